@@ -1,0 +1,60 @@
+# `make run` and `make test` each do all their set-up themselves.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+# What tests of the whole need beside Python; installed when there is apt-get and the right to use it.
+SERVERS := redis-server prometheus node
+PACKAGES := redis-server prometheus nodejs npm
+
+.PHONY: run test install lint bench train settings servers clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/.installed
+	@exec $(BIN)/assay serve
+
+install: $(VENV)/.installed
+
+test: $(VENV)/.installed-dev servers
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The settings table of the README, from the code.
+settings: $(VENV)/.installed
+	@$(BIN)/assay settings
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not there; install Python 3.11 or name another: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing Assay into $(VENV) (about a minute, once)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml tests/e2e/node/package-lock.json $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@if command -v npm >/dev/null; then npm ci --silent --prefix tests/e2e/node; fi
+	@touch $@
+
+# Real servers for the tests of the whole. Without the right to install them those tests skip, and say so.
+servers:
+	@missing=""; for server in $(SERVERS); do command -v $$server >/dev/null || missing="$$missing $$server"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing for the tests:$$missing"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
+	  else echo "not installed, their tests will skip:$$missing"; fi; \
+	fi
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# One table from one run; needs nginx and wrk. BENCH takes options, e.g. BENCH='--only plain --rounds 9'.
+bench: $(VENV)/.installed-dev
+	@command -v nginx >/dev/null && command -v wrk >/dev/null || { echo "make: the benchmark needs nginx and wrk: apt-get install nginx-light wrk" >&2; exit 1; }
+	@$(BIN)/python -m tests.bench $(BENCH)

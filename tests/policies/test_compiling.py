@@ -1,0 +1,101 @@
+"""Names and rates against what the detectors offer."""
+
+import time
+
+import pytest
+
+from policies.compiling import compile_policy
+from policies.engine import Signal, decide
+from policies.model import Document, load_document
+from policies.source import PolicyError
+from tests.policies.world import CATEGORIES, HEAD, OPERATING, compiled, with_tables
+
+V = "{id: r, when: {subcategory: violence, on: prompt, false_alarms: %s}, then: block}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "threshold"), [("0.001", 0.9), ("0.004", 0.9), ("0.005", 0.7), ("0.01", 0.5), ("1", 0.2)]
+)
+def test_the_largest_measured_rate_not_above_the_asked_one_counts(asked: str, threshold: float) -> None:
+    policy = compiled(f"{HEAD}  - {V % asked}\n")
+    assert [t.score for t in policy.rules[0].thresholds] == [threshold]
+
+
+def test_a_score_holds_for_every_detector_measured_or_not() -> None:
+    policy = compiled(f"{HEAD}  - {{id: r, when: {{subcategory: privacy_violation, score: 0.3}}, then: flag}}\n")
+    found = {(t.detector, t.direction): t.score for t in policy.rules[0].thresholds}
+    assert found == {(d, r): 0.3 for d in ("ngram@1", "pii@1", "secrets@2") for r in ("prompt", "response")}
+
+
+def test_what_a_list_cannot_be_served_with_is_a_warning() -> None:
+    policy = compiled(f"{HEAD}  - {{id: r, when: {{category: robustness}}, then: block}}\n")
+    assert policy.warnings == (
+        "p.yaml:4: rule 'r': no detector speaks of distribution_shift in a prompt",
+        "p.yaml:4: rule 'r': no detector speaks of prompt_attacks, distribution_shift in a response",
+    )
+    assert policy.slugs() == {"prompt_attacks"}
+
+
+def test_a_detector_without_the_rate_is_left_out_while_another_has_it() -> None:
+    text = "{id: r, when: {subcategory: privacy_violation, on: response, false_alarms: 0.0005}, then: redact}"
+    policy = compiled(f"{HEAD}  - {text}\n")
+    assert [t.detector for t in policy.rules[0].thresholds] == ["secrets@2"]
+    assert len(policy.warnings) == 2
+    assert "the lowest rate measured is 0.001; the rule does without it" in policy.warnings[0]
+
+
+def test_findings_are_checked_where_they_are_known() -> None:
+    when = "{subcategory: privacy_violation, score: 0.5, finding: [emial]}"
+    document = load_document(f"{HEAD}  - {{id: r, when: {when}, then: flag}}\n", "p.yaml")
+    assert with_tables(document).rules[0].findings == {"emial"}
+    with pytest.raises(PolicyError, match=r"p.yaml:4: the finding 'emial' is unknown; did you mean 'email'"):
+        compile_policy(document, categories=CATEGORIES, operating=OPERATING, findings=["email", "iban"])
+
+
+def test_needs_are_those_of_enforced_rules_that_change_traffic() -> None:
+    policy = compiled(
+        HEAD
+        + "  - {id: a, when: {subcategory: violence, on: prompt}, then: block}\n"
+        + "  - {id: b, when: {subcategory: toxicity, on: prompt, route: [chat]}, then: redact}\n"
+        + "  - {id: c, when: {subcategory: hate}, then: flag}\n"
+        + "  - {id: d, when: {subcategory: unsafe}, then: block, mode: monitor}\n"
+        + "  - {id: e, when: {subcategory: adult_content, channel: user}, then: block}\n"
+    )
+    assert policy.needs("prompt", "other") == {"violence", "adult_content"}
+    assert policy.needs("prompt", "chat") == {"violence", "adult_content", "toxicity"}
+    assert policy.needs("response", "chat") == frozenset()
+    assert policy.slugs() == {"violence", "toxicity", "hate", "unsafe", "adult_content"}
+    assert policy.routes == {"chat"}
+
+
+def test_the_revision_follows_the_meaning_and_not_the_spelling() -> None:
+    first = compiled(f"{HEAD}  - {V % 0.01}\n")
+    spelled = compiled("# why\n" + HEAD + "- id: r\n  then: block\n  when: {any: [violence], on: [prompt]}\n")
+    assert first.revision == spelled.revision
+    assert len(first.revision) == 12
+    document = load_document(f"{HEAD}  - {V % 0.01}\n", "p")
+    moved = {**OPERATING, ("ngram@1", "violence", "prompt"): ((0.01, 0.6),)}
+    others = [
+        compiled(f"{HEAD}  - {V % 0.001}\n"),
+        compiled(f"{HEAD}  - {V % 0.01}\n".replace("enforce", "monitor")),
+        compile_policy(document, categories=CATEGORIES, operating=moved),
+    ]
+    assert len({first.revision, *(other.revision for other in others)}) == 4
+
+
+def test_ten_thousand_rules_compile_fast_and_cost_a_decision_nothing() -> None:
+    slugs = ("toxicity", "unsafe", "hate", "stereotype_bias")
+    rules = [
+        {"id": f"r{n}", "when": {"subcategory": slugs[n % 4], "route": f"route-{n}"}, "then": "block"}
+        for n in range(9_998)
+    ]
+    rules += [{"id": f"s{n}", "when": {"subcategory": "violence"}, "then": "block"} for n in range(2)]
+    document = Document.model_validate({"version": 1, "mode": "enforce", "rules": rules})
+    began = time.perf_counter()
+    policy = with_tables(document)
+    assert time.perf_counter() - began < 2
+    signals = [Signal(slug, 1.0, "ngram@1", "prompt", "user") for slug in (*slugs, "violence")]
+    reached = [rule.id for s in signals for rule in policy.reached(s.slug, "prompt", "ngram@1", 1.0, "route-8")]
+    assert reached == ["r8", "s0", "s1"]
+    assert decide(policy, signals, route="route-8").rule == "r8"
+    assert policy.needs("prompt", "route-8") == {"toxicity", "violence"}
