@@ -1,0 +1,265 @@
+"""The command `assay`: serve · check · score · policy · taxonomy · demo-upstream."""
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from detectors.manifest import ModelError
+from gateway import config as settings
+from gateway import demo_upstream, offline, policing
+from gateway.config import Config, ConfigError
+from gateway.server import ServerConnection
+from policies.source import PolicyError
+
+# Settings that `assay serve` takes as flags; each is also in the file and in the environment.
+FLAGS = ("host", "port", "workers", "upstream_url", "upstream_key", "keys", "policy", "sample_rate", "redis_url")
+_BAD_USE = 2
+
+
+def out(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0 fine, 1 the work found fault, 2 it could not begin."""
+    parsed = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = parsed.command
+    try:
+        return command(parsed)
+    except (ConfigError, PolicyError, ModelError) as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"assay: {line}\n")
+        return _BAD_USE
+    except OSError as error:
+        sys.stderr.write(f"assay: {error.filename or ''}: {error.strerror or error}\n")
+        return _BAD_USE
+    except KeyboardInterrupt:
+        return 130
+
+
+# --- serve
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    flags = {name: getattr(parsed, name) for name in FLAGS}
+    config = settings.load(flags, path=parsed.config)
+    for sentence in settings.unknown_environment(os.environ):
+        sys.stderr.write(f"assay: {sentence}\n")
+    policy = policing.load_policy(config.policy)
+    for sentence in policy.warnings:
+        sys.stderr.write(f"assay: {config.policy}: {sentence}\n")
+    listening = _listen(config)
+    port = listening.getsockname()[1]
+    # Worker processes read the same settings again: what came as a flag goes to them through the environment.
+    _export({name: value for name, value in flags.items() if value is not None})
+    _export({"port": str(port), "audit_hash_key": _hash_key(config)})
+    if parsed.config:
+        os.environ["ASSAY_CONFIG"] = parsed.config
+    demo = _start_demo() if config.uses_demo else None
+    folder = tempfile.mkdtemp(prefix="assay-metrics-") if config.workers > 1 else None
+    if folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        out(_banner(config, port, policy.revision, policy.mode))
+        _run(config, listening)
+    finally:
+        if demo is not None:
+            demo.terminate()
+            demo.wait()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _run(config: Config, listening: socket.socket) -> None:
+    server_config = uvicorn.Config(
+        "gateway.app:create_app",
+        factory=True,
+        workers=config.workers,
+        loop="uvloop",
+        http=ServerConnection,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        date_header=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(config.drain_seconds),
+    )
+    # uvicorn stops gracefully on SIGTERM and then raises it again: by then it only means "done".
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    if config.workers > 1:
+        Multiprocess(server_config, sockets=[listening]).run()
+    else:
+        uvicorn.Server(server_config).run(sockets=[listening])
+
+
+def _listen(config: Config) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        listening = socket.create_server((config.host, config.port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(
+            [f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another with --host or --port"]
+        ) from None
+    listening.set_inheritable(True)
+    return listening
+
+
+def _hash_key(config: Config) -> str:
+    return config.audit_hash_key.get_secret_value() if config.audit_hash_key else secrets.token_hex(32)
+
+
+def _export(values: dict[str, str]) -> None:
+    for name, value in values.items():
+        os.environ[settings.env_name(name)] = value
+
+
+def _start_demo() -> subprocess.Popen[bytes]:
+    """The demo upstream as a process of its own, on a free port; ours to end. Its address goes to the settings."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "demo-upstream", "--port", str(port), "--with-parent"],
+        stdin=subprocess.PIPE,
+    )
+    _export({"upstream_url": f"http://127.0.0.1:{port}/v1"})
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+            continue
+        break
+    return process
+
+
+def _banner(config: Config, port: int, revision: str, mode: str) -> str:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    base = f"http://{host}:{port}"
+    key = "any, none is configured (local callers only)" if not config.keys else "one of the configured keys"
+    shown = "sk-local" if not config.keys else "$ASSAY_KEY"
+    model = "demo-small" if config.uses_demo else "MODEL"
+    upstream = "demo (replays conversations; set OPENAI_API_KEY or ASSAY_UPSTREAM_URL for a real one)"
+    if not config.uses_demo:
+        upstream = ", ".join(entry.origin for entry in settings.upstreams(config).values())
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello"}}]}}'
+    return "\n".join(
+        [
+            f"Assay {version('assay-gateway')}",
+            f"  base URL  {base}/v1",
+            f"  key       {shown} ({key})",
+            f"  upstream  {upstream}",
+            f"  policy    {config.policy}, revision {revision}, mode {mode}; sample rate {config.sample_rate:g}",
+            f"  metrics   {base}/metrics",
+            f"  trust     {base}/trust",
+            "  try       "
+            f"curl {base}/v1/chat/completions -H 'authorization: Bearer {shown}' "
+            f"-H 'content-type: application/json' -d '{body}'",
+        ]
+    )
+
+
+# --- the commands that need no server
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    config = settings.load(path=parsed.config)
+    policy = policing.load_policy(config.policy)
+    for sentence in (*settings.unknown_environment(os.environ), *policy.warnings):
+        out(f"note: {sentence}")
+    names = ", ".join(settings.upstreams(config))
+    out(f"ok: upstreams {names}; {len(config.keys)} keys; policy {config.policy} {policy.revision} ({policy.mode})")
+    return 0
+
+
+def _score(parsed: argparse.Namespace) -> int:
+    only = frozenset(slug.strip() for slug in parsed.only.split(",")) if parsed.only else None
+    try:
+        bad = offline.score(sys.stdin.buffer, sys.stdout, only=only, batch=parsed.batch, progress=sys.stderr.isatty())
+    except ValueError as error:
+        sys.stderr.write(f"assay: {error}\n")
+        return _BAD_USE
+    return 1 if bad else 0
+
+
+def _taxonomy(parsed: argparse.Namespace) -> int:
+    rows = offline.taxonomy_rows()
+    out(json.dumps(rows, indent=1, ensure_ascii=False) if parsed.json else offline.taxonomy_table(rows))
+    return 0
+
+
+def _settings(_: argparse.Namespace) -> int:
+    out(settings.settings_table())
+    return 0
+
+
+def _demo(parsed: argparse.Namespace) -> int:
+    if parsed.with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    demo_upstream.serve(parsed.host, parsed.port)
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Standard input closes when the parent ends, however it ended."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="assay", description="An OpenAI-compatible gateway that assays what passes.")
+    parser.add_argument("--version", action="version", version=f"assay {version('assay-gateway')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve the gateway")
+    serve.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    for name in FLAGS:
+        description = (Config.model_fields[name].description or "").replace("%", "%%")
+        serve.add_argument("--" + name.replace("_", "-"), dest=name, metavar="VALUE", help=description)
+    serve.set_defaults(command=_serve)
+
+    check = commands.add_parser("check", help="say what is wrong with the configuration and the policy")
+    check.add_argument("--config", metavar="FILE")
+    check.set_defaults(command=_check)
+
+    score = commands.add_parser("score", help="judge JSON lines from standard input")
+    score.add_argument("--only", metavar="SLUG,SLUG", help="only these sub-categories")
+    score.add_argument("--batch", type=int, default=64, metavar="N", help="texts judged at once (64)")
+    score.set_defaults(command=_score)
+
+    taxonomy = commands.add_parser("taxonomy", help="the 29 sub-categories, their detectors and measured figures")
+    taxonomy.add_argument("--json", action="store_true")
+    taxonomy.set_defaults(command=_taxonomy)
+
+    table = commands.add_parser("settings", help="the table of settings, as Markdown")
+    table.set_defaults(command=_settings)
+
+    demo = commands.add_parser("demo-upstream", help="a model server that replays conversations")
+    demo.add_argument("--host", default="127.0.0.1")
+    demo.add_argument("--port", type=int, default=8081)
+    demo.add_argument("--with-parent", action="store_true", help="end when standard input closes")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

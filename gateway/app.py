@@ -1,0 +1,342 @@
+"""Builds every object once, from the configuration, and holds them for the life of the process."""
+
+import asyncio
+import gc
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as Page
+
+from detectors import manifest, taxonomy
+from gateway import config as settings
+from gateway import metrics, trust
+from gateway.admission import Admission
+from gateway.audit import Audit
+from gateway.backends.memory import MemoryQueue
+from gateway.config import Config
+from gateway.exchange import Principal, SampleQueue
+from gateway.guard import Guard, Judging
+from gateway.http1 import Limits
+from gateway.judge import Case, Findings, Judge, JudgeError
+from gateway.openai_api import error_body
+from gateway.pipeline import Bounds, Pipeline, Scope, Send
+from gateway.policing import load_policy
+from gateway.recorder import Recorder
+from gateway.routing import Routing
+from gateway.sampling import Sampler
+from gateway.tap import Tap
+from gateway.upstream import HeaderFilter, Upstreams
+from gateway.watch import Receive
+from gateway.worker import Worker
+
+_GAUGE_SECONDS = 0.5
+_RECENT = 100
+
+
+class NoJudge:
+    """Stands in for the detector process when the detectors are turned off."""
+
+    is_ready = False
+    detectors: tuple[str, ...] = ()
+    absent: dict[str, str]
+
+    def __init__(self) -> None:
+        self.absent = {}
+
+    async def judge(self, case: Case, timeout_seconds: float) -> Findings:
+        raise JudgeError("turned_off")
+
+
+class App:
+    """The ASGI application: `/v1/*` is the request path, everything else are the operator's pages."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        by_name = settings.upstreams(config)
+        self._origins = {upstream.origin: name for name, upstream in by_name.items()}
+        self.routing = Routing(settings.routes(config, by_name))
+        self.policy = load_policy(config.policy)
+        self.audit = Audit(config.audit_path)
+        self.queue: SampleQueue = MemoryQueue(config.queue_items, config.queue_bytes)
+        given = config.audit_hash_key
+        hash_key = given.get_secret_value().encode() if given else secrets.token_bytes(32)
+        self.enforces = any(rule.enforced for rule in self.policy.rules)
+        self.judge = Judge(hash_key=hash_key, nice=0 if self.enforces else 5) if config.detectors else NoJudge()
+        self.upstreams = Upstreams(
+            _limits(config),
+            HeaderFilter(config.forward_headers),
+            retries=config.retries,
+            on_failure=lambda upstream, reason: metrics.UPSTREAM_FAILURES.labels(upstream, reason).inc(),
+        )
+        self.pipeline = self._pipeline(self.judge)
+        self._worker = self._make_worker()
+        self._pages = Starlette(routes=self._routes(), lifespan=self._lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+            await self.pipeline(scope, receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+    # --- building
+
+    def _pipeline(self, judging: Judging) -> Pipeline:
+        config = self.config
+        keys = [
+            (key.key.get_secret_value(), Principal(key.name, None if key.routes is None else frozenset(key.routes)))
+            for key in config.keys
+        ]
+        guard = Guard(
+            self.policy,
+            judging,
+            self.audit,
+            timeout_seconds=config.guard_timeout_seconds,
+            routes=[route.name for route in self.routing.routes],
+        )
+        sampler = Sampler(enabled=config.detectors)
+        return Pipeline(
+            admission=Admission(keys, local_only=not config.allow_without_keys),
+            routing=self.routing,
+            guard=guard,
+            upstreams=self.upstreams,
+            tap=Tap(
+                guard,
+                sample_bytes=config.sample_bytes,
+                held_bytes=config.max_answer_bytes,
+                hold_streams=config.stream_guard == "hold",
+                ping_seconds=config.ping_seconds,
+            ),
+            sampler=sampler,
+            recorder=Recorder(sampler, self.queue),
+            bounds=Bounds(config.max_body_bytes, config.body_timeout_seconds, config.max_requests_in_flight),
+            id_prefix=secrets.token_hex(6),
+        )
+
+    def _make_worker(self) -> Worker | None:
+        if not isinstance(self.judge, Judge):
+            return None
+        return Worker(
+            self.queue,
+            self.judge,
+            self.audit,
+            policy=lambda: self.policy,
+            categories={entry.slug: entry.category for entry in taxonomy.SUBCATEGORIES},
+            expiry_seconds=self.config.sample_expiry_seconds,
+            wall_clock=time.time,  # noqa: TID251 - samples carry Unix seconds, which other processes understand
+            audit_text=self.config.audit_text,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        metrics.BUILD_INFO.labels(version("assay-gateway")).set(1)
+        metrics.POLICY_INFO.labels(self.policy.revision, self.policy.mode).set(1)
+        _publish_error_rates()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.audit.run()), group.create_task(self._measure())]
+            if isinstance(self.judge, Judge) and self._worker is not None:
+                tasks += [group.create_task(self.judge.run()), group.create_task(self._worker.run())]
+            yield
+            for task in tasks:
+                task.cancel()
+        self.upstreams.close()
+        await self.queue.close()
+        metrics.flush()
+        metrics.forget_this_process()
+
+    async def _measure(self) -> None:
+        """Gauges that are read off rather than counted."""
+        while True:
+            self._read_gauges()
+            await asyncio.sleep(_GAUGE_SECONDS)
+
+    def _read_gauges(self) -> None:
+        metrics.flush()
+        items, size = self.queue.depth()
+        metrics.QUEUE_ITEMS.set(items)
+        metrics.QUEUE_BYTES.set(size)
+        metrics.IN_FLIGHT.set(self.pipeline.open)
+        metrics.DETECTORS_READY.set(1 if self.judge.is_ready else 0)
+        for origin, (idle, busy) in self.upstreams.counts().items():
+            name = self._origins[origin]
+            metrics.UPSTREAM_CONNECTIONS.labels(name, "idle").set(idle)
+            metrics.UPSTREAM_CONNECTIONS.labels(name, "busy").set(busy)
+
+    # --- the operator's pages
+
+    def _routes(self) -> list[Page]:
+        return [
+            Page("/metrics", self._metrics),
+            Page("/healthz", _healthz),
+            Page("/readyz", self._readyz),
+            Page("/trust", self._trust_index),
+            Page("/trust/v1/taxonomy", _taxonomy),
+            Page("/trust/v1/rates", _rates),
+            Page("/trust/v1/flags", self._flags),
+            Page("/trust/v1/policy", self._policy_page),
+            Page("/{path:path}", _not_found, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
+        ]
+
+    async def _metrics(self, _: Request) -> Response:
+        self._read_gauges()
+        return Response(await asyncio.to_thread(metrics.render), media_type=metrics.CONTENT_TYPE)
+
+    async def _readyz(self, _: Request) -> Response:
+        """Ready to serve. An enforcing policy needs its detectors first; otherwise they may load behind."""
+        state = "ready" if self.judge.is_ready else ("loading" if self.config.detectors else "off")
+        if self.judge.absent:
+            state = "degraded"
+        waiting = self.enforces and state == "loading"
+        body = {"ready": not waiting, "detectors": state, "loaded": list(self.judge.detectors)}
+        if self.judge.absent:
+            body["absent"] = self.judge.absent
+        return JSONResponse(body, status_code=503 if waiting else 200)
+
+    async def _trust_index(self, request: Request) -> Response:
+        base = str(request.base_url).rstrip("/") + "/trust/v1/"
+        return JSONResponse({name: base + name for name in ("taxonomy", "rates", "flags", "policy")})
+
+    async def _flags(self, _: Request) -> Response:
+        """The latest flagged samples and decisions, from the audit file, which all workers write."""
+        if self.config.audit_path is None:
+            return JSONResponse({"flags": [], "note": "set audit_path to keep flags"})
+        found = await asyncio.to_thread(self.audit.recent, _RECENT, frozenset({"flag", "decision"}))
+        return JSONResponse({"flags": found})
+
+    async def _policy_page(self, _: Request) -> Response:
+        policy = self.policy
+        rules = [
+            {
+                "id": rule.id,
+                "action": rule.action,
+                "enforced": rule.enforced,
+                "on_error": rule.on_error,
+                "listens_to": sorted({threshold.slug for threshold in rule.thresholds}),
+            }
+            for rule in policy.rules
+        ]
+        return JSONResponse(
+            {
+                "source": self.config.policy,
+                "revision": policy.revision,
+                "mode": policy.mode,
+                "rules": rules,
+                "warnings": list(policy.warnings),
+            }
+        )
+
+
+def create_app() -> App:
+    """For uvicorn: configured by the environment alone, so that worker processes build the same."""
+    app = App(settings.load())
+    # What was built so far lives as long as the process. Requests leave hardly any cycles behind, so looking for
+    # them after every few hundred allocations costs some percent of all time and finds nothing.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    return app
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        connect_seconds=config.connect_timeout_seconds,
+        first_byte_seconds=config.first_byte_timeout_seconds,
+        idle_seconds=config.idle_timeout_seconds,
+        pool_seconds=config.pool_timeout_seconds,
+        keepalive_seconds=config.keepalive_seconds,
+        max_connections=config.max_connections,
+    )
+
+
+def _error_rates() -> dict[tuple[str, str], tuple[float, float]]:
+    """(sub-category, direction) → measured (true, false) positive rates, where one detector alone speaks of it.
+
+    With several detectors the combined rates were not measured, and so no correction is offered.
+    """
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for info in manifest.load(weights=False).values():
+        for slug, role in info.operating:
+            rates = info.rates.get((slug, role))
+            found.setdefault((slug, role), []).append(rates or (0.0, 0.0))
+    return {key: rates[0] for key, rates in found.items() if len(rates) == 1 and rates[0][0] > rates[0][1]}
+
+
+def _publish_error_rates() -> None:
+    for (slug, direction), (true_positive, false_positive) in _error_rates().items():
+        metrics.TRUE_POSITIVE_RATE.labels(slug, direction).set(true_positive)
+        metrics.FALSE_POSITIVE_RATE.labels(slug, direction).set(false_positive)
+
+
+async def _healthz(_: Request) -> Response:
+    return JSONResponse({"ok": True})
+
+
+async def _taxonomy(_: Request) -> Response:
+    return JSONResponse(
+        [
+            {
+                "slug": entry.slug,
+                "category": entry.category,
+                "definition": entry.definition,
+                "kinds": entry.kinds,
+                "honest_line": entry.honest_line,
+            }
+            for entry in taxonomy.SUBCATEGORIES
+        ]
+    )
+
+
+async def _rates(_: Request) -> Response:
+    return JSONResponse(await asyncio.to_thread(rates))
+
+
+def rates() -> dict[str, Any]:
+    """The estimates since the gateway started, over all workers."""
+    total, squared, flagged = (
+        trust.by_label(metrics.samples(name))
+        for name in ("assay_trust_weight_total", "assay_trust_weight_squared_total", "assay_trust_flagged_weight_total")
+    )
+    error_rates = _error_rates()
+    rows = []
+    for key in sorted(total):
+        weights = trust.Weights(total[key], squared.get(key, 0.0), flagged.get(key, 0.0))
+        share = trust.flagged_share(weights)
+        known = error_rates.get(key)
+        estimate = trust.corrected(share, *known) if share and known else None
+        rows.append(
+            {
+                "subcategory": key[0],
+                "direction": key[1],
+                "effective_samples": round(weights.effective_samples, 1),
+                "flagged_share": _shown(share),
+                "estimated_rate": _shown(estimate),
+                "detector": known and {"true_positive_rate": known[0], "false_positive_rate": known[1]},
+            }
+        )
+    return {
+        "note": "Shares of traffic with 95 % intervals, since start. flagged_share is what the detectors flag; "
+        "estimated_rate corrects it for their measured errors, null where those were not measured.",
+        "rates": rows,
+    }
+
+
+def _shown(interval: trust.Interval | None) -> dict[str, float] | None:
+    if interval is None:
+        return None
+    return {
+        "estimate": round(interval.estimate, 6),
+        "low": round(interval.low, 6),
+        "high": round(interval.high, 6),
+    }
+
+
+async def _not_found(request: Request) -> Response:
+    message = f"there is no {request.url.path[:200]} here; the API is below /v1, the operator's pages are "
+    message += "/metrics, /healthz, /readyz and /trust"
+    return Response(error_body(message, "invalid_request_error", None, "not_found"), 404, media_type="application/json")

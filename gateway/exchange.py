@@ -1,0 +1,179 @@
+"""The vocabulary of the two paths: what an exchange, a route, an upstream and a sample are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from gateway.errors import REASONS, Source
+from gateway.openai_api.operations import Operation
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Outcome(StrEnum):
+    """How an exchange ended: exactly one each."""
+
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+    UPSTREAM_FAILED = "upstream_failed"
+    CLIENT_GONE = "client_gone"
+    INTERNAL = "internal"
+
+
+_OUTCOME_OF_SOURCE = {
+    Source.CLIENT: Outcome.REJECTED,
+    Source.POLICY: Outcome.BLOCKED,
+    Source.UPSTREAM: Outcome.UPSTREAM_FAILED,
+    Source.INTERNAL: Outcome.INTERNAL,
+}
+
+
+def outcome_of(reason: str) -> Outcome:
+    """The outcome that an error's reason leads to."""
+    if reason == "client_gone":
+        return Outcome.CLIENT_GONE
+    return _OUTCOME_OF_SOURCE[REASONS[reason].source]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling: a configured key's name, never the key. `routes` None means every route."""
+
+    name: str
+    routes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A model server that speaks OpenAI's dialect. `base_path` ends before the operation, e.g. `/v1`."""
+
+    name: str
+    scheme: str
+    host: str
+    port: int
+    base_path: str
+    key: str | None = None
+
+    @property
+    def origin(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where requests for some models go: upstreams in the order they are tried, and what is done on the way."""
+
+    name: str
+    upstreams: tuple[Upstream, ...]
+    sample_rate: float
+    model: str | None = None  # the name the upstream knows the model by, when it differs
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A closed exchange chosen for judging, as raw bytes: nothing was parsed for it on the request path.
+
+    `probability` is the known inclusion probability, 0 < p <= 1. `answer` holds at most the configured number
+    of bytes; `cut` says that there was more. `encoding` is the content-encoding the answer bytes are in.
+    `closed_at` is Unix seconds.
+    """
+
+    id: str
+    closed_at: float
+    probability: float
+    route: str
+    principal: str
+    operation: str
+    model: str
+    outcome: str
+    status: int
+    stream: bool
+    prompt: bytes
+    answer: bytes
+    encoding: str
+    cut: bool
+    guarded: bool  # the answer was judged inline before it left
+
+    def size(self) -> int:
+        """Bytes it holds in a queue."""
+        return len(self.prompt) + len(self.answer) + 256
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A sample handed to a worker; `receipt` is what the queue wants back to forget it."""
+
+    receipt: str
+    sample: Sample
+
+
+class SampleQueue(Protocol):
+    """Where samples wait. One contract for every backend (tests/contracts/queue.py).
+
+    `offer` never waits and never raises: False means that the sample was dropped and the caller counts it.
+    Delivery is at least once: a sample that was taken and not acknowledged may be taken again.
+    """
+
+    def offer(self, sample: Sample) -> bool: ...
+
+    async def take(self, most: int, wait_seconds: float) -> Sequence[Taken]: ...
+
+    async def acknowledge(self, receipts: Sequence[str]) -> None: ...
+
+    def depth(self) -> tuple[int, int]:
+        """Items and bytes that wait here."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Exchange(msgspec.Struct, gc=False):  # gc=False: it is in no reference cycle, and there are very many
+    """One request and its reply, from the first header to the recorded outcome. Times are monotonic seconds.
+
+    `path` is as it came, percent-encoded. `upstream_seconds` runs from the call to its first byte, over all tries;
+    `first_byte_at` is when our first byte left.
+    """
+
+    id: str
+    method: str
+    path: str
+    query: bytes
+    client_headers: Headers
+    received_at: float
+    read_at: float
+    operation: Operation = Operation.OTHER
+    principal: Principal | None = None
+    route: Route | None = None
+    upstream: Upstream | None = None
+    body: bytes = b""
+    model: str = ""
+    stream: bool = False
+    include_usage: bool = False
+    upstream_seconds: float = 0.0
+    first_byte_at: float = 0.0
+    ended_at: float = 0.0
+    guard_seconds: float = 0.0
+    guarded: bool = False
+    decision: str = "allow"
+    status: int = 0
+    sampled: bool = False
+    probability: float = 0.0
+    answer: list[bytes] = []
+    answer_bytes: int = 0
+    answer_cut: bool = False
+    encoding: str = ""
+    outcome: Outcome | None = None
+    reason: str = ""
+
+    def close(self, outcome: Outcome, reason: str, now: float) -> bool:
+        """Record the outcome. The first call wins; False when it was closed already."""
+        if self.outcome is not None:
+            return False
+        self.outcome = outcome
+        self.reason = reason
+        self.ended_at = now
+        return True

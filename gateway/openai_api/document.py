@@ -1,0 +1,107 @@
+"""A JSON body as a tree of texts: read leniently, changed in places, the rest left byte for byte."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn, cast
+
+import msgspec
+
+Path = tuple[str | int, ...]
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_text = msgspec.json.Decoder(str).decode
+
+
+def parse(body: bytes) -> Any:
+    """Any JSON value. What the strict reader refuses though it is JSON (a lone surrogate escape, a number out
+    of range) is read by the standard library. Raises ValueError for what is not JSON, RecursionError for what
+    is nested too deeply."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return json.loads(body.decode(), parse_int=_integer, parse_constant=_not_json)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < 4000 else float(digits)  # int() refuses more digits than about that
+
+
+def _not_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def rewrite(body: bytes, edits: Mapping[Path, str]) -> bytes:
+    """The body with the texts at these paths replaced; every other value keeps its bytes, keys their order.
+
+    One thing goes with a text: its token log-probabilities, which would spell out what was replaced (an object
+    becomes null, an array empty). Raises KeyError with the path when there is no text at it, so that no
+    redaction is lost in silence, and ValueError when the body is not JSON.
+    """
+    if not edits:
+        return body
+    try:
+        return _graft(body, _tree(edits), ())
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _graft_leniently(body, edits)
+
+
+def _tree(edits: Mapping[Path, str]) -> dict[str | int, Any]:
+    root: dict[str | int, Any] = {}
+    for path, text in edits.items():
+        if not path:
+            raise KeyError(path)
+        node = root
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = text
+    return root
+
+
+def _graft(raw: bytes | msgspec.Raw, tree: dict[str | int, Any] | str, path: Path) -> bytes:
+    try:
+        if isinstance(tree, str):
+            _text(raw)
+            return _encode_text(tree)
+        node = cast(
+            "dict[str | int, msgspec.Raw]",
+            _fields(raw) if isinstance(next(iter(tree)), str) else dict(enumerate(_entries(raw))),
+        )
+    except msgspec.ValidationError:
+        raise KeyError(path) from None
+    for key, branch in tree.items():
+        if key not in node:
+            raise KeyError((*path, key))
+        node[key] = msgspec.Raw(_graft(node[key], branch, (*path, key)))
+    logprobs = bytes(node.get("logprobs", b""))
+    if logprobs[:1] in (b"{", b"["):
+        node["logprobs"] = msgspec.Raw(b"null" if logprobs[:1] == b"{" else b"[]")
+    return msgspec.json.encode(list(node.values()) if 0 in node else node)
+
+
+def _encode_text(text: str) -> bytes:
+    try:
+        return msgspec.json.encode(text)
+    except UnicodeEncodeError:  # a lone surrogate, from a body that was read leniently
+        return json.dumps(text).encode()
+
+
+def _graft_leniently(body: bytes, edits: Mapping[Path, str]) -> bytes:
+    root = parse(body)
+    for path, text in edits.items():
+        node, above = root, root
+        for key in path:
+            if isinstance(node, dict) and isinstance(node.get("logprobs"), dict | list):
+                node["logprobs"] = None if isinstance(node["logprobs"], dict) else []
+            node, above = _child(node, key, path), node
+        if not path or not isinstance(node, str):
+            raise KeyError(path)
+        above[path[-1]] = text
+    return json.dumps(root, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _child(node: Any, key: str | int, path: Path) -> Any:
+    try:
+        return node[key]
+    except (KeyError, IndexError, TypeError):
+        raise KeyError(path) from None

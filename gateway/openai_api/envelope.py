@@ -1,0 +1,111 @@
+"""The little that a request must tell before it can be routed."""
+
+import re
+from typing import Any, NoReturn
+
+import msgspec
+
+from gateway.openai_api.document import parse
+
+
+class BodyError(ValueError):
+    """The body cannot be used: `message` says what and where, `param` names the field at fault, if one is."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """Which model is asked for, whether the reply is to be a stream, and whether that stream ends with usage."""
+
+    model: str | None = None
+    stream: bool = False
+    include_usage: bool = False
+
+
+class _StreamOptions(msgspec.Struct, gc=False):
+    include_usage: bool | None = None
+
+
+class _Wire(msgspec.Struct, gc=False):
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+
+
+_decode = msgspec.json.Decoder(_Wire).decode
+_MISMATCH = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `\$\.(?P<param>[^`]+)`)?")
+_JSON_NAMES = {"str": "a string", "bool": "true or false", "object": "an object", "null": "null"}
+_JSON_NAMES |= {"int": "a number", "float": "a number", "array": "an array"}
+_SYNTAX = re.compile(r"JSON is malformed: (?P<what>.+)")
+
+
+def read_envelope(body: bytes) -> Envelope:
+    """Read the three fields and skip the rest without building it.
+
+    Null counts as absent. Raises BodyError for what is not a JSON object in UTF-8, or for a field of the wrong
+    type. A lone surrogate escape, which strict readers refuse, is let pass anywhere but in the model's name.
+    """
+    if not body.isascii():
+        _check_utf8(body)
+    try:
+        wire = _decode(body)
+    except msgspec.ValidationError as error:
+        _refuse_types(error)
+    except msgspec.DecodeError as error:
+        wire = _decode_leniently(body, error)
+    except RecursionError:
+        raise BodyError("the request body is nested too deeply") from None
+    options = wire.stream_options
+    return Envelope(wire.model, wire.stream is True, options is not None and options.include_usage is True)
+
+
+def _check_utf8(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise BodyError(f"the request body is not valid UTF-8 (byte {error.start})") from None
+
+
+def _refuse_types(error: msgspec.ValidationError) -> NoReturn:
+    found = _MISMATCH.match(str(error))
+    if found is None:
+        raise BodyError(f"the request body cannot be read: {error}") from None
+    wanted = " or ".join(_JSON_NAMES.get(name, name) for name in found["wanted"].split(" | "))
+    got = _JSON_NAMES.get(found["got"], found["got"])
+    subject = f"'{found['param']}'" if found["param"] else "the request body"
+    raise BodyError(f"{subject} must be {wanted}, not {got}", found["param"]) from None
+
+
+def _decode_leniently(body: bytes, strict: msgspec.DecodeError) -> _Wire:
+    """Second reading of a body that the strict reader refused: only lone surrogate escapes are forgiven."""
+    if not body.strip():
+        raise BodyError("the request body is empty; send a JSON object") from None
+    if b"\\u" not in body:
+        _refuse_syntax(body, strict)
+    try:
+        wire = msgspec.convert(_only_what_is_read(parse(body)), _Wire)
+    except msgspec.ValidationError as error:
+        _refuse_types(error)
+    except ValueError:
+        _refuse_syntax(body, strict)
+    except RecursionError:
+        raise BodyError("the request body is nested too deeply") from None
+    if wire.model is not None and any("\ud800" <= char <= "\udfff" for char in wire.model):
+        raise BodyError("'model' holds characters that are not valid Unicode text", "model")
+    return wire
+
+
+def _only_what_is_read(value: Any) -> Any:
+    """Without the texts that `convert` would stumble over as the strict reader did."""
+    if isinstance(value, dict):
+        return {key: value[key] for key in _Wire.__struct_fields__ if key in value}
+    return "" if isinstance(value, str) else value
+
+
+def _refuse_syntax(body: bytes, error: msgspec.DecodeError) -> NoReturn:
+    found = _SYNTAX.match(str(error))
+    what = found["what"] if found else f"it ends too early (byte {len(body)})"
+    raise BodyError(f"the request body is not valid JSON: {what}") from None

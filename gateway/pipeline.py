@@ -1,0 +1,361 @@
+"""THE REQUEST PATH.
+
+    client → admit → read → route → guard(in) → call → tap → guard(out) → respond → close(outcome)
+
+A stage returns its value or raises a `GatewayError`; only this module turns one into a reply. Every exchange is
+closed with exactly one outcome, whatever happens.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, MutableMapping
+from dataclasses import dataclass
+from itertools import count
+from time import monotonic
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from gateway.admission import Admission
+from gateway.errors import GatewayError
+from gateway.exchange import Exchange, Headers, Outcome, outcome_of
+from gateway.guard import Guard
+from gateway.openai_api import BodyError, error_body, error_event, operation_of, read_envelope, rewrite
+from gateway.routing import Routing
+from gateway.sampling import Sampler
+from gateway.tap import Tap
+from gateway.upstream import Upstreams, downstream_headers
+from gateway.watch import Receive, Watch
+
+log = logging.getLogger("assay")
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_MODELLED = frozenset({"chat", "completions", "responses", "embeddings", "moderations"})
+_JSON = b"application/json"
+_EVENTS = b"text/event-stream"
+
+
+class Recorder(Protocol):
+    """Told of every closed exchange: metrics, audit, sampler."""
+
+    def closed(self, exchange: Exchange) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one request may take of the gateway."""
+
+    body_bytes: int
+    body_seconds: float
+    in_flight: int
+
+
+class Pipeline:
+    """An ASGI application for everything below `/v1/`."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        routing: Routing,
+        guard: Guard,
+        upstreams: Upstreams,
+        tap: Tap,
+        sampler: Sampler,
+        recorder: Recorder,
+        bounds: Bounds,
+        id_prefix: str,
+    ) -> None:
+        self._admission = admission
+        self._routing = routing
+        self._guard = guard
+        self._upstreams = upstreams
+        self._tap = tap
+        self._sampler = sampler
+        self._recorder = recorder
+        self._bounds = bounds
+        self._id_prefix = id_prefix
+        self._ids = count()
+        self.open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = self._begin(scope)
+        watch = Watch(receive)
+        reply = Reply(send, exchange, watch, self._guard.revision)
+        try:
+            await self._carry_out(exchange, receive, watch, reply)
+            failed = exchange.status >= 500
+            exchange.close(
+                Outcome.UPSTREAM_FAILED if failed else Outcome.COMPLETED, "status" if failed else "", monotonic()
+            )
+        except GatewayError as error:
+            watch.stop()
+            exchange.close(outcome_of(error.reason), error.reason, monotonic())
+            await reply.error(error)
+        except asyncio.CancelledError:
+            if not watch.gone:
+                exchange.close(Outcome.INTERNAL, "shutting_down", monotonic())
+                raise
+            exchange.close(Outcome.CLIENT_GONE, "client_gone", monotonic())
+        except Exception:
+            watch.stop()
+            log.exception("request %s failed inside the gateway", exchange.id)
+            exchange.close(Outcome.INTERNAL, "bug", monotonic())
+            await reply.error(GatewayError("bug", "the gateway failed on this request; its log names the request id"))
+        finally:
+            watch.stop()
+            self.open -= 1
+            self._recorder.closed(exchange)
+
+    async def _carry_out(self, exchange: Exchange, receive: Receive, watch: Watch, reply: "Reply") -> None:
+        headers = dict(exchange.client_headers)
+        self._check(exchange)
+        exchange.principal = self._admission.admit(headers)
+        if _is_streamed_through(exchange, headers):
+            exchange.route = self._routing.without_model()
+            self._admission.may_use(exchange.principal, exchange.route)
+            pieces = self._pieces(receive, watch)
+            answer = await self._upstreams.stream(exchange, pieces, _length(headers), _tail(exchange))
+        else:
+            exchange.body = await self._read(headers, receive)
+            exchange.read_at = monotonic()
+            body = self._route(exchange)
+            self._admission.may_use(exchange.principal, exchange.route)  # type: ignore[arg-type]
+            self._sampler.choose(exchange)
+            watch.start()
+            body = await self._guard.prompt(exchange, body)
+            answer = await self._upstreams.call(exchange, body, _tail(exchange))
+        try:
+            await self._tap.pass_on(exchange, answer, downstream_headers(answer), reply)
+        finally:
+            if not answer.complete:
+                answer.abort()
+
+    # --- stages that need nothing but the request
+
+    def _begin(self, scope: Scope) -> Exchange:
+        now = monotonic()
+        exchange = Exchange(
+            f"req_{self._id_prefix}{next(self._ids):08x}",
+            scope["method"],
+            scope["raw_path"].decode("latin-1"),
+            scope["query_string"],
+            scope["headers"],
+            now,
+            now,
+        )
+        self.open += 1
+        return exchange
+
+    def _check(self, exchange: Exchange) -> None:
+        if self.open > self._bounds.in_flight:
+            raise GatewayError(
+                "overloaded",
+                f"the gateway has {self._bounds.in_flight} requests open; try again shortly",
+                retry_after_seconds=1,
+            )
+        if exchange.method not in _METHODS:
+            raise GatewayError("method_not_allowed", f"the method {exchange.method[:20]} is not forwarded")
+        path = exchange.path
+        if "%" in path:  # a server behind us may decode it, even twice: what that one would see counts
+            path = unquote(unquote(path))
+        if not exchange.path.startswith("/v1/") or (("/." in path or "\\" in path) and _climbs(path)):
+            raise GatewayError("not_found", "the path leaves /v1; write it plainly, without dot segments")
+        exchange.operation = operation_of(exchange.method, path)
+
+    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """The whole body, bounded."""
+        most = self._bounds.body_bytes
+        if (_length(headers) or 0) > most:
+            raise _too_large(most)
+        message = await self._message(receive)
+        if not message.get("more_body"):
+            body: bytes = message.get("body", b"")
+            if len(body) > most:
+                raise _too_large(most)
+            return body
+        pieces = [message.get("body", b"")]
+        size = len(pieces[0])
+        while message.get("more_body"):
+            message = await self._message(receive)
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > most:
+                raise _too_large(most)
+        return b"".join(pieces)
+
+    async def _pieces(self, receive: Receive, watch: Watch) -> AsyncIterator[bytes]:
+        """The body as it comes, for uploads."""
+        while True:
+            message = await self._message(receive)
+            if body := message.get("body", b""):
+                yield body
+            if not message.get("more_body"):
+                watch.start()
+                return
+
+    async def _message(self, receive: Receive) -> MutableMapping[str, Any]:
+        waiting = receive().__await__()
+        try:
+            pending = next(waiting)
+        except StopIteration as at_once:  # most often the body came along with the headers: no timer is needed
+            message: MutableMapping[str, Any] = at_once.value
+        else:
+            message = await self._wait(_Resumed(waiting, pending))
+        if message["type"] == "http.disconnect":
+            raise GatewayError("client_gone", "the client left while it sent the request")
+        return message
+
+    async def _wait(self, message: Awaitable[MutableMapping[str, Any]]) -> MutableMapping[str, Any]:
+        seconds = self._bounds.body_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await message
+        except TimeoutError:
+            raise GatewayError("body_timeout", f"nothing of the request body came for {seconds:g} s") from None
+
+    def _route(self, exchange: Exchange) -> bytes:
+        """Sets route, model and stream from the envelope; returns the body for the upstream."""
+        body = exchange.body
+        if exchange.operation not in _MODELLED:
+            model = _model_of_other(exchange)
+            exchange.route = self._routing.route(model) if model else self._routing.without_model()
+            return body
+        try:
+            envelope = read_envelope(body)
+        except BodyError as error:
+            raise GatewayError("bad_body", str(error), param=error.param) from None
+        exchange.stream = envelope.stream
+        exchange.include_usage = envelope.include_usage
+        exchange.model = envelope.model or ""
+        if exchange.model:
+            exchange.route = self._routing.route(exchange.model)
+        else:
+            exchange.route = self._routing.without_model()
+        renamed = exchange.route.model
+        return rewrite(body, {("model",): renamed}) if renamed and exchange.model else body
+
+
+class _Resumed:
+    """Goes on with an awaitable that was already stepped once and waits for `pending`."""
+
+    __slots__ = ("_pending", "_waiting")
+
+    def __init__(self, waiting: Generator[Any, Any, MutableMapping[str, Any]], pending: object) -> None:
+        self._waiting = waiting
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, MutableMapping[str, Any]]:
+        try:
+            yield self._pending
+            message: MutableMapping[str, Any] = yield from self._waiting
+        finally:
+            self._waiting.close()
+        return message
+
+
+class Reply:
+    """The one way to the client. Counts what left, so that an error after the first byte becomes a final event."""
+
+    __slots__ = ("_events", "_exchange", "_finished", "_revision", "_send", "_watch", "started")
+
+    def __init__(self, send: Send, exchange: Exchange, watch: Watch, revision: bytes) -> None:
+        self._send = send
+        self._exchange = exchange
+        self._watch = watch
+        self._revision = revision
+        self._events = False
+        self._finished = False
+        self.started = False
+
+    async def start(self, status: int, headers: Headers, *, decided: bool = True) -> None:
+        """Send status and headers; `decided` False leaves the decision out, because it is still to be made."""
+        exchange = self._exchange
+        exchange.status = status
+        exchange.first_byte_at = monotonic()
+        self.started = True
+        guard_ms = b"%.1f" % (exchange.guard_seconds * 1000) if exchange.guard_seconds else b"0"
+        headers.append((b"x-request-id", exchange.id.encode("ascii")))
+        if decided:
+            headers.append((b"x-assay-decision", exchange.decision.encode("ascii")))
+        headers.append((b"x-assay-policy", self._revision))
+        headers.append((b"x-assay-guard-ms", guard_ms))
+        self._events = exchange.stream and any(n == b"content-type" and v.startswith(_EVENTS) for n, v in headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece; waits while the client does not read."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, data: bytes = b"") -> None:
+        """Send the last piece."""
+        self._watch.stop()
+        self._finished = True
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def error(self, error: GatewayError) -> None:
+        """Tell the client what went wrong, in the way that is still open."""
+        what = error.what
+        if self._finished or error.reason == "client_gone":
+            return
+        if not self.started:
+            exchange = self._exchange
+            if what.source == "policy":
+                exchange.decision = "block"
+            body = error_body(error.message, what.type, error.param, what.code)
+            headers = [(b"content-type", _JSON), (b"content-length", b"%d" % len(body))]
+            if error.retry_after_seconds is not None:
+                headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
+            await self.start(what.status, headers)
+            await self.finish(b"" if exchange.method == "HEAD" else body)
+        elif self._events:
+            operation = self._exchange.operation
+            await self.finish(error_event(operation, error.message, what.type, error.param, what.code))
+        # Else the answer stays unfinished: the server closes the connection and the client sees that it broke off.
+
+
+def _too_large(most: int) -> GatewayError:
+    return GatewayError("body_too_large", f"the request body is larger than the limit of {most} bytes (max_body_bytes)")
+
+
+def _is_streamed_through(exchange: Exchange, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the body goes through unread: what may be large and is not ours to judge."""
+    if exchange.operation in _MODELLED:
+        encoding = headers.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            raise GatewayError(
+                "bad_encoding", f"send the body without content-encoding {encoding.decode('latin-1')[:40]!r}"
+            )
+        return False
+    if b"content-length" not in headers and b"transfer-encoding" not in headers:
+        return False
+    return not headers.get(b"content-type", b"").startswith(_JSON)
+
+
+def _length(headers: Mapping[bytes, bytes]) -> int | None:
+    value = headers.get(b"content-length", b"")
+    return int(value) if value.isdigit() else None
+
+
+def _tail(exchange: Exchange) -> bytes:
+    """The path after `/v1`, with its query."""
+    path = exchange.path[3:].encode("latin-1")
+    return path + b"?" + exchange.query if exchange.query else path
+
+
+def _climbs(path: str) -> bool:
+    """Whether a server behind us could resolve the path to something outside `/v1`."""
+    segments = path.replace("\\", "/").split("/")
+    return ".." in segments or "." in segments
+
+
+def _model_of_other(exchange: Exchange) -> str:
+    """The model of a request we do not know: from its JSON body or from /v1/models/NAME, else empty."""
+    if exchange.operation == "models":
+        return unquote(exchange.path[len("/v1/models/") :])
+    try:
+        return read_envelope(exchange.body).model or ""
+    except BodyError:
+        return ""

@@ -1,0 +1,61 @@
+"""Where policies and detectors meet: a policy file becomes a `Policy`, findings become the signals it decides on."""
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from detectors import manifest, taxonomy
+from detectors.base import OperatingTable
+from gateway.judge import Finding
+from policies.compiling import Policy, compile_policy
+from policies.engine import Signal
+from policies.model import load_document
+
+SHIPPED = ("observe", "default", "strict")
+Direction = Literal["prompt", "response"]
+
+
+def policy_path(name_or_path: str) -> Path:
+    """The file of a shipped policy, or the path itself."""
+    if name_or_path in SHIPPED:
+        return Path(str(resources.files("policies").joinpath(f"{name_or_path}.yaml")))
+    return Path(name_or_path)
+
+
+def load_policy(name_or_path: str) -> Policy:
+    """Compiled against the shipped detectors' tables. Raises PolicyError, ModelError or OSError."""
+    path = policy_path(name_or_path)
+    document = load_document(path.read_text(encoding="utf-8"), str(path))
+    operating: dict[tuple[str, str, str], OperatingTable] = {
+        (info.id, slug, role): table
+        for info in manifest.load(weights=False).values()
+        for (slug, role), table in info.operating.items()
+    }
+    return compile_policy(document, categories=categories(), operating=operating)
+
+
+def categories() -> dict[str, tuple[str, ...]]:
+    """Category → its sub-categories, as policies name them."""
+    found: dict[str, list[str]] = {}
+    for entry in taxonomy.SUBCATEGORIES:
+        found.setdefault(entry.category, []).append(entry.slug)
+    return {category: tuple(slugs) for category, slugs in found.items()}
+
+
+def signals(findings: Iterable[Finding], direction: Direction) -> list[Signal]:
+    """The opinions on one direction's texts; `passage` is the text's place among all findings."""
+    return [
+        Signal(
+            slug=opinion.slug,
+            score=opinion.score,
+            detector=opinion.detector,
+            direction=direction,
+            channel=finding.channel,
+            passage=index,
+            spans=tuple(opinion.spans),
+        )
+        for index, finding in enumerate(findings)
+        if finding.direction == direction
+        for opinion in finding.opinions
+    ]

@@ -1,0 +1,40 @@
+"""Model name to route: exact names first, then the longest prefix."""
+
+from collections.abc import Iterable, Sequence
+
+from gateway.errors import GatewayError
+from gateway.exchange import Route
+
+
+class Routing:
+    """Constant time in the number of routes: a dictionary of names and one look-up for each prefix length in use."""
+
+    def __init__(self, routes: Iterable[tuple[Sequence[str], Route]]) -> None:
+        self.routes: list[Route] = []
+        self._exact: dict[str, Route] = {}
+        self._prefixes: dict[str, Route] = {}
+        for patterns, route in routes:
+            self.routes.append(route)
+            for pattern in patterns:
+                table = self._prefixes if pattern.endswith("*") else self._exact
+                table.setdefault(pattern.removesuffix("*"), route)
+        self._lengths = sorted({len(prefix) for prefix in self._prefixes}, reverse=True)
+        self._fallback = self._prefixes.get("", self.routes[0])
+
+    def route(self, model: str) -> Route:
+        """Raises GatewayError unknown_model."""
+        route = self._exact.get(model)
+        if route is not None:
+            return route
+        for length in self._lengths:
+            if length <= len(model) and (found := self._prefixes.get(model[:length])):
+                return found
+        raise GatewayError(
+            "unknown_model",
+            f"no route serves the model {model[:100]!r}; add it to `routes` or ask GET /v1/models",
+            param="model",
+        )
+
+    def without_model(self) -> Route:
+        """Where requests go that name no model: the route for `*`, else the first."""
+        return self._fallback

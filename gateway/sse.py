@@ -1,0 +1,144 @@
+"""Event streams (WHATWG HTML, section 9.2 "Server-sent events"): bytes in, events out, and back. No I/O.
+
+The decoder keeps the exact bytes of every block, so that a stream nobody changed leaves as it came.
+"""
+
+import re
+
+import msgspec
+
+_BOM = b"\xef\xbb\xbf"
+_CR, _LF = 0x0D, 0x0A
+_EOL = re.compile(rb"\r\n|\n|\r(?!\n)")
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+_LONGEST_END = 4  # CR LF CR LF
+
+DONE = b"data: [DONE]\n\n"
+PING = b": ping\n\n"
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One block of a stream.
+
+    `data` is the payload, its lines joined by LF; empty for a block that carries none (comments, stray blank
+    lines), which a receiver ignores. `raw` is the block as it came, its closing blank line included: the raws
+    of a stream, joined, are the stream.
+    """
+
+    data: bytes
+    raw: bytes
+    event: bytes | None = None
+    id: bytes | None = None
+
+
+class SseError(ValueError):
+    """A block outgrew the decoder's limit. `events` are those that ended before it; the decoder is spent."""
+
+    def __init__(self, limit: int, events: list[Event]) -> None:
+        super().__init__(f"an event of the stream is larger than {limit} bytes")
+        self.events = events
+
+
+class Decoder:
+    """Cuts a stream into events, however it arrives: same bytes, same events, in time linear in the bytes.
+
+    Lines may end in LF, CRLF or CR. A block closed by a bare CR is given out with the byte after it, since
+    that byte may be the LF that belongs to it. Holds at most `max_event_bytes` plus the chunk being fed.
+    """
+
+    __slots__ = ("_at_start", "_held", "_limit", "_scanned")
+
+    def __init__(self, max_event_bytes: int = 1 << 20) -> None:
+        self._limit = max_event_bytes
+        self._held = bytearray()
+        self._scanned = 0  # no block ends before this offset of _held
+        self._at_start = True
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that these bytes complete. Raises SseError when a block exceeds the limit."""
+        held = self._held
+        if not held:
+            events, used = self._cut(data, final=False)
+            if used < len(data):
+                held += data[used:]
+            return events
+        held += data
+        events, used = self._cut(held, final=False)
+        del held[:used]
+        return events
+
+    def close(self) -> list[Event]:
+        """What is left when the stream ends: at most one event, usually none.
+
+        A last block without its blank line is given out too; it may be cut short. Raises SseError as `feed`.
+        """
+        events, used = self._cut(self._held, final=True)
+        rest = bytes(self._held[used:])
+        self._held.clear()
+        if rest:
+            events.append(self._parse(rest))
+        return events
+
+    def _cut(self, buffer: bytes | bytearray, *, final: bool) -> tuple[list[Event], int]:
+        events: list[Event] = []
+        start, scan, size = 0, self._scanned, len(buffer)
+        only_lf = buffer.find(b"\r", scan) < 0
+        while start < size:
+            end = self._end_of_block(buffer, start, scan, only_lf)
+            complete = end > 0 and (final or end < size or buffer[-1] != _CR)
+            if (end if complete else size) - start > self._limit:
+                self._held = bytearray()
+                raise SseError(self._limit, events)
+            if not complete:
+                break
+            events.append(self._parse(bytes(buffer[start:end])))
+            start = scan = end
+        self._scanned = max(0, size - start - (_LONGEST_END - 1))
+        return events, start
+
+    def _end_of_block(self, buffer: bytes | bytearray, start: int, scan: int, only_lf: bool) -> int:
+        """The offset just past the block's closing blank line, or 0 when it has not come."""
+        lead = start
+        if self._at_start and buffer.startswith(_BOM):
+            lead += len(_BOM)
+        if lead < len(buffer) and buffer[lead] in (_CR, _LF):
+            blank = _EOL.match(buffer, lead)
+            return blank.end() if blank else 0
+        if only_lf:
+            at = buffer.find(b"\n\n", max(lead, scan))
+            return at + 2 if at >= 0 else 0
+        found = _BLANK_LINE.search(buffer, max(lead, scan))
+        return found.end() if found else 0
+
+    def _parse(self, raw: bytes) -> Event:
+        block = raw
+        if self._at_start:
+            self._at_start = False
+            block = raw.removeprefix(_BOM)
+        lines = block.splitlines()
+        if len(lines) == 2 and lines[0].startswith(b"data: "):  # by far the most usual block
+            return Event(lines[0][6:], raw)
+        return _fields(lines, raw)
+
+
+def _fields(lines: list[bytes], raw: bytes) -> Event:
+    data: list[bytes] = []
+    event = id_ = None
+    for line in lines:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            data.append(value)
+        elif name == b"event":
+            event = value
+        elif name == b"id" and b"\0" not in value:
+            id_ = value
+    return Event(b"\n".join(data), raw, event, id_)
+
+
+def encode(data: bytes, event: str | None = None) -> bytes:
+    """One event as bytes; data of several lines becomes several `data:` lines."""
+    head = b"" if event is None else b"event: " + event.encode() + b"\n"
+    if b"\n" in data or b"\r" in data:
+        data = b"\ndata: ".join(_EOL.split(data))
+    return head + b"data: " + data + b"\n\n"

@@ -1,0 +1,249 @@
+"""Calls a model server: builds the request's head, tries upstreams in order, maps every failure to a reason.
+
+The connections are `http1`'s; httpx lends the TLS defaults (its CA bundle, `SSL_CERT_FILE`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from time import monotonic
+
+import httpx
+
+from gateway.errors import UpstreamError
+from gateway.exchange import Exchange, Headers, Upstream
+from gateway.http1 import Answer, Limits, Pool
+
+# Gateways of the upstream's side saying "not me, not now": another upstream may answer.
+_TRY_ANOTHER = frozenset({429, 502, 503, 504})
+# Those among them that say it was not even begun.
+_NOT_BEGUN = frozenset({429, 503})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# What a client may send and the gateway answers for: connection handling, keys, cookies and where it came from.
+_NEVER_FORWARDED = frozenset(
+    b"accept-encoding authorization api-key x-api-key connection content-length cookie forwarded host keep-alive "
+    b"origin proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade "
+    b"x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip".split()
+)
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
+    b"upgrade".split()
+)
+_PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})  # these name no header
+_OURS = frozenset(b"set-cookie x-assay-decision x-assay-policy x-assay-guard-ms".split())
+_CHUNKED = b"transfer-encoding: chunked\r\n"
+_READABLE_ENCODINGS = ("gzip", "deflate", "identity")
+_REMEMBERED = 4096
+
+
+class HeaderFilter:
+    """Which request headers go upstream: an allow-list of names and prefixes, remembered by name."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        names = [name.encode("latin-1") for name in allowed]
+        self._exact = frozenset(name for name in names if not name.endswith(b"*"))
+        self._prefixes = tuple(name[:-1] for name in names if name.endswith(b"*"))
+        self._known: dict[bytes, bool] = {}
+        self._encodings: dict[bytes, bytes] = {}
+
+    def upstream(self, headers: Headers) -> bytes:
+        """The header lines for the upstream, each with its CRLF."""
+        known = self._known
+        lines = []
+        for name, value in headers:
+            allowed = known.get(name)
+            if allowed is None:
+                allowed = self._learn(name)
+            if allowed:
+                lines.append(b"%b: %b\r\n" % (name, value))
+            elif name == b"accept-encoding":
+                lines.append(self._accept_encoding(value))
+            elif name == b"connection" and value.lower() not in _PLAIN_CONNECTION:
+                return self.upstream(_without_named(headers))
+        return b"".join(lines)
+
+    def _learn(self, name: bytes) -> bool:
+        allowed = name not in _NEVER_FORWARDED and (name in self._exact or name.startswith(self._prefixes))
+        if len(self._known) < _REMEMBERED:  # names come from clients: bounded
+            self._known[name] = allowed
+        return allowed
+
+    def _accept_encoding(self, value: bytes) -> bytes:
+        """Only encodings that the detectors' side can read, of those the client takes."""
+        line = self._encodings.get(value)
+        if line is None:
+            offered = [part.strip() for part in value.decode("latin-1").lower().split(",")]
+            kept = [part for part in offered if part.split(";")[0].strip() in _READABLE_ENCODINGS]
+            line = f"accept-encoding: {', '.join(kept) or 'identity'}\r\n".encode("latin-1")
+            if len(self._encodings) < _REMEMBERED:
+                self._encodings[value] = line
+        return line
+
+
+def downstream_headers(answer: Answer) -> Headers:
+    """The answer's headers for the client: all but hop-by-hop ones, cookies and the names that are ours."""
+    headers = answer.headers
+    for name, value in headers:
+        if name == b"connection" and value.lower() not in _PLAIN_CONNECTION:
+            headers = _without_named(headers)
+            break
+    return [
+        (b"x-upstream-request-id" if name == b"x-request-id" else name, value)
+        for name, value in headers
+        if name not in _HOP_BY_HOP and name not in _OURS
+    ]
+
+
+def _without_named(headers: Headers) -> Headers:
+    """Without `Connection` and the headers it names: they are meant for the next hop only (RFC 9110, 7.6.1)."""
+    named = {b"connection"}
+    for name, value in headers:
+        if name == b"connection":
+            named.update(part.strip() for part in value.lower().split(b","))
+    return [(name, value) for name, value in headers if name not in named]
+
+
+class Upstreams:
+    """All model servers, one connection pool an origin."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        forward: HeaderFilter,
+        *,
+        retries: int = 1,
+        on_failure: Callable[[str, str], None] = lambda upstream, reason: None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._limits = limits
+        self._forward = forward
+        self._retries = retries
+        self._on_failure = on_failure
+        self._clock = clock
+        self._pools: dict[str, Pool] = {}
+        self._prefixes: dict[str, bytes] = {}
+
+    async def call(self, exchange: Exchange, body: bytes, tail: bytes) -> Answer:
+        """Send `body` to the exchange's route and wait for the answer's head.
+
+        `tail` is the path after `/v1` with its query. The route's upstreams are tried in order, the last of them
+        again until there were `retries` further tries, and only while nothing of an answer was passed on. An answer
+        with a status that another upstream may better is given up only while there is another. Sets `upstream` and
+        `upstream_seconds` on the exchange. Raises UpstreamError.
+        """
+        assert exchange.route is not None
+        candidates = exchange.route.upstreams
+        # What is no inference may have taken effect though it failed: then only what was not begun is sent again, and
+        # never on a used connection, whose end would leave open whether the request was seen.
+        repeatable = exchange.operation != "other" or exchange.method in _SAFE_METHODS
+        elsewhere = _TRY_ANOTHER if repeatable else _NOT_BEGUN
+        last = max(self._retries, len(candidates) - 1)
+        for attempt in range(last + 1):
+            upstream = exchange.upstream = candidates[min(attempt, len(candidates) - 1)]
+            more_upstreams = attempt + 1 < len(candidates)
+            try:
+                answer = await self._once(exchange, upstream, body, tail, fresh=attempt > 0 or not repeatable)
+            except UpstreamError as error:
+                self._on_failure(upstream.name, error.reason)
+                never_left = error.reason != "reset"
+                if attempt == last or not error.what.retryable or not (repeatable or never_left):
+                    raise
+                continue
+            if answer.status in elsewhere and more_upstreams:
+                self._on_failure(upstream.name, "status")
+                answer.abort()
+                continue
+            return answer
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def stream(self, exchange: Exchange, body: AsyncIterator[bytes], length: int | None, tail: bytes) -> Answer:
+        """Like `call` for a body that is passed on as it comes; tried once. `length` None sends it in chunks."""
+        assert exchange.route is not None
+        upstream = exchange.upstream = exchange.route.upstreams[0]
+        framing = _CHUNKED if length is None else b"content-length: %d\r\n" % length
+        head = self._head(exchange, upstream, tail, framing)
+        began = self._clock()
+        try:
+            answer, _ = await self._pool(upstream).request(head, None, head_only=exchange.method == "HEAD", fresh=True)
+            try:
+                async for piece in body:
+                    if answer.settled:  # it answered early, most likely with a refusal, or broke off
+                        break
+                    if not piece:  # as a chunk it would be the last
+                        continue
+                    await answer.send(piece if length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
+                else:
+                    if length is None:
+                        await answer.send(b"0\r\n\r\n")
+                    answer.sent()
+                await answer.head()
+            except BaseException:
+                answer.abort()
+                raise
+        except UpstreamError as error:
+            self._on_failure(upstream.name, error.reason)
+            raise
+        finally:
+            exchange.upstream_seconds += self._clock() - began
+        return answer
+
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """Idle and busy connections by origin."""
+        return {origin: pool.counts() for origin, pool in self._pools.items()}
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
+    async def _once(self, exchange: Exchange, upstream: Upstream, body: bytes, tail: bytes, *, fresh: bool) -> Answer:
+        framing = b"content-length: %d\r\n" % len(body) if body or exchange.method not in _SAFE_METHODS else b""
+        head = self._head(exchange, upstream, tail, framing)
+        began = self._clock()
+        try:
+            return await _ask(self._pool(upstream), head, body, exchange.method == "HEAD", fresh)
+        finally:
+            exchange.upstream_seconds += self._clock() - began
+
+    def _head(self, exchange: Exchange, upstream: Upstream, tail: bytes, framing: bytes) -> bytes:
+        prefix = self._prefixes.get(upstream.name)
+        if prefix is None:
+            prefix = self._prefixes[upstream.name] = _fixed_lines(upstream)
+        return b"%b %b%b HTTP/1.1\r\n%b%b%b\r\n" % (
+            exchange.method.encode("ascii"),
+            upstream.base_path.encode("ascii"),
+            tail,
+            prefix,
+            framing,
+            self._forward.upstream(exchange.client_headers),
+        )
+
+    def _pool(self, upstream: Upstream) -> Pool:
+        pool = self._pools.get(upstream.origin)
+        if pool is None:
+            tls = httpx.create_ssl_context() if upstream.scheme == "https" else None
+            pool = self._pools[upstream.origin] = Pool(upstream.host, upstream.port, self._limits, tls=tls)
+        return pool
+
+
+async def _ask(pool: Pool, head: bytes, body: bytes, head_only: bool, fresh: bool) -> Answer:
+    answer, reused = await pool.request(head, body, head_only=head_only, fresh=fresh)
+    try:
+        await answer.head()
+    except UpstreamError as error:
+        if reused and error.reason == "reset":
+            # The server closed an idle connection just as it was used: it never saw the request.
+            return await _ask(pool, head, body, head_only, fresh=True)
+        raise
+    except asyncio.CancelledError:
+        answer.abort()
+        raise
+    return answer
+
+
+def _fixed_lines(upstream: Upstream) -> bytes:
+    """Host and key: the same for every request to this upstream."""
+    default_port = 443 if upstream.scheme == "https" else 80
+    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+    lines = f"host: {host}" + (f":{upstream.port}" if upstream.port != default_port else "") + "\r\n"
+    if upstream.key:
+        lines += f"authorization: Bearer {upstream.key}\r\n"
+    return lines.encode("latin-1")

@@ -1,0 +1,211 @@
+"""THE SIDE PATH.
+
+    take(batch) → detect (in the detector process) → verdicts → metrics · audit → acknowledge
+
+Every sample ends with one fate: judged, expired, or failed with a reason. (Dropped is counted where it is offered.)
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from gateway import metrics
+from gateway.audit import Audit
+from gateway.content_encoding import decode
+from gateway.exchange import Sample, SampleQueue, Taken
+from gateway.judge import Case, Finding, Findings, JudgeError, case
+from gateway.openai_api import Operation, read_request, read_response, read_stream
+from gateway.policing import Direction, signals
+from policies.engine import Action, Decision, Policy, decide
+
+log = logging.getLogger("assay")
+
+_DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
+_BATCH = 32
+_WAIT_SECONDS = 1.0
+_JUDGE_SECONDS = 60.0  # a batch that takes longer is given up, so that one hanging text does not stop the rest
+
+
+class Judge(Protocol):
+    """What the worker needs of the detector process."""
+
+    async def ready(self) -> None: ...
+
+    async def judge(self, case: Case, timeout_seconds: float) -> Findings: ...
+
+
+class Worker:
+    """Takes samples and records what the detectors say of them.
+
+    `categories` maps a sub-category to its category. `policy` gives the policy in force now. `wall_clock` is Unix
+    seconds, as in `Sample.closed_at`.
+    """
+
+    def __init__(
+        self,
+        queue: SampleQueue,
+        judge: Judge,
+        audit: Audit,
+        *,
+        policy: Callable[[], Policy],
+        categories: Mapping[str, str],
+        expiry_seconds: float,
+        wall_clock: Callable[[], float],
+        audit_text: bool = False,
+    ) -> None:
+        self._queue = queue
+        self._judge = judge
+        self._audit = audit
+        self._policy = policy
+        self._categories = categories
+        self._expiry_seconds = expiry_seconds
+        self._wall_clock = wall_clock
+        self._audit_text = audit_text
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._judge.ready()
+            taken = await self._queue.take(_BATCH, _WAIT_SECONDS)
+            if taken:
+                await self.work(taken)
+
+    async def work(self, taken: Iterable[Taken]) -> None:
+        """Bring a batch to its end; acknowledges all of it."""
+        batch = list(taken)
+        await asyncio.gather(*(self._one(item.sample) for item in batch))
+        metrics.flush()
+        await self._queue.acknowledge([item.receipt for item in batch])
+
+    async def _one(self, sample: Sample) -> None:
+        if self._wall_clock() - sample.closed_at > self._expiry_seconds:
+            metrics.tally(metrics.SAMPLES, "expired", "").add()
+            return
+        try:
+            findings = await self._judge.judge(_case(sample), _JUDGE_SECONDS)
+            self._record(sample, findings)
+        except JudgeError as error:
+            metrics.tally(metrics.SAMPLES, "failed", error.reason).add()
+        except Exception:
+            log.exception("the verdicts on sample %s could not be recorded", sample.id)
+            metrics.tally(metrics.SAMPLES, "failed", "record").add()
+
+    def _record(self, sample: Sample, findings: Findings) -> None:
+        count_coverage(findings)
+        if findings.failed and not any(finding.opinions for finding in findings.findings):
+            metrics.tally(metrics.SAMPLES, "failed", "detector").add()
+            return
+        for direction in _DIRECTIONS:
+            self._weigh(sample, [found for found in findings.findings if found.direction == direction], direction)
+        decisions = {
+            direction: decide(self._policy(), signals(findings.findings, direction), route=sample.route)
+            for direction in _DIRECTIONS
+        }
+        for direction, decision in decisions.items():
+            self._count_decision(sample, direction, decision)
+        self._write_down(sample, findings, decisions)
+        metrics.spread(metrics.SAMPLE_AGE).observe(max(0.0, self._wall_clock() - sample.closed_at))
+        reason = "unreadable" if findings.unreadable else ("truncated" if sample.cut else "")
+        metrics.tally(metrics.SAMPLES, "judged", reason).add()
+
+    def _weigh(self, sample: Sample, found: list[Finding], direction: str) -> None:
+        """Count the exchange once for each sub-category: its highest score, and whether any text was flagged."""
+        highest: dict[str, float] = {}
+        flagged: set[str] = set()
+        for finding in found:
+            for opinion in finding.opinions:
+                highest[opinion.slug] = max(opinion.score, highest.get(opinion.slug, 0.0))
+                if opinion.flagged:
+                    flagged.add(opinion.slug)
+        weight = 1 / sample.probability
+        for slug, score in highest.items():
+            is_flagged = slug in flagged
+            category = self._categories.get(slug, "auxiliary")
+            metrics.tally(metrics.VERDICTS, category, slug, direction, "1" if is_flagged else "0").add()
+            metrics.spread(metrics.SCORES, slug, direction).observe(score)
+            metrics.tally(metrics.WEIGHT, slug, direction).add(weight)
+            metrics.tally(metrics.WEIGHT_SQUARED, slug, direction).add(weight * weight)
+            metrics.tally(metrics.FLAGGED_WEIGHT, slug, direction).add(weight if is_flagged else 0)
+
+    def _count_decision(self, sample: Sample, direction: Direction, decision: Decision) -> None:
+        """Monitored rules, and enforced ones that an answer slipped past because it was not held.
+
+        What the guard enforced it has counted itself.
+        """
+        for match in decision.matched:
+            if not match.enforced or match.action is Action.FLAG:
+                effect = "monitored"
+            elif direction == "response" and not sample.guarded and sample.outcome == "completed":
+                effect = "leaked"
+            else:
+                continue
+            metrics.tally(metrics.DECISIONS, direction, match.action, match.rule, effect).add()
+
+    def _write_down(self, sample: Sample, findings: Findings, decisions: Mapping[Direction, Decision]) -> None:
+        flagged = any(opinion.flagged for found in findings.findings for opinion in found.opinions)
+        texts = _texts(sample) if self._audit_text and flagged else {}
+        self._audit.append(
+            "flag" if flagged else "verdict",
+            {
+                "sample": sample.id,
+                "route": sample.route,
+                "principal": sample.principal,
+                "operation": sample.operation,
+                "model": sample.model,
+                "outcome": sample.outcome,
+                "stream": sample.stream,
+                "probability": sample.probability,
+                "revision": decisions["prompt"].revision,
+                "decisions": {
+                    direction: {"action": decision.action, "would": decision.would, "rule": decision.rule}
+                    for direction, decision in decisions.items()
+                },
+                "texts": [_line(found, texts.get((found.direction, tuple(found.path)))) for found in findings.findings],
+            },
+        )
+
+
+def count_coverage(findings: Findings) -> None:
+    """Coverage of every detector, as the detector process reported it."""
+    for detector, state, texts in findings.coverage:
+        metrics.tally(metrics.COVERAGE, detector, state).add(texts)
+
+
+def _case(sample: Sample) -> Case:
+    return case(
+        sample.operation,
+        prompt=sample.prompt,
+        answer=sample.answer if sample.status < 300 else b"",
+        stream=sample.stream,
+        encoding=sample.encoding,
+        prompt_slugs=None,
+        answer_slugs=None,
+        fresh=True,
+    )
+
+
+def _texts(sample: Sample) -> dict[tuple[str, tuple[str | int, ...]], str]:
+    """The texts themselves, for an operator who turned that on."""
+    operation = Operation(sample.operation)
+    body, _ = decode(sample.answer, sample.encoding, len(sample.answer) * 16)
+    passages = read_request(operation, sample.prompt)
+    passages += read_stream(operation, body) if sample.stream else read_response(operation, body)
+    return {(passage.direction, tuple(passage.path)): passage.text for passage in passages}
+
+
+def _line(found: Finding, text: str | None) -> dict[str, Any]:
+    """One text of an exchange for the audit file: where it stood, its hash, its scores, what was found where."""
+    scores: dict[str, float] = {}
+    for opinion in found.opinions:
+        scores[opinion.slug] = max(round(opinion.score, 4), scores.get(opinion.slug, 0.0))
+    return {
+        "direction": found.direction,
+        "channel": found.channel,
+        "choice": found.choice,
+        "hash": found.digest,
+        "scores": scores,
+        "flags": sorted({opinion.slug for opinion in found.opinions if opinion.flagged}),
+        "spans": [span for opinion in found.opinions for span in opinion.spans],
+        **({} if text is None else {"text": text}),
+    }
