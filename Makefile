@@ -2,7 +2,6 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-DATA ?= ../shared/data
 # What tests of the whole need beside Python; installed when there is apt-get and the right to use it.
 SERVERS := redis-server prometheus node
 PACKAGES := redis-server prometheus nodejs npm
@@ -58,3 +57,13 @@ clean:
 bench: $(VENV)/.installed-dev
 	@command -v nginx >/dev/null && command -v wrk >/dev/null || { echo "make: the benchmark needs nginx and wrk: apt-get install nginx-light wrk" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+# From data to weights, thresholds and cards, in an environment of its own: make train DATA=FOLDER
+train: .train-venv/.installed
+	@test -n "$(DATA)" || { echo "make: name the data: make train DATA=FOLDER (one .jsonl.gz a set, and MANIFEST.json)" >&2; exit 1; }
+	nice -n 10 .train-venv/bin/python -m detectors.training --data $(DATA) --out detectors/models
+
+.train-venv/.installed: detectors/training/requirements.txt
+	$(PYTHON) -m venv .train-venv
+	.train-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

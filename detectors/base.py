@@ -1,0 +1,83 @@
+"""What a detector is: texts in, one judgement a text out, synchronous and pure.
+
+Nothing here imports numpy or onnxruntime, so that the gateway process can name these types without
+loading a model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol
+
+Role = Literal["prompt", "response"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text to judge.
+
+    `role` says which side wrote it; `context` is the prompt behind a response, the earlier turn behind a
+    prompt, or None.
+    """
+
+    text: str
+    role: Role
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open range of code points in `Text.text`, with what was found there (`email`, `aws_access_key`)."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One detector's opinion of one text for one sub-category.
+
+    `detector` is `name@version`, `slug` a sub-category or auxiliary of `taxonomy`, `score` calibrated: the
+    probability, 0 to 1, that the sub-category applies.
+    """
+
+    detector: str
+    slug: str
+    score: float
+    spans: tuple[Span, ...] = ()
+
+
+class State(StrEnum):
+    """What became of a text: every text gets exactly one."""
+
+    SCANNED = "scanned"
+    SKIPPED = "skipped"  # nothing in it to judge
+    TRUNCATED = "truncated"  # judged up to the detector's limit only
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A text's state and its verdicts: at most one a slug, none when it was skipped."""
+
+    state: State
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class Detector(Protocol):
+    """`name@version`, the slugs it can speak of, and `detect`."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def slugs(self) -> frozenset[str]: ...
+
+    def detect(self, texts: Sequence[Text]) -> list[Judgement]:
+        """Judge a batch: same length, same order. Any text is legal input; it never raises for content."""
+        ...
+
+
+# For one (slug, role): (false-alarm rate, score threshold) measured on benign texts, rates ascending and so
+# thresholds descending. A text counts as flagged at a rate when its score >= the threshold of that rate.
+OperatingTable = tuple[tuple[float, float], ...]

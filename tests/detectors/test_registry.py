@@ -1,0 +1,37 @@
+"""Which detectors are built for which slugs."""
+
+import pytest
+
+from detectors.base import Detector, Text
+from detectors.manifest import load
+from detectors.registry import build
+
+
+def test_builds_all_by_default() -> None:
+    assert [detector.id for detector in build()] == [info.id for info in load().values()]
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        ({"toxicity"}, ["ngram"]),
+        ({"privacy_violation"}, ["ngram", "secrets", "pii"]),
+        ({"interventional_effect"}, []),
+        (set(), []),
+    ],
+)
+def test_builds_what_can_speak_of_a_slug(only: set[str], names: list[str]) -> None:
+    assert [detector.id.partition("@")[0] for detector in build(only)] == names
+
+
+@pytest.mark.parametrize("detector", build(), ids=lambda detector: detector.id)
+def test_every_detector_keeps_order_and_speaks_of_its_slugs_only(detector: Detector) -> None:
+    texts = [Text("hello", "prompt"), Text("", "response"), Text("ring me: +44 20 7946 0301", "response")]
+    judged = detector.detect(texts)
+    assert len(judged) == 3
+    assert judged[1].verdicts == ()
+    for judgement in judged:
+        slugs = [verdict.slug for verdict in judgement.verdicts]
+        assert len(slugs) == len(set(slugs))
+        assert detector.slugs.issuperset(slugs)
+        assert {verdict.detector for verdict in judgement.verdicts} <= {detector.id}

@@ -1,0 +1,196 @@
+"""Secrets and personal data: our own examples, checksums, spans, and texts built to be slow."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.base import State, Text
+from detectors.manifest import load
+from detectors.rules import pii, secrets
+from detectors.rules.patterns import LIMIT, Pattern, PatternRule, entropy, scan
+
+SECRETS = PatternRule(load()["secrets"], secrets.PATTERNS)
+PII = PatternRule(load()["pii"], pii.PATTERNS)
+# Put together at run time, so that no scanner takes this file for a leak.
+RANDOM = "q7Rk2Lm9Xw4Tz8Bv3Ny6Pd1Hs5Jc0FgA"
+
+HOSTILE = (
+    *("a", "4", "1-", "a@", "a@b.", "key=", "eyJaaaaaaaaa.", "https://a:", "sk-a1B", "1:", "+1", "A1", "\0", "é"),
+    *("\ud800", "password: ", "nhs 4010232137 ", "-----BEGIN PRIVATE KEY-----", "a." * 32 + "@"),
+)
+
+
+def labels(text: str, patterns: tuple[Pattern, ...]) -> list[str]:
+    return [span.label for span in scan(text, patterns)]
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("aws_access_key", "key AKIA" + "Q3EGRT7WZXLMN2PV"),
+        ("aws_secret_key", "aws_secret_access_key = " + RANDOM + "kQ8mTz2W"),
+        ("github_token", "ghp_" + RANDOM + "x8Kd"),
+        ("github_token", "github_pat_" + "11ABCDEFG0" + RANDOM + "_" + RANDOM),
+        ("gitlab_token", "glpat-" + RANDOM[:20]),
+        ("slack_token", "xoxb-" + "2847561930-" + RANDOM),
+        ("slack_webhook", "https://hooks.slack.com/services/" + "T02KQ8VNM/B03RWZ7XJ/" + RANDOM[:24]),
+        ("openai_key", "sk-" + RANDOM[:20] + "T3BlbkFJ" + RANDOM[:20]),
+        ("openai_key", "sk-proj-" + RANDOM * 2),
+        ("anthropic_key", "sk-ant-" + "api03-" + RANDOM * 3),
+        ("google_api_key", "AIza" + "Sy" + RANDOM + "x"),
+        ("stripe_key", "sk_live_" + RANDOM),
+        ("npm_token", "npm_" + RANDOM + "x8Kd"),
+        ("pypi_token", "pypi-" + "AgEIcHlwaS5vcmc" + RANDOM * 2),
+        ("twilio_key", "SK" + "9f3a7c2e8b1d4f60a5c7e9b2d4f61837"),
+        ("sendgrid_key", "SG." + RANDOM[:22] + "." + (RANDOM * 2)[:43]),
+        ("jwt", "eyJhbGciOiJIUzI1NiJ9." + "eyJ1c2VyIjoibWFyaWEifQ." + RANDOM),
+        ("private_key", "-----BEGIN RSA PRIVATE KEY-----\n" + RANDOM * 4 + "\n-----END RSA PRIVATE KEY-----"),
+        ("connection_string", "postgresql://app:" + "tR5-wq9Lz@db.internal:5432/shop"),
+        ("named_secret", 'client_secret: "' + RANDOM + '"'),
+        ("password", "password = " + "vK9-tulip-77"),
+    ],
+)
+def test_finds_the_secret_and_its_place(label: str, text: str) -> None:
+    verdict = SECRETS.detect([Text(f"Look: {text} and more", "response")])[0].verdicts[0]
+    assert [span.label for span in verdict.spans] == [label]
+    assert verdict.score >= 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AKIAIOSFODNN7EXAMPLE and wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "export OPENAI_API_KEY=sk-your-key-here-xxxxxxxxxxxxxxxx",
+        "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "postgres://user:password@localhost/db and redis://:${REDIS_PASSWORD}@cache:6379",
+        "password = os.environ['DB_PASSWORD']; token = get_token(user)",
+        "The key insight: secret ingredients make a token gesture of a password policy.",
+        "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
+        "sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "https://example.org/path?page=2 at 10:30, see skiing-in-the-alps-this-winter-with-friends",
+    ],
+)
+def test_lets_examples_and_prose_through(text: str) -> None:
+    assert labels(text, secrets.PATTERNS) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "found"),
+    [
+        ("email", "maria.lopez@gmail.com"),
+        ("phone", "+44 20 7946 0123"),
+        ("phone", "(415) 867-5309"),
+        ("credit_card", "4539 1488 0343 6467"),
+        ("iban", "NL91 ABNA 0417 1643 00"),
+        ("us_ssn", "536-22-8726"),
+        ("ip_address", "81.2.69.142"),
+        ("ip_address", "2a00:1450:4001:81b::200e"),
+        ("es_national_id", "54362315K"),
+        ("fr_national_number", "2 55 08 14 168 025 38"),
+        ("it_tax_code", "RSSMRA85T10A562S"),
+        ("br_tax_number", "529.982.247-25"),
+        ("cn_resident_id", "11010519491231002X"),
+    ],
+)
+def test_finds_personal_data_and_its_place(label: str, found: str) -> None:
+    text = f"Grüße 👋 — here: {found}, thanks."
+    (span,) = PII.detect([Text(text, "prompt")])[0].verdicts[0].spans
+    assert (span.label, text[span.start : span.end]) == (label, found)
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("uk_nhs_number", "her NHS number is 943 476 5870"),
+        ("de_tax_number", "Steuer-ID: 86 095 742 719"),
+    ],
+)
+def test_numbers_that_need_a_word_beside_them(label: str, text: str) -> None:
+    assert labels(text, pii.PATTERNS) == [label]
+    assert labels(text.rpartition(" is ")[2].rpartition(": ")[2], pii.PATTERNS) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "write to name@example.com or noreply@shop.com",
+        "card 4111 1111 1111 1111 or 4539 1488 0343 6468",
+        "IBAN DE89 3704 0044 0532 0130 00 or NL91 ABNA 0417 1643 01",
+        "SSN 078-05-1120, 000-12-3456, 666-12-3456",
+        "192.168.0.1, 10.0.0.7, 127.0.0.1, 8.8.8.8, 999.1.1.1, v1.2.3.4.5",
+        "at 12:30:45 on 2024-05-06, order 1234567890, total 1,234,567.89, call 212-555-0123",
+        "fe80::1 and ::1 and std::vector and 12:34:56",
+        "a DNI of 54362315A is wrong, and so is 529.982.247-26",
+        "3.141592653589793 and 0.1234567890123456",
+    ],
+)
+def test_lets_ordinary_numbers_through(text: str) -> None:
+    assert labels(text, pii.PATTERNS) == []
+
+
+@given(st.integers(min_value=10**11, max_value=10**15 - 1))
+def test_luhn_catches_any_single_changed_digit(number: int) -> None:
+    digits = next(f"{number}{check}" for check in range(10) if pii.luhn(f"{number}{check}"))
+    for position in range(len(digits)):
+        changed = digits[:position] + str((int(digits[position]) + 3) % 10) + digits[position + 1 :]
+        assert not pii.luhn(changed)
+
+
+@given(st.integers(min_value=0, max_value=10**18 - 1))
+def test_mod97_accepts_exactly_one_check(number: int) -> None:
+    account = f"{number:018}"
+    assert sum(pii.mod97(f"DE{check:02}{account}") for check in range(2, 99)) == 1
+
+
+@given(st.text(max_size=200), st.sampled_from([SECRETS, PII]))
+def test_spans_lie_in_the_text_in_order(text: str, rule: PatternRule) -> None:
+    planted = text + " maria.lopez@gmail.com ghp_" + RANDOM + "x8Kd"
+    (verdict,) = rule.detect([Text(planted, "response")])[0].verdicts
+    assert verdict.spans
+    ends = 0
+    for span in verdict.spans:
+        assert ends <= span.start < span.end <= len(planted)
+        ends = span.end
+
+
+def test_states_and_order() -> None:
+    texts = [Text("", "prompt"), Text(" \n", "prompt"), Text("fine", "prompt"), Text("a" * (LIMIT + 1), "prompt")]
+    states = [judgement.state for judgement in PII.detect(texts)]
+    assert states == [State.SKIPPED, State.SKIPPED, State.SCANNED, State.TRUNCATED]
+    assert [verdict.score for verdict in PII.detect(texts)[2].verdicts] == [0.0]
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_hostile_text_is_searched_in_linear_time(unit: str) -> None:
+    def seconds(size: int) -> float:
+        text = (unit * (size // len(unit) + 1))[:size]
+        started = time.perf_counter()
+        scan(text, (*secrets.PATTERNS, *pii.PATTERNS))
+        return time.perf_counter() - started
+
+    assert seconds(200_000) < 1.5  # a quadratic search of this size takes minutes
+
+
+def test_a_megabyte_of_one_character() -> None:
+    started = time.perf_counter()
+    assert labels("a" * LIMIT, (*secrets.PATTERNS, *pii.PATTERNS)) == []
+    assert time.perf_counter() - started < 5
+
+
+def test_a_page_takes_about_a_millisecond() -> None:
+    page = ("Deploy v1.2.3 at 10:30 on 2024-05-06; the key idea: tokens cost 1,024 each. " * 30)[:2_000]
+    for rule in (SECRETS, PII):
+        rounds = []
+        for _ in range(20):
+            started = time.perf_counter()
+            rule.detect([Text(page, "prompt")])
+            rounds.append(time.perf_counter() - started)
+        assert min(rounds) < 0.004  # 1 ms on an idle machine; slack for a busy one
+
+
+def test_entropy_of_known_strings() -> None:
+    assert entropy("aaaa") == 0
+    assert entropy("abab") == 1
+    assert entropy("abcdefgh") == 3

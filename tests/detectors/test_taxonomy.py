@@ -1,0 +1,28 @@
+"""The taxonomy is complete, and light enough for the gateway process."""
+
+import subprocess
+import sys
+
+from detectors.taxonomy import AUXILIARIES, SLUGS, SUBCATEGORIES, Category
+
+
+def test_has_29_subcategories_in_seven_categories() -> None:
+    assert len(SUBCATEGORIES) == len(SLUGS) == 29
+    assert [row.category for row in SUBCATEGORIES] == sorted(
+        (row.category for row in SUBCATEGORIES), key=list(Category).index
+    )
+    assert {row.category for row in SUBCATEGORIES} == set(Category)
+
+
+def test_each_is_defined_and_can_be_judged() -> None:
+    assert all(row.definition and row.kinds for row in SUBCATEGORIES)
+    assert SLUGS.isdisjoint(AUXILIARIES)
+
+
+def test_taxonomy_manifest_and_base_load_no_numpy() -> None:
+    code = (
+        "import sys, detectors.base, detectors.taxonomy, detectors.manifest; "
+        "detectors.manifest.load(); "
+        "sys.exit(bool({'numpy', 'onnxruntime'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
