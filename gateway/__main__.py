@@ -1,7 +1,7 @@
-"""The command `assay`: serve · check · score · policy · taxonomy · demo-upstream."""
+"""The command `assay`: serve · check · score · policy · taxonomy · settings · demo-upstream."""
 
 import argparse
-import json
+import importlib
 import os
 import secrets
 import shutil
@@ -20,14 +20,17 @@ from uvicorn.supervisors import Multiprocess
 
 from detectors.manifest import ModelError
 from gateway import config as settings
-from gateway import demo_upstream, offline, policing
+from gateway import demo_upstream, policing
 from gateway.config import Config, ConfigError
 from gateway.server import ServerConnection
+from policies.model import CHANNELS, DIRECTIONS
 from policies.source import PolicyError
 
 # Settings that `assay serve` takes as flags; each is also in the file and in the environment.
 FLAGS = ("host", "port", "workers", "upstream_url", "upstream_key", "keys", "policy", "sample_rate", "redis_url")
 _BAD_USE = 2
+
+Command = Callable[[argparse.Namespace], int]
 
 
 def out(text: str = "") -> None:
@@ -38,7 +41,7 @@ def out(text: str = "") -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0 fine, 1 the work found fault, 2 it could not begin."""
     parsed = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = parsed.command
+    command: Command = parsed.command
     try:
         return command(parsed)
     except (ConfigError, PolicyError, ModelError) as error:
@@ -106,9 +109,19 @@ def _run(config: Config, listening: socket.socket) -> None:
     # uvicorn stops gracefully on SIGTERM and then raises it again: by then it only means "done".
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if config.workers > 1:
-        Multiprocess(server_config, sockets=[listening]).run()
+        _Workers(server_config, sockets=[listening]).run()
     else:
         uvicorn.Server(server_config).run(sockets=[listening])
+
+
+class _Workers(Multiprocess):
+    """Worker processes that share the port. When they are told to stop, so does the parent: as long as it held the
+    port open, new connections would wait in a queue that nobody serves."""
+
+    def terminate_all(self) -> None:
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
 
 
 def _listen(config: Config) -> socket.socket:
@@ -181,6 +194,16 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
 # --- the commands that need no server
 
 
+def _with_models(name: str) -> Command:
+    """A command of `gateway.model_commands`, imported when it runs: a process that serves holds no model code."""
+
+    def run(parsed: argparse.Namespace) -> int:
+        command: Command = getattr(importlib.import_module("gateway.model_commands"), name)
+        return command(parsed)
+
+    return run
+
+
 def _check(parsed: argparse.Namespace) -> int:
     config = settings.load(path=parsed.config)
     policy = policing.load_policy(config.policy)
@@ -188,22 +211,6 @@ def _check(parsed: argparse.Namespace) -> int:
         out(f"note: {sentence}")
     names = ", ".join(settings.upstreams(config))
     out(f"ok: upstreams {names}; {len(config.keys)} keys; policy {config.policy} {policy.revision} ({policy.mode})")
-    return 0
-
-
-def _score(parsed: argparse.Namespace) -> int:
-    only = frozenset(slug.strip() for slug in parsed.only.split(",")) if parsed.only else None
-    try:
-        bad = offline.score(sys.stdin.buffer, sys.stdout, only=only, batch=parsed.batch, progress=sys.stderr.isatty())
-    except ValueError as error:
-        sys.stderr.write(f"assay: {error}\n")
-        return _BAD_USE
-    return 1 if bad else 0
-
-
-def _taxonomy(parsed: argparse.Namespace) -> int:
-    rows = offline.taxonomy_rows()
-    out(json.dumps(rows, indent=1, ensure_ascii=False) if parsed.json else offline.taxonomy_table(rows))
     return 0
 
 
@@ -244,14 +251,16 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", help="judge JSON lines from standard input")
     score.add_argument("--only", metavar="SLUG,SLUG", help="only these sub-categories")
     score.add_argument("--batch", type=int, default=64, metavar="N", help="texts judged at once (64)")
-    score.set_defaults(command=_score)
+    score.set_defaults(command=_with_models("score"))
 
     taxonomy = commands.add_parser("taxonomy", help="the 29 sub-categories, their detectors and measured figures")
     taxonomy.add_argument("--json", action="store_true")
-    taxonomy.set_defaults(command=_taxonomy)
+    taxonomy.set_defaults(command=_with_models("taxonomy"))
 
     table = commands.add_parser("settings", help="the table of settings, as Markdown")
     table.set_defaults(command=_settings)
+
+    _add_policy(commands.add_parser("policy", help="try a policy out"))
 
     demo = commands.add_parser("demo-upstream", help="a model server that replays conversations")
     demo.add_argument("--host", default="127.0.0.1")
@@ -259,6 +268,21 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     demo.set_defaults(command=_demo)
     return parser
+
+
+def _add_policy(policy: argparse.ArgumentParser) -> None:
+    what = "`observe`, `default`, `strict`, or the path of a policy file"
+    actions = policy.add_subparsers(required=True, metavar="ACTION")
+    test = actions.add_parser("test", help="run the cases beside a policy (NAME.cases.yaml beside NAME.yaml)")
+    test.add_argument("file", metavar="FILE", help=what)
+    test.set_defaults(command=_with_models("policy_test"))
+
+    explain = actions.add_parser("explain", help="judge the text on standard input and show what each rule makes of it")
+    explain.add_argument("file", metavar="FILE", help=what)
+    explain.add_argument("--role", choices=DIRECTIONS, default="prompt", help="which side wrote the text (prompt)")
+    explain.add_argument("--channel", choices=CHANNELS, help="where it stood (user in a prompt, else assistant)")
+    explain.add_argument("--route", default="default", metavar="NAME", help="the route it took (default)")
+    explain.set_defaults(command=_with_models("policy_explain"))
 
 
 if __name__ == "__main__":

@@ -235,7 +235,7 @@ def load(
     `ConfigError` with every problem found, not only the first.
     """
     environ = os.environ if environ is None else environ
-    values, origin = _from_file(path or environ.get("ASSAY_CONFIG"), environ)
+    values, origin = _from_file(path or environ.get("ASSAY_CONFIG") or None, environ)
     for setting in Config.model_fields:
         text = environ.get(env_name(setting))
         if text is not None and text != "":
@@ -259,11 +259,12 @@ def load(
 
 def unknown_environment(environ: Mapping[str, str]) -> list[str]:
     """Sentences about `ASSAY_…` variables that no setting reads: most are typing errors."""
-    known = {env_name(setting) for setting in Config.model_fields} | {"ASSAY_CONFIG"}
+    prefix = env_name("")
+    known = {setting.upper() for setting in Config.model_fields} | {"CONFIG"}
     return [
-        f"{name} is set but is no setting of Assay{_nearest(name, known)}"
+        f"{name} is set but is no setting of Assay{_nearest(rest, known, prefix)}"
         for name in sorted(environ)
-        if name.startswith("ASSAY_") and name not in known
+        if (rest := name.removeprefix(prefix)) not in known and name.startswith(prefix)
     ]
 
 
@@ -353,7 +354,10 @@ def _from_file(path: str | Path | None, environ: Mapping[str, str]) -> tuple[dic
     if not isinstance(content, dict):
         raise ConfigError([f"{file}: must be a mapping of settings, found {type(content).__name__}"])
     missing: list[str] = []
-    expanded = {str(key): _expand(value, environ, f"{file}: {key}", missing) for key, value in content.items()}
+    try:
+        expanded = {str(key): _expand(value, environ, f"{file}: {key}", missing) for key, value in content.items()}
+    except RecursionError:
+        raise ConfigError([f"{file}: contains itself by an alias (`*name`)"]) from None
     if missing:
         raise ConfigError(missing)
     return expanded, dict.fromkeys(expanded, str(file))
@@ -417,9 +421,9 @@ def _keys_at(location: list[str]) -> set[str]:
     return set(model.model_fields)
 
 
-def _nearest(name: str, known: typing.Iterable[str]) -> str:
+def _nearest(name: str, known: typing.Iterable[str], prefix: str = "") -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    return f"; did you mean `{prefix}{close[0]}`?" if close else ""
 
 
 def _contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:

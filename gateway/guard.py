@@ -115,7 +115,7 @@ class Guard:
         metrics.GUARD.labels(direction).observe(spent)
         for detector, state, texts in findings.coverage:
             metrics.COVERAGE.labels(detector, state).inc(texts)
-        decision = decide(policy, signals(findings.findings, direction), route=route)
+        decision = decide(policy, signals(findings.findings, direction, policy), route=route)
         if failure:
             # A detector that failed silences the rules that listen to it; what nobody read silences them all.
             broken: list[str | None] = [*findings.failed] if failure == "detector" else [None]

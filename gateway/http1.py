@@ -91,8 +91,9 @@ class Answer:
 
     def abort(self) -> None:
         """Give the answer up: an unfinished one takes its connection along, so the model server stops as well."""
-        if self._connection is not None:
-            self._connection.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     async def send(self, data: bytes) -> None:
         """Send a piece of a request body that is streamed; waits while the upstream does not read."""

@@ -179,6 +179,12 @@ class Judge:
     def is_ready(self) -> bool:
         return self._up.is_set() and bool(self.detectors)
 
+    @property
+    def pid(self) -> int | None:
+        """The child's, while it runs."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process else None
+
     async def ready(self) -> None:
         """Wait until detectors answer."""
         await self._up.wait()

@@ -35,6 +35,7 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 _MODELLED = frozenset({"chat", "completions", "responses", "embeddings", "moderations"})
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
+_ENDS_OF_EVENTS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 class Recorder(Protocol):
@@ -96,7 +97,10 @@ class Pipeline:
             await reply.error(error)
         except asyncio.CancelledError:
             if not watch.gone:
+                watch.stop()
                 exchange.close(Outcome.INTERNAL, "shutting_down", monotonic())
+                sentence = "the gateway is shutting down and could not wait longer for this answer; try again"
+                await reply.error(GatewayError("shutting_down", sentence, retry_after_seconds=1))
                 raise
             exchange.close(Outcome.CLIENT_GONE, "client_gone", monotonic())
         except Exception:
@@ -259,7 +263,7 @@ class _Resumed:
 class Reply:
     """The one way to the client. Counts what left, so that an error after the first byte becomes a final event."""
 
-    __slots__ = ("_events", "_exchange", "_finished", "_revision", "_send", "_watch", "started")
+    __slots__ = ("_events", "_exchange", "_finished", "_last", "_revision", "_send", "_watch", "started")
 
     def __init__(self, send: Send, exchange: Exchange, watch: Watch, revision: bytes) -> None:
         self._send = send
@@ -268,6 +272,7 @@ class Reply:
         self._revision = revision
         self._events = False
         self._finished = False
+        self._last = b""
         self.started = False
 
     async def start(self, status: int, headers: Headers, *, decided: bool = True) -> None:
@@ -282,11 +287,12 @@ class Reply:
             headers.append((b"x-assay-decision", exchange.decision.encode("ascii")))
         headers.append((b"x-assay-policy", self._revision))
         headers.append((b"x-assay-guard-ms", guard_ms))
-        self._events = exchange.stream and any(n == b"content-type" and v.startswith(_EVENTS) for n, v in headers)
+        self._events = exchange.stream and _is_plain_stream(headers)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def send(self, data: bytes) -> None:
         """Send a piece; waits while the client does not read."""
+        self._last = data
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, data: bytes = b"") -> None:
@@ -310,7 +316,7 @@ class Reply:
                 headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
             await self.start(what.status, headers)
             await self.finish(b"" if exchange.method == "HEAD" else body)
-        elif self._events:
+        elif self._events and (not self._last or self._last.endswith(_ENDS_OF_EVENTS)):
             operation = self._exchange.operation
             await self.finish(error_event(operation, error.message, what.type, error.param, what.code))
         # Else the answer stays unfinished: the server closes the connection and the client sees that it broke off.
@@ -318,6 +324,12 @@ class Reply:
 
 def _too_large(most: int) -> GatewayError:
     return GatewayError("body_too_large", f"the request body is larger than the limit of {most} bytes (max_body_bytes)")
+
+
+def _is_plain_stream(headers: Headers) -> bool:
+    """Whether an event of ours can be put behind what was sent: not into a compressed stream."""
+    named = dict(headers)
+    return named.get(b"content-type", b"").startswith(_EVENTS) and b"content-encoding" not in named
 
 
 def _is_streamed_through(exchange: Exchange, headers: Mapping[bytes, bytes]) -> bool:

@@ -43,8 +43,8 @@ def categories() -> dict[str, tuple[str, ...]]:
     return {category: tuple(slugs) for category, slugs in found.items()}
 
 
-def signals(findings: Iterable[Finding], direction: Direction) -> list[Signal]:
-    """The opinions on one direction's texts; `passage` is the text's place among all findings."""
+def signals(findings: Iterable[Finding], direction: Direction, policy: Policy) -> list[Signal]:
+    """The opinions on one direction's texts that the policy minds; `passage` is the text's place among all findings."""
     return [
         Signal(
             slug=opinion.slug,
@@ -58,4 +58,5 @@ def signals(findings: Iterable[Finding], direction: Direction) -> list[Signal]:
         for index, finding in enumerate(findings)
         if finding.direction == direction
         for opinion in finding.opinions
+        if opinion.score >= policy.least(opinion.slug, direction, opinion.detector)
     ]

@@ -3,16 +3,24 @@
 uvicorn brings sockets, signals, workers and graceful stop; the protocol is ours, because half of what a small
 request costs is spent here: a response head and its body leave in one write, keep-alive needs one timer for a
 connection instead of one for a request, and a request that asks for an upgrade we do not offer keeps its body.
+
+What cannot be read in exactly one way (RFC 9112) is refused with 400 in OpenAI's error shape, and the connection
+closed: llhttp reads strictly, and no byte after an error is taken for a request.
 """
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
+from math import inf
 from typing import Any, Protocol, cast
+from urllib.parse import unquote
 
 import httptools
+
+from gateway.openai_api import error_body
 
 log = logging.getLogger("assay")
 
@@ -22,14 +30,18 @@ Application = Callable[
 ]
 
 _HIGH_WATER = 256 * 1024  # bytes of a request body that wait for the application before reading pauses
-_HEAD_BYTES = 64 * 1024
-_STATUS = {
-    status: b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode() if status in list(HTTPStatus) else b"")
-    for status in range(100, 600)
-}
+_HEAD_BYTES = 64 * 1024  # of a request line with its headers; as much again may come between two parts of a body
+_LARGE_HEAD = "the request line and headers are larger than 64 KiB"
+_PIPELINED = 64  # requests that wait for their turn; what comes after them is not read, and the client asks again
+_LINGER_SECONDS = 2.0
+_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+_STATUS = {status: b"HTTP/1.1 %d %b\r\n" % (status, _PHRASES.get(status, b"")) for status in range(200, 600)}
 _NO_BODY = frozenset({204, 304})
+_VERSIONS = frozenset({"1.0", "1.1"})
 _SCOPE_VERSION = {"version": "3.0", "spec_version": "2.3"}
 _UPGRADE = frozenset({b"upgrade", b"http2-settings"})
+_FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
+_BEFORE_PATH = re.compile(rb"[^/?:]+://[^/?]*")
 
 
 class ServerConfig(Protocol):
@@ -50,6 +62,14 @@ class ServerState(Protocol):
     total_requests: int
 
 
+class _Refusal(Exception):  # noqa: N818 - what the client did wrong, not we
+    """Raised in a callback of the parser: no byte after this one is read as a request."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
 class ServerConnection(asyncio.Protocol):
     """One client connection; requests that are pipelined are answered one after the other, in their order."""
 
@@ -66,7 +86,7 @@ class ServerConnection(asyncio.Protocol):
         self.app_state = app_state
         self.loop = _loop or asyncio.get_running_loop()
         self.state = server_state
-        self.closing = False
+        self.closing = False  # no more requests are taken; those that were are still answered
         self.lost = False
         self._keep_alive_seconds = config.timeout_keep_alive
         self._parser = httptools.HttpRequestParser(self)
@@ -76,15 +96,17 @@ class ServerConnection(asyncio.Protocol):
         self._scheme = "http"
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_size = 0
+        self._unused = 0  # bytes received since the parser last got somewhere
         self._expects_continue = False
         self._active: Cycle | None = None  # the request that is being answered
         self._filling: Cycle | None = None  # the request whose body is being read: it, or a later one
         self._queued: deque[Cycle] = deque()
+        self._refusal: _Refusal | None = None  # said when those before it have their answers
         self._idle_since = self.loop.time()
-        self._idle_timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._reading_paused = False
         self._writable: asyncio.Future[None] | None = None
+        self._unsent: tuple[object, int] = (None, 0)  # what the client had still to take when the timer last looked
 
     # --- asyncio.Protocol
 
@@ -95,15 +117,26 @@ class ServerConnection(asyncio.Protocol):
         self._client = (peer[0], peer[1]) if isinstance(peer, tuple) else None
         self._server = (ours[0], ours[1]) if isinstance(ours, tuple) else None
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        self._idle_timer = self.loop.call_later(self._keep_alive_seconds, self._close_when_idle)
+        self._timer = self.loop.call_later(self._keep_alive_seconds, self._look_after)
 
     def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(400, b"the request is not HTTP/1.1")
+        self._unused += len(data)
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_upgrade() + data[upgrade.args[0] :]
+                continue
+            except httptools.HttpParserCallbackError as error:
+                if isinstance(error.__context__, _Refusal):
+                    self._refuse(error.__context__)
+                elif self._refusal is None:
+                    raise
+            except httptools.HttpParserError as error:
+                self._refuse(_Refusal(400, f"this is not HTTP/1.1: {error}"))
+            break
+        if self._unused > _HEAD_BYTES:
+            self._refuse(_Refusal(431, _LARGE_HEAD))
 
     def eof_received(self) -> None:
         return None
@@ -111,13 +144,14 @@ class ServerConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self.state.connections.discard(self)
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._queued.clear()
         for cycle in (self._active, self._filling):
             if cycle is not None:
                 cycle.wake()
         self.resume_writing()
+        del self._parser  # it holds our methods: without this every connection would be left to the garbage collector
 
     def pause_writing(self) -> None:
         if self._writable is None:
@@ -131,7 +165,7 @@ class ServerConnection(asyncio.Protocol):
     # --- called by uvicorn
 
     def shutdown(self) -> None:
-        """Close as soon as what is being answered has been answered."""
+        """Close as soon as the requests that have come are answered."""
         self.closing = True
         if self._active is None:
             self._transport.close()
@@ -141,31 +175,35 @@ class ServerConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url = b""
         self._headers = []
-        self._head_size = 0
         self._expects_continue = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects_continue = True
+        if name == b"expect":
+            self._expects_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            self._check_coding(value)
         self._headers.append((name, value))
-        self._count_head(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         if self.closing:
             return
         parser = self._parser
-        if parser.should_upgrade():
-            return  # `_go_on_without_upgrade` reads it again
-        path, _, query = self._url.partition(b"?")
-        if b"://" in path[:8]:  # absolute form, as sent to proxies
-            path = b"/" + path.split(b"://", 1)[1].partition(b"/")[2]
         version = parser.get_http_version()
-        raw = path.decode("latin-1")
+        if self._unused > _HEAD_BYTES or version not in _VERSIONS:
+            self._check_head(version)
+        self._unused = 0
+        if parser.should_upgrade():
+            return  # `_without_upgrade` has it read again
+        url = self._url
+        if url[:1] != b"/" or b"#" in url:
+            url = _origin_form(url)
+        headers, self._headers = self._headers, []  # trailers will come to the new one, where they do no harm
+        path, _, query = url.partition(b"?")
+        raw = path.decode("ascii")
         scope = {
             "type": "http",
             "asgi": _SCOPE_VERSION,
@@ -174,23 +212,26 @@ class ServerConnection(asyncio.Protocol):
             "client": self._client,
             "scheme": self._scheme,
             "root_path": "",
-            "method": parser.get_method().decode("latin-1"),
-            "path": raw,
+            "method": parser.get_method().decode("ascii"),
+            "path": unquote(raw) if "%" in raw else raw,
             "raw_path": path,
             "query_string": query,
-            "headers": self._headers,
-            "state": self.app_state,
+            "headers": headers,
+            "state": self.app_state.copy(),
         }
-        cycle = Cycle(self, scope, parser.should_keep_alive(), self._expects_continue)
+        expects_continue = self._expects_continue and version == "1.1"
+        cycle = Cycle(self, scope, parser.should_keep_alive(), expects_continue)
         self.state.total_requests += 1
         self._filling = cycle
         if self._active is None:
             self._start(cycle)
         else:
             self._queued.append(cycle)
+            self.closing = len(self._queued) >= _PIPELINED
             self.pause_reading()
 
     def on_body(self, body: bytes) -> None:
+        self._unused = 0
         cycle = self._filling
         if cycle is not None and cycle.add(body) > _HIGH_WATER:
             self.pause_reading()
@@ -207,8 +248,8 @@ class ServerConnection(asyncio.Protocol):
             self._transport.write(data)
 
     async def drain(self) -> None:
-        if self._writable is not None and not self.lost:
-            await asyncio.shield(self._writable)
+        if self._writable is not None:
+            await asyncio.shield(self._writable)  # a cancelled request leaves it whole for the next look at it
 
     def pause_reading(self) -> None:
         if not self._reading_paused and not self.lost:
@@ -220,26 +261,35 @@ class ServerConnection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
 
+    def is_last(self) -> bool:
+        """Whether nothing is written after the answer to the active request."""
+        return not self._queued and self._refusal is None
+
     def answered(self, cycle: "Cycle") -> None:
         """The response of the active request has been written whole."""
         self._active = None
         self._idle_since = self.loop.time()
-        if self.lost:
-            return
-        if not cycle.keep_alive or self.closing or not cycle.has_whole_body:
-            # A body that nobody read may be of any size: closing is cheaper than reading it.
+        if not cycle.has_whole_body:
+            self._linger()  # a body that nobody read may be of any size: closing is cheaper than reading it
+        elif not cycle.keep_alive:
             self._transport.close()
         elif self._queued:
             self._start(self._queued.popleft())
             self.resume_reading()
+        elif self._refusal is not None:
+            self._write_refusal(self._refusal)
+        elif self.closing:
+            self._transport.close()
         else:
             self.resume_reading()
 
-    def abort(self) -> None:
+    def break_off(self, *, framed: bool) -> None:
         """Close in the middle of an answer, so that the client sees that it broke off."""
         self._active = None
-        if not self.lost:
+        if framed:
             self._transport.close()
+        elif not self.lost:
+            self._transport.abort()  # this answer ends where the connection ends: only a reset tells the difference
 
     # --- inside
 
@@ -249,58 +299,89 @@ class ServerConnection(asyncio.Protocol):
         self.state.tasks.add(task)
         task.add_done_callback(self.state.tasks.discard)
 
-    def _count_head(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > _HEAD_BYTES:
-            self._refuse(431, b"the request line and headers are larger than 64 KiB")
+    def _check_coding(self, coding: bytes) -> None:
+        if self._parser.get_http_version() == "1.0":
+            raise _Refusal(400, "HTTP/1.0 has no transfer-encoding")  # RFC 9112, 6.1: its framing is faulty
+        if coding.lower() != b"chunked":
+            raise _Refusal(501, "the only transfer-encoding taken is chunked")
 
-    def _refuse(self, status: int, why: bytes) -> None:
-        """Answer what cannot become a request, and close."""
-        self.closing = True
-        if self._active is None and not self.lost:
-            body = b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"bad_http"}}' % why
-            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-            self._transport.write(_STATUS[status] + head + body)
-        if not self.lost:
-            self._transport.close()
+    def _check_head(self, version: str) -> None:
+        if version not in _VERSIONS:
+            raise _Refusal(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+        size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers)
+        if size > _HEAD_BYTES:  # what was received with it may be body
+            raise _Refusal(431, _LARGE_HEAD)
 
-    def _go_on_without_upgrade(self, rest: bytes) -> None:
-        """Read the request again without its wish for another protocol; some clients send it with every request."""
+    def _without_upgrade(self) -> bytes:
+        """The head just read, without its wish for another protocol; some clients send it with every request."""
         method = self._parser.get_method()
-        version = self._parser.get_http_version().encode("ascii")
-        lines = [b"%b %b HTTP/%b" % (method, self._url, version)]
-        lines += [b"%b: %b" % header for header in self._headers if header[0] not in _UPGRADE | {b"connection"}]
+        if method == b"CONNECT":
+            self._refuse(_Refusal(405, "CONNECT is for proxies; this is a gateway"))
+            return b""
+        lines = [b"%b %b HTTP/%b" % (method, self._url, self._parser.get_http_version().encode("ascii"))]
+        for name, value in self._headers:
+            if name == b"connection":
+                value = b",".join(part for part in value.split(b",") if part.strip().lower() not in _UPGRADE)
+            if name not in _UPGRADE:
+                lines.append(b"%b: %b" % (name, value))
         self._parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
-    def _close_when_idle(self) -> None:
+    def _refuse(self, refusal: _Refusal) -> None:
+        """Answer what cannot become a request once those before it have their answers, and close."""
+        if self._refusal is not None or self._transport.is_closing():
+            return  # the parser complains of every further piece
+        self._refusal = refusal
+        self.closing = True
+        broken, self._filling = self._filling, None
+        if broken is not None and broken is not self._active:
+            self._queued.pop()
+        elif broken is not None:
+            self._active = None
+            if broken.drop():
+                self._transport.close()
+                return
+        if self._active is None:
+            self._write_refusal(refusal)
+
+    def _write_refusal(self, refusal: _Refusal) -> None:
+        body = error_body(str(refusal), "invalid_request_error", code="bad_http")
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self._transport.write(_STATUS[refusal.status] + head + body)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close our side only, and throw away what still comes, until the client closes or the time is over.
+
+        Closing while unread bytes lie there would reset the connection, and the client could lose the answer.
+        """
+        self.closing = True
+        self._filling = None
+        self._queued.clear()
+        if self._timer is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+            self.resume_reading()
+            self._timer.cancel()
+            self._idle_since = -inf
+            self._timer = self.loop.call_later(_LINGER_SECONDS, self._look_after)
+
+    def _look_after(self) -> None:
+        """Close when idle for long enough, abort when the client takes nothing; else look again later."""
         now = self.loop.time()
-        if self._active is None and now - self._idle_since >= self._keep_alive_seconds:
-            self._transport.close()
+        due = self._keep_alive_seconds + (now if self._active is not None else self._idle_since)
+        before, self._unsent = self._unsent, (self._writable, self._transport.get_write_buffer_size())
+        closing = self._transport.is_closing()
+        if self._unsent[1] and self._unsent == before and (closing or self._writable is not None):
+            self._transport.abort()
             return
-        since = now if self._active is not None else self._idle_since
-        self._idle_timer = self.loop.call_at(since + self._keep_alive_seconds, self._close_when_idle)
+        if due <= now:
+            self._transport.close()
+            due = now + self._keep_alive_seconds
+        self._timer = self.loop.call_at(due, self._look_after)
 
 
 class Cycle:
     """One request and its response."""
-
-    __slots__ = (
-        "_body",
-        "_chunked",
-        "_connection",
-        "_delivered",
-        "_expects_continue",
-        "_head",
-        "_head_only",
-        "_size",
-        "_waiter",
-        "complete",
-        "has_whole_body",
-        "keep_alive",
-        "scope",
-        "started",
-    )
 
     def __init__(
         self, connection: ServerConnection, scope: dict[str, Any], keep_alive: bool, expects_continue: bool
@@ -317,36 +398,42 @@ class Cycle:
         self._delivered = False  # the last part of the body was handed to the application
         self._waiter: asyncio.Future[None] | None = None
         self._head = b""
-        self._head_only = scope["method"] == "HEAD"
+        self._bodiless = scope["method"] == "HEAD"
         self._chunked = False
+        self._left: int | None = None  # bytes of the response body still due by its content-length
 
     async def run(self, app: Application) -> None:
         """Run the application on this request. What it raises was not foreseen: it is logged, and answered with 500."""
         try:
             await app(self.scope, self.receive, self.send)
         except Exception:
-            log.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
+            log.exception("the application failed on %s %.200r", self.scope["method"], self.scope["raw_path"])
             if not self.started:
-                await self.send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
-                await self.send({"type": "http.response.body"})
+                body = error_body("the gateway failed on this request; its log says how", "server_error", code="bug")
+                headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+                await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+                await self.send({"type": "http.response.body", "body": body})
         finally:
             if not self.complete:
                 self._flush()
-                self._connection.abort()
+                framed = self._chunked or self._left is not None or self._bodiless or not self.started
+                self._connection.break_off(framed=framed)
 
     async def receive(self) -> Message:
         """The next part of the body; once it is all read, waits for the client to leave."""
-        while not self._body:
-            if self._connection.lost or self.complete:
+        connection = self._connection
+        while True:
+            if connection.lost or self.complete:
                 return {"type": "http.disconnect"}
-            if self.has_whole_body and not self._delivered:
+            if self._body or (self.has_whole_body and not self._delivered):
                 break
             if self._expects_continue:
                 self._expects_continue = False
-                self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._connection.resume_reading()
-            waiter = self._waiter = self._connection.loop.create_future()
+                connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.resume_reading()
+            waiter = self._waiter = connection.loop.create_future()
             await waiter
+        self._expects_continue = False
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         self._size = 0
@@ -354,28 +441,40 @@ class Cycle:
         return {"type": "http.request", "body": body, "more_body": not self.has_whole_body}
 
     async def send(self, message: Message) -> None:
-        """Write the head with the first of the body, the rest as it comes; waits while the client does not read."""
+        """Write the head with the first of the body, the rest as it comes; waits while the client does not read.
+
+        Raises RuntimeError for messages out of order and for a body that is not as long as its content-length says:
+        the connection is then closed, so that the client cannot take one answer for another.
+        """
         connection = self._connection
         if connection.lost or self.complete:
             return
-        if message["type"] == "http.response.start":
+        kind = message["type"]
+        if kind == "http.response.start" and not self.started:
             self._head = self._render(message)
             self.started = True
+            self._expects_continue = False
             connection.loop.call_soon(self._flush)  # a body that is not there at once does not hold it back
             return
-        body: bytes = message.get("body", b"")
+        if kind != "http.response.body" or not self.started:
+            raise RuntimeError(f"{kind} was sent {'after' if self.started else 'before'} http.response.start")
         more: bool = message.get("more_body", False)
-        if self._head_only:
-            body = b""
+        data: bytes = message.get("body", b"")
+        if self._bodiless:
+            data = b""
         elif self._chunked:
-            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             if not more:
-                body += b"0\r\n\r\n"
+                data += b"0\r\n\r\n"
+        elif self._left is not None:
+            self._left -= len(data)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError(f"the body is {abs(self._left)} bytes off its content-length")
         if self._head:
-            body = self._head + body
+            data = self._head + data
             self._head = b""
-        if body:
-            connection.write(body)
+        if data:
+            connection.write(data)
         if more:
             await connection.drain()
         else:
@@ -399,30 +498,63 @@ class Cycle:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def drop(self) -> bool:
+        """Its body cannot be read to the end: to the application the client is gone. Returns whether a head left."""
+        left = self.started and not self._head
+        self._head = b""
+        self.complete = True
+        self.wake()
+        return left
+
     def _flush(self) -> None:
         if self._head:
             head, self._head = self._head, b""
             self._connection.write(head)
 
     def _render(self, message: Message) -> bytes:
+        """The head. How the body is framed and whether the connection stays is said here and by nobody else."""
         status: int = message["status"]
+        keep_alive = self.keep_alive and self.has_whole_body  # the client must not wait for us to read the rest
+        bodiless = self._bodiless or status in _NO_BODY
+        length: int | None = None
         lines = [_STATUS[status]]
-        framed = self._head_only or status in _NO_BODY
-        for name, value in message["headers"]:
+        for name, value in message.get("headers", ()):
+            if name in _FRAMING:
+                if name == b"connection" and value.lower() == b"close":
+                    keep_alive = False
+                if name != b"content-length" or status == 204:
+                    continue
+                if length is not None or not value.isdigit():
+                    raise RuntimeError("a response has one content-length, and it is a number")
+                length = int(value)
             lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                framed = True
-            elif name == b"connection" and value == b"close":
-                self.keep_alive = False
-        if not framed:
-            if self.scope["http_version"] == "1.0":
-                self.keep_alive = False
-            else:
-                self._chunked = True
-                lines.append(b"transfer-encoding: chunked\r\n")
-        if not self.keep_alive or self._connection.closing:
+        is_old = self.scope["http_version"] == "1.0"
+        unframed = length is None and not bodiless
+        if unframed and is_old:
+            keep_alive = False
+        elif unframed:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if not keep_alive or (self._connection.closing and self._connection.is_last()):
             lines.append(b"connection: close\r\n")
-        elif self.scope["http_version"] == "1.0":
+        elif is_old:
             lines.append(b"connection: keep-alive\r\n")
         lines.append(b"\r\n")
-        return b"".join(lines)
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+            raise RuntimeError("a response header has a line break or a NUL in it")
+        self.keep_alive, self._bodiless, self._left = keep_alive, bodiless, length
+        self._chunked = unframed and not is_old
+        return head
+
+
+def _origin_form(target: bytes) -> bytes:
+    """Path and query of a request target that is no plain path: `*`, or the absolute form, as sent to proxies."""
+    if b"#" in target:
+        raise _Refusal(400, "the request target has a fragment (#), which is never sent")
+    if target == b"*":
+        return target
+    absolute = _BEFORE_PATH.match(target)
+    if absolute is None:
+        raise _Refusal(400, "the request target is no path")
+    rest = target[absolute.end() :]
+    return rest if rest[:1] == b"/" else b"/" + rest

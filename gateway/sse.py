@@ -116,7 +116,7 @@ class Decoder:
             self._at_start = False
             block = raw.removeprefix(_BOM)
         lines = block.splitlines()
-        if len(lines) == 2 and lines[0].startswith(b"data: "):  # by far the most usual block
+        if len(lines) == 2 and not lines[1] and lines[0].startswith(b"data: "):  # by far the most usual block
             return Event(lines[0][6:], raw)
         return _fields(lines, raw)
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers
 from gateway.openai_api import blocked_ending, read_stream
-from gateway.sse import PING
+from gateway.sse import PING, Decoder
 
 _EVENTS = b"text/event-stream"
 _LONGEST_EVENT = 64 * 1024  # an unfinished event is kept back up to this size
@@ -95,8 +95,8 @@ class Tap:
             if rest:
                 data = rest + data
                 rest = b""
-            if not data.endswith((b"\n\n", b"\r\n\r\n")):
-                end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
+            if not data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")):
+                end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4, data.rfind(b"\r\r") + 2)
                 if end > 3 or len(data) < _LONGEST_EVENT:
                     end = end if end > 3 else 0
                     data, rest = data[:end], data[end:]
@@ -141,9 +141,10 @@ class Tap:
             if error.reason != "answer_blocked":
                 raise
             exchange.decision = "block"
-            first = transcript.split(b"\n\n", 1)[0]
+            events = Decoder(max_event_bytes=len(transcript)).feed(transcript)
+            first = next((event.data for event in events if event.data), None)
             choices = sorted({passage.choice for passage in read_stream(exchange.operation, transcript)}) or [0]
-            judged = blocked_ending(exchange.operation, first, choices, exchange.model)
+            judged = blocked_ending(exchange.operation, first, choices, exchange.model, sequence_number=0, opening=True)
             if not reply.started:
                 await reply.start(answer.status, _rewritten(headers, None))
             await reply.finish(judged)

@@ -4,6 +4,9 @@ A sampled exchange stands for 1/p exchanges, p its inclusion probability. The sh
 weighted mean (Hájek's estimator); its interval is Wilson's with Kish's effective sample size; what that says of the
 true rate is corrected for the detector's measured errors (Rogan & Gladen, 1978). All of it is computed from the
 counters in `metrics`, so it holds over all worker processes and equals what a dashboard computes.
+
+Kish's size takes the weights as unrelated to what is found. Where a route is sampled less and flagged more than the
+others, the interval is too narrow: in a simulation it held the truth in 90 % of cases and not in 95 %.
 """
 
 import math

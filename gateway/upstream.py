@@ -148,11 +148,12 @@ class Upstreams:
                 if attempt == last or not error.what.retryable or not (repeatable or never_left):
                     raise
                 continue
-            if answer.status in elsewhere and more_upstreams:
+            try_next = more_upstreams and answer.status in elsewhere
+            if try_next or answer.status >= 500:
                 self._on_failure(upstream.name, "status")
-                answer.abort()
-                continue
-            return answer
+            if not try_next:
+                return answer
+            answer.abort()
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def stream(self, exchange: Exchange, body: AsyncIterator[bytes], length: int | None, tail: bytes) -> Answer:
@@ -184,6 +185,8 @@ class Upstreams:
             raise
         finally:
             exchange.upstream_seconds += self._clock() - began
+        if answer.status >= 500:
+            self._on_failure(upstream.name, "status")
         return answer
 
     def counts(self) -> Mapping[str, tuple[int, int]]:

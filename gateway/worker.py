@@ -8,11 +8,11 @@ Every sample ends with one fate: judged, expired, or failed with a reason. (Drop
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from gateway import metrics
-from gateway.audit import Audit
-from gateway.content_encoding import decode
+from gateway.content_encoding import EncodingError, decode
 from gateway.exchange import Sample, SampleQueue, Taken
 from gateway.judge import Case, Finding, Findings, JudgeError, case
 from gateway.openai_api import Operation, read_request, read_response, read_stream
@@ -35,6 +35,14 @@ class Judge(Protocol):
     async def judge(self, case: Case, timeout_seconds: float) -> Findings: ...
 
 
+class Journal(Protocol):
+    """Where verdicts are written down; nowhere when `path` is None."""
+
+    path: Path | None
+
+    def append(self, kind: str, fields: Mapping[str, Any]) -> None: ...
+
+
 class Worker:
     """Takes samples and records what the detectors say of them.
 
@@ -46,7 +54,7 @@ class Worker:
         self,
         queue: SampleQueue,
         judge: Judge,
-        audit: Audit,
+        audit: Journal,
         *,
         policy: Callable[[], Policy],
         categories: Mapping[str, str],
@@ -62,6 +70,7 @@ class Worker:
         self._expiry_seconds = expiry_seconds
         self._wall_clock = wall_clock
         self._audit_text = audit_text
+        self._columns: dict[tuple[str, str], _Column] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -98,8 +107,9 @@ class Worker:
             return
         for direction in _DIRECTIONS:
             self._weigh(sample, [found for found in findings.findings if found.direction == direction], direction)
+        policy = self._policy()
         decisions = {
-            direction: decide(self._policy(), signals(findings.findings, direction), route=sample.route)
+            direction: decide(policy, signals(findings.findings, direction, policy), route=sample.route)
             for direction in _DIRECTIONS
         }
         for direction, decision in decisions.items():
@@ -120,13 +130,11 @@ class Worker:
                     flagged.add(opinion.slug)
         weight = 1 / sample.probability
         for slug, score in highest.items():
-            is_flagged = slug in flagged
-            category = self._categories.get(slug, "auxiliary")
-            metrics.tally(metrics.VERDICTS, category, slug, direction, "1" if is_flagged else "0").add()
-            metrics.spread(metrics.SCORES, slug, direction).observe(score)
-            metrics.tally(metrics.WEIGHT, slug, direction).add(weight)
-            metrics.tally(metrics.WEIGHT_SQUARED, slug, direction).add(weight * weight)
-            metrics.tally(metrics.FLAGGED_WEIGHT, slug, direction).add(weight if is_flagged else 0)
+            column = self._columns.get((slug, direction))
+            if column is None:
+                category = self._categories.get(slug, "auxiliary")
+                column = self._columns[slug, direction] = _Column(category, slug, direction)
+            column.count(score, slug in flagged, weight)
 
     def _count_decision(self, sample: Sample, direction: Direction, decision: Decision) -> None:
         """Monitored rules, and enforced ones that an answer slipped past because it was not held.
@@ -143,6 +151,8 @@ class Worker:
             metrics.tally(metrics.DECISIONS, direction, match.action, match.rule, effect).add()
 
     def _write_down(self, sample: Sample, findings: Findings, decisions: Mapping[Direction, Decision]) -> None:
+        if self._audit.path is None:
+            return
         flagged = any(opinion.flagged for found in findings.findings for opinion in found.opinions)
         texts = _texts(sample) if self._audit_text and flagged else {}
         self._audit.append(
@@ -164,6 +174,28 @@ class Worker:
                 "texts": [_line(found, texts.get((found.direction, tuple(found.path)))) for found in findings.findings],
             },
         )
+
+
+class _Column:
+    """The metrics of one sub-category and direction, looked up once: this runs for every verdict."""
+
+    __slots__ = ("_clear", "_flagged", "_flagged_weight", "_scores", "_weight", "_weight_squared")
+
+    def __init__(self, category: str, slug: str, direction: str) -> None:
+        self._clear = metrics.tally(metrics.VERDICTS, category, slug, direction, "0")
+        self._flagged = metrics.tally(metrics.VERDICTS, category, slug, direction, "1")
+        self._scores = metrics.spread(metrics.SCORES, slug, direction)
+        self._weight = metrics.tally(metrics.WEIGHT, slug, direction)
+        self._weight_squared = metrics.tally(metrics.WEIGHT_SQUARED, slug, direction)
+        self._flagged_weight = metrics.tally(metrics.FLAGGED_WEIGHT, slug, direction)
+
+    def count(self, score: float, flagged: bool, weight: float) -> None:
+        (self._flagged if flagged else self._clear).add()
+        self._scores.observe(score)
+        self._weight.add(weight)
+        self._weight_squared.add(weight * weight)
+        if flagged:
+            self._flagged_weight.add(weight)
 
 
 def count_coverage(findings: Findings) -> None:
@@ -188,7 +220,10 @@ def _case(sample: Sample) -> Case:
 def _texts(sample: Sample) -> dict[tuple[str, tuple[str | int, ...]], str]:
     """The texts themselves, for an operator who turned that on."""
     operation = Operation(sample.operation)
-    body, _ = decode(sample.answer, sample.encoding, len(sample.answer) * 16)
+    try:
+        body, _ = decode(sample.answer, sample.encoding, len(sample.answer) * 16)
+    except EncodingError:
+        body = b""
     passages = read_request(operation, sample.prompt)
     passages += read_stream(operation, body) if sample.stream else read_response(operation, body)
     return {(passage.direction, tuple(passage.path)): passage.text for passage in passages}

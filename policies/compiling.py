@@ -6,6 +6,7 @@ score of the largest measured share not above it.
 """
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class Policy:
     routes: frozenset[str]
     _slugs: frozenset[str]
     _index: _Index
+    _least: Mapping[tuple[str, str, str], float]
     _guards: _Guards
     _needs: Mapping[tuple[str, str | None], frozenset[str]]
 
@@ -88,6 +90,10 @@ class Policy:
         """The slugs an enforced redact or block rule needs before this text may pass; empty: no inline work."""
         found = self._needs.get((direction, route))
         return self._needs.get((direction, None), frozenset()) if found is None else found
+
+    def least(self, slug: str, direction: str, detector: str) -> float:
+        """The lowest score of such a verdict that any rule minds, infinite when none does: spare the others."""
+        return self._least.get((slug, direction, detector), math.inf)
 
     def reached(self, slug: str, direction: str, detector: str, score: float, route: str) -> Iterator[Rule]:
         """The rules whose threshold such a verdict reaches, whatever they say of channels and findings."""
@@ -130,6 +136,7 @@ def compile_policy(
     if problems:
         raise PolicyError(problems)
     guards = [rule for rule in rules if rule.action.severity >= Action.REDACT.severity]
+    index = _index(rules)
     return Policy(
         revision=_revision(rules),
         mode=document.mode,
@@ -139,7 +146,8 @@ def compile_policy(
         known=frozenset(offer.slugs),
         routes=frozenset(route for rule in rules for route in rule.routes),
         _slugs=frozenset(slug for rule in rules for slug, _ in rule.heard),
-        _index=_index(rules),
+        _index=index,
+        _least=_least(index),
         _guards=_guard_index(guards),
         _needs=_needs([rule for rule in guards if rule.enforced]),
     )
@@ -303,6 +311,14 @@ def _rule(order: int, written: WrittenRule, mode: Mode, resolved: _Resolution) -
 
 def _name(detector: str) -> str:
     return detector.partition("@")[0]
+
+
+def _least(index: _Index) -> Mapping[tuple[str, str, str], float]:
+    found: dict[tuple[str, str, str], float] = {}
+    for (slug, direction, detector, _), entries in index.items():
+        key = (slug, direction, detector)
+        found[key] = min(entries[0][0], found.get(key, math.inf))
+    return MappingProxyType(found)
 
 
 def _index(rules: list[Rule]) -> _Index:

@@ -65,8 +65,11 @@ def blocked_ending(
     *,
     created: int = 0,
     sequence_number: int = 1,
+    opening: bool = False,
 ) -> bytes:
     """The end of a stream that was blocked, valid after anything that was sent of it.
+
+    With `opening` nothing was sent, and a Responses stream gets its `response.created` as well.
 
     Chat and completions: one chunk a choice with `finish_reason` "content_filter", then [DONE]. Responses:
     `response.incomplete`, after a `response.created` of our own when there is no first event. `first_event` is
@@ -76,7 +79,7 @@ def blocked_ending(
     """
     first = _first_object(first_event)
     if operation is Operation.RESPONSES:
-        return _incomplete(first.get("response"), model, created, sequence_number)
+        return _incomplete(first.get("response"), model, created, sequence_number, opening)
     if operation not in _CHUNKS:
         raise ValueError(f"{operation} has no streams that could be blocked")
     kind, id_, empty = _CHUNKS[operation]
@@ -109,11 +112,13 @@ def _fields(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
         return {}
 
 
-def _incomplete(first: msgspec.Raw | None, model: str, created: int, sequence_number: int) -> bytes:
+def _incomplete(first: msgspec.Raw | None, model: str, created: int, sequence_number: int, opening: bool) -> bytes:
     events = []
     response: dict[str, Any] = dict(_fields(first) if first is not None else ())
     if not response:
         response = {"id": "resp_blocked", "created_at": created, "model": model} | _NEW_RESPONSE
+        opening = True
+    if opening:
         events.append(("response.created", response))
     reason = {"incomplete_details": {"reason": "content_filter"}}
     events.append(("response.incomplete", {**response, "status": "incomplete", "output": [], **reason}))

@@ -1,0 +1,40 @@
+"""Whether a server that samples wait for answers, and when it is asked again."""
+
+import logging
+import random
+from collections.abc import Callable
+from time import monotonic
+
+log = logging.getLogger("assay")
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LAST_PAUSE_SECONDS = 5.0
+
+
+class Breaker:
+    """Whether Redis answers. After a failure nothing is tried for a while, longer each time, with jitter so that
+    many processes do not come back at once. Only the transitions are logged."""
+
+    def __init__(self, *, clock: Callable[[], float] = monotonic, draw: Callable[[], float] = random.random) -> None:
+        self.closed = True
+        self._clock = clock
+        self._draw = draw
+        self._pause = _FIRST_PAUSE_SECONDS
+        self._retry_at = 0.0
+
+    def failed(self, error: Exception) -> None:
+        if self.closed:
+            log.warning("Redis cannot be used: %s; samples wait here, the oldest are dropped when too many do", error)
+        self.closed = False
+        self._retry_at = self._clock() + self._pause * (0.5 + self._draw() / 2)
+        self._pause = min(self._pause * 2, _LAST_PAUSE_SECONDS)
+
+    def answered(self) -> None:
+        if not self.closed:
+            log.warning("Redis can be used again")
+        self.closed = True
+        self._pause = _FIRST_PAUSE_SECONDS
+
+    def pause(self) -> float:
+        """Seconds until the next try; 0 when it may be now."""
+        return 0.0 if self.closed else max(0.0, self._retry_at - self._clock())

@@ -1,0 +1,86 @@
+"""The processes that most of these tests talk to, started once."""
+
+import json
+import statistics
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
+from tests.e2e.scripted_upstream import ScriptedUpstream
+
+UPSTREAM_KEY = "sk-upstream-0123456789"
+MOST_BODY_BYTES = 2**20
+SILENCE_SECONDS = 0.5
+
+
+_CANCEL_TIMES = pytest.StashKey[dict[str, list[float]]]()
+_CANCEL_AIM_MS = 100
+
+
+@pytest.fixture(scope="session")
+def cancel_times(request: pytest.FixtureRequest) -> dict[str, list[float]]:
+    """Seconds from a client's leaving to the end of the upstream's work, by phase; the run ends with their medians."""
+    return request.config.stash.setdefault(_CANCEL_TIMES, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    medians = {phase: 1000 * statistics.median(took) for phase, took in config.stash.get(_CANCEL_TIMES, {}).items()}
+    if medians:
+        shown = ", ".join(f"{phase} {median:.1f}" for phase, median in medians.items())
+        terminalreporter.write_line(f"upstream cancelled after its client left, median in ms: {shown}")
+    if late := [phase for phase, median in medians.items() if median > _CANCEL_AIM_MS]:
+        terminalreporter.write_line(f"slower than the {_CANCEL_AIM_MS} ms promised: {', '.join(late)}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[DemoUpstream]:
+    with DemoUpstream() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def scripted() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gateway(upstream: DemoUpstream, scripted: ScriptedUpstream) -> Iterator[GatewayProcess]:
+    """Everything goes to the demo upstream, except models that are called `scripted-…`. Nothing is judged."""
+    upstreams = {"demo": {"url": upstream.url, "key": UPSTREAM_KEY}, "scripted": {"url": scripted.url}}
+    routes = {
+        "demo": {"models": ["*"], "upstreams": ["demo"]},
+        "scripted": {"models": ["scripted-*"], "upstreams": ["scripted"]},
+    }
+    with GatewayProcess(_settings(upstreams, routes)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def strict_gateway(upstream: DemoUpstream, scripted: ScriptedUpstream) -> Iterator[GatewayProcess]:
+    """Only the models that its routes name, small bodies, and little patience with silence."""
+    upstreams = {"demo": {"url": upstream.url}, "scripted": {"url": scripted.url}, "nobody": {"url": _NOBODY}}
+    routes = {
+        "demo": {"models": ["demo-*"], "upstreams": ["demo"]},
+        "scripted": {"models": ["scripted-*"], "upstreams": ["scripted"]},
+        "unreachable": {"models": ["unreachable"], "upstreams": ["nobody"]},
+    }
+    bounds = {
+        "ASSAY_MAX_BODY_BYTES": str(MOST_BODY_BYTES),
+        "ASSAY_FIRST_BYTE_TIMEOUT_SECONDS": str(SILENCE_SECONDS),
+        "ASSAY_IDLE_TIMEOUT_SECONDS": str(SILENCE_SECONDS),
+    }
+    with GatewayProcess(_settings(upstreams, routes) | bounds) as running:
+        yield running
+
+
+_NOBODY = "http://127.0.0.1:1/v1"  # nothing listens on port 1
+
+
+def _settings(upstreams: dict[str, dict[str, str]], routes: dict[str, dict[str, list[str]]]) -> dict[str, str]:
+    return {
+        "ASSAY_DETECTORS": "false",
+        "ASSAY_UPSTREAMS": json.dumps(upstreams),
+        "ASSAY_ROUTES": json.dumps(routes),
+    }

@@ -1,0 +1,87 @@
+"""The official OpenAI client for Node: what it sees through the gateway is what it sees straight from the upstream."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
+
+FOLDER = Path(__file__).with_name("node")
+NODE = shutil.which("node")
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(
+        NODE is None or not (FOLDER / "node_modules" / "openai").is_dir(),
+        reason="needs a real Node (not installed), or `npm ci` in tests/e2e/node",
+    ),
+]
+
+# What each scenario must show, so that two equal failures do not pass for a success.
+SHOWS = {
+    "chat": '"chat.completion"',
+    "chat_streamed": '"chat.completion.chunk"',
+    "chat_streamed_with_usage": '"completion_tokens"',
+    "tool_call": '"get_weather"',
+    "tool_call_streamed": '"get_weather"',
+    "several_choices": '"index": 2',
+    "logprobs": '"logprob"',
+    "json_mode": '{\\"',
+    "json_schema": '{\\"city\\"',
+    "image": '"chat.completion"',
+    "completion": '"text_completion"',
+    "completion_streamed": '"text_completion"',
+    "embeddings": '"embedding"',
+    "embeddings_as_floats": '"embedding"',
+    "response": '"completed"',
+    "response_streamed": '"response.completed"',
+    "models": '"demo-large"',
+    "one_model": '"demo-small"',
+    "upload": '"whole": true',
+    "download": '"',
+    "unknown_model": '"raised": "NotFoundError"',
+    "upstream_500": '"raised": "InternalServerError"',
+    "upstream_429": '"raised": "RateLimitError"',
+    "left_early": '"left"',
+}
+
+
+@pytest.fixture(scope="module")
+def through(gateway: GatewayProcess) -> Any:
+    return _run(gateway.base_url, gateway.key)
+
+
+@pytest.fixture(scope="module")
+def direct(upstream: DemoUpstream) -> Any:
+    return _run(upstream.url, "any")
+
+
+@pytest.mark.parametrize("scenario", SHOWS)
+def test_the_client_sees_what_it_would_see_without_a_gateway(scenario: str, through: Any, direct: Any) -> None:
+    assert SHOWS[scenario] in json.dumps(through[scenario])
+    assert through[scenario] == direct[scenario]
+
+
+def test_no_scenario_is_forgotten(through: Any) -> None:
+    assert set(through) == set(SHOWS)
+
+
+def test_errors_of_the_gateway(gateway: GatewayProcess) -> None:
+    seen = _run(gateway.base_url, gateway.key, "errors")
+    assert (seen["wrong_key"]["raised"], seen["wrong_key"]["status"]) == ("AuthenticationError", 401)
+    assert seen["wrong_key"]["code"] == "invalid_api_key"
+    assert (seen["broken_off"]["raised"], seen["broken_off"]["code"]) == ("APIError", "upstream_truncated")
+    for error in seen.values():
+        assert set(error["body"]) == {"message", "type", "param", "code"}
+
+
+def _run(*arguments: str) -> Any:
+    assert NODE is not None
+    command = [NODE, str(FOLDER / "client.mjs"), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
