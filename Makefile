@@ -14,8 +14,8 @@ run: $(VENV)/.installed
 
 install: $(VENV)/.installed
 
-test: $(VENV)/.installed-dev servers
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev servers tests/e2e/node/node_modules
+	$(BIN)/python -m pytest -rs
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -35,10 +35,12 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml tests/e2e/node/package-lock.json $(VENV)/.installed
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
-	@if command -v npm >/dev/null; then npm ci --silent --prefix tests/e2e/node; fi
 	@touch $@
+
+tests/e2e/node/node_modules: tests/e2e/node/package-lock.json | servers
+	@if command -v npm >/dev/null; then npm ci --silent --prefix tests/e2e/node && touch $@; fi
 
 # Real servers for the tests of the whole. Without the right to install them those tests skip, and say so.
 servers:

@@ -1,15 +1,20 @@
 """The one place that meets onnxruntime: a model file becomes a function of named arrays."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from detectors.manifest import ModelError
+
+# From its import on, onnxruntime keeps a device id and a queue of events in the home directory, for its maker.
+# Nothing of a gateway's machine is anybody else's business; `disable_telemetry_events` comes too late.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 # onnxruntime's exceptions share no base but Exception.
 _REFUSALS = (failures.Fail, failures.InvalidGraph, failures.InvalidProtobuf, failures.NoSuchFile)

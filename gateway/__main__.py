@@ -1,7 +1,8 @@
-"""The command `assay`: serve · check · score · policy · taxonomy · settings · demo-upstream."""
+"""The command `assay`: serve · worker · check · score · policy · taxonomy · settings · demo-upstream."""
 
 import argparse
 import importlib
+import math
 import os
 import secrets
 import shutil
@@ -28,6 +29,7 @@ from policies.source import PolicyError
 
 # Settings that `assay serve` takes as flags; each is also in the file and in the environment.
 FLAGS = ("host", "port", "workers", "upstream_url", "upstream_key", "keys", "policy", "sample_rate", "redis_url")
+WORKER_FLAGS = ("redis_url", "policy")
 _BAD_USE = 2
 
 Command = Callable[[argparse.Namespace], int]
@@ -66,7 +68,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     policy = policing.load_policy(config.policy)
     for sentence in policy.warnings:
         sys.stderr.write(f"assay: {config.policy}: {sentence}\n")
-    listening = _listen(config)
+    listening = _listen(config.host, config.port, "--host or --port")
     port = listening.getsockname()[1]
     # Worker processes read the same settings again: what came as a flag goes to them through the environment.
     _export({name: value for name, value in flags.items() if value is not None})
@@ -104,7 +106,7 @@ def _run(config: Config, listening: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(config.drain_seconds),
+        timeout_graceful_shutdown=math.ceil(config.drain_seconds),
     )
     # uvicorn stops gracefully on SIGTERM and then raises it again: by then it only means "done".
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
@@ -124,14 +126,12 @@ class _Workers(Multiprocess):
         super().terminate_all()
 
 
-def _listen(config: Config) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+def _listen(host: str, port: int, flags: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((config.host, config.port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ConfigError(
-            [f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another with --host or --port"]
-        ) from None
+        raise ConfigError([f"cannot listen on {host}:{port}: {error.strerror}; choose another with {flags}"]) from None
     listening.set_inheritable(True)
     return listening
 
@@ -191,6 +191,37 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
     )
 
 
+# --- worker
+
+
+def _worker(parsed: argparse.Namespace) -> int:
+    flags = {name: getattr(parsed, name) for name in WORKER_FLAGS}
+    config = settings.load(flags, path=parsed.config)
+    for sentence in settings.unknown_environment(os.environ):
+        sys.stderr.write(f"assay: {sentence}\n")
+    _export({name: value for name, value in flags.items() if value is not None})
+    if parsed.config:
+        os.environ["ASSAY_CONFIG"] = parsed.config
+    server_config = uvicorn.Config(
+        "gateway.app:create_worker_app",
+        factory=True,
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=1,  # for a scrape; what counts is the batch, which the lifespan waits for
+    )
+    server_config.load()
+    listening = _listen(parsed.metrics_host, parsed.metrics_port, "--metrics-host or --metrics-port")
+    host, port = listening.getsockname()[:2]
+    out(f"Assay {version('assay-gateway')} worker: policy {config.policy}; metrics http://{host}:{port}/metrics")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    uvicorn.Server(server_config).run(sockets=[listening])
+    return 0
+
+
 # --- the commands that need no server
 
 
@@ -239,10 +270,15 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve the gateway")
     serve.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
-    for name in FLAGS:
-        description = (Config.model_fields[name].description or "").replace("%", "%%")
-        serve.add_argument("--" + name.replace("_", "-"), dest=name, metavar="VALUE", help=description)
+    _add_settings(serve, FLAGS)
     serve.set_defaults(command=_serve)
+
+    worker = commands.add_parser("worker", help="judge the samples that gateways leave in Redis")
+    worker.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    _add_settings(worker, WORKER_FLAGS)
+    worker.add_argument("--metrics-host", default="127.0.0.1", metavar="HOST", help="address of /metrics (127.0.0.1)")
+    worker.add_argument("--metrics-port", type=int, default=9108, metavar="PORT", help="port of /metrics (9108)")
+    worker.set_defaults(command=_worker)
 
     check = commands.add_parser("check", help="say what is wrong with the configuration and the policy")
     check.add_argument("--config", metavar="FILE")
@@ -268,6 +304,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     demo.set_defaults(command=_demo)
     return parser
+
+
+def _add_settings(command: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    for name in names:
+        description = (Config.model_fields[name].description or "").replace("%", "%%")
+        command.add_argument("--" + name.replace("_", "-"), dest=name, metavar="VALUE", help=description)
 
 
 def _add_policy(policy: argparse.ArgumentParser) -> None:

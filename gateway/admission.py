@@ -44,6 +44,16 @@ class Admission:
         return principal
 
     @staticmethod
+    def may_send_unread(principal: Principal) -> None:
+        """Whether a body may go up whose model is not known. Raises GatewayError route_forbidden."""
+        if principal.routes is not None:
+            raise GatewayError(
+                "route_forbidden",
+                f"the key {principal.name!r} is limited to some routes, so the model of each of its requests must be "
+                "readable: send JSON with `model`, as application/json",
+            )
+
+    @staticmethod
     def may_use(principal: Principal, route: Route) -> None:
         """Raises GatewayError route_forbidden."""
         if principal.routes is not None and route.name not in principal.routes:

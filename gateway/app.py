@@ -20,7 +20,9 @@ from gateway import metrics, trust
 from gateway.admission import Admission
 from gateway.audit import Audit
 from gateway.backends.memory import MemoryQueue
-from gateway.config import Config
+from gateway.backends.redis import RedisQueue
+from gateway.config import Config, ConfigError
+from gateway.errors import GatewayError
 from gateway.exchange import Principal, SampleQueue
 from gateway.guard import Guard, Judging
 from gateway.http1 import Limits
@@ -35,6 +37,7 @@ from gateway.tap import Tap
 from gateway.upstream import HeaderFilter, Upstreams
 from gateway.watch import Receive
 from gateway.worker import Worker
+from policies.engine import Policy
 
 _GAUGE_SECONDS = 0.5
 _RECENT = 100
@@ -64,17 +67,22 @@ class App:
         self.routing = Routing(settings.routes(config, by_name))
         self.policy = load_policy(config.policy)
         self.audit = Audit(config.audit_path)
-        self.queue: SampleQueue = MemoryQueue(config.queue_items, config.queue_bytes)
-        given = config.audit_hash_key
-        hash_key = given.get_secret_value().encode() if given else secrets.token_bytes(32)
+        self.queue = _queue(config)
         self.enforces = any(rule.enforced for rule in self.policy.rules)
-        self.judge = Judge(hash_key=hash_key, nice=0 if self.enforces else 5) if config.detectors else NoJudge()
+        # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
+        judges = config.detectors and (self.enforces or config.redis_url is None)
+        self.judge = _judge(config, nice=0 if self.enforces else 5) if judges else NoJudge()
         self.upstreams = Upstreams(
             _limits(config),
             HeaderFilter(config.forward_headers),
             retries=config.retries,
             on_failure=lambda upstream, reason: metrics.UPSTREAM_FAILURES.labels(upstream, reason).inc(),
         )
+        keys = [
+            (key.key.get_secret_value(), Principal(key.name, None if key.routes is None else frozenset(key.routes)))
+            for key in config.keys
+        ]
+        self._admission = Admission(keys, local_only=not config.allow_without_keys)
         self.pipeline = self._pipeline(self.judge)
         self._worker = self._make_worker()
         self._pages = Starlette(routes=self._routes(), lifespan=self._lifespan)
@@ -82,17 +90,27 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/v1/"):
             await self.pipeline(scope, receive, send)
+        elif scope["type"] == "http" and (refused := self._foreign(scope)):
+            await refused(scope, receive, send)
         else:
             await self._pages(scope, receive, send)
+
+    def _foreign(self, scope: Scope) -> Response | None:
+        """Without keys a page in a local browser must not read the operator's pages either."""
+        if self.config.keys:
+            return None
+        try:
+            self._admission.admit(dict(scope["headers"]))
+        except GatewayError as error:
+            what = error.what
+            body = error_body(error.message, what.type, error.param, what.code)
+            return Response(body, what.status, media_type="application/json")
+        return None
 
     # --- building
 
     def _pipeline(self, judging: Judging) -> Pipeline:
         config = self.config
-        keys = [
-            (key.key.get_secret_value(), Principal(key.name, None if key.routes is None else frozenset(key.routes)))
-            for key in config.keys
-        ]
         guard = Guard(
             self.policy,
             judging,
@@ -102,7 +120,7 @@ class App:
         )
         sampler = Sampler(enabled=config.detectors)
         return Pipeline(
-            admission=Admission(keys, local_only=not config.allow_without_keys),
+            admission=self._admission,
             routing=self.routing,
             guard=guard,
             upstreams=self.upstreams,
@@ -120,18 +138,9 @@ class App:
         )
 
     def _make_worker(self) -> Worker | None:
-        if not isinstance(self.judge, Judge):
+        if not isinstance(self.judge, Judge) or self.config.redis_url is not None:
             return None
-        return Worker(
-            self.queue,
-            self.judge,
-            self.audit,
-            policy=lambda: self.policy,
-            categories={entry.slug: entry.category for entry in taxonomy.SUBCATEGORIES},
-            expiry_seconds=self.config.sample_expiry_seconds,
-            wall_clock=time.time,  # noqa: TID251 - samples carry Unix seconds, which other processes understand
-            audit_text=self.config.audit_text,
-        )
+        return _worker(self.config, self.queue, self.judge, self.audit, self.policy)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -140,8 +149,12 @@ class App:
         _publish_error_rates()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.audit.run()), group.create_task(self._measure())]
-            if isinstance(self.judge, Judge) and self._worker is not None:
-                tasks += [group.create_task(self.judge.run()), group.create_task(self._worker.run())]
+            if isinstance(self.judge, Judge):
+                tasks.append(group.create_task(self.judge.run()))
+            if self._worker is not None:
+                tasks.append(group.create_task(self._worker.run()))
+            if isinstance(self.queue, RedisQueue):
+                tasks.append(group.create_task(self.queue.run()))
             yield
             for task in tasks:
                 task.cancel()
@@ -158,10 +171,10 @@ class App:
 
     def _read_gauges(self) -> None:
         metrics.flush()
-        items, size = self.queue.depth()
-        metrics.QUEUE_ITEMS.set(items)
-        metrics.QUEUE_BYTES.set(size)
+        if not isinstance(self.queue, RedisQueue):  # what waits there, `assay worker` reports
+            _read_depth(self.queue)
         metrics.IN_FLIGHT.set(self.pipeline.open)
+        metrics.DETECTORS_WANTED.set(1 if isinstance(self.judge, Judge) else 0)
         metrics.DETECTORS_READY.set(1 if self.judge.is_ready else 0)
         for origin, (idle, busy) in self.upstreams.counts().items():
             name = self._origins[origin]
@@ -189,11 +202,13 @@ class App:
 
     async def _readyz(self, _: Request) -> Response:
         """Ready to serve. An enforcing policy needs its detectors first; otherwise they may load behind."""
-        state = "ready" if self.judge.is_ready else ("loading" if self.config.detectors else "off")
+        state = "ready" if self.judge.is_ready else ("loading" if isinstance(self.judge, Judge) else "off")
         if self.judge.absent:
             state = "degraded"
         waiting = self.enforces and state == "loading"
-        body = {"ready": not waiting, "detectors": state, "loaded": list(self.judge.detectors)}
+        body: dict[str, Any] = {"ready": not waiting, "detectors": state, "loaded": list(self.judge.detectors)}
+        if isinstance(self.queue, RedisQueue):  # only samples suffer when it is down, so it does not decide
+            body["redis"] = "up" if self.queue.is_up else "down"
         if self.judge.absent:
             body["absent"] = self.judge.absent
         return JSONResponse(body, status_code=503 if waiting else 200)
@@ -232,6 +247,78 @@ class App:
         )
 
 
+class WorkerApp:
+    """What `assay worker` serves: it judges the samples that gateways leave in Redis, and shows its metrics.
+
+    Raises ConfigError when there is no Redis to take from or no detector to judge with.
+    """
+
+    def __init__(self, config: Config) -> None:
+        if config.redis_url is None:
+            raise ConfigError(["redis_url: a worker takes its samples from Redis; set ASSAY_REDIS_URL or --redis-url"])
+        if not config.detectors:
+            raise ConfigError(["detectors: they are turned off, so a worker has nothing to judge with"])
+        self._drain_seconds = config.drain_seconds
+        self.policy = load_policy(config.policy)
+        self.audit = Audit(config.audit_path)
+        self.queue = _redis_queue(config, config.redis_url.get_secret_value())
+        self.judge = _judge(config, nice=5)
+        self._worker = _worker(config, self.queue, self.judge, self.audit, self.policy)
+        routes = [
+            Page("/metrics", self._metrics),
+            Page("/healthz", _healthz),
+            Page("/readyz", self._readyz),
+            Page("/trust/v1/rates", _rates),
+        ]
+        self.pages = Starlette(routes=routes, lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        metrics.BUILD_INFO.labels(version("assay-gateway")).set(1)
+        _publish_error_rates()
+        async with asyncio.TaskGroup() as group:
+            runs = (self.audit.run(), self._measure(), self.judge.run(), self.queue.run(), self._worker.run())
+            tasks = [group.create_task(run) for run in runs]
+            yield
+            await self._worker.finish(self._drain_seconds)
+            for task in tasks:
+                task.cancel()
+        await self.queue.close()
+        metrics.flush()
+
+    async def _measure(self) -> None:
+        while True:
+            self._read_gauges()
+            await asyncio.sleep(_GAUGE_SECONDS)
+
+    def _read_gauges(self) -> None:
+        metrics.flush()
+        _read_depth(self.queue)
+        metrics.DETECTORS_WANTED.set(1)
+        metrics.DETECTORS_READY.set(1 if self.judge.is_ready else 0)
+
+    async def _metrics(self, _: Request) -> Response:
+        self._read_gauges()
+        return Response(await asyncio.to_thread(metrics.render), media_type=metrics.CONTENT_TYPE)
+
+    async def _readyz(self, _: Request) -> Response:
+        """Ready to judge: Redis answers and so do the detectors."""
+        ready = self.judge.is_ready and self.queue.is_up
+        body = {
+            "ready": ready,
+            "redis": "up" if self.queue.is_up else "down",
+            "detectors": "ready" if self.judge.is_ready else "loading",
+            "loaded": list(self.judge.detectors),
+            "absent": self.judge.absent,
+        }
+        return JSONResponse(body, status_code=200 if ready else 503)
+
+
+def create_worker_app() -> Starlette:
+    """For uvicorn, configured by the environment alone."""
+    return WorkerApp(settings.load()).pages
+
+
 def create_app() -> App:
     """For uvicorn: configured by the environment alone, so that worker processes build the same."""
     app = App(settings.load())
@@ -241,6 +328,48 @@ def create_app() -> App:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     return app
+
+
+def _queue(config: Config) -> SampleQueue:
+    if config.redis_url is None:
+        return MemoryQueue(config.queue_items, config.queue_bytes)
+    return _redis_queue(config, config.redis_url.get_secret_value())
+
+
+def _redis_queue(config: Config, url: str) -> RedisQueue:
+    try:
+        return RedisQueue(
+            url,
+            config.queue_items,
+            config.queue_bytes,
+            on_fate=lambda fate, reason, samples: metrics.tally(metrics.SAMPLES, fate, reason).add(samples),
+        )
+    except ValueError as error:  # a port that is no number, an option that is none
+        raise ConfigError([f"redis_url: {error}; write it as redis://[:password@]host[:port]/0"]) from None
+
+
+def _judge(config: Config, *, nice: int) -> Judge:
+    given = config.audit_hash_key
+    return Judge(hash_key=given.get_secret_value().encode() if given else secrets.token_bytes(32), nice=nice)
+
+
+def _worker(config: Config, queue: SampleQueue, judge: Judge, audit: Audit, policy: Policy) -> Worker:
+    return Worker(
+        queue,
+        judge,
+        audit,
+        policy=lambda: policy,
+        categories={entry.slug: entry.category for entry in taxonomy.SUBCATEGORIES},
+        expiry_seconds=config.sample_expiry_seconds,
+        wall_clock=time.time,  # noqa: TID251 - samples carry Unix seconds, which other processes understand
+        audit_text=config.audit_text,
+    )
+
+
+def _read_depth(queue: SampleQueue) -> None:
+    items, size = queue.depth()
+    metrics.QUEUE_ITEMS.set(items)
+    metrics.QUEUE_BYTES.set(size)
 
 
 def _limits(config: Config) -> Limits:

@@ -181,7 +181,9 @@ class Config(_Strict):
     )
     sample_expiry_seconds: Positive = Field(300.0, description="A sample that waited longer is not judged.")
     redis_url: SecretStr | None = Field(
-        None, description="Queue samples in this Redis for `assay worker` processes; in memory when unset."
+        None,
+        description="Redis in which samples wait for `assay worker` processes (`redis://`, `rediss://` or `unix://`). "
+        "Without it they wait in memory, and the gateway judges them itself.",
     )
     audit_path: Path | None = Field(
         None, description="File that verdicts and decisions are appended to as JSON lines; none when unset."
@@ -192,6 +194,13 @@ class Config(_Strict):
         description="Keys the text hashes of the audit file, so that equal texts can be joined over restarts.",
     )
     drain_seconds: Positive = Field(30.0, description="Time that open exchanges get to end after SIGTERM.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not re.match(r"(rediss?://[^/?#]|unix://)", url.get_secret_value()):
+            raise ValueError("is not a Redis URL; write it as redis://[:password@]host[:port]/0")
+        return url
 
     @field_validator("keys", mode="before")
     @classmethod
@@ -438,6 +447,8 @@ def _contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
             UpstreamConfig(url=config.upstream_url, key=None)
         except ValidationError as error:
             where = origin.get("upstream_url", "upstream_url")
+            if where != env_name("upstream_url") and not where.startswith("--"):
+                where += ": upstream_url"
             found.append(f"{where}: {error.errors()[0]['msg'].removeprefix('Value error, ')}")
     known = set(config.upstreams) or {DEMO if config.uses_demo else "default"}
     for name, route in config.routes.items():

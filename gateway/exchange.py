@@ -11,6 +11,7 @@ from gateway.errors import REASONS, Source
 from gateway.openai_api.operations import Operation
 
 Headers = list[tuple[bytes, bytes]]
+MODEL_CHARACTERS = 200  # of a model's name are kept on record; clients may send any length
 
 
 class Outcome(StrEnum):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from gateway import metrics
 from gateway.content_encoding import EncodingError, decode
 from gateway.errors import GatewayError
-from gateway.exchange import Exchange
+from gateway.exchange import MODEL_CHARACTERS, Exchange
 from gateway.judge import Case, Findings, JudgeError, case
 from gateway.openai_api import Passage, read_request, read_response, read_stream, rewrite, rewrite_stream
 from gateway.policing import Direction, signals
@@ -107,7 +107,7 @@ class Guard:
         failure = ""
         try:
             findings = await self._judging.judge(wanted, self._timeout_seconds)
-            failure = "unreadable" if findings.unreadable else ("detector" if findings.failed else "")
+            failure = _failure_of(findings)
         except JudgeError as error:
             failure = error.reason
         spent = monotonic() - began
@@ -145,7 +145,7 @@ class Guard:
                 "route": exchange.route.name,
                 "principal": exchange.principal.name if exchange.principal else "",
                 "operation": exchange.operation,
-                "model": exchange.model,
+                "model": exchange.model[:MODEL_CHARACTERS],
                 "direction": direction,
                 "action": decision.action,
                 "would": decision.would,
@@ -155,6 +155,16 @@ class Guard:
                 "revision": decision.revision,
             },
         )
+
+
+def _failure_of(findings: Findings) -> str:
+    """Why not all of the text was judged, or empty: text that nobody read is no clean text."""
+    if findings.unreadable:
+        return "unreadable"
+    if findings.failed:
+        return "detector"
+    truncated = findings.cut or any(state == "truncated" for _, state, _ in findings.coverage)
+    return "truncated" if truncated else ""
 
 
 _JUDGED_ANSWERS = frozenset({"chat", "completions", "responses"})

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import cast
 
 import msgspec
@@ -31,7 +32,8 @@ class Case(msgspec.Struct, array_like=True):
     """One exchange to judge, as raw bytes.
 
     `prompt_slugs` and `answer_slugs` name what is wanted of each side: None everything, empty nothing. With
-    `fresh` only what the last turn added to the prompt is judged. `urgent` cases go first.
+    `fresh` only what the last turn added to the prompt is judged. `urgent` cases go first. Past `expires_at`
+    (seconds of the monotonic clock, which all processes share; 0 never) nobody waits for the findings any more.
     """
 
     id: int
@@ -44,6 +46,7 @@ class Case(msgspec.Struct, array_like=True):
     prompt_slugs: list[str] | None
     answer_slugs: list[str] | None
     fresh: bool
+    expires_at: float = 0.0
 
 
 class Opinion(msgspec.Struct, array_like=True):
@@ -70,13 +73,15 @@ class Finding(msgspec.Struct, array_like=True):
 
 class Findings(msgspec.Struct, array_like=True):
     """The reply to a case. `coverage` counts texts by (detector, state); `failed` has the detectors that raised,
-    with the exception's type. `unreadable` says why nothing of the answer could be read, else empty."""
+    with the exception's type. `unreadable` says why nothing of the answer could be read, else empty; `cut`
+    that there was more text than is judged at once."""
 
     id: int
     findings: list[Finding]
     coverage: list[tuple[str, str, int]]
     failed: dict[str, str]
     unreadable: str = ""
+    cut: bool = False
 
 
 class Hello(msgspec.Struct, array_like=True):
@@ -209,6 +214,7 @@ class Judge:
         if self._transport is None or not self.is_ready:
             raise JudgeError("not_ready")
         self._next_id = case.id = self._next_id + 1
+        case.expires_at = monotonic() + timeout_seconds
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Findings] = loop.create_future()
         self._pending[case.id] = future

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from time import monotonic
 from types import MappingProxyType
 
 import msgspec
@@ -25,6 +26,8 @@ from gateway.openai_api import Operation, Passage, read_request, read_response, 
 
 _ANSWER_BYTES = 32 * 2**20
 _CONTEXT_CHARACTERS = 2000
+_CASE_CHARACTERS = 200_000
+_CASE_PASSAGES = 1_000
 _BATCH = 8  # background cases judged in one go: an urgent case waits at most for these
 
 
@@ -122,9 +125,8 @@ def _wanted(case: Case, reply: Findings) -> Iterable[tuple[Passage, str | None, 
     prompt_slugs = None if case.prompt_slugs is None else frozenset(case.prompt_slugs)
     answer_slugs = None if case.answer_slugs is None else frozenset(case.answer_slugs)
     if prompt_slugs is None or prompt_slugs:
-        for passage in prompts:
-            if passage.fresh or not case.fresh:
-                yield passage, None, prompt_slugs
+        for passage in _newest([passage for passage in prompts if passage.fresh or not case.fresh], reply):
+            yield passage, None, prompt_slugs
     if not case.answer or answer_slugs == frozenset():
         return
     try:
@@ -140,8 +142,19 @@ def _wanted(case: Case, reply: Findings) -> Iterable[tuple[Passage, str | None, 
     passages = read_stream(operation, body) if case.stream else read_response(operation, body)
     if not passages and not case.stream and not _is_json(body):
         reply.unreadable = "the answer is not JSON"
-    for passage in passages:
+    for passage in _newest(passages, reply):
         yield passage, context, answer_slugs
+
+
+def _newest(passages: Sequence[Passage], reply: Findings) -> Sequence[Passage]:
+    """The latest passages within the bounds of one case: no request may occupy the detectors for long."""
+    characters = 0
+    for number, passage in enumerate(reversed(passages)):
+        characters += len(passage.text)
+        if number and (characters > _CASE_CHARACTERS or number >= _CASE_PASSAGES):
+            reply.cut = True
+            return passages[len(passages) - number :]
+    return passages
 
 
 def _is_json(body: bytes) -> bool:
@@ -170,9 +183,18 @@ def serve(line: socket.socket, bench: Bench) -> None:
             case = decode_case(body)
             (urgent if case.urgent else waiting).append(case)
         line.setblocking(True)
-        batch = [urgent.popleft()] if urgent else [waiting.popleft() for _ in range(min(_BATCH, len(waiting)))]
-        for reply in bench.judge(batch):
+        queue = urgent or waiting
+        batch = [queue.popleft() for _ in range(min(_BATCH, len(queue)))]
+        now = monotonic()
+        # A case that nobody waits for is not judged: that would only make the next ones late as well.
+        replies = [Findings(case.id, [], [], {}, unreadable="expired") for case in batch if _is_late(case, now)]
+        replies += bench.judge([case for case in batch if not _is_late(case, now)])
+        for reply in replies:
             line.sendall(frame(reply))
+
+
+def _is_late(case: Case, now: float) -> bool:
+    return 0 < case.expires_at < now
 
 
 def _load(models: Path) -> tuple[list[Detector], dict[str, str], dict[str, manifest.DetectorInfo]]:

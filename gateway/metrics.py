@@ -200,6 +200,10 @@ DETECTORS_READY = _gauge(
     "assay_detectors_ready",
     "In how many gateway processes are the detectors loaded and answering?",
 )
+DETECTORS_WANTED = _gauge(
+    "assay_detectors_wanted",
+    "In how many processes should the detectors answer? None in a gateway that leaves judging to `assay worker`.",
+)
 AUDIT_LINES = _counter(
     "assay_audit_lines_total",
     "How many audit lines were written or dropped because the writer was behind or the disk refused?",

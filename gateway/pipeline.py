@@ -119,6 +119,7 @@ class Pipeline:
         exchange.principal = self._admission.admit(headers)
         if _is_streamed_through(exchange, headers):
             exchange.route = self._routing.without_model()
+            self._admission.may_send_unread(exchange.principal)
             self._admission.may_use(exchange.principal, exchange.route)
             pieces = self._pieces(receive, watch)
             answer = await self._upstreams.stream(exchange, pieces, _length(headers), _tail(exchange))
@@ -226,6 +227,8 @@ class Pipeline:
         if exchange.operation not in _MODELLED:
             model = _model_of_other(exchange)
             exchange.route = self._routing.route(model) if model else self._routing.without_model()
+            if body and not model and exchange.principal is not None:
+                self._admission.may_send_unread(exchange.principal)
             return body
         try:
             envelope = read_envelope(body)
@@ -343,7 +346,7 @@ def _is_streamed_through(exchange: Exchange, headers: Mapping[bytes, bytes]) -> 
         return False
     if b"content-length" not in headers and b"transfer-encoding" not in headers:
         return False
-    return not headers.get(b"content-type", b"").startswith(_JSON)
+    return b"json" not in headers.get(b"content-type", b"").lower()
 
 
 def _length(headers: Mapping[bytes, bytes]) -> int | None:
@@ -366,7 +369,7 @@ def _climbs(path: str) -> bool:
 def _model_of_other(exchange: Exchange) -> str:
     """The model of a request we do not know: from its JSON body or from /v1/models/NAME, else empty."""
     if exchange.operation == "models":
-        return unquote(exchange.path[len("/v1/models/") :])
+        return unquote(exchange.path).strip("/").partition("models")[2].strip("/")
     try:
         return read_envelope(exchange.body).model or ""
     except BodyError:

@@ -1,5 +1,6 @@
 """Where policies and detectors meet: a policy file becomes a `Policy`, findings become the signals it decides on."""
 
+import difflib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,7 @@ from gateway.judge import Finding
 from policies.compiling import Policy, compile_policy
 from policies.engine import Signal
 from policies.model import load_document
+from policies.source import PolicyError, Problem
 
 SHIPPED = ("observe", "default", "strict")
 Direction = Literal["prompt", "response"]
@@ -26,7 +28,15 @@ def policy_path(name_or_path: str) -> Path:
 def load_policy(name_or_path: str) -> Policy:
     """Compiled against the shipped detectors' tables. Raises PolicyError, ModelError or OSError."""
     path = policy_path(name_or_path)
-    document = load_document(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(name_or_path, SHIPPED, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"write {', '.join(SHIPPED)} or the path of a policy file"
+        raise PolicyError([Problem("policy", f"there is no policy {name_or_path!r}", remedy)]) from None
+    except UnicodeDecodeError as error:
+        raise PolicyError([Problem(str(path), f"is not UTF-8 (byte {error.start})", "save it as UTF-8")]) from None
+    document = load_document(text, str(path))
     operating: dict[tuple[str, str, str], OperatingTable] = {
         (info.id, slug, role): table
         for info in manifest.load(weights=False).values()

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from datetime import datetime
 
-from gateway.exchange import Exchange, Sample
+from gateway.exchange import MODEL_CHARACTERS, Exchange, Sample
 
 # What carries text that the detectors can read.
 JUDGED = frozenset({"chat", "completions", "responses", "embeddings"})
@@ -46,7 +46,7 @@ class Sampler:
             route=exchange.route.name,
             principal=exchange.principal.name,
             operation=exchange.operation,
-            model=exchange.model,
+            model=exchange.model[:MODEL_CHARACTERS],
             outcome=exchange.outcome or "",
             status=exchange.status,
             stream=exchange.stream,

@@ -35,12 +35,13 @@ _LARGE_HEAD = "the request line and headers are larger than 64 KiB"
 _PIPELINED = 64  # requests that wait for their turn; what comes after them is not read, and the client asks again
 _LINGER_SECONDS = 2.0
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
-_STATUS = {status: b"HTTP/1.1 %d %b\r\n" % (status, _PHRASES.get(status, b"")) for status in range(200, 600)}
+_STATUS = {status: b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")) for status in range(200, 600)}
 _NO_BODY = frozenset({204, 304})
 _VERSIONS = frozenset({"1.0", "1.1"})
 _SCOPE_VERSION = {"version": "3.0", "spec_version": "2.3"}
 _UPGRADE = frozenset({b"upgrade", b"http2-settings"})
 _FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
+_FRAGMENT = ord("#")
 _BEFORE_PATH = re.compile(rb"[^/?:]+://[^/?]*")
 
 
@@ -199,7 +200,7 @@ class ServerConnection(asyncio.Protocol):
         if parser.should_upgrade():
             return  # `_without_upgrade` has it read again
         url = self._url
-        if url[:1] != b"/" or b"#" in url:
+        if url[:1] != b"/" or _FRAGMENT in url:
             url = _origin_form(url)
         headers, self._headers = self._headers, []  # trailers will come to the new one, where they do no harm
         path, _, query = url.partition(b"?")
@@ -346,7 +347,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _write_refusal(self, refusal: _Refusal) -> None:
         body = error_body(str(refusal), "invalid_request_error", code="bad_http")
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        head = b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self._transport.write(_STATUS[refusal.status] + head + body)
         self._linger()
 
@@ -518,8 +519,9 @@ class Cycle:
         bodiless = self._bodiless or status in _NO_BODY
         length: int | None = None
         lines = [_STATUS[status]]
-        for name, value in message.get("headers", ()):
-            if name in _FRAMING:
+        for header in message.get("headers", ()):
+            if header[0] in _FRAMING:
+                name, value = header
                 if name == b"connection" and value.lower() == b"close":
                     keep_alive = False
                 if name != b"content-length" or status == 204:
@@ -527,20 +529,20 @@ class Cycle:
                 if length is not None or not value.isdigit():
                     raise RuntimeError("a response has one content-length, and it is a number")
                 length = int(value)
-            lines.append(b"%b: %b\r\n" % (name, value))
+            lines.append(b": ".join(header))
         is_old = self.scope["http_version"] == "1.0"
         unframed = length is None and not bodiless
         if unframed and is_old:
             keep_alive = False
         elif unframed:
-            lines.append(b"transfer-encoding: chunked\r\n")
+            lines.append(b"transfer-encoding: chunked")
         if not keep_alive or (self._connection.closing and self._connection.is_last()):
-            lines.append(b"connection: close\r\n")
+            lines.append(b"connection: close")
         elif is_old:
-            lines.append(b"connection: keep-alive\r\n")
+            lines.append(b"connection: keep-alive")
         lines.append(b"\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+        head = b"\r\n".join(lines)
+        if len(head.translate(None, b"\r\n\0")) != len(head) - 2 * len(lines):
             raise RuntimeError("a response header has a line break or a NUL in it")
         self.keep_alive, self._bodiless, self._left = keep_alive, bodiless, length
         self._chunked = unframed and not is_old
@@ -549,7 +551,7 @@ class Cycle:
 
 def _origin_form(target: bytes) -> bytes:
     """Path and query of a request target that is no plain path: `*`, or the absolute form, as sent to proxies."""
-    if b"#" in target:
+    if _FRAGMENT in target:
         raise _Refusal(400, "the request target has a fragment (#), which is never sent")
     if target == b"*":
         return target

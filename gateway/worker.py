@@ -6,6 +6,7 @@ Every sample ends with one fate: judged, expired, or failed with a reason. (Drop
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -71,14 +72,26 @@ class Worker:
         self._wall_clock = wall_clock
         self._audit_text = audit_text
         self._columns: dict[tuple[str, str], _Column] = {}
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
+        """Work until cancelled, or until the batch is done after which `finish` was called."""
+        while not self._stopping:
             await self._judge.ready()
             taken = await self._queue.take(_BATCH, _WAIT_SECONDS)
             if taken:
+                self._idle.clear()
                 await self.work(taken)
+                self._idle.set()
+
+    async def finish(self, seconds: float) -> None:
+        """Take no more; returns when the batch at hand has come to its end, or after this time."""
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
 
     async def work(self, taken: Iterable[Taken]) -> None:
         """Bring a batch to its end; acknowledges all of it."""
@@ -116,7 +129,7 @@ class Worker:
             self._count_decision(sample, direction, decision)
         self._write_down(sample, findings, decisions)
         metrics.spread(metrics.SAMPLE_AGE).observe(max(0.0, self._wall_clock() - sample.closed_at))
-        reason = "unreadable" if findings.unreadable else ("truncated" if sample.cut else "")
+        reason = "unreadable" if findings.unreadable else ("truncated" if sample.cut or findings.cut else "")
         metrics.tally(metrics.SAMPLES, "judged", reason).add()
 
     def _weigh(self, sample: Sample, found: list[Finding], direction: str) -> None:

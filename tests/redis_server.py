@@ -55,6 +55,13 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def revive(self) -> None:
+        """Running again, whatever a test did to it, with the limits that it began with."""
+        if self._process is None:
+            self.start()
+        self.thaw()
+        self.client.config_set("maxmemory", "0")
+
     def freeze(self) -> None:
         """It keeps its connections and answers nothing."""
         assert self._process is not None

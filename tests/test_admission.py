@@ -127,6 +127,13 @@ def test_a_key_opens_its_routes() -> None:
         Admission.may_use(Principal("none", frozenset()), cheap)
 
 
+def test_a_limited_key_sends_nothing_whose_model_is_unknown() -> None:
+    Admission.may_send_unread(ADA)
+    with pytest.raises(GatewayError, match="the model of each of its requests must be readable") as caught:
+        Admission.may_send_unread(BOB)
+    assert caught.value.reason == "route_forbidden"
+
+
 def test_the_cost_does_not_grow_with_the_keys() -> None:
     costs = set()
     for number in (1, 10, 10_000):

@@ -71,7 +71,11 @@ def test_check_names_what_is_wrong_where_and_what_was_meant(tmp_path: Path) -> N
     ("arguments", "environ", "said"),
     [
         (["--config", "absent.yaml"], {}, "absent.yaml: cannot be read: No such file or directory"),
-        ([], {"ASSAY_POLICY": "absent.yaml"}, "absent.yaml: No such file or directory"),
+        (
+            [],
+            {"ASSAY_POLICY": "absent.yaml"},
+            "there is no policy 'absent.yaml'; write observe, default, strict or the path",
+        ),
         ([], {"ASSAY_PORT": "-1"}, "ASSAY_PORT"),
     ],
 )

@@ -244,7 +244,10 @@ WRONG: dict[str, tuple[str, str]] = {
         "assay.yaml: upstreams.a.url: 'http://a/v 1' has a space or a letter outside ASCII; write it percent-encoded",
     ),
     "a letter in a URL": ("upstream_url: http://ä/v1", "assay.yaml: 'http://ä/v1' has a space or a letter outside…"),
-    "a query": ("upstream_url: http://a/v1?key=1", "assay.yaml: must not carry credentials, a query or a fragment…"),
+    "a query": (
+        "upstream_url: http://a/v1?key=1",
+        "assay.yaml: upstream_url: must not carry credentials, a query or a fragment…",
+    ),
     "a star in the middle": (
         "routes: {r: {models: ['a*b'], upstreams: [demo]}}",
         "assay.yaml: routes.r.models: 'a*b': a star may only stand at the end",
@@ -333,6 +336,7 @@ SECRET = "sk-very-secret"
         {"ASSAY_UPSTREAMS": f"{{a: {{url: 'http://user:{SECRET}@a/v1'}}}}"},
         {"ASSAY_UPSTREAM_URL": f"http://user:{SECRET}@a/v1"},
         {"ASSAY_UPSTREAM_URL": f"http://a/v1?key={SECRET}"},
+        {"ASSAY_REDIS_URL": f"http://:{SECRET}@redis/0"},
     ],
 )
 def test_no_complaint_repeats_a_secret(env: dict[str, str]) -> None:
@@ -342,7 +346,9 @@ def test_no_complaint_repeats_a_secret(env: dict[str, str]) -> None:
 
 
 def test_no_configuration_shows_a_secret() -> None:
-    config = load({}, {"ASSAY_KEYS": SECRET, "ASSAY_UPSTREAM_KEY": SECRET, "ASSAY_REDIS_URL": SECRET})
+    config = load(
+        {}, {"ASSAY_KEYS": SECRET, "ASSAY_UPSTREAM_KEY": SECRET, "ASSAY_REDIS_URL": f"redis://:{SECRET}@redis/0"}
+    )
     assert SECRET not in repr(config)
     assert SECRET not in config.model_dump_json()
 

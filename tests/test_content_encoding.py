@@ -98,9 +98,9 @@ def test_what_cannot_be_read_is_said(data: bytes, encoding: str) -> None:
 
 
 def test_a_bomb_does_not_go_off() -> None:
-    """256 MiB in 256 KiB: only what was asked for is unpacked."""
+    """64 MiB in 64 KiB: only what was asked for is unpacked."""
     packer = zlib.compressobj(9, wbits=31)
-    packed = b"".join([packer.compress(bytes(1 << 20)) for _ in range(256)]) + packer.flush()
+    packed = b"".join([packer.compress(bytes(1 << 20)) for _ in range(64)]) + packer.flush()
     tracemalloc.start()
     try:
         got, more = decode(packed, "gzip", 4096)

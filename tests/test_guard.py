@@ -187,6 +187,20 @@ async def test_without_a_reply_on_error_decides_and_a_bypass_is_written_down() -
     assert not desk.exchange.guarded
 
 
+@pytest.mark.parametrize(("rules", "passes"), [(ENFORCE, True), (STRICT, False)])
+async def test_a_text_that_was_judged_in_part_is_no_clean_text(rules: str, passes: bool) -> None:
+    bypasses = Counts("assay_guard_bypasses_total")
+    desk = Desk(rules)
+    turns = [{"role": "user", "content": "x" * 1000} for _ in range(250)]
+    body = json.dumps({"model": "m", "messages": turns}).encode()
+    if passes:
+        assert await desk.guard.prompt(desk.exchange, body) is body
+        assert bypasses.added() == {("prompt", "truncated"): 1}
+    else:
+        with pytest.raises(GatewayError, match="could not be judged"):
+            await desk.guard.prompt(desk.exchange, body)
+
+
 async def test_strict_rules_block_what_could_not_be_judged() -> None:
     bypasses = Counts("assay_guard_bypasses_total")
     desk = Desk(STRICT)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import blake2b
@@ -105,6 +106,22 @@ def test_what_nobody_can_read_is_said_to_be_unreadable() -> None:
     assert "gzip" in why(b"no gzip", "gzip")
 
 
+def test_a_case_is_bounded_and_the_latest_texts_are_the_ones_judged() -> None:
+    """One request must not occupy the detectors for long, and what was left out must be said."""
+    turns = [{"role": "user", "content": "a grenade"}, *({"role": "user", "content": "x" * 1000} for _ in range(250))]
+    turns.append({"role": "user", "content": "ignore"})
+    reply = findings_of(case("chat", prompt=msgspec.json.encode({"model": "m", "messages": turns}), prompt_slugs=None))
+    assert reply.cut
+    assert 150 < len(reply.findings) < 252
+    assert {opinion.slug for found in reply.findings for opinion in found.opinions if opinion.flagged} == {
+        "prompt_attacks"
+    }
+    many = [{"role": "user", "content": "x"} for _ in range(1500)]
+    assert findings_of(case("chat", prompt=msgspec.json.encode({"messages": many}), prompt_slugs=None)).cut
+    one = [{"role": "user", "content": "x" * 500_000}]
+    assert not findings_of(case("chat", prompt=msgspec.json.encode({"messages": one}), prompt_slugs=None)).cut
+
+
 def test_thresholds_are_those_of_the_operating_tables() -> None:
     known = manifest.load(weights=False)
     found = thresholds(known, 0.01)
@@ -151,6 +168,18 @@ def test_urgent_cases_go_first_and_the_rest_keep_their_order() -> None:
     with served(bench(), *(on_the_line(number, urgent=number in (15, 18)) for number in range(20))) as line:
         ids = ids_from(line, 20)
     assert ids == [15, 18, *(number for number in range(20) if number not in (15, 18))]
+
+
+def test_a_case_that_nobody_waits_for_is_answered_unjudged() -> None:
+    late, due = on_the_line(1), on_the_line(2)
+    late.expires_at = time.monotonic() - 1
+    due.expires_at = time.monotonic() + 60
+    with served(bench(), late, due) as line:
+        reader, replies = FrameReader(), list[Findings]()
+        line.settimeout(5)
+        while len(replies) < 2:
+            replies += [msgspec.msgpack.decode(body, type=Findings) for body in reader.feed(line.recv(1 << 16))]
+    assert [(reply.id, reply.unreadable, len(reply.findings)) for reply in replies] == [(1, "expired", 0), (2, "", 1)]
 
 
 def test_an_urgent_case_that_comes_later_waits_for_one_batch_only() -> None:
@@ -304,3 +333,10 @@ async def test_the_process_ends_with_its_judge(tmp_path: Path) -> None:
     assert judge.pid is None
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_the_process_leaves_nothing_in_the_home_directory(tmp_path: Path) -> None:
+    """The library that runs the models would keep a device id and events for its maker there."""
+    async with running(Judge(hash_key=b"key", environ={**os.environ, "HOME": str(tmp_path)})) as judge:
+        await judge.judge(case("chat", prompt=chat("hello"), prompt_slugs=None), 10)
+    assert [path.name for path in tmp_path.iterdir()] == []  # noqa: ASYNC240 - a local folder, and it is a test

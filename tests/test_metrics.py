@@ -123,7 +123,7 @@ def test_a_tally_counts_as_the_library_does() -> None:
 
 @pytest.mark.parametrize("labels", [("1",), ()])
 def test_a_spread_observes_as_the_library_does(labels: tuple[str, ...]) -> None:
-    values = [-1.0, 0.0, 0.1, 0.1000001, 0.5, 1, 1.5, 2, 2.1, 1e9, float("inf")]
+    values = [-1.0, 0.0, 0.1, 0.1000001, 0.5, 1, 1.5, 2, 2.1, 1e9]
     pages = []
     for quick in (False, True):
         registry = CollectorRegistry()

@@ -1460,18 +1460,19 @@ def conversation(pieces: Sequence[bytes]) -> tuple[Echo, bytes, bool]:
         await client.say(*pieces)
         for _ in range(5):
             await settle()
-        heard, closed = client.heard, client.closed
+        heard = b"".join(write for write in client.wire.writes if write != CONTINUE)  # whether it is said may differ
+        closed = client.closed
         client.wire.lose()
         await settle()
         assert client.state.tasks == set()
         assert client.state.connections == set()
-        return heard.replace(CONTINUE, b""), closed
+        return heard, closed
 
     heard, closed = asyncio.run(talk())
     return echo, heard, closed
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=120, derandomize=True)
 @given(st.lists(requests(), min_size=1, max_size=3), st.lists(st.integers(min_value=0), max_size=12))
 def test_however_the_bytes_are_cut_the_application_sees_the_same(
     asked: list[tuple[bytes, tuple[str, bytes, list[tuple[bytes, bytes]], bytes]]], places: list[int]
@@ -1483,7 +1484,7 @@ def test_however_the_bytes_are_cut_the_application_sees_the_same(
     assert not closed
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=120, derandomize=True)
 @given(
     st.lists(requests(), min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(min_value=0), st.binary(max_size=2), st.integers(0, 2)), max_size=3),

@@ -12,11 +12,20 @@ _LAST_PAUSE_SECONDS = 5.0
 
 
 class Breaker:
-    """Whether Redis answers. After a failure nothing is tried for a while, longer each time, with jitter so that
-    many processes do not come back at once. Only the transitions are logged."""
+    """Whether something answers. After a failure nothing is tried for a while, longer each time, with jitter so that
+    many processes do not come back at once. Only the transitions are logged, with the two sentences given."""
 
-    def __init__(self, *, clock: Callable[[], float] = monotonic, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        broken: str,
+        mended: str,
+        *,
+        clock: Callable[[], float] = monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self.closed = True
+        self._broken = broken
+        self._mended = mended
         self._clock = clock
         self._draw = draw
         self._pause = _FIRST_PAUSE_SECONDS
@@ -24,14 +33,14 @@ class Breaker:
 
     def failed(self, error: Exception) -> None:
         if self.closed:
-            log.warning("Redis cannot be used: %s; samples wait here, the oldest are dropped when too many do", error)
+            log.warning("%s: %s", self._broken, error)
         self.closed = False
         self._retry_at = self._clock() + self._pause * (0.5 + self._draw() / 2)
         self._pause = min(self._pause * 2, _LAST_PAUSE_SECONDS)
 
     def answered(self) -> None:
         if not self.closed:
-            log.warning("Redis can be used again")
+            log.warning(self._mended)
         self.closed = True
         self._pause = _FIRST_PAUSE_SECONDS
 

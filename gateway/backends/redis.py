@@ -5,7 +5,7 @@ one step. Redis is never waited for on the request path: an offer goes into a sm
 """
 
 import asyncio
-import logging
+import contextlib
 import os
 import secrets
 import socket
@@ -24,21 +24,16 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from gateway.backends.breaker import Breaker
 from gateway.exchange import Sample, Taken
 
-log = logging.getLogger("assay")
-
 STREAM = "assay:samples"
 GROUP = "workers"
 _BYTES = "{assay:samples}:bytes"  # the braces keep all keys in one slot of a cluster
 _SENT = "{assay:samples}:sent:"
 
-_LOCAL_ITEMS = 1000
 _LOCAL_BYTES = 32 * 2**20  # one sample may hold the largest body
 _BATCH_ITEMS = 64
 _BATCH_BYTES = 2**20
 _LINGER_SECONDS = 0.01  # gathers samples, so that a busy gateway does not send each alone
 _REFRESH_SECONDS = 0.5
-_ANSWER_SECONDS = 1.0
-_BLOCK_SECONDS = 0.5  # shorter than _ANSWER_SECONDS: a quiet stream is not a silent server
 _CLOSE_SECONDS = 2.0
 _MOST_TRIES = 10
 _DOWN = (RedisError, OSError)
@@ -116,7 +111,8 @@ class RedisQueue:
     nothing on disk) have no fate.
 
     `idle_seconds` is how long a worker may hold a sample before another takes it over; longer than judging a batch
-    may take. `run` must be running for samples to leave this process.
+    may take. A Redis that is silent for `answer_seconds` counts as down. `local_items` and `local_bytes` bound what
+    waits in this process; `run` must be running for samples to leave it. Raises ValueError when the URL is none.
     """
 
     def __init__(
@@ -126,22 +122,29 @@ class RedisQueue:
         most_bytes: int,
         *,
         on_fate: Callable[[str, str, int], None],
+        local_items: int = 1000,
+        local_bytes: int = _LOCAL_BYTES,
         idle_seconds: float = 120.0,
-        breaker: Breaker | None = None,
+        answer_seconds: float = 1.0,
     ) -> None:
         self._client: Redis = Redis.from_url(
             url,
             protocol=2,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_connect_timeout=_ANSWER_SECONDS,
+            socket_timeout=answer_seconds,
+            socket_connect_timeout=answer_seconds,
             retry=Retry(NoBackoff(), 0),  # the breaker decides when to try again
             client_name="assay",
         )
         self._most_items = most_items
         self._most_bytes = most_bytes
+        self._most_local_items = min(local_items, most_items)
+        self._most_local_bytes = min(local_bytes, most_bytes)
         self._on_fate = on_fate
         self._idle_seconds = idle_seconds
-        self._breaker = breaker or Breaker()
+        self._block_seconds = answer_seconds / 2  # a quiet stream must not look like a silent server
+        # Two, because a server may do one and refuse the other (memory, rights): they must not mend each other.
+        self._sending = Breaker("Redis takes no samples, the newest are kept here", "Redis takes samples again")
+        self._taking = Breaker("Redis gives no samples", "Redis gives samples again")
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._append, self._forget, self._sweep, self._hand_back = map(
             self._client.register_script, (_APPEND, _FORGET, _SWEEP, _HAND_BACK)
@@ -168,7 +171,7 @@ class RedisQueue:
     @property
     def is_up(self) -> bool:
         """Whether Redis answered when it was last asked."""
-        return self._breaker.closed
+        return self._sending.closed and self._taking.closed
 
     def depth(self) -> tuple[int, int]:
         """Items and bytes in this process and, as last seen, in the stream; what workers hold included."""
@@ -181,7 +184,7 @@ class RedisQueue:
         if self._closed:
             return False
         size = sample.size()
-        if self._breaker.closed:
+        if self._sending.closed:
             items, held = self.depth()
             if items >= self._most_items or held + size > self._most_bytes or not self._fits(size):
                 return False
@@ -194,9 +197,7 @@ class RedisQueue:
         return True
 
     def _fits(self, size: int) -> bool:
-        return self._local_items < min(_LOCAL_ITEMS, self._most_items) and self._local_bytes + size <= min(
-            _LOCAL_BYTES, self._most_bytes
-        )
+        return self._local_items < self._most_local_items and self._local_bytes + size <= self._most_local_bytes
 
     def _make_room(self, size: int) -> bool:
         """Drop the oldest that wait here until a newcomer fits. The batch that is being sent stays."""
@@ -216,26 +217,16 @@ class RedisQueue:
     async def run(self) -> None:
         """Send what is offered, and keep looking how full the stream is, until closed or cancelled."""
         while not self._closed:
-            pause = self._breaker.pause()
+            pause = self._sending.pause()
             if pause:
                 await asyncio.sleep(pause)
-            await self._attempt(self._send())
+            await _attempt(self._sending, self._send())
             try:
                 async with asyncio.timeout(_REFRESH_SECONDS):
                     await self._offered.wait()
             except TimeoutError:
                 continue
             await asyncio.sleep(_LINGER_SECONDS)
-
-    async def _attempt(self, work: Awaitable[_T]) -> _T | None:
-        """None when Redis fails; the breaker knows then."""
-        try:
-            done = await work
-        except _DOWN as error:
-            self._breaker.failed(error)
-            return None
-        self._breaker.answered()
-        return done
 
     async def _send(self) -> None:
         """Everything that waits here, in order; if nothing does, only asks how full the stream is.
@@ -297,9 +288,9 @@ class RedisQueue:
         deadline = monotonic() + wait_seconds
         while True:
             left = deadline - monotonic()
-            pause = self._breaker.pause()
+            pause = self._taking.pause()
             if not pause:
-                taken = await self._attempt(self._look(most, left))
+                taken = await _attempt(self._taking, self._look(most, left))
                 if taken or left <= 0:
                     return taken or []
             elif left <= 0:
@@ -342,7 +333,7 @@ class RedisQueue:
         if monotonic() >= self._claim_at and (claimed := await self._claim(most)):
             return claimed
         self._in_doubt = True
-        block = None if wait_seconds <= 0 else max(1, int(1000 * min(wait_seconds, _BLOCK_SECONDS)))
+        block = None if wait_seconds <= 0 else max(1, int(1000 * min(wait_seconds, self._block_seconds)))
         entries = await self._read_group(">", most, block)
         self._in_doubt = False
         return entries
@@ -388,8 +379,8 @@ class RedisQueue:
     async def acknowledge(self, receipts: Sequence[str]) -> None:
         """Forget these for good. While Redis is away they are remembered and told to it later."""
         self._owed.update(dict.fromkeys(receipts))
-        if self._owed and not self._breaker.pause():
-            await self._attempt(self._settle())
+        if self._owed and not self._taking.pause():
+            await _attempt(self._taking, self._settle())
 
     async def _settle(self) -> None:
         async with self._line:
@@ -409,11 +400,14 @@ class RedisQueue:
         if self._closed:
             return
         self._closed = True
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._attempt(self._part())
-        except TimeoutError:
-            log.warning("Redis did not answer in time for a farewell")
+                if self._local_items:
+                    await _attempt(self._sending, self._send())
+                if self._owed:
+                    await _attempt(self._taking, self._settle())
+                if self._has_group:
+                    await _attempt(self._taking, self._part())
         lost = self._local_items
         self._waiting.clear()
         self._batch = []
@@ -424,11 +418,18 @@ class RedisQueue:
             await self._client.aclose()
 
     async def _part(self) -> None:
-        await self._send()
-        if self._owed:
-            await self._settle()
-        if self._has_group:
-            await _answer(self._hand_back(keys=[STREAM], args=[GROUP, self._name]))
+        await _answer(self._hand_back(keys=[STREAM], args=[GROUP, self._name]))
+
+
+async def _attempt(breaker: Breaker, work: Awaitable[_T]) -> _T | None:
+    """None when Redis fails; the breaker knows then."""
+    try:
+        done = await work
+    except _DOWN as error:
+        breaker.failed(error)
+        return None
+    breaker.answered()
+    return done
 
 
 async def _answer(request: Awaitable[Any]) -> Any:

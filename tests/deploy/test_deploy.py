@@ -271,9 +271,9 @@ def test_promtool_agrees(command: str) -> None:
 # --- compose, image, provisioning
 
 
-def test_compose_has_the_four_services_checked_and_limited() -> None:
+def test_compose_has_the_services_checked_and_limited() -> None:
     services = _yaml(DEPLOY / "compose.yaml")["services"]
-    assert set(services) == {"gateway", "redis", "prometheus", "grafana"}
+    assert set(services) == {"gateway", "worker", "redis", "prometheus", "grafana"}
     for name, service in services.items():
         limits = service["deploy"]["resources"]["limits"]
         assert limits["cpus"] and limits["memory"], name
@@ -285,8 +285,9 @@ def test_compose_has_the_four_services_checked_and_limited() -> None:
 
 
 def test_compose_sets_only_settings_that_exist() -> None:
-    environment = _yaml(DEPLOY / "compose.yaml")["services"]["gateway"]["environment"]
-    assert unknown_environment(environment) == []
+    services = _yaml(DEPLOY / "compose.yaml")["services"]
+    for name in ("gateway", "worker"):
+        assert unknown_environment(services[name]["environment"]) == []
 
 
 def test_compose_holds_no_secret_and_asks_for_those_it_needs() -> None:
@@ -320,6 +321,10 @@ def test_the_parts_find_each_other() -> None:
     provider = _yaml(PROVISIONING / "dashboards" / "assay.yaml")["providers"][0]
     jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in scrape["scrape_configs"]}
     assert jobs["assay"] == ["gateway:8080"] and "gateway" in services
+    (found,) = (job["dns_sd_configs"] for job in scrape["scrape_configs"] if job["job_name"] == "assay")
+    assert [(entry["names"], entry["port"]) for entry in found] == [(["worker"], 9108)]
+    assert services["worker"]["environment"]["ASSAY_REDIS_URL"] == services["gateway"]["environment"]["ASSAY_REDIS_URL"]
+    assert "worker" in services["worker"]["command"] and ":9108/" in str(services["worker"]["healthcheck"])
     assert source["url"] == "http://prometheus:9090" and "prometheus" in services
     assert source["jsonData"]["timeInterval"] == scrape["global"]["scrape_interval"]
     mounts = dict(mount.split(":")[:2] for mount in services["grafana"]["volumes"])

@@ -27,6 +27,8 @@ class Process:
     """A command whose output is collected; a context manager that ends it."""
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        # One client for all: making one takes longer than a request. A connection each, as strangers would.
+        self.http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "OPENAI_"))}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gateway", *arguments],
@@ -52,7 +54,7 @@ class Process:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                if httpx.get(url, timeout=2).status_code in ready:
+                if self.http.get(url, timeout=2).status_code in ready:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)
@@ -67,6 +69,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
+        self.http.close()
         self._reader.join(timeout=5)
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -114,7 +117,7 @@ class DemoUpstream(Process):
 
     def received(self) -> dict[str, object]:
         """What the upstream counted; see `gateway.demo_upstream`."""
-        counts: dict[str, object] = httpx.get(f"{self.url}/demo/received").json()
+        counts: dict[str, object] = self.http.get(f"{self.url}/demo/received").json()
         return counts
 
 
@@ -144,7 +147,7 @@ class GatewayProcess(Process):
         return host, int(port)
 
     def metrics(self) -> str:
-        return httpx.get(self.url + "/metrics").text
+        return self.http.get(self.url + "/metrics").text
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's series that carry these labels."""

@@ -39,7 +39,7 @@ def test_the_upstream_receives_the_very_body(
 ) -> None:
     played = scripted.plays(script.answer(b"{}"))
     sent = body.replace("MODEL", played.model).encode()
-    answer = httpx.post(f"{gateway.base_url}/{path}", content=sent, headers=_json(gateway))
+    answer = gateway.http.post(f"{gateway.base_url}/{path}", content=sent, headers=_json(gateway))
     assert answer.status_code == 200
     head, _, received = played.requests[0].partition(b"\r\n\r\n")
     assert received == sent
@@ -53,7 +53,7 @@ def test_requests_that_the_gateway_does_not_know_arrive_as_they_are(
     played = scripted.plays(script.answer(b"{}"))
     tail = "/fine_tuning/jobs/a%20b%C3%A9;x?after=x%2By&limit=2&empty=&q=%"
     sent = f'{{ "x" : 1,\n"model":"{played.model}" }}'.encode()
-    httpx.request(method, gateway.base_url + tail, content=sent, headers=_json(gateway))
+    gateway.http.request(method, gateway.base_url + tail, content=sent, headers=_json(gateway))
     head, _, body = played.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(f"{method} /v1{tail} HTTP/1.1\r\n".encode())
     assert body == sent
@@ -67,7 +67,7 @@ def test_an_upload_arrives_as_it_was_sent(gateway: GatewayProcess, upstream: Dem
     headers = gateway.headers() | {"content-type": f"multipart/form-data; boundary={boundary}"}
     pieces = [sent[start : start + 70_001] for start in range(0, len(sent), 70_001)]
     for content in (sent, iter(pieces)):
-        answer = httpx.post(f"{gateway.base_url}/files", content=content, headers=headers)
+        answer = gateway.http.post(f"{gateway.base_url}/files", content=content, headers=headers)
         assert answer.json()["sha256"] == hashlib.sha256(sent).hexdigest()
 
 
@@ -84,7 +84,7 @@ def test_headers_that_go_upstream(gateway: GatewayProcess, upstream: DemoUpstrea
         "x-secret-of-the-caller": "hidden",
         "te": "trailers",
     }
-    httpx.post(f"{gateway.base_url}/chat/completions", content=_body("demo-small"), headers=headers)
+    gateway.http.post(f"{gateway.base_url}/chat/completions", content=_body("demo-small"), headers=headers)
     received: Any = upstream.received()["last"]
     sent = dict(received["headers"])
     assert sent["authorization"] == f"Bearer {UPSTREAM_KEY}"
@@ -106,11 +106,11 @@ class Request:
     more: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
-    def send(self, base_url: str, key: str) -> tuple[int, dict[str, str], bytes]:
+    def send(self, http: httpx.Client, base_url: str, key: str) -> tuple[int, dict[str, str], bytes]:
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json"} | self.headers
         url, method = f"{base_url}/{self.path}", "GET" if self.path.startswith(("files", "models")) else "POST"
         content = None if method == "GET" else _body(f"demo-small?{self.knobs}", self.more)
-        with httpx.stream(method, url, content=content, headers=headers) as answer:
+        with http.stream(method, url, content=content, headers=headers) as answer:
             raw = b"".join(answer.iter_raw())
         same = ("content-type", "content-length", "content-encoding", "retry-after", "cache-control")
         return answer.status_code, {name: answer.headers[name] for name in same if name in answer.headers}, raw
@@ -156,7 +156,8 @@ REQUESTS = {
 def test_the_client_receives_the_very_answer(
     gateway: GatewayProcess, upstream: DemoUpstream, request_: Request
 ) -> None:
-    through, direct = request_.send(gateway.base_url, gateway.key), request_.send(upstream.url, "any")
+    through = request_.send(gateway.http, gateway.base_url, gateway.key)
+    direct = request_.send(upstream.http, upstream.url, "any")
     assert through == direct
     assert through[2]
 
@@ -193,7 +194,7 @@ def test_odd_answers_arrive_as_they_were_sent(
 ) -> None:
     played = scripted.plays(*steps)
     content = _body(played.model, f', "stream": {stream}')
-    answer = httpx.post(f"{gateway.base_url}/chat/completions", content=content, headers=_json(gateway))
+    answer = gateway.http.post(f"{gateway.base_url}/chat/completions", content=content, headers=_json(gateway))
     assert (answer.status_code, answer.content) == (200, body)
 
 
@@ -207,7 +208,7 @@ def test_an_event_is_passed_on_when_it_is_whole(
         script.stream_head(), script.chunk(one + two[:4]), seen, script.chunk(two[4:]), script.chunk(b"")
     )
     url, body = f"{gateway.base_url}/chat/completions", _body(played.model, ', "stream": true')
-    with httpx.stream("POST", url, content=body, headers=_json(gateway)) as answer:
+    with gateway.http.stream("POST", url, content=body, headers=_json(gateway)) as answer:
         pieces = answer.iter_raw()
         assert next(pieces) == one
         seen.set()
@@ -216,13 +217,13 @@ def test_an_event_is_passed_on_when_it_is_whole(
 
 def test_an_encoding_that_cannot_be_read_is_not_asked_for(gateway: GatewayProcess, upstream: DemoUpstream) -> None:
     headers = _json(gateway) | {"accept-encoding": "br, gzip;q=0.5, zstd"}
-    httpx.post(f"{gateway.base_url}/chat/completions", content=_body("demo-small"), headers=headers)
+    gateway.http.post(f"{gateway.base_url}/chat/completions", content=_body("demo-small"), headers=headers)
     received: Any = upstream.received()["last"]
     assert dict(received["headers"])["accept-encoding"] == "gzip;q=0.5"
 
 
 def test_a_compressed_answer_unpacks_to_what_was_said(gateway: GatewayProcess) -> None:
-    status, headers, raw = Request("gzip=1&say=hello").send(gateway.base_url, gateway.key)
+    status, headers, raw = Request("gzip=1&say=hello").send(gateway.http, gateway.base_url, gateway.key)
     assert (status, headers["content-encoding"]) == (200, "gzip")
     assert b'"content":"hello"' in gzip.decompress(raw)
 
@@ -237,7 +238,9 @@ def test_headers_that_reach_the_client(gateway: GatewayProcess, scripted: Script
         "x-hop: 1",
     )
     played = scripted.plays(script.answer(b"{}", "application/json", *given, "x-assay-decision: forged", "x-twice: 1"))
-    answer = httpx.post(f"{gateway.base_url}/chat/completions", content=_body(played.model), headers=_json(gateway))
+    answer = gateway.http.post(
+        f"{gateway.base_url}/chat/completions", content=_body(played.model), headers=_json(gateway)
+    )
     assert answer.headers["x-upstream-request-id"] == "up-1"
     assert answer.headers["x-request-id"].startswith("req_")
     assert answer.headers["x-assay-decision"] == "allow"
@@ -247,17 +250,19 @@ def test_headers_that_reach_the_client(gateway: GatewayProcess, scripted: Script
 
 def test_an_answer_without_a_body(gateway: GatewayProcess, scripted: ScriptedUpstream) -> None:
     played = scripted.plays(b"HTTP/1.1 204 No Content\r\nx-kept: 1\r\n\r\n")
-    answer = httpx.post(f"{gateway.base_url}/chat/completions", content=_body(played.model), headers=_json(gateway))
+    answer = gateway.http.post(
+        f"{gateway.base_url}/chat/completions", content=_body(played.model), headers=_json(gateway)
+    )
     assert (answer.status_code, answer.content, answer.headers["x-kept"]) == (204, b"", "1")
     again = scripted.plays(script.answer(b"{}"))
-    assert httpx.post(
+    assert gateway.http.post(
         f"{gateway.base_url}/chat/completions", content=_body(again.model), headers=_json(gateway)
     ).is_success
 
 
 def test_head_requests_have_no_body(gateway: GatewayProcess, upstream: DemoUpstream) -> None:
-    through = httpx.head(f"{gateway.base_url}/models", headers=gateway.headers())
-    direct = httpx.head(f"{upstream.url}/models")
+    through = gateway.http.head(f"{gateway.base_url}/models", headers=gateway.headers())
+    direct = upstream.http.head(f"{upstream.url}/models")
     assert (through.status_code, through.content) == (direct.status_code, direct.content)
 
 

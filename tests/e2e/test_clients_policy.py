@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from openai import OpenAI
@@ -168,8 +167,8 @@ def test_what_nobody_minds_arrives_as_it_was_sent(
     body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
     for stream in (False, True):
         asked = body | {"stream": stream}
-        through = httpx.post(f"{enforcing.base_url}/chat/completions", json=asked, headers=enforcing.headers())
-        assert through.content == httpx.post(f"{upstream.url}/chat/completions", json=asked).content
+        through = enforcing.http.post(f"{enforcing.base_url}/chat/completions", json=asked, headers=enforcing.headers())
+        assert through.content == upstream.http.post(f"{upstream.url}/chat/completions", json=asked).content
         assert through.headers["x-assay-decision"] == "allow"
         assert float(through.headers["x-assay-guard-ms"]) > 0
 

@@ -639,9 +639,9 @@ async def test_a_packed_stream_under_a_policy_is_held_in_silence() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.request()
-        await peer.send(BY_CLOSE + EVENTS + b"\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % (len(packed)))
+        await peer.send(BY_CLOSE + EVENTS + b"\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n")
         await asyncio.sleep(0.03)
-        await peer.send(packed)
+        await peer.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(packed), packed))
         await peer.client_left()
 
     async with serve(script) as server, World(server.port, rules=ENFORCE, ping_seconds=0.01) as world:

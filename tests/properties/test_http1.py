@@ -175,7 +175,7 @@ def test_any_cut_reads_the_same(loop: asyncio.AbstractEventLoop, data: st.DataOb
 @given(data=st.data())
 def test_one_answer_leaves_nothing_for_the_next(loop: asyncio.AbstractEventLoop, data: st.DataObject) -> None:
     talk = Talk(loop)
-    for expected in data.draw(st.lists(responses(("length", "chunks", "none")), min_size=2, max_size=4)):
+    for expected in data.draw(st.lists(responses(("length", "chunks", "none")), min_size=2, max_size=3)):
         check(talk, talk.ask(*data.draw(cut(expected.wire))), expected)
         assert talk.idle
 

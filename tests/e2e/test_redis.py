@@ -1,0 +1,137 @@
+"""`assay serve` and `assay worker` with a real Redis between them, as separate processes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.gateway_process import DemoUpstream, GatewayProcess, Process
+from tests.redis_server import RedisServer, needs_redis
+
+pytestmark = [pytest.mark.server, needs_redis]
+EXCHANGES = 50
+
+
+class WorkerProcess(Process):
+    """`assay worker` on a free metrics port, with its detectors loaded."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        super().__init__(["worker", "--metrics-port", "0"], env)
+        deadline = time.monotonic() + 60
+        while not (found := re.search(r"metrics (http://\S+)/metrics", self.output)):
+            assert time.monotonic() < deadline and self._process.poll() is None, self.output
+            time.sleep(0.02)
+        self.url = found[1]
+        self.wait_for(self.url + "/readyz")
+
+    def fates(self) -> dict[str, float]:
+        found = re.findall(
+            r'assay_samples_total{fate="(\w+)",reason="\w*"} (\S+)', httpx.get(self.url + "/metrics").text
+        )
+        return {fate: sum(float(count) for name, count in found if name == fate) for fate, _ in found}
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def env(redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    audit = tmp_path_factory.mktemp("audit") / "audit.jsonl"
+    return {"ASSAY_REDIS_URL": redis.url, "ASSAY_AUDIT_PATH": str(audit), "ASSAY_AUDIT_HASH_KEY": "k" * 32}
+
+
+@pytest.fixture(scope="module")
+def gateway(env: dict[str, str], upstream: DemoUpstream) -> Iterator[GatewayProcess]:
+    settings = {**env, "ASSAY_UPSTREAM_URL": upstream.url, "ASSAY_QUEUE_ITEMS": "40"}
+    with GatewayProcess(settings, wait="live") as running:
+        yield running
+
+
+def _ask(gateway: GatewayProcess, exchanges: int) -> list[int]:
+    body = {"model": "demo-small", "messages": [{"role": "user", "content": "hello"}]}
+
+    def post(_: int) -> int:
+        reply = httpx.post(f"{gateway.base_url}/chat/completions", json=body, headers=gateway.headers(), timeout=30)
+        return reply.status_code
+
+    with ThreadPoolExecutor(10) as pool:
+        return list(pool.map(post, range(exchanges)))
+
+
+def test_gateway_and_worker_give_every_exchange_one_fate(gateway: GatewayProcess, env: dict[str, str]) -> None:
+    assert gateway.children() == []  # no detectors here
+    assert httpx.get(gateway.url + "/readyz").json() == {
+        "ready": True,
+        "detectors": "off",
+        "loaded": [],
+        "redis": "up",
+    }
+    # Nobody takes yet: 40 find room, 10 do not.
+    assert _ask(gateway, EXCHANGES) == [200] * EXCHANGES
+    gateway.wait_until("ten are dropped", lambda: gateway.metric("assay_samples_total", fate="dropped") == 10)
+    assert gateway.metric("assay_samples_offered_total") == EXCHANGES
+    with WorkerProcess(env) as worker:
+        gateway.wait_until("the rest is judged", lambda: worker.fates() == {"judged": 40})
+        assert httpx.get(worker.url + "/healthz").json() == {"ok": True}
+        metrics = httpx.get(worker.url + "/metrics").text
+        assert "assay_sample_queue_items 0.0" in metrics
+        assert httpx.get(worker.url + "/trust/v1/rates").json()["rates"]
+        assert worker.stop() in (0, -signal.SIGTERM)
+        assert "Traceback" not in worker.output
+    lines = [json.loads(line) for line in Path(env["ASSAY_AUDIT_PATH"]).read_text().splitlines()]
+    assert len({line["sample"] for line in lines}) == len(lines) == 40
+
+
+def test_without_redis_every_request_is_answered(
+    gateway: GatewayProcess, env: dict[str, str], redis: RedisServer
+) -> None:
+    dropped = gateway.metric("assay_samples_total", fate="dropped")
+    redis.kill()
+    assert _ask(gateway, 20) == [200] * 20
+    gateway.wait_until(
+        "readiness says so", lambda: httpx.get(gateway.url + "/readyz").json().get("redis") == "down", seconds=5
+    )
+    assert httpx.get(gateway.url + "/readyz").status_code == 200
+    assert _ask(gateway, EXCHANGES) == [200] * EXCHANGES
+    redis.start()
+    with WorkerProcess(env) as worker:
+        gateway.wait_until("those that waited are judged", lambda: worker.fates().get("judged", 0) >= 40)
+        lost = gateway.metric("assay_samples_total", fate="dropped", reason="redis_down")
+        assert worker.fates() == {"judged": 20 + EXCHANGES - lost}
+        assert gateway.metric("assay_samples_total", fate="dropped") - dropped == lost > 0
+    assert gateway.output.count("Redis takes no samples") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "redis_url: a worker takes its samples from Redis; set ASSAY_REDIS_URL or --redis-url"),
+        ({"ASSAY_REDIS_URL": "redis://h", "ASSAY_DETECTORS": "false"}, "nothing to judge with"),
+        ({"ASSAY_REDIS_URL": "localhost:6379"}, "write it as redis://[:password@]host[:port]/0"),
+    ],
+)
+def test_a_worker_that_cannot_begin_says_why(settings: dict[str, str], said: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "worker", "--metrics-port", "0"],
+        env=kept | settings,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
