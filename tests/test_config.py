@@ -243,7 +243,10 @@ WRONG: dict[str, tuple[str, str]] = {
         "upstreams: {a: {url: 'http://a/v 1'}}",
         "assay.yaml: upstreams.a.url: 'http://a/v 1' has a space or a letter outside ASCII; write it percent-encoded",
     ),
-    "a letter in a URL": ("upstream_url: http://ä/v1", "assay.yaml: 'http://ä/v1' has a space or a letter outside…"),
+    "a letter in a URL": (
+        "upstream_url: http://ä/v1",
+        "assay.yaml: upstream_url: 'http://ä/v1' has a space or a letter outside…",
+    ),
     "a query": (
         "upstream_url: http://a/v1?key=1",
         "assay.yaml: upstream_url: must not carry credentials, a query or a fragment…",

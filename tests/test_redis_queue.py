@@ -177,6 +177,25 @@ async def test_workers_of_the_past_are_forgotten(server: RedisServer) -> None:
     await dead.queue.close()
 
 
+@pytest.mark.server
+@needs_redis
+async def test_what_was_on_its_way_when_a_take_was_cut_off_comes_with_the_next(server: RedisServer) -> None:
+    async with member(server.url) as gateway, member(server.url, answer_seconds=0.2) as worker:
+        gateway.offer("s0")
+        assert await worker.finish_all(1) == ["s0"]
+        (known,) = server.client.xinfo_consumers(STREAM, GROUP)
+        async with asyncio.TaskGroup() as group:
+            taking = group.create_task(worker.take(wait_seconds=30))
+            await asyncio.sleep(0.05)
+            taking.cancel()
+        for number in (1, 2):  # also when it reaches Redis after the next take has looked
+            gateway.offer(f"s{number}")
+            await until(lambda: server.client.xlen(STREAM) == 1)
+            assert server.client.xreadgroup(GROUP, known["name"], {STREAM: ">"})
+            assert await worker.finish() == [f"s{number}"]
+        assert worker.queue.depth() == (0, 0)
+
+
 # --- a server that goes away
 
 

@@ -6,6 +6,7 @@ one step. Redis is never waited for on the request path: an offer goes into a sm
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
 import socket
@@ -39,13 +40,13 @@ _MOST_TRIES = 10
 _DOWN = (RedisError, OSError)
 
 # KEYS stream, bytes, sent; ARGV most items, most bytes, number of the batch, then size and sample in turn.
-# A batch that comes again because its reply was lost is not added again. Number 0 only asks how full it is.
+# A batch that comes again, because its reply was lost, is not added again. Number 0 only asks how full it is.
 _APPEND = """
 local items = redis.call('XLEN', KEYS[1])
 local bytes = items > 0 and tonumber(redis.call('GET', KEYS[2]) or 0) or 0
 if ARGV[3] == '0' then return {0, items, bytes} end
 local number, added = string.match(redis.call('GET', KEYS[3]) or '', '(%d+):(%d+)')
-if number == ARGV[3] then return {tonumber(added), items, bytes} end
+if number and tonumber(number) >= tonumber(ARGV[3]) then return {tonumber(added), items, bytes} end
 added = 0
 for i = 4, #ARGV, 2 do
   local size = tonumber(ARGV[i])
@@ -141,7 +142,7 @@ class RedisQueue:
         self._most_local_bytes = min(local_bytes, most_bytes)
         self._on_fate = on_fate
         self._idle_seconds = idle_seconds
-        self._block_seconds = answer_seconds / 2  # a quiet stream must not look like a silent server
+        self._answer_seconds = answer_seconds
         # Two, because a server may do one and refuse the other (memory, rights): they must not mend each other.
         self._sending = Breaker("Redis takes no samples, the newest are kept here", "Redis takes samples again")
         self._taking = Breaker("Redis gives no samples", "Redis gives samples again")
@@ -164,7 +165,8 @@ class RedisQueue:
         self._held: dict[str, int] = {}
         self._owed: dict[str, None] = {}
         self._has_group = False
-        self._in_doubt = False  # a read was cut off: Redis may think we hold what we have never seen
+        # After a read that was cut off Redis may think that we hold what we have never seen: until this time.
+        self._doubt_ends = 0.0
         self._claim_from: bytes | str = "0-0"
         self._claim_at = 0.0
 
@@ -326,17 +328,30 @@ class RedisQueue:
 
     async def _read(self, most: int, wait_seconds: float) -> _Entries:
         """What we hold without knowing, else what a dead worker held, else what is new."""
-        if self._in_doubt:
-            unknown = await self._read_group("0", most + len(self._held), None)
-            if any(receipt.decode() not in self._held for receipt, _ in unknown):
-                return unknown
+        if self._doubt_ends and (unknown := await self._unknown(most)):
+            return unknown
         if monotonic() >= self._claim_at and (claimed := await self._claim(most)):
             return claimed
-        self._in_doubt = True
-        block = None if wait_seconds <= 0 else max(1, int(1000 * min(wait_seconds, self._block_seconds)))
-        entries = await self._read_group(">", most, block)
-        self._in_doubt = False
-        return entries
+        # Half the time: a quiet stream must not look like a silent server.
+        block = None if wait_seconds <= 0 else max(1, int(1000 * min(wait_seconds, self._answer_seconds / 2)))
+        return await self._handed(self._read_group(">", most, block))
+
+    async def _unknown(self, most: int) -> _Entries:
+        """What Redis thinks we hold and we do not. A read that was cut off may reach Redis late (it hung) and wait
+        there for its time, so one look is not enough."""
+        began = monotonic()
+        entries = await self._read_group("0", most + len(self._held), None)
+        if any(receipt.decode() not in self._held for receipt, _ in entries):
+            return entries
+        self._doubt_ends = 0.0 if began >= self._doubt_ends else min(self._doubt_ends, began + self._answer_seconds)
+        return []
+
+    async def _handed(self, request: Awaitable[_T]) -> _T:
+        """The answer to a request by which samples become ours; they may even if it never comes."""
+        before, self._doubt_ends = self._doubt_ends, math.inf
+        answer = await request
+        self._doubt_ends = before
+        return answer
 
     async def _read_group(self, start: str, most: int, block: int | None) -> _Entries:
         reply = await _answer(self._client.xreadgroup(GROUP, self._name, {STREAM: start}, count=most, block=block))
@@ -345,11 +360,9 @@ class RedisQueue:
     async def _claim(self, most: int) -> _Entries:
         """What others have held for too long. A few times in that span all of it is looked through."""
         idle = int(1000 * self._idle_seconds)
-        self._in_doubt = True
-        reply = await _answer(
-            self._client.xautoclaim(STREAM, GROUP, self._name, idle, start_id=self._claim_from, count=most)
+        reply = await self._handed(
+            _answer(self._client.xautoclaim(STREAM, GROUP, self._name, idle, start_id=self._claim_from, count=most))
         )
-        self._in_doubt = False
         self._claim_from = reply[0]
         if self._claim_from == b"0-0":
             self._claim_at = monotonic() + self._idle_seconds / 4
