@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -383,6 +384,7 @@ def _limits(config: Config) -> Limits:
     )
 
 
+@cache  # the files ship with the release: read once, not for every look at /trust
 def _error_rates() -> dict[tuple[str, str], tuple[float, float]]:
     """(sub-category, direction) → measured (true, false) positive rates, where one detector alone speaks of it.
 
