@@ -29,19 +29,19 @@ from gateway.guard import Guard, Judging
 from gateway.http1 import Limits
 from gateway.judge import Case, Findings, Judge, JudgeError
 from gateway.openai_api import error_body
-from gateway.pipeline import Bounds, Pipeline, Scope, Send
+from gateway.pipeline import Bounds, Pipeline, Receive, Scope, Send
 from gateway.policing import load_policy
 from gateway.recorder import Recorder
 from gateway.routing import Routing
 from gateway.sampling import Sampler
 from gateway.tap import Tap
 from gateway.upstream import HeaderFilter, Upstreams
-from gateway.watch import Receive
 from gateway.worker import Worker
 from policies.engine import Policy
 
 _GAUGE_SECONDS = 0.5
 _RECENT = 100
+_NICE = 15  # of detectors that nobody waits for: on a shared core traffic goes first
 
 
 class NoJudge:
@@ -72,7 +72,7 @@ class App:
         self.enforces = any(rule.enforced for rule in self.policy.rules)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
         judges = config.detectors and (self.enforces or config.redis_url is None)
-        self.judge = _judge(config, nice=0 if self.enforces else 5) if judges else NoJudge()
+        self.judge = _judge(config, nice=0 if self.enforces else _NICE) if judges else NoJudge()
         self.upstreams = Upstreams(
             _limits(config),
             HeaderFilter(config.forward_headers),
@@ -263,7 +263,7 @@ class WorkerApp:
         self.policy = load_policy(config.policy)
         self.audit = Audit(config.audit_path)
         self.queue = _redis_queue(config, config.redis_url.get_secret_value())
-        self.judge = _judge(config, nice=5)
+        self.judge = _judge(config, nice=_NICE)
         self._worker = _worker(config, self.queue, self.judge, self.audit, self.policy)
         routes = [
             Page("/metrics", self._metrics),

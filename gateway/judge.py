@@ -23,6 +23,7 @@ from detectors.manifest import MODELS
 log = logging.getLogger("assay")
 
 Span = tuple[int, int, str]
+EXPIRED = "expired"  # `Findings.unreadable` of a case that was taken up too late
 _FRAME = 4
 _FIRST_RESTART_SECONDS = 0.2
 _LAST_RESTART_SECONDS = 10.0
@@ -159,7 +160,7 @@ class Judge:
         self,
         *,
         hash_key: bytes,
-        nice: int = 5,
+        nice: int = 0,
         models: Path = MODELS,
         silence_seconds: float = 30.0,
         environ: Mapping[str, str] | None = None,
@@ -224,7 +225,10 @@ class Judge:
         self._transport.write(frame(case))
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await future
+                findings = await future
+            if findings.unreadable == EXPIRED:  # the child saw it before our own timer did
+                raise JudgeError("timed_out")
+            return findings
         except TimeoutError:
             if self._owed and loop.time() - self._heard_at > self._silence_seconds:
                 self._end_child()

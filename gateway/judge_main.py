@@ -21,7 +21,7 @@ from detectors import manifest, registry
 from detectors.base import Detector, Judgement, State, Text, Verdict
 from detectors.manifest import DEFAULT_FALSE_ALARMS
 from gateway.content_encoding import EncodingError, decode
-from gateway.judge import Case, Finding, Findings, FrameReader, Hello, Opinion, frame
+from gateway.judge import EXPIRED, Case, Finding, Findings, FrameReader, Hello, Opinion, frame
 from gateway.openai_api import Operation, Passage, read_request, read_response, read_stream
 
 _ANSWER_BYTES = 32 * 2**20
@@ -187,10 +187,9 @@ def serve(line: socket.socket, bench: Bench) -> None:
         batch = [queue.popleft() for _ in range(min(_BATCH, len(queue)))]
         now = monotonic()
         # A case that nobody waits for is not judged: that would only make the next ones late as well.
-        replies = [Findings(case.id, [], [], {}, unreadable="expired") for case in batch if _is_late(case, now)]
+        replies = [Findings(case.id, [], [], {}, unreadable=EXPIRED) for case in batch if _is_late(case, now)]
         replies += bench.judge([case for case in batch if not _is_late(case, now)])
-        for reply in replies:
-            line.sendall(frame(reply))
+        line.sendall(b"".join(map(frame, replies)))
 
 
 def _is_late(case: Case, now: float) -> bool:

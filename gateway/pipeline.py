@@ -24,11 +24,12 @@ from gateway.routing import Routing
 from gateway.sampling import Sampler
 from gateway.tap import Tap
 from gateway.upstream import Upstreams, downstream_headers
-from gateway.watch import Receive, Watch
+from gateway.watch import Watch
 
 log = logging.getLogger("assay")
 
 Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -83,10 +84,10 @@ class Pipeline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._begin(scope)
-        watch = Watch(receive)
+        watch = Watch(scope)
         reply = Reply(send, exchange, watch, self._guard.revision)
         try:
-            await self._carry_out(exchange, receive, watch, reply)
+            await self._carry_out(exchange, receive, reply)
             failed = exchange.status >= 500
             exchange.close(
                 Outcome.UPSTREAM_FAILED if failed else Outcome.COMPLETED, "status" if failed else "", monotonic()
@@ -113,7 +114,7 @@ class Pipeline:
             self.open -= 1
             self._recorder.closed(exchange)
 
-    async def _carry_out(self, exchange: Exchange, receive: Receive, watch: Watch, reply: "Reply") -> None:
+    async def _carry_out(self, exchange: Exchange, receive: Receive, reply: "Reply") -> None:
         headers = dict(exchange.client_headers)
         self._check(exchange)
         exchange.principal = self._admission.admit(headers)
@@ -121,7 +122,7 @@ class Pipeline:
             exchange.route = self._routing.without_model()
             self._admission.may_send_unread(exchange.principal)
             self._admission.may_use(exchange.principal, exchange.route)
-            pieces = self._pieces(receive, watch)
+            pieces = self._pieces(receive)
             answer = await self._upstreams.stream(exchange, pieces, _length(headers), _tail(exchange))
         else:
             exchange.body = await self._read(headers, receive)
@@ -129,7 +130,6 @@ class Pipeline:
             body = self._route(exchange)
             self._admission.may_use(exchange.principal, exchange.route)  # type: ignore[arg-type]
             self._sampler.choose(exchange)
-            watch.start()
             body = await self._guard.prompt(exchange, body)
             answer = await self._upstreams.call(exchange, body, _tail(exchange))
         try:
@@ -191,14 +191,13 @@ class Pipeline:
                 raise _too_large(most)
         return b"".join(pieces)
 
-    async def _pieces(self, receive: Receive, watch: Watch) -> AsyncIterator[bytes]:
+    async def _pieces(self, receive: Receive) -> AsyncIterator[bytes]:
         """The body as it comes, for uploads."""
         while True:
             message = await self._message(receive)
             if body := message.get("body", b""):
                 yield body
             if not message.get("more_body"):
-                watch.start()
                 return
 
     async def _message(self, receive: Receive) -> MutableMapping[str, Any]:
@@ -278,8 +277,11 @@ class Reply:
         self._last = b""
         self.started = False
 
-    async def start(self, status: int, headers: Headers, *, decided: bool = True) -> None:
-        """Send status and headers; `decided` False leaves the decision out, because it is still to be made."""
+    async def start(self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False) -> None:
+        """Send status and headers, with the first of the body if that follows at once.
+
+        `decided` False leaves the decision out, because it is still to be made.
+        """
         exchange = self._exchange
         exchange.status = status
         exchange.first_byte_at = monotonic()
@@ -291,7 +293,9 @@ class Reply:
         headers.append((b"x-assay-policy", self._revision))
         headers.append((b"x-assay-guard-ms", guard_ms))
         self._events = exchange.stream and _is_plain_stream(headers)
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": headers, "body_follows": body_follows}
+        )
 
     async def send(self, data: bytes) -> None:
         """Send a piece; waits while the client does not read."""
@@ -317,7 +321,7 @@ class Reply:
             headers = [(b"content-type", _JSON), (b"content-length", b"%d" % len(body))]
             if error.retry_after_seconds is not None:
                 headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
-            await self.start(what.status, headers)
+            await self.start(what.status, headers, body_follows=True)
             await self.finish(b"" if exchange.method == "HEAD" else body)
         elif self._events and (not self._last or self._last.endswith(_ENDS_OF_EVENTS)):
             operation = self._exchange.operation

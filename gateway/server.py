@@ -9,38 +9,25 @@ closed: llhttp reads strictly, and no byte after an error is taken for a request
 """
 
 import asyncio
-import logging
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from http import HTTPStatus
 from math import inf
 from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
 
+from gateway.cycle import STATUS_LINES, Application, Cycle
 from gateway.openai_api import error_body
-
-log = logging.getLogger("assay")
-
-Message = MutableMapping[str, Any]
-Application = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
 
 _HIGH_WATER = 256 * 1024  # bytes of a request body that wait for the application before reading pauses
 _HEAD_BYTES = 64 * 1024  # of a request line with its headers; as much again may come between two parts of a body
 _LARGE_HEAD = "the request line and headers are larger than 64 KiB"
 _PIPELINED = 64  # requests that wait for their turn; what comes after them is not read, and the client asks again
 _LINGER_SECONDS = 2.0
-_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
-_STATUS = {status: b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")) for status in range(200, 600)}
-_NO_BODY = frozenset({204, 304})
 _VERSIONS = frozenset({"1.0", "1.1"})
 _SCOPE_VERSION = {"version": "3.0", "spec_version": "2.3"}
 _UPGRADE = frozenset({b"upgrade", b"http2-settings"})
-_FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 _FRAGMENT = ord("#")
 _BEFORE_PATH = re.compile(rb"[^/?:]+://[^/?]*")
 
@@ -150,7 +137,7 @@ class ServerConnection(asyncio.Protocol):
         self._queued.clear()
         for cycle in (self._active, self._filling):
             if cycle is not None:
-                cycle.wake()
+                cycle.leave()
         self.resume_writing()
         del self._parser  # it holds our methods: without this every connection would be left to the garbage collector
 
@@ -266,7 +253,7 @@ class ServerConnection(asyncio.Protocol):
         """Whether nothing is written after the answer to the active request."""
         return not self._queued and self._refusal is None
 
-    def answered(self, cycle: "Cycle") -> None:
+    def answered(self, cycle: Cycle) -> None:
         """The response of the active request has been written whole."""
         self._active = None
         self._idle_since = self.loop.time()
@@ -294,7 +281,7 @@ class ServerConnection(asyncio.Protocol):
 
     # --- inside
 
-    def _start(self, cycle: "Cycle") -> None:
+    def _start(self, cycle: Cycle) -> None:
         self._active = cycle
         task = self.loop.create_task(cycle.run(self.app))
         self.state.tasks.add(task)
@@ -348,7 +335,7 @@ class ServerConnection(asyncio.Protocol):
     def _write_refusal(self, refusal: _Refusal) -> None:
         body = error_body(str(refusal), "invalid_request_error", code="bad_http")
         head = b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self._transport.write(_STATUS[refusal.status] + head + body)
+        self._transport.write(STATUS_LINES[refusal.status] + head + body)
         self._linger()
 
     def _linger(self) -> None:
@@ -379,174 +366,6 @@ class ServerConnection(asyncio.Protocol):
             self._transport.close()
             due = now + self._keep_alive_seconds
         self._timer = self.loop.call_at(due, self._look_after)
-
-
-class Cycle:
-    """One request and its response."""
-
-    def __init__(
-        self, connection: ServerConnection, scope: dict[str, Any], keep_alive: bool, expects_continue: bool
-    ) -> None:
-        self.scope = scope
-        self.keep_alive = keep_alive
-        self.has_whole_body = False
-        self.started = False
-        self.complete = False
-        self._connection = connection
-        self._expects_continue = expects_continue
-        self._body: list[bytes] = []
-        self._size = 0
-        self._delivered = False  # the last part of the body was handed to the application
-        self._waiter: asyncio.Future[None] | None = None
-        self._head = b""
-        self._bodiless = scope["method"] == "HEAD"
-        self._chunked = False
-        self._left: int | None = None  # bytes of the response body still due by its content-length
-
-    async def run(self, app: Application) -> None:
-        """Run the application on this request. What it raises was not foreseen: it is logged, and answered with 500."""
-        try:
-            await app(self.scope, self.receive, self.send)
-        except Exception:
-            log.exception("the application failed on %s %.200r", self.scope["method"], self.scope["raw_path"])
-            if not self.started:
-                body = error_body("the gateway failed on this request; its log says how", "server_error", code="bug")
-                headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-                await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-                await self.send({"type": "http.response.body", "body": body})
-        finally:
-            if not self.complete:
-                self._flush()
-                framed = self._chunked or self._left is not None or self._bodiless or not self.started
-                self._connection.break_off(framed=framed)
-
-    async def receive(self) -> Message:
-        """The next part of the body; once it is all read, waits for the client to leave."""
-        connection = self._connection
-        while True:
-            if connection.lost or self.complete:
-                return {"type": "http.disconnect"}
-            if self._body or (self.has_whole_body and not self._delivered):
-                break
-            if self._expects_continue:
-                self._expects_continue = False
-                connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            connection.resume_reading()
-            waiter = self._waiter = connection.loop.create_future()
-            await waiter
-        self._expects_continue = False
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body.clear()
-        self._size = 0
-        self._delivered = self.has_whole_body
-        return {"type": "http.request", "body": body, "more_body": not self.has_whole_body}
-
-    async def send(self, message: Message) -> None:
-        """Write the head with the first of the body, the rest as it comes; waits while the client does not read.
-
-        Raises RuntimeError for messages out of order and for a body that is not as long as its content-length says:
-        the connection is then closed, so that the client cannot take one answer for another.
-        """
-        connection = self._connection
-        if connection.lost or self.complete:
-            return
-        kind = message["type"]
-        if kind == "http.response.start" and not self.started:
-            self._head = self._render(message)
-            self.started = True
-            self._expects_continue = False
-            connection.loop.call_soon(self._flush)  # a body that is not there at once does not hold it back
-            return
-        if kind != "http.response.body" or not self.started:
-            raise RuntimeError(f"{kind} was sent {'after' if self.started else 'before'} http.response.start")
-        more: bool = message.get("more_body", False)
-        data: bytes = message.get("body", b"")
-        if self._bodiless:
-            data = b""
-        elif self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-            if not more:
-                data += b"0\r\n\r\n"
-        elif self._left is not None:
-            self._left -= len(data)
-            if self._left < 0 or (self._left and not more):
-                raise RuntimeError(f"the body is {abs(self._left)} bytes off its content-length")
-        if self._head:
-            data = self._head + data
-            self._head = b""
-        if data:
-            connection.write(data)
-        if more:
-            await connection.drain()
-        else:
-            self.complete = True
-            self.wake()
-            connection.answered(self)
-
-    def add(self, body: bytes) -> int:
-        """A part of the body has come; returns the bytes that wait."""
-        self._body.append(body)
-        self._size += len(body)
-        self.wake()
-        return self._size
-
-    def body_complete(self) -> None:
-        self.has_whole_body = True
-        self.wake()
-
-    def wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def drop(self) -> bool:
-        """Its body cannot be read to the end: to the application the client is gone. Returns whether a head left."""
-        left = self.started and not self._head
-        self._head = b""
-        self.complete = True
-        self.wake()
-        return left
-
-    def _flush(self) -> None:
-        if self._head:
-            head, self._head = self._head, b""
-            self._connection.write(head)
-
-    def _render(self, message: Message) -> bytes:
-        """The head. How the body is framed and whether the connection stays is said here and by nobody else."""
-        status: int = message["status"]
-        keep_alive = self.keep_alive and self.has_whole_body  # the client must not wait for us to read the rest
-        bodiless = self._bodiless or status in _NO_BODY
-        length: int | None = None
-        lines = [_STATUS[status]]
-        for header in message.get("headers", ()):
-            if header[0] in _FRAMING:
-                name, value = header
-                if name == b"connection" and value.lower() == b"close":
-                    keep_alive = False
-                if name != b"content-length" or status == 204:
-                    continue
-                if length is not None or not value.isdigit():
-                    raise RuntimeError("a response has one content-length, and it is a number")
-                length = int(value)
-            lines.append(b": ".join(header))
-        is_old = self.scope["http_version"] == "1.0"
-        unframed = length is None and not bodiless
-        if unframed and is_old:
-            keep_alive = False
-        elif unframed:
-            lines.append(b"transfer-encoding: chunked")
-        if not keep_alive or (self._connection.closing and self._connection.is_last()):
-            lines.append(b"connection: close")
-        elif is_old:
-            lines.append(b"connection: keep-alive")
-        lines.append(b"\r\n")
-        head = b"\r\n".join(lines)
-        if len(head.translate(None, b"\r\n\0")) != len(head) - 2 * len(lines):
-            raise RuntimeError("a response header has a line break or a NUL in it")
-        self.keep_alive, self._bodiless, self._left = keep_alive, bodiless, length
-        self._chunked = unframed and not is_old
-        return head
 
 
 def _origin_form(target: bytes) -> bytes:

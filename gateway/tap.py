@@ -37,7 +37,9 @@ class Reply(Protocol):
 
     started: bool
 
-    async def start(self, status: int, headers: Headers, *, decided: bool = True) -> None: ...
+    async def start(
+        self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False
+    ) -> None: ...
 
     async def send(self, data: bytes) -> None: ...
 
@@ -71,7 +73,7 @@ class Tap:
             hold = self._hold_events if events else self._hold_body
             await hold(exchange, answer, headers, reply)
             return
-        await reply.start(answer.status, headers)
+        await reply.start(answer.status, headers, body_follows=answer.complete)
         if answer.complete:
             data = answer.take()
             self._keep(exchange, data)
@@ -110,7 +112,7 @@ class Tap:
         judged = await self._guard.answer(exchange, body)
         if judged is not body:
             headers = _rewritten(headers, len(judged))
-        await reply.start(answer.status, headers)
+        await reply.start(answer.status, headers, body_follows=True)
         await reply.finish(judged)
 
     async def _hold_events(self, exchange: Exchange, answer: Answer, headers: Headers, reply: Reply) -> None:

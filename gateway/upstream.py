@@ -29,7 +29,9 @@ _HOP_BY_HOP = frozenset(
     b"upgrade".split()
 )
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})  # these name no header
-_OURS = frozenset(b"set-cookie x-assay-decision x-assay-policy x-assay-guard-ms".split())
+_NOT_AS_IT_IS = _HOP_BY_HOP | frozenset(
+    b"set-cookie x-assay-decision x-assay-policy x-assay-guard-ms x-request-id".split()
+)
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 _READABLE_ENCODINGS = ("gzip", "deflate", "identity")
 _REMEMBERED = 4096
@@ -81,16 +83,17 @@ class HeaderFilter:
 
 def downstream_headers(answer: Answer) -> Headers:
     """The answer's headers for the client: all but hop-by-hop ones, cookies and the names that are ours."""
-    headers = answer.headers
-    for name, value in headers:
-        if name == b"connection" and value.lower() not in _PLAIN_CONNECTION:
-            headers = _without_named(headers)
-            break
-    return [
-        (b"x-upstream-request-id" if name == b"x-request-id" else name, value)
-        for name, value in headers
-        if name not in _HOP_BY_HOP and name not in _OURS
-    ]
+    kept: Headers = []
+    for header in answer.headers:
+        name = header[0]
+        if name not in _NOT_AS_IT_IS:
+            kept.append(header)
+        elif name == b"connection" and header[1].lower() not in _PLAIN_CONNECTION:
+            answer.headers = _without_named(answer.headers)
+            return downstream_headers(answer)
+        elif name == b"x-request-id":
+            kept.append((b"x-upstream-request-id", header[1]))
+    return kept
 
 
 def _without_named(headers: Headers) -> Headers:

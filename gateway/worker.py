@@ -25,6 +25,7 @@ log = logging.getLogger("assay")
 _DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
 _BATCH = 32
 _WAIT_SECONDS = 1.0
+_GATHER_SECONDS = 0.25  # after a batch that was not full: samples judged together cost half of those judged singly
 _JUDGE_SECONDS = 60.0  # a batch that takes longer is given up, so that one hanging text does not stop the rest
 
 
@@ -77,7 +78,10 @@ class Worker:
         self._idle.set()
 
     async def run(self) -> None:
-        """Work until cancelled, or until the batch is done after which `finish` was called."""
+        """Work until cancelled, or until the batch is done after which `finish` was called.
+
+        The first sample after a rest is judged at once, those that come meanwhile together.
+        """
         while not self._stopping:
             await self._judge.ready()
             taken = await self._queue.take(_BATCH, _WAIT_SECONDS)
@@ -85,6 +89,8 @@ class Worker:
                 self._idle.clear()
                 await self.work(taken)
                 self._idle.set()
+                if len(taken) < _BATCH:
+                    await asyncio.sleep(_GATHER_SECONDS)
 
     async def finish(self, seconds: float) -> None:
         """Take no more; returns when the batch at hand has come to its end, or after this time."""

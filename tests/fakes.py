@@ -12,6 +12,7 @@ from gateway import metrics
 from gateway.admission import Admission
 from gateway.backends.memory import MemoryQueue
 from gateway.config import DEFAULT_FORWARDED
+from gateway.cycle import GONE
 from gateway.exchange import Exchange, Principal, Route, Sample, Upstream
 from gateway.guard import Guard
 from gateway.http1 import Limits
@@ -274,6 +275,8 @@ class Caller:
             "query_string": query.encode(),
             "headers": [*headers],
         }
+        told: list[Callable[[], None] | None] = [None]
+        scope["extensions"] = {GONE: lambda tell: told.__setitem__(0, tell)}
         seen = Seen()
         pieces = [body] if isinstance(body, bytes) else [*body]
         gone = leave or asyncio.Event()
@@ -298,7 +301,17 @@ class Caller:
             if on_message is not None:
                 await on_message(message)
 
-        await self._app(scope, receive, send)
+        async def tell_of_the_end() -> None:
+            await gone.wait()
+            if told[0] is not None:
+                told[0]()
+
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(tell_of_the_end())
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                telling.cancel()
         return seen
 
 

@@ -35,7 +35,7 @@ TRAINING = "detectors.training"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "sse", "content_encoding", "trust"),
     ("openai_api",),
-    ("exchange",),
+    ("exchange", "cycle"),
     ("config", "http1", "server", "judge", "metrics", "backends"),
     ("policing", "judge_main"),
     ("admission", "routing", "upstream", "guard", "tap", "sampling", "audit", "watch", "recorder", "probes"),

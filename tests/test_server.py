@@ -23,7 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import server
-from gateway.server import Application, Message, ServerConnection
+from gateway.cycle import GONE, Application, Message
+from gateway.server import ServerConnection
 from gateway.watch import Watch
 from tests.scripted_server import until
 
@@ -383,13 +384,14 @@ async def test_the_scope() -> None:
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         scope["state"]["mine"] = True
-        scopes.append(scope)
+        scopes.append({**scope})
         await send(start(204))
         await send(part())
 
     client = Client(app, {"shared": 1})
     request = b"GET /a%20b/%C3%A9%2Fc?q=%41&r HTTP/1.1\r\nHost: test\r\nX-Two: 1\r\nx-two: \xe9\r\nX-Empty:\r\n\r\n"
     await client.say(request, GET)
+    assert list(scopes[0].pop("extensions")) == [GONE]
     assert scopes[0] == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -553,9 +555,8 @@ async def test_the_client_is_told_to_go_on_when_the_application_reads() -> None:
 
 async def test_who_did_not_wait_for_it_is_not_told() -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
+        watch = Watch(scope)  # listens on, to notice when the client leaves
         assert await whole_body(receive) == b"abc"
-        watch = Watch(receive)
-        watch.start()  # reads on, to notice when the client leaves
         await asyncio.sleep(0)
         watch.stop()
         await send(start(204))
@@ -1130,8 +1131,7 @@ async def test_a_client_that_leaves_before_the_answer_is_noticed_by_a_watch() ->
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await whole_body(receive)
-        watch = Watch(receive)
-        watch.start()
+        watch = Watch(scope)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -1143,6 +1143,62 @@ async def test_a_client_that_leaves_before_the_answer_is_noticed_by_a_watch() ->
     await settle()
     assert noticed == [True]
     assert client.state.tasks == set()
+
+
+async def test_a_client_that_left_before_the_watch_began_is_noticed_at_once() -> None:
+    noticed: list[bool] = []
+    go = asyncio.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await go.wait()
+        watch = Watch(scope)
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        noticed.append(watch.gone)
+
+    client = Client(app)
+    await client.say(GET)
+    client.wire.lose()
+    go.set()
+    await settle()
+    assert noticed == [True]
+
+
+async def test_a_client_that_leaves_behind_a_large_body_is_noticed() -> None:
+    """Reading was paused, because more of it waited than may; once it is read, the connection is listened to again."""
+    noticed: list[bool] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        watch = Watch(scope)
+        await asyncio.sleep(0)
+        await whole_body(receive)
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        noticed.append(watch.gone)
+
+    client = Client(app)
+    await client.say(post(b"x" * 300_000))
+    assert client.wire.reading
+    client.wire.lose()
+    await settle()
+    assert noticed == [True]
+
+
+async def test_a_head_whose_body_follows_waits_for_it() -> None:
+    go = asyncio.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({**sized(b"abc"), "body_follows": True})
+        await go.wait()
+        await send(part(b"abc"))
+
+    client = Client(app)
+    await client.say(GET)
+    assert client.wire.writes == []
+    go.set()
+    await settle()
+    assert len(client.wire.writes) == 1
+    assert client.answers("GET")[0].body == b"abc"
 
 
 async def test_after_the_client_left_send_does_nothing() -> None:

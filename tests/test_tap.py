@@ -61,7 +61,7 @@ class Screen:
         self.pieces: list[bytes] = []
         self.finished = False
 
-    async def start(self, status: int, headers: Headers, *, decided: bool = True) -> None:
+    async def start(self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False) -> None:
         assert not self.started
         self.started, self.status, self.headers, self.decided = True, status, headers, decided
 

@@ -1,0 +1,229 @@
+"""One request and its response on a connection: ASGI to the application, bytes to the wire."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from gateway.openai_api import error_body
+
+log = logging.getLogger("assay")
+
+Message = MutableMapping[str, Any]
+Application = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+
+# In scope["extensions"]: takes a function that is called when the client goes, or None to be told no more.
+GONE = "assay.gone"
+_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+STATUS_LINES = {status: b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")) for status in range(200, 600)}
+_NO_BODY = frozenset({204, 304})
+_FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
+
+
+class Connection(Protocol):
+    """The connection as far as a cycle needs it: see `server.ServerConnection`."""
+
+    loop: asyncio.AbstractEventLoop
+    lost: bool
+    closing: bool
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def is_last(self) -> bool: ...
+
+    def answered(self, cycle: "Cycle") -> None: ...
+
+    def break_off(self, *, framed: bool) -> None: ...
+
+
+class Cycle:
+    """One request and its response."""
+
+    def __init__(self, connection: Connection, scope: dict[str, Any], keep_alive: bool, expects_continue: bool) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.has_whole_body = False
+        self.started = False
+        self.complete = False
+        self._connection = connection
+        self._expects_continue = expects_continue
+        self._body: list[bytes] = []
+        self._size = 0
+        self._delivered = False  # the last part of the body was handed to the application
+        self._waiter: asyncio.Future[None] | None = None
+        self._on_gone: Callable[[], None] | None = None
+        self._head = b""
+        self._bodiless = scope["method"] == "HEAD"
+        self._chunked = False
+        self._left: int | None = None  # bytes of the response body still due by its content-length
+
+    async def run(self, app: Application) -> None:
+        """Run the application on this request. What it raises was not foreseen: it is logged, and answered with 500."""
+        scope = self.scope
+        scope["extensions"] = {GONE: self.when_gone}
+        try:
+            await app(scope, self.receive, self.send)
+        except Exception:
+            log.exception("the application failed on %s %.200r", scope["method"], scope["raw_path"])
+            if not self.started:
+                body = error_body("the gateway failed on this request; its log says how", "server_error", code="bug")
+                headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+                await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+                await self.send({"type": "http.response.body", "body": body})
+        finally:
+            del scope["extensions"]  # it leads back here: a circle that only the garbage collector would find
+            if not self.complete:
+                self._flush()
+                framed = self._chunked or self._left is not None or self._bodiless or not self.started
+                self._connection.break_off(framed=framed)
+
+    async def receive(self) -> Message:
+        """The next part of the body; once it is all read, waits for the client to leave."""
+        connection = self._connection
+        while True:
+            if connection.lost or self.complete:
+                return {"type": "http.disconnect"}
+            if self._body or (self.has_whole_body and not self._delivered):
+                break
+            if self._expects_continue:
+                self._expects_continue = False
+                connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.resume_reading()
+            waiter = self._waiter = connection.loop.create_future()
+            await waiter
+        self._expects_continue = False
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        self._size = 0
+        self._delivered = self.has_whole_body
+        connection.resume_reading()  # for more of the body, or to hear that the client leaves
+        return {"type": "http.request", "body": body, "more_body": not self.has_whole_body}
+
+    async def send(self, message: Message) -> None:
+        """Write the head with the first of the body, the rest as it comes; waits while the client does not read.
+
+        `body_follows` in a start says that a body is sent before anything else is awaited.
+        Raises RuntimeError for messages out of order and for a body that is not as long as its content-length says:
+        the connection is then closed, so that the client cannot take one answer for another.
+        """
+        connection = self._connection
+        if connection.lost or self.complete:
+            return
+        kind = message["type"]
+        if kind == "http.response.start" and not self.started:
+            self._head = self._render(message)
+            self.started = True
+            self._expects_continue = False
+            if not message.get("body_follows"):
+                connection.loop.call_soon(self._flush)  # a body that is not there at once does not hold it back
+            return
+        if kind != "http.response.body" or not self.started:
+            raise RuntimeError(f"{kind} was sent {'after' if self.started else 'before'} http.response.start")
+        more: bool = message.get("more_body", False)
+        data: bytes = message.get("body", b"")
+        if self._bodiless:
+            data = b""
+        elif self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            if not more:
+                data += b"0\r\n\r\n"
+        elif self._left is not None:
+            self._left -= len(data)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError(f"the body is {abs(self._left)} bytes off its content-length")
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        if data:
+            connection.write(data)
+        if more:
+            await connection.drain()
+        else:
+            self.complete = True
+            self.wake()
+            connection.answered(self)
+
+    def add(self, body: bytes) -> int:
+        """A part of the body has come; returns the bytes that wait."""
+        self._body.append(body)
+        self._size += len(body)
+        self.wake()
+        return self._size
+
+    def body_complete(self) -> None:
+        self.has_whole_body = True
+        self.wake()
+
+    def wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def drop(self) -> bool:
+        """Its body cannot be read to the end: to the application the client is gone. Returns whether a head left."""
+        left = self.started and not self._head
+        self._head = b""
+        self.complete = True
+        self.leave()
+        return left
+
+    def when_gone(self, tell: Callable[[], None] | None) -> None:
+        """Call `tell` once when the client goes; None to be told no more."""
+        self._on_gone = tell
+        if tell is not None and (self._connection.lost or self.complete):
+            self.leave()
+
+    def leave(self) -> None:
+        """The client is gone: to who waits for its body, and to who asked to be told."""
+        tell, self._on_gone = self._on_gone, None
+        if tell is not None:
+            tell()
+        self.wake()
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._connection.write(head)
+
+    def _render(self, message: Message) -> bytes:
+        """The head. How the body is framed and whether the connection stays is said here and by nobody else."""
+        status: int = message["status"]
+        keep_alive = self.keep_alive and self.has_whole_body  # the client must not wait for us to read the rest
+        bodiless = self._bodiless or status in _NO_BODY
+        length: int | None = None
+        lines = [STATUS_LINES[status]]
+        for header in message.get("headers", ()):
+            if header[0] in _FRAMING:
+                name, value = header
+                if name == b"connection" and value.lower() == b"close":
+                    keep_alive = False
+                if name != b"content-length" or status == 204:
+                    continue
+                if length is not None or not value.isdigit():
+                    raise RuntimeError("a response has one content-length, and it is a number")
+                length = int(value)
+            lines.append(b": ".join(header))
+        is_old = self.scope["http_version"] == "1.0"
+        unframed = length is None and not bodiless
+        if unframed and is_old:
+            keep_alive = False
+        elif unframed:
+            lines.append(b"transfer-encoding: chunked")
+        if not keep_alive or (self._connection.closing and self._connection.is_last()):
+            lines.append(b"connection: close")
+        elif is_old:
+            lines.append(b"connection: keep-alive")
+        lines.append(b"\r\n")
+        head = b"\r\n".join(lines)
+        if len(head.translate(None, b"\r\n\0")) != len(head) - 2 * len(lines):
+            raise RuntimeError("a response header has a line break or a NUL in it")
+        self.keep_alive, self._bodiless, self._left = keep_alive, bodiless, length
+        self._chunked = unframed and not is_old
+        return head
