@@ -28,6 +28,7 @@ from gateway.exchange import Principal, SampleQueue
 from gateway.guard import Guard, Judging
 from gateway.http1 import Limits
 from gateway.judge import Case, Findings, Judge, JudgeError
+from gateway.moderation import Moderation
 from gateway.openai_api import error_body
 from gateway.pipeline import Bounds, Pipeline, Receive, Scope, Send
 from gateway.policing import load_policy
@@ -124,6 +125,7 @@ class App:
             admission=self._admission,
             routing=self.routing,
             guard=guard,
+            moderation=Moderation(self.judge) if isinstance(self.judge, Judge) else None,
             upstreams=self.upstreams,
             tap=Tap(
                 guard,

@@ -8,7 +8,7 @@ closed with exactly one outcome, whatever happens.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from time import monotonic
@@ -19,6 +19,7 @@ from gateway.admission import Admission
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers, Outcome, outcome_of
 from gateway.guard import Guard
+from gateway.moderation import Moderation
 from gateway.openai_api import BodyError, error_body, error_event, operation_of, read_envelope, rewrite
 from gateway.routing import Routing
 from gateway.sampling import Sampler
@@ -55,7 +56,7 @@ class Bounds:
 
 
 class Pipeline:
-    """An ASGI application for everything below `/v1/`."""
+    """An ASGI application for everything below `/v1/`. Without `moderation`, `/v1/moderations` is forwarded as well."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Pipeline:
         admission: Admission,
         routing: Routing,
         guard: Guard,
+        moderation: Moderation | None,
         upstreams: Upstreams,
         tap: Tap,
         sampler: Sampler,
@@ -73,6 +75,7 @@ class Pipeline:
         self._admission = admission
         self._routing = routing
         self._guard = guard
+        self._moderation = moderation
         self._upstreams = upstreams
         self._tap = tap
         self._sampler = sampler
@@ -127,6 +130,9 @@ class Pipeline:
         else:
             exchange.body = await self._read(headers, receive)
             exchange.read_at = monotonic()
+            if exchange.operation == "moderations" and self._moderation is not None:
+                await reply.whole(200, await self._moderation.answer(exchange))
+                return
             body = self._route(exchange)
             self._admission.may_use(exchange.principal, exchange.route)  # type: ignore[arg-type]
             self._sampler.choose(exchange)
@@ -308,6 +314,15 @@ class Reply:
         self._finished = True
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
+    async def whole(
+        self, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = (), length: int | None = None
+    ) -> None:
+        """Send an answer of our own, in JSON. `length` is told instead of the body's, when that is left out."""
+        size = len(body) if length is None else length
+        headers = [(b"content-type", _JSON), (b"content-length", b"%d" % size), *more]
+        await self.start(status, headers, body_follows=True)
+        await self.finish(body)
+
     async def error(self, error: GatewayError) -> None:
         """Tell the client what went wrong, in the way that is still open."""
         what = error.what
@@ -318,11 +333,9 @@ class Reply:
             if what.source == "policy":
                 exchange.decision = "block"
             body = error_body(error.message, what.type, error.param, what.code)
-            headers = [(b"content-type", _JSON), (b"content-length", b"%d" % len(body))]
-            if error.retry_after_seconds is not None:
-                headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
-            await self.start(what.status, headers, body_follows=True)
-            await self.finish(b"" if exchange.method == "HEAD" else body)
+            retry = error.retry_after_seconds
+            more = [] if retry is None else [(b"retry-after", b"%d" % retry)]
+            await self.whole(what.status, b"" if exchange.method == "HEAD" else body, more, length=len(body))
         elif self._events and (not self._last or self._last.endswith(_ENDS_OF_EVENTS)):
             operation = self._exchange.operation
             await self.finish(error_event(operation, error.message, what.type, error.param, what.code))

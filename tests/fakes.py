@@ -18,6 +18,7 @@ from gateway.guard import Guard
 from gateway.http1 import Limits
 from gateway.judge import Case, Findings, JudgeError
 from gateway.judge_main import Bench
+from gateway.moderation import Moderation
 from gateway.pipeline import Bounds, Pipeline
 from gateway.recorder import Recorder
 from gateway.routing import Routing
@@ -72,6 +73,7 @@ class BenchJudge:
     """Judges in this process. Set `error` to a reason and it answers nothing; `pause` holds each answer back."""
 
     is_ready = True
+    detectors = (DETECTOR,)
 
     def __init__(self, absent: Mapping[str, str] | None = None) -> None:
         self.cases: list[Case] = []
@@ -338,6 +340,7 @@ class World(Caller):
         guard_seconds: float = 2.0,
         draw: Callable[[], float] = lambda: 0.5,
         queue_items: int = 100,
+        moderates: bool = True,
     ) -> None:
         self.judge = judge or BenchJudge()
         self.journal = Journal()
@@ -361,6 +364,7 @@ class World(Caller):
             admission=Admission(keys, local_only=local_only),
             routing=routing,
             guard=guard,
+            moderation=Moderation(self.judge) if moderates else None,
             upstreams=self.upstreams,
             tap=Tap(
                 guard,

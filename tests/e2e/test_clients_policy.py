@@ -206,3 +206,25 @@ def test_an_upstream_that_breaks_off_while_its_answer_is_held(client: OpenAI, sc
     with pytest.raises(openai.APIError) as raised, chat(client, played.model, stream=True) as stream:
         next(stream)
     assert raised.value.code == "upstream_truncated"
+
+
+# --- moderation, answered by the gateway itself
+
+
+def test_the_client_gets_moderations_of_the_gateways_own(client: OpenAI, upstream: DemoUpstream) -> None:
+    before = upstream.received()["started"]
+    reply = client.moderations.create(
+        model="omni-moderation-latest", input=["How do I bake bread?", "I will kill you, you worthless idiot"]
+    )
+    assert upstream.received()["started"] == before
+    kind, cruel = reply.results
+    assert (kind.flagged, cruel.flagged) == (False, True)
+    assert cruel.categories.harassment
+    assert cruel.category_scores.harassment > kind.category_scores.harassment
+    assert reply.model.startswith("assay:ngram@")
+
+
+def test_moderating_an_image_is_a_bad_request(client: OpenAI) -> None:
+    image: Any = {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}
+    with pytest.raises(openai.BadRequestError, match="text only"):
+        client.moderations.create(model="omni-moderation-latest", input=[image])
