@@ -19,10 +19,11 @@ import httptools
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
 
-_WHOLE_BYTES = 64 * 1024  # an announced answer up to this size is waited for, and leaves in one piece
-_HIGH_WATER = 256 * 1024  # bytes an answer may buffer before reading from the upstream pauses
+WHOLE_BYTES = 64 * 1024  # an announced answer up to this size is waited for, and leaves in one piece
+HIGH_WATER = 256 * 1024  # bytes an answer may buffer before reading from the upstream pauses
+SHUTTING_DOWN = "the gateway is shutting down"
 _SWEEP_SECONDS = 0.25  # how late a timeout may be noticed
-_MAX_HEADERS = 200  # of one answer
+MAX_HEADERS = 200  # of one answer
 _MAX_HEAD_BYTES = 64 * 1024  # of headers, interim answers, chunk extensions or trailers, before a byte of body comes
 
 
@@ -36,6 +37,29 @@ class Limits:
     pool_seconds: float = 10.0
     keepalive_seconds: float = 30.0
     max_connections: int = 1024
+
+
+def late(reason: str, limits: Limits) -> UpstreamError:
+    """The error of a phase that lasted longer than its limit."""
+    sentence = {
+        "connect_timeout": f"no connection to the upstream within {limits.connect_seconds:g} s",
+        "pool_timeout": f"all {limits.max_connections} connections to the upstream were busy "
+        f"for {limits.pool_seconds:g} s",
+        "write_timeout": f"the upstream did not read the request for {limits.idle_seconds:g} s",
+        "first_byte_timeout": f"the upstream did not begin to answer within {limits.first_byte_seconds:g} s",
+        "idle_timeout": f"the upstream was silent for {limits.idle_seconds:g} s in the middle of its answer",
+    }[reason]
+    return UpstreamError(reason, sentence, retry_after_seconds=1 if reason == "pool_timeout" else None)
+
+
+def tls_refused(error: ssl.SSLError) -> UpstreamError:
+    why = getattr(error, "verify_message", "") or error.reason or str(error)
+    return UpstreamError("tls_failed", f"the upstream's TLS was not accepted: {why}")
+
+
+def unreachable(error: OSError | UnicodeError, peer: str = "upstream") -> UpstreamError:
+    """`UnicodeError` is what cannot be a host name."""
+    return UpstreamError("connect_failed", f"the {peer} cannot be reached: {_why(error)}")
 
 
 class Answer:
@@ -105,8 +129,9 @@ class Answer:
 
     def sent(self) -> None:
         """The whole request body was handed over: from here the upstream's time runs."""
-        if self._connection is not None and not self.started:
-            self._connection.await_first_byte()
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            connection.end_body()
 
     async def _wait(self) -> None:
         waiter = self._waiter = asyncio.get_running_loop().create_future()
@@ -163,6 +188,7 @@ class Connection(asyncio.Protocol):
         self._framed = False  # the answer's end is announced (length or chunks), not given by the close
         self._informational = False
         self._body_pending = False
+        self._chunked = False  # the request's body goes out in chunks
         self._reusable = True
         self._overhead = 0  # bytes received since the last byte of body
         self._write_paused = False
@@ -170,29 +196,41 @@ class Connection(asyncio.Protocol):
 
     # --- used by the pool and the answer
 
-    def start(self, head: bytes, body: bytes | None, head_only: bool) -> Answer:
-        """Send a request; `body` None means that it follows through `Answer.send`."""
+    def start(self, head: bytes, body: bytes | None, head_only: bool, chunked: bool = False) -> Answer:
+        """Send a request; `body` None means that it follows through `Answer.send`, in chunks if the head says so."""
         answer = self._answer = Answer(self)
         self._head_only = head_only
         self._body_pending = body is None
         self._overhead = 0
         if not body:
             self._transport.write(head)
-        elif len(body) < _WHOLE_BYTES:
+        elif len(body) < WHOLE_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
-        if body is not None:
-            self.await_first_byte()
+        if body is None:
+            self._chunked = chunked
+        else:
+            self._await_first_byte()
         return answer
 
-    def await_first_byte(self) -> None:
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body. An empty one is none: as a chunk it would be the last."""
+        if data:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end_body(self) -> None:
+        if self._chunked:
+            self._transport.write(b"0\r\n\r\n")
+        self._body_pending = False
+        answer = self._answer
+        if answer is not None and not answer.started:
+            self._await_first_byte()
+
+    def _await_first_byte(self) -> None:
         self._body_pending = False
         self._timeout_reason = "first_byte_timeout"
         self.deadline = self._loop.time() + self.pool.limits.first_byte_seconds
-
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
 
     async def drain(self) -> None:
         if self._write_paused and not self.closed:
@@ -219,20 +257,14 @@ class Connection(asyncio.Protocol):
             self.pool.forget(self)
             self._transport.abort()
 
-    def give_up(self, reason: str, message: str) -> None:
+    def give_up(self, error: UpstreamError) -> None:
         answer, self._answer = self._answer, None
         self.close()
         if answer is not None:
-            answer.fail(UpstreamError(reason, message))
+            answer.fail(error)
 
     def time_out(self) -> None:
-        limits = self.pool.limits
-        sentence = {
-            "first_byte_timeout": f"did not begin to answer within {limits.first_byte_seconds:g} s",
-            "idle_timeout": f"was silent for {limits.idle_seconds:g} s in the middle of its answer",
-            "write_timeout": f"did not read the request for {limits.idle_seconds:g} s",
-        }[self._timeout_reason]
-        self.give_up(self._timeout_reason, f"the upstream {sentence}")
+        self.give_up(late(self._timeout_reason, self.pool.limits))
 
     def _allow_silence(self, reason: str) -> None:
         self._timeout_reason = reason
@@ -253,10 +285,10 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.give_up("bad_response", "the upstream switched to another protocol, which was not asked for")
+            self._refuse("the upstream switched to another protocol, which was not asked for")
             return
         except httptools.HttpParserError as error:
-            self.give_up("bad_response", f"the upstream's answer is not HTTP/1.1: {error}")
+            self._refuse(f"the upstream's answer is not HTTP/1.1: {error}")
             return
         if answer.complete:
             if self._reusable:
@@ -325,10 +357,10 @@ class Connection(asyncio.Protocol):
         answer.headers.append((name, value))
         if name == b"content-length":
             self._framed = True
-            self.whole = value.isdigit() and int(value) <= _WHOLE_BYTES
+            self.whole = value.isdigit() and int(value) <= WHOLE_BYTES
         elif name == b"transfer-encoding":
             if self._framed or value.strip().lower() != b"chunked":
-                self.give_up("bad_response", "the upstream used a transfer-encoding that was not asked for")
+                self._refuse("the upstream used a transfer-encoding that was not asked for")
             self._framed = True
 
     def on_headers_complete(self) -> None:
@@ -336,11 +368,11 @@ class Connection(asyncio.Protocol):
         if answer is None:
             return
         status = self._parser.get_status_code()
-        if len(answer.headers) > _MAX_HEADERS or self._overhead > _MAX_HEAD_BYTES < _size(answer.headers):
+        if len(answer.headers) > MAX_HEADERS or self._overhead > _MAX_HEAD_BYTES < _size(answer.headers):
             self._refuse_flood()
             return
         if status < 100:
-            self.give_up("bad_response", f"the upstream answered with the status {status:03}, which is none")
+            self._refuse(f"the upstream answered with the status {status:03}, which is none")
             return
         self._informational = status < 200
         if self._informational:  # 100 Continue and its like announce the answer, they are none
@@ -354,7 +386,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         answer = self._answer
-        if answer is not None and answer.add(data) > _HIGH_WATER and not self.reading_paused:
+        if answer is not None and answer.add(data) > HIGH_WATER and not self.reading_paused:
             self.reading_paused = True
             self.deadline = 0.0  # the silence is ours: the client is slow
             self._transport.pause_reading()
@@ -379,10 +411,10 @@ class Connection(asyncio.Protocol):
         answer.finish()
 
     def _refuse_flood(self) -> None:
-        self.give_up(
-            "bad_response",
-            f"the upstream's answer has more than {_MAX_HEADERS} headers or {_MAX_HEAD_BYTES} bytes of them",
-        )
+        self._refuse(f"the upstream's answer has more than {MAX_HEADERS} headers or {_MAX_HEAD_BYTES} bytes of them")
+
+    def _refuse(self, message: str) -> None:
+        self.give_up(UpstreamError("bad_response", message))
 
 
 def _size(headers: Headers) -> int:
@@ -414,29 +446,29 @@ class Pool:
         self._closed = False
 
     async def request(
-        self, head: bytes, body: bytes | None, *, head_only: bool = False, fresh: bool = False
+        self, head: bytes, body: bytes | None, *, head_only: bool = False, fresh: bool = False, chunked: bool = False
     ) -> tuple[Answer, bool]:
         """Send a request on a free connection; returns the answer under way, and whether the connection was reused.
 
-        `fresh` asks for a new connection. Raises UpstreamError: connect_failed, connect_timeout, tls_failed,
-        pool_timeout, reset.
+        `body` None means that it follows through `Answer.send`, `chunked` that the head announced chunks. `fresh` asks
+        for a new connection. Raises UpstreamError: connect_failed, connect_timeout, tls_failed, pool_timeout, reset.
         """
         connection = None if fresh else self._take_idle()
         if connection is None:
             connection = await self._wait_or_open(fresh)
-        return connection.start(head, body, head_only), connection.used
+        return connection.start(head, body, head_only, chunked), connection.used
 
     def counts(self) -> tuple[int, int]:
         """Idle and busy connections."""
         return len(self._idle), len(self._all) - len(self._idle)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Drop every connection; answers under way fail."""
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connection in list(self._all):
-            connection.give_up("reset", "the gateway is shutting down")
+            connection.give_up(UpstreamError("reset", SHUTTING_DOWN))
 
     # --- called by connections
 
@@ -487,12 +519,7 @@ class Pool:
                 connection = await waiter
         except TimeoutError:
             self._return_unused(waiter)
-            raise UpstreamError(
-                "pool_timeout",
-                f"all {self.limits.max_connections} connections to the upstream were busy "
-                f"for {self.limits.pool_seconds:g} s",
-                retry_after_seconds=1,
-            ) from None
+            raise late("pool_timeout", self.limits) from None
         except asyncio.CancelledError:
             self._return_unused(waiter)
             raise
@@ -533,14 +560,11 @@ class Pool:
                     server_hostname=self.host if self.tls else None,
                 )
         except TimeoutError:
-            raise UpstreamError(
-                "connect_timeout", f"no connection to the upstream within {self.limits.connect_seconds:g} s"
-            ) from None
+            raise late("connect_timeout", self.limits) from None
         except ssl.SSLError as error:
-            why = getattr(error, "verify_message", "") or error.reason or str(error)
-            raise UpstreamError("tls_failed", f"the upstream's TLS was not accepted: {why}") from None
-        except (OSError, UnicodeError) as error:  # UnicodeError: what cannot be a host name
-            raise UpstreamError("connect_failed", f"the upstream cannot be reached: {_why(error)}") from None
+            raise tls_refused(error) from None
+        except (OSError, UnicodeError) as error:
+            raise unreachable(error) from None
         finally:
             self._opening -= 1
             if connection is None or connection.closed:
@@ -551,7 +575,7 @@ class Pool:
             raise UpstreamError("reset", "the upstream closed the connection as soon as it was open")
         if self._closed:
             connection.close()
-            raise UpstreamError("reset", "the gateway is shutting down")
+            raise UpstreamError("reset", SHUTTING_DOWN)
         if self._sweeper is None:
             self._sweeper = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
         return connection

@@ -11,10 +11,10 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -212,6 +212,10 @@ class Judge:
 
     async def judge(self, case: Case, timeout_seconds: float) -> Findings:
         """Raises JudgeError when there are no findings in time."""
+        return await self.ask(case, timeout_seconds)
+
+    def ask(self, case: Case, timeout_seconds: float) -> Coroutine[Any, Any, Findings]:
+        """Send a case now and wait for its findings later; what is returned must be awaited. Raises JudgeError."""
         if self._transport is None or not self.is_ready:
             raise JudgeError("not_ready")
         self._next_id = case.id = self._next_id + 1
@@ -223,18 +227,21 @@ class Judge:
             self._heard_at = loop.time()
         self._owed += 1
         self._transport.write(frame(case))
+        return self._wait(case.id, future, loop.time() + timeout_seconds)
+
+    async def _wait(self, id: int, future: "asyncio.Future[Findings]", deadline: float) -> Findings:
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout_at(deadline):
                 findings = await future
             if findings.unreadable == EXPIRED:  # the child saw it before our own timer did
                 raise JudgeError("timed_out")
             return findings
         except TimeoutError:
-            if self._owed and loop.time() - self._heard_at > self._silence_seconds:
+            if self._owed and asyncio.get_running_loop().time() - self._heard_at > self._silence_seconds:
                 self._end_child()
             raise JudgeError("timed_out") from None
         finally:
-            self._pending.pop(case.id, None)
+            self._pending.pop(id, None)
 
     # --- the child
 

@@ -8,7 +8,7 @@ Every sample ends with one fate: judged, expired, or failed with a reason. (Drop
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,7 +34,7 @@ class Judge(Protocol):
 
     async def ready(self) -> None: ...
 
-    async def judge(self, case: Case, timeout_seconds: float) -> Findings: ...
+    def ask(self, case: Case, timeout_seconds: float) -> Coroutine[Any, Any, Findings]: ...
 
 
 class Journal(Protocol):
@@ -102,17 +102,32 @@ class Worker:
     async def work(self, taken: Iterable[Taken]) -> None:
         """Bring a batch to its end; acknowledges all of it."""
         batch = list(taken)
-        await asyncio.gather(*(self._one(item.sample) for item in batch))
+        asked = [(item.sample, reply) for item in batch if (reply := self._ask(item.sample)) is not None]
+        try:
+            for sample, reply in asked:
+                await self._settle(sample, reply)
+                # Traffic first: one sample a turn of the loop; the busier it is, the less of it goes into samples.
+                await asyncio.sleep(0)
+        finally:
+            for _, reply in asked:
+                reply.close()
         metrics.flush()
         await self._queue.acknowledge([item.receipt for item in batch])
 
-    async def _one(self, sample: Sample) -> None:
+    def _ask(self, sample: Sample) -> Coroutine[Any, Any, Findings] | None:
+        """Send a sample to the detectors, or end it where that cannot be."""
         if self._wall_clock() - sample.closed_at > self._expiry_seconds:
             metrics.tally(metrics.SAMPLES, "expired", "").add()
-            return
+            return None
         try:
-            findings = await self._judge.judge(_case(sample), _JUDGE_SECONDS)
-            self._record(sample, findings)
+            return self._judge.ask(_case(sample), _JUDGE_SECONDS)
+        except JudgeError as error:
+            metrics.tally(metrics.SAMPLES, "failed", error.reason).add()
+            return None
+
+    async def _settle(self, sample: Sample, reply: Coroutine[Any, Any, Findings]) -> None:
+        try:
+            self._record(sample, await reply)
         except JudgeError as error:
             metrics.tally(metrics.SAMPLES, "failed", error.reason).add()
         except Exception:

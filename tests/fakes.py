@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,9 @@ class BenchJudge:
 
     async def ready(self) -> None:
         """At once."""
+
+    def ask(self, case: Case, timeout_seconds: float) -> Coroutine[Any, Any, Findings]:
+        return self.judge(case, timeout_seconds)
 
     async def judge(self, case: Case, timeout_seconds: float) -> Findings:
         self.cases.append(case)
