@@ -125,6 +125,12 @@ class _Workers(Multiprocess):
             listening.close()
         super().terminate_all()
 
+    def handle_hup(self) -> None:
+        """The workers read the policy's file again; nothing is restarted."""
+        for process in self.processes:
+            if process.pid is not None:
+                os.kill(process.pid, signal.SIGHUP)
+
 
 def _listen(host: str, port: int, flags: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

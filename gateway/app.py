@@ -1,11 +1,12 @@
 """Builds every object once, from the configuration, and holds them for the life of the process."""
 
 import asyncio
+import contextlib
 import gc
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -31,7 +32,8 @@ from gateway.judge import Case, Findings, Judge, JudgeError
 from gateway.moderation import Moderation
 from gateway.openai_api import error_body
 from gateway.pipeline import Bounds, Pipeline, Receive, Scope, Send
-from gateway.policing import load_policy
+from gateway.policing import SHIPPED
+from gateway.policy_file import AdoptionError, PolicyFile
 from gateway.recorder import Recorder
 from gateway.routing import Routing
 from gateway.sampling import Sampler
@@ -67,16 +69,17 @@ class App:
         by_name = settings.upstreams(config)
         self._origins = {upstream.origin: name for name, upstream in by_name.items()}
         self.routing = Routing(settings.routes(config, by_name))
-        self.policy = load_policy(config.policy)
+        self.policy = PolicyFile(config.policy, wall_clock=_wall_clock)
         self.audit = Audit(config.audit_path)
         self.queue = _queue(config)
-        self.enforces = any(rule.enforced for rule in self.policy.rules)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
         judges = config.detectors and (self.enforces or config.redis_url is None)
-        self.judge = _judge(config, nice=0 if self.enforces else _NICE) if judges else NoJudge()
+        waited_for = config.policy not in SHIPPED or self.enforces  # now, or after a change of the policy's file
+        self.judge = _judge(config, nice=0 if waited_for else _NICE) if judges else NoJudge()
         self.upstreams = Upstreams(
             _limits(config),
             HeaderFilter(config.forward_headers),
+            known=by_name.values(),
             retries=config.retries,
             on_failure=lambda upstream, reason: metrics.UPSTREAM_FAILURES.labels(upstream, reason).inc(),
         )
@@ -109,17 +112,29 @@ class App:
             return Response(body, what.status, media_type="application/json")
         return None
 
+    @property
+    def enforces(self) -> bool:
+        """Whether the policy in force can change or stop an exchange."""
+        return _enforces(self.policy.current)
+
     # --- building
 
     def _pipeline(self, judging: Judging) -> Pipeline:
         config = self.config
         guard = Guard(
-            self.policy,
+            self.policy.current,
             judging,
             self.audit,
             timeout_seconds=config.guard_timeout_seconds,
             routes=[route.name for route in self.routing.routes],
         )
+
+        def adopt(policy: Policy) -> None:
+            if _enforces(policy) and isinstance(judging, NoJudge):
+                raise AdoptionError("it enforces, but this gateway runs without detectors; restart it with them")
+            guard.adopt(policy)
+
+        self.policy.adopt = adopt
         sampler = Sampler(enabled=config.detectors)
         return Pipeline(
             admission=self._admission,
@@ -145,13 +160,14 @@ class App:
             return None
         return _worker(self.config, self.queue, self.judge, self.audit, self.policy)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         metrics.BUILD_INFO.labels(version("assay-gateway")).set(1)
-        metrics.POLICY_INFO.labels(self.policy.revision, self.policy.mode).set(1)
         _publish_error_rates()
+        _look_again_on_hangup(self.policy)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.audit.run()), group.create_task(self._measure())]
+            runs = (self.audit.run(), self._measure(), self.policy.run())
+            tasks = [group.create_task(run) for run in runs]
             if isinstance(self.judge, Judge):
                 tasks.append(group.create_task(self.judge.run()))
             if self._worker is not None:
@@ -161,7 +177,7 @@ class App:
             yield
             for task in tasks:
                 task.cancel()
-        self.upstreams.close()
+        await self.upstreams.close()
         await self.queue.close()
         metrics.flush()
         metrics.forget_this_process()
@@ -228,7 +244,7 @@ class App:
         return JSONResponse({"flags": found})
 
     async def _policy_page(self, _: Request) -> Response:
-        policy = self.policy
+        policy = self.policy.current
         rules = [
             {
                 "id": rule.id,
@@ -246,6 +262,7 @@ class App:
                 "mode": policy.mode,
                 "rules": rules,
                 "warnings": list(policy.warnings),
+                "refused": self.policy.refusal,
             }
         )
 
@@ -262,7 +279,7 @@ class WorkerApp:
         if not config.detectors:
             raise ConfigError(["detectors: they are turned off, so a worker has nothing to judge with"])
         self._drain_seconds = config.drain_seconds
-        self.policy = load_policy(config.policy)
+        self.policy = PolicyFile(config.policy, wall_clock=_wall_clock)
         self.audit = Audit(config.audit_path)
         self.queue = _redis_queue(config, config.redis_url.get_secret_value())
         self.judge = _judge(config, nice=_NICE)
@@ -275,12 +292,14 @@ class WorkerApp:
         ]
         self.pages = Starlette(routes=routes, lifespan=self._lifespan)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         metrics.BUILD_INFO.labels(version("assay-gateway")).set(1)
         _publish_error_rates()
+        _look_again_on_hangup(self.policy)
         async with asyncio.TaskGroup() as group:
-            runs = (self.audit.run(), self._measure(), self.judge.run(), self.queue.run(), self._worker.run())
+            runs = [self.audit.run(), self._measure(), self.judge.run(), self.queue.run(), self._worker.run()]
+            runs.append(self.policy.run())
             tasks = [group.create_task(run) for run in runs]
             yield
             await self._worker.finish(self._drain_seconds)
@@ -356,17 +375,32 @@ def _judge(config: Config, *, nice: int) -> Judge:
     return Judge(hash_key=given.get_secret_value().encode() if given else secrets.token_bytes(32), nice=nice)
 
 
-def _worker(config: Config, queue: SampleQueue, judge: Judge, audit: Audit, policy: Policy) -> Worker:
+def _worker(config: Config, queue: SampleQueue, judge: Judge, audit: Audit, policy: PolicyFile) -> Worker:
     return Worker(
         queue,
         judge,
         audit,
-        policy=lambda: policy,
+        policy=lambda: policy.current,
         categories={entry.slug: entry.category for entry in taxonomy.SUBCATEGORIES},
         expiry_seconds=config.sample_expiry_seconds,
-        wall_clock=time.time,  # noqa: TID251 - samples carry Unix seconds, which other processes understand
+        wall_clock=_wall_clock,
         audit_text=config.audit_text,
     )
+
+
+def _wall_clock() -> float:
+    """Unix seconds: samples and files carry them, and other processes understand them."""
+    return time.time()  # noqa: TID251 - see above
+
+
+def _enforces(policy: Policy) -> bool:
+    return any(rule.enforced for rule in policy.rules)
+
+
+def _look_again_on_hangup(policy: PolicyFile) -> None:
+    """SIGHUP, where signals can be handled: not in the thread of a test."""
+    with contextlib.suppress(ValueError, RuntimeError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policy.look_again)
 
 
 def _read_depth(queue: SampleQueue) -> None:

@@ -36,17 +36,22 @@ class Journal(Protocol):
 
 
 class Guard:
-    """`policy` may be exchanged at any time; an exchange uses the one that is in force at each of its stages."""
+    """`adopt` exchanges `policy` at any time; an exchange uses the one that is in force at each of its stages."""
 
     def __init__(
         self, policy: Policy, judging: Judging, audit: Journal, *, timeout_seconds: float, routes: Iterable[str]
     ) -> None:
-        self.policy = policy
-        self.revision = policy.revision.encode("ascii")
         self._judging = judging
         self._audit = audit
         self._timeout_seconds = timeout_seconds
-        self._held_routes = frozenset(route for route in routes if policy.needs("response", route))
+        self._routes = tuple(routes)
+        self.adopt(policy)
+
+    def adopt(self, policy: Policy) -> None:
+        """Put a policy into force, from the next stage of every exchange on."""
+        self.policy = policy
+        self.revision = policy.revision.encode("ascii")
+        self._held_routes = frozenset(route for route in self._routes if policy.needs("response", route))
 
     def holds(self, exchange: Exchange) -> bool:
         """Whether an answer to this exchange must be judged before it leaves."""

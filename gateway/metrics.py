@@ -190,10 +190,15 @@ BYPASSES = _counter(
 )
 POLICY_INFO = _gauge(
     "assay_policy_info",
-    "Which policy revision is in force? Always 1.",
+    "Which policy revision is in force? 1 for it, 0 for those before it.",
     "revision",
     "mode",
     over_workers="mostrecent",
+)
+POLICY_LOADS = _counter(
+    "assay_policy_loads_total",
+    "How often was a changed policy file adopted or refused? A refused one leaves the last good one in force.",
+    "result",
 )
 BUILD_INFO = _gauge("assay_build_info", "Which version serves? Always 1.", "version", over_workers="mostrecent")
 DETECTORS_READY = _gauge(

@@ -14,7 +14,9 @@ PACKAGES = ("gateway", "detectors", "policies")
 # Foreign library → the only modules that may import it.
 DOORS = {
     "starlette": {"gateway.app"},
-    "httpx": {"gateway.upstream"},
+    "httpx": {"gateway.carrier"},
+    "httpcore": {"gateway.carrier"},
+    "h2": {"gateway.carrier"},
     "httptools": {"gateway.http1", "gateway.server"},  # the two ends of a connection
     "onnxruntime": {"detectors.onnx"},
     "tokenizers": {"detectors.onnx"},
@@ -38,7 +40,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("openai_api",),
     ("exchange", "cycle"),
     ("config", "http1", "server", "judge", "metrics", "backends"),
-    ("policing", "judge_main"),
+    ("policing", "judge_main", "carrier"),
+    ("policy_file",),
     (
         "admission",
         "routing",

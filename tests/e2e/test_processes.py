@@ -259,3 +259,59 @@ def test_an_upstream_that_is_not_up_yet_is_no_reason_not_to_start() -> None:
     with GatewayProcess(env) as gateway:
         assert _post(gateway) == 502
         assert gateway.http.get(gateway.url + "/healthz").status_code == 200
+
+
+# --- the policy's file
+
+
+MONITORING = """
+version: 1
+mode: monitor
+rules:
+  - {id: no-secrets-in, when: {subcategory: privacy_violation, detector: secrets, on: prompt}, then: block}
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_promotion_is_one_word_in_a_file(upstream: DemoUpstream, tmp_path: Path, workers: int) -> None:
+    """Every process enforces it from the same moment on, no request fails, and an invalid file changes nothing."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(MONITORING)
+    secret = {"model": "demo-small", "messages": [{"role": "user", "content": "AKIA" + "Q3EGRZ7PLM2VX4TB"}]}
+    settings = {"ASSAY_UPSTREAM_URL": upstream.url, "ASSAY_POLICY": str(policy), "ASSAY_GUARD_TIMEOUT_SECONDS": "10"}
+    with GatewayProcess(settings, workers=workers) as gateway:
+
+        def ask() -> tuple[int, str]:
+            """On a connection of its own, so that any of the workers may get it."""
+            with httpx.Client(timeout=20) as client:
+                reply = client.post(f"{gateway.base_url}/chat/completions", json=secret, headers=gateway.headers())
+            return reply.status_code, reply.headers["x-assay-policy"]
+
+        status, first = ask()
+        assert status == 200
+        policy.write_text(MONITORING.replace("monitor", "enforce"))
+        seen = [ask()]
+
+        def enforced() -> bool:
+            seen.append(ask())
+            return seen[-1][0] == 400
+
+        gateway.wait_until("it is enforced", enforced)
+        seen += [ask() for _ in range(20)]
+        second = seen[-1][1]
+        assert second != first
+        assert set(seen) == {(200, first), (400, second)}
+        assert seen == sorted(seen), "an old revision answered after the new one had"
+        gateway.wait_until("it is shown", lambda: gateway.metric("assay_policy_info", revision=second) == 1)
+
+        policy.write_text("version: 1\nmode: enforced\nrules: []\n")
+        gateway.wait_until(
+            "it is refused", lambda: gateway.metric("assay_policy_loads_total", result="refused") == workers
+        )
+        assert ask() == (400, second)
+        assert "policy.yaml:2" in gateway.http.get(f"{gateway.url}/trust/v1/policy").json()["refused"]
+
+        policy.write_text(MONITORING)
+        os.kill(gateway.pid, signal.SIGHUP)  # nobody has to wait for the next look, and nothing is restarted
+        gateway.wait_until("it monitors again", lambda: ask() == (200, first))
+        os.kill(gateway.pid, 0)  # it runs
