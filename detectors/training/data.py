@@ -48,6 +48,10 @@ HEADS: Mapping[str, tuple[Role, ...]] = {
     "lack_of_interpretability": ("response",),
     "misinformation": ("response",),
     "sycophancy": ("response",),
+    "copyrighted_content": ("prompt",),
+    "cultural_insensitivity": ("response",),
+    "distress": ("prompt",),
+    "political_lean": ("response",),
 }
 
 
@@ -145,7 +149,10 @@ PERSONAL_DATA: Mapping[str, Source] = {"presidio_synth": Source()}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled text. `roles` are the sides it may stand for; `dev` rows are held out of training."""
+    """One labelled text. `roles` are the sides it may stand for; `dev` rows are held out of training.
+
+    `item` names the question that several rows answer, where the set says so.
+    """
 
     text: str
     context: str | None
@@ -153,6 +160,7 @@ class Row:
     labels: Mapping[str, int]
     set: str
     dev: bool
+    item: str | None = None
 
     def as_text(self, role: Role) -> Text:
         """The row as a detector gets it."""
@@ -201,8 +209,9 @@ def _row(raw: dict[str, Any]) -> Row:
     roles: tuple[Role, ...] = (role,) if role in BOTH else BOTH
     if role in BOTH and any(labels.get(slug) == 1 for slug in HARMS):
         labels = {"unsafe": 1, **labels}  # the contrapositive; posts are left out, having no harmless side
-    anchor = str((raw.get("meta") or {}).get("item") or context or text)
-    return Row(text, context, roles, labels, raw["set"], _is_dev(anchor))
+    item = (raw.get("meta") or {}).get("item")
+    dev = _is_dev(str(item or context or text))
+    return Row(text, context, roles, labels, raw["set"], dev, None if item is None else str(item))
 
 
 def _prompt_behind(reply: Row) -> Row:
