@@ -20,11 +20,10 @@ import httpx
 
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
-from gateway.http1 import HIGH_WATER, MAX_HEADERS, WHOLE_BYTES, Limits, late, tls_refused, unreachable
+from gateway.http1 import HIGH_WATER, MAX_HEADERS, SHUTTING_DOWN, WHOLE_BYTES, Limits, late, tls_refused, unreachable
 
-_SWEEP_SECONDS = 1.0  # how long an idle connection may outlive its time
+_SWEEP_SECONDS = 0.5  # how long an idle connection may outlive its time
 _PIECE_BYTES = 64 * 1024  # of a request body that is handed over at once: time limits count from piece to piece
-_SHUTTING_DOWN = "the gateway is shutting down"
 
 # What a transport may raise → the reason before the answer began, and the reason in the middle of it. Time limits are
 # kept here, phase by phase, and the library gets none: its own are in the table so that none goes unnamed.
@@ -62,13 +61,13 @@ _LIMIT_FROM = MappingProxyType(
 )
 
 
-def tls_context(*, http2: bool) -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """What upstreams are verified with: httpx's CA bundle, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 
     Takes some tens of milliseconds: for the start, not for a request.
     """
     context = httpx.create_ssl_context()
-    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
@@ -82,16 +81,15 @@ class HttpxAnswer:
         self.started = False
         self.complete = False
         self.size = 0  # bytes that wait in the buffer
-        self.task = asyncio.get_running_loop().create_task(self._run())
-        self.task.add_done_callback(self._ended)
+        self.opened: httpcore.AsyncNetworkStream | None = None  # the network connection that was made for this request
         self._pool = pool
         self._head = head
         self._body = body
         self._fresh = fresh
         self._reused = False
         self._whole = False
-        self._given_up = False
-        self._leaving = False
+        self.given_up = False
+        self._shielded = False  # the library is at work where an interruption would lose it a connection
         self._error: BaseException | None = None
         self._chunks: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -103,6 +101,8 @@ class HttpxAnswer:
         self._piece_given = asyncio.Event()
         self._piece_taken = asyncio.Event()
         self._all_given = False
+        self.task = asyncio.get_running_loop().create_task(self._run())
+        self.task.add_done_callback(self._ended)
 
     # --- for the one who asked: see `http1.Answer`
 
@@ -135,13 +135,14 @@ class HttpxAnswer:
 
     def abort(self) -> None:
         """Give the answer up: an unfinished one takes its connection along, so the model server stops as well."""
-        if not self._given_up and not self._leaving:
-            self._given_up = True
-            self.task.cancel()
+        if not self.given_up:
+            self.given_up = True
+            if not self._shielded:
+                self.task.cancel()
 
     async def send(self, data: bytes) -> None:
         """Send a piece of a request body that is streamed; waits while the upstream does not read."""
-        if data and not self._is_over:
+        if data and not self.settled:
             self._piece = data
             self._piece_taken.clear()
             self._piece_given.set()
@@ -156,10 +157,6 @@ class HttpxAnswer:
     def settled(self) -> bool:
         """It has begun or failed: what is left of the request need not be sent any more."""
         return self.started or self._error is not None
-
-    @property
-    def _is_over(self) -> bool:
-        return self.complete or self._error is not None
 
     async def _wait(self) -> None:
         waiter = self._waiter = asyncio.get_running_loop().create_future()
@@ -179,23 +176,26 @@ class HttpxAnswer:
             await self._try(self._fresh)
         except UpstreamError as error:
             # The server closed an idle connection just as it was used: it never saw the request.
-            if error.reason != "reset" or not self._reused or self._body is None:
+            if error.reason != "reset" or not self._reused or self._body is None or self.given_up:
                 raise
-            self._leaving = False
+            self._shielded = False
             await self._try(fresh=True)
 
     async def _try(self, fresh: bool) -> None:
         self._reused = True  # until a connection is opened
+        self.opened = None
         try:
             async with asyncio.timeout(None) as self._clock:
                 self._allow("pool_timeout")
-                await self._exchange(fresh)
+                async with self._pool.slots:
+                    await self._exchange(fresh)
         except TimeoutError:
             raise late(self._limit, self._pool.limits) from None
         except _TRANSPORT_ERRORS as error:
             raise self._failure(error) from None
 
     async def _exchange(self, fresh: bool) -> None:
+        self.shield()  # while the library finds a connection, which it does at once, as there is a slot
         response = await self._pool.transport.handle_async_request(self._request(fresh))
         pieces = cast(AsyncGenerator[bytes, None], aiter(cast(httpx.AsyncByteStream, response.stream)))
         try:
@@ -208,7 +208,7 @@ class HttpxAnswer:
                     await self._room.wait()
                 self._allow("idle_timeout")
         finally:
-            self.leave()
+            self.shield()
             await response.aclose()
             await pieces.aclose()
 
@@ -225,6 +225,8 @@ class HttpxAnswer:
         limit = _LIMIT_FROM.get(step.partition(".")[2])
         if limit == "connect_timeout":
             self._reused = False
+        elif step == "connection.connect_tcp.complete":
+            self.opened = info["return_value"]
         # Asking the proxy for a tunnel is a part of connecting.
         if limit is not None and (limit == "connect_timeout" or info["request"].method != b"CONNECT"):
             self._allow(limit)
@@ -266,6 +268,7 @@ class HttpxAnswer:
         length = dict(headers).get(b"content-length", b"")
         self._whole = length.isdigit() and int(length) <= WHOLE_BYTES
         self.started = True
+        self._piece_taken.set()  # what is left of the request goes nowhere
         self._allow("idle_timeout")
         if not self._whole:
             self._wake()
@@ -277,16 +280,20 @@ class HttpxAnswer:
             if not self._whole:
                 self._wake()
 
-    def leave(self) -> None:
-        """From here on the library cleans up: interrupted in that, it would lose a connection."""
-        self._leaving = True
+    def shield(self) -> None:
+        """From here on no limit runs, and giving up waits: interrupted now, the library would lose a connection."""
+        self._shielded = True
         if not self._clock.expired():
             self._clock.reschedule(None)
+
+    def go(self) -> None:
+        """There is a connection: from here on the request may be interrupted."""
+        self._shielded = False
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._body = b""
         if task.cancelled():
-            self._error = UpstreamError("reset", _SHUTTING_DOWN)
+            self._error = UpstreamError("reset", SHUTTING_DOWN)
         else:
             self._error = task.exception()
         self.complete = self._error is None
@@ -333,20 +340,23 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _ended_by_peer(error: Exception) -> bool:
     """Whether a protocol error only says that the other side left: then no parser's error stands behind it."""
     by_httpcore = error.__cause__
-    return isinstance(by_httpcore, httpcore.RemoteProtocolError) and not isinstance(by_httpcore.args[0], Exception)
+    return isinstance(by_httpcore, httpcore.RemoteProtocolError) and not any(
+        isinstance(argument, Exception) for argument in by_httpcore.args
+    )
 
 
 def _no_connection(error: Exception, peer: str) -> UpstreamError:
-    causes = list(_causes(error))
-    if isinstance(error, httpx.ProxyError):  # its text is the proxy's; the status will do
-        status = str(error)[:3]
-        why = f"it answered {status}" if status.isdigit() else "it refused the connection"
-        return UpstreamError("connect_failed", f"the {peer} opened no tunnel: {why}")
-    refused = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-    if refused is not None:
-        return tls_refused(refused)
-    system = [cause for cause in causes if isinstance(cause, OSError)]
-    return unreachable(system[-1] if system else UnicodeError(), peer)
+    if isinstance(error, httpx.ProxyError):  # the rest of its text is the proxy's own
+        return UpstreamError("connect_failed", f"the {peer} opened no tunnel: it answered {str(error)[:3]}")
+    if isinstance(error, httpx.InvalidURL):
+        return unreachable(UnicodeError())
+    system = [cause for cause in _causes(error) if isinstance(cause, OSError)]
+    for cause in system:
+        if isinstance(cause, ssl.SSLError):
+            return tls_refused(cause)
+    if system:
+        return unreachable(system[-1], peer)
+    return UpstreamError("connect_failed", f"the {peer} closed the connection before it was of use")
 
 
 # --- connections
@@ -359,20 +369,27 @@ class _Connection(httpcore.AsyncConnectionInterface):
         self._inner = inner
         self._busy = False
         self._used = False
+        self._ended = False  # the library does not always know: one that was never begun stays open for ever
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        if self._busy:
+        answer: HttpxAnswer = request.extensions["answer"]
+        if self._busy or self._ended:
             raise httpcore.ConnectionNotAvailable
+        if answer.given_up:
+            self._ended = not self._used
+            raise asyncio.CancelledError
         if self._used and request.extensions["fresh"]:
             await self.aclose()
             raise httpcore.ConnectionNotAvailable  # the pool drops it and finds another, at last a new one
         self._busy = self._used = True
         request.extensions.pop("target", None)  # it is in the URL by now; left here, a proxy would be sent it bare
-        answer: HttpxAnswer = request.extensions["answer"]
+        answer.go()
         try:
             response = await self._inner.handle_async_request(request)
         except BaseException:
-            answer.leave()
+            answer.shield()
+            if answer.opened is not None:  # cancelled in a handshake, the library leaves it open
+                await answer.opened.aclose()
             await self.release(reusable=False)
             raise
         body = _ResponseBody(cast(AsyncIterator[bytes], response.stream), self, answer)
@@ -386,6 +403,7 @@ class _Connection(httpcore.AsyncConnectionInterface):
         self._busy = False
 
     async def aclose(self) -> None:
+        self._ended = True
         await self._inner.aclose()
 
     def info(self) -> str:
@@ -398,13 +416,13 @@ class _Connection(httpcore.AsyncConnectionInterface):
         return self.is_idle() and self._inner.is_available()
 
     def is_idle(self) -> bool:
-        return not self._busy and self._inner.is_idle()
+        return not self._busy and not self._ended and self._inner.is_idle()
 
     def has_expired(self) -> bool:
         return not self._busy and self._inner.has_expired()
 
     def is_closed(self) -> bool:
-        return not self._busy and self._inner.is_closed()
+        return not self._busy and (self._ended or self._inner.is_closed())
 
 
 class _ResponseBody:
@@ -419,7 +437,7 @@ class _ResponseBody:
             async for piece in self._inner:
                 yield piece
         except BaseException:
-            self._answer.leave()
+            self._answer.shield()
             raise
         self._whole = True
 
@@ -479,6 +497,7 @@ class HttpxPool:
             http2=http2,
         )
         self.transport = _Transport(self._connections)
+        self.slots = asyncio.Semaphore(limits.max_connections)  # those that wait here are served in their order
         self._under_way: set[HttpxAnswer] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._closed = False
@@ -492,7 +511,7 @@ class HttpxPool:
         The head says how the body is framed and whether there is one, so `chunked` and `head_only` need no telling.
         """
         if self._closed:
-            raise UpstreamError("reset", _SHUTTING_DOWN)
+            raise UpstreamError("reset", SHUTTING_DOWN)
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
         answer = HttpxAnswer(self, head, body, fresh)

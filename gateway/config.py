@@ -9,18 +9,29 @@ import ipaddress
 import os
 import re
 import typing
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from gateway.exchange import Route, Upstream
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEMO = "demo"
+NO_PROXY = "none"
 
 DEFAULT_FORWARDED = (
     "accept",
@@ -67,6 +78,16 @@ class _Strict(BaseModel):
 class UpstreamConfig(_Strict):
     url: str = Field(description="Base URL of the model server, with its `/v1`.")
     key: Key | None = Field(None, description="Key sent to this upstream as a bearer token.")
+    http2: bool = Field(
+        False,
+        description="Offer HTTP/2 in the TLS handshake; the upstream decides, and HTTP/1.1 is spoken where it does not "
+        "want it. Each connection still has one request at a time, and costs more of the gateway's time.",
+    )
+    proxy: SecretStr | None = Field(
+        None,
+        description="URL of the HTTP proxy that leads to this upstream, as http(s)://[user:password@]host:port, or "
+        "`none`. Left out, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide, in either case.",
+    )
 
     @field_validator("url")
     @classmethod
@@ -80,6 +101,20 @@ class UpstreamConfig(_Strict):
             raise ValueError(f"{url!r} has a space or a letter outside ASCII; write it percent-encoded")
         _ = parts.port  # raises ValueError when it is no port number
         return url.rstrip("/")
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
+        url = NO_PROXY if proxy is None else proxy.get_secret_value()
+        if url.lower() != NO_PROXY and (problem := _no_proxy_url(url)):
+            raise ValueError(problem)
+        return proxy
+
+    @model_validator(mode="after")
+    def _http2_has_tls(self) -> "UpstreamConfig":
+        if self.http2 and not self.url.startswith("https:"):
+            raise ValueError("http2 needs an https URL, because HTTP/2 is agreed on in the TLS handshake")
+        return self
 
 
 class RouteConfig(_Strict):
@@ -118,7 +153,11 @@ class Config(_Strict):
     upstream_key: Key | None = Field(
         None, description="Key for `upstream_url`. `OPENAI_API_KEY` is used for OpenAI when neither is set."
     )
-    upstreams: dict[str, UpstreamConfig] = Field({}, description="Several upstreams: name → `url`, `key`.")
+    upstreams: dict[str, UpstreamConfig] = Field(
+        {},
+        description="Several upstreams: name → `url`, `key`, `http2` (offer it), `proxy` (its URL, or `none`; left "
+        "out, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide).",
+    )
     routes: dict[str, RouteConfig] = Field(
         {},
         description="Route name → `models`, `upstreams`, `model`, `sample_rate`. Exact names win, then the longest "
@@ -278,14 +317,18 @@ def unknown_environment(environ: Mapping[str, str]) -> list[str]:
 
 
 def upstreams(config: Config, demo_url: str | None = None) -> dict[str, Upstream]:
-    """The upstreams by name. `demo_url` is where the demo upstream listens, when it is used."""
+    """The upstreams by name. `demo_url` is where the demo upstream listens, when it is used.
+
+    Raises ConfigError when the environment names a proxy that cannot be used.
+    """
     if config.upstreams:
         return {name: _upstream(name, entry) for name, entry in config.upstreams.items()}
     if config.uses_demo:
-        return {DEMO: _upstream(DEMO, UpstreamConfig(url=demo_url or "http://127.0.0.1:8081/v1", key=None))}
+        own = {"url": demo_url or "http://127.0.0.1:8081/v1", "proxy": NO_PROXY}
+        return {DEMO: _upstream(DEMO, UpstreamConfig.model_validate(own))}
     assert config.upstream_url is not None
-    entry = UpstreamConfig(url=config.upstream_url, key=config.upstream_key)
-    return {"default": _upstream("default", entry)}
+    entry = {"url": config.upstream_url, "key": config.upstream_key}
+    return {"default": _upstream("default", UpstreamConfig.model_validate(entry))}
 
 
 def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[str, ...], Route]]:
@@ -338,7 +381,38 @@ def _upstream(name: str, entry: UpstreamConfig) -> Upstream:
     assert parts.hostname
     port = parts.port or (443 if parts.scheme == "https" else 80)
     key = entry.key.get_secret_value() if entry.key else None
-    return Upstream(name, parts.scheme, parts.hostname, port, parts.path, key)
+    proxy = _proxy(parts.scheme, parts.hostname, port) if entry.proxy is None else entry.proxy.get_secret_value()
+    if proxy is not None and proxy.lower() == NO_PROXY:
+        proxy = None
+    return Upstream(name, parts.scheme, parts.hostname, port, parts.path, key, entry.http2, proxy)
+
+
+def _proxy(scheme: str, host: str, port: int) -> str | None:
+    """The proxy that the environment names for this address, by the rules of Python's own `urllib`."""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or any(urllib.request.proxy_bypass(each) for each in (host, f"{host}:{port}")):
+        return None
+    if "://" not in proxy:
+        proxy = "http://" + proxy
+    if problem := _no_proxy_url(proxy):
+        variable = f"{scheme if proxies.get(scheme) else 'all'}_proxy".upper()
+        raise ConfigError(
+            [f"{variable}: {problem}; or name {host} in NO_PROXY, or set `proxy: none` for the upstream in `upstreams`"]
+        )
+    return proxy
+
+
+def _no_proxy_url(url: str) -> str:
+    """What is wrong with a proxy's URL, without the URL: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that stays open
+        usable = False
+    if usable and re.fullmatch(r"[\x21\x22\x24-\x3e\x40-\x7e]+", url):  # no `?`, no `#`
+        return ""
+    return "is not the URL of an HTTP proxy; write it as http://[user:password@]host:port, percent-encoded"
 
 
 def _from_file(path: str | Path | None, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -419,7 +493,8 @@ def _explain(problem: Any, origin: Mapping[str, str]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     given = problem.get("input")
     # Our own messages say what they found; and what may be a secret is not repeated.
-    silent = problem["type"] == "value_error" or "key" in path or location[-1] in ("upstreams", "url", "redis_url")
+    secret = ("upstreams", "url", "proxy", "redis_url")
+    silent = problem["type"] == "value_error" or "key" in path or location[-1] in secret
     shown = f" (found {given!r})" if isinstance(given, str | int | float) and not silent else ""
     return f"{where}: {message[0].lower()}{message[1:]}{shown}"
 
@@ -444,7 +519,7 @@ def _contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
     elif config.upstream_url not in (None, DEMO):
         assert config.upstream_url is not None
         try:
-            UpstreamConfig(url=config.upstream_url, key=None)
+            UpstreamConfig.model_validate({"url": config.upstream_url})
         except ValidationError as error:
             where = origin.get("upstream_url", "upstream_url")
             if where != env_name("upstream_url") and not where.startswith("--"):

@@ -1,7 +1,7 @@
 """The vocabulary of the two paths: what an exchange, a route, an upstream and a sample are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -50,14 +50,19 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A model server that speaks OpenAI's dialect. `base_path` ends before the operation, e.g. `/v1`."""
+    """A model server that speaks OpenAI's dialect. `base_path` ends before the operation, e.g. `/v1`.
+
+    `http2` offers it HTTP/2; `proxy` is the URL of the proxy that leads to it, with its credentials.
+    """
 
     name: str
     scheme: str
     host: str
     port: int
     base_path: str
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
+    http2: bool = False
+    proxy: str | None = field(default=None, repr=False)
 
     @property
     def origin(self) -> str:

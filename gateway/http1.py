@@ -21,9 +21,9 @@ from gateway.exchange import Headers
 
 WHOLE_BYTES = 64 * 1024  # an announced answer up to this size is waited for, and leaves in one piece
 HIGH_WATER = 256 * 1024  # bytes an answer may buffer before reading from the upstream pauses
+MAX_HEADERS = 200  # of one answer
 SHUTTING_DOWN = "the gateway is shutting down"
 _SWEEP_SECONDS = 0.25  # how late a timeout may be noticed
-MAX_HEADERS = 200  # of one answer
 _MAX_HEAD_BYTES = 64 * 1024  # of headers, interim answers, chunk extensions or trailers, before a byte of body comes
 
 
@@ -222,9 +222,7 @@ class Connection(asyncio.Protocol):
     def end_body(self) -> None:
         if self._chunked:
             self._transport.write(b"0\r\n\r\n")
-        self._body_pending = False
-        answer = self._answer
-        if answer is not None and not answer.started:
+        if self._answer is not None and not self._answer.started:
             self._await_first_byte()
 
     def _await_first_byte(self) -> None:

@@ -1,17 +1,19 @@
 """Calls a model server: builds the request's head, tries upstreams in order, maps every failure to a reason.
 
-The connections are `http1`'s; httpx lends the TLS defaults (its CA bundle, `SSL_CERT_FILE`).
+Two carriers stand behind it: `http1`'s own connections for upstreams reached directly, and httpx's transport for those
+behind a proxy or spoken to in HTTP/2.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from time import monotonic
+from typing import Protocol
 
-import httpx
-
+from gateway.carrier import HttpxPool, tls_context
 from gateway.errors import UpstreamError
 from gateway.exchange import Exchange, Headers, Upstream
-from gateway.http1 import Answer, Limits, Pool
+from gateway.http1 import Limits, Pool
 
 # Gateways of the upstream's side saying "not me, not now": another upstream may answer.
 _TRY_ANOTHER = frozenset({429, 502, 503, 504})
@@ -33,8 +35,70 @@ _NOT_AS_IT_IS = _HOP_BY_HOP | frozenset(
     b"set-cookie x-assay-decision x-assay-policy x-assay-guard-ms x-request-id".split()
 )
 _CHUNKED = b"transfer-encoding: chunked\r\n"
+_HTTPS = "https"
 _READABLE_ENCODINGS = ("gzip", "deflate", "identity")
 _REMEMBERED = 4096
+
+
+class Answer(Protocol):
+    """A response under way: `http1.Answer` and `carrier.HttpxAnswer`.
+
+    `status` and `headers` (names lower-cased, values as they came) hold once `head` returned; `complete` says that the
+    last byte is here. The body is what the upstream sent, content-encoding untouched.
+    """
+
+    status: int
+    headers: Headers
+    complete: bool
+
+    @property
+    def settled(self) -> bool:
+        """It has begun or failed: what is left of the request need not be sent any more."""
+        ...
+
+    async def head(self) -> None:
+        """Wait for status and headers; a small announced body is then here as well. Raises UpstreamError."""
+        ...
+
+    def take(self) -> bytes:
+        """What has arrived and was not taken yet, maybe nothing."""
+        ...
+
+    async def more(self) -> bytes:
+        """The next bytes as soon as there are any; empty at the end. Raises UpstreamError when it broke off."""
+        ...
+
+    def abort(self) -> None:
+        """Give it up: an unfinished one takes its connection along."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece of a request body that is streamed; waits while the upstream does not read."""
+        ...
+
+    def sent(self) -> None:
+        """The whole request body was handed over."""
+        ...
+
+
+class Carrier(Protocol):
+    """Connections to one origin: `http1.Pool` and `carrier.HttpxPool`."""
+
+    async def request(
+        self, head: bytes, body: bytes | None, *, head_only: bool = False, fresh: bool = False, chunked: bool = False
+    ) -> tuple[Answer, bool]:
+        """Send a request; the answer under way, and whether a used connection may be to blame if it is reset.
+
+        `head` is an HTTP/1.1 head with its empty line. `body` None means that it follows through `Answer.send`, in
+        pieces that the carrier puts into chunks when `chunked`, as the head says. `fresh` asks for a new connection.
+        """
+        ...
+
+    def counts(self) -> tuple[int, int]:
+        """Idle and busy connections."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class HeaderFilter:
@@ -83,14 +147,17 @@ class HeaderFilter:
 
 def downstream_headers(answer: Answer) -> Headers:
     """The answer's headers for the client: all but hop-by-hop ones, cookies and the names that are ours."""
+    return _passed_on(answer.headers)
+
+
+def _passed_on(headers: Headers) -> Headers:
     kept: Headers = []
-    for header in answer.headers:
+    for header in headers:
         name = header[0]
         if name not in _NOT_AS_IT_IS:
             kept.append(header)
         elif name == b"connection" and header[1].lower() not in _PLAIN_CONNECTION:
-            answer.headers = _without_named(answer.headers)
-            return downstream_headers(answer)
+            return _passed_on(_without_named(headers))
         elif name == b"x-request-id":
             kept.append((b"x-upstream-request-id", header[1]))
     return kept
@@ -106,13 +173,18 @@ def _without_named(headers: Headers) -> Headers:
 
 
 class Upstreams:
-    """All model servers, one connection pool an origin."""
+    """All model servers, one connection pool an origin and way to it.
+
+    What those in `known` need for TLS is made here, because it takes tens of milliseconds; another upstream's first
+    call makes it when it comes.
+    """
 
     def __init__(
         self,
         limits: Limits,
         forward: HeaderFilter,
         *,
+        known: Iterable[Upstream] = (),
         retries: int = 1,
         on_failure: Callable[[str, str], None] = lambda upstream, reason: None,
         clock: Callable[[], float] = monotonic,
@@ -122,8 +194,11 @@ class Upstreams:
         self._retries = retries
         self._on_failure = on_failure
         self._clock = clock
-        self._pools: dict[str, Pool] = {}
-        self._prefixes: dict[str, bytes] = {}
+        self._tls: dict[bool, ssl.SSLContext] = {}  # without HTTP/2, and with
+        self._ways: dict[str, tuple[Carrier, bytes]] = {}  # by upstream, with the lines of a head that never change
+        self._carriers: dict[tuple[str, str | None, bool], Carrier] = {}
+        for upstream in known:
+            self._contexts(upstream)
 
     async def call(self, exchange: Exchange, body: bytes, tail: bytes) -> Answer:
         """Send `body` to the exchange's route and wait for the answer's head.
@@ -164,20 +239,18 @@ class Upstreams:
         assert exchange.route is not None
         upstream = exchange.upstream = exchange.route.upstreams[0]
         framing = _CHUNKED if length is None else b"content-length: %d\r\n" % length
-        head = self._head(exchange, upstream, tail, framing)
+        carrier, prefix = self._way(upstream)
+        head = self._head(exchange, upstream, prefix, tail, framing)
+        head_only = exchange.method == "HEAD"
         began = self._clock()
         try:
-            answer, _ = await self._pool(upstream).request(head, None, head_only=exchange.method == "HEAD", fresh=True)
+            answer, _ = await carrier.request(head, None, head_only=head_only, fresh=True, chunked=length is None)
             try:
                 async for piece in body:
                     if answer.settled:  # it answered early, most likely with a refusal, or broke off
                         break
-                    if not piece:  # as a chunk it would be the last
-                        continue
-                    await answer.send(piece if length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
+                    await answer.send(piece)
                 else:
-                    if length is None:
-                        await answer.send(b"0\r\n\r\n")
                     answer.sent()
                 await answer.head()
             except BaseException:
@@ -194,25 +267,29 @@ class Upstreams:
 
     def counts(self) -> Mapping[str, tuple[int, int]]:
         """Idle and busy connections by origin."""
-        return {origin: pool.counts() for origin, pool in self._pools.items()}
+        found: dict[str, tuple[int, int]] = {}
+        for (origin, _, _), carrier in self._carriers.items():
+            idle, busy = carrier.counts()
+            others_idle, others_busy = found.get(origin, (0, 0))
+            found[origin] = (idle + others_idle, busy + others_busy)
+        return found
 
-    def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
+    async def close(self) -> None:
+        """Drop every connection; answers under way fail."""
+        for carrier in self._carriers.values():
+            await carrier.close()
 
     async def _once(self, exchange: Exchange, upstream: Upstream, body: bytes, tail: bytes, *, fresh: bool) -> Answer:
         framing = b"content-length: %d\r\n" % len(body) if body or exchange.method not in _SAFE_METHODS else b""
-        head = self._head(exchange, upstream, tail, framing)
+        carrier, prefix = self._way(upstream)
+        head = self._head(exchange, upstream, prefix, tail, framing)
         began = self._clock()
         try:
-            return await _ask(self._pool(upstream), head, body, exchange.method == "HEAD", fresh)
+            return await _ask(carrier, head, body, exchange.method == "HEAD", fresh)
         finally:
             exchange.upstream_seconds += self._clock() - began
 
-    def _head(self, exchange: Exchange, upstream: Upstream, tail: bytes, framing: bytes) -> bytes:
-        prefix = self._prefixes.get(upstream.name)
-        if prefix is None:
-            prefix = self._prefixes[upstream.name] = _fixed_lines(upstream)
+    def _head(self, exchange: Exchange, upstream: Upstream, prefix: bytes, tail: bytes, framing: bytes) -> bytes:
         return b"%b %b%b HTTP/1.1\r\n%b%b%b\r\n" % (
             exchange.method.encode("ascii"),
             upstream.base_path.encode("ascii"),
@@ -222,22 +299,51 @@ class Upstreams:
             self._forward.upstream(exchange.client_headers),
         )
 
-    def _pool(self, upstream: Upstream) -> Pool:
-        pool = self._pools.get(upstream.origin)
-        if pool is None:
-            tls = httpx.create_ssl_context() if upstream.scheme == "https" else None
-            pool = self._pools[upstream.origin] = Pool(upstream.host, upstream.port, self._limits, tls=tls)
-        return pool
+    def _way(self, upstream: Upstream) -> tuple[Carrier, bytes]:
+        way = self._ways.get(upstream.name)
+        if way is None:
+            key = (upstream.origin, upstream.proxy, upstream.http2)
+            carrier = self._carriers.get(key)
+            if carrier is None:
+                carrier = self._carriers[key] = self._carrier(upstream)
+            way = self._ways[upstream.name] = (carrier, _fixed_lines(upstream))
+        return way
+
+    def _carrier(self, upstream: Upstream) -> Carrier:
+        tls, proxy_tls = self._contexts(upstream)
+        if upstream.proxy is None and not upstream.http2:
+            return Pool(upstream.host, upstream.port, self._limits, tls=tls)
+        return HttpxPool(
+            upstream.scheme,
+            upstream.host,
+            upstream.port,
+            self._limits,
+            tls=tls,
+            http2=upstream.http2,
+            proxy=upstream.proxy,
+            proxy_tls=proxy_tls,
+        )
+
+    def _contexts(self, upstream: Upstream) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
+        """For the upstream and for its proxy, as far as they need one. The offer of HTTP/2 is written into them."""
+        own = self._context(upstream.http2) if upstream.scheme == _HTTPS else None
+        to_proxy = upstream.proxy is not None and upstream.proxy.startswith(_HTTPS)
+        return own, self._context(False) if to_proxy else None
+
+    def _context(self, http2: bool) -> ssl.SSLContext:
+        if http2 not in self._tls:
+            self._tls[http2] = tls_context()
+        return self._tls[http2]
 
 
-async def _ask(pool: Pool, head: bytes, body: bytes, head_only: bool, fresh: bool) -> Answer:
-    answer, reused = await pool.request(head, body, head_only=head_only, fresh=fresh)
+async def _ask(carrier: Carrier, head: bytes, body: bytes, head_only: bool, fresh: bool) -> Answer:
+    answer, reused = await carrier.request(head, body, head_only=head_only, fresh=fresh)
     try:
         await answer.head()
     except UpstreamError as error:
         if reused and error.reason == "reset":
             # The server closed an idle connection just as it was used: it never saw the request.
-            return await _ask(pool, head, body, head_only, fresh=True)
+            return await _ask(carrier, head, body, head_only, fresh=True)
         raise
     except asyncio.CancelledError:
         answer.abort()

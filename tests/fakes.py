@@ -387,7 +387,7 @@ class World(Caller):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.upstreams.close()
+        await self.upstreams.close()
         await asyncio.sleep(0)  # aborted transports end in the loop's next turn
 
     @property

@@ -53,12 +53,15 @@ class Peer:
     async def request(self) -> Request:
         """Read a request with its body, as long as its framing says."""
         head = await self.head()
-        if head.get(b"transfer-encoding"):
-            body = b"".join([chunk async for chunk in self._chunks()])
-        else:
-            body = await self._reader.readexactly(int((head.get(b"content-length") or [b"0"])[0]))
-        self.requests[-1] = Request(head.method, head.target, head.headers, body)
+        self.requests[-1] = Request(head.method, head.target, head.headers, await self.body_of(head.headers))
         return self.requests[-1]
+
+    async def body_of(self, headers: list[Header]) -> bytes:
+        """Read the body that follows a head with these headers."""
+        named = {name.lower(): value for name, value in headers}
+        if b"transfer-encoding" in named:
+            return b"".join([chunk async for chunk in self._chunks()])
+        return await self._reader.readexactly(int(named.get(b"content-length", b"0")))
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         while True:

@@ -19,8 +19,10 @@ DEFAULTS = Config.model_validate({})
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No `assay.yaml` but one that a test writes."""
+    """No `assay.yaml` but one that a test writes, and no proxy but one that it names."""
     monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
 
 
 def write(text: str | bytes, name: str = "assay.yaml") -> Path:
@@ -161,6 +163,74 @@ def test_upstreams_and_routes_in_the_environment() -> None:
     assert gpt.upstreams == (by_name["big"], by_name["local"])
 
 
+def proxy_of(url: str, *, config: str = "") -> str | None:
+    """The proxy on the way to this upstream."""
+    loaded = load({}, {"ASSAY_UPSTREAMS": f"{{a: {{url: '{url}'{config}}}}}"})
+    return settings.upstreams(loaded)["a"].proxy
+
+
+PROXIES = {
+    "none": ({}, "https://a/v1", None),
+    "by scheme, https": ({"HTTPS_PROXY": "http://p:1", "HTTP_PROXY": "http://q:2"}, "https://a/v1", "http://p:1"),
+    "by scheme, http": ({"HTTPS_PROXY": "http://p:1", "HTTP_PROXY": "http://q:2"}, "http://a/v1", "http://q:2"),
+    "lower case": ({"https_proxy": "http://p:1"}, "https://a/v1", "http://p:1"),
+    "lower case first": ({"https_proxy": "http://p:1", "HTTPS_PROXY": "http://q:2"}, "https://a/v1", "http://p:1"),
+    "of another scheme": ({"HTTP_PROXY": "http://p:1"}, "https://a/v1", None),
+    "of all": ({"ALL_PROXY": "http://p:1"}, "https://a/v1", "http://p:1"),
+    "of all, lower case": ({"all_proxy": "http://p:1"}, "http://a/v1", "http://p:1"),
+    "rather than of all": ({"ALL_PROXY": "http://p:1", "HTTPS_PROXY": "http://q:2"}, "https://a/v1", "http://q:2"),
+    "with credentials": ({"HTTPS_PROXY": "http://u:p%40w@p:1"}, "https://a/v1", "http://u:p%40w@p:1"),
+    "without a scheme": ({"HTTPS_PROXY": "p:3128"}, "https://a/v1", "http://p:3128"),
+    "reached by TLS": ({"HTTPS_PROXY": "https://p:1"}, "https://a/v1", "https://p:1"),
+    "not for this host": ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "b,a"}, "https://a/v1", None),
+    "not for hosts below": ({"HTTPS_PROXY": "http://p:1", "no_proxy": ".corp.example"}, "https://a.corp.example", None),
+    "for a host like it": ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.b"}, "https://ba.b/v1", "http://p:1"),
+    "not for this port": ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a:8000"}, "http://a:8000/v1", None),
+    "for another port": ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a:8000"}, "http://a:8001/v1", "http://p:1"),
+    "not for an address": ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "127.0.0.1,::1"}, "http://127.0.0.1:1/v1", None),
+    "not for a long address": ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "127.0.0.1,::1"}, "http://[::1]:1/v1", None),
+    "for nobody": ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://a/v1", None),
+}
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_the_environment_names_the_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ, url, expected = PROXIES[name]
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    assert proxy_of(url) == expected
+    assert proxy_of(url, config=", proxy: none") is None
+    assert proxy_of(url, config=", proxy: None") is None
+    assert proxy_of(url, config=", proxy: 'http://own:3128'") == "http://own:3128"
+
+
+def test_the_one_upstream_has_a_proxy_too_and_the_demo_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://p:1")
+    assert settings.upstreams(load({}, {"OPENAI_API_KEY": "sk-1"}))["default"].proxy == "http://p:1"
+    assert settings.upstreams(load({}, {}))["demo"].proxy is None
+
+
+@pytest.mark.parametrize("url", [f"socks5://u:{'hidden'}@p:1", "http://u:hidden@p:port", "http://[hidden", "http://"])
+def test_a_proxy_of_the_environment_that_cannot_be_used(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", url)
+    with pytest.raises(ConfigError) as caught:
+        proxy_of("https://a.example/v1")
+    [said] = caught.value.problems
+    assert said.startswith("ALL_PROXY: is not the URL of an HTTP proxy; write it as http://")
+    assert "name a.example in NO_PROXY" in said
+    assert "hidden" not in said
+
+
+def test_http2_is_asked_for() -> None:
+    config = load({}, {"ASSAY_UPSTREAMS": "{a: {url: 'https://a/v1', http2: true}, b: {url: 'https://b/v1'}}"})
+    assert {name: upstream.http2 for name, upstream in settings.upstreams(config).items()} == {"a": True, "b": False}
+
+
+def test_an_upstream_shows_no_secret() -> None:
+    shown = repr(Upstream("a", "https", "a", 443, "/v1", "sk-hidden", True, "http://u:hidden@p:1"))
+    assert "hidden" not in shown
+
+
 def test_without_routes_everything_goes_to_the_first_upstream() -> None:
     config = load({}, {"ASSAY_UPSTREAMS": "{b: {url: 'http://b'}, a: {url: 'http://a'}}"})
     by_name = settings.upstreams(config)
@@ -237,6 +307,22 @@ WRONG: dict[str, tuple[str, str]] = {
     "a port that is none": (
         "upstreams: {a: {url: 'http://a:99999'}}",
         "assay.yaml: upstreams.a.url: port out of range…",
+    ),
+    "HTTP/2 without TLS": (
+        "upstreams: {a: {url: 'http://a', http2: true}}",
+        "assay.yaml: upstreams.a: http2 needs an https URL, because HTTP/2 is agreed on in the TLS handshake",
+    ),
+    "a proxy of another kind": (
+        "upstreams: {a: {url: 'http://a', proxy: 'socks5://p:1'}}",
+        "assay.yaml: upstreams.a.proxy: is not the URL of an HTTP proxy; write it as http://…",
+    ),
+    "a proxy with a path to nowhere": (
+        "upstreams: {a: {url: 'http://a', proxy: 'http://p:1/?x'}}",
+        "assay.yaml: upstreams.a.proxy: is not the URL of an HTTP proxy; write it as http://…",
+    ),
+    "a proxy that is a number": (
+        "upstreams: {a: {url: 'http://a', proxy: 3128}}",
+        "assay.yaml: upstreams.a.proxy: input should be a valid string",
     ),
     "a bracket": ("upstreams: {a: {url: 'http://[a'}}", "assay.yaml: upstreams.a.url: invalid IPv6 URL"),
     "a space in a URL": (
@@ -337,6 +423,9 @@ SECRET = "sk-very-secret"
         {"ASSAY_UPSTREAMS": f"{{a: {{url: 'http://a', key: {SECRET}"},
         {"ASSAY_UPSTREAMS": SECRET},
         {"ASSAY_UPSTREAMS": f"{{a: {{url: 'http://user:{SECRET}@a/v1'}}}}"},
+        {"ASSAY_UPSTREAMS": f"{{a: {{url: 'http://a', proxy: 'socks5://user:{SECRET}@a'}}}}"},
+        {"ASSAY_UPSTREAMS": f"{{a: {{url: 'http://a', proxy: {{ulr: 'http://user:{SECRET}@a'}}}}}}"},
+        {"ASSAY_UPSTREAMS": f"{{a: {{url: 'http://a', proxi: 'http://user:{SECRET}@a'}}}}"},
         {"ASSAY_UPSTREAM_URL": f"http://user:{SECRET}@a/v1"},
         {"ASSAY_UPSTREAM_URL": f"http://a/v1?key={SECRET}"},
         {"ASSAY_REDIS_URL": f"http://:{SECRET}@redis/0"},

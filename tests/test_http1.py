@@ -82,7 +82,7 @@ async def pool_at(
         async with asyncio.timeout(10):
             yield pool
     finally:
-        pool.close()
+        await pool.close()
         assert pool.counts() == (0, 0)
         await asyncio.sleep(0)
 
@@ -560,14 +560,6 @@ async def test_one_that_waits_for_a_fresh_connection_gets_no_used_one() -> None:
         assert len(server.peers) == 2
 
 
-async def test_nagle_is_off() -> None:
-    async with connected(always(answer())) as (pool, _):
-        await ask(pool)
-        [connection] = pool._all
-        connected_socket = connection._transport.get_extra_info("socket")
-        assert connected_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
-
-
 # --- no connection -------------------------------------------------------------------------------------------
 
 
@@ -983,7 +975,7 @@ async def test_closing_the_pool_ends_what_is_under_way_and_what_waits() -> None:
         under_way, _ = await pool.request(GET, b"")
         waiting = group.create_task(fails(pool))
         await until(lambda: len(server.requests) == 1)
-        pool.close()
+        await pool.close()
         with pytest.raises(UpstreamError, match="shutting down") as caught:
             await under_way.head()
         assert caught.value.reason == "reset"
@@ -1096,6 +1088,78 @@ async def test_an_answer_before_the_request_was_sent() -> None:
         assert pool.counts() == (0, 0)
         assert (await ask(pool)).body == b"ok"
         assert len(server.peers) == 2
+
+
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunks", "length"])
+async def test_100_continue_is_no_answer_to_an_upload(chunked: bool) -> None:
+    """The body goes out without waiting for it; what comes meanwhile only says that it is welcome."""
+
+    async def script(peer: Peer) -> None:
+        head = await peer.head()
+        assert head.get(b"expect") == [b"100-continue"]
+        await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        bodies.append(await peer.body_of(head.headers))
+        await peer.send(answer())
+        await peer.client_left()
+
+    bodies: list[bytes] = []
+    framing = b"transfer-encoding: chunked" if chunked else b"content-length: 3"
+    async with connected(script) as (pool, server):
+        head = b"POST / HTTP/1.1\r\nexpect: 100-continue\r\n%b\r\n\r\n" % framing
+        under_way, _ = await pool.request(head, None, chunked=chunked)
+        await until(lambda: bool(server.requests))
+        await asyncio.sleep(0.01)
+        for piece in (b"a", b"", b"bc"):
+            assert not under_way.settled
+            await under_way.send(piece)
+        under_way.sent()
+        await under_way.head()
+        assert (under_way.status, await read(under_way), bodies) == (200, b"ok", [b"abc"])
+        assert pool.counts() == (1, 0)
+
+
+@pytest.mark.parametrize("ending", [Peer.abort, Peer.reset], ids=["closed", "reset"])
+async def test_an_answer_counts_though_writing_fails(ending: Callable[[Peer], None]) -> None:
+    """A server that refuses a large body says so and ends the connection under our hands."""
+
+    async def refusing(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(answer(b"too large", b"connection: close", status=b"413 Content Too Large"))
+        await asyncio.sleep(0.02)  # a reset overtakes what was not read yet
+        ending(peer)
+
+    async with connected(refusing) as (pool, _):
+        head = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % (16 * MIB)
+        got = await ask(pool, head, bytes(16 * MIB))
+        assert (got.status, got.body) == (413, b"too large")
+        assert pool.counts() == (0, 0)
+
+
+async def test_an_upload_in_chunks_is_framed_here() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        seen.append(await peer.read(65536))
+        await until(lambda: done.is_set())
+        seen.append(await peer.read(65536))
+        await peer.send(answer())
+        await peer.client_left()
+
+    seen: list[bytes] = []
+    done = asyncio.Event()
+    async with connected(script) as (pool, server):
+        under_way, _ = await pool.request(b"POST / HTTP/1.1\r\nte: x\r\n\r\n", None, chunked=True)
+        await until(lambda: bool(server.requests))
+        await under_way.send(b"0123456789abcdef")
+        await under_way.send(b"")
+        await until(lambda: bool(seen))
+        under_way.sent()
+        done.set()
+        await under_way.head()
+        assert seen == [b"10\r\n0123456789abcdef\r\n", b"0\r\n\r\n"]
+        # The next upload on the same connection is framed by its length again.
+        again, reused = await pool.request(b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n", None)
+        assert reused
+        again.abort()
 
 
 @waits

@@ -12,9 +12,10 @@ import pytest
 from gateway.config import DEFAULT_FORWARDED
 from gateway.errors import UpstreamError
 from gateway.exchange import Exchange, Headers, Route, Upstream
-from gateway.http1 import Answer, Limits
+from gateway.http1 import Limits
 from gateway.openai_api.operations import operation_of
-from gateway.upstream import HeaderFilter, Upstreams, _fixed_lines, downstream_headers
+from gateway.upstream import Answer, HeaderFilter, Upstreams, _fixed_lines, downstream_headers
+from tests.origins import Turn, http1_origin, http2_origin, proxy
 from tests.scripted_server import (
     Peer,
     Request,
@@ -92,7 +93,7 @@ async def world(
             retries=retries,
             on_failure=lambda upstream, reason: failures.append((upstream, reason)),
         )
-        stack.callback(calls.close)
+        stack.push_async_callback(calls.close)
         yield World(calls, upstreams, servers, failures)
 
 
@@ -472,7 +473,7 @@ async def test_the_time_with_the_upstream_is_added_up() -> None:
         await calls.call(exchange, b"{}", b"/x")
         assert exchange.upstream is second
         assert exchange.upstream_seconds == 20
-        calls.close()
+        await calls.close()
 
 
 async def test_upstreams_of_one_origin_share_their_connections() -> None:
@@ -486,7 +487,7 @@ async def test_upstreams_of_one_origin_share_their_connections() -> None:
             (b"/a/x", [b"Bearer key-a"]),
             (b"/b/x", [b"Bearer key-b"]),
         ]
-        calls.close()
+        await calls.close()
 
 
 @pytest.mark.parametrize("phase", ["pool", "head", "half a head", "small body"])
@@ -536,7 +537,106 @@ async def test_tls_trusts_what_the_environment_says(tmp_path: Path, monkeypatch:
         assert (await trusting.call(exchange_for([upstream]), b"{}", b"/x")).status == 200
         assert server.requests[0].get(b"host") == [b"localhost:%d" % server.port]
         for calls in (strict, trusting):
-            calls.close()
+            await calls.close()
+
+
+async def test_tls_of_the_known_upstreams_is_made_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = certify(tmp_path)
+    async with serve(always(answer()), tls=certificate.server) as server:
+        upstream = Upstream("a", "https", "localhost", server.port, "/v1")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
+        calls = Upstreams(Limits(), HeaderFilter(()), known=[upstream])
+        monkeypatch.delenv("SSL_CERT_FILE")
+        assert (await calls.call(exchange_for([upstream]), b"{}", b"/x")).status == 200
+        await calls.close()
+
+
+async def test_http2_is_not_agreed_on_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = certify(tmp_path)
+    certificate.server.set_alpn_protocols(["h2", "http/1.1"])
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
+    async with http2_origin(plainly_ok, certificate.server) as wants_it, serve(OK, tls=certificate.server) as server:
+        one = Upstream("one", "https", "localhost", wants_it.port, "/v1", http2=True)
+        other = Upstream("other", "https", "localhost", server.port, "/v1")
+        calls = Upstreams(Limits(), HeaderFilter(()), known=[one, other])
+        for upstream in (one, other, one, other):  # the offer to one is none to the other
+            assert (await calls.call(exchange_for([upstream]), b"{}", b"/x")).status == 200
+        assert (len(wants_it.turns), len(server.requests)) == (2, 2)
+        await calls.close()
+
+
+# --- by a proxy, and in HTTP/2 -------------------------------------------------------------------------------
+
+
+async def test_upstreams_of_one_origin_may_be_reached_in_two_ways() -> None:
+    async with http1_origin(plainly_ok) as origin, proxy("u:pw") as between:
+        calls = Upstreams(Limits(), HeaderFilter(()))
+        near = Upstream("near", "http", "localhost", origin.port, "/v1")
+        far = Upstream("far", "http", "localhost", origin.port, "/v1", proxy=f"http://u:pw@127.0.0.1:{between.port}")
+        for upstream in (near, far, near):
+            assert (await calls.call(exchange_for([upstream]), b"{}", b"/x")).status == 200
+        assert calls.counts() == {f"http://localhost:{origin.port}": (2, 0)}
+        assert [turn.connection for turn in origin.turns] == [0, 1, 0]
+        assert between.asked == [b"POST http://localhost:%d/v1/x HTTP/1.1" % origin.port]
+        await calls.close()
+        assert calls.counts() == {f"http://localhost:{origin.port}": (0, 0)}
+
+
+async def plainly_ok(turn: Turn) -> None:
+    body = b"" if turn.method == b"HEAD" else await turn.body() or b"ok"
+    await turn.start(200, length=len(body) or 7)
+    if body:
+        await turn.send(body)
+    await turn.end()
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "HEAD", "DELETE"])
+@pytest.mark.parametrize("tunnel", [False, True])
+async def test_http2(method: str, tunnel: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = certify(tmp_path)
+    certificate.server.set_alpn_protocols(["h2"])
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
+    async with http2_origin(plainly_ok, certificate.server) as origin, proxy() as between:
+        url = f"http://127.0.0.1:{between.port}" if tunnel else None
+        upstream = Upstream("a", "https", "localhost", origin.port, "/v1", "sk-1", http2=True, proxy=url)
+        calls = Upstreams(Limits(), HeaderFilter(DEFAULT_FORWARDED), known=[upstream])
+        exchange = exchange_for([upstream], method, FILES, b"accept-encoding: gzip, br", b"x-stainless-os: linux")
+        body = b"{}" if method == "POST" else b""
+        under_way = await calls.call(exchange, body, b"/files?a=%2F")
+        assert (under_way.status, await read(under_way)) == (200, b"" if method == "HEAD" else body or b"ok")
+        if method == "POST":
+            under_way = await calls.stream(exchange, pieces(b"a", b"", b"bc"), None, b"/files?a=%2F")
+            assert await read(under_way) == b"abc"
+        for turn in origin.turns:
+            assert turn.target == b"/v1/files?a=%2F"
+            assert (b"authorization", b"Bearer sk-1") in turn.headers
+            assert (b"accept-encoding", b"gzip") in turn.headers
+            assert (b"x-stainless-os", b"linux") in turn.headers
+        assert len(between.asked) == (len(origin.turns) if tunnel else 0)
+        assert calls.counts() == {f"https://localhost:{origin.port}": (1, 0)}
+        await calls.close()
+
+
+@pytest.mark.parametrize("script", [resetting, hang], ids=["reset", "silence"])
+async def test_a_proxy_that_breaks_off_is_a_failure_like_any_other(script: Script) -> None:
+    async with serve(script) as between, http1_origin(plainly_ok) as origin:
+        failures: list[tuple[str, str]] = []
+        calls = Upstreams(
+            Limits(first_byte_seconds=0.05),
+            HeaderFilter(()),
+            on_failure=lambda upstream, reason: failures.append((upstream, reason)),
+        )
+        far = Upstream("far", "http", "localhost", origin.port, "", proxy=f"http://127.0.0.1:{between.port}")
+        near = Upstream("near", "http", "localhost", origin.port, "")
+        if script is resetting:
+            assert (await calls.call(exchange_for([far, near]), b"{}", b"/x")).status == 200
+            assert failures == [("far", "reset")]
+        else:
+            with pytest.raises(UpstreamError):  # it may have begun
+                await calls.call(exchange_for([far, near]), b"{}", b"/x")
+            assert failures == [("far", "first_byte_timeout")]
+        await until(lambda: sum(busy for _, busy in calls.counts().values()) == 0)
+        await calls.close()
 
 
 # --- bodies that are passed on as they come ------------------------------------------------------------------

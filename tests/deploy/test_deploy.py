@@ -41,7 +41,7 @@ VALUES: dict[str, set[str]] = {
     "action": {"allow", "flag", "redact", "block"},
     "effect": {"enforced", "monitored", "leaked"},
     "state": {"scanned", "skipped", "truncated", "errored", "timed_out", "idle", "busy"},
-    "result": {"written", "dropped"},
+    "result": {"written", "dropped", "adopted", "refused"},
     "flagged": {"0", "1"},
     "subcategory": {subcategory.slug for subcategory in SUBCATEGORIES},
     "job": {"assay"},
