@@ -18,7 +18,7 @@ from starlette.routing import Route as Page
 
 from detectors import manifest, taxonomy
 from gateway import config as settings
-from gateway import metrics, trust
+from gateway import memory, metrics, trust
 from gateway.admission import Admission
 from gateway.audit import Audit
 from gateway.backends.memory import MemoryQueue
@@ -43,6 +43,7 @@ from gateway.worker import Worker
 from policies.engine import Policy
 
 _GAUGE_SECONDS = 0.5
+_MEMORY_SECONDS = 5.0  # how long the memory of large bodies is kept for the next
 _RECENT = 100
 _NICE = 15  # of detectors that nobody waits for: on a shared core traffic goes first
 
@@ -162,11 +163,12 @@ class App:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        memory.keep_freed()
         metrics.BUILD_INFO.labels(version("assay-gateway")).set(1)
         _publish_error_rates()
         _look_again_on_hangup(self.policy)
         async with asyncio.TaskGroup() as group:
-            runs = (self.audit.run(), self._measure(), self.policy.run())
+            runs = (self.audit.run(), self._measure(), _give_back_memory(), self.policy.run())
             tasks = [group.create_task(run) for run in runs]
             if isinstance(self.judge, Judge):
                 tasks.append(group.create_task(self.judge.run()))
@@ -401,6 +403,12 @@ def _look_again_on_hangup(policy: PolicyFile) -> None:
     """SIGHUP, where signals can be handled: not in the thread of a test."""
     with contextlib.suppress(ValueError, RuntimeError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policy.look_again)
+
+
+async def _give_back_memory() -> None:
+    while True:
+        await asyncio.sleep(_MEMORY_SECONDS)
+        memory.give_back()
 
 
 def _read_depth(queue: SampleQueue) -> None:

@@ -65,7 +65,9 @@ def unreachable(error: OSError | UnicodeError, peer: str = "upstream") -> Upstre
 class Answer:
     """A response under way. `status` and `headers` (names lower-cased) hold once `head` returned."""
 
-    __slots__ = ("_chunks", "_connection", "_error", "_waiter", "complete", "headers", "size", "started", "status")
+    __slots__ = (
+        "_chunks", "_connection", "_error", "_loop", "_waiter", "complete", "headers", "size", "started", "status",
+    )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
         self.status = 0
@@ -77,6 +79,7 @@ class Answer:
         self.size = 0  # bytes that wait in the buffer
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._loop = connection.pool.loop
 
     async def head(self) -> None:
         """Wait for status and headers; a small announced body is then here as well. Raises UpstreamError."""
@@ -134,7 +137,7 @@ class Answer:
             connection.end_body()
 
     async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        waiter = self._waiter = self._loop.create_future()
         try:
             await waiter
         finally:

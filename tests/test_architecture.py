@@ -36,7 +36,7 @@ TRAINING = "detectors.training"
 # The gateway's modules from the ground up. A module imports from lower rows only; modules of one row do not know
 # each other. The last part of a dotted name may be left out: `gateway.openai_api` stands for the whole package.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "sse", "content_encoding", "trust"),
+    ("errors", "sse", "content_encoding", "memory", "trust"),
     ("openai_api",),
     ("exchange", "cycle"),
     ("config", "http1", "server", "judge", "metrics", "backends"),
