@@ -10,7 +10,7 @@ request is given up by closing it, and time limits and back-pressure hold as the
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -132,6 +132,13 @@ class HttpxAnswer:
                 return b""
             await self._wait()
         return self.take()
+
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
+        """Hand to `offer` what comes until the end, `settle` when it says False. Raises UpstreamError."""
+        while data := await self.more():
+            if not offer(data):
+                await settle()
+        return b""
 
     def abort(self) -> None:
         """Give the answer up: an unfinished one takes its connection along, so the model server stops as well."""

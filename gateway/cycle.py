@@ -17,6 +17,9 @@ Application = Callable[
 
 # In scope["extensions"]: takes a function that is called when the client goes, or None to be told no more.
 GONE = "assay.gone"
+# And: writes a piece of a body without waiting. False when it was not written and must be sent: the client does not
+# keep up, or the piece needs more care.
+WRITE = "assay.write"
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 STATUS_LINES = {status: b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")) for status in range(200, 600)}
 _NO_BODY = frozenset({204, 304})
@@ -29,6 +32,9 @@ class Connection(Protocol):
     loop: asyncio.AbstractEventLoop
     lost: bool
     closing: bool
+
+    @property
+    def is_full(self) -> bool: ...
 
     def write(self, data: bytes) -> None: ...
 
@@ -67,7 +73,7 @@ class Cycle:
     async def run(self, app: Application) -> None:
         """Run the application on this request. What it raises was not foreseen: it is logged, and answered with 500."""
         scope = self.scope
-        scope["extensions"] = {GONE: self.when_gone}
+        scope["extensions"] = {GONE: self.when_gone, WRITE: self.write}
         try:
             await app(scope, self.receive, self.send)
         except Exception:
@@ -149,6 +155,15 @@ class Cycle:
             self.complete = True
             self.wake()
             connection.answered(self)
+
+    def write(self, data: bytes) -> bool:
+        """Write a piece of a body at once; False, and nothing is written, when `send` must do it."""
+        connection = self._connection
+        if not self._chunked or self.complete or connection.lost or connection.is_full or not data:
+            return False
+        head, self._head = self._head, b""
+        connection.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        return True
 
     def add(self, body: bytes) -> int:
         """A part of the body has come; returns the bytes that wait."""

@@ -10,6 +10,7 @@ import asyncio
 import os
 import ssl
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
@@ -66,7 +67,8 @@ class Answer:
     """A response under way. `status` and `headers` (names lower-cased) hold once `head` returned."""
 
     __slots__ = (
-        "_chunks", "_connection", "_error", "_loop", "_waiter", "complete", "headers", "size", "started", "status",
+        "_chunks", "_connection", "_error", "_loop", "_offer", "_waiter", "complete", "headers", "size", "started",
+        "status",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
@@ -79,6 +81,7 @@ class Answer:
         self.size = 0  # bytes that wait in the buffer
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._offer: Callable[[bytes], bool] | None = None
         self._loop = connection.pool.loop
 
     async def head(self) -> None:
@@ -115,6 +118,31 @@ class Answer:
                 return b""
             await self._wait()
         return self.take()
+
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
+        """Hand to `offer` what comes, at once and without waking this task; the last bytes are returned.
+
+        When `offer` says False, `settle` is awaited before it gets more. Raises UpstreamError when the answer broke
+        off, after all that came before.
+        """
+        while not self.complete and self._error is None:
+            taken = True
+            if self._chunks:
+                taken = offer(self.take())
+            else:
+                self._offer = offer
+                try:
+                    await self._wait()
+                    taken = self._offer is not None
+                finally:
+                    self._offer = None
+            if not taken:
+                await settle()
+        if self._error is None:
+            return self.take()
+        if self._chunks and not offer(self.take()):
+            await settle()
+        raise self._error
 
     def abort(self) -> None:
         """Give the answer up: an unfinished one takes its connection along, so the model server stops as well."""
@@ -154,6 +182,14 @@ class Answer:
         self._chunks.append(data)
         self.size += len(data)
         return self.size
+
+    def arrived(self) -> None:
+        """What the connection read was added: it goes to who offered to take it, or wakes who waits for it."""
+        if self._offer is None:
+            self.wake()
+        elif self._chunks and not self._offer(self.take()):
+            self._offer = None
+            self.wake()
 
     def finish(self) -> None:
         self.complete = True
@@ -308,7 +344,7 @@ class Connection(asyncio.Protocol):
             self._timeout_reason = "idle_timeout"
             self.deadline = self._loop.time() + self.pool.limits.idle_seconds
         if not self.whole:
-            answer.wake()
+            answer.arrived()
 
     def eof_received(self) -> None:
         # Nothing can follow. Left alone, the transport would first wait for our own bytes to leave.

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from gateway.admission import Admission
+from gateway.cycle import WRITE
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers, Outcome, outcome_of
 from gateway.guard import Guard
@@ -32,6 +33,7 @@ log = logging.getLogger("assay")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Write = Callable[[bytes], bool]
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _MODELLED = frozenset({"chat", "completions", "responses", "embeddings", "moderations"})
@@ -88,7 +90,7 @@ class Pipeline:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._begin(scope)
         watch = Watch(scope)
-        reply = Reply(send, exchange, watch, self._guard.revision)
+        reply = Reply(send, scope.get("extensions", {}).get(WRITE), exchange, watch, self._guard.revision)
         try:
             await self._carry_out(exchange, receive, reply)
             failed = exchange.status >= 500
@@ -271,10 +273,15 @@ class _Resumed:
 class Reply:
     """The one way to the client. Counts what left, so that an error after the first byte becomes a final event."""
 
-    __slots__ = ("_events", "_exchange", "_finished", "_last", "_revision", "_send", "_watch", "started")
+    __slots__ = (
+        "_events", "_exchange", "_finished", "_last", "_revision", "_send", "_unsent", "_watch", "_write", "started",
+    )  # fmt: skip
 
-    def __init__(self, send: Send, exchange: Exchange, watch: Watch, revision: bytes) -> None:
+    def __init__(self, send: Send, write: Write | None, exchange: Exchange, watch: Watch, revision: bytes) -> None:
+        """`write` is the server's, see `cycle.WRITE`; without it every piece is sent."""
         self._send = send
+        self._write = write
+        self._unsent = b""
         self._exchange = exchange
         self._watch = watch
         self._revision = revision
@@ -307,6 +314,19 @@ class Reply:
         """Send a piece; waits while the client does not read."""
         self._last = data
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    def offer(self, data: bytes) -> bool:
+        """Send a piece now, from wherever this is called. When it says False, `settle` must come next."""
+        if self._write is not None and self._write(data):
+            self._last = data
+            return True
+        self._unsent = data
+        return False
+
+    async def settle(self) -> None:
+        """Send what could not be sent at once; waits while the client does not read."""
+        data, self._unsent = self._unsent, b""
+        await self.send(data)
 
     async def finish(self, data: bytes = b"") -> None:
         """Send the last piece."""

@@ -235,6 +235,11 @@ class ServerConnection(asyncio.Protocol):
         if not self.lost:
             self._transport.write(data)
 
+    @property
+    def is_full(self) -> bool:
+        """The client does not take what was written."""
+        return self._writable is not None
+
     async def drain(self) -> None:
         if self._writable is not None:
             await asyncio.shield(self._writable)  # a cancelled request leaves it whole for the next look at it

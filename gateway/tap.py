@@ -1,6 +1,7 @@
 """Passes an answer on: as it comes, or held until the policy has seen all of it. Keeps a bounded transcript."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.errors import GatewayError
@@ -23,6 +24,8 @@ class Answer(Protocol):
 
     async def more(self) -> bytes: ...
 
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes: ...
+
 
 class Guard(Protocol):
     """Whether an answer must be judged before it leaves, and the judging."""
@@ -40,6 +43,10 @@ class Reply(Protocol):
     async def start(
         self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False
     ) -> None: ...
+
+    def offer(self, data: bytes) -> bool: ...
+
+    async def settle(self) -> None: ...
 
     async def send(self, data: bytes) -> None: ...
 
@@ -84,15 +91,20 @@ class Tap:
             await self._pass_bytes(exchange, answer, reply)
 
     async def _pass_bytes(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
-        while data := await answer.more():
+        def offer(data: bytes) -> bool:
             self._keep(exchange, data)
-            await reply.send(data)
-        await reply.finish()
+            return reply.offer(data)
+
+        last = await answer.pour(offer, reply.settle)
+        self._keep(exchange, last)
+        await reply.finish(last)
 
     async def _pass_events(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
         """Whole events only, so that a stream that breaks off can still end with an event of ours."""
         rest = b""
-        while data := await answer.more():
+
+        def offer(data: bytes) -> bool:
+            nonlocal rest
             self._keep(exchange, data)
             if rest:
                 data = rest + data
@@ -102,9 +114,11 @@ class Tap:
                 if end > 3 or len(data) < _LONGEST_EVENT:
                     end = end if end > 3 else 0
                     data, rest = data[:end], data[end:]
-            if data:
-                await reply.send(data)
-        await reply.finish(rest)
+            return reply.offer(data) if data else True
+
+        last = await answer.pour(offer, reply.settle)
+        self._keep(exchange, last)
+        await reply.finish(rest + last)
 
     async def _hold_body(self, exchange: Exchange, answer: Answer, headers: Headers, reply: Reply) -> None:
         body = await self._whole(answer)

@@ -6,7 +6,7 @@ behind a proxy or spoken to in HTTP/2.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from time import monotonic
 from typing import Protocol
 
@@ -66,6 +66,14 @@ class Answer(Protocol):
 
     async def more(self) -> bytes:
         """The next bytes as soon as there are any; empty at the end. Raises UpstreamError when it broke off."""
+        ...
+
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
+        """Hand to `offer` what comes, as soon as it comes; the last bytes are returned.
+
+        When `offer` says False, `settle` is awaited before it gets more. Raises UpstreamError when the answer broke
+        off, after all that came before.
+        """
         ...
 
     def abort(self) -> None:

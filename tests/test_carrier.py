@@ -349,7 +349,7 @@ async def test_a_slow_reader_holds_the_upstream_back(way: str, certificates: Cer
             await turn.send(piece)
         await turn.end()
 
-    async with opened(way, script, certificates, Limits(idle_seconds=SOON)) as at:
+    async with opened(way, script, certificates, Limits(idle_seconds=0.5)) as at:
         answer = await at.begin()
         await answer.head()
         while True:  # until every buffer on the way is full; the silence is not the upstream's
@@ -357,6 +357,7 @@ async def test_a_slow_reader_holds_the_upstream_back(way: str, certificates: Cer
             await asyncio.sleep(0.15)
             if at.origin.sent == before:
                 break
+        await asyncio.sleep(0.5)
         assert before < 40 * MIB
         largest = total = 0
         while got := await answer.more():

@@ -248,6 +248,82 @@ async def test_a_stream_is_passed_on_as_it_comes() -> None:
         assert await under_way.more() == b""
 
 
+class Taker:
+    """Takes what is offered, but at every third piece it must be waited for."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self._full = False
+
+    def offer(self, data: bytes) -> bool:
+        assert data and not self._full, "nothing is offered while it settles"
+        self.got.append(data)
+        self._full = len(self.got) % 3 == 0
+        return not self._full
+
+    async def settle(self) -> None:
+        assert self._full, "it is waited for only when it said so"
+        await asyncio.sleep(0.002)
+        self._full = False
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+async def test_an_answer_can_be_poured(chunked: bool) -> None:
+    parts = [b"%d," % number * (1 + number * 40) for number in range(200)]
+    framing = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % len(b"".join(parts))
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(HEAD_OF + framing + b"\r\n\r\n")
+        for part in parts:
+            await peer.send(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+            if len(part) % 7 == 0:
+                await asyncio.sleep(0.001)
+        if chunked:
+            await peer.send(b"0\r\n\r\n")
+        await peer.client_left()
+
+    async with connected(script) as (pool, _):
+        under_way, _ = await pool.request(GET, b"")
+        await under_way.head()
+        taker = Taker()
+        last = await under_way.pour(taker.offer, taker.settle)
+        assert b"".join(taker.got) + last == b"".join(parts)
+        assert len(taker.got) > 3
+        assert pool.counts() == (1, 0)
+
+
+async def test_what_is_poured_does_not_wait_for_a_task() -> None:
+    """It is handed over from within the connection's callback: one turn of the loop after it was sent."""
+    go_on = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(HEAD_OF + b"transfer-encoding: chunked\r\n\r\n")
+        await go_on.wait()
+        await peer.send(b"3\r\none\r\n")
+        await peer.client_left()
+
+    async with connected(script) as (pool, _):
+        under_way, _ = await pool.request(GET, b"")
+        await under_way.head()
+        callers: list[asyncio.Task[object] | None] = []
+
+        def offer(data: bytes) -> bool:
+            callers.append(asyncio.current_task())
+            return True
+
+        async with asyncio.TaskGroup() as group:
+            pouring = group.create_task(under_way.pour(offer, Taker().settle))
+            await asyncio.sleep(0)
+            go_on.set()
+            await until(lambda: bool(callers), "the piece came")
+            pouring.cancel()
+        assert callers == [None]
+        under_way.abort()
+        await until(lambda: pool.counts() == (0, 0), "the connection is gone")
+
+
 # --- what is no answer ---------------------------------------------------------------------------------------
 
 GARBAGE = {
@@ -349,9 +425,10 @@ BROKEN = {
 }
 
 
+@pytest.mark.parametrize("poured", [False, True], ids=["read", "poured"])
 @pytest.mark.parametrize("how", ["closed", "half-closed", "reset"])
 @pytest.mark.parametrize("name", BROKEN)
-async def test_answers_that_break_off(name: str, how: str) -> None:
+async def test_answers_that_break_off(name: str, how: str, poured: bool) -> None:
     wire, reason = BROKEN[name]
     end: Callable[[Peer], None] = {"closed": Peer.abort, "half-closed": Peer.end_sending, "reset": Peer.reset}[how]
 
@@ -365,10 +442,14 @@ async def test_answers_that_break_off(name: str, how: str) -> None:
     async with connected(script) as (pool, _):
         under_way, _ = await pool.request(GET, b"")
         got = b""
+        taker = Taker()
         with pytest.raises(UpstreamError) as caught:
             await under_way.head()
+            if poured:
+                await under_way.pour(taker.offer, taker.settle)
             async for piece in pieces(under_way):
                 got += piece
+        got += b"".join(taker.got)
         assert caught.value.reason == reason
         large = reason == "truncated" and b"content-length: 10\r" not in wire
         assert got == (b"five!" if large and b"five!" in wire else b"")
@@ -1002,8 +1083,9 @@ async def test_large_bodies_both_ways() -> None:
         assert pool.counts() == (1, 0)
 
 
+@pytest.mark.parametrize("poured", [False, True], ids=["read", "poured"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
-async def test_a_slow_reader_holds_the_upstream_back(chunked: bool) -> None:
+async def test_a_slow_reader_holds_the_upstream_back(chunked: bool, poured: bool) -> None:
     piece, count = b"x" * (256 * 1024), 160  # 40 MiB
     framing = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % (len(piece) * count)
 
@@ -1028,10 +1110,21 @@ async def test_a_slow_reader_holds_the_upstream_back(chunked: bool) -> None:
                 break
         assert before < 20 * MIB
         largest = total = 0
-        async for got in pieces(under_way):
+
+        def offer(got: bytes) -> bool:
+            nonlocal largest, total
             largest, total = max(largest, len(got)), total + len(got)
-            if total < 2 * MIB:
-                await asyncio.sleep(0.005)
+            return total >= 2 * MIB
+
+        async def settle() -> None:
+            await asyncio.sleep(0.005)
+
+        if poured:
+            offer(await under_way.pour(offer, settle))
+        else:
+            async for got in pieces(under_way):
+                if not offer(got):
+                    await settle()
         assert total == len(piece) * count
         assert largest <= MIB
         assert pool.counts() == (1, 0)

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import server
-from gateway.cycle import GONE, Application, Message
+from gateway.cycle import GONE, WRITE, Application, Message
 from gateway.server import ServerConnection
 from gateway.watch import Watch
 from tests.scripted_server import until
@@ -391,7 +391,7 @@ async def test_the_scope() -> None:
     client = Client(app, {"shared": 1})
     request = b"GET /a%20b/%C3%A9%2Fc?q=%41&r HTTP/1.1\r\nHost: test\r\nX-Two: 1\r\nx-two: \xe9\r\nX-Empty:\r\n\r\n"
     await client.say(request, GET)
-    assert list(scopes[0].pop("extensions")) == [GONE]
+    assert list(scopes[0].pop("extensions")) == [GONE, WRITE]
     assert scopes[0] == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -1254,6 +1254,61 @@ async def test_send_waits_while_the_client_does_not_read() -> None:
     await settle()
     assert len(counted) == 10
     assert len(client.answers()[0].body) == 10_000
+
+
+async def test_pieces_can_be_written_at_once_until_the_client_does_not_keep_up() -> None:
+    said: list[bool] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        write = scope["extensions"][WRITE]
+        said.append(write(b"too early"))
+        await send(start())
+        said.extend([write(b"one"), write(b"two"), write(b"")])
+        client.connection.pause_writing()
+        said.append(write(b"too much"))
+        client.connection.resume_writing()
+        said.append(write(b"three"))
+        await send(part(b"end"))
+        said.append(write(b"too late"))
+
+    client = Client(app)
+    await client.say(GET)
+    assert said == [False, True, True, False, False, True, False]
+    assert client.wire.writes[0].endswith(b"\r\n\r\n3\r\none\r\n"), "the head leaves with the first piece"
+    assert client.answers()[0].body == b"onetwothreeend"
+
+
+@pytest.mark.parametrize(
+    ("asking", "head"),
+    [(GET, sized(b"hello")), (b"HEAD / HTTP/1.1\r\nhost: test\r\n\r\n", start())],
+    ids=["sized", "HEAD"],
+)
+async def test_a_body_that_is_not_chunked_must_be_sent(asking: bytes, head: Message) -> None:
+    said: list[bool] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send(head)
+        said.append(scope["extensions"][WRITE](b"hello"))
+        await send(part(b"hello"))
+
+    client = Client(app)
+    await client.say(asking)
+    assert said == [False]
+    assert client.heard.count(b"hello") == (asking == GET)
+
+
+async def test_nothing_is_written_at_once_to_a_client_that_left() -> None:
+    said: list[bool] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        write = scope["extensions"][WRITE]
+        await send(start())
+        client.wire.lose()
+        said.append(write(b"hello"))
+
+    client = Client(app)
+    await client.say(GET)
+    assert said == [False]
 
 
 async def test_a_client_that_leaves_frees_a_send_that_waits() -> None:

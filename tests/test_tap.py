@@ -1,7 +1,7 @@
 """An answer on its way to the client: passed as it comes or held, with a bounded transcript."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given
@@ -49,6 +49,12 @@ class ScriptedAnswer:
             raise UpstreamError(self._error, "it broke off")
         return self._pieces.pop(0) if self._pieces else b""
 
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
+        while data := await self.more():
+            if not offer(data):
+                await settle()
+        return b""
+
 
 class Screen:
     """What reached the client."""
@@ -64,6 +70,18 @@ class Screen:
     async def start(self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False) -> None:
         assert not self.started
         self.started, self.status, self.headers, self.decided = True, status, headers, decided
+
+    def offer(self, data: bytes) -> bool:
+        """Every other piece must wait, as with a client that is slow."""
+        if len(self.pieces) % 2:
+            self._unsent = data
+            return False
+        self.pieces.append(data)
+        return True
+
+    async def settle(self) -> None:
+        data, self._unsent = self._unsent, b""
+        await self.send(data)
 
     async def send(self, data: bytes) -> None:
         assert self.started and not self.finished
