@@ -152,7 +152,12 @@ class App:
             ),
             sampler=sampler,
             recorder=Recorder(sampler, self.queue),
-            bounds=Bounds(config.max_body_bytes, config.body_timeout_seconds, config.max_requests_in_flight),
+            bounds=Bounds(
+                config.max_body_bytes,
+                config.body_timeout_seconds,
+                config.max_requests_in_flight,
+                config.max_bodies_bytes,
+            ),
             id_prefix=secrets.token_hex(6),
         )
 

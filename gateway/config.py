@@ -189,6 +189,10 @@ class Config(_Strict):
         20 * 2**20,
         description="Largest JSON request body; 413 beyond. Uploads to other endpoints are streamed, not held.",
     )
+    max_bodies_bytes: Count = Field(
+        512 * 2**20,
+        description="Bodies of all open requests together, in one process; 503 with Retry-After beyond.",
+    )
     max_answer_bytes: Count = Field(20 * 2**20, description="Largest answer that is held for an enforcing policy.")
     max_requests_in_flight: Count = Field(
         4096, description="Exchanges open at once in one process; 503 with Retry-After beyond."

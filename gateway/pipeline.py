@@ -36,6 +36,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Write = Callable[[bytes], bool]
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_ONCE = frozenset(
+    {b"host", b"origin", b"authorization", b"api-key", b"x-api-key", b"content-type", b"content-encoding"}
+)
 _MODELLED = frozenset({"chat", "completions", "responses", "embeddings", "moderations"})
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
@@ -50,11 +53,12 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one request may take of the gateway."""
+    """What one request may take of the gateway, and all open ones together: `in_flight`, `bodies_bytes`."""
 
     body_bytes: int
     body_seconds: float
     in_flight: int
+    bodies_bytes: int
 
 
 class Pipeline:
@@ -85,6 +89,7 @@ class Pipeline:
         self._bounds = bounds
         self._id_prefix = id_prefix
         self._ids = count()
+        self._held = 0  # bytes of the bodies of open exchanges
         self.open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,10 +122,13 @@ class Pipeline:
         finally:
             watch.stop()
             self.open -= 1
+            self._held -= len(exchange.body)
             self._recorder.closed(exchange)
 
     async def _carry_out(self, exchange: Exchange, receive: Receive, reply: "Reply") -> None:
         headers = dict(exchange.client_headers)
+        if len(headers) != len(exchange.client_headers):
+            _refuse_repeated(exchange.client_headers)
         self._check(exchange)
         exchange.principal = self._admission.admit(headers)
         if _is_streamed_through(exchange, headers):
@@ -184,20 +192,28 @@ class Pipeline:
         if (_length(headers) or 0) > most:
             raise _too_large(most)
         message = await self._message(receive)
-        if not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            if len(body) > most:
-                raise _too_large(most)
-            return body
-        pieces = [message.get("body", b"")]
-        size = len(pieces[0])
-        while message.get("more_body"):
-            message = await self._message(receive)
-            pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-            if size > most:
-                raise _too_large(most)
-        return b"".join(pieces)
+        body: bytes = message.get("body", b"")
+        size = len(body)
+        self._held += size
+        try:
+            self._bound(size)
+            pieces = [body]
+            while message.get("more_body"):
+                message = await self._message(receive)
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                self._held += len(pieces[-1])
+                self._bound(size)
+        except BaseException:
+            self._held -= size
+            raise
+        return b"".join(pieces) if len(pieces) > 1 else body
+
+    def _bound(self, size: int) -> None:
+        if size > self._bounds.body_bytes:
+            raise _too_large(self._bounds.body_bytes)
+        if self._held > self._bounds.bodies_bytes:
+            raise _too_much(self._bounds.bodies_bytes)
 
     async def _pieces(self, receive: Receive) -> AsyncIterator[bytes]:
         """The body as it comes, for uploads."""
@@ -364,6 +380,22 @@ class Reply:
 
 def _too_large(most: int) -> GatewayError:
     return GatewayError("body_too_large", f"the request body is larger than the limit of {most} bytes (max_body_bytes)")
+
+
+def _too_much(most: int) -> GatewayError:
+    return GatewayError(
+        "overloaded",
+        f"the gateway holds {most} bytes of request bodies (max_bodies_bytes); try again shortly",
+        retry_after_seconds=1,
+    )
+
+
+def _refuse_repeated(headers: Headers) -> None:
+    """What is said once must be: of two, the gateway could act on one and the model server on the other."""
+    said: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _ONCE and said.setdefault(name, value) != value:
+            raise GatewayError("bad_header", f"the header {name.decode()} was sent with two values; send it once")
 
 
 def _is_plain_stream(headers: Headers) -> bool:

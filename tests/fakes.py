@@ -334,7 +334,7 @@ class World(Caller):
         keys: Iterable[tuple[str, Principal]] = (),
         local_only: bool = True,
         routes: Sequence[tuple[Sequence[str], Route]] = (),
-        bounds: Bounds = Bounds(body_bytes=10_000, body_seconds=5.0, in_flight=100),
+        bounds: Bounds = Bounds(body_bytes=10_000, body_seconds=5.0, in_flight=100, bodies_bytes=100_000),
         limits: Limits = Limits(connect_seconds=2.0, first_byte_seconds=5.0, idle_seconds=5.0),
         hold_streams: bool = True,
         held_bytes: int = 100_000,

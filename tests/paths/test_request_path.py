@@ -142,10 +142,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "wrong_key": (KEYED, {"body": chat("hi"), "headers": [(b"api-key", b"sk-wrong")]}, 401),
     "route_forbidden": (KEYED, {"body": chat("hi"), "headers": RIGHT}, 403),
     "not_local": ({}, {"body": chat("hi"), "headers": [(b"origin", b"https://evil.example")]}, 403),
+    "bad_header": ({}, {"body": chat("hi"), "headers": [(b"host", b"localhost"), (b"host", b"evil.example")]}, 400),
     "bad_body": ({}, {"body": b'{"model": "m", '}, 400),
     "body_too_large": ({}, {"body": [b"x" * 9_999, b"xx"]}, 413),
     "body_timeout": (
-        {"bounds": Bounds(body_bytes=10, body_seconds=0.02, in_flight=1)},
+        {"bounds": Bounds(body_bytes=10, body_seconds=0.02, in_flight=1, bodies_bytes=100_000)},
         {"body": b"{", "unended": True},
         408,
     ),
@@ -245,7 +246,7 @@ async def test_no_more_exchanges_are_open_than_allowed() -> None:
         await go.wait()
         await peer.send(HELLO)
 
-    bounds = Bounds(body_bytes=10_000, body_seconds=5, in_flight=1)
+    bounds = Bounds(body_bytes=10_000, body_seconds=5, in_flight=1, bodies_bytes=100_000)
     async with serve(slow) as server, World(server.port, bounds=bounds) as world:
         first = asyncio.create_task(world.ask(body=chat("hi")))  # noqa: TID251 - awaited below
         await arrived.wait()
@@ -261,6 +262,37 @@ async def test_no_more_exchanges_are_open_than_allowed() -> None:
         ("internal", "overloaded"),
         ("completed", ""),
     ]
+
+
+async def test_all_bodies_together_are_bounded() -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(peer: Peer) -> None:
+        await peer.request()
+        arrived.set()
+        await go.wait()
+        await peer.send(HELLO)
+
+    bounds = Bounds(body_bytes=1_000, body_seconds=5, in_flight=9, bodies_bytes=1_500)
+    async with serve(slow) as server, World(server.port, bounds=bounds) as world:
+        first = asyncio.create_task(world.ask(body=chat("x" * 900)))  # noqa: TID251 - awaited below
+        await arrived.wait()
+        refused = await world.ask(body=chat("x" * 900))
+        assert (refused.status, refused.headers[b"retry-after"]) == (503, b"1")
+        assert "max_bodies_bytes" in refused.error["message"]
+        in_two = chat("x" * 900)
+        assert (await world.ask(body=[in_two[:500], in_two[500:]])).status == 503
+        assert (await world.ask(body=[in_two, b"x" * 200])).status in (413, 503)
+        go.set()
+        assert (await first).status == 200
+        for _ in range(3):  # what was refused and what was answered is not held any more
+            assert (await world.ask(body=chat("x" * 900))).status == 200
+
+
+async def test_a_header_may_be_repeated_with_the_same_value() -> None:
+    async with serve(answering(HELLO)) as server, World(server.port) as world:
+        twice = [(b"content-type", b"application/json")] * 2
+        assert (await world.ask(body=chat("hi"), headers=twice)).status == 200
 
 
 # --- the upstream fails
@@ -832,7 +864,7 @@ def test_every_exchange_ends_with_exactly_one_outcome(
                 await asyncio.sleep(0)
             leave.set()
 
-        bounds = Bounds(body_bytes=10_000, body_seconds=0.02, in_flight=9)
+        bounds = Bounds(body_bytes=10_000, body_seconds=0.02, in_flight=9, bodies_bytes=100_000)
         async with (
             serve(FAULTS[fault]) as server,
             World(
