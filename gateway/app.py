@@ -478,14 +478,14 @@ async def _rates(_: Request) -> Response:
 
 def rates() -> dict[str, Any]:
     """The estimates since the gateway started, over all workers."""
-    total, squared, flagged = (
-        trust.by_label(metrics.samples(name))
-        for name in ("assay_trust_weight_total", "assay_trust_weight_squared_total", "assay_trust_flagged_weight_total")
+    total, *others = (
+        trust.by_label(metrics.samples(f"assay_trust_{what}_total"))
+        for what in ("weight", "weight_squared", "flagged_weight", "flagged_weight_squared")
     )
     error_rates = _error_rates()
     rows = []
     for key in sorted(total):
-        weights = trust.Weights(total[key], squared.get(key, 0.0), flagged.get(key, 0.0))
+        weights = trust.Weights(total[key], *(sums.get(key, 0.0) for sums in others))
         share = trust.flagged_share(weights)
         known = error_rates.get(key)
         estimate = trust.corrected(share, *known) if share and known else None

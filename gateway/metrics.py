@@ -157,6 +157,12 @@ FLAGGED_WEIGHT = _counter(
     "subcategory",
     "direction",
 )
+FLAGGED_WEIGHT_SQUARED = _counter(
+    "assay_trust_flagged_weight_squared_total",
+    "Sum of squared weights of the flagged samples: do they weigh more than others, so that fewer tell as much?",
+    "subcategory",
+    "direction",
+)
 TRUE_POSITIVE_RATE = _gauge(
     "assay_detector_true_positive_rate_ratio",
     "Which share of harmful texts does the detector flag at the default operating point, as measured?",

@@ -1,12 +1,12 @@
 """Estimates with intervals from weighted samples.
 
 A sampled exchange stands for 1/p exchanges, p its inclusion probability. The share of flagged traffic is the
-weighted mean (Hájek's estimator); its interval is Wilson's with Kish's effective sample size; what that says of the
-true rate is corrected for the detector's measured errors (Rogan & Gladen, 1978). All of it is computed from the
-counters in `metrics`, so it holds over all worker processes and equals what a dashboard computes.
+weighted mean (Hájek's estimator); its interval is Wilson's with an effective sample size; what that says of the true
+rate is corrected for the detector's measured errors (Rogan & Gladen, 1978). All of it is computed from the counters in
+`metrics`, so it holds over all worker processes and equals what a dashboard computes.
 
-Kish's size takes the weights as unrelated to what is found. Where a route is sampled less and flagged more than the
-others, the interval is too narrow: in a simulation it held the truth in 90 % of cases and not in 95 %.
+Where findings that weigh much are a handful, as in a route of which few are sampled, any interval from so few is too
+narrow now and then: in the worst case simulated it held the truth in 89 % of cases and not in 95 %.
 """
 
 import math
@@ -32,11 +32,27 @@ class Weights:
     total: float
     squared: float
     flagged: float
+    flagged_squared: float
+
+    @property
+    def share(self) -> float:
+        """The flagged share. The sums may be read while a sample is being counted."""
+        return min(1.0, self.flagged / self.total) if self.total else 0.0
 
     @property
     def effective_samples(self) -> float:
-        """Kish: as many equally weighted samples would tell as much."""
-        return self.total**2 / self.squared if self.squared else 0.0
+        """As many equally weighted samples would tell as much.
+
+        The smaller of two: Kish's size, which takes the weights as unrelated to what is found, and the size that
+        follows from the estimator's linearised variance (Särndal, Swensson & Wretman, 1992, section 5.7), which sees
+        that the flagged weigh more than the others, but is blind while next to nothing was flagged.
+        """
+        if not self.squared:
+            return 0.0
+        kish = self.total**2 / self.squared
+        p = self.share
+        spread = self.flagged_squared * (1 - p) ** 2 + max(0.0, self.squared - self.flagged_squared) * p**2
+        return min(kish, p * (1 - p) * self.total**2 / spread) if 0 < p < 1 and spread else kish
 
 
 def flagged_share(weights: Weights) -> Interval | None:
@@ -44,7 +60,7 @@ def flagged_share(weights: Weights) -> Interval | None:
     n = weights.effective_samples
     if n <= 0:
         return None
-    p = min(1.0, weights.flagged / weights.total)  # the sums may be read while a sample is being counted
+    p = weights.share
     centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
     return Interval(p, max(0.0, centre - half), min(1.0, centre + half))

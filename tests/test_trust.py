@@ -12,7 +12,7 @@ from gateway.trust import Interval, Weights, by_label, corrected, flagged_share
 
 def simple(flagged: int, total: int) -> Weights:
     """Samples that each stand for one exchange."""
-    return Weights(total, total, flagged)
+    return Weights(total, total, flagged, flagged)
 
 
 # Wilson's interval without continuity correction, 95 %. The first five are Newcombe's (Statistics in Medicine 17,
@@ -38,17 +38,25 @@ def test_the_interval_is_wilsons(flagged: int, total: int, low: float, high: flo
 
 def test_unequal_weights_are_worth_fewer_samples() -> None:
     """Kish (Survey Sampling, 1965): (Σw)² / Σw². Ten of weight 1 and ten of weight 9 are worth 12.2."""
-    weights = Weights(10 + 90, 10 + 810, 9.0)
+    weights = Weights(10 + 90, 10 + 810, 9.0, 9.0)
     assert weights.effective_samples == pytest.approx(10_000 / 820)
-    assert Weights(50.0, 250.0, 0.0).effective_samples == 10  # ten of weight 5 are worth ten
+    assert Weights(50.0, 250.0, 0.0, 0.0).effective_samples == 10  # ten of weight 5 are worth ten
     wide, narrow = flagged_share(weights), flagged_share(simple(2, 20))
     assert wide and narrow
     assert wide.high - wide.low > narrow.high - narrow.low
 
 
+def test_findings_that_weigh_more_are_worth_fewer_still() -> None:
+    """The linearised variance of a ratio: Σw²(y - p)² / (Σw)². Two of weight 9 found among ten of 9 and ten of 1."""
+    weights = Weights(10 + 90, 10 + 810, 18.0, 162.0)
+    variance = (2 * 81 * 0.82**2 + (8 * 81 + 10) * 0.18**2) / 100**2
+    assert weights.effective_samples == pytest.approx(0.18 * 0.82 / variance)
+    assert weights.effective_samples < 10_000 / 820
+
+
 def test_nothing_judged_gives_nothing() -> None:
-    assert Weights(0.0, 0.0, 0.0).effective_samples == 0
-    assert flagged_share(Weights(0.0, 0.0, 0.0)) is None
+    assert Weights(0.0, 0.0, 0.0, 0.0).effective_samples == 0
+    assert flagged_share(Weights(0.0, 0.0, 0.0, 0.0)) is None
 
 
 def test_a_share_is_corrected_as_rogan_and_gladen_do() -> None:
@@ -76,7 +84,8 @@ def test_an_interval_holds_its_estimate_and_stays_between_0_and_1(
 ) -> None:
     """Also while a sample is being counted, when the flagged sum is already ahead of the total."""
     total, squared = sum(w for w, _ in samples), sum(w * w for w, _ in samples)
-    share = flagged_share(Weights(total, squared, sum(w for w, flagged in samples if flagged) * ahead))
+    found = [w for w, flagged in samples if flagged]
+    share = flagged_share(Weights(total, squared, sum(found) * ahead, sum(w * w for w in found) * ahead))
     assert share is not None
     assert 0 <= share.low <= share.estimate + 1e-12
     assert share.estimate <= share.high + 1e-12
@@ -101,7 +110,7 @@ UNEVEN: Routes = ((0.7, 0.03, 0.5), (0.3, 0.15, 0.1))  # harm is commoner where 
 
 def day(chance: random.Random, routes: Routes) -> Weights:
     """The weights of one day of traffic, sampled and judged with the detector's errors."""
-    total = squared = flagged = 0.0
+    total = squared = flagged = flagged_squared = 0.0
     for _ in range(EXCHANGES):
         _, harm, probability = routes[0] if chance.random() < routes[0][0] else routes[1]
         if chance.random() >= probability:
@@ -110,8 +119,10 @@ def day(chance: random.Random, routes: Routes) -> Weights:
         is_harm = chance.random() < harm
         total += weight
         squared += weight * weight
-        flagged += weight * (chance.random() < (TRUE_POSITIVES if is_harm else FALSE_POSITIVES))
-    return Weights(total, squared, flagged)
+        if chance.random() < (TRUE_POSITIVES if is_harm else FALSE_POSITIVES):
+            flagged += weight
+            flagged_squared += weight * weight
+    return Weights(total, squared, flagged, flagged_squared)
 
 
 def simulated(routes: Routes) -> tuple[float, float, list[float]]:
@@ -132,17 +143,17 @@ def true_rate(routes: Routes) -> float:
 
 
 def test_the_intervals_cover_the_truth_as_often_as_they_say() -> None:
-    """Three standard errors of a share of 0.95 over 400 days are 0.033."""
+    """Three standard errors of a share of 0.95 over 400 days are 0.033. They may cover it more often: of two sizes
+    the smaller is taken."""
     held, held_rate, _ = simulated(EVEN)
-    assert held == pytest.approx(0.95, abs=0.033)
-    assert held_rate == pytest.approx(0.95, abs=0.033)
+    assert 0.95 - 0.033 < held < 0.99
+    assert 0.95 - 0.033 < held_rate < 0.99
 
 
 def test_weighting_finds_the_rate_that_counting_would_miss() -> None:
-    """Where harm hides in what is sampled less, the estimate is right; the interval promises somewhat too much,
-    because Kish's size knows nothing of how weights and harm go together. This holds it to no worse than 87 %."""
+    """Where harm hides in what is sampled less, the estimate is right, and its interval holds what it promises."""
     held, held_rate, estimates = simulated(UNEVEN)
     assert sum(estimates) / DAYS == pytest.approx(true_rate(UNEVEN), rel=0.03)
     counted = sum(share * harm * p for share, harm, p in UNEVEN) / sum(share * p for share, _, p in UNEVEN)
     assert counted < true_rate(UNEVEN) * 0.75
-    assert min(held, held_rate) > 0.87
+    assert min(held, held_rate) > 0.95 - 0.033

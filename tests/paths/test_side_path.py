@@ -171,8 +171,8 @@ async def test_everything_taken_is_acknowledged_whatever_became_of_it() -> None:
 
 
 async def test_a_sample_stands_for_one_over_its_probability() -> None:
-    names = ("assay_trust_weight_total", "assay_trust_weight_squared_total", "assay_trust_flagged_weight_total")
-    total, squared, flagged = map(Counts, names)
+    names = ("weight", "weight_squared", "flagged_weight", "flagged_weight_squared")
+    total, squared, flagged, flagged_squared = (Counts(f"assay_trust_{name}_total") for name in names)
     path = SidePath()
     await path.work(
         sample("s0", probability=0.25, prompt=chat("a grenade")),
@@ -183,6 +183,7 @@ async def test_a_sample_stands_for_one_over_its_probability() -> None:
     assert total.added()[key] == 4 + 2 + 1
     assert squared.added()[key] == 16 + 4 + 1
     assert flagged.added() == {key: 4 + 1}
+    assert flagged_squared.added() == {key: 16 + 1}
 
 
 async def test_an_exchange_counts_once_for_a_subcategory_however_often_it_is_flagged() -> None:
