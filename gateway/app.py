@@ -43,6 +43,7 @@ from gateway.worker import Worker
 from policies.engine import Policy
 
 _GAUGE_SECONDS = 0.5
+_OPEN_PAGES = ("/healthz", "/readyz")
 _MEMORY_SECONDS = 5.0  # how long the memory of large bodies is kept for the next
 _RECENT = 100
 _NICE = 15  # of detectors that nobody waits for: on a shared core traffic goes first
@@ -89,6 +90,7 @@ class App:
             for key in config.keys
         ]
         self._admission = Admission(keys, local_only=not config.allow_without_keys)
+        self._operators = _operators(config)
         self.pipeline = self._pipeline(self.judge)
         self._worker = self._make_worker()
         self._pages = Starlette(routes=self._routes(), lifespan=self._lifespan)
@@ -96,22 +98,15 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/v1/"):
             await self.pipeline(scope, receive, send)
-        elif scope["type"] == "http" and (refused := self._foreign(scope)):
+        elif scope["type"] == "http" and (refused := self._refused(scope)):
             await refused(scope, receive, send)
         else:
             await self._pages(scope, receive, send)
 
-    def _foreign(self, scope: Scope) -> Response | None:
+    def _refused(self, scope: Scope) -> Response | None:
         """Without keys a page in a local browser must not read the operator's pages either."""
-        if self.config.keys:
-            return None
-        try:
-            self._admission.admit(dict(scope["headers"]))
-        except GatewayError as error:
-            what = error.what
-            body = error_body(error.message, what.type, error.param, what.code)
-            return Response(body, what.status, media_type="application/json")
-        return None
+        foreign = None if self.config.keys else _refusal(self._admission, scope)
+        return foreign or _refusal(self._operators, scope)
 
     @property
     def enforces(self) -> bool:
@@ -297,7 +292,12 @@ class WorkerApp:
             Page("/readyz", self._readyz),
             Page("/trust/v1/rates", _rates),
         ]
-        self.pages = Starlette(routes=routes, lifespan=self._lifespan)
+        self._pages = Starlette(routes=routes, lifespan=self._lifespan)
+        self._operators = _operators(config)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = _refusal(self._operators, scope) if scope["type"] == "http" else None
+        await (refused or self._pages)(scope, receive, send)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -343,9 +343,9 @@ class WorkerApp:
         return JSONResponse(body, status_code=200 if ready else 503)
 
 
-def create_worker_app() -> Starlette:
+def create_worker_app() -> WorkerApp:
     """For uvicorn, configured by the environment alone."""
-    return WorkerApp(settings.load()).pages
+    return WorkerApp(settings.load())
 
 
 def create_app() -> App:
@@ -408,6 +408,25 @@ def _look_again_on_hangup(policy: PolicyFile) -> None:
     """SIGHUP, where signals can be handled: not in the thread of a test."""
     with contextlib.suppress(ValueError, RuntimeError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policy.look_again)
+
+
+def _operators(config: Config) -> Admission | None:
+    if config.operator_key is None:
+        return None
+    return Admission([(config.operator_key.get_secret_value(), Principal("operator"))], local_only=False)
+
+
+def _refusal(admission: Admission | None, scope: Scope) -> Response | None:
+    """Why this caller may not see the page, as a reply. Whether the process lives is no secret."""
+    if admission is None or scope["path"] in _OPEN_PAGES:
+        return None
+    try:
+        admission.admit(dict(scope["headers"]))
+    except GatewayError as error:
+        what = error.what
+        body = error_body(error.message, what.type, error.param, what.code)
+        return Response(body, what.status, media_type="application/json")
+    return None
 
 
 async def _give_back_memory() -> None:

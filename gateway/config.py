@@ -171,6 +171,12 @@ class Config(_Strict):
         False,
         description="Serve other machines without any key. Anyone who reaches the port spends your money.",
     )
+    operator_key: Key | None = Field(
+        None,
+        min_length=8,
+        description="What `/metrics` and `/trust` ask for as a bearer token. Left out, whoever reaches the port may "
+        "read them.",
+    )
     policy: str = Field("observe", description="`observe`, `default`, `strict`, or the path of a policy file.")
     sample_rate: Share = Field(1.0, description="Share of exchanges that are judged on the side path.")
     detectors: bool = Field(True, description="Load the detectors; without them nothing is judged.")

@@ -261,6 +261,20 @@ def test_an_upstream_that_is_not_up_yet_is_no_reason_not_to_start() -> None:
         assert gateway.http.get(gateway.url + "/healthz").status_code == 200
 
 
+@pytest.mark.parametrize("keys", ["", "sk-of-an-app"])
+def test_the_operators_pages_ask_for_the_operators_key(keys: str) -> None:
+    env = {"ASSAY_DETECTORS": "false", "ASSAY_OPERATOR_KEY": "op-0123456789", "ASSAY_KEYS": keys}
+    with GatewayProcess(env) as gateway:
+        right, app = {"authorization": "Bearer op-0123456789"}, {"authorization": "Bearer sk-of-an-app"}
+        for path in ("/metrics", "/trust", "/trust/v1/rates", "/trust/v1/flags", "/trust/v1/policy"):
+            answers = [gateway.http.get(gateway.url + path, headers=headers) for headers in ({}, app, right)]
+            assert [answer.status_code for answer in answers] == [401, 401, 200], path
+            assert "op-0123456789" not in answers[0].text
+        for path in ("/healthz", "/readyz"):
+            assert gateway.http.get(gateway.url + path).status_code == 200
+        assert _post(gateway) == (401 if keys else 200), "the operator's key is not for traffic, nor needed for it"
+
+
 # --- the policy's file
 
 
