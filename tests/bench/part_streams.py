@@ -2,11 +2,11 @@
 
 import os
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.bench.servers import KEY, LOAD, TESTED, Server, gateway, model_server, running
+from tests.bench.servers import KEY, LOAD, TESTED, Server, gateway, model_server, nginx_proxy, running
 from tests.bench.streams import Streams, measure
 from tests.bench.table import Table, progress
 
@@ -17,46 +17,52 @@ _GOAL_STREAMS, _GOAL_GAP_MS, _GOAL_FIRST_MS = 512, 5.0, 10.0
 
 
 def bench_streams(table: Table, folder: Path, counts: Iterable[int], rounds: int) -> None:
-    """For each count: all events byte for byte, gap and time to the first event added at p99; medians."""
+    """For each count: all events byte for byte, gap and time to the first event added at p99; medians. nginx shows what
+    a proxy adds on this machine that does nothing but pass bytes on."""
     settings = {"detectors": "false", "max_connections": "4096"}
     with ExitStack() as stack:
         stack.enter_context(on_the_load_core())
         upstream = stack.enter_context(running(model_server(LOAD)))
+        proxy = stack.enter_context(running(nginx_proxy(folder, TESTED, upstream.port, streams=True)))
         server = gateway(TESTED, upstream.port, folder / "streams.log", **settings)
         stack.enter_context(running(server, "/readyz"))
         for count in counts:
-            _row(table, count, _rounds(upstream, server, count, rounds), rounds)
+            taken = _rounds((upstream, proxy, server), count, rounds)
+            if 2 * len(taken) < rounds:
+                table.note(f"{count} streams: no figure, the load alone was late in most rounds; is the machine busy?")
+                continue
+            alone = statistics.median(first.gap_p99 for first, _, _ in taken)
+            pairs = [(first, through) for first, through, _ in taken]
+            _row(table, f"{count} streams (alone: gap p99 {alone:.1f} ms) through nginx", pairs, has_goal=False)
+            pairs = [(first, through) for first, _, through in taken]
+            what = f"{count} streams, guards off: added gap / first event at p99, ms"
+            _row(table, what, pairs, has_goal=count == _GOAL_STREAMS)
 
 
-def _rounds(upstream: Server, server: Server, count: int, rounds: int) -> list[tuple[Streams, Streams]]:
-    """Pairs of the model server alone and through the gateway; a round in which it alone is late does not count."""
-    pairs: list[tuple[Streams, Streams]] = []
+def _rounds(servers: Sequence[Server], count: int, rounds: int) -> list[list[Streams]]:
+    """What each server did, the model server alone first; a round in which it alone is late does not count."""
+    taken: list[list[Streams]] = []
     for number in range(2 * rounds):
-        progress(f"{count} streams: round {number + 1}, {len(pairs)} of {rounds} count")
-        alone = _load(upstream, count)
+        progress(f"{count} streams: round {number + 1}, {len(taken)} of {rounds} count")
+        alone = _load(servers[0], count)
         if alone.gap_p99 <= GAP_MS + _LATE_MS and alone.whole == alone.asked:
-            pairs.append((alone, _load(server, count)))
-        if len(pairs) == rounds:
+            taken.append([alone, *(_load(server, count) for server in servers[1:])])
+        if len(taken) == rounds:
             break
-    return pairs
+    return taken
 
 
 def _load(server: Server, count: int) -> Streams:
     return measure(server.port, KEY, count, DELTAS, GAP_MS)
 
 
-def _row(table: Table, count: int, pairs: list[tuple[Streams, Streams]], rounds: int) -> None:
-    if 2 * len(pairs) < rounds:
-        table.note(f"{count} streams: no figure, the load alone was late in most rounds; is the machine busy?")
-        return
-    alone = statistics.median(alone.gap_p99 for alone, _ in pairs)
+def _row(table: Table, what: str, pairs: Sequence[tuple[Streams, Streams]], *, has_goal: bool) -> None:
     gap = statistics.median(through.gap_p99 - alone.gap_p99 for alone, through in pairs)
     first = statistics.median(through.first_p99 - alone.first_p99 for alone, through in pairs)
     whole = sum(through.whole for _, through in pairs)
     asked = sum(through.asked for _, through in pairs)
-    has_goal = count == _GOAL_STREAMS
     table.row(
-        f"{count} streams (alone: gap p99 {alone:.1f} ms), added gap / first p99, ms",
+        what,
         f"{gap:+.1f} / {first:+.1f}",
         f"{whole:,} of {asked:,}",
         "<= 5 / 10 ms, all whole" if has_goal else "",

@@ -34,7 +34,7 @@ _STATIC = """server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ defau
 return 200 '{answer}'; }} }}"""
 _PROXY = """upstream behind {{ server 127.0.0.1:{behind}; keepalive 512; keepalive_requests 1000000000; }}
 server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ proxy_pass http://behind; proxy_http_version 1.1;
-proxy_set_header Connection ""; }} }}"""
+proxy_set_header Connection ""; proxy_buffering {buffering}; }} }}"""
 
 
 def free_port() -> int:
@@ -126,9 +126,11 @@ def static_upstream(folder: Path, cores: str, workers: int = 1) -> Server:
     return _nginx(folder, "static", _STATIC.format(port=port, answer=ANSWER), cores, port, workers)
 
 
-def nginx_proxy(folder: Path, cores: str, behind: int) -> Server:
+def nginx_proxy(folder: Path, cores: str, behind: int, *, streams: bool = False) -> Server:
+    """With `streams` it passes on what comes as it comes."""
     port = free_port()
-    return _nginx(folder, "proxy", _PROXY.format(port=port, behind=behind), cores, port)
+    inside = _PROXY.format(port=port, behind=behind, buffering="off" if streams else "on")
+    return _nginx(folder, "proxy", inside, cores, port)
 
 
 def model_server(cores: str) -> Server:
