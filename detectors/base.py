@@ -54,6 +54,7 @@ class State(StrEnum):
     SCANNED = "scanned"
     SKIPPED = "skipped"  # nothing in it to judge
     TRUNCATED = "truncated"  # judged up to the detector's limit only
+    UNREADABLE = "unreadable"  # much of it is in a script the detector was not made for: only the rest was judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ operating tables and its measurements. Nothing here loads a model.
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -57,8 +57,15 @@ class DetectorInfo:
 
     Keys of the mappings are (slug, role). `operating` holds the thresholds by false-alarm rate, `benign_rows` on how
     many texts they rest, `rates` the (true, false) positive rates at DEFAULT_FALSE_ALARMS on held-out rows,
-    `calibration` the slope and the offset that turn a head's logit into a log-odds. `heads` lists the model's outputs
-    in their order, empty for a rule.
+    `calibration` the slopes and, last, the offset that turn the logits of a head into a log-odds: one slope, or one for
+    the first stage and one for its own. `heads` lists the model's outputs in their order, empty for a rule.
+    `vocabulary` is there when the model reads word pieces.
+
+    `streams` is for replies judged again and again while they grow: thresholds by the share of benign replies that
+    reach them at any moment.
+
+    A cascade has a `first` stage; `alone` are slope and offset of that stage's logit where it is judged alone, and
+    `gates`, by role, its heads' slopes and an offset: below 0 in sum, it is.
     """
 
     name: str
@@ -72,8 +79,13 @@ class DetectorInfo:
     operating: BySlugRole[OperatingTable]
     benign_rows: BySlugRole[int]
     rates: BySlugRole[tuple[float, float]]
-    calibration: BySlugRole[tuple[float, float]]
+    calibration: BySlugRole[tuple[float, ...]]
     measured: tuple[Measurement, ...]
+    vocabulary: Path | None = None
+    first: "DetectorInfo | None" = None
+    alone: BySlugRole[tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    gates: Mapping[Role, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    streams: BySlugRole[OperatingTable] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def id(self) -> str:
@@ -88,17 +100,21 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operating: dict[str, dict[Role, OperatingTable]]
     benign_rows: dict[str, dict[Role, int]]
     rates: dict[str, dict[Role, tuple[float, float]]]
-    calibration: dict[str, dict[Role, tuple[float, float]]]
+    calibration: dict[str, dict[Role, tuple[float, ...]]]
     measured: tuple[Measurement, ...]
+    alone: dict[str, dict[Role, tuple[float, ...]]] = {}
+    gates: dict[Role, tuple[float, ...]] = {}
+    streams: dict[str, dict[Role, OperatingTable]] = {}
 
 
 def load(directory: Path = MODELS, *, weights: bool = True) -> Mapping[str, DetectorInfo]:
     """Every detector listed in `directory`, by name, its files verified; without `weights` only its tables.
 
-    Raises ModelError.
+    What is but the first stage of another is found there. Raises ModelError.
     """
     index = _toml(directory / INDEX)
-    return MappingProxyType({name: _info(name, entry, directory, weights) for name, entry in index.items()})
+    stages = {entry.get("first") for entry in index.values()}
+    return MappingProxyType({name: _info(name, index, directory, weights) for name in index if name not in stages})
 
 
 def load_one(name: str, directory: Path = MODELS) -> DetectorInfo:
@@ -106,7 +122,7 @@ def load_one(name: str, directory: Path = MODELS) -> DetectorInfo:
     index = _toml(directory / INDEX)
     if name not in index:
         raise ModelError(f"{directory / INDEX}: does not list {name}; reinstall, or run `make train`")
-    return _info(name, index[name], directory, weights=True)
+    return _info(name, index, directory, weights=True)
 
 
 def threshold(table: OperatingTable, false_alarms: float = DEFAULT_FALSE_ALARMS) -> float | None:
@@ -133,12 +149,10 @@ def _toml(path: Path) -> dict[str, dict[str, Any]]:
         raise ModelError(f"{path}: not valid TOML ({error}); reinstall, or run `make train`") from error
 
 
-def _info(name: str, entry: Mapping[str, Any], directory: Path, weights: bool) -> DetectorInfo:
+def _info(name: str, index: Mapping[str, Mapping[str, Any]], directory: Path, weights: bool) -> DetectorInfo:
     try:
+        entry = index[name]
         tables_path = _verified(directory / entry["tables"], entry["tables_sha256"])
-        file = directory / entry["file"] if "file" in entry else None
-        if file is not None and weights:
-            _verified(file, entry["sha256"])
         tables = msgspec.json.decode(tables_path.read_bytes(), type=Tables)
         return DetectorInfo(
             name=name,
@@ -146,7 +160,7 @@ def _info(name: str, entry: Mapping[str, Any], directory: Path, weights: bool) -
             kind=entry["kind"],
             slugs=frozenset(tables.slugs),
             heads=tables.heads,
-            file=file,
+            file=_file(entry, "file", "sha256", directory, weights),
             licence=entry["licence"],
             data=msgspec.convert(entry["data"], tuple[DataSet, ...]),
             operating=_flat(tables.operating),
@@ -154,11 +168,24 @@ def _info(name: str, entry: Mapping[str, Any], directory: Path, weights: bool) -
             rates=_flat(tables.rates),
             calibration=_flat(tables.calibration),
             measured=tables.measured,
+            vocabulary=_file(entry, "vocabulary", "vocabulary_sha256", directory, weights),
+            first=_info(entry["first"], index, directory, weights) if "first" in entry else None,
+            alone=_flat(tables.alone),
+            gates=MappingProxyType(tables.gates),
+            streams=_flat(tables.streams),
         )
     except KeyError as error:
         raise ModelError(f"{directory / INDEX}: [{name}] lacks {error}; run `make train`") from error
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise ModelError(f"{directory}: the tables of {name} are malformed ({error}); run `make train`") from error
+
+
+def _file(entry: Mapping[str, Any], key: str, digest: str, directory: Path, weights: bool) -> Path | None:
+    """The file that an entry names, checked when the weights are wanted."""
+    if key not in entry:
+        return None
+    path: Path = directory / entry[key]
+    return _verified(path, entry[digest]) if weights else path
 
 
 def _verified(path: Path, expected: str) -> Path:

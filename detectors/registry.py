@@ -1,31 +1,48 @@
 """Every detector that exists, in one table."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from detectors.base import Detector
 from detectors.encoder import Encoder
 from detectors.manifest import DetectorInfo, load
-from detectors.rules import pii, secrets
-from detectors.rules.patterns import PatternRule
+from detectors.rules.catalogue import RULES
+from detectors.rules.fingerprint import Fingerprints
+from detectors.rules.rule import RuleDetector
 
-FACTORIES: Mapping[str, Callable[[DetectorInfo], Detector]] = MappingProxyType(
+Factory = Callable[[DetectorInfo], Detector]
+FINGERPRINT = "fingerprint"  # the one that works on a file of the operator's, and is not there without it
+
+FACTORIES: Mapping[str, Factory] = MappingProxyType(
     {
         "ngram": Encoder,
-        "secrets": lambda info: PatternRule(info, secrets.PATTERNS),
-        "pii": lambda info: PatternRule(info, pii.PATTERNS),
+        **{name: partial(RuleDetector, rule=rule) for name, rule in RULES.items()},
     }
 )
 
 
-def build(only: Collection[str] | None = None) -> tuple[Detector, ...]:
+def factories(fingerprints: Path | None = None) -> Mapping[str, Factory]:
+    """The table; with one row more when there is a fingerprint file."""
+    if fingerprints is None:
+        return FACTORIES
+    return {**FACTORIES, FINGERPRINT: partial(_fingerprint, path=fingerprints)}
+
+
+def _fingerprint(info: DetectorInfo, path: Path) -> Detector:
+    return RuleDetector(info, Fingerprints(path).rule())
+
+
+def build(only: Collection[str] | None = None, fingerprints: Path | None = None) -> tuple[Detector, ...]:
     """The detectors that can speak of at least one of the slugs `only`, or all: loaded, ready, in table order.
 
-    Raises manifest.ModelError when a shipped file is missing or damaged.
+    `fingerprints` is the file that `assay fingerprint build` made. Raises manifest.ModelError when a file is missing
+    or damaged.
     """
     infos = load()
     return tuple(
         factory(infos[name])
-        for name, factory in FACTORIES.items()
+        for name, factory in factories(fingerprints).items()
         if only is None or not infos[name].slugs.isdisjoint(only)
     )

@@ -239,6 +239,7 @@ AUXILIARIES = MappingProxyType(
     {
         "unsafe": "any of the harms in safety, misuse or toxicity",
         "refusal": "the reply declines to do what was asked",
+        "distress": "the writer is in distress, whether or not a harm is spoken of",
         "hate": "attacks people for the group they belong to",
         "grounded": "the claim follows from the given source",
         "overconfident": "high stated confidence in a wrong answer",

@@ -1,4 +1,4 @@
-"""The command `assay`: serve · worker · check · score · policy · taxonomy · settings · demo-upstream."""
+"""The command `assay`: serve · worker · check · score · policy · fingerprint · taxonomy · settings · demo-upstream."""
 
 import argparse
 import importlib
@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -65,7 +66,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     config = settings.load(flags, path=parsed.config)
     for sentence in settings.unknown_environment(os.environ):
         sys.stderr.write(f"assay: {sentence}\n")
-    policy = policing.load_policy(config.policy)
+    policy = policing.load_policy(config.policy, settings.targets(config))
     for sentence in policy.warnings:
         sys.stderr.write(f"assay: {config.policy}: {sentence}\n")
     listening = _listen(config.host, config.port, "--host or --port")
@@ -232,10 +233,11 @@ def _worker(parsed: argparse.Namespace) -> int:
 
 
 def _with_models(name: str) -> Command:
-    """A command of `gateway.model_commands`, imported when it runs: a process that serves holds no model code."""
+    """A command of a module that is imported when it runs: a process that serves holds no model code."""
+    module = "gateway.policy_commands" if name.startswith("policy_") else "gateway.model_commands"
 
     def run(parsed: argparse.Namespace) -> int:
-        command: Command = getattr(importlib.import_module("gateway.model_commands"), name)
+        command: Command = getattr(importlib.import_module(module), name)
         return command(parsed)
 
     return run
@@ -243,9 +245,11 @@ def _with_models(name: str) -> Command:
 
 def _check(parsed: argparse.Namespace) -> int:
     config = settings.load(path=parsed.config)
-    policy = policing.load_policy(config.policy)
+    policy = policing.load_policy(config.policy, settings.targets(config))
     for sentence in (*settings.unknown_environment(os.environ), *policy.warnings):
         out(f"note: {sentence}")
+    if config.fingerprints:
+        _with_models("fingerprint_check")(argparse.Namespace(file=config.fingerprints))
     names = ", ".join(settings.upstreams(config))
     out(f"ok: upstreams {names}; {len(config.keys)} keys; policy {config.policy} {policy.revision} ({policy.mode})")
     return 0
@@ -304,6 +308,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_policy(commands.add_parser("policy", help="try a policy out"))
 
+    _add_fingerprint(commands.add_parser("fingerprint", help="make a file that finds verbatim copies of your works"))
+
     demo = commands.add_parser("demo-upstream", help="a model server that replays conversations")
     demo.add_argument("--host", default="127.0.0.1")
     demo.add_argument("--port", type=int, default=8081)
@@ -330,7 +336,36 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
     explain.add_argument("--role", choices=DIRECTIONS, default="prompt", help="which side wrote the text (prompt)")
     explain.add_argument("--channel", choices=CHANNELS, help="where it stood (user in a prompt, else assistant)")
     explain.add_argument("--route", default="default", metavar="NAME", help="the route it took (default)")
+    explain.add_argument("--model", default="", metavar="NAME", help="the model that was asked for")
+    explain.add_argument("--caller", default="", metavar="NAME", help="the name of the caller's key")
+    explain.add_argument("--draw", type=float, default=0.0, metavar="N", help="0 to 1: which canaries act (0: all)")
     explain.set_defaults(command=_with_models("policy_explain"))
+
+    simulate = actions.add_parser("simulate", help="decide recorded traffic once more and show what would change")
+    simulate.add_argument("--traffic", type=Path, required=True, metavar="FILE", help="an audit file (audit_path)")
+    simulate.add_argument("--policy", required=True, metavar="FILE", help=what)
+    simulate.set_defaults(command=_with_models("policy_simulate"))
+
+    cost = actions.add_parser("cost", help="measure false alarms and catches on labelled texts")
+    cost.add_argument("--data", type=Path, required=True, metavar="DIR", help="a folder of SET.jsonl[.gz] files")
+    cost.add_argument("--policy", action="append", metavar="FILE", help=f"{what}; all three when left out")
+    cost.add_argument("--most", type=int, default=500, metavar="N", help="texts of a set and kind at most (500)")
+    cost.add_argument("sets", nargs="*", metavar="SET", help="sets of the folder (all of them)")
+    cost.set_defaults(command=_with_models("policy_cost"))
+
+
+def _add_fingerprint(fingerprint: argparse.ArgumentParser) -> None:
+    actions = fingerprint.add_subparsers(required=True, metavar="ACTION")
+    build = actions.add_parser("build", help="read a corpus and write its fingerprints; the texts are not kept")
+    build.add_argument(
+        "corpus", type=Path, metavar="CORPUS", help="a folder of .txt and .md files, or JSON lines with a field `text`"
+    )
+    build.add_argument("file", type=Path, metavar="FILE", help="the file to write, for the setting `fingerprints`")
+    build.set_defaults(command=_with_models("fingerprint_build"))
+
+    check = actions.add_parser("check", help="say what a fingerprint file holds, or what is wrong with it")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=_with_models("fingerprint_check"))
 
 
 if __name__ == "__main__":

@@ -70,8 +70,8 @@ class App:
         self.config = config
         by_name = settings.upstreams(config)
         self._origins = {upstream.origin: name for name, upstream in by_name.items()}
-        self.routing = Routing(settings.routes(config, by_name))
-        self.policy = PolicyFile(config.policy, wall_clock=_wall_clock)
+        self.routing = Routing(settings.routes(config, by_name), by_name.values())
+        self.policy = PolicyFile(config.policy, wall_clock=_wall_clock, targets=self.routing.targets)
         self.audit = Audit(config.audit_path)
         self.queue = _queue(config)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
@@ -142,8 +142,9 @@ class App:
                 guard,
                 sample_bytes=config.sample_bytes,
                 held_bytes=config.max_answer_bytes,
-                hold_streams=config.stream_guard == "hold",
+                window_characters=config.stream_window_chars,
                 ping_seconds=config.ping_seconds,
+                observed=sampler.insist,
             ),
             sampler=sampler,
             recorder=Recorder(sampler, self.queue),
@@ -251,6 +252,8 @@ class App:
             {
                 "id": rule.id,
                 "action": rule.action,
+                "mode": rule.mode,
+                "share": rule.share,
                 "enforced": rule.enforced,
                 "on_error": rule.on_error,
                 "listens_to": sorted({threshold.slug for threshold in rule.thresholds}),
@@ -379,7 +382,8 @@ def _redis_queue(config: Config, url: str) -> RedisQueue:
 
 def _judge(config: Config, *, nice: int) -> Judge:
     given = config.audit_hash_key
-    return Judge(hash_key=given.get_secret_value().encode() if given else secrets.token_bytes(32), nice=nice)
+    key = given.get_secret_value().encode() if given else secrets.token_bytes(32)
+    return Judge(hash_key=key, nice=nice, fingerprints=config.fingerprints)
 
 
 def _worker(config: Config, queue: SampleQueue, judge: Judge, audit: Audit, policy: PolicyFile) -> Worker:

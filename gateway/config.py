@@ -12,7 +12,7 @@ import typing
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.exchange import Route, Upstream
+from gateway.exchange import Route, Streams, Upstream
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEMO = "demo"
@@ -124,6 +124,7 @@ class RouteConfig(_Strict):
     upstreams: list[str] = Field(min_length=1, description="Upstream names, in the order they are tried.")
     model: str | None = Field(None, description="Name sent upstream in place of the caller's.")
     sample_rate: Share | None = Field(None, description="Overrides the global `sample_rate`.")
+    streams: Streams | None = Field(None, description="Overrides the global `streams`.")
 
     @field_validator("models")
     @classmethod
@@ -160,8 +161,8 @@ class Config(_Strict):
     )
     routes: dict[str, RouteConfig] = Field(
         {},
-        description="Route name → `models`, `upstreams`, `model`, `sample_rate`. Exact names win, then the longest "
-        "prefix.",
+        description="Route name → `models`, `upstreams`, `model`, `sample_rate`, `streams`. Exact names win, then "
+        "the longest prefix.",
     )
     keys: list[KeyConfig] = Field(
         [],
@@ -180,10 +181,23 @@ class Config(_Strict):
     policy: str = Field("observe", description="`observe`, `default`, `strict`, or the path of a policy file.")
     sample_rate: Share = Field(1.0, description="Share of exchanges that are judged on the side path.")
     detectors: bool = Field(True, description="Load the detectors; without them nothing is judged.")
-    stream_guard: Literal["hold", "observe"] = Field(
+    fingerprints: Path | None = Field(
+        None,
+        description="File that `assay fingerprint build` made of your own works: replies that copy them word for word "
+        "count as `copyrighted_content`.",
+    )
+    streams: Streams = Field(
         "hold",
-        description="Streams under an enforcing policy: `hold` the whole answer until it is judged, or `observe` "
-        "(pass it and count what would have been blocked as leaked).",
+        description="Streams whose answer an enforced rule judges: `hold` the whole answer until it is judged, let it "
+        "out through a `window`, or `observe` (pass it, judge it afterwards, and count as leaked what would have been "
+        "stopped).",
+    )
+    stream_window_chars: int = Field(
+        256,
+        ge=16,
+        le=16384,
+        description="Characters of every text of a stream that a `window` holds back: what a rule finds within so many "
+        "never leaves, not even in part.",
     )
     guard_timeout_seconds: Positive = Field(
         1.0, description="Budget of inline judging; past it each rule's `on_error` decides."
@@ -243,6 +257,13 @@ class Config(_Strict):
         description="Keys the text hashes of the audit file, so that equal texts can be joined over restarts.",
     )
     drain_seconds: Positive = Field(30.0, description="Time that open exchanges get to end after SIGTERM.")
+
+    @field_validator("fingerprints")
+    @classmethod
+    def _is_there(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError(f"no file {path}; make it with `assay fingerprint build CORPUS {path}`")
+        return path
 
     @field_validator("redis_url")
     @classmethod
@@ -344,7 +365,8 @@ def upstreams(config: Config, demo_url: str | None = None) -> dict[str, Upstream
 def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[str, ...], Route]]:
     """(model patterns, route) in the order of the file; without `routes` everything goes to the first upstream."""
     if not config.routes:
-        return [(("*",), Route("default", (next(iter(by_name.values())),), config.sample_rate))]
+        default = Route("default", (next(iter(by_name.values())),), config.sample_rate, streams=config.streams)
+        return [(("*",), default)]
     return [
         (
             tuple(entry.models),
@@ -353,10 +375,17 @@ def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[
                 tuple(by_name[upstream] for upstream in entry.upstreams),
                 config.sample_rate if entry.sample_rate is None else entry.sample_rate,
                 entry.model,
+                entry.streams or config.streams,
             ),
         )
         for name, entry in config.routes.items()
     ]
+
+
+def targets(config: Config) -> frozenset[str]:
+    """The names that a policy may reroute to: routes and upstreams."""
+    by_name = upstreams(config)
+    return frozenset(by_name) | {route.name for _, route in routes(config, by_name)}
 
 
 def is_loopback(host: str) -> bool:

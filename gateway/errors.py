@@ -50,6 +50,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "client_gone": Reason(_C, 499, _BAD, "client_gone"),
         "prompt_blocked": Reason(_P, 400, _BAD, "content_filter"),
         "answer_blocked": Reason(_P, 400, _BAD, "content_filter"),
+        "throttled": Reason(_P, 429, "rate_limit_error", "rate_limit_exceeded"),
         "guard_unavailable": Reason(_P, 503, _SERVER, "guard_unavailable"),
         "connect_failed": Reason(_U, 502, _UP, "upstream_connect_failed", retryable=True),
         "connect_timeout": Reason(_U, 504, _UP, "upstream_connect_timeout", retryable=True),

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from gateway.errors import REASONS, Source
 from gateway.openai_api.operations import Operation
+from policies.engine import Reroute
 
 Headers = list[tuple[bytes, bytes]]
+Streams = Literal["observe", "window", "hold"]
 MODEL_CHARACTERS = 200  # of a model's name are kept on record; clients may send any length
 
 
@@ -71,12 +73,16 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where requests for some models go: upstreams in the order they are tried, and what is done on the way."""
+    """Where requests for some models go: upstreams in the order they are tried, and what is done on the way.
+
+    `streams` is how a stream is treated whose answer an enforced rule would judge.
+    """
 
     name: str
     upstreams: tuple[Upstream, ...]
     sample_rate: float
     model: str | None = None  # the name the upstream knows the model by, when it differs
+    streams: Streams = "hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,8 @@ class Exchange(msgspec.Struct, gc=False):  # gc=False: it is in no reference cyc
     guard_seconds: float = 0.0
     guarded: bool = False
     decision: str = "allow"
+    replacement: str = ""  # what the policy answers in place of the model
+    detour: Reroute | None = None
     status: int = 0
     sampled: bool = False
     probability: float = 0.0

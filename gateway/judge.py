@@ -61,7 +61,10 @@ class Opinion(msgspec.Struct, array_like=True):
 
 
 class Finding(msgspec.Struct, array_like=True):
-    """One text of the exchange and what was found in it; `digest` is a keyed hash of the text, in hex."""
+    """One text of the exchange and what was found in it.
+
+    `digest` is a keyed hash of the text, in hex; `language` an ISO 639-1 code, empty where it is not clear.
+    """
 
     direction: str
     channel: str
@@ -70,6 +73,7 @@ class Finding(msgspec.Struct, array_like=True):
     fresh: bool
     digest: str
     opinions: list[Opinion]
+    language: str = ""
 
 
 class Findings(msgspec.Struct, array_like=True):
@@ -152,8 +156,8 @@ class Judge:
     """Starts the child, restarts it when it dies, and matches replies to cases.
 
     `nice` is the child's niceness: judging on the side path yields to traffic. `hash_key` keys the digests.
-    `models` is the directory it loads its detectors from. A child that owes answers and gives none for
-    `silence_seconds` hangs on a text: it is ended, and a new one started.
+    `models` is the directory it loads its detectors from, `fingerprints` the operator's file. A child that owes
+    answers and gives none for `silence_seconds` hangs on a text: it is ended, and a new one started.
     """
 
     def __init__(
@@ -162,12 +166,14 @@ class Judge:
         hash_key: bytes,
         nice: int = 0,
         models: Path = MODELS,
+        fingerprints: Path | None = None,
         silence_seconds: float = 30.0,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._hash_key = hash_key
         self._nice = nice
         self._models = models
+        self._fingerprints = fingerprints
         self._silence_seconds = silence_seconds
         self._environ = dict(os.environ if environ is None else environ)
         self._pending: dict[int, asyncio.Future[Findings]] = {}
@@ -258,6 +264,7 @@ class Judge:
                 str(theirs.fileno()),
                 str(self._nice),
                 str(self._models),
+                *([] if self._fingerprints is None else [str(self._fingerprints)]),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.PIPE,
                 env=self._environ,

@@ -1,6 +1,7 @@
-"""The detector process: `python -m gateway.judge_main FD NICE MODELS`, started by `gateway.judge`.
+"""The detector process: `python -m gateway.judge_main FD NICE MODELS [FINGERPRINTS]`, started by `gateway.judge`.
 
-Reads cases from the socket, urgent ones first, and answers each with its findings. A detector that raises costs
+Reads cases from the socket, urgent ones first, and answers each with its findings. What a text hides is brought to
+light once, for all detectors. A detector that raises costs
 only its own opinions. It ends when the gateway closes the line.
 """
 
@@ -17,11 +18,12 @@ from types import MappingProxyType
 
 import msgspec
 
-from detectors import manifest, registry
+from detectors import manifest, registry, unhide
 from detectors.base import Detector, Judgement, State, Text, Verdict
 from detectors.manifest import DEFAULT_FALSE_ALARMS
 from gateway.content_encoding import EncodingError, decode
 from gateway.judge import EXPIRED, Case, Finding, Findings, FrameReader, Hello, Opinion, frame
+from gateway.language import language_of
 from gateway.openai_api import Operation, Passage, read_request, read_response, read_stream
 
 _ANSWER_BYTES = 32 * 2**20
@@ -59,14 +61,16 @@ class Bench:
                 reply.findings.append(finding)
                 texts.append(Text(passage.text, passage.direction, context))
                 places.append((number, finding, slugs))
+        revealed = [unhide.reveal(text.text) for text in texts]
         for detector in self.detectors:
-            self._run(detector, texts, places, replies)
+            self._run(detector, texts, revealed, places, replies)
         return replies
 
     def _run(
         self,
         detector: Detector,
         texts: Sequence[Text],
+        revealed: Sequence[unhide.Revealed],
         places: Sequence[tuple[int, Finding, frozenset[str] | None]],
         replies: Sequence[Findings],
     ) -> None:
@@ -77,7 +81,9 @@ class Bench:
             return
         coverage: dict[tuple[int, str], int] = {}
         try:
-            judgements: Sequence[Judgement | None] = detector.detect([texts[index] for index in chosen])
+            judgements: Sequence[Judgement | None] = unhide.judge(
+                detector, [texts[index] for index in chosen], [revealed[index] for index in chosen]
+            )
         except Exception as error:  # noqa: BLE001 - a detector that breaks must not take the others along
             judgements = [None] * len(chosen)
             for number in {places[index][0] for index in chosen}:
@@ -103,7 +109,14 @@ class Bench:
     def _finding(self, passage: Passage) -> Finding:
         digest = blake2b(passage.text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=12).hexdigest()
         return Finding(
-            passage.direction, passage.channel, list(passage.path), passage.choice, passage.fresh, digest, []
+            passage.direction,
+            passage.channel,
+            list(passage.path),
+            passage.choice,
+            passage.fresh,
+            digest,
+            [],
+            language_of(passage.text),
         )
 
 
@@ -196,12 +209,14 @@ def _is_late(case: Case, now: float) -> bool:
     return 0 < case.expires_at < now
 
 
-def _load(models: Path) -> tuple[list[Detector], dict[str, str], dict[str, manifest.DetectorInfo]]:
+def _load(
+    models: Path, fingerprints: Path | None
+) -> tuple[list[Detector], dict[str, str], dict[str, manifest.DetectorInfo]]:
     """What can be loaded, and why the rest cannot: one damaged file must not silence the other detectors."""
     built: list[Detector] = []
     absent: dict[str, str] = {}
     known: dict[str, manifest.DetectorInfo] = {}
-    for name, factory in registry.FACTORIES.items():
+    for name, factory in registry.factories(fingerprints).items():
         try:
             known[name] = manifest.load_one(name, models)
             built.append(factory(known[name]))
@@ -215,7 +230,7 @@ def main() -> None:
     os.nice(int(sys.argv[2]))
     line = socket.socket(fileno=int(sys.argv[1]))
     key = sys.stdin.buffer.read()[:64]
-    built, absent, known = _load(Path(sys.argv[3]))
+    built, absent, known = _load(Path(sys.argv[3]), Path(sys.argv[4]) if len(sys.argv) > 4 else None)
     try:
         line.sendall(frame(Hello([detector.id for detector in built], absent)))
         serve(line, Bench(built, thresholds(known, DEFAULT_FALSE_ALARMS), key, absent))

@@ -181,8 +181,9 @@ FALSE_POSITIVE_RATE = _gauge(
 # --- decisions
 DECISIONS = _counter(
     "assay_decisions_total",
-    "What did the policy decide, and was it carried out (enforced), only noted (monitored) or seen after the "
-    "answer had left (leaked)?",
+    "What did the policy decide, and was it carried out (enforced), only noted (monitored: by a rule that watches; "
+    "canary: by one that this request was not drawn for), or seen after the answer had left (leaked)? "
+    "The action of what was noted is what would have been done.",
     "direction",
     "action",
     "rule",

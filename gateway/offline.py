@@ -9,6 +9,7 @@ from typing import IO, Any
 import msgspec
 from tqdm import tqdm
 
+from detectors import unhide
 from detectors.base import Detector, Role, Text, Verdict
 from detectors.manifest import DetectorInfo, load, threshold
 from detectors.registry import build
@@ -60,6 +61,11 @@ def score(
             bad += not isinstance(line, Text)
             _write(sink, next(judged) if isinstance(line, Text) else {"error": line})
     return bad
+
+
+def progress(total: int, unit: str, what: str) -> "tqdm[Any]":
+    """A bar on standard error, where that is a terminal."""
+    return tqdm(total=total, unit=unit, unit_scale=True, desc=what, disable=None, leave=False)
 
 
 def known_slugs(only: Collection[str] | None) -> frozenset[str]:
@@ -118,7 +124,8 @@ class _Judge:
         }
 
     def __call__(self, texts: Sequence[Text]) -> list[Row]:
-        judged = [detector.detect(texts) for detector in self._detectors]
+        revealed = [unhide.reveal(text.text) for text in texts]
+        judged = [unhide.judge(detector, texts, revealed) for detector in self._detectors]
         return [
             self._row(text.role, [verdict for judgements in judged for verdict in judgements[position].verdicts])
             for position, text in enumerate(texts)

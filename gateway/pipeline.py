@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from time import monotonic
 from typing import Any, Protocol
@@ -21,7 +22,17 @@ from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers, Outcome, outcome_of
 from gateway.guard import Guard
 from gateway.moderation import Moderation
-from gateway.openai_api import BodyError, error_body, error_event, operation_of, read_envelope, rewrite
+from gateway.openai_api import (
+    BodyError,
+    error_body,
+    error_event,
+    message_body,
+    message_stream,
+    operation_of,
+    read_envelope,
+    rewrite,
+    with_system,
+)
 from gateway.routing import Routing
 from gateway.sampling import Sampler
 from gateway.tap import Tap
@@ -77,7 +88,9 @@ class Pipeline:
         recorder: Recorder,
         bounds: Bounds,
         id_prefix: str,
+        wall_clock: Callable[[], datetime] = datetime.now,
     ) -> None:
+        self._wall_clock = wall_clock
         self._admission = admission
         self._routing = routing
         self._guard = guard
@@ -131,6 +144,7 @@ class Pipeline:
             _refuse_repeated(exchange.client_headers)
         self._check(exchange)
         exchange.principal = self._admission.admit(headers)
+        self._guard.admit(exchange)
         if _is_streamed_through(exchange, headers):
             exchange.route = self._routing.without_model()
             self._admission.may_send_unread(exchange.principal)
@@ -147,6 +161,10 @@ class Pipeline:
             self._admission.may_use(exchange.principal, exchange.route)  # type: ignore[arg-type]
             self._sampler.choose(exchange)
             body = await self._guard.prompt(exchange, body)
+            if exchange.replacement:
+                await self._say(exchange, reply)
+                return
+            body = self._detour(exchange, body)
             answer = await self._upstreams.call(exchange, body, _tail(exchange))
         try:
             await self._tap.pass_on(exchange, answer, downstream_headers(answer), reply)
@@ -267,6 +285,34 @@ class Pipeline:
         renamed = exchange.route.model
         return rewrite(body, {("model",): renamed}) if renamed and exchange.model else body
 
+    def _detour(self, exchange: Exchange, body: bytes) -> bytes:
+        """Sends the request elsewhere if the policy says so; once, because its rules are not asked again."""
+        if exchange.detour is None:
+            return body
+        assert exchange.route is not None
+        to, system = exchange.detour
+        before, exchange.route = exchange.route, self._routing.detour(exchange.route, to)
+        try:
+            if exchange.model and exchange.operation in _MODELLED and before.model != exchange.route.model:
+                body = rewrite(body, {("model",): exchange.route.model or exchange.model})
+            return with_system(exchange.operation, body, system) if system else body
+        except (ValueError, RecursionError) as error:
+            sentence = f"the policy adds a system message to this request, which has no place for it: {error}"
+            raise GatewayError("prompt_blocked", sentence) from None
+
+    async def _say(self, exchange: Exchange, reply: "Reply") -> None:
+        """The policy's message, as the model's answer would come."""
+        id = exchange.id.removeprefix("req_")
+        created = int(self._wall_clock().timestamp())
+        operation, model, text = exchange.operation, exchange.model, exchange.replacement
+        if not exchange.stream:
+            await reply.whole(200, message_body(operation, model, text, id=id, created=created))
+            return
+        usage = exchange.include_usage
+        body = message_stream(operation, model, text, id=id, created=created, include_usage=usage)
+        await reply.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body_follows=True)
+        await reply.finish(body)
+
 
 class _Resumed:
     """Goes on with an awaitable that was already stepped once and waits for `pending`."""
@@ -367,7 +413,7 @@ class Reply:
         if not self.started:
             exchange = self._exchange
             if what.source == "policy":
-                exchange.decision = "block"
+                exchange.decision = "throttle" if error.reason == "throttled" else "block"
             body = error_body(error.message, what.type, error.param, what.code)
             retry = error.retry_after_seconds
             more = [] if retry is None else [(b"retry-after", b"%d" % retry)]

@@ -1,18 +1,20 @@
 """Where policies and detectors meet: a policy file becomes a `Policy`, findings become the signals it decides on."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from detectors import manifest, taxonomy
 from detectors.base import OperatingTable
 from gateway.judge import Finding
+from gateway.language import LANGUAGES
 from policies.compiling import Policy, compile_policy
 from policies.engine import Signal
 from policies.model import load_document
-from policies.source import PolicyError, Problem
+from policies.source import MAX_BYTES, PolicyError, Problem
 
 SHIPPED = ("observe", "default", "strict")
 Direction = Literal["prompt", "response"]
@@ -25,10 +27,16 @@ def policy_path(name_or_path: str) -> Path:
     return Path(name_or_path)
 
 
-def load_policy(name_or_path: str) -> Policy:
-    """Compiled against the shipped detectors' tables. Raises PolicyError, ModelError or OSError."""
+def load_policy(name_or_path: str, targets: Iterable[str] = ()) -> Policy:
+    """Compiled against the shipped detectors' tables. Raises PolicyError, ModelError or OSError.
+
+    Rules may reroute to `targets` only, or anywhere when there are none.
+    """
     path = policy_path(name_or_path)
     try:
+        if path.stat().st_size > MAX_BYTES:
+            what = f"the file has {path.stat().st_size} bytes, the limit is {MAX_BYTES}"
+            raise PolicyError([Problem(str(path), what, "split it or shorten it")])
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = difflib.get_close_matches(name_or_path, SHIPPED, n=1)
@@ -42,7 +50,7 @@ def load_policy(name_or_path: str) -> Policy:
         for info in manifest.load(weights=False).values()
         for (slug, role), table in info.operating.items()
     }
-    return compile_policy(document, categories=categories(), operating=operating)
+    return compile_policy(document, categories=categories(), operating=operating, languages=LANGUAGES, targets=targets)
 
 
 def categories() -> dict[str, tuple[str, ...]]:
@@ -51,6 +59,11 @@ def categories() -> dict[str, tuple[str, ...]]:
     for entry in taxonomy.SUBCATEGORIES:
         found.setdefault(entry.category, []).append(entry.slug)
     return {category: tuple(slugs) for category, slugs in found.items()}
+
+
+def draw_of(request: str) -> float:
+    """The request's number from 0, below 1, by which canary rules act or not: the same in every process, for good."""
+    return int.from_bytes(blake2b(request.encode("utf-8", "surrogatepass"), digest_size=6).digest()) / 2**48
 
 
 def signals(findings: Iterable[Finding], direction: Direction, policy: Policy) -> list[Signal]:
@@ -64,9 +77,22 @@ def signals(findings: Iterable[Finding], direction: Direction, policy: Policy) -
             channel=finding.channel,
             passage=index,
             spans=tuple(opinion.spans),
+            language=finding.language,
         )
         for index, finding in enumerate(findings)
         if finding.direction == direction
         for opinion in finding.opinions
         if opinion.score >= policy.least(opinion.slug, direction, opinion.detector)
     ]
+
+
+def by_detector(opinions: Iterable[tuple[str, str, float, list[Any]]]) -> Mapping[str, Any]:
+    """What an audit line keeps of (detector, slug, score, spans), so that it can be decided on again."""
+    by: dict[str, dict[str, float]] = {}
+    found: dict[str, list[Any]] = {}
+    for detector, slug, score, spans in opinions:
+        scores = by.setdefault(detector, {})
+        scores[slug] = max(score, scores.get(slug, 0.0))
+        if spans:
+            found.setdefault(detector, []).extend(spans)
+    return {"by": by, "found": found} if found else {"by": by}

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,19 +36,28 @@ class PolicyFile:
     """`current` is the policy in force; `refusal` says why the file's newest state is not, else empty.
 
     `adopt` is called with a policy before it comes into force and may raise AdoptionError. `wall_clock` is Unix
-    seconds, as in a file's change time. Raises what `load_policy` raises.
+    seconds, as in a file's change time; `targets` are the routes and upstreams that a rule may reroute to. Raises what
+    `load_policy` raises.
     """
 
-    def __init__(self, source: str, *, wall_clock: Callable[[], float], settle_seconds: float = SETTLE_SECONDS) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        wall_clock: Callable[[], float],
+        settle_seconds: float = SETTLE_SECONDS,
+        targets: Iterable[str] = (),
+    ) -> None:
         self.source = source
         self.adopt: Callable[[Policy], None] = lambda policy: None
         self.refusal = ""
         self._path = policy_path(source)
         self._wall_clock = wall_clock
         self._settle_seconds = settle_seconds
+        self._targets = frozenset(targets)
         self._stamp = _stamp(self._path)
         self._asked = False
-        self.current = load_policy(source)
+        self.current = load_policy(source, self._targets)
         _publish(None, self.current)
 
     def look_again(self) -> None:
@@ -67,7 +76,7 @@ class PolicyFile:
 
     async def _take_up(self, stamp: _Stamp) -> None:
         try:
-            policy = await asyncio.to_thread(load_policy, self.source)
+            policy = await asyncio.to_thread(load_policy, self.source, self._targets)
             await asyncio.sleep(stamp.changed_at + self._settle_seconds - self._wall_clock())
             if _stamp(self._path) != stamp:
                 return  # saved again meanwhile: the next look takes that

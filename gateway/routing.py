@@ -1,15 +1,16 @@
 """Model name to route: exact names first, then the longest prefix."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gateway.errors import GatewayError
-from gateway.exchange import Route
+from gateway.exchange import Route, Upstream
 
 
 class Routing:
     """Constant time in the number of routes: a dictionary of names and one look-up for each prefix length in use."""
 
-    def __init__(self, routes: Iterable[tuple[Sequence[str], Route]]) -> None:
+    def __init__(self, routes: Iterable[tuple[Sequence[str], Route]], upstreams: Iterable[Upstream] = ()) -> None:
         self.routes: list[Route] = []
         self._exact: dict[str, Route] = {}
         self._prefixes: dict[str, Route] = {}
@@ -19,6 +20,9 @@ class Routing:
                 table = self._prefixes if pattern.endswith("*") else self._exact
                 table.setdefault(pattern.removesuffix("*"), route)
         self._lengths = sorted({len(prefix) for prefix in self._prefixes}, reverse=True)
+        self._named = {route.name: route for route in self.routes}
+        self._upstreams = {upstream.name: upstream for upstream in upstreams}
+        self._upstreams |= {upstream.name: upstream for route in self.routes for upstream in route.upstreams}
         self._fallback = self._prefixes.get("", self.routes[0])
 
     def route(self, model: str) -> Route:
@@ -34,6 +38,18 @@ class Routing:
             f"no route serves the model {model[:100]!r}; add it to `routes` or ask GET /v1/models",
             param="model",
         )
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """The names that a request can be sent to in place of its own route."""
+        return frozenset(self._named) | frozenset(self._upstreams)
+
+    def detour(self, route: Route, to: str) -> Route:
+        """The route of this name, else the same route with the one upstream of this name, else the route itself."""
+        if to in self._named:
+            return self._named[to]
+        upstream = self._upstreams.get(to)
+        return route if upstream is None else replace(route, upstreams=(upstream,))
 
     def without_model(self) -> Route:
         """Where requests go that name no model: the route for `*`, else the first."""

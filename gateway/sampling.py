@@ -35,6 +35,12 @@ class Sampler:
         exchange.sampled = exchange.operation in self._operations and (rate >= 1 or self._draw() < rate)
         exchange.probability = rate
 
+    def insist(self, exchange: Exchange) -> None:
+        """Choose this exchange whatever was drawn. Whoever is insisted on, is so for what it is and not by chance."""
+        if exchange.operation in self._operations:
+            exchange.sampled = True
+            exchange.probability = 1.0
+
     def sample(self, exchange: Exchange) -> Sample:
         """The closed exchange as raw bytes for the queue."""
         assert exchange.route is not None

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway import metrics
+from gateway.callers import Counts
 from gateway.content_encoding import EncodingError, decode
 from gateway.exchange import Sample, SampleQueue, Taken
 from gateway.judge import Case, Finding, Findings, JudgeError, case
 from gateway.openai_api import Operation, read_request, read_response, read_stream
-from gateway.policing import Direction, signals
-from policies.engine import Action, Decision, Policy, decide
+from gateway.policing import Direction, by_detector, draw_of, signals
+from policies.engine import Action, Context, Decision, Mode, Policy, decide
 
 log = logging.getLogger("assay")
 
@@ -72,6 +73,7 @@ class Worker:
         self._expiry_seconds = expiry_seconds
         self._wall_clock = wall_clock
         self._audit_text = audit_text
+        self._counts = Counts(wall_clock)
         self._columns: dict[tuple[str, str], _Column] = {}
         self._stopping = False
         self._idle = asyncio.Event()
@@ -141,17 +143,31 @@ class Worker:
             return
         for direction in _DIRECTIONS:
             self._weigh(sample, [found for found in findings.findings if found.direction == direction], direction)
-        policy = self._policy()
-        decisions = {
-            direction: decide(policy, signals(findings.findings, direction, policy), route=sample.route)
-            for direction in _DIRECTIONS
-        }
+        decisions = self._decide(sample, findings)
         for direction, decision in decisions.items():
             self._count_decision(sample, direction, decision)
         self._write_down(sample, findings, decisions)
         metrics.spread(metrics.SAMPLE_AGE).observe(max(0.0, self._wall_clock() - sample.closed_at))
         reason = "unreadable" if findings.unreadable else ("truncated" if sample.cut or findings.cut else "")
         metrics.tally(metrics.SAMPLES, "judged", reason).add()
+
+    def _decide(self, sample: Sample, findings: Findings) -> dict[Direction, Decision]:
+        """Every rule's opinion; callers are counted over samples, which are fewer than their requests."""
+        policy = self._policy()
+        about = Context(
+            sample.model,
+            sample.principal,
+            draw_of(sample.id),
+            self._counts.earlier(sample.principal, policy.counted) if policy.counted else {},
+            frozenset(findings.failed),
+        )
+        decisions = {
+            direction: decide(policy, signals(findings.findings, direction, policy), route=sample.route, about=about)
+            for direction in _DIRECTIONS
+        }
+        rules = dict.fromkeys(rule for decision in decisions.values() for rule in decision.counted)
+        self._counts.add(sample.principal, rules)
+        return decisions
 
     def _weigh(self, sample: Sample, found: list[Finding], direction: str) -> None:
         """Count the exchange once for each sub-category: its highest score, and whether any text was flagged."""
@@ -177,7 +193,7 @@ class Worker:
         """
         for match in decision.matched:
             if not match.enforced or match.action is Action.FLAG:
-                effect = "monitored"
+                effect = "canary" if match.mode is Mode.CANARY and match.action.acts else "monitored"
             elif direction == "response" and not sample.guarded and sample.outcome == "completed":
                 effect = "leaked"
             else:
@@ -278,6 +294,8 @@ def _line(found: Finding, text: str | None) -> dict[str, Any]:
         "choice": found.choice,
         "hash": found.digest,
         "scores": scores,
+        **by_detector((o.detector, o.slug, round(o.score, 6), o.spans) for o in found.opinions),
+        "language": found.language,
         "flags": sorted({opinion.slug for opinion in found.opinions if opinion.flagged}),
         "spans": [span for opinion in found.opinions for span in opinion.spans],
         **({} if text is None else {"text": text}),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from policies.engine import Decision, Policy, Signal, decide
+from policies.engine import Context, Decision, Policy, Signal, decide
 from policies.model import Case, GivenSignal
 from policies.source import nearest
 
@@ -85,7 +85,8 @@ def _run(policy: Policy, case: Case, judge: Judge | None) -> tuple[Result, Decis
         signals = list(judge(case.text, case.direction, case.channel))
     else:
         signals = [signal for given in case.signals or () for signal in _signals(policy, case, given)]
-    decision = decide(policy, signals, route=case.route)
+    about = Context(case.model, case.caller, case.draw, case.earlier)
+    decision = decide(policy, signals, route=case.route, about=about)
     expected, got = _expected(case), _got(case, decision)
     if expected == got:
         return Result(case.name, Fate.PASSED), decision
@@ -100,8 +101,9 @@ def _unknown(policy: Policy, case: Case) -> str:
         if given.subcategory not in policy.known:
             return f"the sub-category {given.subcategory!r}; {nearest(given.subcategory, policy.known)}"
     ids = {rule.id for rule in policy.rules}
-    if case.expect.rule is not None and case.expect.rule not in ids:
-        return f"the rule {case.expect.rule!r}; {nearest(case.expect.rule, ids)}"
+    for name in (case.expect.rule, *case.earlier):
+        if name is not None and name not in ids:
+            return f"the rule {name!r}; {nearest(name, ids)}"
     return ""
 
 
@@ -109,7 +111,16 @@ def _signals(policy: Policy, case: Case, given: GivenSignal) -> list[Signal]:
     names = policy.detectors if given.detector is None else (given.detector,)
     spans = tuple((span.start, span.end, span.label) for span in given.spans)
     return [
-        Signal(given.subcategory, given.score, detector, case.direction, case.channel, 0, spans)
+        Signal(
+            given.subcategory,
+            given.score,
+            detector,
+            case.direction,
+            given.channel or case.channel,
+            given.passage,
+            spans,
+            case.language,
+        )
         for name in names
         for detector in policy.detectors[name]
     ]

@@ -1,62 +1,110 @@
-"""From a written policy to one that can be asked: names checked, false alarms turned into thresholds, indexed.
-
-Threshold lookup: a detector's table holds, for each share of benign texts, the score that this share reaches or
-exceeds (the empirical quantile of the scores of benign texts). A rule that allows itself a share gets the
-score of the largest measured share not above it.
-"""
+"""From a written policy to one that can be asked: conditions held against the detectors, rules indexed."""
 
 import hashlib
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
-from policies.model import DEFAULT_FALSE_ALARMS, Action, Direction, Document, Mode, OnError, When
+from policies.conditions import All, Asked, Leaf, Planted, Tree, directions_of, leaves, planted, shape
+from policies.model import DEFAULT_THROTTLE_SECONDS, DIRECTIONS, Action, Count, Direction, Document, Mode, OnError
 from policies.model import Rule as WrittenRule
-from policies.source import Path, PolicyError, Problem, nearest
+from policies.offer import Offer, Operating, Table, Threshold
+from policies.source import PolicyError, Problem, nearest
 
-# (false-alarm rate, score), rates ascending.
-Table = tuple[tuple[float, float], ...]
-# By (detector as name@version, slug, "prompt" or "response").
-Operating = Mapping[tuple[str, str, str], Table]
+__all__ = [
+    "Leaf",
+    "Operating",
+    "Policy",
+    "Reroute",
+    "Rule",
+    "Table",
+    "Threshold",
+    "Throttle",
+    "Tree",
+    "compile_policy",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """The rule matches when `detector` gives `slug` at least `score` in this direction."""
+class Reroute(NamedTuple):
+    """The request goes to this route or upstream, and with this system message, each where it is not empty."""
 
-    slug: str
-    direction: Direction
-    detector: str
-    score: float
+    to: str
+    system: str
+
+
+class Throttle(NamedTuple):
+    """The caller may send `per_minute` requests a minute for the next `for_seconds`. `rule` says so."""
+
+    rule: str
+    per_minute: int
+    for_seconds: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A rule with its thresholds; `order` is its place in the file. Empty sets restrict nothing.
 
-    `heard` are the (slug, direction) pairs among its thresholds.
+    `share` is the share of requests on which it acts: 0 where it only monitors, 1 where it is enforced. `heard` are
+    the (slug, direction) pairs that it listens to, `tree` its condition. `budget_seconds` is infinite where none is
+    written. `channels`, `findings` and `routes` are what the outermost condition says.
     """
 
     order: int
     id: str
     action: Action
-    enforced: bool
+    mode: Mode
+    share: float
     on_error: OnError
+    budget_seconds: float
+    message: str
+    reroute: Reroute | None
+    throttle: Throttle | None
+    count: Count | None
     channels: frozenset[str]
     routes: frozenset[str]
     findings: frozenset[str]
+    tree: Tree
+    leaves: tuple[Leaf, ...]
     thresholds: tuple[Threshold, ...]
     heard: frozenset[tuple[str, Direction]]
+    gates: tuple["Gate", ...]
+    asked: tuple[Asked, ...]
+
+    @property
+    def enforced(self) -> bool:
+        """Whether it acts at all, be it on a share of the requests."""
+        return self.share > 0
+
+    def acts(self, draw: float) -> bool:
+        """Whether it acts on the request with this number from 0, below 1."""
+        return self.share >= 1 or draw < self.share
 
 
-# (slug, direction, detector, route or None for every route) to (score, rule), scores ascending.
-_Index = Mapping[tuple[str, str, str, str | None], Sequence[tuple[float, Rule]]]
-# (slug, direction, route or None) to the rules that redact or block.
-_Guards = Mapping[tuple[str, str, str | None], Sequence[Rule]]
+# A property of the request by which rules are found, so that those for others cost nothing: (key, name) or None.
+Gate = tuple[str, str] | None
+_EVERYWHERE: tuple[Gate, ...] = (None,)
+# (slug, direction, detector, gate) to (score, rule, leaf), scores ascending.
+_Index = Mapping[tuple[str, str, str, Gate], Sequence[tuple[float, Rule, Leaf]]]
+# (slug, direction, gate) to the rules that act.
+_Guards = Mapping[tuple[str, str, Gate], Sequence[Rule]]
+
+
+class _Inline(NamedTuple):
+    """What the rules of at least this share need: their slugs, and how long they wait at most.
+
+    `longest` is the largest of their budgets, `soonest` the smallest among those that block without a verdict.
+    """
+
+    share: float
+    slugs: frozenset[str]
+    longest: float
+    soonest: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +114,8 @@ class Policy:
     `revision` is a hash of what the policy decides, that is of its rules in order, their modes and the thresholds
     they came to; comments and spelling do not change it. `warnings` are sentences for the operator. `detectors`
     maps each name to the versions that were offered, `known` is every valid slug, `routes` are the routes that
-    rules name.
+    rules name in their conditions, `targets` where they reroute to. `counted` has, for each rule that counts its
+    caller's requests, the seconds it looks back.
     """
 
     revision: str
@@ -76,37 +125,92 @@ class Policy:
     detectors: Mapping[str, tuple[str, ...]]
     known: frozenset[str]
     routes: frozenset[str]
+    targets: frozenset[str]
+    counted: Mapping[str, float]
     _slugs: frozenset[str]
     _index: _Index
     _least: Mapping[tuple[str, str, str], float]
     _guards: _Guards
-    _needs: Mapping[tuple[str, str | None], frozenset[str]]
+    _inline: Mapping[tuple[str, Gate], Sequence[_Inline]]
+    _callers: tuple[Gate, ...]
+    _keys: frozenset[str]  # of the gates in use
+
+    @property
+    def acts(self) -> bool:
+        """Whether some rule may change or stop an exchange."""
+        return bool(self._inline)
+
+    def gates(self, route: str, model: str, caller: str) -> tuple[Gate, ...]:
+        """Where the rules are found that may concern such a request."""
+        if not self._keys:
+            return _EVERYWHERE
+        given = (("route", route), ("model", model), ("caller", caller))
+        return (None, *(gate for gate in given if gate[0] in self._keys))
 
     def slugs(self) -> frozenset[str]:
         """Every slug that some rule listens to."""
         return self._slugs
 
-    def needs(self, direction: str, route: str) -> frozenset[str]:
-        """The slugs an enforced redact or block rule needs before this text may pass; empty: no inline work."""
-        found = self._needs.get((direction, route))
-        return self._needs.get((direction, None), frozenset()) if found is None else found
+    def needs(
+        self, direction: str, route: str, draw: float = 0.0, *, model: str | None = None, caller: str | None = None
+    ) -> frozenset[str]:
+        """The slugs that rules need which may change or stop this text; empty: no inline work.
+
+        `draw` leaves the canaries out that do not act. Where `model` and `caller` are None, every one counts.
+        """
+        found = self._concerned(direction, route, draw, model, caller)
+        if len(found) == 1:
+            return found[0].slugs
+        return frozenset[str]().union(*(entry.slugs for entry in found))
+
+    def patience(
+        self, direction: str, route: str, draw: float = 0.0, *, model: str | None = None, caller: str | None = None
+    ) -> float:
+        """The seconds that a text waits at most for those rules' verdicts; infinite where none has a budget."""
+        found = self._concerned(direction, route, draw, model, caller)
+        longest = max((entry.longest for entry in found), default=math.inf)
+        return min([longest, *(entry.soonest for entry in found)])
+
+    def _concerned(
+        self, direction: str, route: str, draw: float, model: str | None, caller: str | None
+    ) -> list[_Inline]:
+        gates = [*self.gates(route, model or "", caller or "")]
+        if self._callers and (model is None or caller is None):
+            open_keys = {key for key, value in (("model", model), ("caller", caller)) if value is None}
+            gates += [gate for gate in self._callers if gate and gate[0] in open_keys]
+        found = []
+        for gate in gates:
+            entries = self._inline.get((direction, gate))
+            if entries:
+                at = bisect_right(entries, draw, key=_share)
+                if at == len(entries) and entries[-1].share >= 1:  # enforced, whatever the number is
+                    at -= 1
+                if at < len(entries):
+                    found.append(entries[at])
+        return found
 
     def least(self, slug: str, direction: str, detector: str) -> float:
         """The lowest score of such a verdict that any rule minds, infinite when none does: spare the others."""
         return self._least.get((slug, direction, detector), math.inf)
 
-    def reached(self, slug: str, direction: str, detector: str, score: float, route: str) -> Iterator[Rule]:
-        """The rules whose threshold such a verdict reaches, whatever they say of channels and findings."""
-        for key in (None, route):
-            for threshold, rule in self._index.get((slug, direction, detector, key), ()):
+    def reached(
+        self, slug: str, direction: str, detector: str, score: float, gates: Iterable[Gate]
+    ) -> Iterator[tuple[Rule, Leaf, float]]:
+        """The rules, with the part of each, whose threshold such a verdict reaches, whatever else they ask."""
+        for gate in gates:
+            for threshold, rule, leaf in self._index.get((slug, direction, detector, gate), ()):
                 if not score >= threshold:  # so written because a score that is not a number reaches nothing
                     break
-                yield rule
+                yield rule, leaf, threshold
 
-    def guards(self, slug: str, direction: str, route: str) -> Iterator[Rule]:
-        """The redact and block rules, enforced or not, that listen to `slug` here."""
-        for key in (None, route):
-            yield from self._guards.get((slug, direction, key), ())
+    def guards(self, slug: str, direction: str, gates: Iterable[Gate]) -> Iterator[Rule]:
+        """The rules that change or stop traffic, enforced or not, and listen to `slug` here."""
+        for gate in gates:
+            yield from self._guards.get((slug, direction, gate), ())
+
+
+def _share(entry: _Inline) -> float:
+    return entry.share
 
 
 def compile_policy(
@@ -115,28 +219,43 @@ def compile_policy(
     categories: Mapping[str, Sequence[str]],
     operating: Operating,
     findings: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    targets: Iterable[str] = (),
 ) -> Policy:
     """Resolve every rule of `document` against the detectors there are.
 
     `categories` are the taxonomy's, each with its slugs; `operating` has a key for all that a detector can say,
     an empty table where its false alarms were never measured (such a detector can be used with `score` only).
-    When `findings` is not empty, labels outside it are refused. Raises `PolicyError` with every problem found.
+    Labels outside `findings`, codes outside `languages` and names outside `targets` (of routes and upstreams) are
+    refused where those are not empty. Raises `PolicyError` with every problem found.
     """
-    offer = _Offer(categories, operating, frozenset(findings))
+    offer = Offer(categories, operating, frozenset(findings), frozenset(languages))
     problems: list[Problem] = []
     warnings: list[str] = []
     rules: list[Rule] = []
     for order, written in enumerate(document.rules):
-        resolved = offer.resolve(written.when)
-        for path, what, remedy in resolved.faults:
+        found = planted(written.when, offer, directions=_DIRECTIONS_OF.get(written.then, DIRECTIONS))
+        for path, what, remedy in found.faults:
             problems.append(Problem(document.where("rules", order, "when", *path), what, remedy))
-        place = f"{document.where('rules', order)}: rule {written.id!r}"
-        warnings += [f"{place}: {remark}" for remark in resolved.remarks]
-        rules.append(_rule(order, written, document.mode, resolved))
+        if found.remarks:
+            place = f"{document.where('rules', order)}: rule {written.id!r}"
+            warnings += [f"{place}: {remark}" for remark in dict.fromkeys(found.remarks)]
+        rules.append(_rule(order, written, document, found))
+    problems += _strays(document, rules, frozenset(targets))
+    problems += _circles(document, rules)
     if problems:
         raise PolicyError(problems)
-    guards = [rule for rule in rules if rule.action.severity >= Action.REDACT.severity]
+    return _policy(document, rules, warnings, offer)
+
+
+# An answer cannot be sent elsewhere.
+_DIRECTIONS_OF: Mapping[str, tuple[Direction, ...]] = {"reroute": ("prompt",)}
+
+
+def _policy(document: Document, rules: list[Rule], warnings: list[str], offer: Offer) -> Policy:
+    guards = [rule for rule in rules if rule.action.acts]
     index = _index(rules)
+    inline = _inline([rule for rule in guards if rule.enforced])
     return Policy(
         revision=_revision(rules),
         mode=document.mode,
@@ -145,172 +264,125 @@ def compile_policy(
         detectors=MappingProxyType(offer.names),
         known=frozenset(offer.slugs),
         routes=frozenset(route for rule in rules for route in rule.routes),
+        targets=frozenset(rule.reroute.to for rule in rules if rule.reroute and rule.reroute.to),
+        counted=MappingProxyType(
+            {rule.id: rule.count.within_minutes * 60 for rule in rules if rule.count and rule.count.within_minutes}
+        ),
         _slugs=frozenset(slug for rule in rules for slug, _ in rule.heard),
         _index=index,
         _least=_least(index),
         _guards=_guard_index(guards),
-        _needs=_needs([rule for rule in guards if rule.enforced]),
+        _inline=inline,
+        _keys=frozenset(gate[0] for rule in rules for gate in rule.gates if gate),
+        _callers=tuple({gate for _, gate in inline if gate and gate[0] != "route"}),
     )
 
 
-class _Offer:
-    """What the detectors can say, arranged for look-up."""
-
-    def __init__(self, categories: Mapping[str, Sequence[str]], operating: Operating, findings: frozenset[str]) -> None:
-        self.categories = categories
-        self.findings = findings
-        self.slugs = {slug for members in categories.values() for slug in members}
-        self.slugs.update(slug for _, slug, _ in operating)
-        self.heard: dict[tuple[str, str], list[tuple[str, Table]]] = {}
-        names: dict[str, set[str]] = {}
-        for (detector, slug, role), table in sorted(operating.items()):
-            self.heard.setdefault((slug, role), []).append((detector, table))
-            names.setdefault(_name(detector), set()).add(detector)
-        self.names = {name: tuple(sorted(ids)) for name, ids in names.items()}
-        self._resolved: dict[tuple[object, ...], _Resolution] = {}
-
-    def resolve(self, when: When) -> "_Resolution":
-        """Rules that differ only in route and channel share one resolution."""
-        subject = (when.subcategory, when.any, when.category, when.detector, when.finding)
-        key = (*subject, when.false_alarms, when.score, when.directions, "on" in when.model_fields_set)
-        if key not in self._resolved:
-            self._resolved[key] = _Resolution(when, self)
-        return self._resolved[key]
-
-
-class _Resolution:
-    """A condition held against the offer: its thresholds, what is wrong with it, what its author should know.
-
-    `faults` are (path below `when`, what, remedy).
-    """
-
-    def __init__(self, when: When, offer: _Offer) -> None:
-        self.faults: list[tuple[Path, str, str]] = []
-        self.remarks: list[str] = []
-        self._when, self._offer = when, offer
-        self._found: list[Threshold] = []
-        slugs = self._named_slugs(when)
-        self._check_names(when)
-        if not self.faults:
-            self._resolve(slugs)
-        self.thresholds = tuple(self._found)
-        self.heard = frozenset((t.slug, t.direction) for t in self._found)
-
-    def _fault(self, what: str, remedy: str, *path: str | int) -> None:
-        self.faults.append((path, what, remedy))
-
-    def _named_slugs(self, when: When) -> tuple[str, ...]:
-        offer = self._offer
-        if when.category is not None:
-            if when.category in offer.categories:
-                return tuple(offer.categories[when.category])
-            what = f"the category {when.category!r} is unknown"
-            self._fault(what, nearest(when.category, offer.categories), "category")
-            return ()
-        named = (when.subcategory,) if when.subcategory is not None else when.any or ()
-        for place, slug in enumerate(named):
-            if slug not in offer.slugs:
-                path = ("any", place) if when.subcategory is None else ("subcategory",)
-                remedy = nearest(slug, offer.slugs)
-                if slug in offer.categories:
-                    remedy = f"it is a category, write `category: {slug}` in a rule of its own"
-                self._fault(f"the sub-category {slug!r} is unknown", remedy, *path)
-        return tuple(dict.fromkeys(named))
-
-    def _check_names(self, when: When) -> None:
-        offer = self._offer
-        if when.detector is not None and when.detector not in offer.names:
-            what = f"the detector {when.detector!r} is unknown"
-            self._fault(what, nearest(when.detector, offer.names), "detector")
-        for place, label in enumerate(when.finding or ()):
-            if offer.findings and label not in offer.findings:
-                what = f"the finding {label!r} is unknown"
-                self._fault(what, nearest(label, offer.findings), "finding", place)
-
-    def _resolve(self, slugs: tuple[str, ...]) -> None:
-        when = self._when
-        unheard: dict[Direction, list[str]] = {d: [] for d in when.directions}
-        for direction in when.directions:
-            for slug in slugs:
-                heard = [
-                    pair
-                    for pair in self._offer.heard.get((slug, direction), ())
-                    if when.detector in (None, _name(pair[0]))
-                ]
-                if heard:
-                    self._look_up(slug, direction, heard)
-                else:
-                    unheard[direction].append(slug)
-        deaf = [d for d in when.directions if len(unheard[d]) == len(slugs)]
-        # A direction that was written must be served; of the two that stand for "both" one suffices.
-        refused = deaf if "on" in when.model_fields_set or len(deaf) == len(when.directions) else []
-        for direction in when.directions:
-            if direction in refused:
-                self._unserved(slugs, direction)
-            elif unheard[direction]:
-                self.remarks.append(f"no detector speaks of {', '.join(unheard[direction])} in a {direction}")
-
-    def _unserved(self, slugs: tuple[str, ...], direction: Direction) -> None:
-        when = self._when
-        speaker = f"the detector {when.detector!r} does not speak" if when.detector else "no detector speaks"
-        served = {
-            slug
-            for (slug, role), pairs in self._offer.heard.items()
-            if role == direction and any(when.detector in (None, _name(pair[0])) for pair in pairs)
-        }
-        key = next(name for name in ("subcategory", "any", "category") if getattr(when, name) is not None)
-        self._fault(f"{speaker} of {', '.join(slugs)} in a {direction}", nearest(slugs[0], served), key)
-
-    def _look_up(self, slug: str, direction: Direction, heard: list[tuple[str, Table]]) -> None:
-        when = self._when
-        if when.score is not None:
-            self._found += [Threshold(slug, direction, detector, when.score) for detector, _ in heard]
-            return
-        asked = DEFAULT_FALSE_ALARMS if when.false_alarms is None else when.false_alarms
-        unmet: list[tuple[str, Table]] = []
-        for detector, table in heard:
-            rows = [row for row in table if row[0] <= asked * (1 + 1e-9)]
-            if rows:
-                self._found.append(Threshold(slug, direction, detector, rows[-1][1]))
-            else:
-                unmet.append((detector, table))
-        for detector, table in unmet:
-            what, remedy = _not_measured(detector, table, slug, direction, asked)
-            if len(unmet) < len(heard):
-                self.remarks.append(f"{what}; the rule does without it")
-            else:
-                self._fault(what, remedy, "false_alarms")
-
-
-def _not_measured(detector: str, table: Table, slug: str, direction: str, asked: float) -> tuple[str, str]:
-    if not table:
-        what = f"the false alarms of {detector} for {slug} in a {direction} were never measured"
-        return what, "give a `score` in place of `false_alarms`"
-    rate, score = table[0]
-    what = f"{asked:g} false alarms were asked of {detector} for {slug} in a {direction}"
-    return f"{what}, the lowest rate measured is {rate:g}", (
-        f"ask for `false_alarms: {rate:g}` or more, or give a `score` (there it is {score:.4g})"
-    )
-
-
-def _rule(order: int, written: WrittenRule, mode: Mode, resolved: _Resolution) -> Rule:
+def _rule(order: int, written: WrittenRule, document: Document, found: Planted) -> Rule:
     when = written.when
+    directions = directions_of(found.tree)
+    looked_for = tuple(leaves(found.tree))
+    thresholds = tuple(t for leaf in looked_for for t in leaf.thresholds if t.direction in directions)
+    outermost = found.tree.parts if isinstance(found.tree, All) else (found.tree,)
+    asked = tuple(part for part in outermost if isinstance(part, Asked))
     return Rule(
         order=order,
         id=written.id,
         action=Action(written.then),
-        enforced=(written.mode or mode) is Mode.ENFORCE,
+        mode=written.mode or document.mode,
+        share=document.share(written),
         on_error=written.on_error,
+        budget_seconds=math.inf if written.budget_ms is None else written.budget_ms / 1000,
+        message=written.message or "",
+        reroute=Reroute(written.to or "", written.system or "") if written.then == "reroute" else None,
+        throttle=_throttle(written),
+        count=when.count,
         channels=frozenset(when.channel or ()),
         routes=frozenset(when.route or ()),
         findings=frozenset(when.finding or ()),
-        thresholds=resolved.thresholds,
-        heard=resolved.heard,
+        tree=found.tree,
+        leaves=looked_for,
+        thresholds=thresholds,
+        heard=frozenset((t.slug, t.direction) for t in thresholds),
+        gates=_gates(asked),
+        asked=asked,
     )
 
 
-def _name(detector: str) -> str:
-    return detector.partition("@")[0]
+def _throttle(written: WrittenRule) -> Throttle | None:
+    if written.per_minute is None:
+        return None
+    return Throttle(written.id, written.per_minute, written.for_seconds or DEFAULT_THROTTLE_SECONDS)
+
+
+def _gates(asked: Iterable[Asked]) -> tuple[Gate, ...]:
+    """Under what the rule is found: the names of what it asks first for, callers before models before routes."""
+    plain = {ask.key: ask.names for ask in asked if not ask.prefixes}
+    for key in ("caller", "model", "route"):
+        if names := plain.get(key):
+            return tuple((key, name) for name in sorted(names))
+    return (None,)
+
+
+def _strays(document: Document, rules: list[Rule], targets: frozenset[str]) -> Iterator[Problem]:
+    """Reroutes to what is not configured, where that is known."""
+    for rule in rules:
+        if targets and rule.reroute and rule.reroute.to and rule.reroute.to not in targets:
+            what = f"there is no route or upstream {rule.reroute.to!r}"
+            yield Problem(document.where("rules", rule.order, "to"), what, nearest(rule.reroute.to, targets))
+
+
+def _circles(document: Document, rules: list[Rule]) -> Iterator[Problem]:
+    """Reroutes that lead back to where a request came from. Rules without a route are left out: those do nothing
+    to a request that is where they send it."""
+    ways: dict[str, dict[str, Rule]] = {}
+    for rule in rules:
+        for route in rule.routes if rule.reroute and rule.reroute.to else ():
+            ways.setdefault(route, {}).setdefault(rule.reroute.to, rule)  # type: ignore[union-attr]
+    over: set[str] = set()
+    for start in ways:
+        path = _circle(start, ways, over)
+        if path:
+            rule = ways[path[-2]][path[-1]]
+            what = f"the reroutes go round in a circle: {' → '.join(path)}"
+            yield Problem(document.where("rules", rule.order, "to"), what, "let one of them lead elsewhere")
+
+
+def _circle(start: str, ways: Mapping[str, Mapping[str, Rule]], over: set[str]) -> list[str]:
+    """The first circle that `start` leads into, closed; `over` are the routes that are known to lead into none."""
+    path: dict[str, None] = {}
+    todo = [(start, False)]
+    while todo:
+        route, done = todo.pop()
+        if done:
+            del path[route]
+            over.add(route)
+        elif route in path:
+            steps = [*path]
+            return [*steps[steps.index(route) :], route]
+        elif route not in over:
+            path[route] = None
+            todo.append((route, True))
+            todo += [(to, False) for to in ways.get(route, ())]
+    return []
+
+
+def _index(rules: list[Rule]) -> _Index:
+    gathered: dict[tuple[str, str, str, Gate], list[tuple[float, Rule, Leaf]]] = defaultdict(list)
+    for rule in rules:
+        heard = rule.heard
+        for leaf in rule.leaves:
+            for t in leaf.thresholds:
+                if (t.slug, t.direction) in heard:
+                    for gate in rule.gates:
+                        gathered[t.slug, t.direction, t.detector, gate].append((t.score, rule, leaf))
+    for entries in gathered.values():
+        entries.sort(key=_by_score)
+    return dict(gathered)
+
+
+def _by_score(entry: tuple[float, Rule, Leaf]) -> tuple[float, int]:
+    return entry[0], entry[1].order
 
 
 def _least(index: _Index) -> Mapping[tuple[str, str, str], float]:
@@ -321,52 +393,45 @@ def _least(index: _Index) -> Mapping[tuple[str, str, str], float]:
     return MappingProxyType(found)
 
 
-def _index(rules: list[Rule]) -> _Index:
-    gathered: dict[tuple[str, str, str, str | None], list[tuple[float, Rule]]] = defaultdict(list)
-    for rule in rules:
-        for t in rule.thresholds:
-            for route in rule.routes or (None,):
-                gathered[t.slug, t.direction, t.detector, route].append((t.score, rule))
-    for pairs in gathered.values():
-        pairs.sort(key=_by_score)
-    return dict(gathered)
-
-
-def _by_score(pair: tuple[float, Rule]) -> tuple[float, int]:
-    return pair[0], pair[1].order
-
-
 def _guard_index(guards: list[Rule]) -> _Guards:
-    gathered: dict[tuple[str, str, str | None], list[Rule]] = defaultdict(list)
+    gathered: dict[tuple[str, str, Gate], list[Rule]] = defaultdict(list)
     for rule in guards:
         for slug, direction in rule.heard:
-            for route in rule.routes or (None,):
-                gathered[slug, direction, route].append(rule)
+            for gate in rule.gates:
+                gathered[slug, direction, gate].append(rule)
     return dict(gathered)
 
 
-def _needs(guards: list[Rule]) -> dict[tuple[str, str | None], frozenset[str]]:
-    everywhere: dict[str, set[str]] = defaultdict(set)
-    on_route: dict[tuple[str, str], set[str]] = defaultdict(set)
+def _inline(guards: list[Rule]) -> dict[tuple[str, Gate], Sequence[_Inline]]:
+    """For each direction and gate: what the rules need, by the smallest share that acts. Shares ascending."""
+    gathered: dict[tuple[str, Gate], dict[float, list[Rule]]] = defaultdict(lambda: defaultdict(list))
     for rule in guards:
-        for slug, direction in rule.heard:
-            if not rule.routes:
-                everywhere[direction].add(slug)
-            for route in rule.routes:
-                on_route[direction, route].add(slug)
-    needs: dict[tuple[str, str | None], frozenset[str]] = {
-        (direction, None): frozenset(slugs) for direction, slugs in everywhere.items()
-    }
-    needs.update({key: frozenset(slugs | everywhere[key[0]]) for key, slugs in on_route.items()})
-    return needs
+        for direction in {direction for _, direction in rule.heard}:
+            for gate in rule.gates:
+                gathered[direction, gate][rule.share].append(rule)
+    return {key: _by_share(key[0], by_share) for key, by_share in gathered.items()}
+
+
+def _by_share(direction: str, by_share: Mapping[float, list[Rule]]) -> list[_Inline]:
+    found: list[_Inline] = []
+    slugs: frozenset[str] = frozenset()
+    longest, soonest = 0.0, math.inf
+    for share in sorted(by_share, reverse=True):
+        rules = by_share[share]
+        slugs |= {slug for rule in rules for slug, heard in rule.heard if heard == direction}
+        longest = max(longest, *(rule.budget_seconds for rule in rules))
+        soonest = min(soonest, *(rule.budget_seconds for rule in rules if rule.on_error == "block"), math.inf)
+        found.append(_Inline(share, slugs, longest, soonest))
+    return found[::-1]
 
 
 def _revision(rules: list[Rule]) -> str:
     content = [
         (
-            *(rule.id, rule.action, rule.enforced, rule.on_error),
-            *(sorted(rule.channels), sorted(rule.routes), sorted(rule.findings)),
-            sorted((t.slug, t.direction, t.detector, t.score) for t in rule.thresholds),
+            *(rule.id, rule.action, rule.share, rule.on_error, min(rule.budget_seconds, 1e9)),
+            *(rule.message, rule.reroute, rule.throttle),
+            rule.count and (rule.count.at_least, rule.count.by, rule.count.within_minutes),
+            shape(rule.tree),
         )
         for rule in rules
     ]

@@ -5,20 +5,27 @@ do not concern them change the outcome. The cost of a decision grows with the ru
 size of the policy.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from policies.compiling import Policy, Rule, compile_policy
-from policies.model import Action
+from policies.compiling import Leaf, Policy, Reroute, Rule, Throttle, Tree, compile_policy
+from policies.conditions import All, Any, Asked, Not
+from policies.model import Action, Mode
 
 __all__ = [
+    "EVERYONE",
     "Action",
+    "Context",
     "Decision",
+    "Evidence",
     "Match",
+    "Mode",
     "Policy",
     "Redaction",
+    "Reroute",
     "Signal",
+    "Throttle",
     "compile_policy",
     "decide",
     "join",
@@ -27,6 +34,7 @@ __all__ = [
 ]
 
 Cut = tuple[int, int, str]
+EVERYONE = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,27 @@ class Signal:
     channel: str
     passage: int = 0
     spans: tuple[Cut, ...] = ()
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decision is told beside the signals. Everything that is not given matches no name.
+
+    `draw` is the request's number from 0, below 1: a canary rule acts when its share is larger. `earlier` has, by
+    rule, how often its condition held for this caller before, within the time that the rule looks back. `silent`
+    are the detectors, by name or id, that gave no answer, or EVERYONE: a rule that denies what they could have found
+    is left to `on_failure`.
+    """
+
+    model: str = ""
+    caller: str = ""
+    draw: float = 0.0
+    earlier: Mapping[str, int] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
+
+
+_ANY = Context()
 
 
 class Redaction(NamedTuple):
@@ -58,12 +87,16 @@ class Redaction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rule that matched: what it asks for, whether that is enforced, and the slugs that made it match."""
+    """A rule that matched: what it asks for, whether that is done here, and the slugs that made it match.
+
+    `mode` tells a rule that only monitors from a canary that this request was not drawn for.
+    """
 
     rule: str
     action: Action
     enforced: bool
     slugs: tuple[str, ...]
+    mode: Mode = Mode.ENFORCE
 
     @property
     def carried(self) -> Action:
@@ -74,12 +107,28 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """The strongest of what made a rule match: this score reached this threshold, asked for in this `place`."""
+
+    slug: str
+    detector: str
+    direction: str
+    channel: str
+    score: float
+    threshold: float
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What is done with a text, and why.
 
     `action` is carried out; `would` is the action had every rule been enforced; `rule` decided, the first in the
     file among the severest. `reason` holds nothing of the user's text. `redactions` are sorted and disjoint; under
-    a block they are what the redact rules would have cut. `matched` is sorted as rules decide.
+    a block they are what the redact rules would have cut, and under a reroute they are cut. `matched` is sorted as
+    rules decide. `replacement` stands in place of the text when the action is to replace it, `reroute` says where the
+    request goes when that is the action. `throttle` is the strictest that an enforced rule asks for, whatever
+    decided. `counted` are the rules that count this request of the caller's, whether they matched yet or not.
     """
 
     action: Action
@@ -89,64 +138,127 @@ class Decision:
     revision: str
     redactions: tuple[Redaction, ...] = ()
     matched: tuple[Match, ...] = ()
+    evidence: Evidence | None = None
+    replacement: str = ""
+    reroute: Reroute | None = None
+    throttle: Throttle | None = None
+    counted: tuple[str, ...] = ()
 
     def cuts(self, passage: int) -> tuple[Cut, ...]:
         """The redactions of one text, as `redact` takes them."""
         return tuple((r.start, r.end, r.label) for r in self.redactions if r.passage == passage)
 
 
-class _Hit(NamedTuple):
-    """A signal that matched a rule, with those of its spans that the rule asks for."""
+class Hit(NamedTuple):
+    """A signal that reached a threshold of a rule, with those of its spans that the rule asks for."""
 
     signal: Signal
     spans: tuple[Cut, ...]
+    threshold: float
+    leaf: Leaf
 
 
-def decide(policy: Policy, signals: Iterable[Signal], *, route: str) -> Decision:
+Hits = Mapping[Leaf, list[Hit]]
+
+
+class _Found(NamedTuple):
+    """A rule that matched, and through what."""
+
+    match: Match
+    rule: Rule
+    told: list[Hit]
+
+
+def decide(policy: Policy, signals: Iterable[Signal], *, route: str, about: Context = _ANY) -> Decision:
     """The decision on all the texts of one direction of one exchange."""
-    hits: dict[Rule, list[_Hit]] = {}
-    for signal in signals:
-        _collect(policy, signal, route, hits)
+    hits = heard_by(policy, signals, route=route, about=about)
     if not hits:
         return Decision(Action.ALLOW, Action.ALLOW, None, "no rule matched", policy.revision)
-    found = [(_match(rule, told), rule, told) for rule, told in hits.items()]
-    found.sort(key=lambda item: (-item[0].carried.severity, item[1].order))
-    decisive, _, told = found[0]
+    found: list[_Found] = []
+    counted: list[Rule] = []
+    for rule, by_leaf in hits.items():
+        told = told_by(rule.tree, by_leaf, route, about)
+        if not told:
+            continue
+        if rule.count is not None and rule.count.by == "caller":
+            counted.append(rule)
+        if _is_often_enough(rule, by_leaf, route, about):
+            found.append(_Found(_match(rule, told, about), rule, told))
+    found.sort(key=lambda item: (-item.match.carried.severity, item.rule.order))
+    counts = tuple(rule.id for rule in sorted(counted, key=_in_file))
+    if not found:
+        return Decision(Action.ALLOW, Action.ALLOW, None, "no rule matched", policy.revision, counted=counts)
+    return _decision(policy, found, counts)
+
+
+def heard_by(
+    policy: Policy, signals: Iterable[Signal], *, route: str, about: Context = _ANY
+) -> dict[Rule, dict[Leaf, list[Hit]]]:
+    """By rule and part of it: the signals that reach a threshold of it where it looks."""
+    hits: dict[Rule, dict[Leaf, list[Hit]]] = {}
+    gates = policy.gates(route, about.model, about.caller)
+    for signal in signals:
+        for rule, leaf, threshold in policy.reached(
+            signal.slug, signal.direction, signal.detector, signal.score, gates
+        ):
+            if hit := _hit(leaf, signal, threshold):
+                hits.setdefault(rule, {}).setdefault(leaf, []).append(hit)
+    return hits
+
+
+def _decision(policy: Policy, found: list[_Found], counted: tuple[str, ...]) -> Decision:
+    lead = found[0]
+    action = lead.match.carried
+    evidence = _evidence(lead.told)
     cut = (
         (hit.signal.passage, span)
-        for _, rule, told in found
-        if rule.enforced and rule.action is Action.REDACT
+        for match, rule, told in found
+        if match.enforced and rule.action is Action.REDACT
         for hit in told
         for span in hit.spans
     )
+    limits = [rule.throttle for match, rule, _ in found if match.enforced and rule.throttle is not None]
     return Decision(
-        action=decisive.carried,
+        action=action,
         would=_severest(match.action for match, _, _ in found),
-        rule=decisive.rule,
-        reason=_reason(told),
+        rule=lead.rule.id,
+        reason=f"{evidence.slug} in the {evidence.direction} ({evidence.channel}), found by {evidence.detector}",
         revision=policy.revision,
         redactions=_unite(cut),
         matched=tuple(match for match, _, _ in found),
+        evidence=evidence,
+        replacement=lead.rule.message if action is Action.REPLACE else "",
+        reroute=lead.rule.reroute if action is Action.REROUTE else None,
+        throttle=min(limits, key=_strictness, default=None),
+        counted=counted,
     )
 
 
 def on_failure(
-    policy: Policy, slugs: Iterable[str], *, direction: str, route: str, detector: str | None = None
+    policy: Policy,
+    slugs: Iterable[str],
+    *,
+    direction: str,
+    route: str,
+    detector: str | None = None,
+    about: Context = _ANY,
 ) -> Decision:
     """The decision when no verdict on `slugs` came: a detector raised, ran out of time or is absent.
 
     With `detector` (its name, with or without version) only the rules that listen to it are affected. Blocks when
-    an enforced redact or block rule among them says so, allows otherwise; `rule` is the first that decided, None
+    an enforced rule among them that would have acted says so, allows otherwise; `rule` is the first that decided, None
     when no enforced rule lost its guard. The reason is `detector_error`.
     """
+    gates = policy.gates(route, about.model, about.caller)
     affected = {
         rule.order: rule
         for slug in slugs
-        for rule in policy.guards(slug, direction, route)
-        if detector is None or any(_is_from(t.detector, detector) for t in rule.thresholds if t.slug == slug)
+        for rule in policy.guards(slug, direction, gates)
+        if (detector is None or any(_is_from(t.detector, detector) for t in rule.thresholds if t.slug == slug))
+        and all(_holds(asked, route, about) for asked in rule.asked)
     }
     found = [(rule, Action.BLOCK if rule.on_error == "block" else Action.ALLOW) for _, rule in sorted(affected.items())]
-    enforced = [pair for pair in found if pair[0].enforced]
+    enforced = [pair for pair in found if pair[0].acts(about.draw)]
     action = _severest(asked for _, asked in enforced)
     return Decision(
         action=action,
@@ -155,7 +267,7 @@ def on_failure(
         reason="detector_error",
         revision=policy.revision,
         matched=tuple(
-            Match(rule.id, asked, rule.enforced, tuple(sorted({slug for slug, _ in rule.heard})))
+            Match(rule.id, asked, rule.acts(about.draw), tuple(sorted({slug for slug, _ in rule.heard})), rule.mode)
             for rule, asked in found
         ),
     )
@@ -172,6 +284,11 @@ def join(first: Decision, second: Decision) -> Decision:
         revision=lead.revision,
         redactions=_unite((r.passage, (r.start, r.end, r.label)) for r in first.redactions + second.redactions),
         matched=first.matched + second.matched,
+        evidence=lead.evidence,
+        replacement=lead.replacement,
+        reroute=lead.reroute,
+        throttle=min((t for t in (first.throttle, second.throttle) if t), key=_strictness, default=None),
+        counted=tuple(dict.fromkeys(first.counted + second.counted)),
     )
 
 
@@ -186,34 +303,123 @@ def redact(text: str, spans: Sequence[Cut]) -> str:
     return "".join([*pieces, text[last:]])
 
 
-def _collect(policy: Policy, signal: Signal, route: str, hits: dict[Rule, list[_Hit]]) -> None:
-    reached = policy.reached(signal.slug, signal.direction, signal.detector, signal.score, route)
-    for rule in reached:
-        if rule.channels and signal.channel not in rule.channels:
-            continue
-        spans = tuple(s for s in signal.spans if not rule.findings or s[2] in rule.findings)
-        if spans or not rule.findings:
-            hits.setdefault(rule, []).append(_Hit(signal, spans))
+def _hit(leaf: Leaf, signal: Signal, threshold: float) -> Hit | None:
+    """What a signal that reaches the threshold is to a part of a rule: nothing in another channel or language."""
+    if leaf.channels and signal.channel not in leaf.channels:
+        return None
+    if leaf.languages and signal.language not in leaf.languages:
+        return None
+    spans = tuple(s for s in signal.spans if not leaf.findings or s[2] in leaf.findings)
+    return Hit(signal, spans, threshold, leaf) if spans or not leaf.findings else None
 
 
-def _match(rule: Rule, told: list[_Hit]) -> Match:
+def told_by(tree: Tree, hits: Hits, route: str, about: Context) -> list[Hit] | None:
+    """The hits through which the condition holds, None when it does not. What a `not` denies tells nothing."""
+    match tree:
+        case Leaf():
+            return _agreed(tree, hits.get(tree)) or None
+        case All():
+            told: list[Hit] = []
+            for part in tree.parts:
+                below = told_by(part, hits, route, about)
+                if below is None:
+                    return None
+                told += below
+            return told
+        case Any():
+            parts = [below for part in tree.parts if (below := told_by(part, hits, route, about)) is not None]
+            return [hit for below in parts for hit in below] if parts else None
+        case Not():
+            if about.silent and _may_be_silenced(tree.part, about.silent):
+                return None
+            return [] if told_by(tree.part, hits, route, about) is None else None
+        case Asked():
+            return [] if _holds(tree, route, about) else None
+
+
+def _agreed(leaf: Leaf, told: list[Hit] | None) -> list[Hit]:
+    """The hits in texts in which enough detectors agree."""
+    if told is None or leaf.agree == 1:
+        return told or []
+    voices: dict[int, set[str]] = {}
+    for hit in told:
+        voices.setdefault(hit.signal.passage, set()).add(hit.signal.detector)
+    return [hit for hit in told if len(voices[hit.signal.passage]) >= leaf.agree]
+
+
+def _may_be_silenced(tree: Tree, silent: frozenset[str]) -> bool:
+    match tree:
+        case Leaf():
+            return EVERYONE in silent or any(
+                t.detector in silent or t.detector.partition("@")[0] in silent for t in tree.thresholds
+            )
+        case All() | Any():
+            return any(_may_be_silenced(part, silent) for part in tree.parts)
+        case Not():
+            return _may_be_silenced(tree.part, silent)
+        case Asked():
+            return False
+
+
+def _holds(asked: Asked, route: str, about: Context) -> bool:
+    return asked.holds(route if asked.key == "route" else about.model if asked.key == "model" else about.caller)
+
+
+def _is_often_enough(rule: Rule, hits: Hits, route: str, about: Context) -> bool:
+    """A caller's requests are counted over time, a conversation's texts each by itself."""
+    if rule.count is None:
+        return True
+    if rule.count.by == "caller":
+        return about.earlier.get(rule.id, 0) + 1 >= rule.count.at_least
+    passages = {hit.signal.passage for told in hits.values() for hit in told}
+    if len(passages) < rule.count.at_least:
+        return False
+    often = 0
+    by_passage: dict[int, dict[Leaf, list[Hit]]] = {}
+    for leaf, told in hits.items():
+        for hit in told:
+            by_passage.setdefault(hit.signal.passage, {}).setdefault(leaf, []).append(hit)
+    for alone in by_passage.values():
+        often += bool(told_by(rule.tree, alone, route, about))
+    return often >= rule.count.at_least
+
+
+def _match(rule: Rule, told: list[Hit], about: Context) -> Match:
     """A redact rule that matched a text in which nothing can be cut out asks for a block instead."""
     action = rule.action
     if action is Action.REDACT:
         cuttable = {hit.signal.passage for hit in told if any(_is_span(s) for s in hit.spans)}
         if any(hit.signal.passage not in cuttable for hit in told):
             action = Action.BLOCK
-    return Match(rule.id, action, rule.enforced, tuple(sorted({hit.signal.slug for hit in told})))
+    slugs = tuple(sorted({hit.signal.slug for hit in told}))
+    return Match(rule.id, action, rule.acts(about.draw), slugs, rule.mode)
 
 
-def _reason(told: list[_Hit]) -> str:
-    best = min((-hit.signal.score, hit.signal.slug, hit.signal.detector, *_place(hit.signal)) for hit in told)
-    _, slug, detector, direction, channel = best
-    return f"{slug} in the {direction} ({channel}), found by {detector}"
+def _evidence(told: list[Hit]) -> Evidence:
+    best = min(told, key=_weakness)
+    signal = best.signal
+    return Evidence(
+        signal.slug,
+        signal.detector,
+        signal.direction,
+        signal.channel,
+        signal.score,
+        best.threshold,
+        best.leaf.place,
+    )
 
 
-def _place(signal: Signal) -> tuple[str, str]:
-    return signal.direction, signal.channel
+def _weakness(hit: Hit) -> tuple[float | str, ...]:
+    signal = hit.signal
+    return -signal.score, signal.slug, signal.detector, signal.direction, signal.channel, hit.threshold, hit.leaf.place
+
+
+def _strictness(limit: Throttle) -> tuple[int, int, str]:
+    return limit.per_minute, -limit.for_seconds, limit.rule
+
+
+def _in_file(rule: Rule) -> int:
+    return rule.order
 
 
 def _severest(actions: Iterable[Action]) -> Action:

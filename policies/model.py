@@ -14,8 +14,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PrivateAttr,
+    Tag,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -25,12 +27,14 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from policies.source import Path, PolicyError, Problem, Tree, nearest, read
 
 DEFAULT_FALSE_ALARMS = 0.01
-CHANNELS = ("system", "user", "tool", "assistant", "arguments", "reasoning")
-# What a model can write into a response; `tool` because a hosted tool's result is part of it.
-RESPONSE_CHANNELS = frozenset({"tool", "assistant", "arguments", "reasoning"})
+DEFAULT_THROTTLE_SECONDS = 60
+CHANNELS = ("system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning")
+# What a model can write into a response; `tool` and `retrieved` because a hosted tool's result is part of it.
+RESPONSE_CHANNELS = frozenset({"tool", "retrieved", "assistant", "arguments", "reasoning"})
+MAX_CONDITIONS = 64  # beside each other in one list: more is no rule that anyone could read
 
 Direction = Literal["prompt", "response"]
-Channel = Literal["system", "user", "tool", "assistant", "arguments", "reasoning"]
+Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning"]
 OnError = Literal["allow", "block"]
 DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
 
@@ -40,22 +44,31 @@ class Action(StrEnum):
 
     ALLOW = "allow"
     FLAG = "flag"
+    THROTTLE = "throttle"
     REDACT = "redact"
+    REROUTE = "reroute"
+    REPLACE = "replace"
     BLOCK = "block"
 
     @property
     def severity(self) -> int:
-        """0 for allow to 3 for block."""
+        """0 for allow to 6 for block."""
         return _SEVERITY[self]
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes what becomes of traffic, so that it needs a verdict first."""
+        return _SEVERITY[self] > _SEVERITY[Action.FLAG]
 
 
 _SEVERITY = {action: rank for rank, action in enumerate(Action)}
 
 
 class Mode(StrEnum):
-    """Whether rules act or only record what they would have done."""
+    """Whether rules act, act on a share of the requests, or only record what they would have done."""
 
     MONITOR = "monitor"
+    CANARY = "canary"
     ENFORCE = "enforce"
 
 
@@ -85,40 +98,66 @@ def _fault(what: str, remedy: str, *path: str | int, first: Path = ()) -> Pydant
 
 
 _SUBJECTS = ("subcategory", "any", "category")
+# What narrows down what is looked for, and what is asked of the request as a whole.
+_NARROWING = ("on", "channel", "language", "detector", "finding", "false_alarms", "score", "agree")
+_ASKING = ("route", "model", "caller")
+# Marks of pydantic's in the path of an error, which no file contains.
+_SLUG, _CONDITION = "<slug>", "<condition>"
 
 
-class When(_Written):
-    """The condition of a rule: which texts it concerns and how sure a detector must be."""
+# Inside the models `any` and `all` are keys of the language.
+_any, _all = any, all
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [{"required": [name]} for name in _SUBJECTS],
-            "not": {"required": ["false_alarms", "score"]},
-        }
-    )
+
+def _is_slug(value: object) -> str:
+    return _SLUG if isinstance(value, str) else _CONDITION
+
+
+class Condition(_Written):
+    """What must be found, and where. All that a condition says must hold.
+
+    A condition inside another one takes over what the outer one says of detectors, findings and rates, unless it says
+    something else, and is narrowed down by the outer one's direction, channels and languages.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["false_alarms", "score"]}})
 
     subcategory: str | None = Field(None, description="one sub-category, such as violence")
-    any: ListOf[str] | None = Field(None, description="a list of sub-categories, of which one suffices")
+    any: "Conditions | None" = Field(
+        None, description="a list of sub-categories, or of conditions, of which one suffices"
+    )
     category: str | None = Field(None, description="a whole category, such as safety")
+    all: "Conditions | None" = Field(None, description="a list of conditions that must all hold")
+    not_: "OneCondition | None" = Field(None, alias="not", description="a condition that must not hold")
     on: OneOrMany[Direction] = Field(DIRECTIONS, description="prompt, response or a list of both")
     channel: OneOrMany[Channel] | None = Field(None, description="a list out of " + ", ".join(CHANNELS))
+    language: OneOrMany[str] | None = Field(None, description="a list of ISO 639-1 codes, such as en")
     route: OneOrMany[str] | None = Field(None, description="a list of names of routes")
+    model: OneOrMany[str] | None = Field(None, description="a list of names of models; a name may end in *")
+    caller: OneOrMany[str] | None = Field(None, description="a list of names of callers' keys; a name may end in *")
     detector: str | None = Field(None, description="the name of one detector, without its version")
     finding: OneOrMany[str] | None = Field(None, description="a list of labels of findings, such as email")
     false_alarms: Share | None = Field(
         None, description="the share of benign texts it may match, 0 to 1; 0.01 when nothing is said"
     )
     score: Share | None = Field(None, description="a calibrated score, 0 to 1, in place of false_alarms")
+    agree: Annotated[int, Field(ge=2, le=16)] | None = Field(
+        None, description="the number of detectors that must find it in the same text, from 2"
+    )
 
     @model_validator(mode="after")
-    def _is_possible(self) -> "When":
+    def _is_possible(self) -> "Condition":
         named = [name for name in _SUBJECTS if getattr(self, name) is not None]
-        if not named:
-            raise _fault("the rule does not say what it looks for", "add `subcategory`, `any` or `category`")
         if len(named) > 1:
             raise _fault(f"`{named[0]}` and `{named[1]}` exclude each other", "keep one of them", named[1])
         if self.false_alarms is not None and self.score is not None:
             raise _fault("`false_alarms` and `score` exclude each other", "keep one of them", "score")
+        if not named and self.all is None:
+            self._says_something()
+        for key in ("model", "caller"):
+            for place, name in enumerate(getattr(self, key) or ()):
+                if "*" in name[:-1]:
+                    raise _fault(f"{name!r} has a star inside", "a star may only stand at the end", key, place)
         if "on" in self.model_fields_set and "response" in self.on and "response" not in self.directions:
             listed = ", ".join(sorted(RESPONSE_CHANNELS))
             raise _fault(
@@ -128,11 +167,116 @@ class When(_Written):
             )
         return self
 
+    def _says_something(self) -> None:
+        """A condition that names nothing to look for may still ask who is calling, or deny something."""
+        narrowing = [name for name in _NARROWING if name in self.model_fields_set]
+        asks = self.not_ is not None or _any(getattr(self, name) is not None for name in _ASKING)
+        if narrowing and self.not_ is None:
+            what = "the rule does not say what it looks for"
+            raise _fault(what, f"add `subcategory`, `any` or `category` beside `{narrowing[0]}`")
+        if not asks:
+            raise _fault("the rule does not say what it looks for", "add `subcategory`, `any` or `category`")
+
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """The directions in which the rule can match at all, given its channels."""
+        """The directions in which it can hold at all, given its channels."""
         possible = self.channel is None or not RESPONSE_CHANNELS.isdisjoint(self.channel)
         return tuple(d for d in DIRECTIONS if d in self.on and (d == "prompt" or possible))
+
+    @property
+    def slugs(self) -> tuple[str, ...]:
+        """The sub-categories that `any` lists, when it lists nothing else."""
+        listed = [entry for entry in self.any or () if isinstance(entry, str)]
+        return tuple(listed) if len(listed) == len(self.any or ()) else ()
+
+    @property
+    def finds(self) -> bool:
+        """Whether it holds only where something was found, and so never on an empty request."""
+        if self.subcategory is not None or self.category is not None:
+            return True
+        if self.any is not None and _all(_finds(entry) for entry in self.any):
+            return True
+        return _any(_finds(entry) for entry in self.all or ())
+
+
+def _finds(entry: "str | Condition") -> bool:
+    return isinstance(entry, str) or entry.finds
+
+
+OneCondition = Annotated[
+    Annotated[str, Tag(_SLUG)] | Annotated[Condition, Tag(_CONDITION)],
+    Discriminator(_is_slug),
+]
+Conditions = Annotated[tuple[OneCondition, ...], Field(min_length=1, max_length=MAX_CONDITIONS)]
+
+
+class Count(_Written):
+    """How often the condition must hold before the rule matches, this time included."""
+
+    at_least: int = Field(ge=2, le=10_000, description="a number from 2")
+    by: Literal["caller", "conversation"] = Field(
+        description="caller (requests of the same key) or conversation (texts of one request, which holds its history)"
+    )
+    within_minutes: float | None = Field(
+        None, gt=0, le=1440, allow_inf_nan=False, description="the minutes that are looked back, up to 1440"
+    )
+
+    @model_validator(mode="after")
+    def _has_its_time(self) -> "Count":
+        if self.by == "caller" and self.within_minutes is None:
+            raise _fault("a caller is counted over some time", "add `within_minutes`, such as `within_minutes: 10`")
+        if self.by == "conversation" and self.within_minutes is not None:
+            raise _fault(
+                "the texts of a conversation carry no time",
+                "remove `within_minutes`, or count `by: caller`",
+                "within_minutes",
+            )
+        return self
+
+
+class When(Condition):
+    """The condition of a rule: which texts it concerns and how sure a detector must be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": [name]} for name in (*_SUBJECTS, "all")],
+            "not": {"required": ["false_alarms", "score"]},
+        }
+    )
+
+    count: Count | None = Field(
+        None, description="a mapping that says how often, such as {at_least: 3, within_minutes: 10, by: caller}"
+    )
+
+    @model_validator(mode="after")
+    def _finds_something(self) -> "When":
+        if self.subcategory is None and self.category is None and self.any is None and self.all is None:
+            raise _fault("the rule does not say what it looks for", "add `subcategory`, `any` or `category`")
+        if not self.finds:
+            raise _fault(
+                "the condition could hold where nothing is found",
+                "add to it what must be found; `not` and names of routes, models and callers only narrow that down",
+            )
+        return self
+
+
+Percent = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+# Keys that only one action reads, and those of which it needs one.
+_BELONGS = {
+    "message": "replace",
+    "to": "reroute",
+    "system": "reroute",
+    "per_minute": "throttle",
+    "for_seconds": "throttle",
+}
+_NEEDED = {"replace": ("message",), "reroute": ("to", "system"), "throttle": ("per_minute",)}
+
+
+def _check_canary(mode: Mode | None, percent: float | None, *, needed: bool) -> None:
+    if percent is not None and mode is not Mode.CANARY:
+        raise _fault("`canary` is read in `mode: canary` only", "write `mode: canary` or remove it", "canary")
+    if needed and mode is Mode.CANARY and percent is None:
+        raise _fault("the canary has no size", "add `canary: 10` for ten percent of the requests", "mode")
 
 
 class Rule(_Written):
@@ -143,9 +287,44 @@ class Rule(_Written):
         description="the rule's name in metrics and replies: 1 to 64 of a-z, 0-9, - and _",
     )
     when: When = Field(description="a mapping that says what the rule looks for, such as {subcategory: violence}")
-    then: Literal["flag", "redact", "block"] = Field(description="flag, redact or block")
+    then: Literal["flag", "redact", "replace", "block", "reroute", "throttle"] = Field(
+        description="flag, redact, replace, block, reroute or throttle"
+    )
+    message: Annotated[str, Field(min_length=1, max_length=4000)] | None = Field(
+        None, description="the text that stands in place of the answer, for `then: replace`"
+    )
+    to: str | None = Field(None, description="the name of a route or an upstream, for `then: reroute`")
+    system: Annotated[str, Field(min_length=1, max_length=8000)] | None = Field(
+        None, description="a system message that is added to the request, for `then: reroute`"
+    )
+    per_minute: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        None, description="the requests that the caller may send in a minute, for `then: throttle`"
+    )
+    for_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = Field(
+        None, description="the seconds for which the caller is throttled, 1 to 86400; 60 when nothing is said"
+    )
     on_error: OnError = Field("allow", description="allow or block, when a detector it needs gives no answer")
-    mode: Mode | None = Field(None, description="monitor or enforce, for this rule alone")
+    budget_ms: Annotated[int, Field(ge=1, le=60_000)] | None = Field(
+        None, description="the milliseconds that a request waits at most for the sake of this rule"
+    )
+    mode: Mode | None = Field(None, description="monitor, canary or enforce, for this rule alone")
+    canary: Percent | None = Field(None, description="the percentage of requests on which it acts, above 0 to 100")
+
+    @model_validator(mode="after")
+    def _fits_its_action(self) -> "Rule":
+        for key, action in _BELONGS.items():
+            if getattr(self, key) is not None and self.then != action:
+                what = f"`{key}` means nothing to `then: {self.then}`"
+                raise _fault(what, f"remove it or write `then: {action}`", key)
+        for action, keys in _NEEDED.items():
+            if self.then == action and _all(getattr(self, key) is None for key in keys):
+                listed = " or ".join(f"`{key}`" for key in keys)
+                raise _fault(f"`then: {action}` does not say how", f"add {listed}", "then")
+        if self.then == "reroute" and "prompt" not in self.when.directions:
+            raise _fault("an answer cannot be sent elsewhere", "write `on: prompt`", "when", "on")
+        if self.then == "reroute" and "on" in self.when.model_fields_set and "response" in self.when.on:
+            raise _fault("an answer cannot be sent elsewhere", "write `on: prompt`", "when", "on")
+        return self
 
     @model_validator(mode="after")
     def _can_fail_as_written(self) -> "Rule":
@@ -155,6 +334,10 @@ class Rule(_Written):
                 "remove `on_error` or write `then: block`",
                 "on_error",
             )
+        if self.then == "flag" and self.budget_ms is not None:
+            what = "a rule that only flags holds no request, so it needs no budget"
+            raise _fault(what, "remove `budget_ms` or write another `then`", "budget_ms")
+        _check_canary(self.mode, self.canary, needed=False)
         return self
 
 
@@ -164,7 +347,8 @@ class Document(_Written):
     model_config = ConfigDict(title="Assay policy")
 
     version: Literal[1] = Field(description="the version of the language, 1")
-    mode: Mode = Field(description="monitor (record what would be done) or enforce (do it)")
+    mode: Mode = Field(description="monitor (record what would be done), canary (do it sometimes) or enforce (do it)")
+    canary: Percent | None = Field(None, description="the percentage of requests on which rules act, above 0 to 100")
     rules: tuple[Rule, ...] = Field(description="a list of rules; the severest that matches decides")
     _tree: Tree | None = PrivateAttr(None)
 
@@ -178,6 +362,22 @@ class Document(_Written):
                 raise _fault(what, remedy, "rules", index, "id", first=("rules", first, "id"))
         return self
 
+    @model_validator(mode="after")
+    def _canaries_have_a_size(self) -> "Document":
+        _check_canary(self.mode, self.canary, needed=True)
+        for index, rule in enumerate(self.rules):
+            if rule.mode is Mode.CANARY and rule.canary is None and self.canary is None:
+                what, remedy = "the canary has no size", "add `canary: 10` for ten percent of the requests"
+                raise _fault(what, remedy, "rules", index, "mode")
+        return self
+
+    def share(self, rule: Rule) -> float:
+        """The share of requests on which the rule acts: 0 in monitor mode, 1 when it is enforced."""
+        mode = rule.mode or self.mode
+        if mode is Mode.CANARY:
+            return (rule.canary or self.canary or 0.0) / 100
+        return 1.0 if mode is Mode.ENFORCE else 0.0
+
     def where(self, *path: str | int) -> str:
         """`file:line` of the value at `path`, for messages; `policy` when it was not read from a text."""
         return self._tree.where(path) if self._tree else "policy"
@@ -186,10 +386,8 @@ class Document(_Written):
 class Expect(_Written):
     """What a case must come to."""
 
-    action: Action = Field(description="allow, flag, redact or block: what is carried out")
-    would: Action | None = Field(
-        None, description="allow, flag, redact or block: the action if every rule were enforced"
-    )
+    action: Action = Field(description="allow, flag, throttle, redact, reroute, replace or block: what is carried out")
+    would: Action | None = Field(None, description="the same, if every rule were enforced")
     rule: str | None = Field(None, description="the id of the rule that decides")
 
 
@@ -210,6 +408,8 @@ class GivenSignal(_Written):
         None, description="a detector's name without its version; every one that can say it when left out"
     )
     spans: tuple[GivenSpan, ...] = Field((), description="a list of {start, end, label}")
+    passage: int = Field(0, ge=0, description="the number of the text it is about, from 0")
+    channel: Channel | None = Field(None, description="where that text stood; the case's channel when left out")
 
 
 class Case(_Written):
@@ -219,6 +419,13 @@ class Case(_Written):
     direction: Direction = Field(description="prompt or response")
     channel: Channel = Field(description="one of " + ", ".join(CHANNELS))
     route: str = Field("default", description="the name of a route")
+    model: str = Field("", description="the name of a model")
+    caller: str = Field("", description="the name of a caller's key")
+    language: str = Field("", description="an ISO 639-1 code, for the given signals")
+    earlier: dict[str, int] = Field({}, description="rule id to matches of the same caller before this one")
+    draw: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="a number from 0, below 1: canaries of a larger share act"
+    )
     text: str | None = Field(None, description="a text for the real detectors")
     signals: tuple[GivenSignal, ...] | None = Field(None, description="verdicts in place of a text")
     expect: Expect = Field(description="a mapping with `action` and, if you like, `rule` and `would`")
@@ -236,12 +443,18 @@ _PHRASES = {
     "tuple_type": "a list is expected",
     "string_type": "a word is expected (put a number in quotes)",
     "too_short": "at least one is needed",
+    "too_long": "there are too many",
+    "string_too_long": "the text is too long",
+    "string_too_short": "the text is empty",
+    "int_type": "a whole number is expected",
+    "int_from_float": "a whole number is expected",
+    "int_parsing": "a whole number is expected",
     "float_parsing": "a number is expected",
     "float_type": "a number is expected",
 }
 
 Models = Mapping[tuple[str, ...], type[BaseModel]]
-_POLICY: Models = {(): Document, ("rules",): Rule, ("rules", "when"): When}
+_POLICY: Models = {(): Document, ("rules",): Rule, ("rules", "when"): When, ("rules", "when", "count"): Count}
 _CASES: Models = {
     (): Case,
     ("expect",): Expect,
@@ -283,10 +496,25 @@ def schema_text() -> str:
 
 def _explained(error: ValidationError, tree: Tree, models: Models) -> PolicyError:
     details = error.errors(include_url=False)
+    for detail in details:
+        detail["loc"] = _in_file(detail["loc"])
     # A list of which every item was refused is also reported as too short, which would mislead.
-    above = {detail["loc"][:-1] for detail in details}
+    above = {detail["loc"][:end] for detail in details for end in range(1, len(detail["loc"]))}
     told = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in above]
     return PolicyError(_problem(detail, tree, models) for detail in told)
+
+
+def _in_file(loc: Path) -> Path:
+    return tuple(step for step in loc if step not in (_SLUG, _CONDITION))
+
+
+def _model_at(models: Models, words: tuple[str, ...]) -> type[BaseModel] | None:
+    """Conditions may stand in conditions, to any depth."""
+    outer = words
+    while outer and outer[-1] in ("any", "all", "not"):
+        outer = outer[:-1]
+    found = models.get(outer)
+    return Condition if found is When and outer != words else found
 
 
 def _problem(detail: ErrorDetails, tree: Tree, models: Models) -> Problem:
@@ -294,13 +522,14 @@ def _problem(detail: ErrorDetails, tree: Tree, models: Models) -> Problem:
     where = tree.where((*path, *context.get("path", ())))
     words = tuple(step for step in path if isinstance(step, str))
     key, kind = words[-1] if words else "", detail["type"]
-    model = models.get(words[:-1])
+    model = _model_at(models, words[:-1])
+    fields = {field.alias or name: field for name, field in model.model_fields.items()} if model else {}
     if kind == "policy":
         first = f" (first in {tree.where(context['first'])})" if context["first"] else ""
         return Problem(where, context["what"] + first, context["remedy"])
     if kind == "extra_forbidden":
-        return Problem(where, f"the key {key!r} is unknown", nearest(key, model.model_fields if model else ()))
-    field = model.model_fields.get(key) if model else None
+        return Problem(where, f"the key {key!r} is unknown", nearest(key, fields))
+    field = fields.get(key)
     meaning = f"`{key}` is {field.description}" if field else "see policies/README.md"
     if kind == "missing":
         return Problem(where, f"the key {key!r} is missing", meaning)

@@ -13,7 +13,7 @@ from gateway.admission import Admission
 from gateway.backends.memory import MemoryQueue
 from gateway.config import DEFAULT_FORWARDED
 from gateway.cycle import GONE
-from gateway.exchange import Exchange, Principal, Route, Sample, Upstream
+from gateway.exchange import Exchange, Principal, Route, Sample, Streams, Upstream
 from gateway.guard import Guard
 from gateway.http1 import Limits
 from gateway.judge import Case, Findings, JudgeError
@@ -334,9 +334,10 @@ class World(Caller):
         keys: Iterable[tuple[str, Principal]] = (),
         local_only: bool = True,
         routes: Sequence[tuple[Sequence[str], Route]] = (),
-        bounds: Bounds = Bounds(body_bytes=10_000, body_seconds=5.0, in_flight=100, bodies_bytes=100_000),
+        bounds: Bounds = Bounds(body_bytes=10_000, body_seconds=5.0, in_flight=100, bodies_bytes=1_000_000),
         limits: Limits = Limits(connect_seconds=2.0, first_byte_seconds=5.0, idle_seconds=5.0),
-        hold_streams: bool = True,
+        streams: Streams = "hold",
+        window_characters: int = 64,
         held_bytes: int = 100_000,
         sample_bytes: int = 10_000,
         ping_seconds: float = 5.0,
@@ -353,7 +354,7 @@ class World(Caller):
         self.upstreams = Upstreams(
             limits, HeaderFilter(DEFAULT_FORWARDED), on_failure=lambda name, why: self.failures.append((name, why))
         )
-        routing = Routing(routes or [(("*",), Route("default", servers, 1.0))])
+        routing = Routing(routes or [(("*",), Route("default", servers, 1.0, streams=streams))])
         guard = Guard(
             policy(rules),
             self.judge,
@@ -373,8 +374,9 @@ class World(Caller):
                 guard,
                 sample_bytes=sample_bytes,
                 held_bytes=held_bytes,
-                hold_streams=hold_streams,
+                window_characters=window_characters,
                 ping_seconds=ping_seconds,
+                observed=sampler.insist,
             ),
             sampler=sampler,
             recorder=self.notebook,

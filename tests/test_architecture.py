@@ -36,11 +36,11 @@ TRAINING = "detectors.training"
 # The gateway's modules from the ground up. A module imports from lower rows only; modules of one row do not know
 # each other. The last part of a dotted name may be left out: `gateway.openai_api` stands for the whole package.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "sse", "content_encoding", "memory", "trust"),
+    ("errors", "sse", "content_encoding", "memory", "trust", "language", "callers"),
     ("openai_api",),
     ("exchange", "cycle"),
     ("config", "http1", "server", "judge", "metrics", "backends"),
-    ("policing", "judge_main", "carrier"),
+    ("policing", "judge_main", "carrier", "window"),
     ("policy_file",),
     (
         "admission",
@@ -56,8 +56,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "probes",
     ),
     ("pipeline", "worker"),
-    ("app", "offline", "demo"),
-    ("demo_upstream", "model_commands"),
+    ("app", "offline", "simulation", "policy_cost", "demo"),
+    ("demo_upstream", "model_commands", "policy_commands"),
     ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

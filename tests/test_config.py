@@ -288,8 +288,8 @@ WRONG: dict[str, tuple[str, str]] = {
         "assay.yaml: sample_rate: input should be less than or equal to 1 (found 1.5)",
     ),
     "another word": (
-        "stream_guard: hld",
-        "assay.yaml: stream_guard: input should be 'hold' or 'observe' (found 'hld')",
+        "streams: hld",
+        "assay.yaml: streams: input should be 'observe', 'window' or 'hold' (found 'hld')",
     ),
     "no mapping": ("[1, 2]", "assay.yaml: must be a mapping of settings, found list"),
     "a word only": ("hello", "assay.yaml: must be a mapping of settings, found str"),

@@ -9,7 +9,6 @@ from gateway.exchange import Exchange, Route
 from gateway.guard import Guard
 from gateway.openai_api import Operation
 from tests.fakes import (
-    DONE,
     ENFORCE,
     OBSERVE,
     STRICT,
@@ -18,7 +17,6 @@ from tests.fakes import (
     Journal,
     Observed,
     chat,
-    chunk,
     completion,
     policy,
     upstream,
@@ -130,15 +128,6 @@ async def test_each_choice_of_an_answer_is_redacted_by_itself() -> None:
     out = await desk.guard.answer(desk.exchange, json.dumps({"choices": choices}).encode())
     texts = [choice["message"]["content"] for choice in json.loads(out)["choices"]]
     assert texts == ["[REDACTED:word]", "fine", "no [REDACTED:word]"]
-
-
-async def test_a_streamed_answer_is_redacted_as_one_text() -> None:
-    desk = Desk()
-    desk.exchange.stream = True
-    out = await desk.guard.answer(desk.exchange, chunk("AK") + chunk("IA42 x") + DONE)
-    assert b"IA42" not in out
-    assert b"[REDACTED:word] x" in out
-    assert out.endswith(DONE)
 
 
 async def test_a_block_outranks_a_redaction() -> None:

@@ -18,7 +18,8 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors import manifest
+from detectors import manifest, registry
+from detectors.rules import fingerprint
 from gateway.judge import Case, Findings, FrameReader, Judge, JudgeError, case, frame
 from gateway.judge_main import Bench, serve, thresholds
 from tests.fakes import DETECTOR, DONE, Words, bench, chat, chunk, completion
@@ -243,7 +244,7 @@ async def lame(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Judge]
 async def test_the_shipped_detectors_answer(judge: Judge) -> None:
     assert judge.is_ready
     assert judge.absent == {}
-    assert {detector.partition("@")[0] for detector in judge.detectors} == set(manifest.load(weights=False))
+    assert {detector.partition("@")[0] for detector in judge.detectors} == set(registry.FACTORIES)
     reply = await judge.judge(case("chat", answer=completion(f"use {SECRET} now"), answer_slugs=None), 10)
     (found,) = reply.findings
     secret = next(opinion for opinion in found.opinions if opinion.detector.startswith("secrets@") and opinion.flagged)
@@ -328,7 +329,7 @@ async def test_the_process_ends_with_its_judge(tmp_path: Path) -> None:
     async with running(Judge(hash_key=b"key", models=tmp_path)) as judge:
         pid = judge.pid
         assert pid is not None
-        assert set(judge.absent) == set(manifest.load(weights=False))
+        assert set(judge.absent) == set(registry.FACTORIES)
         assert not judge.is_ready
     assert judge.pid is None
     with pytest.raises(ProcessLookupError):
@@ -340,3 +341,20 @@ async def test_the_process_leaves_nothing_in_the_home_directory(tmp_path: Path) 
     async with running(Judge(hash_key=b"key", environ={**os.environ, "HOME": str(tmp_path)})) as judge:
         await judge.judge(case("chat", prompt=chat("hello"), prompt_slugs=None), 10)
     assert [path.name for path in tmp_path.iterdir()] == []  # noqa: ASYNC240 - a local folder, and it is a test
+
+
+def test_what_a_text_hides_is_judged_and_placed(tmp_path: Path) -> None:
+    """A card number between unseen characters, and a copied passage, through the real rules."""
+    passage = (
+        "At the end of the pier the old keeper counted the boats that had come home and wrote each name in his book."
+    )
+    fingerprint.build([passage], tmp_path / "works.fp")
+    built = registry.build({"privacy_violation", "copyrighted_content"}, tmp_path / "works.fp")
+    rules = [detector for detector in built if detector.id.startswith(("pii@", "fingerprint@"))]
+    hidden = "\u200b".join("4539148803436467")
+    text = f"Card {hidden}. {passage}"
+    asked = case("chat", answer=completion(text), prompt_slugs=(), answer_slugs=None)
+    (findings,) = Bench(rules, {}, b"key").judge([asked])
+    spans = {label: text[start:end] for opinion in findings.findings[0].opinions for start, end, label in opinion.spans}
+    assert spans["credit_card"] == hidden
+    assert any(label.startswith("verbatim_") for label in spans)

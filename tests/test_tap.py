@@ -1,18 +1,19 @@
 """An answer on its way to the client: passed as it comes or held, with a bounded transcript."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.exchange import Exchange, Headers
+from gateway.exchange import Exchange, Headers, Route, Streams
 from gateway.openai_api import Operation
 from gateway.sse import PING
 from gateway.tap import Tap
-from tests.fakes import DONE, chunk
+from gateway.window import Ruling, Stretch
+from tests.fakes import DONE, chunk, upstream
 
 EVENTS: Headers = [(b"content-type", b"text/event-stream")]
 JSON: Headers = [(b"content-type", b"application/json"), (b"content-length", b"99"), (b"etag", b"1")]
@@ -99,11 +100,13 @@ class Screen:
 
 
 class Ruler:
-    """A guard that holds when told to, and does to an answer what `rule` says."""
+    """A guard that holds when told to, does to an answer what `rule` says, and blocks a stream when that refuses."""
 
     def __init__(self, *, holding: bool = False, rule: Callable[[bytes], bytes] = lambda body: body) -> None:
         self.holding = holding
         self.seen: list[bytes] = []
+        self.heard: list[str] = []
+        self.closed = False
         self._rule = rule
 
     def holds(self, exchange: Exchange) -> bool:
@@ -113,20 +116,44 @@ class Ruler:
         self.seen.append(body)
         return self._rule(body)
 
+    def hearing(self, exchange: Exchange) -> "Ruler":
+        return self
+
+    async def judge(self, stretches: Sequence[Stretch]) -> list[Ruling]:
+        self.heard += [stretch.text for stretch in stretches]
+        return [Ruling(blocked=self._rule is refuse) for _ in stretches]
+
+    def unreadable(self) -> bool:
+        return False
+
+    def refusal(self) -> GatewayError:
+        return GatewayError("answer_blocked", "no")
+
+    def close(self) -> None:
+        self.closed = True
+
 
 def refuse(body: bytes) -> bytes:
     raise GatewayError("answer_blocked", "no")
 
 
-def exchange(*, sampled: bool = True) -> Exchange:
+def exchange(*, sampled: bool = True, streams: Streams = "hold") -> Exchange:
     opened = Exchange("req_1", "POST", "/v1/chat/completions", b"", [], 0.0, 0.0)
     opened.operation = Operation.CHAT
     opened.sampled = sampled
+    opened.route = Route("default", (upstream(1),), 1.0, streams=streams)
     return opened
 
 
-def tap(guard: Ruler, *, sample: int = 1000, held: int = 1000, hold: bool = True, ping: float = 5.0) -> Tap:
-    return Tap(guard, sample_bytes=sample, held_bytes=held, hold_streams=hold, ping_seconds=ping)
+def tap(
+    guard: Ruler,
+    *,
+    sample: int = 1000,
+    held: int = 1000,
+    ping: float = 5.0,
+    observed: Callable[[Exchange], None] = lambda exchange: None,
+) -> Tap:
+    return Tap(guard, sample_bytes=sample, held_bytes=held, window_characters=16, ping_seconds=ping, observed=observed)
 
 
 # --- passed as it comes
@@ -242,7 +269,7 @@ async def test_what_is_too_large_to_hold_does_not_leave(headers: Headers) -> Non
         await tap(guard, held=5).pass_on(exchange(), ScriptedAnswer(b"abc", b"def"), [*headers], screen)
     assert caught.value.reason == "answer_too_large"
     assert not screen.started
-    assert guard.seen == []
+    assert not guard.seen and not guard.heard
 
 
 async def test_a_refused_body_leaves_nothing() -> None:
@@ -258,10 +285,9 @@ async def test_a_refused_stream_ends_for_every_choice_it_had() -> None:
     with pytest.raises(GatewayError):
         await tap(Ruler(holding=True, rule=refuse)).pass_on(opened, ScriptedAnswer(*events), [*EVENTS], screen)
     assert screen.body.count(b'"finish_reason":"content_filter"') == 2
-    assert b'"id":"c1"' in screen.body  # of the upstream's own stream
+    assert b'"id": "c1"' in screen.body or b'"id":"c1"' in screen.body  # of the upstream's own stream
     assert screen.body.endswith(DONE)
     assert screen.finished
-    assert opened.decision == "block"
     assert opened.answer  # what was blocked is what the side path wants to see
 
 
@@ -273,11 +299,36 @@ async def test_silence_of_a_held_stream_is_filled_with_comments() -> None:
     assert 1 <= screen.pieces.count(PING) <= 3
     assert screen.body.replace(PING, b"") == chunk("a") + DONE
     assert not screen.decided
-    assert guard.seen == [chunk("a") + DONE]
+    assert guard.heard == ["a"]
+    assert guard.closed
 
 
 async def test_a_stream_that_is_only_watched_is_not_held() -> None:
     screen, guard = Screen(), Ruler(holding=True, rule=refuse)
-    await tap(guard, hold=False).pass_on(exchange(), ScriptedAnswer(chunk("a"), DONE), [*EVENTS], screen)
+    told: list[Exchange] = []
+    opened = exchange(streams="observe")
+    await tap(guard, observed=told.append).pass_on(opened, ScriptedAnswer(chunk("a"), DONE), [*EVENTS], screen)
     assert screen.body == chunk("a") + DONE
-    assert guard.seen == []
+    assert not guard.seen and not guard.heard
+    assert told == [opened], "the side path is to judge it for certain"
+    assert not screen.decided
+
+
+async def test_a_window_lets_out_what_has_passed_it() -> None:
+    screen, guard = Screen(), Ruler(holding=True)
+    words = [chunk(f"word{number} ") for number in range(20)]
+    answer = ScriptedAnswer(*words, DONE)
+    await tap(guard, held=100_000).pass_on(exchange(streams="window"), answer, [*EVENTS], screen)
+    assert screen.body == b"".join([*words, DONE])
+    assert len(screen.pieces) > 3, "some of it left before the end"
+    assert guard.heard[-1].endswith("word19 ")
+
+
+async def test_a_window_that_breaks_off_serves_what_was_judged() -> None:
+    screen, guard = Screen(), Ruler(holding=True)
+    words = [chunk(f"word{number} ") for number in range(20)]
+    answer = ScriptedAnswer(*words, error="truncated")
+    with pytest.raises(UpstreamError):
+        await tap(guard, held=100_000).pass_on(exchange(streams="window"), answer, [*EVENTS], screen)
+    assert screen.body == b"".join(words)
+    assert not screen.finished

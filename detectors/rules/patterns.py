@@ -7,15 +7,15 @@ repeats, and an anchor that a long run of like characters cannot re-enter; no te
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from detectors.base import Judgement, Span, State, Text, Verdict
-from detectors.manifest import DetectorInfo
+from detectors.base import Role, Span
+from detectors.rules.rule import BOTH, Found, Rule
 
-SLUG = "privacy_violation"
-LIMIT = 1_000_000  # code points searched; what lies beyond is not, and the judgement says so
 NEAR = 48  # code points before a finding in which a context word must stand
+AROUND = 400  # code points on either side of a finding that `around` and `unless` look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Pattern:
 
     `hints`: one of these must occur in the text (lower-cased when `fold`). `confidence` is our documented
     estimate of how often a match is the real thing. Group 1 is the finding where there is one, else the whole match.
-    `accept` may refuse a match. `near`: words of which one must stand in the NEAR code points before it.
+    `accept` may refuse a match. `near`: words of which one must stand in the NEAR code points before it. `around`:
+    words of which one must stand within AROUND code points of it, `unless`: of which none may. All words lower-case.
     """
 
     label: str
@@ -34,30 +35,17 @@ class Pattern:
     accept: Callable[[str], bool] = bool
     near: tuple[str, ...] = ()
     fold: bool = False
+    around: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
 
 
-class PatternRule:
-    """A Detector over a table of patterns; the score is the surest finding's confidence, 0 when there is none."""
-
-    def __init__(self, info: DetectorInfo, patterns: Sequence[Pattern]) -> None:
-        self.id = info.id
-        self.slugs = info.slugs
-        self._patterns = patterns
-
-    def detect(self, texts: Sequence[Text]) -> list[Judgement]:
-        """Judge a batch: same length, same order; spans count code points of the text as given."""
-        return [self._judge(text.text) for text in texts]
-
-    def _judge(self, text: str) -> Judgement:
-        if not text or text.isspace():
-            return Judgement(State.SKIPPED)
-        found = scan(text[:LIMIT], self._patterns)
-        spans = tuple(sorted(found, key=lambda span: span.start))
-        verdict = Verdict(self.id, SLUG, max(found.values(), default=0.0), spans)
-        return Judgement(State.TRUNCATED if len(text) > LIMIT else State.SCANNED, (verdict,))
+def pattern_rule(slug: str, patterns: Sequence[Pattern], roles: tuple[Role, ...] = BOTH) -> Rule:
+    """The rule that finds what any of the patterns finds."""
+    levels = tuple(sorted({pattern.confidence for pattern in patterns}))
+    return Rule(slug, roles, levels, partial(scan, patterns=patterns))
 
 
-def scan(text: str, patterns: Sequence[Pattern]) -> Mapping[Span, float]:
+def scan(text: str, patterns: Sequence[Pattern]) -> Found:
     """Spans with their confidence. Where two overlap the surer one stands, then the longer one."""
     lowered = text.lower()
     found: list[tuple[float, int, int, str]] = []
@@ -67,7 +55,7 @@ def scan(text: str, patterns: Sequence[Pattern]) -> Mapping[Span, float]:
         group = min(pattern.expression.groups, 1)
         for match in pattern.expression.finditer(text):
             start, end = match.span(group)
-            if pattern.accept(text[start:end]) and _is_near(text, start, pattern.near):
+            if pattern.accept(text[start:end]) and _fits(text, start, end, pattern):
                 found.append((pattern.confidence, start, end, pattern.label))
     return _without_overlaps(found)
 
@@ -77,9 +65,18 @@ def entropy(value: str) -> float:
     return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
 
 
-def _is_near(text: str, start: int, words: tuple[str, ...]) -> bool:
-    before = text[max(start - NEAR, 0) : start].lower() if words else ""
-    return not words or any(word in before for word in words)
+def _fits(text: str, start: int, end: int, pattern: Pattern) -> bool:
+    """The words that must or must not stand beside a finding."""
+    if pattern.near:
+        before = text[max(start - NEAR, 0) : start].lower()
+        if not any(word in before for word in pattern.near):
+            return False
+    if not (pattern.around or pattern.unless):
+        return True
+    beside = text[max(start - AROUND, 0) : end + AROUND].lower()
+    return (not pattern.around or any(word in beside for word in pattern.around)) and not any(
+        word in beside for word in pattern.unless
+    )
 
 
 def _without_overlaps(found: list[tuple[float, int, int, str]]) -> dict[Span, float]:

@@ -4,10 +4,55 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from detectors.manifest import DetectorInfo, Measurement
-from detectors.training.tables import BENIGN, DEV, LEFT_OUT
+from detectors.base import OperatingTable
+from detectors.manifest import BySlugRole, DetectorInfo, Measurement
+from detectors.training import leaks, prefixes
+from detectors.training.measure import ALONE, LOST, OWN_RATES, Curve
+from detectors.training.plots import Chart
+from detectors.training.tables import BENIGN, DEV, FIRST_ONLY, GATED, LEFT_OUT
+
+# What is drawn of a trained detector; the file is `name-key.svg`.
+ROC, RELIABILITY, PREFIXES = "roc", "reliability", "prefixes"
+Series = Mapping[str, Curve]
+Curves = Mapping[str, dict[str, Series]]
+
+_TENTHS = {share / 5: f"{share / 5:.1f}" for share in range(6)}
+_CHARTS = {
+    ROC: Chart(
+        "Public benchmarks",
+        "share of harmless texts flagged",
+        "share of harmful texts flagged",
+        {0.001: "0.1 %", 0.01: "1 %", 0.1: "10 %", 1.0: "100 %"},
+        is_log=True,
+    ),
+    RELIABILITY: Chart(
+        "Held-out rows: is a score of 0.3 right three times in ten?",
+        "score",
+        "share of positives",
+        _TENTHS,
+        has_diagonal=True,
+    ),
+    PREFIXES: Chart(
+        "Replies judged while they grow, 1 % of harmless ones flagged at any moment",
+        "words seen",
+        "share of positives flagged",
+        {float(words): str(words) for words in (*prefixes.WORDS, 512)} | {512.0: "all"},
+        is_log=True,
+    ),
+}
 
 _FINDS = {
+    "encoder": (
+        "One text at a time, a prompt or a reply (with the end of the prompt behind it), in two stages. The first, "
+        "`ngram`, reads every text; where a gate fitted on its outputs is sure that nothing would be flagged, its word "
+        "stands. All other texts are read by all-MiniLM-L6-v2 (Apache-2.0), fine-tuned with one output a head, int8 "
+        "weights and activations, in windows of 128 word pieces with 16 in common; the worst window counts, up to 32 "
+        "of them, and what lies beyond is reported as truncated. A head's score is a logistic combination of both "
+        "stages' outputs. Texts of which the vocabulary knows too little (more than 30 % unknown pieces: most scripts "
+        "but the Latin) are judged by the first stage alone and reported as unreadable. Scores are probabilities at "
+        "the mix of harmful and harmless rows of the held-out data, which is richer in harm than traffic: use the "
+        "false-alarm thresholds."
+    ),
     "ngram": (
         "One text at a time, a prompt or a reply (with the end of the prompt behind it): hashed word 1-2-grams and "
         "byte 3-5-grams, an int8 table, a linear path and one small hidden layer, one output a head. It sees wording, "
@@ -16,62 +61,138 @@ _FINDS = {
         "and harmless rows of the held-out data, which is richer in harm than traffic: use the false-alarm thresholds."
     ),
     "secrets": (
-        "Provider tokens (AWS, GitHub, GitLab, Slack, OpenAI, Anthropic, Google, Stripe, npm, PyPI, Hugging Face, "
-        "Twilio, SendGrid), JSON web tokens, private key blocks, URLs with a password, and named values with high "
-        "entropy; each finding with its place. Documentation examples and placeholders are let through. The score is "
-        "our stated confidence in the kind of finding, not a fitted probability."
+        "Tokens of some forty providers by their documented shapes (cloud, code hosting, chat, payment, mail, model "
+        "and package services), JSON web tokens, private key blocks, URLs, commands and headers with a password, and "
+        "named values with high entropy; each finding with its place. Documentation examples, placeholders, variables, "
+        "hashes and identifiers are let through. The score is our stated confidence in the kind of finding, not a "
+        "fitted probability."
     ),
     "pii": (
-        "E-mail addresses, phone numbers (international, North American), payment cards (Luhn), IBANs (mod 97), US "
-        "social security numbers, public IP addresses, and national numbers with check digits: UK NHS, Spanish DNI and "
-        "NIE, German tax number, French NIR, Italian codice fiscale, Brazilian CPF, Chinese resident id; each finding "
-        "with its place. The score is our stated confidence in the kind of finding, not a fitted probability."
+        "E-mail addresses, phone numbers (international, North American, others behind a word such as *call*), payment "
+        "cards (Luhn), IBANs (mod 97), US social security numbers, public IP addresses, postal addresses by shape, "
+        "dates of birth, driving licences, passports and bank accounts behind the word for them, names that somebody "
+        "states as their own or that stand in a form, and national numbers with check digits: UK NHS (and national "
+        "insurance, by shape), Spanish DNI and NIE, German tax number, French NIR, Italian codice fiscale, Brazilian "
+        "CPF, Chinese resident id, Polish PESEL, Dutch BSN, Swedish, Finnish and Swiss numbers, Canadian SIN, "
+        "Australian TFN, Indian Aadhaar; each finding with its place. Toll-free numbers, specimens and places that all "
+        "know are let through. The score is our stated confidence in the kind of finding, not a fitted probability."
+    ),
+    "arithmetic": (
+        "Equations and stated computations in a reply (`12 * 7 = 84`, `15 % of 80 is 12`), computed again with exact "
+        "fractions; each wrong one with its place. A stated result is right when the exact one rounds to it. The score "
+        "is 1 for a wrong equation, else 0."
+    ),
+    "payloads": (
+        "Attack commands and payloads in code blocks and shell lines, by the shapes that public detection rules "
+        "describe; each finding with its place. One's own machine, training ranges and rules that look for attacks are "
+        "let through. The score is our stated confidence in the kind of finding, not a fitted probability."
+    ),
+    "fingerprint": (
+        "Runs of words in a reply that stand in the operator's own corpus: winnowed word 8-grams in a Bloom filter "
+        "that `assay fingerprint build` makes; every run of 15 words or more is found, with its place. It is there "
+        "only when such a file is. The score grows with the longest run: our stated confidence, not a fitted "
+        "probability. The false alarms below are those of a corpus of e-mails against other texts."
     ),
 }
+_TRAINED_FAILS = (
+    "Held-out rows come from the same sets as the training rows, so their figures flatter; trust the benchmarks.",
+    "`preference_bias` knows political statements and praise of brands: it finds opinion, not a lean.",
+    "`limited_logical_reasoning` was trained on solutions of school arithmetic and our own fallacies; `injustice` on "
+    "one-sentence claims; `lack_of_interpretability` on explanations of quiz answers; `misinformation` on known "
+    "misconceptions.",
+    "`mental_health` and `unawareness_of_emotions` for replies rest on proxy labels; `sycophancy` on a model's "
+    "judgement; `copyrighted_content` and `cultural_insensitivity` on examples that we wrote.",
+    "`toxicity` and `hate` saw posts whose annotators marked African-American English as offensive more often.",
+    "An attacker who can try again gets past it.",
+)
 _FAILS = {
+    "encoder": (
+        "Irony, reported speech and anything that needs knowledge of the world escape it or alarm it.",
+        "Languages other than English are almost unseen in training: the figures a language are below.",
+        *_TRAINED_FAILS,
+    ),
     "ngram": (
         "Paraphrase, irony, reported speech and anything that needs knowledge of the world escape it or alarm it.",
-        "Held-out rows come from the same sets as the training rows, so their figures flatter; trust the benchmarks.",
-        "`preference_bias` was trained on political statements against hobbies: it finds political opinion.",
-        "`limited_logical_reasoning` was trained on solutions of school arithmetic only; `injustice` on one-sentence "
-        "claims; `lack_of_interpretability` on explanations of quiz answers; `misinformation` on known misconceptions.",
-        "`mental_health` and `unawareness_of_emotions` for replies rest on proxy labels; `sycophancy` on a model's "
-        "judgement.",
-        "`toxicity` and `hate` saw posts whose annotators marked African-American English as offensive more often.",
         "Languages other than English and Chinese are almost unseen in training.",
-        "An attacker who can try again gets past it.",
+        *_TRAINED_FAILS,
     ),
     "secrets": (
-        "Secrets without a known prefix or a telling name beside them; secrets split over lines or encoded again.",
-        "Recall is not measured: no labelled secrets that we may use. Nothing is checked online: revoked keys count.",
+        "Secrets without a known prefix or a telling name beside them, passphrases of plain words, PINs, and tokens "
+        "split over lines or strings.",
+        "The texts it is measured on are our own, by the hands that wrote the patterns, and have as many look-alikes "
+        "as secrets: its recall in the wild is lower. Nothing is checked online: revoked keys count.",
         "A specimen key of a shape we do not know as a specimen is reported.",
     ),
     "pii": (
-        "Names, postal addresses, dates of birth and national phone numbers outside North America are not looked for: "
-        "the recall below counts sentences that hold only such data as missed.",
-        "A number that happens to satisfy its checksum is reported; addresses of companies count as personal.",
+        "Names in running text are not looked for; addresses without a number, and in scripts without capitals, are "
+        "missed.",
+        "The benchmark's sentences come from few templates, and its other part (not the rows measured) was seen while "
+        "the patterns were written; it counts dates of birth as harmless, we do not.",
+        "A number that happens to satisfy its checksum is reported; those of companies count as personal.",
         "It says that personal data is there, not that it should not be.",
     ),
+    "arithmetic": (
+        "It reads numbers and operators, not algebra, units that must be converted, or sums told in words.",
+        "A right equation in a wrong argument passes.",
+    ),
+    "payloads": (
+        "Payloads that were encrypted, split or written anew; attacks told in words (those are the encoder's).",
+        "Lessons on defence that show a working payload are reported.",
+    ),
+    "fingerprint": (
+        "Paraphrase, translation, runs shorter than 15 words that miss the kept fingerprints, and works not loaded.",
+        "Common passages that the corpus happens to quote (licences, prayers, anthems) count as copied.",
+    ),
 }
+_STREAMED = (
+    "unsafe",
+    "refusal",
+    "toxicity",
+    "hate",
+    "violence",
+    "unlawful_conduct",
+    "adult_content",
+    "cyberattack_misuse",
+    "mental_health",
+)
 _COLUMNS = (
     "AUROC",
     "average precision",
     "F1 at score 0.5",
+    *OWN_RATES.values(),
     "recall at 1 % false alarms",
     "false alarms at 1 %",
     "accuracy at score 0.5",
+    "pair accuracy",
 )
 
 
-def write(directory: Path, infos: Mapping[str, DetectorInfo], dropped: Sequence[str]) -> None:
-    """One Markdown file a detector. `dropped`: lines on heads that were trained and left out."""
+def write(
+    directory: Path, infos: Mapping[str, DetectorInfo], dropped: Mapping[str, Sequence[str]], curves: Curves
+) -> None:
+    """One Markdown file a detector, and its charts. `dropped`: lines on heads that were trained and left out."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, info in infos.items():
-        text = "\n\n".join(_sections(info, dropped if info.heads else ()))
+        drawn = {**curves.get(name, {}), PREFIXES: _prefix_curves(info.measured)}
+        shown = [key for key, series in drawn.items() if series]
+        for key in shown:
+            _CHARTS[key].write(directory / f"{name}-{key}.svg", drawn[key])
+        text = "\n\n".join(_sections(info, dropped.get(name, ()), shown))
         (directory / f"{name}.md").write_text(text + "\n", "utf-8")
 
 
-def _sections(info: DetectorInfo, dropped: Sequence[str]) -> list[str]:
+def _prefix_curves(measured: Sequence[Measurement]) -> dict[str, Curve]:
+    """Recall against words seen of the heads drawn; all of a reply stands at the last tick."""
+    by_key = {(item.slug, item.metric): item.value for item in measured if item.set == prefixes.SET}
+    ends = [(float(words), prefixes.AFTER.format(words)) for words in prefixes.WORDS] + [(512.0, prefixes.AT_END)]
+    return {
+        slug: [(words, by_key[slug, f"{prefixes.ROLE}: {metric}"]) for words, metric in ends]
+        for slug in _STREAMED
+        if (slug, f"{prefixes.ROLE}: {prefixes.AT_END}") in by_key
+    }
+
+
+def _sections(info: DetectorInfo, dropped: Sequence[str], shown: Sequence[str]) -> list[str]:
     out = [
         f"# {info.id}",
         f"Weights and tables: {info.licence}. Kind: {info.kind}.",
@@ -81,24 +202,80 @@ def _sections(info: DetectorInfo, dropped: Sequence[str]) -> list[str]:
     out.append("Sub-categories and auxiliaries: " + ", ".join(f"`{slug}`" for slug in sorted(info.slugs)) + ".")
     if dropped:
         out += ["Trained and left out, because held-out data shows nothing clearly above chance:", _bullets(dropped)]
-    if info.heads:
-        out.append("No head, for want of shippable labels: `copyrighted_content`, `cultural_insensitivity`.")
     if info.data:
         sets = "; ".join(f"{item.set} ({item.licence}; {item.rows:,})" for item in info.data)
         out += ["## Trained on", f"Set (licence as published; rows): {sets}."]
     if any(map(_is_public, info.measured)):
         out += ["## Measured on public benchmarks", _PREFACE, _benchmark_table(info.measured)]
+    if ROC in shown:
+        out.append(f"![ROC curves on public benchmarks]({info.name}-{ROC}.svg)")
+    if info.first:
+        out += _against_first(info.measured, info.first.measured)
+    out += _own_texts(info.measured)
+    out += _precision(info.measured)
     out += _benign_findings(info.measured)
     if any(item.set.startswith(LEFT_OUT) for item in info.measured):
         out += ["## Sources left out of a second training, AUROC", _left_out_table(info.measured)]
     if info.heads:
         out += ["## Held-out rows of the training sets", _dev_table(info)]
-    out += ["## Operating tables", _operating_text(info), _operating_table(info)]
+    if RELIABILITY in shown:
+        out.append(f"![Calibration on held-out rows]({info.name}-{RELIABILITY}.svg)")
+    out += _growing(info, PREFIXES in shown)
+    out += ["## Operating tables", _operating_text(info), _rate_table(info.operating, info.benign_rows)]
     return [*out, "## Where it fails", _bullets(_FAILS[info.name])]
 
 
+def _against_first(measured: Sequence[Measurement], first: Sequence[Measurement]) -> list[str]:
+    """Where the cheap stage alone ranks as well."""
+    before = {(item.set, item.slug, item.metric): item.value for item in first}
+    lines = [
+        f"{item.set}, `{item.slug}` ({item.metric.partition(':')[0]}): {item.value:.3f} against {alone:.3f}"
+        for item in filter(_is_public, measured)
+        if item.metric.endswith(": AUROC") and (alone := before.get((item.set, item.slug, item.metric))) is not None
+        if item.value <= alone
+    ]
+    return ["## Where the first stage alone ranks as well (AUROC)", _bullets(lines)] if lines else []
+
+
+def _precision(measured: Sequence[Measurement]) -> list[str]:
+    lost = {
+        (item.set, item.slug, item.metric.partition(":")[0]): item for item in measured if item.metric.endswith(LOST)
+    }
+    rows = [
+        [item.set, f"`{item.slug}`", role, f"{item.rows:,}", _figure(item.value), f"{lost[key].value:+.4f}"]
+        for item in measured
+        if item.metric.endswith(ALONE) and (role := item.metric.partition(":")[0])
+        if (key := (item.set, item.slug, role)) in lost
+    ]
+    header = ["benchmark", "head", "role", "rows", "AUROC, int8", "lost against fp32"]
+    return ["## The second stage alone, and what int8 costs", _table(header, rows)] if rows else []
+
+
+def _growing(info: DetectorInfo, is_drawn: bool) -> list[str]:
+    """Prefix curves and the thresholds that go with them."""
+    by_key = {(item.slug, item.metric.partition(": ")[2]): item for item in info.measured if item.set == prefixes.SET}
+    if not by_key:
+        return []
+    metrics = (*map(prefixes.AFTER.format, prefixes.WORDS), prefixes.AT_END)
+    lines = [
+        [
+            f"`{slug}`",
+            f"{by_key[slug, prefixes.AT_END].rows:,}" if (slug, prefixes.AT_END) in by_key else "",
+            *(_figure(by_key[slug, metric].value) if (slug, metric) in by_key else "" for metric in metrics),
+            _figure(by_key[slug, prefixes.NAIVE].value) if (slug, prefixes.NAIVE) in by_key else "",
+        ]
+        for slug, _ in info.streams
+    ]
+    header = ["head", "positives", *map(str, prefixes.WORDS), "whole", "false alarms, whole-text threshold"]
+    out = ["## Replies judged while they grow", _GROWING, _table(header, lines)]
+    if is_drawn:
+        out.append(f"![Recall against words seen]({info.name}-{PREFIXES}.svg)")
+    return [*out, "Thresholds by share of benign replies that reach them at any moment:", _rate_table(info.streams)]
+
+
 def _is_public(item: Measurement) -> bool:
-    return item.set not in (DEV, BENIGN) and not item.set.startswith(LEFT_OUT)
+    own = item.set in (DEV, BENIGN, leaks.SET, prefixes.SET) or item.set.startswith(LEFT_OUT)
+    return not own and not item.metric.endswith((ALONE, LOST))
 
 
 def _left_out_table(measured: Sequence[Measurement]) -> str:
@@ -115,9 +292,22 @@ def _benign_findings(measured: Sequence[Measurement]) -> list[str]:
     return ["## Findings in benign texts", _bullets(lines)] if lines else []
 
 
+def _own_texts(measured: Sequence[Measurement]) -> list[str]:
+    lines = [f"{item.metric} on {item.rows:,} texts: {item.value:.3f}" for item in measured if item.set == leaks.SET]
+    return [f"## Measured on {leaks.SET}", _bullets(lines)] if lines else []
+
+
+_DEV_COLUMNS = ("AUROC", "average precision", "calibration error", "recall at 0.1 % false alarms")
+_GATE_COLUMNS = (GATED, FIRST_ONLY)
+_GROWING = (
+    "Recall on held-out replies after so many words, when a reply counts as flagged from the first moment that it "
+    "reaches the threshold, which 1 % of harmless replies ever do. Beside it, what the threshold for whole texts would "
+    "flag of harmless replies at some moment."
+)
 _PREFACE = (
-    "Shipped file, nothing chosen on these rows. Recall and false alarms are at the default threshold (1 % on our own "
-    "benign rows). Length: what the text's length alone scores as AUROC."
+    "Shipped file, nothing chosen on these rows. Recall @ is at that share of false alarms on the benchmark's own "
+    "benign rows; recall and false alarms are at the default threshold (1 % on our own benign rows). Length: what the "
+    "text's length alone scores as AUROC."
 )
 
 
@@ -140,9 +330,12 @@ def _benchmark_table(measured: Sequence[Measurement]) -> str:
         "AUROC",
         "AP",
         "F1 ≥ .5",
+        "recall @ 1 %",
+        "@ 0.1 %",
         "recall",
         "false alarms",
         "accuracy",
+        "pairs",
         "length",
     ]
     return _table(header, lines)
@@ -152,11 +345,16 @@ def _dev_table(info: DetectorInfo) -> str:
     lines = []
     by_key = {(item.slug, item.metric): item for item in info.measured if item.set == DEV}
     for (slug, role), (found, alarms) in info.rates.items():
-        items = [by_key[slug, f"{role}: {metric}"] for metric in ("AUROC", "average precision", "calibration error")]
-        values = [_figure(item.value) for item in items]
-        lines.append([f"`{slug}`", role, f"{items[0].rows:,}", *values, _figure(found), _figure(alarms)])
-    header = ["head", "role", "rows", "AUROC", "AP", "calibration error", "recall at 1 %", "false alarms"]
-    return _table(header, lines)
+        columns = [*_DEV_COLUMNS, *(_GATE_COLUMNS if info.first else ())]
+        items = [by_key.get((slug, f"{role}: {metric}")) for metric in columns]
+        values = ["–" if item is None else _figure(item.value) for item in items]
+        rows = max(item.rows for item in items if item is not None)
+        split = len(_DEV_COLUMNS)
+        lines.append(
+            [f"`{slug}`", role, f"{rows:,}", *values[:split], _figure(found), _figure(alarms), *values[split:]]
+        )
+    header = ["head", "role", "rows", "AUROC", "AP", "calibration error", "recall at 0.1 %", "at 1 %", "false alarms"]
+    return _table([*header, *(_GATE_COLUMNS if info.first else ())], lines)
 
 
 def _operating_text(info: DetectorInfo) -> str:
@@ -164,17 +362,23 @@ def _operating_text(info: DetectorInfo) -> str:
         "Score from which a text counts as flagged, by share of benign rows flagged; empty where the rows are too few."
     )
     borrowed = [f"`{slug}` ({role})" for slug, role in info.operating if (slug, role) not in info.rates]
-    return f"{text} Recall not measured, too few positives: {', '.join(borrowed)}." if borrowed else text
+    if not borrowed:
+        return text
+    return (
+        f"{text} Recall on held-out rows not measured, for want of positives (their scores are calibrated on the other "
+        f"role, or on texts that we wrote and trained on): {', '.join(borrowed)}."
+    )
 
 
-def _operating_table(info: DetectorInfo) -> str:
-    rates = sorted({rate for table in info.operating.values() for rate, _ in table})
+def _rate_table(tables: BySlugRole[OperatingTable], benign_rows: BySlugRole[int] | None = None) -> str:
+    rates = sorted({rate for table in tables.values() for rate, _ in table})
     lines = []
-    for (slug, role), table in info.operating.items():
+    for (slug, role), table in tables.items():
         by_rate = dict(table)
         cells = [f"{by_rate[rate]:.4g}" if rate in by_rate else "" for rate in rates]
-        lines.append([f"`{slug}`", role, f"{info.benign_rows[slug, role]:,}", *cells])
-    return _table(["head", "role", "benign rows", *(f"{rate:.4g}" for rate in rates)], lines)
+        lines.append([f"`{slug}`", role, *([f"{benign_rows[slug, role]:,}"] if benign_rows else []), *cells])
+    header = ["head", "role", *(["benign rows"] if benign_rows else []), *(f"{rate:.4g}" for rate in rates)]
+    return _table(header, lines)
 
 
 def _figure(value: float) -> str:

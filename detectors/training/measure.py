@@ -1,6 +1,7 @@
 """Figures from scores: ranking metrics, calibration, operating tables, and the public benchmarks."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
-from detectors.base import Detector, OperatingTable, Role, Text
+from detectors.base import Detector, Judgement, OperatingTable, Role, Text
 from detectors.manifest import DetectorInfo, Measurement, threshold
 from detectors.training.data import read
 
@@ -17,6 +19,20 @@ Scores = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]
 
 RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+OWN_RATES = {0.01: "recall at 1 % of its own false alarms", 0.001: "recall at 0.1 % of its own false alarms"}
+POINTS = 60  # of a drawn curve
+# The benchmarks whose ROC curves are drawn.
+DRAWN = frozenset(
+    {
+        "OpenAI moderation",
+        "ToxicChat test",
+        "WildGuardTest prompts",
+        "WildGuardTest responses",
+        "XSTest responses",
+        "HarmBench responses",
+        "BeaverTails 30k test, English",
+    }
+)
 SUPPORT = 2  # false alarms that a rate must stand for among the benign rows, or it is not tabled
 
 
@@ -52,26 +68,28 @@ def calibration_error(scores: Scores, labels: Labels) -> float:
     )
 
 
-def platt(logits: Scores, labels: Labels) -> tuple[float, float]:
-    """Slope and offset of log-odds on the logit: Newton's method with halved steps on smoothed targets.
+def platt(logits: Scores, labels: Labels, ridge: float = 1e-9) -> tuple[float, ...]:
+    """Slopes and, last, the offset of log-odds on one logit [rows] or several [rows, columns].
 
-    Lin, Lin and Weng 2007, "A note on Platt's probabilistic outputs for support vector machines", algorithm 1.
+    Newton's method with halved steps on smoothed targets: Lin, Lin and Weng 2007, "A note on Platt's probabilistic
+    outputs for support vector machines", algorithm 1.
     """
     positives, negatives = int(labels.sum()), int((~labels).sum())
     target = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    design = np.stack((logits, np.ones_like(logits)), 1)
-    weights = np.array([0.0, math.log((positives + 1) / (negatives + 1))])
+    design = np.column_stack((logits, np.ones(len(labels))))
+    weights = np.zeros(design.shape[1])
+    weights[-1] = math.log((positives + 1) / (negatives + 1))
     loss = _cross_entropy(design @ weights, target)
     for _ in range(100):
-        chance = 1 / (1 + np.exp(-(design @ weights)))
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + np.eye(2) * 1e-9
+        chance = 1 / (1 + np.exp(-np.clip(design @ weights, -500, 500)))
+        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + np.eye(len(weights)) * ridge
         step = np.linalg.solve(curvature, design.T @ (chance - target))
         while (tried := _cross_entropy(design @ (weights - step), target)) > loss and np.abs(step).max() > 1e-10:
             step /= 2
         if loss - tried < 1e-10 * len(target):
             break
         weights, loss = weights - step, tried
-    return float(weights[0]), float(weights[1])
+    return tuple(weights.tolist())
 
 
 def _cross_entropy(odds: Scores, target: Scores) -> float:
@@ -99,7 +117,11 @@ def operating_table(benign: Scores, levels: Iterable[float] = ()) -> OperatingTa
 
 def scores_of(detector: Detector, texts: Sequence[Text], slug: str) -> Scores:
     """One score a text; a skipped text, or a slug that the detector does not speak of for its role, scores 0."""
-    judged = detector.detect(texts)
+    return scores_in(detector.detect(texts), slug)
+
+
+def scores_in(judged: Sequence[Judgement], slug: str) -> Scores:
+    """The scores for a slug, 0 where there is none."""
     return np.array([next((v.score for v in j.verdicts if v.slug == slug), 0.0) for j in judged])
 
 
@@ -138,12 +160,21 @@ _CATEGORIES = (
     "toxicity",
     "hate",
 )
+_MULTILINGUAL_HATECHECK = ("ar", "de", "es", "fr", "hi", "it", "nl", "pl", "pt", "zh")
+_MULTIJAIL = ("en", "zh", "it", "vi", "ar", "ko", "th", "bn", "sw", "jv")
+_RTP_LX = ("en", "de", "es", "fr")
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     *_per_head("OpenAI moderation", "openai_moderation", "prompt", ("unsafe", *_CATEGORIES)),
     Benchmark("ToxicChat test", "toxicchat_test", "unsafe", "prompt", "toxicity"),
     *_per_head("ToxicChat test", "toxicchat_test", "prompt", ("toxicity", "prompt_attacks")),
-    *_per_head("WildGuardTest prompts", "wildguardtest", "prompt", ("unsafe", "prompt_attacks", *_CATEGORIES), _PROMPT),
+    *_per_head(
+        "WildGuardTest prompts",
+        "wildguardtest",
+        "prompt",
+        ("unsafe", "prompt_attacks", "copyrighted_content", *_CATEGORIES),
+        _PROMPT,
+    ),
     *_per_head("WildGuardTest responses", "wildguardtest", "response", ("unsafe", "refusal", *_CATEGORIES), _REPLY),
     *_per_head("XSTest prompts", "xstest", "prompt", ("unsafe", "prompt_attacks")),
     *_per_head("XSTest responses", _GUARD, "response", ("unsafe",), _of("original_split", "xstest_resp_harmful")),
@@ -154,14 +185,21 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *_per_head("SafeRLHF test", _GUARD, "response", ("unsafe",), _of("original_split", "safe_rlhf_test")),
     *_per_head("Aegis test prompts", _GUARD, "prompt", ("unsafe",), _of("original_split", "aegis_test")),
     *_per_head("SimpleSafetyTests", "simplesafetytests", "prompt", ("unsafe",)),
-    *_per_head("MultiJail", "multijail", "prompt", ("unsafe",)),
+    *_per_head("JailbreakBench behaviours", "jbb_behaviors", "prompt", ("unsafe", "prompt_attacks")),
     *_per_head("StrongREJECT", "strongreject", "prompt", ("unsafe", "prompt_attacks")),
     *_per_head("NotInject", "notinject", "prompt", ("prompt_attacks",)),
     Benchmark("NotInject", "notinject", "unsafe", "prompt", "prompt_attacks"),
+    Benchmark(
+        "WildGuardTest harmless prompts",
+        "wildguardtest",
+        "prompt_attacks",
+        "prompt",
+        "unsafe",
+        lambda row: row["role"] == "prompt" and row["labels"].get("unsafe") == 0,
+    ),
     *_per_head("BIPIA test", "bipia", "prompt", ("prompt_attacks",)),
     *_per_head("CyberSecEval prompt injection", "cyberseceval_prompt_injection", "prompt", ("prompt_attacks",)),
     *_per_head("HateCheck", "hatecheck", "prompt", ("hate", "toxicity")),
-    *_per_head("Multilingual HateCheck", "multilingual_hatecheck", "prompt", ("hate",)),
     *_per_head("RTP-LX", "rtp_lx", "prompt", ("toxicity",)),
     *_per_head("ConvAbuse test", "convabuse", "prompt", ("toxicity", "adult_content")),
     *_per_head("Stormfront test", "vicomtech_stormfront", "prompt", ("hate",)),
@@ -169,6 +207,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *_per_head(
         "DiaSafety test", "diasafety", "response", ("unsafe", "toxicity", "mental_health", "unawareness_of_emotions")
     ),
+    *_per_head("EPITOME", "epitome_empathy", "response", ("unawareness_of_emotions",)),
     *_per_head("GPTFuzz responses test", "gptfuzz_responses", "response", ("unsafe",)),
     *_per_head("SMS phishing test", "smishing5971", "prompt", ("social_engineering_misuse",)),
     *_per_head("StereoSet test", "stereoset", "response", ("stereotype_bias",)),
@@ -177,6 +216,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *_per_head("BABE", "babe", "response", ("preference_bias",)),
     *_per_head("GSM8K solutions test", "gsm8k_llm_solutions", "response", ("limited_logical_reasoning",)),
     *_per_head("BIG-bench hard chains", "bbh_cot", "response", ("limited_logical_reasoning",)),
+    Benchmark("Fallacies in prose", "logical_fallacy", "limited_logical_reasoning", "response", "fallacy"),
     *_per_head("BIG-bench causal", "bigbench_causal", "response", ("limited_causal_reasoning",)),
     *_per_head("XCOPA", "xcopa", "response", ("limited_causal_reasoning",)),
     *_per_head(
@@ -184,6 +224,17 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     ),
     *_per_head("BIG-bench fact checker", "bigbench_fact_checker", "response", ("misinformation",)),
     *_per_head("SYCON-Bench test", "sycon_bench", "response", ("sycophancy",)),
+    *(
+        Benchmark(
+            f"Multilingual HateCheck, {lang}", "multilingual_hatecheck", "hate", "prompt", "hate", _of("lang", lang)
+        )
+        for lang in _MULTILINGUAL_HATECHECK
+    ),
+    *(Benchmark(f"RTP-LX, {lang}", "rtp_lx", "toxicity", "prompt", "toxicity", _of("lang", lang)) for lang in _RTP_LX),
+    *(
+        Benchmark(f"MultiJail, {lang}", "multijail", "unsafe", "prompt", "unsafe", _of("lang", lang))
+        for lang in _MULTIJAIL
+    ),
 )
 # Sentences with made-up personal data, names and addresses among them: what the rules are measured on.
 PERSONAL_DATA_BENCHMARKS = (
@@ -191,34 +242,96 @@ PERSONAL_DATA_BENCHMARKS = (
 )
 
 
-def benchmark(detector: Detector, info: DetectorInfo, item: Benchmark, data: Path, date: str) -> list[Measurement]:
-    """The figures of one benchmark; none when `detector` has no head for it. Nothing is chosen on these rows."""
-    table = info.operating.get((item.head, item.role))
-    rows = [
-        row for row in read(data / "eval" / f"{item.file}.jsonl.gz") if item.where(row) and item.label in row["labels"]
-    ]
-    if table is None or not rows:
+Detect = Callable[[Sequence[Text]], list[Judgement]]
+Curve = list[tuple[float, float]]
+
+
+def benchmarks(
+    detect: Detect, info: DetectorInfo, items: Sequence[Benchmark], data: Path, date: str
+) -> tuple[list[Measurement], dict[str, Curve]]:
+    """The figures of the benchmarks for which `info` has a head, and the ROC curves of those in DRAWN.
+
+    Nothing is chosen on these rows.
+    """
+    out: list[Measurement] = []
+    curves: dict[str, Curve] = {}
+    spoken = [item for item in items if (item.head, item.role) in info.operating]
+    by_texts: defaultdict[tuple[str, Role], list[Benchmark]] = defaultdict(list)
+    for item in spoken:
+        by_texts[item.file, item.role].append(item)
+    for (file, role), group in tqdm(by_texts.items(), desc=f"benchmarks of {info.name}", mininterval=5):
+        rows = [
+            row
+            for row in read(data / "eval" / f"{file}.jsonl.gz")
+            if any(item.label in row["labels"] and item.where(row) for item in group)
+        ]
+        texts = [_text(row, role) for row in rows]
+        judged = detect(texts)
+        for item in group:
+            mine = [place for place, row in enumerate(rows) if item.label in row["labels"] and item.where(row)]
+            out += _benchmark(item, info, mine, rows, texts, judged, date)
+            if item.title in DRAWN and item.head in ("unsafe", "refusal") and mine:
+                labels = np.array([rows[place]["labels"][item.label] == 1 for place in mine])
+                scores = scores_in([judged[place] for place in mine], item.head)
+                curves[f"{item.title}: {item.head}"] = roc(scores, labels)
+    return out, curves
+
+
+def roc(scores: Scores, labels: Labels) -> Curve:
+    """(share of the negatives flagged, share of the positives flagged) at up to POINTS thresholds."""
+    limits = np.unique(np.quantile(scores, 1 - np.geomspace(1 / len(scores), 1, POINTS)))[::-1]
+    return [(float((scores[~labels] >= at).mean()), float((scores[labels] >= at).mean())) for at in limits]
+
+
+def reliability(scores: Scores, labels: Labels) -> Curve:
+    """(mean score, share of positives) in ten bins of equal count."""
+    bins = np.array_split(np.argsort(scores, kind="stable"), 10)
+    return [(float(scores[part].mean()), float(labels[part].mean())) for part in bins if len(part)]
+
+
+ALONE = "AUROC of the encoder alone, int8"
+LOST = "AUROC it lost by int8"
+
+
+def _text(row: Mapping[str, Any], role: Role) -> Text:
+    return Text(row["text"], role, row["context"] if role == "response" else None)
+
+
+def _benchmark(
+    item: Benchmark,
+    info: DetectorInfo,
+    mine: Sequence[int],
+    rows: Sequence[Mapping[str, Any]],
+    texts: Sequence[Text],
+    judged: Sequence[Judgement],
+    date: str,
+) -> list[Measurement]:
+    if not mine:
         return []
-    labels = np.array([row["labels"][item.label] == 1 for row in rows])
-    texts = [Text(row["text"], item.role, row["context"] if item.role == "response" else None) for row in rows]
-    scores = scores_of(detector, texts, item.head)
+    labels = np.array([rows[place]["labels"][item.label] == 1 for place in mine])
+    scores = scores_in([judged[place] for place in mine], item.head)
+    lengths = np.array([float(len(texts[place].text)) for place in mine])
+    figures = _figures(scores, labels, lengths, threshold(info.operating[item.head, item.role]))
     return [
-        Measurement(item.title, item.head, f"{item.role}: {metric}", round(value, 4), len(rows), date, length)
-        for metric, value, length in _figures(scores, labels, texts, threshold(table))
+        Measurement(item.title, item.head, f"{item.role}: {metric}", round(value, 4), len(mine), date, length)
+        for metric, value, length in figures
     ]
 
 
 def _figures(
-    scores: Scores, labels: Labels, texts: Sequence[Text], flag_from: float | None
+    scores: Scores, labels: Labels, lengths: Scores, flag_from: float | None
 ) -> list[tuple[str, float, float | None]]:
     out: list[tuple[str, float, float | None]] = []
     if labels.any() and not labels.all():
-        length = auroc(np.array([float(len(text.text)) for text in texts]), labels)
+        length = auroc(lengths, labels)
         out += [
             ("AUROC", auroc(scores, labels), round(length, 3)),
             ("average precision", average_precision(scores, labels), None),
             ("F1 at score 0.5", f1(scores >= 0.5, labels), None),
         ]
+        for rate, name in OWN_RATES.items():
+            limit = np.sort(scores[~labels])[::-1][math.floor(rate * (~labels).sum())]
+            out.append((name, float((scores[labels] > limit).mean()), None))
     if flag_from is not None:
         flagged = scores >= flag_from
         if labels.any():

@@ -1,7 +1,7 @@
 """A JSON body as a tree of texts: read leniently, changed in places, the rest left byte for byte."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, cast
 
 import msgspec
@@ -105,3 +105,34 @@ def _child(node: Any, key: str | int, path: Path) -> Any:
         return node[key]
     except (KeyError, IndexError, TypeError):
         raise KeyError(path) from None
+
+
+def map_entries(body: bytes, key: str, each: Callable[[int, Any], Any]) -> bytes:
+    """The body with every entry of the list under `key` put through `each`: its number and its value.
+
+    What `each` gives back as the very same object keeps its bytes, None is left out, everything else is written anew;
+    the rest of the body keeps its bytes. Raises ValueError when there is no such list.
+    """
+    try:
+        fields = _fields(body)
+        raws: list[Any] = list(_entries(fields[key]))
+        values = [parse(bytes(raw)) for raw in raws]
+    except msgspec.ValidationError:
+        raise ValueError(f"the body has no list under {key!r}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+        fields, raws, values = _fields_leniently(body, key)
+    changed = [each(i, value) for i, value in enumerate(values)]
+    kept = [raws[i] if new is values[i] else new for i, new in enumerate(changed) if new is not None]
+    whole: dict[str, Any] = {**fields, key: kept}
+    try:
+        return msgspec.json.encode(whole)
+    except UnicodeEncodeError:
+        return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _fields_leniently(body: bytes, key: str) -> tuple[Any, list[Any], list[Any]]:
+    root = parse(body)
+    entries = root.get(key) if isinstance(root, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError(f"the body has no list under {key!r}")
+    return root, entries, entries

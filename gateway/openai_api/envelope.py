@@ -62,6 +62,25 @@ def read_envelope(body: bytes) -> Envelope:
     return Envelope(wire.model, wire.stream is True, options is not None and options.include_usage is True)
 
 
+class _Asked(msgspec.Struct, gc=False):
+    n: int | None = None
+    prompt: Any = None
+
+
+_decode_asked = msgspec.json.Decoder(_Asked).decode
+
+
+def choices_wanted(body: bytes) -> int:
+    """How many choices a request of chat or completions asks for: `n` for every prompt; 1 when nobody can tell."""
+    try:
+        asked = _decode_asked(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 1
+    prompts = asked.prompt if isinstance(asked.prompt, list) else []
+    several = sum(isinstance(prompt, str | list) for prompt in prompts)  # a list of numbers is one prompt, as tokens
+    return max(asked.n or 1, 1) * max(several, 1)
+
+
 def _check_utf8(body: bytes) -> None:
     try:
         body.decode()

@@ -13,7 +13,7 @@ from gateway.openai_api.document import Path, parse
 from gateway.openai_api.operations import Operation
 
 Direction = Literal["prompt", "response"]
-Channel = Literal["system", "user", "tool", "assistant", "arguments", "reasoning"]
+Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning"]
 
 
 class Passage(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +60,7 @@ _THOUGHT = Leaf("reasoning")
 _ASKED = Leaf("user")
 _ARGUMENTS = Leaf("arguments", deep=True)
 _RESULT = Leaf("tool")
+_RETRIEVED = Leaf("retrieved")
 
 # The keys of a content part (or of a tool's output) that hold text; images, audio and files have none of them.
 _PART = Schema(
@@ -99,7 +100,7 @@ _ITEMS = {
     "reasoning": Item(Schema(summary=_THOUGHT, content=_THOUGHT), True),
     "code_interpreter_call": Item(Schema(code=_ARGUMENTS, outputs=_RESULT), True),
     "web_search_call": Item(Schema(action=Schema(query=_ARGUMENTS, queries=_ARGUMENTS)), True),
-    "file_search_call": Item(Schema(queries=_ARGUMENTS, results=_RESULT), True),
+    "file_search_call": Item(Schema(queries=_ARGUMENTS, results=_RETRIEVED), True),
     "shell_call": Item(Schema(action=Schema(commands=_ARGUMENTS)), True),
     "shell_call_output": Item(Schema(output=_RESULT), False),
     "local_shell_call": Item(Schema(action=Schema(command=_ARGUMENTS)), True),

@@ -1,12 +1,14 @@
-"""What the gateway itself says in OpenAI's words: errors, and the ends of streams that were blocked."""
+"""What the gateway itself says in OpenAI's words: errors, and answers of which a part was blocked."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from gateway import sse
+from gateway.openai_api.document import map_entries
 from gateway.openai_api.operations import Operation
+from gateway.openai_api.passages import choice_number
 
 _encode = msgspec.json.encode
 
@@ -35,94 +37,25 @@ def error_event(
     return sse.encode(error_body(message, type, param, code))
 
 
-_CHUNKS: dict[Operation, tuple[str, str, dict[str, Any]]] = {
-    Operation.CHAT: ("chat.completion.chunk", "chatcmpl-blocked", {"delta": {}}),
-    Operation.COMPLETIONS: ("text_completion", "cmpl-blocked", {"text": ""}),
-}
-
-_NEW_RESPONSE: dict[str, Any] = {
-    "object": "response",
-    "status": "in_progress",
-    "error": None,
-    "incomplete_details": None,
-    "instructions": None,
-    "metadata": {},
-    "output": [],
-    "parallel_tool_calls": True,
-    "temperature": None,
-    "tool_choice": "auto",
-    "tools": [],
-    "top_p": None,
-    "usage": None,
+_FILTERED: dict[Operation, dict[str, Any]] = {
+    Operation.CHAT: {"message": {"role": "assistant", "content": "", "refusal": None}},
+    Operation.COMPLETIONS: {"text": ""},
 }
 
 
-def blocked_ending(
-    operation: Operation,
-    first_event: bytes | None,
-    choices: Iterable[int],
-    model: str,
-    *,
-    created: int = 0,
-    sequence_number: int = 1,
-    opening: bool = False,
-) -> bytes:
-    """The end of a stream that was blocked, valid after anything that was sent of it.
+def filtered_body(operation: Operation, body: bytes, choices: Collection[int]) -> bytes:
+    """A whole answer in which these choices are emptied and end with `finish_reason` "content_filter".
 
-    With `opening` nothing was sent, and a Responses stream gets its `response.created` as well.
-
-    Chat and completions: one chunk a choice with `finish_reason` "content_filter", then [DONE]. Responses:
-    `response.incomplete`, after a `response.created` of our own when there is no first event. `first_event` is
-    the upstream's first (the block as it came, or its data alone): its id, model and time are kept, else
-    `model` and `created` (Unix seconds) count. `sequence_number` is the one of the (first) event written.
-    Raises ValueError for an operation that has no streams.
+    Everything else keeps its bytes. Raises ValueError for an operation without choices or a body without a list of
+    them.
     """
-    first = _first_object(first_event)
-    if operation is Operation.RESPONSES:
-        return _incomplete(first.get("response"), model, created, sequence_number, opening)
-    if operation not in _CHUNKS:
-        raise ValueError(f"{operation} has no streams that could be blocked")
-    kind, id_, empty = _CHUNKS[operation]
-    head: dict[str, Any] = {"id": id_, "object": kind, "created": created, "model": model}
-    head |= {key: first[key] for key in ("id", "created", "model") if bytes(first.get(key, b"0")) not in _UNSET}
-    chunks = [
-        {**head, "choices": [{"index": i, **empty, "logprobs": None, "finish_reason": "content_filter"}]}
-        for i in choices
-    ]
-    return b"".join(sse.encode(_encode(chunk)) for chunk in chunks) + sse.DONE
+    if operation not in _FILTERED:
+        raise ValueError(f"{operation} has no choices")
 
+    def emptied(position: int, entry: Any) -> Any:
+        number = choice_number(entry, position)
+        if number not in choices:
+            return entry
+        return {"index": number, **_FILTERED[operation], "logprobs": None, "finish_reason": "content_filter"}
 
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_UNSET = (b'""', b"0", b"null")
-
-
-def _first_object(event: bytes | None) -> dict[str, msgspec.Raw]:
-    """The fields of the upstream's first event, as it wrote them; none when it cannot be read."""
-    if not event:
-        return {}
-    decoder = sse.Decoder(max_event_bytes=len(event))
-    data = event if event.startswith(b"{") else b"".join(e.data for e in decoder.feed(event) + decoder.close())
-    return _fields(data)
-
-
-def _fields(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
-    try:
-        return _object(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-
-
-def _incomplete(first: msgspec.Raw | None, model: str, created: int, sequence_number: int, opening: bool) -> bytes:
-    events = []
-    response: dict[str, Any] = dict(_fields(first) if first is not None else ())
-    if not response:
-        response = {"id": "resp_blocked", "created_at": created, "model": model} | _NEW_RESPONSE
-        opening = True
-    if opening:
-        events.append(("response.created", response))
-    reason = {"incomplete_details": {"reason": "content_filter"}}
-    events.append(("response.incomplete", {**response, "status": "incomplete", "output": [], **reason}))
-    return b"".join(
-        sse.encode(_encode({"type": name, "response": body, "sequence_number": number}), name)
-        for number, (name, body) in enumerate(events, sequence_number)
-    )
+    return map_entries(body, "choices", emptied)

@@ -1,14 +1,14 @@
-"""A whole streamed answer, kept as its transcript: read as if it had not been streamed, and rewritten.
+"""A streamed answer, event by event: which texts each event carries, read as if they had not been streamed.
 
 A text of a stream is named by its path in the reply that the stream amounts to, such as
 ("choices", 0, "message", "content") or ("output", 0, "content", 0, "text").
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from gateway import sse
-from gateway.openai_api.document import Path, parse, rewrite
+from gateway.openai_api.document import Path, map_entries, parse
 from gateway.openai_api.operations import Operation
 from gateway.openai_api.passages import (
     CHOICE,
@@ -21,8 +21,10 @@ from gateway.openai_api.passages import (
     find_in_item,
 )
 
+DONE = b"[DONE]"
 
-class _Found(NamedTuple):
+
+class Said(NamedTuple):
     """A text in one event: where in the event, which text of the reply, and whether it is all of that text."""
 
     channel: Channel
@@ -31,6 +33,44 @@ class _Found(NamedTuple):
     text: str
     whole: bool
     choice: int
+
+
+class EventRead(NamedTuple):
+    """An event as a JSON object, its texts, the choices it speaks of, and the paths below which no more text comes."""
+
+    value: dict[str, Any]
+    said: list[Said]
+    choices: list[int]
+    ends: list[Path]
+
+
+def read_event(operation: Operation, data: bytes) -> EventRead | None:
+    """What one event of a stream says; None when it is no JSON object, so that nobody knows."""
+    data = data.strip()
+    if not data.startswith(b"{"):
+        return None
+    try:
+        value = parse(data)
+    except (ValueError, RecursionError):
+        return None
+    reader = _READERS.get(operation)
+    if reader is _in_event:
+        return EventRead(value, list(_in_event(value)), [], _ends_of_event(value))
+    if reader is None:
+        return EventRead(value, [], [], [])
+    entries = value.get("choices")
+    numbers, ends = [], list[Path]()
+    for i, entry in enumerate(entries if isinstance(entries, list) else ()):
+        numbers.append(choice_number(entry, i))
+        if isinstance(entry, dict) and entry.get("finish_reason") is not None:
+            ends.append(("choices", numbers[-1]))
+    return EventRead(value, list(_in_chunk(value)), numbers, ends)
+
+
+def without_choices(data: bytes, numbers: Collection[int]) -> bytes | None:
+    """An event of chat or completions without its entries for these choices; None when nothing else is in it."""
+    told = map_entries(data, "choices", lambda i, entry: None if choice_number(entry, i) in numbers else entry)
+    return None if says_nothing(told) else told
 
 
 def read_stream(operation: Operation, transcript: bytes) -> list[Passage]:
@@ -42,13 +82,15 @@ def read_stream(operation: Operation, transcript: bytes) -> list[Passage]:
     channels: dict[Path, tuple[Channel, int]] = {}
     deltas: dict[Path, list[str]] = {}
     wholes: dict[Path, str] = {}
-    for event in _events(transcript):
-        for found in _find(operation, event.data):
-            channels.setdefault(found.path, (found.channel, found.choice))
-            if not found.whole:
-                deltas.setdefault(found.path, []).append(found.text)
-            elif len(found.text) > len(wholes.get(found.path, "")):
-                wholes[found.path] = found.text
+    decoder = sse.Decoder(max_event_bytes=len(transcript))
+    for event in decoder.feed(transcript) + decoder.close():
+        read = read_event(operation, event.data)
+        for said in read.said if read else ():
+            channels.setdefault(said.path, (said.channel, said.choice))
+            if not said.whole:
+                deltas.setdefault(said.path, []).append(said.text)
+            elif len(said.text) > len(wholes.get(said.path, "")):
+                wholes[said.path] = said.text
     passages = []
     for path, (channel, choice) in channels.items():
         text = max("".join(deltas.get(path, ())), wholes.get(path, ""), key=len)
@@ -56,55 +98,12 @@ def read_stream(operation: Operation, transcript: bytes) -> list[Passage]:
     return passages
 
 
-def rewrite_stream(operation: Operation, transcript: bytes, edits: Mapping[Path, str]) -> bytes:
-    """The transcript with the texts at these paths replaced.
-
-    The first delta of a text carries all of the new one; its later deltas are emptied, or their event left out
-    when it held nothing else. Events that repeat the text get the new one. Every other event keeps its bytes.
-    Raises KeyError with a path that is not in the transcript.
-    """
-    if not edits:
-        return transcript
-    started: dict[Path, bool] = {}
-    out = [_rewrite_event(operation, event, edits, started) for event in _events(transcript)]
-    for path in edits:
-        if path not in started:
-            raise KeyError(path)
-    return b"".join(out)
-
-
-def _events(transcript: bytes) -> list[sse.Event]:
-    decoder = sse.Decoder(max_event_bytes=len(transcript))
-    return decoder.feed(transcript) + decoder.close()
-
-
-def _rewrite_event(
-    operation: Operation, event: sse.Event, edits: Mapping[Path, str], started: dict[Path, bool]
-) -> bytes:
-    """`started` notes the texts met so far, True once a delta carries the new one."""
-    changes: dict[Path, str] = {}
-    only_emptied = True
-    for found in _find(operation, event.data):
-        if found.path not in edits:
-            continue
-        empty = not found.whole and started.get(found.path, False)
-        changes[found.at] = "" if empty else edits[found.path]
-        only_emptied &= empty
-        started[found.path] = started.get(found.path, False) or not found.whole
-    if not changes:
-        return event.raw
-    data = rewrite(event.data, changes)
-    if only_emptied and operation is not Operation.RESPONSES and _says_nothing(parse(data)):
-        return b""
-    return sse.encode(data, event.event.decode(errors="replace") if event.event is not None else None)
-
-
 _ENVELOPE_KEYS = {"id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation"}
 
 
-def _says_nothing(chunk: dict[str, Any]) -> bool:
-    """Whether nothing is left in a chunk of a stream but names and numbers of places."""
-    todo = [value for key, value in chunk.items() if key not in _ENVELOPE_KEYS]
+def says_nothing(data: bytes) -> bool:
+    """Whether nothing is left in an event of chat or completions but names and numbers of places."""
+    todo = [value for key, value in parse(data).items() if key not in _ENVELOPE_KEYS]
     while todo:
         value = todo.pop()
         if isinstance(value, list):
@@ -116,18 +115,7 @@ def _says_nothing(chunk: dict[str, Any]) -> bool:
     return True
 
 
-def _find(operation: Operation, data: bytes) -> Iterator[_Found]:
-    reader = _READERS.get(operation)
-    if reader is None or not data.startswith(b"{"):
-        return
-    try:
-        event = parse(data)
-    except (ValueError, RecursionError):
-        return
-    yield from reader(event)
-
-
-def _in_chunk(event: dict[str, Any]) -> Iterator[_Found]:
+def _in_chunk(event: dict[str, Any]) -> Iterator[Said]:
     """Texts of a chunk of chat or completions; the entries of its lists are known by their `index`."""
     choices = event.get("choices")
     for i, entry in enumerate(choices if isinstance(choices, list) else ()):
@@ -140,7 +128,7 @@ def _in_chunk(event: dict[str, Any]) -> Iterator[_Found]:
                 if isinstance(calls, list) and isinstance(below[1], int):
                     below[1] = choice_number(calls[below[1]], below[1])
             name = "message" if field == "delta" else field
-            yield _Found(channel, at, ("choices", choice, name, *below), text, field == "message", choice)
+            yield Said(channel, at, ("choices", choice, name, *below), text, field == "message", choice)
 
 
 _THOUGHT_PARTS = {"reasoning_text", "summary_text"}
@@ -168,7 +156,7 @@ def _pair(channel: Channel, path: Path, field: str) -> tuple[list[_Place], list[
     return [_Place(channel, ("delta",), path, False)], [_Place(channel, (field,), path, True)]
 
 
-_PAIRS = {
+PAIRS = {
     "response.output_text": _pair("assistant", _TEXT, "text"),
     "response.refusal": _pair("assistant", _REFUSAL, "refusal"),
     "response.reasoning_text": _pair("reasoning", _TEXT, "text"),
@@ -180,8 +168,8 @@ _PAIRS = {
     "response.shell_call_command": _pair("arguments", _COMMAND, "command"),
     "response.audio.transcript": _pair("assistant", ("audio", "transcript"), "transcript"),
 }
-_PLACES = {f"{name}.delta": delta for name, (delta, _) in _PAIRS.items()}
-_PLACES |= {f"{name}.done": done for name, (_, done) in _PAIRS.items()}
+_PLACES = {f"{name}.delta": delta for name, (delta, _) in PAIRS.items()}
+_PLACES |= {f"{name}.done": done for name, (_, done) in PAIRS.items()}
 _PLACES["response.shell_call_output_content.delta"] = [
     _Place("tool", ("delta", key), (*_SHELL, key), False) for key in ("stdout", "stderr")
 ]
@@ -199,7 +187,7 @@ for _state in ("created", "queued", "in_progress", "completed", "incomplete", "f
     _SNAPSHOTS[f"response.{_state}"] = ("response", ())
 
 
-def _in_event(event: dict[str, Any]) -> Iterator[_Found]:
+def _in_event(event: dict[str, Any]) -> Iterator[Said]:
     """Texts of an event of the Responses API."""
     type_ = event.get("type")
     if not isinstance(type_, str):
@@ -209,12 +197,22 @@ def _in_event(event: dict[str, Any]) -> Iterator[_Found]:
         for key in at:
             value = value.get(key) if isinstance(value, dict) else None
         if isinstance(value, str) and value:
-            yield _Found(channel, at, _number(path, event), value, whole, 0)
+            yield Said(channel, at, _number(path, event), value, whole, 0)
     if type_ in _SNAPSHOTS:
         field, base = _SNAPSHOTS[type_]
         prefix = _number(base, event)
         for channel, below, text in _in_snapshot(field, event.get(field)):
-            yield _Found(channel, (field, *below), prefix + below, text, True, 0)
+            yield Said(channel, (field, *below), prefix + below, text, True, 0)
+
+
+_LAST = {"response.completed", "response.incomplete", "response.failed"}
+
+
+def _ends_of_event(event: dict[str, Any]) -> list[Path]:
+    type_ = event.get("type")
+    if type_ == "response.output_item.done":
+        return [_number(_OUTPUT, event)]
+    return [()] if isinstance(type_, str) and type_ in _LAST else []
 
 
 def _in_snapshot(field: str, value: Any) -> list[Piece]:

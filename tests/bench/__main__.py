@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from detectors import manifest
+from tests.bench.detectors import bench_detectors
 from tests.bench.part_growth import bench_growth
 from tests.bench.part_peers import bench_peers
 from tests.bench.part_process import bench_process
@@ -36,6 +38,13 @@ class Choice:
     requests: int
 
 
+def _detectors(table: Table, asked: Choice) -> None:
+    if "encoder" in manifest.load(weights=False):
+        bench_detectors(table, asked.rounds)
+    else:
+        table.note("no trained encoder is among the shipped models: the part `detectors` has nothing to measure")
+
+
 PARTS: Mapping[str, Callable[[Table, Choice], None]] = {
     "plain": lambda table, asked: bench_plain(table, asked.folder, asked.seconds, asked.rounds),
     "peers": lambda table, asked: bench_peers(table, asked.folder, asked.seconds, asked.rounds),
@@ -44,6 +53,7 @@ PARTS: Mapping[str, Callable[[Table, Choice], None]] = {
     "process": lambda table, asked: bench_process(table, asked.folder, asked.rounds),
     "growth": lambda table, asked: bench_growth(table, asked.folder, asked.seconds, asked.rounds),
     "workers": lambda table, asked: bench_workers(table, asked.folder, asked.seconds, asked.rounds),
+    "detectors": _detectors,
     "soak": lambda table, asked: bench_soak(table, asked.folder, asked.requests),
     "slow-reader": lambda table, asked: bench_slow_reader(table, asked.folder),
 }

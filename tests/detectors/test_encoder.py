@@ -1,4 +1,4 @@
-"""The shipped model through its front door: order, length, states, and a few texts it must rank rightly."""
+"""The shipped first stage through its front door: order, length, states, and a few texts it must rank rightly."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from detectors.base import Judgement, State, Text
 from detectors.encoder import Encoder
 from detectors.features import LIMIT
-from detectors.manifest import ModelError, load, threshold
+from detectors.manifest import ModelError, load, load_one, threshold
 from detectors.training.data import read
 from detectors.training.measure import auroc, scores_of
 
-INFO = load()["ngram"]
+INFO = load_one("ngram")
 ENCODER = Encoder(INFO)
 HOSTILE = [
     "",

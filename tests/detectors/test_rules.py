@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from detectors.base import State, Text
 from detectors.manifest import load
-from detectors.rules import pii, secrets
-from detectors.rules.patterns import LIMIT, Pattern, PatternRule, entropy, scan
+from detectors.rules import checks, pii, secrets
+from detectors.rules.patterns import Pattern, entropy, scan
+from detectors.rules.rule import LIMIT, RuleDetector
+from detectors.training import leaks
 
-SECRETS = PatternRule(load()["secrets"], secrets.PATTERNS)
-PII = PatternRule(load()["pii"], pii.PATTERNS)
+SECRETS = RuleDetector(load()["secrets"], secrets.RULE)
+PII = RuleDetector(load()["pii"], pii.RULE)
 # Put together at run time, so that no scanner takes this file for a leak.
 RANDOM = "q7Rk2Lm9Xw4Tz8Bv3Ny6Pd1Hs5Jc0FgA"
 
@@ -132,20 +134,20 @@ def test_lets_ordinary_numbers_through(text: str) -> None:
 
 @given(st.integers(min_value=10**11, max_value=10**15 - 1))
 def test_luhn_catches_any_single_changed_digit(number: int) -> None:
-    digits = next(f"{number}{check}" for check in range(10) if pii.luhn(f"{number}{check}"))
+    digits = next(f"{number}{check}" for check in range(10) if checks.luhn(f"{number}{check}"))
     for position in range(len(digits)):
         changed = digits[:position] + str((int(digits[position]) + 3) % 10) + digits[position + 1 :]
-        assert not pii.luhn(changed)
+        assert not checks.luhn(changed)
 
 
 @given(st.integers(min_value=0, max_value=10**18 - 1))
 def test_mod97_accepts_exactly_one_check(number: int) -> None:
     account = f"{number:018}"
-    assert sum(pii.mod97(f"DE{check:02}{account}") for check in range(2, 99)) == 1
+    assert sum(checks.mod97(f"DE{check:02}{account}") for check in range(2, 99)) == 1
 
 
 @given(st.text(max_size=200), st.sampled_from([SECRETS, PII]))
-def test_spans_lie_in_the_text_in_order(text: str, rule: PatternRule) -> None:
+def test_spans_lie_in_the_text_in_order(text: str, rule: RuleDetector) -> None:
     planted = text + " maria.lopez@gmail.com ghp_" + RANDOM + "x8Kd"
     (verdict,) = rule.detect([Text(planted, "response")])[0].verdicts
     assert verdict.spans
@@ -194,3 +196,62 @@ def test_entropy_of_known_strings() -> None:
     assert entropy("aaaa") == 0
     assert entropy("abab") == 1
     assert entropy("abcdefgh") == 3
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("phone", "you can call 051-363-821 after six"),
+        ("phone", "reach us under (022) 0793-176"),
+        ("credit_card", "my Maestro card 6759 6498 2643 8453 was lost"),
+        ("postal_address", "Ship it to 48 Harbour View Road by noon"),
+        ("postal_address", "9 rue des Tanneurs, second door"),
+        ("postal_address", "Lindenstraße 14, Potsdam"),
+        ("postal_address", "77 Long Meadow, Apt. 12"),
+        ("postal_address", "P.O. Box 2217, Bend"),
+        ("postal_address", "PSC 4821, Box 377"),
+        ("postal_address", "Boulder, CO 80302"),
+        ("date_of_birth", "date of birth: 14/03/1987"),
+        ("driving_licence", "my driver's license number is D4483-2917-663"),
+        ("passport", "passport number: X4412907"),
+        ("bank_account", "account number 20817 4419 03"),
+        ("person_name", "Name:  Ilse Vandermeer"),
+        ("uk_national_insurance_number", "NI: JM 40 24 31 C"),
+        ("pl_national_number", "PESEL 44051401359"),
+        ("nl_national_number", "BSN: 111222333"),
+        ("se_national_number", "811218-9876 is hers"),
+        ("fi_national_number", "131052-308T"),
+        ("ch_social_number", "756.9217.0769.85"),
+        ("ca_social_number", "social insurance number 130 692 544"),
+        ("in_national_number", "Aadhaar 2345 6789 0124"),
+    ],
+)
+def test_finds_what_other_places_write(label: str, text: str) -> None:
+    assert label in labels(text, pii.PATTERNS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "call 1-800-222-1222 or text 741741",
+        "elected on 8 March 2022, president from 1961 until 1963",
+        "the crash of 1929 on Wall Street, 10 Downing Street, 123 Main Street",
+        "registered on 03/07/2024 at 10:45, version 1.2, 2019-2023",
+        "the PESEL 44051401358 and the BSN 111222334 are wrong",
+        "The phone costs 4871.59 and lasts 12 hours.",
+        "My name is on the list.",
+    ],
+)
+def test_lets_public_numbers_and_dates_through(text: str) -> None:
+    assert labels(text, pii.PATTERNS) == []
+
+
+@given(st.integers(min_value=2 * 10**10, max_value=10**11 - 1))
+def test_verhoeff_accepts_exactly_one_check(number: int) -> None:
+    assert sum(checks.is_indian_number(f"{number}{check}") for check in range(10)) == 1
+
+
+def test_made_up_secrets_are_found_and_look_alikes_are_not() -> None:
+    recall, precision = leaks.figures(secrets.RULE.find, "today", seed=11)
+    assert recall.value >= 0.88
+    assert precision.value >= 0.95

@@ -16,8 +16,10 @@ from gateway.audit import Audit
 from gateway.backends.memory import MemoryQueue
 from gateway.exchange import Sample, Taken
 from gateway.judge import Case, Findings
+from gateway.policing import draw_of
 from gateway.worker import Worker
 from tests.fakes import (
+    DETECTOR,
     DONE,
     ENFORCE,
     OBSERVE,
@@ -234,6 +236,24 @@ async def test_a_monitored_rule_is_counted_as_what_it_would_have_done() -> None:
         ("block", "prompt", "monitored", "no-violence"): 1,
         ("redact", "response", "monitored", "no-secrets"): 1,
     }
+
+
+async def test_a_canary_that_a_request_was_not_drawn_for_is_counted_apart() -> None:
+    rules = "version: 1\nmode: canary\ncanary: 50\nrules:\n  - {id: r, when: {subcategory: violence}, then: block}\n"
+    drawn = next(f"s{n}" for n in range(99) if draw_of(f"s{n}") < 0.5)
+    spared = next(f"s{n}" for n in range(99) if draw_of(f"s{n}") >= 0.5)
+    decisions = Counts("assay_decisions_total")
+    for id in (drawn, spared):
+        await SidePath(rules=rules).work(sample(id, answer=completion("grenade"), guarded=id == drawn))
+    assert decisions.added() == {("block", "response", "canary", "r"): 1}
+
+
+async def test_the_audit_keeps_what_a_simulation_needs() -> None:
+    path = SidePath()
+    await path.work(sample(prompt=chat("how can I buy the grenade for you"), answer=completion("AKIA42")))
+    asked, answered = path.lines[0]["texts"]
+    assert asked["by"] == {DETECTOR: {"violence": 1.0, "prompt_attacks": 0.0, "privacy_violation": 0.0}}
+    assert (asked["language"], answered["found"]) == ("en", {DETECTOR: [[0, 6, "word"]]})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from policies.compiling import compile_policy
+from policies.compiling import Policy, compile_policy
 from policies.engine import Signal, decide
 from policies.model import Document, load_document
 from policies.source import PolicyError
@@ -83,19 +83,25 @@ def test_the_revision_follows_the_meaning_and_not_the_spelling() -> None:
     assert len({first.revision, *(other.revision for other in others)}) == 4
 
 
-def test_ten_thousand_rules_compile_fast_and_cost_a_decision_nothing() -> None:
+def test_ten_thousand_rules_compile_in_proportion_and_cost_a_decision_nothing() -> None:
     slugs = ("toxicity", "unsafe", "hate", "stereotype_bias")
-    rules = [
-        {"id": f"r{n}", "when": {"subcategory": slugs[n % 4], "route": f"route-{n}"}, "then": "block"}
-        for n in range(9_998)
-    ]
-    rules += [{"id": f"s{n}", "when": {"subcategory": "violence"}, "then": "block"} for n in range(2)]
-    document = Document.model_validate({"version": 1, "mode": "enforce", "rules": rules})
-    began = time.perf_counter()
-    policy = with_tables(document)
-    assert time.perf_counter() - began < 2
+
+    def compiled(count: int) -> tuple[Policy, float]:
+        rules = [
+            {"id": f"r{n}", "when": {"subcategory": slugs[n % 4], "route": f"route-{n}"}, "then": "block"}
+            for n in range(count - 2)
+        ]
+        rules += [{"id": f"s{n}", "when": {"subcategory": "violence"}, "then": "block"} for n in range(2)]
+        document = Document.model_validate({"version": 1, "mode": "enforce", "rules": rules})
+        began = time.process_time()
+        return with_tables(document), time.process_time() - began
+
+    _, few = compiled(1_000)
+    policy, many = compiled(10_000)
+    assert many < 40 * few, "ten times the rules take about ten times as long"
     signals = [Signal(slug, 1.0, "ngram@1", "prompt", "user") for slug in (*slugs, "violence")]
-    reached = [rule.id for s in signals for rule in policy.reached(s.slug, "prompt", "ngram@1", 1.0, "route-8")]
+    gates = policy.gates("route-8", "", "")
+    reached = [rule.id for s in signals for rule, _, _ in policy.reached(s.slug, "prompt", "ngram@1", 1.0, gates)]
     assert reached == ["r8", "s0", "s1"]
     assert decide(policy, signals, route="route-8").rule == "r8"
     assert policy.needs("prompt", "route-8") == {"toxicity", "violence"}

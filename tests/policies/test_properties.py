@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policies.compiling import Policy
-from policies.engine import Action, Decision, Signal, decide, on_failure, redact
+from policies.compiling import Leaf, Policy, Tree
+from policies.conditions import All, Asked, Not
+from policies.conditions import Any as AnyOf
+from policies.engine import EVERYONE, Action, Context, Decision, Signal, decide, join, on_failure, redact
 from policies.model import CHANNELS, Document
 from tests.policies.world import with_tables
 
@@ -31,6 +33,47 @@ bodies = st.fixed_dictionaries(
         "on_error": st.sampled_from(("allow", "block")),
     },
 ) | st.fixed_dictionaries({"when": whens, "then": st.just("flag")})
+narrowings: dict[str, st.SearchStrategy[Any]] = {
+    "channel": st.sampled_from(CHANNELS),
+    "caller": st.sampled_from(("staff", "trial", "t*")),
+    "model": st.sampled_from(("m", "n*")),
+    "route": st.sampled_from(ROUTES),
+    "language": st.sampled_from(("en", "de")),
+    "agree": st.just(2),
+    "score": st.sampled_from((0.0, 0.4, 0.8)),
+}
+conditions: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from(SLUGS) | whens,
+    lambda inner: (
+        st.fixed_dictionaries({"all": st.lists(inner, min_size=1, max_size=3)}, optional=narrowings)
+        | st.fixed_dictionaries({"any": st.lists(inner, min_size=1, max_size=3)}, optional=narrowings)
+        | st.fixed_dictionaries({"subcategory": st.sampled_from(SLUGS), "not": inner}, optional=narrowings)
+    ),
+    max_leaves=6,
+)
+counts = st.just({"at_least": 2, "by": "conversation"}) | st.just({"at_least": 3, "by": "caller", "within_minutes": 5})
+any_whens = conditions.filter(lambda when: isinstance(when, dict)).flatmap(
+    lambda when: st.just(when) | counts.map(lambda count: {**when, "count": count})
+)
+deeds = st.sampled_from(
+    (
+        {"then": "flag"},
+        {"then": "redact", "on_error": "block"},
+        {"then": "block", "mode": "canary", "canary": 50},
+        {"then": "replace", "message": "no"},
+        {"then": "reroute", "to": "safer", "system": "careful"},
+        {"then": "throttle", "per_minute": 3, "budget_ms": 40},
+    )
+)
+any_bodies = st.builds(lambda when, deed: {"when": when, **deed}, any_whens, deeds)
+contexts = st.builds(
+    Context,
+    model=st.sampled_from(("", "m", "none")),
+    caller=st.sampled_from(("", "staff", "trial")),
+    draw=st.floats(0, 1, exclude_max=True) | st.floats(),
+    earlier=st.dictionaries(st.sampled_from(("r0", "r1")), st.integers(0, 5)),
+    silent=st.sets(st.sampled_from(("ngram", "secrets@2", EVERYONE)), max_size=1).map(frozenset),
+)
 spans = st.tuples(st.integers(-2, 30), st.integers(-2, 30), st.sampled_from(LABELS))
 signals = st.builds(
     Signal,
@@ -41,6 +84,7 @@ signals = st.builds(
     channel=st.sampled_from(CHANNELS) | st.just("unheard-of"),
     passage=st.integers(0, 2),
     spans=st.lists(spans, max_size=3).map(tuple),
+    language=st.sampled_from(("", "en", "de")),
 )
 signal_lists = st.lists(signals, max_size=6)
 
@@ -50,6 +94,23 @@ def policies(draw: st.DrawFn) -> Policy:
     rules = [{"id": f"r{n}", **body} for n, body in enumerate(draw(st.lists(bodies, max_size=6)))]
     mode = draw(st.sampled_from(("monitor", "enforce")))
     return with_tables(Document.model_validate({"version": 1, "mode": mode, "rules": rules}))
+
+
+@st.composite
+def whole_policies(draw: st.DrawFn) -> Policy:
+    """Everything that the language can say; rules that are refused for themselves are left out."""
+    rules = []
+    for n, body in enumerate(draw(st.lists(any_bodies, max_size=5))):
+        rule = {"id": f"r{n}", **body}
+        try:
+            with_tables(Document.model_validate({"version": 1, "mode": "enforce", "rules": [rule]}))
+        except ValueError:
+            continue
+        rules.append(rule)
+    mode: dict[str, Any] = draw(
+        st.sampled_from(({"mode": "monitor"}, {"mode": "enforce"}, {"mode": "canary", "canary": 30}))
+    )
+    return with_tables(Document.model_validate({"version": 1, **mode, "rules": rules}))
 
 
 def plain(policy: Policy, given_signals: list[Signal], route: str) -> dict[str, Any]:
@@ -113,6 +174,67 @@ def check_redactions(decision: Decision, given_signals: list[Signal]) -> None:
         assert decision.redactions
 
 
+def found_by(tree: Tree, told: list[Signal], route: str, about: Context) -> bool:
+    """Whether a condition holds, once more: part by part, over every signal."""
+    match tree:
+        case Leaf():
+            voices: dict[int, set[str]] = {}
+            for s in told:
+                if (
+                    any(
+                        (t.slug, t.direction, t.detector) == (s.slug, s.direction, s.detector) and s.score >= t.score
+                        for t in tree.thresholds
+                    )
+                    and (not tree.channels or s.channel in tree.channels)
+                    and (not tree.languages or s.language in tree.languages)
+                    and (not tree.findings or any(span[2] in tree.findings for span in s.spans))
+                ):
+                    voices.setdefault(s.passage, set()).add(s.detector)
+            return any(len(detectors) >= tree.agree for detectors in voices.values())
+        case All():
+            return all(found_by(part, told, route, about) for part in tree.parts)
+        case AnyOf():
+            return any(found_by(part, told, route, about) for part in tree.parts)
+        case Not():
+            return not found_by(tree.part, told, route, about)
+        case Asked():
+            value = {"route": route, "model": about.model, "caller": about.caller}[tree.key]
+            return value in tree.names or any(value.startswith(prefix) for prefix in tree.prefixes)
+
+
+@given(whole_policies(), signal_lists, contexts, st.sampled_from((*ROUTES, "other")), st.randoms())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_policy_gives_every_input_exactly_one_decision(
+    policy: Policy, given_signals: list[Signal], about: Context, route: str, random: Any
+) -> None:
+    decision = decide(policy, given_signals, route=route, about=about)
+    shuffled = list(given_signals)
+    random.shuffle(shuffled)
+    assert decide(policy, [*shuffled, *given_signals], route=route, about=about) == decision
+    assert decision.would.severity >= decision.action.severity
+    assert (decision.rule is None) == (decision.action is Action.ALLOW) == (decision.evidence is None)
+    assert (decision.replacement != "") == (decision.action is Action.REPLACE)
+    assert (decision.reroute is not None) == (decision.action is Action.REROUTE)
+    assert {t.rule for t in [decision.throttle] if t} <= {m.rule for m in decision.matched if m.enforced}
+    assert join(decision, decision).action is decision.action
+    check_redactions(decision, given_signals)
+    if not about.silent:
+        held = {
+            rule.id: any(
+                found_by(rule.tree, [s for s in given_signals if s.direction == d], route, about) for d in d_all
+            )
+            for rule in policy.rules
+            for d_all in [("prompt", "response")]
+        }
+        one_sided = len({s.direction for s in given_signals}) < 2
+        for rule in policy.rules:
+            matched = any(m.rule == rule.id for m in decision.matched)
+            if one_sided and rule.count is None:
+                assert matched == held[rule.id]
+            if one_sided and rule.count is not None:
+                assert held[rule.id] or not matched
+
+
 @given(policies(), signal_lists, signals)
 @settings(max_examples=80, deadline=None)
 def test_finding_more_never_makes_a_decision_milder(
@@ -150,5 +272,5 @@ def test_redacting_keeps_all_the_rest(text: str, cuts: list[tuple[int, int, str]
 
 
 def test_actions_have_an_order() -> None:
-    assert [action.severity for action in Action] == [0, 1, 2, 3]
-    assert list(Action) == ["allow", "flag", "redact", "block"]
+    assert [action.severity for action in Action] == list(range(7))
+    assert list(Action) == ["allow", "flag", "throttle", "redact", "reroute", "replace", "block"]

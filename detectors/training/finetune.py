@@ -1,0 +1,290 @@
+"""The encoder: MiniLM fine-tuned with one output a head, checkpoints on the way, then exported.
+
+Masked binary cross-entropy; a margin on the energy of harmless rows (Liu et al. 2020, arXiv 2010.03759); the average
+of the weights over the last steps is what ships (Polyak and Juditsky 1992). Batches hold windows of like length.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from detectors.base import Role
+from detectors.onnx import Tokenizer
+from detectors.tokens import LENGTH, Pieces, Window, is_readable, pieces, starts, window
+from detectors.training.bert import Network
+from detectors.training.data import BOTH, HARMS, HEADS, Row
+
+BUDGET = 15_500_000  # word pieces, padding included
+RESTART = 0.42  # share of the budget at which the learning rate rises again, up to AGAIN of what it was
+AGAIN = 0.8
+BATCH = 2_304  # word pieces
+RATE, HEAD_RATE = 1.5e-4, 6e-4
+WARM_UP = 0.06
+AVERAGE = 0.998  # weight of the past in the average
+POOL = 4_096  # windows drawn together and sorted by length
+LENGTHS = (48, 80, LENGTH, LENGTH)  # drawn for each window: a beginning must be judged as well as a whole
+KEEP_CONTEXT = 0.85
+HIDE = 0.05  # share of word pieces replaced by MASK
+MASK = 103
+FIRST = 0.7  # share of harmful rows shown from their beginning; harmless ones are harmless everywhere
+IMPLIED = 0.15  # weight of the 0 that a row with another harm implies
+ENERGY, ENERGY_LOW, ENERGY_HIGH = 0.05, -3.0, 1.0
+EMPHASIS: Mapping[str, float] = {"unsafe": 3.0, "refusal": 1.5, "prompt_attacks": 2.0, "toxicity": 1.5}
+CHECKPOINT_STEPS = 400
+
+# How often a set's rows are drawn, against 1: much of little data, little of data that teaches one narrow head.
+SHARES: Mapping[str, float] = {
+    "adaptive_attacks": 2.0,
+    "aisafetylab_lg3": 4.0,
+    "anthropic_political": 0.25,
+    "bipia": 1.5,
+    "bon_jailbreaks": 1.5,
+    "convabuse": 2.0,
+    "counsel_chat": 0.5,
+    "cssrs500": 2.0,
+    "cyberseceval_code_tasks": 0.5,
+    "cysecbench": 0.6,
+    "deepset_prompt_injections": 4.0,
+    "derta_malicious": 2.0,
+    "diasafety": 1.2,
+    "dices990": 2.0,
+    "dolly_safety_only": 2.0,
+    "ethics_justice": 0.6,
+    "explanation_acceptability": 0.6,
+    "gptfuzz_responses": 3.0,
+    "gptfuzz_templates": 3.0,
+    "gsm8k_llm_solutions": 0.15,
+    "guardtrain_prompts": 5.0,
+    "inthewild_jailbreaks": 1.5,
+    "llm_self_defense": 3.0,
+    "refusal_direction_completions": 3.0,
+    "rtp_silver": 1.5,
+    "smishing5971": 0.5,
+    "spamassassin_ham": 0.3,
+    "surge_toxicity": 3.0,
+    "sycon_bench": 0.15,
+    "toxigen_demos": 4.0,
+    "trustllm_misuse": 1.5,
+    "truthfulqa_judge": 0.5,
+    "xsafety_attacks": 0.5,
+    "assay_synthetic": 0.9,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row as word pieces for each role it may take; labels with -1 for unknown; weights of labels by head."""
+
+    pieces: Mapping[Role, Pieces]
+    labels: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
+    harmless: bool
+    harmful: bool
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One window of one example."""
+
+    window: Window
+    example: Example
+
+
+def examples(rows: Sequence[Row], tokenizer: Tokenizer) -> list[Example]:
+    """The rows whose text the vocabulary can read."""
+    out = []
+    for start in tqdm(range(0, len(rows), 512), desc="word pieces", unit="batch", mininterval=5):
+        chunk = rows[start : start + 512]
+        by_role = {role: pieces(tokenizer, [row.as_text(role) for row in chunk]) for role in BOTH}
+        for position, row in enumerate(chunk):
+            found = {role: by_role[role][position] for role in row.roles}
+            if is_readable(next(iter(found.values()))):
+                out.append(_example(row, found))
+    return out
+
+
+def _example(row: Row, found: Mapping[Role, Pieces]) -> Example:
+    labels = np.array([row.labels.get(slug, -1) for slug in HEADS], dtype=np.float32)
+    weights = (labels >= 0).astype(np.float32)
+    if any(row.labels.get(slug) == 1 for slug in HARMS):
+        for column, slug in enumerate(HEADS):
+            if slug in HARMS and labels[column] < 0:
+                labels[column], weights[column] = 0, IMPLIED
+    harmless = row.labels.get("unsafe") == 0
+    harmful = row.labels.get("unsafe") == 1
+    return Example(found, labels, weights, harmless, harmful, SHARES.get(row.set, 1.0))
+
+
+def train(
+    rows: Sequence[Row], tokenizer: Tokenizer, start: Network, seed: int, checkpoint: Path, budget: int = BUDGET
+) -> Network:
+    """Fine-tune `start` on every row given; goes on from `checkpoint` when there is one.
+
+    The averaged network, in evaluation mode. The same seed and rows give the same batches.
+    """
+    torch.manual_seed(seed)
+    found = examples(rows, tokenizer)
+    run = _Run(start, _head_weights(found), checkpoint, budget)
+    with tqdm(total=budget, unit="piece", unit_scale=True, desc="encoder", mininterval=20) as progress:
+        for batch in batches(found, random.Random(seed)):
+            if run.spent >= budget:
+                break
+            before = run.spent
+            loss = run.step(batch)
+            progress.update(run.spent - before)
+            if loss is not None:
+                progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
+    return run.result()
+
+
+class _Run:
+    """The state of one training run: weights, their average, the optimiser, and how many word pieces were shown."""
+
+    def __init__(self, network: Network, weights: torch.Tensor, checkpoint: Path, budget: int) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = network
+        self._network.to(self._device).train()
+        self._network.words.weight.requires_grad_(False)  # a word that training never shows must keep its meaning
+        self._weights = weights.to(self._device)
+        self._average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self._optimiser = _optimiser(network)
+        self._checkpoint, self._budget = checkpoint, budget
+        self._steps = self._done = self.spent = 0
+        if checkpoint.exists():
+            state = torch.load(checkpoint, map_location=self._device)
+            self._network.load_state_dict(state["network"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            self._average, self._done = state["average"], state["done"]
+
+    def step(self, batch: Sequence[Drawn]) -> float | None:
+        """Learn from one batch, its loss; None for a batch that the checkpoint has behind it."""
+        tokens, kinds, labels, weight, energy = _tensors(batch, self._device)
+        self.spent += tokens.numel()
+        self._steps += 1
+        if self.spent <= self._done:
+            return None
+        for group in self._optimiser.param_groups:
+            group["lr"] = group["peak"] * _schedule(self.spent / self._budget)
+        with torch.autocast(self._device.type, torch.bfloat16):
+            logits = self._network(tokens, kinds)
+        loss = _loss(logits.float(), labels, weight * self._weights, energy)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        self._optimiser.step()
+        _average(self._average, self._network, min(AVERAGE, self._steps / (self._steps + 10)))
+        if self._steps % CHECKPOINT_STEPS == 0:
+            self._save()
+        return float(loss.item())
+
+    def _save(self) -> None:
+        state = {"network": self._network.state_dict(), "optimiser": self._optimiser.state_dict()}
+        torch.save({**state, "average": self._average, "done": self.spent}, self._checkpoint.with_suffix(".new"))
+        self._checkpoint.with_suffix(".new").replace(self._checkpoint)
+
+    def result(self) -> Network:
+        """The averaged network."""
+        self._network.load_state_dict(self._average)
+        self._network.eval().cpu()
+        return self._network
+
+
+def batches(found: Sequence[Example], rng: random.Random) -> Iterator[list[Drawn]]:
+    """Windows of like length, BATCH word pieces together, for ever; rows drawn by their share."""
+    pool: list[Drawn] = []
+    for example in _order(found, rng):
+        pool.append(_draw(example, rng))
+        if len(pool) == POOL:
+            ready = list(_by_length(pool))
+            rng.shuffle(ready)
+            yield from ready
+            pool = []
+
+
+def _order(found: Sequence[Example], rng: random.Random) -> Iterator[Example]:
+    """Pass after pass; in each, a row of share 1.5 comes once or twice."""
+    while True:
+        turn = [example for example in found for _ in range(int(example.share + rng.random()))]
+        rng.shuffle(turn)
+        yield from turn
+
+
+def _draw(example: Example, rng: random.Random) -> Drawn:
+    found = example.pieces[rng.choice(list(example.pieces))]
+    length = rng.choice(LENGTHS)
+    shown = length // 3 if rng.random() < KEEP_CONTEXT else 0  # of the context: most of a window is for the text
+    found = Pieces(found.text, found.context[max(len(found.context) - shown, 0) :], found.reply)
+    places = starts(found, length)
+    first = len(places) == 1 or rng.random() < (FIRST if not example.harmless else 0.4)
+    drawn = window(found, places[0] if first else rng.choice(places), length)
+    hidden = np.random.default_rng(rng.getrandbits(32)).random(len(drawn.tokens)) < HIDE
+    tokens = np.where(hidden & (drawn.tokens > MASK), MASK, drawn.tokens).astype(np.int32)
+    return Drawn(Window(tokens, drawn.kinds), example)
+
+
+def _by_length(pool: list[Drawn]) -> Iterator[list[Drawn]]:
+    pool.sort(key=lambda drawn: len(drawn.window.tokens))
+    start = 0
+    while start < len(pool):
+        stop = start + 1
+        while stop < len(pool) and (stop + 1 - start) * len(pool[stop].window.tokens) <= BATCH:
+            stop += 1
+        yield pool[start:stop]
+        start = stop
+
+
+def _tensors(batch: Sequence[Drawn], device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Tokens, kinds, labels, label weights, and for the energy +1 a harmful, -1 a harmless row, 0 unknown."""
+    width = max(len(drawn.window.tokens) for drawn in batch)
+    tokens = np.zeros((2, len(batch), width), dtype=np.int64)
+    for row, drawn in enumerate(batch):
+        tokens[0, row, : len(drawn.window.tokens)] = drawn.window.tokens
+        tokens[1, row, : len(drawn.window.kinds)] = drawn.window.kinds
+    labels = np.stack([drawn.example.labels for drawn in batch])
+    weights = np.stack([drawn.example.weights for drawn in batch])
+    energy = np.array([drawn.example.harmful - drawn.example.harmless for drawn in batch], dtype=np.float32)
+    return tuple(torch.from_numpy(array).to(device) for array in (tokens[0], tokens[1], labels, weights, energy))
+
+
+def _loss(logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
+    each = functional.binary_cross_entropy_with_logits(logits, labels.clamp(min=0), reduction="none")
+    harms = [column for column, slug in enumerate(HEADS) if slug in HARMS or slug == "unsafe"]
+    total = logits[:, harms].logsumexp(1)
+    margin = (energy < 0) * (total - ENERGY_LOW).relu() ** 2 + (energy > 0) * (ENERGY_HIGH - total).relu() ** 2
+    return (each * weight).sum() / weight.sum().clamp(min=1) + ENERGY * margin.mean()
+
+
+def _head_weights(found: Sequence[Example]) -> torch.Tensor:
+    """Thin heads count more for each label, the ones that matter most more still."""
+    known = sum(example.share * (example.weights == 1) for example in found)
+    weights = (np.max(known) / (known + 1.0)) ** 0.35
+    return torch.tensor(weights * [EMPHASIS.get(slug, 1.0) for slug in HEADS], dtype=torch.float32)
+
+
+def _optimiser(network: Network) -> torch.optim.AdamW:
+    fresh = [*network.hidden.parameters(), *network.out.parameters()]
+    ids = {id(parameter) for parameter in fresh}
+    body = [value for value in network.parameters() if value.requires_grad and id(value) not in ids]
+    groups = [{"params": body, "peak": RATE}, {"params": fresh, "peak": HEAD_RATE}]
+    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+
+
+def _schedule(share: float) -> float:
+    """Linear up, then linear down to a fiftieth; twice, the second time lower (Loshchilov and Hutter 2017)."""
+    peak, share = (1.0, share / RESTART) if share < RESTART else (AGAIN, (share - RESTART) / (1 - RESTART))
+    return peak * (share / WARM_UP if share < WARM_UP else max((1 - share) / (1 - WARM_UP), 0.02))
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def _average(average: dict[str, torch.Tensor], network: Network, keep: float) -> None:
+    mine = [value for name, value in average.items() if not name.startswith("words")]
+    theirs = [value for name, value in network.state_dict().items() if not name.startswith("words")]
+    torch._foreach_lerp_(mine, theirs, 1 - keep)

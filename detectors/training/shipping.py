@@ -1,0 +1,82 @@
+"""What a training run leaves behind: the tables of each detector, and models.toml that pins every file."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from detectors.base import Detector
+from detectors.encoder import Encoder
+from detectors.manifest import INDEX, DataSet, DetectorInfo, Tables, load_one, sha256
+from detectors.registry import FACTORIES, FINGERPRINT
+from detectors.rules.catalogue import RULES
+from detectors.rules.rule import Rule
+from detectors.training import compose, data, synthetic
+
+LICENCE = "Apache-2.0"
+VOCABULARY = "vocab.txt"
+VERSIONS: Mapping[str, str] = {"ngram": "2", "encoder": "1", **dict.fromkeys((*RULES, FINGERPRINT), "1")} | {
+    "secrets": "2",
+    "pii": "2",
+}
+# What a trained detector needs besides its model.
+FIRST = {"encoder": "ngram"}
+READS_PIECES = frozenset({"encoder"})
+
+
+def model(out: Path, name: str) -> Path:
+    """Where the model of a trained detector lies."""
+    return out / f"{name}.onnx"
+
+
+def blank(name: str, rule: Rule) -> DetectorInfo:
+    """A rule before its tables are known."""
+    return DetectorInfo(name, VERSIONS[name], "rule", frozenset({rule.slug}), (), None, LICENCE, (), {}, {}, {}, {}, ())
+
+
+def detector(name: str, out: Path) -> Detector:
+    """A detector of `out`, loaded; a first stage, which has none in the registry, speaks for itself."""
+    return FACTORIES.get(name, Encoder)(load_one(name, out))
+
+
+def trained_on(folder: Path, rows: Sequence[data.Row]) -> list[DataSet]:
+    """The sets of the rows with their licences and how many rows of each trained."""
+    licences = {name: entry["licence"] for name, entry in data.manifest(folder).items()}
+    licences[synthetic.SET] = f"{LICENCE}, written by us"
+    licences[compose.SET] = "those of the sets it is put together from"
+    counts = Counter(row.set for row in rows if not row.dev)
+    return [DataSet(name, licences[name], count) for name, count in sorted(counts.items())]
+
+
+def write(out: Path, found: Mapping[str, Tables], sets: Sequence[DataSet]) -> None:
+    """The tables as JSON and the index. `sets`: what the trained detectors were trained on."""
+    (out / INDEX).write_text("\n".join(write_tables(out, found, sets)), "utf-8")
+
+
+def write_tables(out: Path, found: Mapping[str, Tables], sets: Sequence[DataSet]) -> list[str]:
+    """The tables as JSON; what the index says of each."""
+    for name, tables in found.items():
+        raw = msgspec.json.format(msgspec.json.encode(tables), indent=1)
+        (out / f"{name}.json").write_bytes(raw + b"\n")
+    return [_entry(out, name, sets if tables.heads else ()) for name, tables in found.items()]
+
+
+def _entry(out: Path, name: str, sets: Sequence[DataSet]) -> str:
+    file, tables = model(out, name), out / f"{name}.json"
+    fields: dict[str, Any] = {"version": VERSIONS[name], "kind": "head" if sets else "rule", "licence": LICENCE}
+    if sets:
+        fields |= {"file": file.name, "sha256": sha256(file)}
+    if name in READS_PIECES:
+        fields |= {"vocabulary": VOCABULARY, "vocabulary_sha256": sha256(out / VOCABULARY)}
+    if name in FIRST:
+        fields |= {"first": FIRST[name]}
+    fields |= {"tables": tables.name, "tables_sha256": sha256(tables)}
+    lines = [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items()), "data = ["]
+    lines += [
+        f"  {{set = {json.dumps(item.set)}, licence = {json.dumps(item.licence)}, rows = {item.rows}}},"
+        for item in sets
+    ]
+    return "\n".join([*lines, "]", ""])

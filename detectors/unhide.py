@@ -1,0 +1,208 @@
+"""Hidden text brought to light before anything is judged: a text in, the views of it that a reader or a model may see.
+
+Pure, bounded, linear in the text; for an ordinary text a few searches that find nothing. What is undone, and how,
+stands in `hiding`.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from detectors.base import Detector, Judgement, Span, State, Text, Verdict
+from detectors.hiding import disguises, encodings
+from detectors.hiding.disguises import Edit
+from detectors.hiding.tricks import Trick
+
+MAX_DEPTH = 3  # encodings within one another
+MAX_SHOWN = 100_000  # code points of decoded text in all
+MAX_VIEWS = 64  # decoded texts in all
+MAX_ROUNDS = 4  # disguises worn over one another
+
+
+class Decoded(NamedTuple):
+    """What the stretch [start, end) of a text says once it is decoded."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """The views of one text.
+
+    `plain` is the text with its disguise taken off, None when it wears none; `decoded` what stood in encoded runs or in
+    characters that nobody sees, outermost first. `firsts` and `lasts`: for each code point of `plain` the first and the
+    last one of `text` that it stands for.
+    """
+
+    text: str
+    plain: str | None = None
+    decoded: tuple[Decoded, ...] = ()
+    tricks: frozenset[Trick] = frozenset()
+    firsts: Sequence[int] = ()
+    lasts: Sequence[int] = ()
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """What to judge: the text as given, then what it hides."""
+        plain = (self.plain,) if self.plain is not None else ()
+        return (self.text, *plain, *(found.text for found in self.decoded))
+
+    def locate(self, view: int, span: Span) -> Span:
+        """Where a non-empty span of `views[view]` lies in `text`: a decoded view's is all that was decoded."""
+        if view == 0:
+            return span
+        if view == 1 and self.plain is not None:
+            return Span(self.firsts[span.start], self.lasts[span.end - 1] + 1, span.label)
+        found = self.decoded[view - 1 - (self.plain is not None)]
+        return Span(found.start, found.end, span.label)
+
+
+def reveal(text: str) -> Revealed:
+    """Every view of a text; only the text itself when nothing is hidden in it."""
+    return _reveal(text, MAX_DEPTH)
+
+
+def judge(detector: Detector, texts: Sequence[Text], revealed: Sequence[Revealed]) -> list[Judgement]:
+    """Let a detector judge every view of each text, in one batch: the worst of a text's views counts.
+
+    `revealed` has one entry a text, so that it can be shared by all detectors. Same length, same order. Spans are of
+    the texts as given: where something hidden was found, the stretch that hides it.
+    """
+    if not any(found.tricks for found in revealed):
+        return detector.detect(texts)
+    views = [replace(text, text=view) for text, found in zip(texts, revealed, strict=True) for view in found.views]
+    judged = iter(detector.detect(views))
+    return [_worst(found, [next(judged) for _ in found.views]) for found in revealed]
+
+
+def _reveal(text: str, depth: int) -> Revealed:
+    if text.isascii() and _is_plain(text.encode()):
+        return Revealed(text)
+    tricks: set[Trick] = set()
+    decoded: list[Decoded] = []
+    draft = _Draft(text)
+    for _ in range(MAX_ROUNDS):
+        before = draft.text
+        _undress(draft, tricks, decoded)
+        if draft.text == before:
+            break
+    for trick, content, start, end in encodings.encoded(draft.text):
+        tricks.add(trick)
+        decoded.append(Decoded(content, *draft.locate(start, end)))
+    if not tricks:
+        return Revealed(text)
+    views = tuple(_bounded(_deeper(decoded, depth, tricks)))
+    plain = None if draft.text == text else draft.text
+    return Revealed(text, plain, views, frozenset(tricks), draft.firsts, draft.lasts)
+
+
+def _is_plain(raw: bytes) -> bool:
+    return not (encodings.may_hold_any(raw) or disguises.may_be_respelled(raw))
+
+
+def _undress(draft: "_Draft", tricks: set[Trick], decoded: list[Decoded]) -> None:
+    """Take one disguise of each kind off."""
+    if not draft.text.isascii():
+        hidden: list[Edit] = []
+        found = [finding for finding in disguises.undressed(draft.text, hidden) if finding[1]]
+        tricks.update(trick for trick, _ in found)
+        decoded += [Decoded(content, *draft.locate(start, end)) for start, end, content in hidden]
+        draft.edit([edit for _, edits in found for edit in edits])
+    respellings: tuple[tuple[Trick, Callable[[str], list[Edit]]], ...] = (
+        (Trick.SPACED, disguises.spaced),
+        (Trick.LEETSPEAK, disguises.leet),
+    )
+    for trick, respell in respellings:
+        edits = respell(draft.text)
+        if edits:
+            tricks.add(trick)
+            draft.edit(edits)
+
+
+def _deeper(decoded: Iterable[Decoded], depth: int, tricks: set[Trick]) -> Iterator[Decoded]:
+    """Each decoded text, and what is hidden in it in turn: all of it in the same place."""
+    for found in decoded:
+        inner = _reveal(found.text, depth - 1) if depth > 1 else Revealed(found.text)
+        tricks |= inner.tricks
+        yield from (found._replace(text=view) for view in inner.views)
+
+
+def _bounded(views: Iterable[Decoded]) -> Iterator[Decoded]:
+    """The first MAX_VIEWS different ones, MAX_SHOWN code points in all; what is behind is not even decoded."""
+    seen: set[Decoded] = set()
+    left = MAX_SHOWN
+    for view in views:
+        if view not in seen:
+            seen.add(view)
+            yield view._replace(text=view.text[:left])
+            left -= len(view.text)
+        if left <= 0 or len(seen) >= MAX_VIEWS:
+            return
+
+
+class _Draft:
+    """A text under correction that knows where each of its code points comes from."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.firsts: array[int] = array("I")
+        self.lasts: array[int] = array("I")
+
+    def locate(self, start: int, end: int) -> tuple[int, int]:
+        """The half-open range of the text as given behind the non-empty range [start, end) of this draft."""
+        return (self.firsts[start], self.lasts[end - 1] + 1) if self.firsts else (start, end)
+
+    def edit(self, edits: Sequence[Edit]) -> None:
+        """Make the edits; of two that overlap the first stands."""
+        if not edits:
+            return
+        before, after = self.firsts or range(len(self.text)), self.lasts or range(len(self.text))
+        out: list[str] = []
+        firsts, lasts = array("I"), array("I")
+        position = 0
+        for start, end, content in sorted(edits):
+            if start < position:
+                continue
+            out += (self.text[position:start], content)
+            firsts.extend(before[position:start])
+            lasts.extend(after[position:start])
+            if len(content) == end - start:
+                firsts.extend(before[start:end])
+                lasts.extend(after[start:end])
+            else:
+                firsts.extend([before[start]] * len(content))
+                lasts.extend([after[end - 1]] * len(content))
+            position = end
+        out.append(self.text[position:])
+        firsts.extend(before[position:])
+        lasts.extend(after[position:])
+        self.text, self.firsts, self.lasts = "".join(out), firsts, lasts
+
+
+def _worst(found: Revealed, judged: Sequence[Judgement]) -> Judgement:
+    """One judgement from those of a text's views."""
+    if len(judged) == 1:
+        return judged[0]
+    best: dict[str, Verdict] = {}
+    for view, judgement in enumerate(judged):
+        for verdict in judgement.verdicts:
+            spans = tuple(found.locate(view, span) for span in verdict.spans)
+            kept = best.get(verdict.slug)
+            if kept is not None:
+                spans = _outermost((*kept.spans, *spans))
+            score = verdict.score if kept is None else max(kept.score, verdict.score)
+            best[verdict.slug] = replace(verdict, score=score, spans=spans)
+    state = next((judgement.state for judgement in judged if judgement.state is not State.SKIPPED), State.SKIPPED)
+    return Judgement(state, tuple(best.values()))
+
+
+def _outermost(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """In order, without those that lie within another."""
+    out: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        if not out or span.end > out[-1].end:
+            out.append(span)
+    return tuple(out)

@@ -1,0 +1,120 @@
+"""What a policy costs in false alarms and what it catches, measured on labelled texts.
+
+A text counts as harmful when one of its labels for a harm is 1, as benign when it has such labels and all are 0; texts
+without any are passed over. It counts as acted on when the policy, with every rule enforced, would do more than flag.
+"""
+
+import gzip
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from policies.engine import Policy, Signal, decide
+
+# Labels that say whether a text is harmful in itself; others (grounded, refusal, …) are about something else.
+HARMS = frozenset(
+    {
+        "unsafe",
+        "violence",
+        "unlawful_conduct",
+        "harms_to_minor",
+        "adult_content",
+        "mental_health",
+        "propagandistic_misuse",
+        "cyberattack_misuse",
+        "social_engineering_misuse",
+        "toxicity",
+        "hate",
+        "prompt_attacks",
+    }
+)
+_PLACES = {"prompt": ("prompt", "user"), "response": ("response", "assistant"), "other": ("prompt", "tool")}
+
+# (text, direction, channel) of several texts to the signals on each.
+Judge = Callable[[Sequence[tuple[str, str, str]]], Sequence[Sequence[Signal]]]
+
+
+class _Wire(msgspec.Struct):
+    text: str
+    role: str = "prompt"
+    labels: dict[str, object] = {}
+
+
+class Row(NamedTuple):
+    """A labelled text and where it stands."""
+
+    text: str
+    direction: str
+    channel: str
+    harmful: bool
+
+
+@dataclass(slots=True)
+class Tally:
+    """Of one kind of texts: how many, and how many each policy acted on."""
+
+    texts: int = 0
+    acted: list[int] = field(default_factory=list)
+
+
+def data_files(folder: Path, names: Iterable[str] = ()) -> list[Path]:
+    """The sets `NAME.jsonl` and `NAME.jsonl.gz` of a folder, or those named. Raises ValueError if one is missing."""
+    found = {path.name.partition(".jsonl")[0]: path for path in sorted(folder.glob("*.jsonl*"))}
+    wanted = list(names) or list(found)
+    for name in wanted:
+        if name not in found:
+            raise ValueError(f"there is no {name}.jsonl or {name}.jsonl.gz in {folder}")
+    return [found[name] for name in wanted]
+
+
+def read_rows(path: Path, most: int) -> list[Row]:
+    """At most `most` benign and as many harmful texts of a set, drawn alike every time. Raises ValueError."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as file:
+        rows = list(_rows(file, path))
+    drawn = random.Random(0)
+    kinds = [[row for row in rows if row.harmful is harmful] for harmful in (False, True)]
+    return [row for kind in kinds for row in (kind if len(kind) <= most else drawn.sample(kind, most))]
+
+
+def _rows(lines: Iterable[bytes], path: Path) -> Iterator[Row]:
+    for number, line in enumerate(lines, 1):
+        try:
+            wire = msgspec.json.decode(line, type=_Wire)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{path}:{number}: {error}") from None
+        said = [value for label, value in wire.labels.items() if label in HARMS and value in (0, 1)]
+        if said and wire.role in _PLACES:
+            yield Row(wire.text, *_PLACES[wire.role], any(said))
+
+
+def cost(
+    rows: Sequence[Row], policies: Sequence[Policy], judge: Judge, *, batch: int = 32, step: Callable[[int], object]
+) -> dict[bool, Tally]:
+    """By harmful or not: the tallies. `step` is told how many texts were judged."""
+    tallies = {harmful: Tally(acted=[0] * len(policies)) for harmful in (False, True)}
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        for row, signals in zip(part, judge([row[:3] for row in part]), strict=True):
+            tally = tallies[row.harmful]
+            tally.texts += 1
+            for number, policy in enumerate(policies):
+                tally.acted[number] += decide(policy, signals, route="default").would.acts
+        step(len(part))
+    return tallies
+
+
+def table(names: Sequence[str], measured: Sequence[tuple[str, dict[bool, Tally]]]) -> str:
+    """Markdown: a row for each set and kind that has texts, a column for each policy."""
+    lines = [f"| set | texts | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
+    for harmful, heading in ((False, "benign, acted on"), (True, "harmful, acted on")):
+        for name, tallies in measured:
+            tally = tallies[harmful]
+            if tally.texts:
+                shares = " | ".join(f"{100 * acted / tally.texts:.1f} %" for acted in tally.acted)
+                lines.append(f"| {name} ({heading}) | {tally.texts:,} | {shares} |")
+    return "\n".join(lines) + "\n"

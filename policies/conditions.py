@@ -1,0 +1,321 @@
+"""Written conditions as trees that can be asked: what is inherited is filled in, what can never hold is refused."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from policies.model import CHANNELS, DIRECTIONS, RESPONSE_CHANNELS, Condition, Direction
+from policies.offer import Fault, Offer, Sought, Threshold
+from policies.source import Path, nearest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """Something that must be found in a text. Empty sets restrict nothing.
+
+    `agree` detectors must find it in the same text. `place` is where it is written in the rule, for people.
+    """
+
+    thresholds: tuple[Threshold, ...]
+    channels: frozenset[str]
+    languages: frozenset[str]
+    findings: frozenset[str]
+    agree: int
+    place: str
+
+    def implies(self, other: "Leaf") -> bool:
+        """Whether every text in which this is found is one in which the other is found too."""
+        lowest: dict[tuple[str, str, str], float] = {}
+        for t in other.thresholds:
+            lowest[t.slug, t.direction, t.detector] = t.score
+        return (
+            all(lowest.get((t.slug, t.direction, t.detector), 2.0) <= t.score for t in self.thresholds)
+            and _within(self.channels, other.channels)
+            and _within(self.languages, other.languages)
+            and _within(self.findings, other.findings)
+            and self.agree >= other.agree
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class All:
+    """Every part holds."""
+
+    parts: tuple["Tree", ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Any:
+    """One part at least holds."""
+
+    parts: tuple["Tree", ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Not:
+    """The part does not hold."""
+
+    part: "Tree"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """The request's `key` (route, model or caller) is one of the names or begins with one of the prefixes."""
+
+    key: str
+    names: frozenset[str]
+    prefixes: tuple[str, ...]
+
+    def holds(self, value: str) -> bool:
+        return value in self.names or (bool(self.prefixes) and value.startswith(self.prefixes))
+
+
+Tree = Leaf | All | Any | Not | Asked
+
+
+def leaves(tree: Tree) -> Iterator[Leaf]:
+    """Everything in the tree that is looked for, in the order it is written."""
+    match tree:
+        case Leaf():
+            yield tree
+        case All() | Any():
+            for part in tree.parts:
+                yield from leaves(part)
+        case Not():
+            yield from leaves(tree.part)
+
+
+def directions_of(tree: Tree) -> frozenset[Direction]:
+    """The directions in which the tree can hold."""
+    match tree:
+        case Leaf():
+            return frozenset(t.direction for t in tree.thresholds)
+        case All():
+            return frozenset(DIRECTIONS).intersection(*map(directions_of, tree.parts))
+        case Any():
+            return frozenset[Direction]().union(*map(directions_of, tree.parts))
+        case Not() | Asked():
+            return frozenset(DIRECTIONS)
+
+
+def shape(tree: Tree) -> object:
+    """What the tree means, as plain values: equal for trees that decide alike by construction."""
+    match tree:
+        case Leaf():
+            heard = sorted((t.slug, t.direction, t.detector, t.score) for t in tree.thresholds)
+            return [heard, sorted(tree.channels), sorted(tree.languages), sorted(tree.findings), tree.agree]
+        case All():
+            return ["all", *map(shape, tree.parts)]
+        case Any():
+            return ["any", *map(shape, tree.parts)]
+        case Not():
+            return ["not", shape(tree.part)]
+        case Asked():
+            return [tree.key, sorted(tree.names), sorted(tree.prefixes)]
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A condition that was held against the offer. `faults` name what is wrong, `remarks` what to know."""
+
+    tree: Tree
+    faults: tuple[Fault, ...]
+    remarks: tuple[str, ...]
+
+
+def planted(when: Condition, offer: Offer, *, directions: tuple[Direction, ...] = DIRECTIONS) -> Planted:
+    """The tree of a rule's condition. `directions` are those in which the rule's action can be taken."""
+    planter = _Planter(offer)
+    tree = planter.plant(when, _Outer(directions, False), ())
+    if not planter.faults:
+        planter.check(tree)
+    return Planted(tree, tuple(planter.faults), tuple(planter.remarks))
+
+
+class _Outer(NamedTuple):
+    """What a condition takes over from those around it. None and empty restrict nothing."""
+
+    directions: tuple[Direction, ...]
+    on_is_written: bool
+    channels: frozenset[str] | None = None
+    languages: frozenset[str] | None = None
+    detector: str | None = None
+    finding: tuple[str, ...] = ()
+    false_alarms: float | None = None
+    score: float | None = None
+    agree: int = 1
+
+
+class _Planter:
+    def __init__(self, offer: Offer) -> None:
+        self.offer = offer
+        self.faults: list[Fault] = []
+        self.remarks: list[str] = []
+
+    def plant(self, written: Condition, outer: _Outer, path: Path) -> Tree:
+        inner = self._narrowed(written, outer, path)
+        parts: list[Tree] = []
+        slugs = written.slugs
+        if written.subcategory is not None or written.category is not None or slugs:
+            parts.append(self._leaf(written, slugs, inner, path))
+        elif written.any is not None:
+            parts.append(Any(self._several(written.any, inner, (*path, "any"))))
+        if written.all is not None:
+            parts += self._several(written.all, inner, (*path, "all"))
+        if written.not_ is not None:
+            parts.append(Not(self._one(written.not_, inner, (*path, "not"))))
+        for key in ("route", "model", "caller"):
+            if names := getattr(written, key):
+                parts.append(_asked(key, names))
+        return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+    def _several(self, entries: Iterable[str | Condition], outer: _Outer, path: Path) -> tuple[Tree, ...]:
+        return tuple(self._one(entry, outer, (*path, place)) for place, entry in enumerate(entries))
+
+    def _one(self, entry: str | Condition, outer: _Outer, path: Path) -> Tree:
+        if isinstance(entry, Condition):
+            return self.plant(entry, outer, path)
+        return self._leaf(_word(entry), (), outer, path)
+
+    def _narrowed(self, written: Condition, outer: _Outer, path: Path) -> _Outer:
+        said = written.model_fields_set
+        directions = tuple(d for d in outer.directions if d in written.directions)
+        channels = self._common(outer.channels, written.channel, "channel", path)
+        if not directions and not self.faults:
+            listed = " and ".join(outer.directions)
+            self._fault(path, "on", "no text has this direction and this channel", f"here only the {listed} is judged")
+        if channels is not None and channels.isdisjoint(_possible(directions)) and not self.faults:
+            what = f"a {' or '.join(directions)} has no channel {' or '.join(sorted(channels))}"
+            self._fault(path, "channel", what, "change `on` or `channel`, here or in the condition around it")
+        for place, code in enumerate(written.language or ()):
+            if self.offer.languages and code not in self.offer.languages:
+                what = f"the language {code!r} is unknown"
+                self.faults.append(Fault((*path, "language", place), what, nearest(code, self.offer.languages)))
+        rate, score = (
+            (written.false_alarms, written.score)
+            if said & {"false_alarms", "score"}
+            else (outer.false_alarms, outer.score)
+        )
+        return _Outer(
+            directions,
+            outer.on_is_written or "on" in said,
+            channels,
+            self._common(outer.languages, written.language, "language", path),
+            written.detector or outer.detector,
+            written.finding or outer.finding,
+            rate,
+            score,
+            written.agree or outer.agree,
+        )
+
+    def _common(
+        self, outer: frozenset[str] | None, inner: Sequence[str] | None, key: str, path: Path
+    ) -> frozenset[str] | None:
+        if inner is None:
+            return outer
+        found = frozenset(inner)
+        if key == "channel" and "tool" in found:  # what a tool retrieved is what a tool said
+            found |= {"retrieved"}
+        if outer is None:
+            return found
+        if found.isdisjoint(outer):
+            what = f"no text has the {key} {' or '.join(sorted(found))} here"
+            self._fault(path, key, what, f"the condition around it asks for {' or '.join(sorted(outer))}")
+        return found & outer
+
+    def _leaf(self, written: Condition, slugs: tuple[str, ...], inner: _Outer, path: Path) -> Leaf:
+        resolved = self.offer.resolve(
+            Sought(
+                written.subcategory,
+                slugs,
+                written.category,
+                inner.detector,
+                inner.finding,
+                inner.false_alarms,
+                inner.score,
+                inner.directions,
+                inner.on_is_written,
+            )
+        )
+        self.faults += [Fault((*path, *fault.path), fault.what, fault.remedy) for fault in resolved.faults]
+        self.remarks += resolved.remarks
+        speakers = {t.detector for t in resolved.thresholds}
+        if inner.agree > max(1, len(speakers)) and not resolved.faults:
+            what = f"{inner.agree} detectors are to agree, but only {', '.join(sorted(speakers))} can find this"
+            self._fault(path, "agree", what, f"ask for {len(speakers)}" if len(speakers) > 1 else "remove `agree`")
+        return Leaf(
+            resolved.thresholds,
+            inner.channels or frozenset(),
+            inner.languages or frozenset(),
+            frozenset(inner.finding),
+            inner.agree,
+            "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in ("when", *path))[1:],
+        )
+
+    def check(self, tree: Tree) -> None:
+        """Refuse what can never hold: a part that a `not` beside it denies, or texts of both directions at once."""
+        if isinstance(tree, Not):
+            self.check(tree.part)
+        if isinstance(tree, All | Any):
+            for part in tree.parts:
+                self.check(part)
+        if not isinstance(tree, All):
+            return
+        wanted, denied = _sides(tree)
+        if wanted and not directions_of(tree):
+            what = "the parts of `all` are found in different directions, and a prompt and an answer are judged apart"
+            self.faults.append(Fault(_path_of(wanted[-1]), what, "write one rule for each"))
+        for leaf in wanted:
+            for other in denied:
+                if leaf.implies(other):
+                    what = f"where `{leaf.place}` is found, so is what `{other.place}` denies: this never holds"
+                    self.faults.append(Fault(_path_of(other), what, "narrow the `not` down or remove one of the two"))
+
+    def _fault(self, path: Path, key: str, what: str, remedy: str) -> None:
+        self.faults.append(Fault((*path, key), what, remedy))
+
+
+def _word(slug: str) -> Condition:
+    return Condition.model_validate({"subcategory": slug})
+
+
+def _asked(key: str, names: Iterable[str]) -> Asked:
+    starred = key != "route"
+    prefixes = tuple(sorted({name[:-1] for name in names if starred and name.endswith("*")}))
+    return Asked(key, frozenset(name for name in names if not (starred and name.endswith("*"))), prefixes)
+
+
+def _possible(directions: Iterable[Direction]) -> frozenset[str]:
+    possible = {"prompt": frozenset(CHANNELS), "response": RESPONSE_CHANNELS}
+    return frozenset().union(*(possible[direction] for direction in directions))
+
+
+def _sides(tree: All) -> tuple[list[Leaf], list[Leaf]]:
+    """What must be found for it to hold, and what must not; an `any` leaves both open."""
+    wanted: list[Leaf] = []
+    denied: list[Leaf] = []
+    for part in tree.parts:
+        match part:
+            case Leaf():
+                wanted.append(part)
+            case All():
+                below = _sides(part)
+                wanted += below[0]
+                denied += below[1]
+            case Not(part=Leaf() as leaf):
+                denied.append(leaf)
+            case Not(part=Any(parts=parts)):
+                denied += [inner for inner in parts if isinstance(inner, Leaf)]
+    return wanted, denied
+
+
+def _path_of(leaf: Leaf) -> Path:
+    steps = leaf.place.replace("[", ".").replace("]", "").split(".")[1:]
+    return tuple(int(step) if step.isdigit() else step for step in steps)
+
+
+def _within(inner: frozenset[T], outer: frozenset[T]) -> bool:
+    """Where an empty set restricts nothing."""
+    return not outer or (bool(inner) and inner <= outer)
