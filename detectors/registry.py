@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from detectors.base import Detector
-from detectors.encoder import Encoder
+from detectors.encoder import Cascade
 from detectors.manifest import DetectorInfo, load
 from detectors.rules.catalogue import RULES
 from detectors.rules.fingerprint import Fingerprints
@@ -17,7 +17,7 @@ FINGERPRINT = "fingerprint"  # the one that works on a file of the operator's, a
 
 FACTORIES: Mapping[str, Factory] = MappingProxyType(
     {
-        "ngram": Encoder,
+        "encoder": Cascade,
         **{name: partial(RuleDetector, rule=rule) for name, rule in RULES.items()},
     }
 )

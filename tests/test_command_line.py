@@ -17,7 +17,7 @@ POLICY = """version: 1
 mode: enforce
 rules:
   - {id: no-secrets, when: {subcategory: privacy_violation, detector: secrets, score: 0.5}, then: redact}
-  - {id: never, when: {subcategory: violence}, then: flag}
+  - {id: never, when: {subcategory: violence, false_alarms: 0.001}, then: flag}
 """
 CASES = """- name: a key is cut out
   direction: response

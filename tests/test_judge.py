@@ -233,7 +233,7 @@ async def lame(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Judge]
     """A judge whose model file is damaged, which may hang for 0.2 s at most."""
     models = tmp_path_factory.mktemp("models") / "models"
     shutil.copytree(manifest.MODELS, models)
-    with (models / "ngram.onnx").open("r+b") as file:
+    with (models / "encoder.onnx").open("r+b") as file:
         file.seek(1000)
         file.write(b"damaged")
     async with running(Judge(hash_key=b"key", nice=0, models=models, silence_seconds=0.2)) as started:
@@ -272,10 +272,10 @@ async def test_a_case_that_takes_too_long_is_given_up_and_its_late_reply_harms_n
 
 @in_one_loop
 async def test_a_damaged_model_is_absent_and_the_others_answer(lame: Judge) -> None:
-    assert set(lame.absent) == {"ngram"}
-    assert "ngram.onnx" in lame.absent["ngram"]
+    assert set(lame.absent) == {"encoder"}
+    assert "encoder.onnx" in lame.absent["encoder"]
     reply = await lame.judge(case("chat", prompt=chat(f"use {SECRET}"), prompt_slugs=None), 10)
-    assert reply.failed == {"ngram": "absent"}
+    assert reply.failed == {"encoder": "absent"}
     assert any(opinion.flagged for opinion in reply.findings[0].opinions)
 
 

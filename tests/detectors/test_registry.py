@@ -15,8 +15,8 @@ def test_builds_by_default_all_that_need_nothing_of_the_operator_s() -> None:
 @pytest.mark.parametrize(
     ("only", "names"),
     [
-        ({"toxicity"}, ["ngram"]),
-        ({"privacy_violation"}, ["ngram", "secrets", "pii"]),
+        ({"toxicity"}, ["encoder"]),
+        ({"privacy_violation"}, ["encoder", "secrets", "pii"]),
         ({"interventional_effect"}, []),
         (set(), []),
     ],

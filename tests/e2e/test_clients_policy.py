@@ -221,7 +221,7 @@ def test_the_client_gets_moderations_of_the_gateways_own(client: OpenAI, upstrea
     assert (kind.flagged, cruel.flagged) == (False, True)
     assert cruel.categories.harassment
     assert cruel.category_scores.harassment > kind.category_scores.harassment
-    assert reply.model.startswith("assay:ngram@")
+    assert reply.model.startswith("assay:encoder@")
 
 
 def test_moderating_an_image_is_a_bad_request(client: OpenAI) -> None:
