@@ -103,6 +103,8 @@ def read(text: str, source: str) -> Tree:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if mark else source
+        if "nesting" in (error.problem or ""):  # newer releases of libyaml have a limit of their own, and meet it first
+            raise _too_deep(place) from error
         raise _error(place, f"not valid YAML: {error.problem}", "correct the line or the one before") from error
     except (yaml.YAMLError, UnicodeError) as error:
         what = f"not valid YAML: {getattr(error, 'reason', error)}"
@@ -116,6 +118,10 @@ def _error(where: str, what: str, remedy: str) -> PolicyError:
     return PolicyError([Problem(where, what, remedy)])
 
 
+def _too_deep(where: str) -> PolicyError:
+    return _error(where, f"nested more than {MAX_DEPTH} levels deep", "no part of the language needs that; flatten it")
+
+
 def _build(events: Iterator[yaml.Event], source: str) -> Node | None:
     """The tree of one document, without recursion; a mapping is first gathered as key, value, key, value."""
     open_nodes: list[tuple[yaml.Event, list[Node]]] = []
@@ -126,8 +132,7 @@ def _build(events: Iterator[yaml.Event], source: str) -> Node | None:
             _refuse(event, source)
         if isinstance(event, yaml.CollectionStartEvent):
             if len(open_nodes) == MAX_DEPTH:
-                what = f"nested more than {MAX_DEPTH} levels deep"
-                raise _error(_place(event, source), what, "no part of the language needs that; flatten it")
+                raise _too_deep(_place(event, source))
             open_nodes.append((event, []))
         elif isinstance(event, yaml.CollectionEndEvent):
             node = _close(*open_nodes.pop(), source)

@@ -180,16 +180,18 @@ def manifest(data: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def rows(data: Path, sources: Mapping[str, Source], rng: random.Random) -> list[Row]:
-    """The rows of `sources` from data/train: shippable licences only, exact duplicates removed, capped, shuffled.
+def rows(
+    data: Path, sources: Mapping[str, Source], rng: random.Random, licence_classes: frozenset[str] = SHIPPABLE
+) -> list[Row]:
+    """The rows of `sources` from data/train: exact duplicates removed, capped, shuffled.
 
-    Raises ValueError for a set whose licence class may not be shipped.
+    Raises ValueError for a set of another licence class; by default weights from all classes may be shipped.
     """
     licences = manifest(data)
     seen: set[tuple[str, str]] = set()
     out: list[Row] = []
     for name, source in sources.items():
-        if licences[name]["licence_class"] not in SHIPPABLE:
+        if licences[name]["licence_class"] not in licence_classes:
             raise ValueError(f"{name} has licence class {licences[name]['licence_class']!r}: it must not train")
         found = list(_unseen(map(_row, read(data / "train" / f"{name}.jsonl.gz")), seen))
         rng.shuffle(found)

@@ -265,7 +265,7 @@ def benchmarks(
             for row in read(data / "eval" / f"{file}.jsonl.gz")
             if any(item.label in row["labels"] and item.where(row) for item in group)
         ]
-        texts = [_text(row, role) for row in rows]
+        texts = [text_of(row, role) for row in rows]
         judged = detect(texts)
         for item in group:
             mine = [place for place, row in enumerate(rows) if item.label in row["labels"] and item.where(row)]
@@ -293,7 +293,8 @@ ALONE = "AUROC of the encoder alone, int8"
 LOST = "AUROC it lost by int8"
 
 
-def _text(row: Mapping[str, Any], role: Role) -> Text:
+def text_of(row: Mapping[str, Any], role: Role) -> Text:
+    """A benchmark's row as a detector gets it: a reply with the prompt before it."""
     return Text(row["text"], role, row["context"] if role == "response" else None)
 
 

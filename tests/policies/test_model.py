@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 
 from policies.model import DIRECTIONS, load_cases, load_document, schema, schema_text
 from policies.source import MAX_BYTES, PolicyError
@@ -108,6 +109,15 @@ HOSTILE = [
 @pytest.mark.parametrize(("text", "expected"), HOSTILE, ids=[row[1][:40] for row in HOSTILE])
 def test_hostile_yaml_is_refused(text: str, expected: str) -> None:
     assert expected in message(text)
+
+
+def test_the_limit_of_a_newer_libyaml_reads_like_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        mark = yaml.Mark("p", 0, 0, 0, None, None)
+        raise yaml.scanner.ScannerError(None, None, "exceeded maximum nesting depth", mark)
+
+    monkeypatch.setattr(yaml, "parse", refuse)
+    assert "p.yaml:1: nested more than 16 levels deep" in message("[[")
 
 
 def test_the_yaml_words_of_old_stay_words() -> None:
