@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 # What tests of the whole need beside Python; installed when there is apt-get and the right to use it.
-SERVERS := redis-server prometheus node
-PACKAGES := redis-server prometheus nodejs npm
+# Only what is missing is asked for: a Node.js that is there may come from elsewhere and forbid Debian's.
+SERVERS := redis-server prometheus node npm
+PACKAGE_node := nodejs
 # The gateways of `make bench-peers`.
 FERRO := 1.5.10
 PORTKEY := 1.15.2
@@ -48,11 +49,11 @@ tests/e2e/node/node_modules: tests/e2e/node/package-lock.json | servers
 
 # Real servers for the tests of the whole. Without the right to install them those tests skip, and say so.
 servers:
-	@missing=""; for server in $(SERVERS); do command -v $$server >/dev/null || missing="$$missing $$server"; done; \
+	@missing=""; $(foreach server,$(SERVERS),command -v $(server) >/dev/null || missing="$$missing $(or $(PACKAGE_$(server)),$(server))";) \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "installing for the tests:$$missing"; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	  else echo "not installed, their tests will skip:$$missing"; fi; \
 	fi
 

@@ -113,7 +113,7 @@ def test_hostile_yaml_is_refused(text: str, expected: str) -> None:
 
 def test_the_limit_of_a_newer_libyaml_reads_like_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        mark = yaml.Mark("p", 0, 0, 0, None, None)
+        mark = yaml.Mark("p", 0, 0, 0, None, 0)
         raise yaml.scanner.ScannerError(None, None, "exceeded maximum nesting depth", mark)
 
     monkeypatch.setattr(yaml, "parse", refuse)
