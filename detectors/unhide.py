@@ -112,6 +112,7 @@ def _undress(draft: "_Draft", tricks: set[Trick], decoded: list[Decoded]) -> Non
         decoded += [Decoded(content, *draft.locate(start, end)) for start, end, content in hidden]
         draft.edit([edit for _, edits in found for edit in edits])
     respellings: tuple[tuple[Trick, Callable[[str], list[Edit]]], ...] = (
+        (Trick.ESCAPES, disguises.spelt),
         (Trick.SPACED, disguises.spaced),
         (Trick.LEETSPEAK, disguises.leet),
     )

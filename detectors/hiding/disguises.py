@@ -238,6 +238,14 @@ def may_be_respelled(raw: bytes) -> bool:
     return b"a1a" in classes or b"a11" in classes
 
 
+_SPELT = re.compile(r"\\\\?u00(3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
+
+
+def spelt(text: str) -> list[Edit]:
+    """Letters and digits written as JSON's escapes, which need none: in a tool call's arguments they hide a word."""
+    return [(*match.span(), chr(int(match[1], 16))) for match in _SPELT.finditer(text)] if "\\u00" in text else []
+
+
 def spaced(text: str) -> list[Edit]:
     """Letters with a separator after each."""
     if not _SPACED.search(text):

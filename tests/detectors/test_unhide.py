@@ -5,9 +5,10 @@ import codecs
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
+from string import ascii_lowercase
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from detectors.base import Judgement, Span, State, Text, Verdict
@@ -57,6 +58,7 @@ HIDDEN = {
     "hexadecimal in pairs": (Trick.HEX, SAID.encode().hex(" ")),
     "percent": (Trick.PERCENT, "".join(f"%{byte:02x}" for byte in SAID.encode())),
     "backslashes": (Trick.ESCAPES, "".join(f"\\x{byte:02x}" for byte in SAID.encode())),
+    "escapes among letters": (Trick.ESCAPES, SAID.replace("o", "\\u006f")),
     "entities": (Trick.ESCAPES, "".join(f"&#{byte};" for byte in SAID.encode())),
     "rot13": (Trick.ROT13, codecs.encode(SAID + " to you and the others", "rot13")),
 }
@@ -125,6 +127,8 @@ texts = st.text(
 @given(words, st.sampled_from(sorted(DISGUISES)))
 def test_undoes_what_was_done(text: str, name: str) -> None:
     disguised = DISGUISES[name](text)
+    # A text of lookalikes only is an honest one of the other alphabet.
+    assume(name != "homoglyphs" or set(disguised) & set(ascii_lowercase))
     revealed = reveal(disguised)
     assert text in revealed.views or disguised == text
 
