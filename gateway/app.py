@@ -136,7 +136,7 @@ class App:
             admission=self._admission,
             routing=self.routing,
             guard=guard,
-            moderation=Moderation(self.judge) if isinstance(self.judge, Judge) else None,
+            moderation=_moderation(config, self.judge) if isinstance(self.judge, Judge) else None,
             upstreams=self.upstreams,
             tap=Tap(
                 guard,
@@ -378,6 +378,15 @@ def _redis_queue(config: Config, url: str) -> RedisQueue:
         )
     except ValueError as error:  # a port that is no number, an option that is none
         raise ConfigError([f"redis_url: {error}; write it as redis://[:password@]host[:port]/0"]) from None
+
+
+def _moderation(config: Config, judge: Judge) -> Moderation:
+    return Moderation(
+        judge,
+        held_seconds=config.guard_timeout_seconds,
+        held_bytes=config.max_answer_bytes,
+        ping_seconds=config.ping_seconds,
+    )
 
 
 def _judge(config: Config, *, nice: int) -> Judge:

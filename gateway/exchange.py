@@ -8,12 +8,21 @@ from typing import Literal, Protocol
 import msgspec
 
 from gateway.errors import REASONS, Source
-from gateway.openai_api.operations import Operation
+from gateway.openai_api import Moderated, Operation
 from policies.engine import Reroute
 
 Headers = list[tuple[bytes, bytes]]
 Streams = Literal["observe", "window", "hold"]
+_OF_THE_BYTES = frozenset({b"content-length", b"content-encoding", b"etag", b"content-md5"})
 MODEL_CHARACTERS = 200  # of a model's name are kept on record; clients may send any length
+
+
+def rewritten(headers: Headers, length: int | None) -> Headers:
+    """The headers of a body that is no longer the upstream's own bytes; `length` None when it is not known."""
+    kept = [(name, value) for name, value in headers if name not in _OF_THE_BYTES]
+    if length is not None:
+        kept.append((b"content-length", b"%d" % length))
+    return kept
 
 
 class Outcome(StrEnum):
@@ -143,6 +152,24 @@ class SampleQueue(Protocol):
     async def close(self) -> None: ...
 
 
+class Reply(Protocol):
+    """The way to the client, as far as an answer needs it: `pipeline.Reply` tells more of each."""
+
+    started: bool
+
+    async def start(
+        self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False
+    ) -> None: ...
+
+    def offer(self, data: bytes) -> bool: ...
+
+    async def settle(self) -> None: ...
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def finish(self, data: bytes = b"") -> None: ...
+
+
 class Exchange(msgspec.Struct, gc=False):  # gc=False: it is in no reference cycle, and there are very many
     """One request and its reply, from the first header to the recorded outcome. Times are monotonic seconds.
 
@@ -165,12 +192,14 @@ class Exchange(msgspec.Struct, gc=False):  # gc=False: it is in no reference cyc
     model: str = ""
     stream: bool = False
     include_usage: bool = False
+    moderated: Moderated | None = None  # what the request asks of its moderation, when that is done here
     upstream_seconds: float = 0.0
     first_byte_at: float = 0.0
     ended_at: float = 0.0
     guard_seconds: float = 0.0
     guarded: bool = False
     decision: str = "allow"
+    counted: frozenset[str] = frozenset()  # the rules that remember this exchange of its caller
     replacement: str = ""  # what the policy answers in place of the model
     detour: Reroute | None = None
     status: int = 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -40,11 +40,15 @@ _LARGE_BODY = 256 * 1024  # bytes: not read on the event loop
 _COUNTED = frozenset(action for action in Action if action.acts)  # flags are counted on the side path, for all alike
 _PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # whatever is neither these nor cut stops a text
 _CUT = frozenset({Action.REDACT, Action.REROUTE})
+_NOT_WHOLLY_READ = frozenset({"truncated", "unreadable"})
 _SEVERITY = {action.value: action.severity for action in Action}
 
 
 class Judging(Protocol):
     """What the guard needs of the detector process."""
+
+    @property
+    def detectors(self) -> Sequence[str]: ...
 
     async def judge(self, case: Case, timeout_seconds: float) -> Findings: ...
 
@@ -178,13 +182,7 @@ class _Head(msgspec.Struct):
 
     model: str = ""
     created_at: float = 0.0
-
-
-class _Failure(NamedTuple):
-    """Why not all was judged; `detectors` are those that failed, None when no detector read it."""
-
-    reason: str
-    detectors: Sequence[str | None]
+    usage: Any = None
 
 
 class _Bench:
@@ -204,13 +202,19 @@ class _Bench:
             exchange.model,
             caller,
             draw_of(exchange.id),
-            guard.counts.earlier(caller, self.policy.counted) if self.policy.counted else {},
+            self._earlier(guard.counts, caller) if self.policy.counted else {},
         )
         self._counts: dict[str, None] = {}
         self._throttles: list[Throttle] = []
         self._failures: dict[str, None] = {}
+        self._bypassed: set[str] = set()
         self._severest: Decision | None = None
         self._counted: set[tuple[str, Action]] = set()
+
+    def _earlier(self, counts: Counts, caller: str) -> dict[str, int]:
+        """How often each rule's condition held for this caller in other exchanges than this one."""
+        earlier = counts.earlier(caller, self.policy.counted)
+        return {rule: often - (rule in self._exchange.counted) for rule, often in earlier.items()}
 
     async def ask(self, wanted: Case) -> Findings:
         """The findings; none when the detectors do not answer, which `rule` then takes into account."""
@@ -221,11 +225,16 @@ class _Bench:
             findings = await self._guard.judging.judge(wanted, self._patience())
         except JudgeError as error:
             self._error = error.reason
+            if error.reason == "timed_out":
+                for detector in self._guard.judging.detectors:
+                    metrics.COVERAGE.labels(detector, "timed_out").inc()
         spent = monotonic() - began
         self._exchange.guard_seconds += spent
         metrics.GUARD.labels(self._direction).observe(spent)
         for detector, state, texts in findings.coverage:
             metrics.COVERAGE.labels(detector, state).inc(texts)
+        for detector, texts in findings.remembered:
+            metrics.REMEMBERED.labels(detector).inc(texts)
         return findings
 
     def _patience(self) -> float:
@@ -236,30 +245,26 @@ class _Bench:
 
     def rule(self, groups: Mapping[int, Sequence[Finding]], found: Findings) -> dict[int, Decision]:
         """One decision for each group of texts, by the number of its choice; for choice 0 where there are no texts."""
-        failure = _Failure(self._error, [None]) if self._error else _failure_of(found)
-        fallbacks: list[Decision] = []
-        about = self._about
-        if failure.reason:
-            about = replace(about, silent=frozenset(name or EVERYONE for name in failure.detectors))
-            fallbacks = [
-                on_failure(
-                    self.policy,
-                    self.needed,
-                    direction=self._direction,
-                    route=self._route,
-                    detector=name,
-                    about=about,
-                )
-                for name in failure.detectors
-            ]
+        failures: dict[str | None, str] = {None: self._error} if self._error else _failures_of(found)
+        about = replace(self._about, silent=frozenset(name or EVERYONE for name in failures))
+        by_failure = {
+            name: on_failure(
+                self.policy, self.needed, direction=self._direction, route=self._route, detector=name, about=about
+            )
+            for name in failures
+        }
+        fallbacks = by_failure.values()
         decisions = {}
         for choice, findings in (groups or {0: ()}).items():
             heard = signals(findings, self._direction, self.policy)
             decisions[choice] = reduce(join, fallbacks, decide(self.policy, heard, route=self._route, about=about))
-        if any(fallback.rule is not None for fallback in fallbacks):  # else no enforced rule listens to what failed
-            self._failures[failure.reason] = None
-            if any(decision.action is not Action.BLOCK for decision in decisions.values()):
-                metrics.BYPASSES.labels(self._direction, failure.reason).inc()
+        # Where no enforced rule listens to what failed, nothing was passed by.
+        reasons = dict.fromkeys(failures[name] for name, fallback in by_failure.items() if fallback.rule is not None)
+        if any(decision.action is not Action.BLOCK for decision in decisions.values()):
+            for reason in reasons.keys() - self._bypassed:
+                self._bypassed.add(reason)
+                metrics.BYPASSES.labels(self._direction, reason).inc()
+        self._failures |= reasons
         for decision in decisions.values():
             self._note(decision)
         return decisions
@@ -289,7 +294,8 @@ class _Bench:
     def close(self) -> None:
         """Write down the severest decision, if there is anything to tell, and what to remember of the caller."""
         exchange, decision = self._exchange, self._severest
-        self._guard.counts.add(self._about.caller, self._counts)
+        self._guard.counts.add(self._about.caller, self._counts.keys() - exchange.counted)
+        exchange.counted = exchange.counted.union(self._counts)
         for throttle in self._throttles:
             self._guard.throttles.start(self._about.caller, throttle)
         exchange.guarded = self._direction == "response" and decision is not None and not self._failures
@@ -415,7 +421,7 @@ def _with_messages(exchange: Exchange, body: bytes, messages: Mapping[int, str])
         return with_messages(exchange.operation, body, messages)
     head = msgspec.json.decode(body, type=_Head)
     model, id = head.model or exchange.model, exchange.id.removeprefix("req_")
-    return message_body(exchange.operation, model, messages[0], id=id, created=int(head.created_at))
+    return message_body(exchange.operation, model, messages[0], id=id, created=int(head.created_at), usage=head.usage)
 
 
 def _by_choice(findings: Iterable[Finding]) -> dict[int, list[Finding]]:
@@ -425,17 +431,15 @@ def _by_choice(findings: Iterable[Finding]) -> dict[int, list[Finding]]:
     return groups
 
 
-def _failure_of(findings: Findings) -> _Failure:
-    """Why not all of the text was judged, or an empty reason: text that nobody read is no clean text.
+def _failures_of(findings: Findings) -> dict[str | None, str]:
+    """Detector → why it did not judge all of the text; None for what no detector judged. Unread text is no clean text.
 
-    A detector that failed silences the rules that listen to it; what nobody read silences them all.
+    What a detector did not read silences the rules that listen to it; what nobody read silences them all.
     """
-    if findings.unreadable:
-        return _Failure("unreadable", [None])
-    if findings.failed:
-        return _Failure("detector", [*findings.failed])
-    truncated = findings.cut or any(state == "truncated" for _, state, _ in findings.coverage)
-    return _Failure("truncated" if truncated else "", [None])
+    if findings.unreadable or findings.cut:
+        return {None: "unreadable" if findings.unreadable else "truncated"}
+    failures: dict[str | None, str] = {d: state for d, state, _ in findings.coverage if state in _NOT_WHOLLY_READ}
+    return failures | dict.fromkeys(findings.failed, "detector")
 
 
 _JUDGED_ANSWERS = frozenset({"chat", "completions", "responses"})

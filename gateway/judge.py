@@ -79,7 +79,8 @@ class Finding(msgspec.Struct, array_like=True):
 class Findings(msgspec.Struct, array_like=True):
     """The reply to a case. `coverage` counts texts by (detector, state); `failed` has the detectors that raised,
     with the exception's type. `unreadable` says why nothing of the answer could be read, else empty; `cut`
-    that there was more text than is judged at once."""
+    that there was more text than is judged at once; `remembered` counts, by detector,
+    the texts that it had judged before."""
 
     id: int
     findings: list[Finding]
@@ -87,6 +88,7 @@ class Findings(msgspec.Struct, array_like=True):
     failed: dict[str, str]
     unreadable: str = ""
     cut: bool = False
+    remembered: list[tuple[str, int]] = []
 
 
 class Hello(msgspec.Struct, array_like=True):

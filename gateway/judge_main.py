@@ -1,20 +1,21 @@
 """The detector process: `python -m gateway.judge_main FD NICE MODELS [FINGERPRINTS]`, started by `gateway.judge`.
 
 Reads cases from the socket, urgent ones first, and answers each with its findings. What a text hides is brought to
-light once, for all detectors. A detector that raises costs
-only its own opinions. It ends when the gateway closes the line.
+light once, for all detectors. A text that was judged lately is not judged again. A detector that raises costs only its
+own opinions. It ends when the gateway closes the line.
 """
 
 import os
 import signal
 import socket
 import sys
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,11 +31,50 @@ _ANSWER_BYTES = 32 * 2**20
 _CONTEXT_CHARACTERS = 2000
 _CASE_CHARACTERS = 200_000
 _CASE_PASSAGES = 1_000
+_REMEMBERED = 2_048  # texts whose judgements are kept: a few megabytes
+_MOST_SPANS = 64  # of a judgement that is kept
 _BATCH = 8  # background cases judged in one go: an urgent case waits at most for these
 
 
+Key = tuple[str, bytes, bytes]  # role, and hashes of a text and its context
+
+
+class _Memory:
+    """What the detectors said of the texts they judged last, by detector: bounded, the longest unused goes first.
+
+    A text is known by a hash only, as is the context that it was judged in.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[Key, dict[str, Judgement]] = OrderedDict()
+
+    def of(self, key: Key) -> dict[str, Judgement]:
+        """By detector id; what is added to it is remembered."""
+        known = self._known.setdefault(key, {})
+        self._known.move_to_end(key)
+        return known
+
+    def trim(self) -> None:
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+
+
+class _Place(NamedTuple):
+    """A text to judge: of which case, with what asked of it, and what is known of it already."""
+
+    number: int
+    finding: Finding
+    slugs: frozenset[str] | None
+    text: Text
+    known: dict[str, Judgement]
+
+
 class Bench:
-    """The detectors and their default thresholds; those that could not be loaded fail every case, and say so."""
+    """The detectors and their default thresholds; those that could not be loaded fail every case, and say so.
+
+    `remembered` is how many texts' judgements are kept for when the same text comes again.
+    """
 
     def __init__(
         self,
@@ -42,60 +82,71 @@ class Bench:
         thresholds: Mapping[tuple[str, str, str], float],
         key: bytes,
         absent: Mapping[str, str] = MappingProxyType({}),
+        remembered: int = _REMEMBERED,
     ) -> None:
         self.detectors = detectors
         self._absent = absent
         self._thresholds = thresholds
         self._key = key
+        self._memory = _Memory(remembered)
 
     def judge(self, cases: Sequence[Case]) -> list[Findings]:
         """Findings for each case, in order; the texts of all cases go through each detector in one batch."""
         replies: list[Findings] = []
-        texts: list[Text] = []
-        places: list[tuple[int, Finding, frozenset[str] | None]] = []
+        places: list[_Place] = []
         for number, case in enumerate(cases):
             reply = Findings(case.id, [], [], dict.fromkeys(self._absent, "absent"))
             replies.append(reply)
             for passage, context, slugs in _wanted(case, reply):
-                finding = self._finding(passage)
+                digest = self._digest(passage.text)
+                finding = _finding(passage, digest)
                 reply.findings.append(finding)
-                texts.append(Text(passage.text, passage.direction, context))
-                places.append((number, finding, slugs))
-        revealed = [unhide.reveal(text.text) for text in texts]
+                text = Text(passage.text, passage.direction, context)
+                known = self._memory.of((text.role, digest, self._digest(context) if context else b""))
+                places.append(_Place(number, finding, slugs, text, known))
+            if reply.findings:
+                reply.coverage += [(name, "absent", len(reply.findings)) for name in self._absent]
+        revealed: dict[str, unhide.Revealed] = {}
         for detector in self.detectors:
-            self._run(detector, texts, revealed, places, replies)
+            self._run(detector, places, revealed, replies)
+        self._memory.trim()
         return replies
 
     def _run(
         self,
         detector: Detector,
-        texts: Sequence[Text],
-        revealed: Sequence[unhide.Revealed],
-        places: Sequence[tuple[int, Finding, frozenset[str] | None]],
+        places: Sequence[_Place],
+        revealed: dict[str, unhide.Revealed],
         replies: Sequence[Findings],
     ) -> None:
-        chosen = [
-            index for index, (_, _, slugs) in enumerate(places) if slugs is None or not slugs.isdisjoint(detector.slugs)
-        ]
-        if not chosen:
-            return
-        coverage: dict[tuple[int, str], int] = {}
+        """Judge what is not known yet, each text once, and put every opinion in its place."""
+        chosen = [place for place in places if place.slugs is None or not place.slugs.isdisjoint(detector.slugs)]
+        new = list({id(place.known): place for place in chosen if detector.id not in place.known}.values())
         try:
-            judgements: Sequence[Judgement | None] = unhide.judge(
-                detector, [texts[index] for index in chosen], [revealed[index] for index in chosen]
-            )
+            judged = _judged(detector, [place.text for place in new], revealed)
         except Exception as error:  # noqa: BLE001 - a detector that breaks must not take the others along
-            judgements = [None] * len(chosen)
-            for number in {places[index][0] for index in chosen}:
+            judged = []
+            broken = {id(place.known) for place in new}
+            for number in {place.number for place in chosen if id(place.known) in broken}:
                 replies[number].failed[detector.id] = type(error).__name__
-        for index, judgement in zip(chosen, judgements, strict=True):
-            number, finding, slugs = places[index]
-            state = "errored" if judgement is None else judgement.state.value
-            coverage[number, state] = coverage.get((number, state), 0) + 1
+        fresh = {id(place.known): judgement for place, judgement in zip(new, judged, strict=False)}
+        coverage: Counter[tuple[int, str]] = Counter()
+        remembered: Counter[int] = Counter()
+        for place in chosen:
+            judgement = place.known.get(detector.id) or fresh.get(id(place.known))
+            coverage[place.number, "errored" if judgement is None else judgement.state.value] += 1
             if judgement is not None and judgement.state is not State.SKIPPED:
-                finding.opinions += self._opinions(judgement.verdicts, finding.direction, slugs)
-        for (number, state), texts_in_state in coverage.items():
-            replies[number].coverage.append((detector.id, state, texts_in_state))
+                place.finding.opinions += self._opinions(judgement.verdicts, place.finding.direction, place.slugs)
+            remembered[place.number] += detector.id in place.known
+        for place in new:
+            judgement = fresh.get(id(place.known))
+            if judgement is not None and sum(len(verdict.spans) for verdict in judgement.verdicts) <= _MOST_SPANS:
+                place.known[detector.id] = judgement
+        for (number, state), texts in coverage.items():
+            replies[number].coverage.append((detector.id, state, texts))
+        for number, texts in remembered.items():
+            if texts:
+                replies[number].remembered.append((detector.id, texts))
 
     def _opinions(
         self, verdicts: Iterable[Verdict], direction: str, slugs: Collection[str] | None
@@ -106,18 +157,31 @@ class Bench:
                 spans = [(span.start, span.end, span.label) for span in verdict.spans]
                 yield Opinion(verdict.detector, verdict.slug, verdict.score, verdict.score >= threshold, spans)
 
-    def _finding(self, passage: Passage) -> Finding:
-        digest = blake2b(passage.text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=12).hexdigest()
-        return Finding(
-            passage.direction,
-            passage.channel,
-            list(passage.path),
-            passage.choice,
-            passage.fresh,
-            digest,
-            [],
-            language_of(passage.text),
-        )
+    def _digest(self, text: str) -> bytes:
+        return blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=12).digest()
+
+
+def _judged(detector: Detector, texts: Sequence[Text], revealed: dict[str, unhide.Revealed]) -> Sequence[Judgement]:
+    """What the detector says of texts and of what they hide, which is looked for once for all detectors."""
+    if not texts:
+        return []
+    for text in texts:
+        if text.text not in revealed:
+            revealed[text.text] = unhide.reveal(text.text)
+    return unhide.judge(detector, texts, [revealed[text.text] for text in texts])
+
+
+def _finding(passage: Passage, digest: bytes) -> Finding:
+    return Finding(
+        passage.direction,
+        passage.channel,
+        list(passage.path),
+        passage.choice,
+        passage.fresh,
+        digest.hex(),
+        [],
+        language_of(passage.text),
+    )
 
 
 def thresholds(known: Mapping[str, manifest.DetectorInfo], false_alarms: float) -> dict[tuple[str, str, str], float]:

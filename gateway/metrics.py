@@ -119,9 +119,16 @@ SAMPLE_AGE = _histogram("assay_sample_age_seconds", "How old was a sample when i
 # --- verdicts and trust
 COVERAGE = _counter(
     "assay_detector_texts_total",
-    "What did each detector do with the texts it was given: scanned, skipped, truncated, errored, timed_out?",
+    "What did each detector do with the texts it was given: scanned, skipped, truncated, unreadable, errored? "
+    "Texts that it was not there for are absent; each request that it did not answer in time is one timed_out.",
     "detector",
     "state",
+)
+REMEMBERED = _counter(
+    "assay_detector_remembered_total",
+    "How many of a detector's texts had it judged before, so that it was not asked again? They count in "
+    "assay_detector_texts_total as well.",
+    "detector",
 )
 VERDICTS = _counter(
     "assay_verdicts_total",
@@ -194,6 +201,13 @@ BYPASSES = _counter(
     "How many texts passed unjudged because a guard failed and its rule says allow?",
     "direction",
     "reason",
+)
+MODERATIONS = _counter(
+    "assay_moderations_total",
+    "What came of the moderation that requests asked for, on each side: clean, flagged, or failed?",
+    "side",
+    "mode",
+    "result",
 )
 POLICY_INFO = _gauge(
     "assay_policy_info",

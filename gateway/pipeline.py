@@ -20,9 +20,11 @@ from gateway.admission import Admission
 from gateway.cycle import WRITE
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers, Outcome, outcome_of
+from gateway.exchange import Reply as ReplyOf
 from gateway.guard import Guard
 from gateway.moderation import Moderation
 from gateway.openai_api import (
+    MODERATED,
     BodyError,
     error_body,
     error_event,
@@ -30,13 +32,15 @@ from gateway.openai_api import (
     message_stream,
     operation_of,
     read_envelope,
+    read_moderation,
     rewrite,
+    set_fields,
     with_system,
 )
 from gateway.routing import Routing
 from gateway.sampling import Sampler
 from gateway.tap import Tap
-from gateway.upstream import Upstreams, downstream_headers
+from gateway.upstream import Answer, Upstreams, downstream_headers
 from gateway.watch import Watch
 
 log = logging.getLogger("assay")
@@ -165,7 +169,23 @@ class Pipeline:
                 await self._say(exchange, reply)
                 return
             body = self._detour(exchange, body)
+            if exchange.moderated is not None:
+                await self._moderate(exchange, body, reply)
+                return
             answer = await self._upstreams.call(exchange, body, _tail(exchange))
+        await self._pass_on(exchange, answer, reply)
+
+    async def _moderate(self, exchange: Exchange, body: bytes, reply: "Reply") -> None:
+        """The rest of the way when the request asks for moderation."""
+        assert self._moderation is not None
+        attended = self._moderation.attend(exchange, reply)
+        try:
+            await attended.screen()
+            await self._pass_on(exchange, await self._upstreams.call(exchange, body, _tail(exchange)), attended)
+        finally:
+            attended.close()
+
+    async def _pass_on(self, exchange: Exchange, answer: Answer, reply: ReplyOf) -> None:
         try:
             await self._tap.pass_on(exchange, answer, downstream_headers(answer), reply)
         finally:
@@ -282,6 +302,12 @@ class Pipeline:
             exchange.route = self._routing.route(exchange.model)
         else:
             exchange.route = self._routing.without_model()
+        if envelope.moderated and self._moderation is not None and exchange.operation in MODERATED:
+            try:
+                exchange.moderated = read_moderation(body)
+            except BodyError as error:
+                raise GatewayError("bad_body", str(error), param=error.param) from None
+            body = set_fields(body, {"moderation": None})  # it is done here: no model server need know of it
         renamed = exchange.route.model
         return rewrite(body, {("model",): renamed}) if renamed and exchange.model else body
 

@@ -9,14 +9,13 @@ from typing import Protocol
 
 from gateway.content_encoding import EncodingError, decode
 from gateway.errors import GatewayError, UpstreamError
-from gateway.exchange import Exchange, Headers
+from gateway.exchange import Exchange, Headers, Reply, rewritten
 from gateway.openai_api import choices_wanted
 from gateway.sse import PING, Decoder, SseError
 from gateway.window import Ruling, Stretch, Window
 
 _EVENTS = b"text/event-stream"
 _LONGEST_EVENT = 64 * 1024  # an unfinished event is kept back up to this size
-_NOT_REWRITTEN = frozenset({b"content-length", b"content-encoding", b"etag", b"content-md5"})
 
 
 class Answer(Protocol):
@@ -52,24 +51,6 @@ class Guard(Protocol):
     async def answer(self, exchange: Exchange, body: bytes) -> bytes: ...
 
     def hearing(self, exchange: Exchange) -> Hearing: ...
-
-
-class Reply(Protocol):
-    """The way to the client, as far as an answer needs it."""
-
-    started: bool
-
-    async def start(
-        self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False
-    ) -> None: ...
-
-    def offer(self, data: bytes) -> bool: ...
-
-    async def settle(self) -> None: ...
-
-    async def send(self, data: bytes) -> None: ...
-
-    async def finish(self, data: bytes = b"") -> None: ...
 
 
 class Tap:
@@ -162,7 +143,7 @@ class Tap:
         self._keep(exchange, body)
         judged = await self._guard.answer(exchange, body)
         if judged is not body:
-            headers = _rewritten(headers, len(judged))
+            headers = rewritten(headers, len(judged))
         await reply.start(answer.status, headers, body_follows=True)
         await reply.finish(judged)
 
@@ -175,6 +156,7 @@ class Tap:
             exchange.model,
             characters=self._window_characters if slides else None,
             choices=choices_wanted(exchange.body),
+            include_usage=exchange.include_usage,
         )
         hearing = self._guard.hearing(exchange)
         screen = _Screen(exchange, answer, headers, reply, window, hearing, held_bytes=self._held_bytes)
@@ -304,7 +286,7 @@ class _Screen:
 
     async def _send(self, data: bytes) -> None:
         if not self._reply.started:
-            await self._reply.start(self._answer.status, _rewritten(self._headers, None), decided=False)
+            await self._reply.start(self._answer.status, rewritten(self._headers, None), decided=False)
         await self._reply.send(data)
 
     async def _finish(self, data: bytes, broken: UpstreamError | None) -> None:
@@ -313,7 +295,7 @@ class _Screen:
                 await self._send(data)
             raise broken
         if not self._reply.started:
-            headers = _rewritten(self._headers, None) if self._window.changed else self._headers
+            headers = rewritten(self._headers, None) if self._window.changed else self._headers
             await self._reply.start(self._answer.status, headers, body_follows=True)
         await self._reply.finish(data)
         if self._window.all_blocked and not self._window.replaced:
@@ -324,11 +306,3 @@ def _too_large(most: int) -> GatewayError:
     return GatewayError(
         "answer_too_large", f"the answer is larger than {most} bytes, the most that is held for the policy"
     )
-
-
-def _rewritten(headers: Headers, length: int | None) -> Headers:
-    """The headers of a body that is no longer the upstream's own bytes."""
-    kept = [(name, value) for name, value in headers if name not in _NOT_REWRITTEN]
-    if length is not None:
-        kept.append((b"content-length", b"%d" % length))
-    return kept

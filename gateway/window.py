@@ -25,6 +25,7 @@ from gateway.openai_api import (
     rewrite,
     says_nothing,
     without_choices,
+    without_logprobs,
 )
 from policies.engine import redact
 
@@ -33,6 +34,9 @@ _CONTEXT = 128  # characters that left already and are judged again, at least: w
 _LONGEST_RUN = 8192  # characters without a space that are kept together: longer than any token a rule knows
 _SENTENCE_END = re.compile(r"(?:[.!?…][\"')\]”’]*\s+|\n|[。！？])")
 _RUN = re.compile(r"[!-~]*")
+# A word, which is no part of an address, and its full stop; or a line.
+_SENTENCE_OVER = re.compile(r"(?:\b[^\W\d_]+[.!?…:;][\"')\]”’*`]*\s*|\n\s*|[。！？]\s*)\Z")
+_LONGEST_ENDING = 64
 
 
 class Stretch(NamedTuple):
@@ -147,13 +151,25 @@ class Window:
     """`characters` of every text are held back, None for all of it until the end.
 
     `choices` is how many the request asked for: when all of them are blocked, nothing more of the upstream is needed
-    (`over`). A piece of a text that comes in the same choice after as many characters of others counts as a new one.
+    (`over`), unless the client asked for the usage at its end (`include_usage`). A text that pauses at the end of a
+    sentence while as many characters come of others in the same choice counts as ended; one that pauses elsewhere keeps
+    what comes after it back, until it goes on or ends.
     """
 
-    def __init__(self, operation: Operation, model: str, *, characters: int | None, choices: int = 1) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        model: str,
+        *,
+        characters: int | None,
+        choices: int = 1,
+        include_usage: bool = False,
+    ) -> None:
         self._operation = operation
         self._characters = characters
         self._choices = choices
+        self._include_usage = include_usage
+        self._usage: Any = None  # of a response that ended
         self._ending = ending_of(operation, model)
         self._begun = False
         self._ended = False
@@ -168,6 +184,7 @@ class Window:
         self._seen: set[int] = set()
         self._blocked: set[int] = set()
         self._replaced: set[int] = set()  # those in whose place a message stands
+        self._cut: set[int] = set()  # those of which something was cut out
         self._message = ""
         self.size = 0  # bytes that wait
         self.unreadable = False  # an event came that nobody can read; for the caller to act on and to reset
@@ -215,6 +232,8 @@ class Window:
         ]
         for path in read.ends:
             self._close(path)
+        if () in read.ends and isinstance(read.value.get("response"), dict):
+            self._usage = read.value["response"].get("usage")
 
     def _delta(self, said: Said) -> _Piece:
         strand = self._growing.get(said.path)
@@ -255,6 +274,7 @@ class Window:
         """Nothing more comes."""
         self._ended = True
         self._close(())
+        self.over = self.over or self._is_over()
 
     # --- ruled on
 
@@ -271,7 +291,7 @@ class Window:
 
     def _target(self, strand: _Strand) -> int:
         """Up to where the text may leave if nothing is found."""
-        if strand.closed or self._characters is None or strand.after >= self._characters:
+        if strand.closed or self._characters is None or self._is_left_behind(strand, self._characters):
             return strand.length
         if strand.length < strand.look_at:
             return 0
@@ -280,6 +300,10 @@ class Window:
         if not at:
             strand.look_at = strand.length + max(1, len(held) // 8)
         return strand.released + at
+
+    def _is_left_behind(self, strand: _Strand, characters: int) -> bool:
+        """Whether a text counts as ended because another one took over: in the middle of a sentence it may go on."""
+        return strand.after >= characters and bool(_SENTENCE_OVER.search(strand.waiting()[-_LONGEST_ENDING:]))
 
     def settle(self, rulings: Sequence[Ruling]) -> None:
         """Rulings on what `stretches` gave, in its order."""
@@ -305,6 +329,8 @@ class Window:
             target = self._before_cuts(strand, target, found)
         characters = self._characters or 0
         kept = [cut for cut in found if cut[1] <= target]
+        if kept:
+            self._cut.add(strand.choice)
         strand.release(target, kept, max(_CONTEXT, characters // 2))
         strand.look_at = strand.length + max(1, characters // 2, (strand.length - target) // 4)
         if strand.released == strand.length:
@@ -335,7 +361,12 @@ class Window:
             self.size = 0
             self.over = True
         else:
-            self.over = len(self._blocked) >= self._choices and self._seen <= self._blocked
+            self.over = self._is_over()
+
+    def _is_over(self) -> bool:
+        """Whether every choice of chat or completions is blocked and nothing else is waited for."""
+        waits = self._include_usage and not self._ended
+        return bool(self._blocked) and len(self._blocked) >= self._choices and self._seen <= self._blocked and not waits
 
     def _has_begun(self, choice: int) -> bool:
         """Whether something that this choice says has left."""
@@ -354,7 +385,7 @@ class Window:
                 out.append(self._written(entry))
         if self.over and not self._closed:
             self._closed = True
-            out.append(self._ending.close(done=self._done, message=self._message))
+            out.append(self._ending.close(done=self._done, message=self._message, usage=self._usage))
         return b"".join(out)
 
     def _may_leave(self, piece: _Piece) -> bool:
@@ -375,6 +406,9 @@ class Window:
             data = None if says_nothing(data or b"") else data
         if data is not None and not self._blocked.isdisjoint(read.choices):
             data = without_choices(data, self._blocked)
+        telling = {choice for choice in read.with_logprobs if self._may_tell(choice, entry)}
+        if data is not None and telling:
+            data = without_logprobs(data, telling)
         self._note(read, changes)
         if data is event.data:
             return event.raw
@@ -382,6 +416,10 @@ class Window:
         if data is None:
             return b""
         return sse.encode(data, event.event.decode(errors="replace") if event.event is not None else None)
+
+    def _may_tell(self, choice: int, entry: _Entry) -> bool:
+        """Whether token log-probabilities may spell out what is or will be cut: they came without their text."""
+        return choice in self._cut or all(piece.said.choice != choice for piece in entry.pieces)
 
     def _note(self, read: EventRead, changes: dict[Path, str]) -> None:
         """Tell the ending what left: the texts as they left, and the event's own texts in the same way."""

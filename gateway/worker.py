@@ -8,7 +8,7 @@ Every sample ends with one fate: judged, expired, or failed with a reason. (Drop
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +32,9 @@ _JUDGE_SECONDS = 60.0  # a batch that takes longer is given up, so that one hang
 
 class Judge(Protocol):
     """What the worker needs of the detector process."""
+
+    @property
+    def detectors(self) -> Sequence[str]: ...
 
     async def ready(self) -> None: ...
 
@@ -131,6 +134,9 @@ class Worker:
         try:
             self._record(sample, await reply)
         except JudgeError as error:
+            if error.reason == "timed_out":
+                for detector in self._judge.detectors:
+                    metrics.tally(metrics.COVERAGE, detector, "timed_out").add()
             metrics.tally(metrics.SAMPLES, "failed", error.reason).add()
         except Exception:
             log.exception("the verdicts on sample %s could not be recorded", sample.id)
@@ -256,6 +262,8 @@ def count_coverage(findings: Findings) -> None:
     """Coverage of every detector, as the detector process reported it."""
     for detector, state, texts in findings.coverage:
         metrics.tally(metrics.COVERAGE, detector, state).add(texts)
+    for detector, texts in findings.remembered:
+        metrics.tally(metrics.REMEMBERED, detector).add(texts)
 
 
 def _case(sample: Sample) -> Case:

@@ -267,8 +267,9 @@ DETECTORS = Row(
     [
         Panel(
             "Texts by state",
-            "Was everything looked at that should have been? truncated: only the beginning was read; errored and "
-            "timed_out: not judged at all; skipped: nothing in it to judge, which is fine.",
+            "Was everything looked at that should have been? truncated: only the beginning was read; "
+            "unreadable: in a script it was not made for; errored, absent and timed_out: not judged at all; skipped: "
+            "nothing in it to judge, which is fine.",
             [
                 Query(
                     rate("assay_detector_texts_total", "state")
@@ -280,17 +281,17 @@ DETECTORS = Row(
             ],
             "stacked",
             "percentunit",
-            width=9,
+            width=8,
             maximum=1,
         ),
         Panel(
             "Unjudged by detector",
-            "Which detector fails? Share of its texts that errored or timed out. The dashed line is where the "
-            "alert fires.",
+            "Which detector fails? Share of its texts that errored, timed out or found it absent. The dashed line is "
+            "where the alert fires.",
             [
                 Query(
                     "("
-                    + rate("assay_detector_texts_total", "detector", 'state=~"errored|timed_out"')
+                    + rate("assay_detector_texts_total", "detector", 'state=~"errored|timed_out|absent"')
                     + " or 0 * "
                     + rate("assay_detector_texts_total", "detector")
                     + ") / ("
@@ -300,15 +301,23 @@ DETECTORS = Row(
                 )
             ],
             unit="percentunit",
-            width=9,
+            width=8,
             steps=((0, "transparent"), (0.01, "red")),
+        ),
+        Panel(
+            "Judged before",
+            "How many texts were the same as one judged shortly before, so that no detector was asked again?",
+            [Query(rate("assay_detector_remembered_total") + " / (" + rate("assay_detector_texts_total") + " > 0)")],
+            "stat",
+            "percentunit",
+            width=4,
         ),
         Panel(
             "Ready",
             "In how many gateway processes are the detectors loaded and answering? Red: nothing is judged.",
             [Query("sum(assay_detectors_ready)")],
             "stat",
-            width=6,
+            width=4,
             steps=((0, "red"), (1, "green")),
         ),
     ],
@@ -410,7 +419,16 @@ AUDIT = Row(
             [Query(or_none(rate("assay_audit_lines_total", "result"), "result"), "{{result}}")],
             "stacked",
             "cps",
-            width=18,
+            width=9,
+        ),
+        Panel(
+            "Moderations that requests asked for",
+            "What do the callers' own moderations say (`moderation` in a request)? `failed`: not judged. `none` "
+            "at zero: nobody asks.",
+            [Query(or_none(rate("assay_moderations_total", "side, result"), "result"), "{{side}} {{result}}")],
+            "stacked",
+            "cps",
+            width=9,
         ),
         Panel(
             "Version",

@@ -42,7 +42,7 @@ _TABLE: Table = ((0.001, 0.9), (0.01, 0.5))
 
 
 class Words:
-    """A detector that knows three words. A text with "crash" in it makes it raise."""
+    """A detector that knows three words. It cannot read "illegible"; a text with "crash" in it makes it raise."""
 
     id = DETECTOR
     slugs = frozenset(WORDS.values())
@@ -55,7 +55,8 @@ class Words:
     def _judgement(self, text: str) -> Judgement:
         if not text.strip():
             return Judgement(State.SKIPPED)
-        return Judgement(State.SCANNED, tuple(self._verdict(text, word) for word in WORDS))
+        state = State.UNREADABLE if "illegible" in text else State.SCANNED
+        return Judgement(state, tuple(self._verdict(text, word) for word in WORDS))
 
     def _verdict(self, text: str, word: str) -> Verdict:
         at = text.find(word)
@@ -362,13 +363,16 @@ class World(Caller):
             timeout_seconds=guard_seconds,
             routes=[route.name for route in routing.routes],
         )
+        moderation = Moderation(
+            self.judge, held_seconds=guard_seconds, held_bytes=held_bytes, ping_seconds=ping_seconds
+        )
         sampler = Sampler(draw=draw)
         self.notebook = Notebook(Recorder(sampler, self.queue))
         self.pipeline = Pipeline(
             admission=Admission(keys, local_only=local_only),
             routing=routing,
             guard=guard,
-            moderation=Moderation(self.judge) if moderates else None,
+            moderation=moderation if moderates else None,
             upstreams=self.upstreams,
             tap=Tap(
                 guard,

@@ -147,7 +147,10 @@ _RESPONSE: dict[str, Any] = {
 }
 _RESPONSE |= {"parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "output": []}
 _TOKENS: dict[str, Any] = {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}
-_TOKENS |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
+_TOKENS |= {
+    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+    "output_tokens_details": {"reasoning_tokens": 0},
+}
 _NAMES: dict[Channel, tuple[str, str]] = {
     "assistant": ("output_text", "text"),
     "reasoning": ("reasoning_summary_text", "text"),

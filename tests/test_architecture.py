@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("exchange", "cycle"),
     ("config", "http1", "server", "judge", "metrics", "backends"),
     ("policing", "judge_main", "carrier", "window"),
-    ("policy_file",),
+    ("policy_file", "moderated"),
     (
         "admission",
         "routing",

@@ -9,6 +9,7 @@ from gateway.exchange import Exchange, Route
 from gateway.guard import Guard
 from gateway.openai_api import Operation
 from tests.fakes import (
+    DETECTOR,
     ENFORCE,
     OBSERVE,
     STRICT,
@@ -188,6 +189,52 @@ async def test_a_text_that_was_judged_in_part_is_no_clean_text(rules: str, passe
     else:
         with pytest.raises(GatewayError, match="could not be judged"):
             await desk.guard.prompt(desk.exchange, body)
+
+
+@pytest.mark.parametrize(("rules", "passes"), [(ENFORCE, True), (STRICT, False)])
+async def test_a_text_that_its_detector_cannot_read_is_no_clean_text(rules: str, passes: bool) -> None:
+    bypasses, coverage = Counts("assay_guard_bypasses_total"), Counts("assay_detector_texts_total")
+    desk = Desk(rules)
+    body = chat("illegible")
+    if passes:
+        assert await desk.guard.prompt(desk.exchange, body) is body
+        assert bypasses.added() == {("prompt", "unreadable"): 1}
+    else:
+        with pytest.raises(GatewayError, match="could not be judged"):
+            await desk.guard.prompt(desk.exchange, body)
+    assert coverage.added() == {(DETECTOR, "unreadable"): 1}
+
+
+async def test_what_is_found_in_a_text_that_was_read_in_part_still_counts() -> None:
+    with pytest.raises(GatewayError, match="no-violence"):
+        await Desk().guard.prompt(Desk().exchange, chat("illegible grenade"))
+
+
+async def test_detectors_that_are_late_or_absent_are_counted_as_such() -> None:
+    coverage = Counts("assay_detector_texts_total")
+    desk = Desk()
+    desk.judge.error = "timed_out"
+    await desk.guard.prompt(desk.exchange, chat("hi"))
+    assert coverage.added() == {(DETECTOR, "timed_out"): 1}
+    absent = Counts("assay_detector_texts_total")
+    desk.guard.judging = BenchJudge(absent={"pii": "its file is damaged"})
+    await desk.guard.prompt(desk.exchange, chat("hi"))
+    assert absent.added() == {(DETECTOR, "scanned"): 1, ("pii", "absent"): 1}
+
+
+async def test_an_exchange_counts_once_for_its_caller_whichever_side_it_was_found_on() -> None:
+    rules = (
+        "version: 1\nmode: enforce\nrules:\n  - {id: third, when: {subcategory: violence, "
+        "count: {at_least: 3, by: caller, within_minutes: 10}}, then: block}\n"
+    )
+    desk = Desk(rules)
+    for _ in range(2):
+        desk.exchange.counted = frozenset()
+        await desk.guard.prompt(desk.exchange, chat("grenade"))
+        await desk.guard.answer(desk.exchange, completion("grenade"))
+    desk.exchange.counted = frozenset()
+    with pytest.raises(GatewayError, match="third"):
+        await desk.guard.prompt(desk.exchange, chat("grenade"))
 
 
 async def test_strict_rules_block_what_could_not_be_judged() -> None:

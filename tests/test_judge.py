@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors import manifest, registry
+from detectors.base import Judgement, Text
 from detectors.rules import fingerprint
 from gateway.judge import Case, Findings, FrameReader, Judge, JudgeError, case, frame
 from gateway.judge_main import Bench, serve, thresholds
@@ -79,6 +80,66 @@ def test_a_detector_that_raises_fails_by_name_and_its_texts_are_errored() -> Non
     reply = findings_of(case("chat", prompt=chat("crash"), prompt_slugs=None))
     assert reply.failed == {DETECTOR: "ArithmeticError"}
     assert reply.coverage == [(DETECTOR, "errored", 1)]
+
+
+class Counting(Words):
+    """Keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Text] = []
+
+    def detect(self, texts: Sequence[Text]) -> list[Judgement]:
+        self.asked += texts
+        return super().detect(texts)
+
+
+def remembering(detector: Words, texts: int = 8) -> Bench:
+    return Bench([detector], {(DETECTOR, "violence", "prompt"): 0.5}, b"key", remembered=texts)
+
+
+def test_the_same_text_is_judged_once_and_its_findings_are_told_each_time() -> None:
+    detector = Counting()
+    on = remembering(detector)
+    asked = [
+        case("chat", prompt=chat("a grenade"), prompt_slugs=None),
+        case("completions", prompt=b'{"prompt": ["a grenade", "a grenade"]}', prompt_slugs={"violence"}),
+    ]
+    first, second = on.judge(asked)
+    (again,) = on.judge(asked[:1])
+    assert [text.text for text in detector.asked] == ["a grenade"]
+    assert first.findings == again.findings
+    assert [[opinion.slug for opinion in found.opinions] for found in second.findings] == [["violence"]] * 2
+    assert first.coverage == again.coverage == [(DETECTOR, "scanned", 1)]
+    assert (first.remembered, second.remembered, again.remembered) == ([], [], [(DETECTOR, 1)])
+
+
+def test_a_text_in_another_role_or_context_is_another_text() -> None:
+    detector = Counting()
+    on = remembering(detector)
+    for prompt in ("hello", "good day"):
+        on.judge([case("chat", prompt=chat(prompt), answer=completion("hello"), prompt_slugs=None, answer_slugs=None)])
+    assert [(text.text, text.role, text.context) for text in detector.asked] == [
+        ("hello", "prompt", None),
+        ("hello", "response", "hello"),
+        ("good day", "prompt", None),
+        ("hello", "response", "good day"),
+    ]
+
+
+def test_what_is_remembered_is_bounded_and_the_longest_unused_goes_first() -> None:
+    detector = Counting()
+    on = remembering(detector, texts=2)
+    for text in ("one", "two", "one", "three", "one", "two"):
+        on.judge([case("chat", prompt=chat(text), prompt_slugs=None)])
+    assert [text.text for text in detector.asked] == ["one", "two", "three", "two"]
+
+
+def test_a_failure_is_not_remembered() -> None:
+    detector = Counting()
+    on = remembering(detector)
+    for _ in range(2):
+        assert findings_of(case("chat", prompt=chat("crash"), prompt_slugs=None), on).failed
+    assert len(detector.asked) == 2
 
 
 def test_the_cases_of_a_batch_do_not_mix() -> None:

@@ -107,6 +107,32 @@ def _child(node: Any, key: str | int, path: Path) -> Any:
         raise KeyError(path) from None
 
 
+def set_fields(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
+    """An object with these fields of its own set to other JSON, or left out where that is None.
+
+    Every other value keeps its bytes, keys their order; new ones come last. Raises ValueError when it is no object.
+    """
+    try:
+        whole: dict[str, Any] = dict(_fields(body))
+        new = {key: None if raw is None else msgspec.Raw(raw) for key, raw in changes.items()}
+    except msgspec.ValidationError:
+        raise ValueError("the body is no object") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        whole = parse(body)
+        new = {key: None if raw is None else parse(raw) for key, raw in changes.items()}
+    if not isinstance(whole, dict):
+        raise ValueError("the body is no object")
+    for key, value in new.items():
+        if value is None:
+            whole.pop(key, None)
+        else:
+            whole[key] = value
+    try:
+        return msgspec.json.encode(whole)
+    except UnicodeEncodeError:
+        return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode()
+
+
 def map_entries(body: bytes, key: str, each: Callable[[int, Any], Any]) -> bytes:
     """The body with every entry of the list under `key` put through `each`: its number and its value.
 

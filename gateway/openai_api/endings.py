@@ -35,8 +35,11 @@ class Ending(Protocol):
         """What is to be said at once when this choice is blocked, or when `message` stands in its place."""
         ...
 
-    def close(self, *, done: bool, message: str = "") -> bytes:
-        """What is to be said last; `done` when [DONE] was sent already. `message` stands in place of the answer."""
+    def close(self, *, done: bool, message: str = "", usage: Any = None) -> bytes:
+        """What is to be said last; `done` when [DONE] was sent already. `message` stands in place of the answer.
+
+        `usage` is what the upstream's own ending told of it, where that is part of the ending (Responses).
+        """
         ...
 
 
@@ -78,7 +81,7 @@ class _ChunkEnding:
         entry = {"index": choice, **self._empty, "logprobs": None, "finish_reason": "content_filter"}
         return sse.encode(_encode({**self._head, "choices": [entry]}))
 
-    def close(self, *, done: bool, message: str = "") -> bytes:
+    def close(self, *, done: bool, message: str = "", usage: Any = None) -> bytes:
         return b"" if done else sse.DONE
 
 
@@ -161,7 +164,7 @@ class _ResponseEnding:
     def blocked(self, choice: int, message: str = "") -> bytes:
         return b""
 
-    def close(self, *, done: bool, message: str = "") -> bytes:
+    def close(self, *, done: bool, message: str = "", usage: Any = None) -> bytes:
         events: list[tuple[str, dict[str, Any]]] = []
         if not self._opened:
             events.append(("response.created", {"response": self._response}))
@@ -176,6 +179,7 @@ class _ResponseEnding:
             events += said
             over, name = {"status": "completed"}, "response.completed"
         output = [self._items[index] for index in sorted(self._items)]
+        over |= {} if usage is None else {"usage": usage}
         events.append((name, {"response": {**self._response, **over, "output": output}}))
         return numbered(events, self._next)
 

@@ -18,21 +18,27 @@ class BodyError(ValueError):
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """Which model is asked for, whether the reply is to be a stream, and whether that stream ends with usage."""
+    """Which model is asked for, whether the reply is to be a stream, whether that stream ends with usage, and whether
+    something is said of moderation (`moderated.read_moderation` tells what)."""
 
     model: str | None = None
     stream: bool = False
     include_usage: bool = False
+    moderated: bool = False
 
 
 class _StreamOptions(msgspec.Struct, gc=False):
     include_usage: bool | None = None
 
 
+_NOTHING = msgspec.Raw()
+
+
 class _Wire(msgspec.Struct, gc=False):
     model: str | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
+    moderation: msgspec.Raw = _NOTHING  # as it stands: what it must look like depends on the operation
 
 
 _decode = msgspec.json.Decoder(_Wire).decode
@@ -43,7 +49,7 @@ _SYNTAX = re.compile(r"JSON is malformed: (?P<what>.+)")
 
 
 def read_envelope(body: bytes) -> Envelope:
-    """Read the three fields and skip the rest without building it.
+    """Read the few fields and skip the rest without building it.
 
     Null counts as absent. Raises BodyError for what is not a JSON object in UTF-8, or for a field of the wrong
     type. A lone surrogate escape, which strict readers refuse, is let pass anywhere but in the model's name.
@@ -53,13 +59,14 @@ def read_envelope(body: bytes) -> Envelope:
     try:
         wire = _decode(body)
     except msgspec.ValidationError as error:
-        _refuse_types(error)
+        refuse_types(error)
     except msgspec.DecodeError as error:
         wire = _decode_leniently(body, error)
     except RecursionError:
         raise BodyError("the request body is nested too deeply") from None
     options = wire.stream_options
-    return Envelope(wire.model, wire.stream is True, options is not None and options.include_usage is True)
+    moderated = wire.moderation is not _NOTHING and bytes(wire.moderation) != b"null"
+    return Envelope(wire.model, wire.stream is True, options is not None and options.include_usage is True, moderated)
 
 
 class _Asked(msgspec.Struct, gc=False):
@@ -88,7 +95,8 @@ def _check_utf8(body: bytes) -> None:
         raise BodyError(f"the request body is not valid UTF-8 (byte {error.start})") from None
 
 
-def _refuse_types(error: msgspec.ValidationError) -> NoReturn:
+def refuse_types(error: msgspec.ValidationError) -> NoReturn:
+    """Say in the words of JSON which field of a request has the wrong type. Raises BodyError."""
     found = _MISMATCH.match(str(error))
     if found is None:
         raise BodyError(f"the request body cannot be read: {error}") from None
@@ -105,22 +113,25 @@ def _decode_leniently(body: bytes, strict: msgspec.DecodeError) -> _Wire:
     if b"\\u" not in body:
         _refuse_syntax(body, strict)
     try:
-        wire = msgspec.convert(_only_what_is_read(parse(body)), _Wire)
+        value = parse(body)
+        wire = msgspec.convert(_only_what_is_read(value), _Wire)
     except msgspec.ValidationError as error:
-        _refuse_types(error)
+        refuse_types(error)
     except ValueError:
         _refuse_syntax(body, strict)
     except RecursionError:
         raise BodyError("the request body is nested too deeply") from None
     if wire.model is not None and any("\ud800" <= char <= "\udfff" for char in wire.model):
         raise BodyError("'model' holds characters that are not valid Unicode text", "model")
+    if value.get("moderation") is not None:
+        wire.moderation = msgspec.Raw(b"{}")
     return wire
 
 
 def _only_what_is_read(value: Any) -> Any:
     """Without the texts that `convert` would stumble over as the strict reader did."""
     if isinstance(value, dict):
-        return {key: value[key] for key in _Wire.__struct_fields__ if key in value}
+        return {key: value[key] for key in _Wire.__struct_fields__ if key in value and key != "moderation"}
     return "" if isinstance(value, str) else value
 
 

@@ -24,14 +24,15 @@ _KINDS = {Operation.CHAT: ("chat.completion", "chatcmpl-"), Operation.COMPLETION
 ANSWERED = frozenset({*_KINDS, Operation.RESPONSES})
 
 
-def message_body(operation: Operation, model: str, text: str, *, id: str, created: int) -> bytes:
-    """A whole answer that says `text` and ends as a model's answer does; nothing was generated, so usage is 0.
+def message_body(operation: Operation, model: str, text: str, *, id: str, created: int, usage: Any = None) -> bytes:
+    """A whole answer that says `text` and ends as a model's answer does; usage is 0 unless one is given (Responses).
 
     `id` follows the surface's prefix, `created` is Unix seconds. Raises KeyError for an operation without texts.
     """
     if operation is Operation.RESPONSES:
         item = {**_new_item(id), "status": "completed", "content": [_part(text)]}
-        return _encode(_response(model, id, created, "completed", [item]))
+        said = _response(model, id, created, "completed", [item])
+        return _encode({**said, "usage": said["usage"] if usage is None else usage})
     kind, prefix = _KINDS[operation]
     head = {"id": prefix + id, "object": kind, "created": created, "model": model}
     return _encode({**head, "choices": [_choice(operation, 0, text)], "usage": _NO_TOKENS})

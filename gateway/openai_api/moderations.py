@@ -83,15 +83,21 @@ def moderation_body(id: str, model: str, results: Sequence[Scored], *, cut: bool
     A category whose detectors are missing scores 0 and is not flagged; `assay.scores` then lacks it.
     """
     return msgspec.json.encode(
-        {"id": f"modr-{id}", "model": model, "results": [_result(scored, cut=cut) for scored in results]}
+        {"id": f"modr-{id}", "model": model, "results": [result(scored, cut=cut) for scored in results]}
     )
 
 
-def _result(scored: Scored, *, cut: bool) -> dict[str, Any]:
-    flagged = {name: _flagged(category, scored.flags) for name, category in CATEGORIES.items()}
+def flagged_categories(scored: Scored) -> list[str]:
+    """OpenAI's categories under which this is flagged."""
+    return [name for name, category in CATEGORIES.items() if _flagged(category, scored.flags)]
+
+
+def result(scored: Scored, *, cut: bool) -> dict[str, Any]:
+    """One entry of `results`; `cut` says that not all of the text was read."""
+    flagged = flagged_categories(scored)
     return {
-        "flagged": any(flagged.values()),
-        "categories": flagged,
+        "flagged": bool(flagged),
+        "categories": {name: name in flagged for name in CATEGORIES},
         "category_scores": {name: _score(category, scored.scores) for name, category in CATEGORIES.items()},
         "category_applied_input_types": {name: ["text"] for name in CATEGORIES},
         "assay": {

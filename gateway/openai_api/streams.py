@@ -4,7 +4,7 @@ A text of a stream is named by its path in the reply that the stream amounts to,
 ("choices", 0, "message", "content") or ("output", 0, "content", 0, "text").
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gateway import sse
@@ -36,12 +36,16 @@ class Said(NamedTuple):
 
 
 class EventRead(NamedTuple):
-    """An event as a JSON object, its texts, the choices it speaks of, and the paths below which no more text comes."""
+    """An event as a JSON object, its texts, the choices it speaks of, and the paths below which no more text comes.
+
+    `with_logprobs` are those of the choices of which it tells token log-probabilities.
+    """
 
     value: dict[str, Any]
     said: list[Said]
     choices: list[int]
     ends: list[Path]
+    with_logprobs: Sequence[int] = ()
 
 
 def read_event(operation: Operation, data: bytes) -> EventRead | None:
@@ -59,12 +63,14 @@ def read_event(operation: Operation, data: bytes) -> EventRead | None:
     if reader is None:
         return EventRead(value, [], [], [])
     entries = value.get("choices")
-    numbers, ends = [], list[Path]()
+    numbers, ends, with_logprobs = [], list[Path](), []
     for i, entry in enumerate(entries if isinstance(entries, list) else ()):
         numbers.append(choice_number(entry, i))
         if isinstance(entry, dict) and entry.get("finish_reason") is not None:
             ends.append(("choices", numbers[-1]))
-    return EventRead(value, list(_in_chunk(value)), numbers, ends)
+        if isinstance(entry, dict) and entry.get("logprobs"):
+            with_logprobs.append(numbers[-1])
+    return EventRead(value, list(_in_chunk(value)), numbers, ends, with_logprobs)
 
 
 def without_choices(data: bytes, numbers: Collection[int]) -> bytes | None:
@@ -96,6 +102,16 @@ def read_stream(operation: Operation, transcript: bytes) -> list[Passage]:
         text = max("".join(deltas.get(path, ())), wholes.get(path, ""), key=len)
         passages.append(Passage("response", channel, text, path, choice))
     return passages
+
+
+def without_logprobs(data: bytes, numbers: Collection[int]) -> bytes:
+    """An event of chat or completions without the token log-probabilities of these choices."""
+
+    def silent(i: int, entry: Any) -> Any:
+        tells = isinstance(entry, dict) and entry.get("logprobs") and choice_number(entry, i) in numbers
+        return {**entry, "logprobs": None} if tells else entry
+
+    return map_entries(data, "choices", silent)
 
 
 _ENVELOPE_KEYS = {"id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation"}

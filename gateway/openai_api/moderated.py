@@ -1,0 +1,261 @@
+"""Moderated completions in OpenAI's words: what a request asks of its moderation, and where a reply carries it.
+
+Chat has it beside the choices, with a list of results; a stream of chat has a chunk of its own for it before the usage
+and [DONE]. The Responses API has one result a side, in the response itself: in a stream that is the last event's.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from gateway import sse
+from gateway.openai_api.document import parse, set_fields
+from gateway.openai_api.envelope import BodyError, refuse_types
+from gateway.openai_api.moderations import Scored, flagged_categories, result
+from gateway.openai_api.operations import Operation
+from gateway.openai_api.passages import choice_number
+from gateway.openai_api.replies import filtered_body
+from gateway.openai_api.streams import DONE
+
+MODERATED = frozenset({Operation.CHAT, Operation.RESPONSES})
+Mode = Literal["score", "block"]
+EVERY_CHOICE = range(2**63)
+_encode = msgspec.json.encode
+
+
+# --- what is asked
+
+
+class Moderated(NamedTuple):
+    """What a request asks for on each side: only to report, or to block as well."""
+
+    input: Mode = "score"
+    output: Mode = "score"
+
+
+class _Side(msgspec.Struct, gc=False):
+    mode: str | None = None
+
+
+class _Policy(msgspec.Struct, gc=False):
+    input: _Side | None = None
+    output: _Side | None = None
+
+
+class _Moderation(msgspec.Struct, gc=False):
+    model: str | None = None
+    policy: _Policy | None = None
+
+
+class _Asked(msgspec.Struct, gc=False):
+    moderation: _Moderation
+    background: Any = None
+
+
+_MODES: Mapping[str | None, Mode] = {"score": "score", "block": "block"}
+
+
+def read_moderation(body: bytes) -> Moderated:
+    """The `moderation` of a request that has one. Raises BodyError.
+
+    A side whose policy is left out is scored. An answer that is made in the background is fetched past the gateway's
+    judging, so that it cannot be blocked.
+    """
+    try:
+        value = parse(body)
+        asked = msgspec.convert({key: value.get(key) for key in _Asked.__struct_fields__}, _Asked)
+    except msgspec.ValidationError as error:
+        refuse_types(error)
+    except (ValueError, RecursionError):
+        raise BodyError("the request body is not JSON that can be read") from None
+    if asked.moderation.model is None:
+        raise BodyError("'moderation.model' must name a model, such as 'omni-moderation-latest'", "moderation.model")
+    policy = asked.moderation.policy or _Policy()
+    modes = Moderated(_mode(policy.input, "input"), _mode(policy.output, "output"))
+    if modes.output == "block" and asked.background is True:
+        param = "moderation.policy.output.mode"
+        raise BodyError(f"'{param}' cannot be 'block' for an answer that is made in the background", param)
+    return modes
+
+
+def _mode(side: _Side | None, name: str) -> Mode:
+    if side is None:
+        return "score"
+    if side.mode not in _MODES:
+        param = f"moderation.policy.{name}.mode"
+        raise BodyError(f"'{param}' must be 'score' or 'block'", param)
+    return _MODES[side.mode]
+
+
+# --- what came of it
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One side: what is said of the prompt (0) or of each choice, and why not all was judged, if it was not.
+
+    `failure` is a code such as `timed_out` or `truncated`; without results nothing was judged.
+    """
+
+    results: Mapping[int, Scored] = field(default_factory=dict)
+    failure: str = ""
+
+    @property
+    def flagged(self) -> dict[int, list[str]]:
+        """Choice → OpenAI's categories under which it is flagged; what is not flagged is left out."""
+        found = {choice: flagged_categories(scored) for choice, scored in self.results.items()}
+        return {choice: categories for choice, categories in found.items() if categories}
+
+
+_FAILURES: Mapping[str, str] = {
+    "truncated": "the text is longer than what is judged at once",
+    "unreadable": "the text could not be read",
+    "detector": "a detector failed on this text",
+    "timed_out": "the detectors did not answer in time",
+}
+
+
+def sentence(failure: str) -> str:
+    """A failure as a sentence."""
+    return _FAILURES.get(failure, "the detectors do not answer")
+
+
+def moderation_of(operation: Operation, model: str, input: Judged, output: Judged) -> bytes:
+    """The value of `moderation` in a reply; `model` is what judged. A side without results is an error."""
+    sides = {"input": _side(operation, model, input), "output": _side(operation, model, output)}
+    return _encode(sides)
+
+
+def _side(operation: Operation, model: str, judged: Judged) -> dict[str, Any]:
+    if not judged.results:
+        return {"type": "error", "code": judged.failure, "message": sentence(judged.failure)}
+    cut = judged.failure == "truncated"
+    results = []
+    for choice, scored in sorted(judged.results.items()):
+        about = result(scored, cut=cut)
+        about["assay"] |= {"choice": choice, "failure": judged.failure or None}
+        results.append({"type": "moderation_result", "model": model, **about})
+    if operation is Operation.RESPONSES:
+        return results[0]
+    return {"type": "moderation_results", "model": model, "results": results}
+
+
+# --- where a whole reply carries it
+
+
+def with_moderation(body: bytes, moderation: bytes) -> bytes:
+    """A whole reply with its moderation. Raises ValueError when it is no object."""
+    return set_fields(body, {"moderation": moderation})
+
+
+def withheld_body(operation: Operation, body: bytes, choices: Collection[int]) -> bytes:
+    """A whole reply without the texts of these choices, which end as filtered; ids and usage stay.
+
+    Raises ValueError when it is no reply of this operation.
+    """
+    if operation is not Operation.RESPONSES:
+        return filtered_body(operation, body, choices)
+    ended = {"status": b'"incomplete"', "incomplete_details": b'{"reason":"content_filter"}', "output": b"[]"}
+    return set_fields(body, {**ended, "output_text": None})
+
+
+# --- where a stream carries it
+
+
+class _Event(msgspec.Struct, gc=False):
+    """As much of an event as tells whether the end has come."""
+
+    id: msgspec.Raw = msgspec.Raw()
+    created: msgspec.Raw = msgspec.Raw()
+    model: msgspec.Raw = msgspec.Raw()
+    system_fingerprint: msgspec.Raw = msgspec.Raw()
+    service_tier: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+    type: Any = None
+    choices: Any = None
+    response: msgspec.Raw = msgspec.Raw()
+
+
+_HEAD = ("id", "created", "model", "system_fingerprint", "service_tier", "usage")
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+def _read(event: sse.Event) -> _Event | None:
+    try:
+        return _decode(event.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class StreamEnd:
+    """Finds the end of a stream: what comes before it may leave at once, from it on everything waits."""
+
+    def __init__(self, operation: Operation, model: str) -> None:
+        """`model` counts when the stream names none."""
+        self._operation = operation
+        self._head: dict[str, Any] = {"id": "chatcmpl-moderated", "created": 0, "model": model}
+        self._speaking: set[int] = set()
+        self._begun = False
+        self._waiting: list[sse.Event] = []
+
+    def feed(self, events: Iterable[sse.Event]) -> bytes:
+        """What of these may leave."""
+        out = []
+        for event in events:
+            if self._waiting or self._is_end(event):
+                self._waiting.append(event)
+            else:
+                out.append(event.raw)
+        return b"".join(out)
+
+    def _is_end(self, event: sse.Event) -> bool:
+        if event.data.strip() == DONE:
+            return True
+        read = _read(event)
+        if read is None:
+            return False
+        if self._operation is Operation.RESPONSES:
+            return read.type in _LAST if isinstance(read.type, str) else False
+        if read.choices == [] and self._begun and not self._speaking:
+            return True  # the usage, which clients expect last
+        self._note(read)
+        return False
+
+    def _note(self, read: _Event) -> None:
+        given = {key: getattr(read, key) for key in _HEAD}
+        self._head |= {key: raw for key, raw in given.items() if bytes(raw)}
+        for i, entry in enumerate(read.choices if isinstance(read.choices, list) else ()):
+            self._begun = True
+            ended = isinstance(entry, dict) and entry.get("finish_reason") is not None
+            (self._speaking.discard if ended else self._speaking.add)(choice_number(entry, i))
+
+    def close(self, moderation: bytes, usage: bytes = b"") -> bytes:
+        """The rest of the stream with its moderation; `usage` is set in the response that it ends with."""
+        if self._operation is not Operation.RESPONSES:
+            said = {"object": "chat.completion.chunk", "choices": [], "moderation": msgspec.Raw(moderation)}
+            return sse.encode(_encode({**self._head, **said})) + b"".join(event.raw for event in self._waiting)
+        changes = {"moderation": moderation, **({"usage": usage} if usage else {})}
+        return b"".join(_with_response_fields(event, changes) for event in self._waiting)
+
+
+def _with_response_fields(event: sse.Event, changes: Mapping[str, bytes]) -> bytes:
+    read = _read(event)
+    if read is None or read.type not in _LAST:
+        return event.raw
+    data = set_fields(event.data, {"response": set_fields(bytes(read.response), changes)})
+    return sse.encode(data, None if event.event is None else event.event.decode(errors="replace"))
+
+
+def usage_of_response(events: Iterable[sse.Event]) -> bytes:
+    """The usage that a stream of the Responses API ends with, as it stands; empty when there is none."""
+    for event in events:
+        read = _read(event)
+        if read is not None and isinstance(read.type, str) and read.type in _LAST:
+            try:
+                return bytes(_decode(read.response).usage)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return b""
+    return b""
