@@ -59,7 +59,7 @@ class DetectorInfo:
     many texts they rest, `rates` the (true, false) positive rates at DEFAULT_FALSE_ALARMS on held-out rows,
     `calibration` the slopes and, last, the offset that turn the logits of a head into a log-odds: one slope, or one for
     the first stage and one for its own. `heads` lists the model's outputs in their order, empty for a rule.
-    `vocabulary` is there when the model reads word pieces.
+    `vocabulary` is there when the model reads word pieces. `labels` are all that its spans can be called.
 
     `streams` is for replies judged again and again while they grow: thresholds by the share of benign replies that
     reach them at any moment.
@@ -86,6 +86,7 @@ class DetectorInfo:
     alone: BySlugRole[tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     gates: Mapping[Role, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     streams: BySlugRole[OperatingTable] = field(default_factory=lambda: MappingProxyType({}))
+    labels: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -105,6 +106,7 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alone: dict[str, dict[Role, tuple[float, ...]]] = {}
     gates: dict[Role, tuple[float, ...]] = {}
     streams: dict[str, dict[Role, OperatingTable]] = {}
+    labels: tuple[str, ...] = ()
 
 
 def load(directory: Path = MODELS, *, weights: bool = True) -> Mapping[str, DetectorInfo]:
@@ -173,6 +175,7 @@ def _info(name: str, index: Mapping[str, Mapping[str, Any]], directory: Path, we
             alone=_flat(tables.alone),
             gates=MappingProxyType(tables.gates),
             streams=_flat(tables.streams),
+            labels=frozenset(tables.labels),
         )
     except KeyError as error:
         raise ModelError(f"{directory / INDEX}: [{name}] lacks {error}; run `make train`") from error

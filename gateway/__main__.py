@@ -66,7 +66,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     config = settings.load(flags, path=parsed.config)
     for sentence in settings.unknown_environment(os.environ):
         sys.stderr.write(f"assay: {sentence}\n")
-    policy = policing.load_policy(config.policy, settings.targets(config))
+    policy = policing.load_policy(config.policy, settings.targets(config), settings.route_names(config))
     for sentence in policy.warnings:
         sys.stderr.write(f"assay: {config.policy}: {sentence}\n")
     listening = _listen(config.host, config.port, "--host or --port")
@@ -245,7 +245,7 @@ def _with_models(name: str) -> Command:
 
 def _check(parsed: argparse.Namespace) -> int:
     config = settings.load(path=parsed.config)
-    policy = policing.load_policy(config.policy, settings.targets(config))
+    policy = policing.load_policy(config.policy, settings.targets(config), settings.route_names(config))
     for sentence in (*settings.unknown_environment(os.environ), *policy.warnings):
         out(f"note: {sentence}")
     if config.fingerprints:
@@ -352,6 +352,8 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
     cost.add_argument("--most", type=int, default=500, metavar="N", help="texts of a set and kind at most (500)")
     cost.add_argument("sets", nargs="*", metavar="SET", help="sets of the folder (all of them)")
     cost.set_defaults(command=_with_models("policy_cost"))
+    schema = actions.add_parser("schema", help="print the JSON Schema of policy files, for editors")
+    schema.set_defaults(command=_with_models("policy_schema"))
 
 
 def _add_fingerprint(fingerprint: argparse.ArgumentParser) -> None:

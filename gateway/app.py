@@ -71,7 +71,12 @@ class App:
         by_name = settings.upstreams(config)
         self._origins = {upstream.origin: name for name, upstream in by_name.items()}
         self.routing = Routing(settings.routes(config, by_name), by_name.values())
-        self.policy = PolicyFile(config.policy, wall_clock=_wall_clock, targets=self.routing.targets)
+        self.policy = PolicyFile(
+            config.policy,
+            wall_clock=_wall_clock,
+            targets=self.routing.targets,
+            routes=settings.route_names(config),
+        )
         self.audit = Audit(config.audit_path)
         self.queue = _queue(config)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
@@ -284,7 +289,7 @@ class WorkerApp:
         if not config.detectors:
             raise ConfigError(["detectors: they are turned off, so a worker has nothing to judge with"])
         self._drain_seconds = config.drain_seconds
-        self.policy = PolicyFile(config.policy, wall_clock=_wall_clock)
+        self.policy = PolicyFile(config.policy, wall_clock=_wall_clock)  # a worker need not know the gateway's routes
         self.audit = Audit(config.audit_path)
         self.queue = _redis_queue(config, config.redis_url.get_secret_value())
         self.judge = _judge(config, nice=_NICE)

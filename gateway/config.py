@@ -389,6 +389,11 @@ def targets(config: Config) -> frozenset[str]:
     return frozenset(by_name) | {route.name for _, route in routes(config, by_name)}
 
 
+def route_names(config: Config) -> frozenset[str]:
+    """The names of routes that a policy's conditions may ask for."""
+    return frozenset(route.name for _, route in routes(config, upstreams(config)))
+
+
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

@@ -27,10 +27,10 @@ def policy_path(name_or_path: str) -> Path:
     return Path(name_or_path)
 
 
-def load_policy(name_or_path: str, targets: Iterable[str] = ()) -> Policy:
+def load_policy(name_or_path: str, targets: Iterable[str] = (), routes: Iterable[str] = ()) -> Policy:
     """Compiled against the shipped detectors' tables. Raises PolicyError, ModelError or OSError.
 
-    Rules may reroute to `targets` only, or anywhere when there are none.
+    Rules may reroute to `targets` only and name `routes` only, or any where there are none.
     """
     path = policy_path(name_or_path)
     try:
@@ -45,12 +45,19 @@ def load_policy(name_or_path: str, targets: Iterable[str] = ()) -> Policy:
     except UnicodeDecodeError as error:
         raise PolicyError([Problem(str(path), f"is not UTF-8 (byte {error.start})", "save it as UTF-8")]) from None
     document = load_document(text, str(path))
+    known = manifest.load(weights=False).values()
     operating: dict[tuple[str, str, str], OperatingTable] = {
-        (info.id, slug, role): table
-        for info in manifest.load(weights=False).values()
-        for (slug, role), table in info.operating.items()
+        (info.id, slug, role): table for info in known for (slug, role), table in info.operating.items()
     }
-    return compile_policy(document, categories=categories(), operating=operating, languages=LANGUAGES, targets=targets)
+    return compile_policy(
+        document,
+        categories=categories(),
+        operating=operating,
+        findings={info.id: info.labels for info in known if info.labels},
+        languages=LANGUAGES,
+        targets=targets,
+        routes=routes,
+    )
 
 
 def categories() -> dict[str, tuple[str, ...]]:

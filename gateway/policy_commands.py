@@ -1,4 +1,4 @@
-"""The commands about policies: test, explain, simulate, cost. Imported when one of them is run, as `model_commands`."""
+"""The commands about policies: test, explain, simulate, cost, schema. Imported when one of them is run, as `model_commands`."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from gateway.simulation import Simulation
 from policies.cases import Report, run_cases
 from policies.compiling import Policy
 from policies.engine import Context, Decision, Signal, decide, redact
-from policies.model import Direction, load_cases
+from policies.model import Direction, load_cases, schema_text
 from policies.trace import trace
 
 _CHANNEL_OF: dict[Direction, str] = {"prompt": "user", "response": "assistant"}
@@ -49,6 +49,12 @@ def policy_simulate(parsed: argparse.Namespace) -> int:
             bar.update(len(line))
     sys.stdout.write(simulation.report())
     return 0 if simulation.exchanges else 1
+
+
+def policy_schema(parsed: argparse.Namespace) -> int:
+    """`assay policy schema`."""
+    sys.stdout.write(schema_text())
+    return 0
 
 
 def policy_cost(parsed: argparse.Namespace) -> int:

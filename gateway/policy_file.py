@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +37,8 @@ class PolicyFile:
     """`current` is the policy in force; `refusal` says why the file's newest state is not, else empty.
 
     `adopt` is called with a policy before it comes into force and may raise AdoptionError. `wall_clock` is Unix
-    seconds, as in a file's change time; `targets` are the routes and upstreams that a rule may reroute to. Raises what
-    `load_policy` raises.
+    seconds, as in a file's change time; `targets` are the routes and upstreams that a rule may reroute to, `routes`
+    those that it may name, each any where there are none. Raises what `load_policy` raises.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class PolicyFile:
         wall_clock: Callable[[], float],
         settle_seconds: float = SETTLE_SECONDS,
         targets: Iterable[str] = (),
+        routes: Iterable[str] = (),
     ) -> None:
         self.source = source
         self.adopt: Callable[[Policy], None] = lambda policy: None
@@ -54,10 +56,10 @@ class PolicyFile:
         self._path = policy_path(source)
         self._wall_clock = wall_clock
         self._settle_seconds = settle_seconds
-        self._targets = frozenset(targets)
+        self._load = partial(load_policy, source, frozenset(targets), frozenset(routes))
         self._stamp = _stamp(self._path)
         self._asked = False
-        self.current = load_policy(source, self._targets)
+        self.current = self._load()
         _publish(None, self.current)
 
     def look_again(self) -> None:
@@ -76,7 +78,7 @@ class PolicyFile:
 
     async def _take_up(self, stamp: _Stamp) -> None:
         try:
-            policy = await asyncio.to_thread(load_policy, self.source, self._targets)
+            policy = await asyncio.to_thread(self._load)
             await asyncio.sleep(stamp.changed_at + self._settle_seconds - self._wall_clock())
             if _stamp(self._path) != stamp:
                 return  # saved again meanwhile: the next look takes that

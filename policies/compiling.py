@@ -4,14 +4,14 @@ import hashlib
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
-from policies.conditions import All, Asked, Leaf, Planted, Tree, directions_of, leaves, planted, shape
+from policies.conditions import All, Asked, Leaf, Planted, Tree, directions_of, leaves, planted, routes_of, shape
 from policies.model import DEFAULT_THROTTLE_SECONDS, DIRECTIONS, Action, Count, Direction, Document, Mode, OnError
 from policies.model import Rule as WrittenRule
 from policies.offer import Offer, Operating, Table, Threshold
@@ -52,7 +52,8 @@ class Rule:
 
     `share` is the share of requests on which it acts: 0 where it only monitors, 1 where it is enforced. `heard` are
     the (slug, direction) pairs that it listens to, `tree` its condition. `budget_seconds` is infinite where none is
-    written. `channels`, `findings` and `routes` are what the outermost condition says.
+    written. `channels` and `findings` are what the outermost condition says, `routes` the
+    only ones on which it can match.
     """
 
     order: int
@@ -113,8 +114,8 @@ class Policy:
 
     `revision` is a hash of what the policy decides, that is of its rules in order, their modes and the thresholds
     they came to; comments and spelling do not change it. `warnings` are sentences for the operator. `detectors`
-    maps each name to the versions that were offered, `known` is every valid slug, `routes` are the routes that
-    rules name in their conditions, `targets` where they reroute to. `counted` has, for each rule that counts its
+    maps each name to the versions that were offered, `known` is every valid slug, `targets` are where rules
+    reroute to. `counted` has, for each rule that counts its
     caller's requests, the seconds it looks back.
     """
 
@@ -124,7 +125,6 @@ class Policy:
     warnings: tuple[str, ...]
     detectors: Mapping[str, tuple[str, ...]]
     known: frozenset[str]
-    routes: frozenset[str]
     targets: frozenset[str]
     counted: Mapping[str, float]
     _slugs: frozenset[str]
@@ -218,18 +218,20 @@ def compile_policy(
     *,
     categories: Mapping[str, Sequence[str]],
     operating: Operating,
-    findings: Iterable[str] = (),
+    findings: Mapping[str, Collection[str]] = MappingProxyType({}),
     languages: Iterable[str] = (),
     targets: Iterable[str] = (),
+    routes: Iterable[str] = (),
 ) -> Policy:
     """Resolve every rule of `document` against the detectors there are.
 
     `categories` are the taxonomy's, each with its slugs; `operating` has a key for all that a detector can say,
     an empty table where its false alarms were never measured (such a detector can be used with `score` only).
-    Labels outside `findings`, codes outside `languages` and names outside `targets` (of routes and upstreams) are
-    refused where those are not empty. Raises `PolicyError` with every problem found.
+    `findings` has the labels that each detector can give (by name@version). Labels outside it, codes outside
+    `languages`, names outside `targets` (of routes and upstreams) and outside `routes` are refused where those are not
+    empty. Raises `PolicyError` with every problem found.
     """
-    offer = Offer(categories, operating, frozenset(findings), frozenset(languages))
+    offer = Offer(categories, operating, findings, frozenset(languages), frozenset(routes))
     problems: list[Problem] = []
     warnings: list[str] = []
     rules: list[Rule] = []
@@ -263,7 +265,6 @@ def _policy(document: Document, rules: list[Rule], warnings: list[str], offer: O
         warnings=tuple(warnings),
         detectors=MappingProxyType(offer.names),
         known=frozenset(offer.slugs),
-        routes=frozenset(route for rule in rules for route in rule.routes),
         targets=frozenset(rule.reroute.to for rule in rules if rule.reroute and rule.reroute.to),
         counted=MappingProxyType(
             {rule.id: rule.count.within_minutes * 60 for rule in rules if rule.count and rule.count.within_minutes}
@@ -298,7 +299,7 @@ def _rule(order: int, written: WrittenRule, document: Document, found: Planted) 
         throttle=_throttle(written),
         count=when.count,
         channels=frozenset(when.channel or ()),
-        routes=frozenset(when.route or ()),
+        routes=routes_of(found.tree) or frozenset(),
         findings=frozenset(when.finding or ()),
         tree=found.tree,
         leaves=looked_for,

@@ -67,6 +67,22 @@ class Asked:
     key: str
     names: frozenset[str]
     prefixes: tuple[str, ...]
+    path: Path  # where it is written, below `when`
+
+    def implies(self, other: "Asked") -> bool:
+        """Whether the other holds wherever this one does."""
+        return (
+            self.key == other.key
+            and all(map(other.holds, self.names))
+            and all(prefix.startswith(other.prefixes) for prefix in self.prefixes)
+        )
+
+    def excludes(self, other: "Asked") -> bool:
+        """Whether the two never hold together."""
+        if self.key != other.key:
+            return False
+        alike = any(a.startswith(b) or b.startswith(a) for a in self.prefixes for b in other.prefixes)
+        return not (alike or any(map(other.holds, self.names)) or any(map(self.holds, other.names)))
 
     def holds(self, value: str) -> bool:
         return value in self.names or (bool(self.prefixes) and value.startswith(self.prefixes))
@@ -98,6 +114,21 @@ def directions_of(tree: Tree) -> frozenset[Direction]:
             return frozenset[Direction]().union(*map(directions_of, tree.parts))
         case Not() | Asked():
             return frozenset(DIRECTIONS)
+
+
+def routes_of(tree: Tree) -> frozenset[str] | None:
+    """The routes on which the tree can hold, None where that is any."""
+    match tree:
+        case Asked(key="route"):
+            return tree.names
+        case All():
+            named = [routes for part in tree.parts if (routes := routes_of(part)) is not None]
+            return named[0].intersection(*named[1:]) if named else None
+        case Any():
+            each = [routes_of(part) for part in tree.parts]
+            return None if None in each else frozenset[str]().union(*(routes for routes in each if routes))
+        case _:
+            return None
 
 
 def shape(tree: Tree) -> object:
@@ -168,8 +199,16 @@ class _Planter:
             parts.append(Not(self._one(written.not_, inner, (*path, "not"))))
         for key in ("route", "model", "caller"):
             if names := getattr(written, key):
-                parts.append(_asked(key, names))
+                if key == "route":
+                    self._check_routes(names, path)
+                parts.append(_asked(key, names, (*path, key)))
         return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+    def _check_routes(self, names: Iterable[str], path: Path) -> None:
+        for place, name in enumerate(names):
+            if self.offer.routes and name not in self.offer.routes:
+                what = f"there is no route {name!r}"
+                self.faults.append(Fault((*path, "route", place), what, nearest(name, self.offer.routes)))
 
     def _several(self, entries: Iterable[str | Condition], outer: _Outer, path: Path) -> tuple[Tree, ...]:
         return tuple(self._one(entry, outer, (*path, place)) for place, entry in enumerate(entries))
@@ -272,6 +311,20 @@ class _Planter:
                 if leaf.implies(other):
                     what = f"where `{leaf.place}` is found, so is what `{other.place}` denies: this never holds"
                     self.faults.append(Fault(_path_of(other), what, "narrow the `not` down or remove one of the two"))
+        self._check_names(tree)
+
+    def _check_names(self, tree: All) -> None:
+        """Names of routes, models or callers that contradict each other."""
+        asked, refused = _names(tree)
+        for place, ask in enumerate(asked):
+            for other in asked[:place]:
+                if ask.excludes(other):
+                    what = f"no request has a {ask.key} that is both {_told(other)} and {_told(ask)}: this never holds"
+                    self.faults.append(Fault(ask.path, what, "write one rule for each"))
+            for other in refused:
+                if ask.implies(other):
+                    what = f"the {ask.key} is to be {_told(ask)} and not {_told(other)}: this never holds"
+                    self.faults.append(Fault(other.path, what, "narrow the `not` down or remove one of the two"))
 
     def _fault(self, path: Path, key: str, what: str, remedy: str) -> None:
         self.faults.append(Fault((*path, key), what, remedy))
@@ -281,10 +334,10 @@ def _word(slug: str) -> Condition:
     return Condition.model_validate({"subcategory": slug})
 
 
-def _asked(key: str, names: Iterable[str]) -> Asked:
+def _asked(key: str, names: Iterable[str], path: Path) -> Asked:
     starred = key != "route"
     prefixes = tuple(sorted({name[:-1] for name in names if starred and name.endswith("*")}))
-    return Asked(key, frozenset(name for name in names if not (starred and name.endswith("*"))), prefixes)
+    return Asked(key, frozenset(name for name in names if not (starred and name.endswith("*"))), prefixes, path)
 
 
 def _possible(directions: Iterable[Direction]) -> frozenset[str]:
@@ -309,6 +362,29 @@ def _sides(tree: All) -> tuple[list[Leaf], list[Leaf]]:
             case Not(part=Any(parts=parts)):
                 denied += [inner for inner in parts if isinstance(inner, Leaf)]
     return wanted, denied
+
+
+def _names(tree: All) -> tuple[list[Asked], list[Asked]]:
+    """What is asked of the request for it to hold, and what must not be so."""
+    asked: list[Asked] = []
+    refused: list[Asked] = []
+    for part in tree.parts:
+        match part:
+            case Asked():
+                asked.append(part)
+            case All():
+                below = _names(part)
+                asked += below[0]
+                refused += below[1]
+            case Not(part=Asked() as ask):
+                refused.append(ask)
+            case Not(part=Any(parts=parts)):
+                refused += [inner for inner in parts if isinstance(inner, Asked)]
+    return asked, refused
+
+
+def _told(asked: Asked) -> str:
+    return " or ".join(repr(name) for name in (*sorted(asked.names), *(prefix + "*" for prefix in asked.prefixes)))
 
 
 def _path_of(leaf: Leaf) -> Path:

@@ -99,6 +99,7 @@ def _fault(what: str, remedy: str, *path: str | int, first: Path = ()) -> Pydant
 
 _SUBJECTS = ("subcategory", "any", "category")
 # What narrows down what is looked for, and what is asked of the request as a whole.
+_PATTERNS = frozenset({"regex", "regexp", "pattern", "matches", "contains", "keyword", "keywords"})
 _NARROWING = ("on", "channel", "language", "detector", "finding", "false_alarms", "score", "agree")
 _ASKING = ("route", "model", "caller")
 # Marks of pydantic's in the path of an error, which no file contains.
@@ -528,6 +529,9 @@ def _problem(detail: ErrorDetails, tree: Tree, models: Models) -> Problem:
         first = f" (first in {tree.where(context['first'])})" if context["first"] else ""
         return Problem(where, context["what"] + first, context["remedy"])
     if kind == "extra_forbidden":
+        if key in _PATTERNS:
+            what = f"the key {key!r} is unknown: policies have no patterns, which could run away on a text"
+            return Problem(where, what, "name what a detector finds, such as `subcategory: privacy_violation`")
         return Problem(where, f"the key {key!r} is unknown", nearest(key, fields))
     field = fields.get(key)
     meaning = f"`{key}` is {field.description}" if field else "see policies/README.md"

@@ -5,8 +5,9 @@ exceeds (the empirical quantile of the scores of benign texts). A condition that
 score of the largest measured share not above it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from policies.model import DEFAULT_FALSE_ALARMS, Direction
@@ -57,12 +58,14 @@ class Offer:
         self,
         categories: Mapping[str, Sequence[str]],
         operating: Operating,
-        findings: frozenset[str] = frozenset(),
+        findings: Mapping[str, Collection[str]] = MappingProxyType({}),
         languages: frozenset[str] = frozenset(),
+        routes: frozenset[str] = frozenset(),
     ) -> None:
         self.categories = categories
         self.findings = findings
         self.languages = languages
+        self.routes = routes
         self.slugs = {slug for members in categories.values() for slug in members}
         self.slugs.update(slug for _, slug, _ in operating)
         self.heard: dict[tuple[str, str], list[tuple[str, Table]]] = {}
@@ -94,6 +97,8 @@ class Resolution:
         slugs = self._named_slugs(sought)
         self._check_names(sought)
         if not self.faults:
+            self._check_findings(sought, slugs)
+        if not self.faults:
             self._resolve(slugs)
         self.thresholds = tuple(self._found)
         self.heard = frozenset((t.slug, t.direction) for t in self._found)
@@ -124,10 +129,31 @@ class Resolution:
         if sought.detector is not None and sought.detector not in offer.names:
             what = f"the detector {sought.detector!r} is unknown"
             self._fault(what, nearest(sought.detector, offer.names), "detector")
+
+    def _check_findings(self, sought: Sought, slugs: tuple[str, ...]) -> None:
+        """Labels must be ones that a detector which is asked here can give: others would never match."""
+        findings = self._offer.findings
+        if not findings:
+            return
+        asked = {
+            detector
+            for slug in slugs
+            for direction in sought.directions
+            for detector, _ in self._offer.heard.get((slug, direction), ())
+            if sought.detector in (None, name_of(detector))
+        }
+        known = {label for detector in asked for label in findings.get(detector, ())}
         for place, label in enumerate(sought.finding):
-            if offer.findings and label not in offer.findings:
-                what = f"the finding {label!r} is unknown"
-                self._fault(what, nearest(label, offer.findings), "finding", place)
+            givers = sorted(name_of(detector) for detector, labels in findings.items() if label in labels)
+            if label in known:
+                continue
+            if not givers:
+                self._fault(f"the finding {label!r} is unknown", nearest(label, known), "finding", place)
+            else:
+                giver = " and ".join(givers)
+                what = f"the finding {label!r} is given by the detector {giver} only, which this condition does not ask"
+                remedy = nearest(label, known) if known else "remove `finding`: no detector that is asked gives any"
+                self._fault(what, remedy, "finding", place)
 
     def _resolve(self, slugs: tuple[str, ...]) -> None:
         sought = self._sought

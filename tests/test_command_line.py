@@ -86,6 +86,20 @@ def test_check_without_what_it_needs(arguments: list[str], environ: dict[str, st
     assert "Traceback" not in done.stderr
 
 
+def test_check_of_a_rule_for_a_route_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
+    rule = "{id: r, when: {subcategory: violence, route: defualt}, then: flag}"
+    (tmp_path / "p.yaml").write_text(f"version: 1\nmode: monitor\nrules:\n  - {rule}\n")
+    done = assay("check", cwd=tmp_path, ASSAY_UPSTREAM_URL="http://127.0.0.1:9/v1", ASSAY_POLICY="p.yaml")
+    assert done.returncode == 2
+    assert "p.yaml:4: there is no route 'defualt'; did you mean 'default'?" in done.stderr
+
+
+def test_policy_schema_is_what_editors_read(tmp_path: Path) -> None:
+    done = assay("policy", "schema", cwd=tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["$defs"]["When"]
+
+
 def test_check_of_a_broken_policy_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(POLICY.replace("violence", "violense"))
     done = assay("check", cwd=tmp_path, ASSAY_POLICY="p.yaml")

@@ -81,7 +81,7 @@ def find(text: str) -> Found:
     return found
 
 
-RULE = Rule(SLUG, ("response",), (1.0,), find)
+RULE = Rule(SLUG, ("response",), (1.0,), frozenset({LABEL}), find)
 
 
 def _regions(text: str) -> Iterator[tuple[int, int]]:

@@ -92,12 +92,17 @@ class Fingerprints:
         found: dict[Span, float] = {}
         for run in self.runs(text):
             words, confidence = next(level for level in LEVELS if run.words >= level[0])
-            found[Span(run.start, run.end, f"verbatim_{words}")] = confidence
+            found[Span(run.start, run.end, _label(words))] = confidence
         return found
 
     def rule(self) -> Rule:
         """The rule that judges replies against this file."""
-        return Rule(SLUG, ("response",), tuple(confidence for _, confidence in LEVELS), self.find)
+        levels = tuple(confidence for _, confidence in LEVELS)
+        return Rule(SLUG, ("response",), levels, frozenset(_label(words) for words, _ in LEVELS), self.find)
+
+
+def _label(words: int) -> str:
+    return f"verbatim_{words}"
 
 
 def build(

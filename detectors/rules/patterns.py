@@ -42,7 +42,8 @@ class Pattern:
 def pattern_rule(slug: str, patterns: Sequence[Pattern], roles: tuple[Role, ...] = BOTH) -> Rule:
     """The rule that finds what any of the patterns finds."""
     levels = tuple(sorted({pattern.confidence for pattern in patterns}))
-    return Rule(slug, roles, levels, partial(scan, patterns=patterns))
+    labels = frozenset(pattern.label for pattern in patterns)
+    return Rule(slug, roles, levels, labels, partial(scan, patterns=patterns))
 
 
 def scan(text: str, patterns: Sequence[Pattern]) -> Found:

@@ -18,12 +18,14 @@ class Rule:
     """One way to find one sub-category.
 
     `find` takes any text of up to LIMIT code points and returns spans inside it that do not overlap; it never raises
-    and takes time linear in the text. `levels` are all the confidences it can give, `roles` the sides it judges.
+    and takes time linear in the text. `levels` are all the confidences it can give, `labels` all that its spans can be
+    called, `roles` the sides it judges.
     """
 
     slug: str
     roles: tuple[Role, ...]
     levels: tuple[float, ...]
+    labels: frozenset[str]
     find: Callable[[str], Found]
 
 

@@ -18,7 +18,7 @@ from detectors.training import compose, data, synthetic
 
 LICENCE = "Apache-2.0"
 VOCABULARY = "vocab.txt"
-VERSIONS: Mapping[str, str] = {"ngram": "2", "encoder": "1", **dict.fromkeys((*RULES, FINGERPRINT), "1")} | {
+VERSIONS: Mapping[str, str] = {"ngram": "3", "encoder": "2", **dict.fromkeys((*RULES, FINGERPRINT), "1")} | {
     "secrets": "2",
     "pii": "2",
 }

@@ -159,7 +159,8 @@ def _is_firm(scores: Scores, labels: Labels) -> bool:
 def rule_tables(info: DetectorInfo, rule: Rule, benign: Sequence[Row], positives: Sequence[Row], date: str) -> Tables:
     """Tables of a rule in the roles it judges; its rates are left out where there are no labelled positives to find."""
     detector, slug = RuleDetector(info, rule), rule.slug
-    tables = Tables((slug,), (), {slug: {}}, {slug: {}}, {slug: {}}, {}, ())
+    labels = tuple(sorted(rule.labels))
+    tables = Tables((slug,), (), {slug: {}}, {slug: {}}, {slug: {}}, {}, (), labels=labels)
     measured: list[Measurement] = []
     for role in rule.roles:
         texts = [row.as_text(role) for row in benign if role in row.roles and _is_harmless(row, slug)]

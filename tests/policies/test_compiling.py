@@ -49,7 +49,81 @@ def test_findings_are_checked_where_they_are_known() -> None:
     document = load_document(f"{HEAD}  - {{id: r, when: {when}, then: flag}}\n", "p.yaml")
     assert with_tables(document).rules[0].findings == {"emial"}
     with pytest.raises(PolicyError, match=r"p.yaml:4: the finding 'emial' is unknown; did you mean 'email'"):
-        compile_policy(document, categories=CATEGORIES, operating=OPERATING, findings=["email", "iban"])
+        compile_policy(
+            document,
+            categories=CATEGORIES,
+            operating=OPERATING,
+            findings={"pii@1": ["email", "iban"], "secrets@2": ["aws_key"]},
+        )
+
+
+@pytest.mark.parametrize(
+    ("when", "complaint"),
+    [
+        ("detector: pii, finding: [aws_key]", "given by the detector secrets only, which this condition does not ask"),
+        ("detector: ngram, finding: [email]", "remove `finding`: no detector that is asked gives any"),
+    ],
+)
+def test_a_finding_that_no_detector_asked_can_give_is_refused(when: str, complaint: str) -> None:
+    written = f"{{subcategory: privacy_violation, score: 0.5, {when}}}"
+    document = load_document(f"{HEAD}  - {{id: r, when: {written}, then: flag}}\n", "p.yaml")
+    known = {"pii@1": ["email", "iban"], "secrets@2": ["aws_key"]}
+    with pytest.raises(PolicyError, match=rf"p.yaml:4: .*{complaint}"):
+        compile_policy(document, categories=CATEGORIES, operating=OPERATING, findings=known)
+
+
+def test_routes_are_checked_where_they_are_known() -> None:
+    when = "{subcategory: violence, all: [{subcategory: hate, route: chta}]}"
+    document = load_document(f"{HEAD}  - {{id: r, when: {when}, then: flag}}\n", "p.yaml")
+    compile_policy(document, categories=CATEGORIES, operating=OPERATING)
+    with pytest.raises(PolicyError, match=r"p.yaml:4: there is no route 'chta'; did you mean 'chat'"):
+        compile_policy(document, categories=CATEGORIES, operating=OPERATING, routes=["chat", "batch"])
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        ("model: gpt-4, not: {model: 'gpt-*'}", "the model is to be 'gpt-4' and not 'gpt-*'"),
+        ("model: 'gpt-4*', not: {any: [{model: 'gpt-*'}, {model: x}]}", "the model is to be 'gpt-4*' and not 'gpt-*'"),
+        ("caller: ada, not: {caller: ada}", "the caller is to be 'ada' and not 'ada'"),
+        ("route: a, all: [{route: b, subcategory: hate}]", "no request has a route that is both"),
+    ],
+)
+def test_names_that_contradict_each_other_are_refused(names: str, complaint: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        compiled(f"{HEAD}  - {{id: r, when: {{subcategory: violence, {names}}}, then: flag}}\n")
+    assert str(caught.value).startswith("p.yaml:4: ")
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "names", ["model: 'gpt-*', not: {model: gpt-4}", "model: [a, b], not: {model: a}", "route: [a, b], not: {route: a}"]
+)
+def test_names_that_leave_something_are_allowed(names: str) -> None:
+    compiled(f"{HEAD}  - {{id: r, when: {{subcategory: violence, {names}}}, then: flag}}\n")
+
+
+def test_a_circle_of_reroutes_is_found_where_its_routes_stand_further_in() -> None:
+    rules = "".join(
+        f"  - {{id: {here}, when: {{subcategory: violence, on: prompt, all: [{{subcategory: hate, route: {here}}}]}}, "
+        f"then: reroute, to: {there}}}\n"
+        for here, there in (("a", "b"), ("b", "a"))
+    )
+    with pytest.raises(PolicyError, match="circle: a → b → a"):
+        compiled(HEAD + rules)
+
+
+@pytest.mark.parametrize(
+    ("when", "remedy"),
+    [
+        ("regex: '(a+)+$'", "name what a detector finds"),
+        ("category: safty", "did you mean 'safety'?"),
+    ],
+)
+def test_a_misunderstanding_is_answered_in_plain_words(when: str, remedy: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        compiled(f"{HEAD}  - {{id: r, when: {{{when}}}, then: flag}}\n")
+    assert remedy in str(caught.value)
 
 
 def test_needs_are_those_of_enforced_rules_that_change_traffic() -> None:
@@ -65,7 +139,6 @@ def test_needs_are_those_of_enforced_rules_that_change_traffic() -> None:
     assert policy.needs("prompt", "chat") == {"violence", "adult_content", "toxicity"}
     assert policy.needs("response", "chat") == frozenset()
     assert policy.slugs() == {"violence", "toxicity", "hate", "unsafe", "adult_content"}
-    assert policy.routes == {"chat"}
 
 
 def test_the_revision_follows_the_meaning_and_not_the_spelling() -> None:
