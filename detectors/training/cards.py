@@ -26,7 +26,7 @@ _CHARTS = {
         is_log=True,
     ),
     RELIABILITY: Chart(
-        "Held-out rows: is a score of 0.3 right three times in ten?",
+        "Held-out rows, both classes weighing the same: is a score of 0.3 right three times in ten?",
         "score",
         "share of positives",
         _TENTHS,
@@ -41,6 +41,10 @@ _CHARTS = {
     ),
 }
 
+_SCORES = (
+    "Scores are probabilities by Platt scaling as if harmful and harmless texts were equally many: 0.5 is where the "
+    "text speaks for neither. Traffic holds far less harm: use the false-alarm thresholds."
+)
 _FINDS = {
     "encoder": (
         "One text at a time, a prompt or a reply (with the end of the prompt behind it), in two stages. The first, "
@@ -49,16 +53,13 @@ _FINDS = {
         "weights and activations, in windows of 128 word pieces with 16 in common; the worst window counts, up to 32 "
         "of them, and what lies beyond is reported as truncated. A head's score is a logistic combination of both "
         "stages' outputs. Texts of which the vocabulary knows too little (more than 30 % unknown pieces: most scripts "
-        "but the Latin) are judged by the first stage alone and reported as unreadable. Scores are probabilities at "
-        "the mix of harmful and harmless rows of the held-out data, which is richer in harm than traffic: use the "
-        "false-alarm thresholds."
+        "but the Latin) are judged by the first stage alone and reported as unreadable. " + _SCORES
     ),
     "ngram": (
         "One text at a time, a prompt or a reply (with the end of the prompt behind it): hashed word 1-2-grams and "
         "byte 3-5-grams, an int8 table, a linear path and one small hidden layer, one output a head. It sees wording, "
         "not meaning. Texts are judged in windows of 1,500 code points, the worst window counts, up to 31,400 of them; "
-        "what lies beyond is reported as truncated. Scores are probabilities by Platt scaling at the mix of harmful "
-        "and harmless rows of the held-out data, which is richer in harm than traffic: use the false-alarm thresholds."
+        "what lies beyond is reported as truncated. " + _SCORES
     ),
     "secrets": (
         "Tokens of some forty providers by their documented shapes (cloud, code hosting, chat, payment, mail, model "

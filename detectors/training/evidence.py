@@ -140,8 +140,13 @@ def _lines(
 
 
 def _line(found: Evidence, slug: str, columns: Sequence[int]) -> Line | None:
-    """A head that speaks against another's evidence is left out of its line."""
+    """A head that speaks against another's evidence is left out of its line.
+
+    The offset is that of as many positives as negatives (prior correction, King and Zeng 2001, section 4.1): 0.5 is
+    where a text is as likely among the ones as among the others, whatever the mix of the held-out rows.
+    """
     known, ones = found.labels[slug]
+    even = math.log((known & ~ones).sum() / ones.sum()) if ones.any() and (known & ~ones).any() else 0.0
     if ones.sum() < MIN_POSITIVES or (known & ~ones).sum() < MIN_POSITIVES:
         return None
     used = list(range(len(columns)))
@@ -150,7 +155,7 @@ def _line(found: Evidence, slug: str, columns: Sequence[int]) -> Line | None:
         worst = int(np.argmin(line[:-1]))
         if line[worst] >= 0 or len(used) == 1:
             slopes = dict(zip(used, line[:-1], strict=True))
-            return (*(slopes.get(place, 0.0) for place in range(len(columns))), line[-1])
+            return (*(slopes.get(place, 0.0) for place in range(len(columns))), line[-1] + even)
         del used[worst]
 
 

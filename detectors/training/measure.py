@@ -61,11 +61,26 @@ def f1(flagged: Labels, labels: Labels) -> float:
 
 
 def calibration_error(scores: Scores, labels: Labels) -> float:
-    """Expected calibration error over ten bins of equal count (Naeini et al. 2015)."""
-    bins = np.array_split(np.argsort(scores, kind="stable"), 10)
-    return float(
-        sum(abs(scores[part].mean() - labels[part].mean()) * len(part) for part in bins if len(part)) / len(scores)
-    )
+    """Expected calibration error over ten bins (Naeini et al. 2015), both classes weighing the same."""
+    return sum(abs(said - true) * weight for said, true, weight in _bins(scores, labels))
+
+
+def _bins(scores: Scores, labels: Labels) -> list[tuple[float, float, float]]:
+    """(mean score, share of positives, weight) in ten bins of equal weight, both classes weighing the same."""
+    weights = np.where(labels, 0.5 / max(labels.sum(), 1), 0.5 / max((~labels).sum(), 1))
+    order = np.argsort(scores, kind="stable")
+    below = np.cumsum(weights[order])
+    edges = [
+        scores[order][min(int(np.searchsorted(below, share)), len(scores) - 1)] for share in np.arange(0.1, 1, 0.1)
+    ]
+    place = np.searchsorted(np.array(edges), scores)  # equal scores share a bin
+    out = []
+    for number in np.unique(place):
+        part = place == number
+        weight = float(weights[part].sum())
+        said, true = float(scores[part] @ weights[part]), float(weights[part & labels].sum())
+        out.append((said / weight, true / weight, weight))
+    return out
 
 
 def platt(logits: Scores, labels: Labels, ridge: float = 1e-9) -> tuple[float, ...]:
@@ -284,9 +299,8 @@ def roc(scores: Scores, labels: Labels) -> Curve:
 
 
 def reliability(scores: Scores, labels: Labels) -> Curve:
-    """(mean score, share of positives) in ten bins of equal count."""
-    bins = np.array_split(np.argsort(scores, kind="stable"), 10)
-    return [(float(scores[part].mean()), float(labels[part].mean())) for part in bins if len(part)]
+    """(mean score, share of positives) in ten bins of equal weight, both classes weighing the same."""
+    return [(said, true) for said, true, _ in _bins(scores, labels)]
 
 
 ALONE = "AUROC of the encoder alone, int8"
@@ -329,6 +343,7 @@ def _figures(
             ("AUROC", auroc(scores, labels), round(length, 3)),
             ("average precision", average_precision(scores, labels), None),
             ("F1 at score 0.5", f1(scores >= 0.5, labels), None),
+            ("recall at score 0.5", float((scores[labels] >= 0.5).mean()), None),
         ]
         for rate, name in OWN_RATES.items():
             limit = np.sort(scores[~labels])[::-1][math.floor(rate * (~labels).sum())]

@@ -51,8 +51,15 @@ def test_platt_recovers_the_line_that_made_the_labels() -> None:
     slope, offset = platt(logits, labels)
     assert slope == pytest.approx(0.5, abs=0.02)
     assert offset == pytest.approx(-1, abs=0.05)
-    chances = 1 / (1 + np.exp(-(slope * logits + offset)))
-    assert calibration_error(chances, labels) < 0.01
+    even = 1 / (1 + np.exp(-(slope * logits + offset + np.log((~labels).sum() / labels.sum()))))
+    assert calibration_error(even, labels) < 0.01
+
+
+def test_calibration_error_weighs_both_classes_the_same() -> None:
+    """Nine harmless rows and one harmful, all told apart at 0.5: no error, though few are harmful."""
+    labels = np.array([True] + [False] * 9)
+    assert calibration_error(np.full(10, 0.5), labels) == pytest.approx(0)
+    assert calibration_error(np.full(10, 0.1), labels) == pytest.approx(0.4)
 
 
 def test_platt_stays_finite_when_classes_are_apart() -> None:

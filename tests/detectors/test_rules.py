@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from detectors.base import State, Text
 from detectors.manifest import load
 from detectors.rules import checks, pii, secrets
+from detectors.rules.catalogue import RULES
 from detectors.rules.patterns import Pattern, entropy, scan
 from detectors.rules.rule import LIMIT, RuleDetector
 from detectors.training import leaks
@@ -255,3 +256,9 @@ def test_made_up_secrets_are_found_and_look_alikes_are_not() -> None:
     recall, precision = leaks.figures(secrets.RULE.find, "today", seed=11)
     assert recall.value >= 0.88
     assert precision.value >= 0.95
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_shipped_tables_name_what_the_rule_can_find(name: str) -> None:
+    """Policies are checked against them without loading a rule."""
+    assert load(weights=False)[name].labels == RULES[name].labels
