@@ -199,6 +199,7 @@ class Exchange(msgspec.Struct, gc=False):  # gc=False: it is in no reference cyc
     guard_seconds: float = 0.0
     guarded: bool = False
     decision: str = "allow"
+    revision: str = ""  # of the policy that decided; empty where none was asked
     counted: frozenset[str] = frozenset()  # the rules that remember this exchange of its caller
     replacement: str = ""  # what the policy answers in place of the model
     detour: Reroute | None = None

@@ -194,6 +194,7 @@ class _Bench:
         self.policy = guard.policy
         self._guard = guard
         self._exchange = exchange
+        exchange.revision = self.policy.revision
         self._direction: Direction = direction
         self._route = exchange.route.name
         self._error = ""

@@ -366,7 +366,8 @@ class Reply:
     )  # fmt: skip
 
     def __init__(self, send: Send, write: Write | None, exchange: Exchange, watch: Watch, revision: bytes) -> None:
-        """`write` is the server's, see `cycle.WRITE`; without it every piece is sent."""
+        """`write` is the server's, see `cycle.WRITE`; without it every piece is sent. `revision` is told unless another
+        one decided."""
         self._send = send
         self._write = write
         self._unsent = b""
@@ -391,7 +392,7 @@ class Reply:
         headers.append((b"x-request-id", exchange.id.encode("ascii")))
         if decided:
             headers.append((b"x-assay-decision", exchange.decision.encode("ascii")))
-        headers.append((b"x-assay-policy", self._revision))
+        headers.append((b"x-assay-policy", exchange.revision.encode("ascii") if exchange.revision else self._revision))
         headers.append((b"x-assay-guard-ms", guard_ms))
         self._events = exchange.stream and _is_plain_stream(headers)
         await self._send(

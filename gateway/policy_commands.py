@@ -1,4 +1,4 @@
-"""The commands about policies: test, explain, simulate, cost, schema. Imported when one of them is run, as `model_commands`."""
+"""The commands about policies: test, explain, simulate, cost, schema. Imported when one is run, as `model_commands`."""
 
 import argparse
 import sys

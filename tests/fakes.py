@@ -356,7 +356,7 @@ class World(Caller):
             limits, HeaderFilter(DEFAULT_FORWARDED), on_failure=lambda name, why: self.failures.append((name, why))
         )
         routing = Routing(routes or [(("*",), Route("default", servers, 1.0, streams=streams))])
-        guard = Guard(
+        guard = self.guard = Guard(
             policy(rules),
             self.judge,
             self.journal,

@@ -19,6 +19,7 @@ from detectors import manifest
 from tests.bench.detectors import bench_detectors
 from tests.bench.part_growth import bench_growth
 from tests.bench.part_peers import bench_peers
+from tests.bench.part_policies import bench_policies
 from tests.bench.part_process import bench_process
 from tests.bench.part_soak import bench_slow_reader, bench_soak
 from tests.bench.part_streams import bench_streams
@@ -53,6 +54,7 @@ PARTS: Mapping[str, Callable[[Table, Choice], None]] = {
     "process": lambda table, asked: bench_process(table, asked.folder, asked.rounds),
     "growth": lambda table, asked: bench_growth(table, asked.folder, asked.seconds, asked.rounds),
     "workers": lambda table, asked: bench_workers(table, asked.folder, asked.seconds, asked.rounds),
+    "policies": lambda table, asked: bench_policies(table, asked.folder, asked.seconds, asked.rounds),
     "detectors": _detectors,
     "soak": lambda table, asked: bench_soak(table, asked.folder, asked.requests),
     "slow-reader": lambda table, asked: bench_slow_reader(table, asked.folder),

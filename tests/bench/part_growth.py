@@ -4,7 +4,7 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench.load import Target, Wrk, interleaved, p50, rate, target
+from tests.bench.load import VARIED, Target, Wrk, interleaved, p50, rate, target
 from tests.bench.servers import KEY, LOAD, TESTED, Server, gateway, move_detectors, running, static_upstream
 from tests.bench.table import Table
 
@@ -54,8 +54,9 @@ def _rules(
         file.write_text(_policy(mode, count))
         log = folder / f"{mode}-{count}.log"
         server = gateway(TESTED, static.port, log, policy=str(file), sample_rate="0.01")
-        targets[name] = target(stack.enter_context(running(server, "/readyz")))
+        stack.enter_context(running(server, "/readyz"))
         move_detectors(server)
+        targets[name] = target(server, VARIED)
     _flat(table, folder, targets, seconds, rounds, f"rules, {mode}, c=64, req/s (to one)")
 
 

@@ -4,7 +4,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench.load import Windows, Wrk, interleaved, p50, p99, rate, target
+from tests.bench.load import BODY, VARIED, Windows, Wrk, interleaved, p50, p99, rate, target
 from tests.bench.servers import (
     LOAD,
     TESTED,
@@ -33,8 +33,9 @@ def bench_plain(table: Table, folder: Path, seconds: float, rounds: int) -> None
         targets = {"nginx": target(stack.enter_context(running(nginx_proxy(folder, TESTED, static.port))))}
         for name, settings in MODES.items():
             server = gateway(TESTED, static.port, folder / f"{name}.log", **settings)
-            targets[name] = target(stack.enter_context(running(server, "/readyz")))
+            stack.enter_context(running(server, "/readyz"))
             move_detectors(server)
+            targets[name] = target(server, BODY if name == "guards off" else VARIED)
         wrk = Wrk(folder, LOAD)
         _throughput(table, interleaved(wrk, table, targets, 64, seconds, rounds, "c=64"))
         for connections in (1, 10):
@@ -93,7 +94,7 @@ def bench_overload(table: Table, folder: Path, seconds: float, rounds: int) -> N
         for number in range(rounds):
             progress(f"all sampled: round {number + 1} of {rounds}")
             for name, server in (("bare", bare), ("full", full)):
-                shot = wrk.shoot(target(server), 64, seconds)
+                shot = wrk.shoot(target(server, VARIED), 64, seconds)
                 failed += shot.failed
                 windows.add(name, shot)
             _drain(full)

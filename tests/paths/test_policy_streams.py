@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from gateway.exchange import Streams
-from tests.fakes import DONE, Seen, World, chat
+from tests.fakes import DONE, Seen, World, chat, completion, policy
 from tests.paths.test_policy_actions import rules
 from tests.paths.test_request_path import JSON, streaming
-from tests.scripted_server import answer, answering, serve
+from tests.scripted_server import Peer, answer, answering, serve
 from tests.surfaces import SURFACES, USAGE, Delta, objects
 
 REDACT = rules("id: r, when: {subcategory: privacy_violation, on: response}, then: redact")
@@ -99,3 +99,18 @@ async def test_usage_stays_right_around_what_is_blocked_or_replaced(name: str, w
     else:
         assert usage is not None
         assert usage["total_tokens"] == USAGE["total_tokens"]
+
+
+async def test_the_header_names_the_policy_that_decided() -> None:
+    """It came into force between the request and its answer."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        world.guard.adopt(policy(BLOCK))
+        await peer.send(answer(completion("a grenade"), JSON))
+
+    async with serve(script) as server, World(server.port) as world:
+        before = world.guard.policy.revision
+        seen = await world.ask(body=chat("hi"))
+    assert seen.status == 400
+    assert seen.headers[b"x-assay-policy"].decode() == policy(BLOCK).revision != before
