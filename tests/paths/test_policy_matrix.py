@@ -1,0 +1,110 @@
+"""Every channel, both directions, every way of a stream: what a rule does is the same everywhere."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.openai_api import Channel, Operation
+from tests.fakes import World
+from tests.paths.test_policy_actions import HELLO, MESSAGE, said
+from tests.paths.test_policy_actions import rules as written_rules
+from tests.paths.test_request_path import JSON, streaming
+from tests.scripted_server import Script, answer, answering, serve
+from tests.surfaces import SURFACES, Delta, Surface
+
+DELTAS = ("my key AKI", "A42 is", " here")
+PLACES = [(name, channel) for name, surface in SURFACES.items() for channel in surface.channels]
+MODES = ["monitor", "canary, canary: 0.0001", "canary, canary: 100", "enforce"]
+
+
+def rule(then: str, mode: str = "enforce", on: str = "response") -> str:
+    return written_rules(f"id: r, when: {{subcategory: privacy_violation, on: {on}}}, {then}, mode: {mode}")
+
+
+def script(surface: Surface, channel: Channel, *, stream: bool) -> Script:
+    deltas = [Delta(text, channel) for text in DELTAS]
+    return streaming(*surface.stream(deltas)) if stream else answering(answer(surface.whole(deltas), JSON))
+
+
+@pytest.mark.parametrize("then", ["then: redact", "then: block", f"then: replace, message: '{MESSAGE}'"])
+@pytest.mark.parametrize("way", ["whole", "hold", "window"])
+@pytest.mark.parametrize(("name", "channel"), PLACES)
+async def test_nothing_of_a_secret_leaves_in_any_channel(name: str, channel: Channel, way: str, then: str) -> None:
+    surface, stream = SURFACES[name], way != "whole"
+    streams: Any = "window" if way == "window" else "hold"
+    async with (
+        serve(script(surface, channel, stream=stream)) as server,
+        World(server.port, rules=rule(then), streams=streams) as world,
+    ):
+        seen = await world.ask(surface.path, surface.request(stream=stream))
+    assert b"AKI" not in seen.body
+    assert b"A42" not in seen.body
+    sign = {"then: redact": b"[REDACTED:word]", "then: block": b"content_filter"}.get(then, MESSAGE.encode())
+    assert sign in seen.body
+    assert world.last.decision == then.split()[1].strip(",")
+
+
+@pytest.mark.parametrize("then", ["then: redact", "then: block", f"then: replace, message: '{MESSAGE}'"])
+@pytest.mark.parametrize(("name", "channel"), PLACES)
+async def test_an_observed_stream_passes_as_it_is_and_is_judged_for_certain(
+    name: str, channel: Channel, then: str
+) -> None:
+    surface = SURFACES[name]
+    async with (
+        serve(script(surface, channel, stream=True)) as server,
+        World(server.port, rules=rule(then), streams="observe", draw=lambda: 0.999999) as world,
+    ):
+        seen = await world.ask(surface.path, surface.request(stream=True))
+    assert seen.body == b"".join(surface.stream([Delta(text, channel) for text in DELTAS]))
+    assert world.last.decision == "allow"
+    assert world.queue.depth()[0] == 1
+
+
+PROMPTS: dict[str, Any] = {
+    "user": {"messages": [{"role": "user", "content": "".join(DELTAS)}]},
+    "tool": {"messages": [{"role": "tool", "tool_call_id": "c", "content": "".join(DELTAS)}]},
+    "arguments": {
+        "messages": [
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {"id": "c", "type": "function", "function": {"name": "f", "arguments": "".join(DELTAS)}}
+                ],
+            }
+        ]
+    },
+    "parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "".join(DELTAS)}]}]},
+}
+ON_PROMPTS = {
+    "flag": "then: flag",
+    "throttle": "then: throttle, per_minute: 5",
+    "redact": "then: redact",
+    "reroute": "then: reroute, system: 'Mind what you say.'",
+    "replace": f"then: replace, message: '{MESSAGE}'",
+    "block": "then: block",
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("action", ON_PROMPTS)
+@pytest.mark.parametrize("place", PROMPTS)
+async def test_a_prompt_is_dealt_with_in_every_channel(place: str, action: str, mode: str) -> None:
+    acts = mode in ("enforce", "canary, canary: 100") and action != "flag"
+    body = json.dumps({"model": "m", **PROMPTS[place]}).encode()
+    rules = rule(ON_PROMPTS[action], mode, on="prompt")
+    async with serve(answering(HELLO)) as server, World(server.port, rules=rules) as world:
+        seen = await world.ask(body=body)
+    sent = [request.body for request in server.requests]
+    assert world.last.decision == (action if acts else "allow")
+    if not acts or action == "throttle":
+        assert (seen.status, sent) == (200, [body])
+    elif action == "redact":
+        assert [json.loads(one) for one in sent] == [json.loads(body.replace(b"AKIA42", b"[REDACTED:word]"))]
+    elif action == "reroute":
+        assert json.loads(sent[0])["messages"][0] == {"role": "system", "content": "Mind what you say."}
+    elif action == "replace":
+        assert sent == []
+        assert said(Operation.CHAT, seen, stream=False) == (MESSAGE, "stop")
+    else:
+        assert (seen.status, sent) == (400, [])
