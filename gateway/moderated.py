@@ -30,6 +30,7 @@ from gateway.sse import PING, Decoder, Event, SseError
 from gateway.window import Ruling, Window
 
 _EVENTS = b"text/event-stream"
+_OF_THE_TEXT = frozenset({"truncated", "unreadable"})  # another try would end the same way
 _PARAM: Mapping[str, str] = {"chat": "messages", "responses": "input"}
 
 
@@ -135,7 +136,7 @@ class _Bench:
         if judged.flagged:
             raise GatewayError("prompt_blocked", _sentence("input", judged.flagged[0]), param=param)
         what = f"the input was not sent to the model: {sentence(judged.failure)}, so that it could not be judged"
-        if judged.failure == "truncated":
+        if judged.failure in _OF_THE_TEXT:
             raise GatewayError("prompt_blocked", what, param=param)
         raise GatewayError("guard_unavailable", f"{what}; try again", retry_after_seconds=2)
 

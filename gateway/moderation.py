@@ -52,7 +52,7 @@ class Moderation:
             raise GatewayError("bad_body", error.message, param=error.param) from None
         wanted = case(exchange.operation, prompt=exchange.body, prompt_slugs=None, urgent=True)
         try:
-            findings = await self._judging.judge(wanted, _SECONDS)
+            findings = await self._ask(wanted, _SECONDS)
         except JudgeError as error:
             raise GatewayError(
                 "guard_unavailable", f"the detectors do not answer ({error.reason}); try again", retry_after_seconds=2
@@ -61,7 +61,7 @@ class Moderation:
             raise GatewayError("guard_unavailable", "every detector failed on this input; the gateway's log says how")
         by_input = _scored(findings.findings, lambda finding: number_of(tuple(finding.path), inputs))
         results = [by_input.get(number) or Scored() for number in range(inputs or 1)]
-        return moderation_body(exchange.id.removeprefix("req_"), self.model, results, cut=findings.cut)
+        return moderation_body(exchange.id.removeprefix("req_"), self.model, results, failure=_failure(findings))
 
     async def input(self, exchange: Exchange) -> Judged:
         """What is said of the exchange's prompt, as one text; of the application's own system messages nothing is."""
@@ -84,14 +84,27 @@ class Moderation:
     async def _judge(self, wanted: Case) -> Findings | str:
         """The findings, or why there are none."""
         try:
-            findings = await self._judging.judge(wanted, self._held_seconds)
+            findings = await self._ask(wanted, self._held_seconds)
         except JudgeError as error:
             return error.reason
-        for detector, state, texts in findings.coverage:
-            metrics.COVERAGE.labels(detector, state).inc(texts)
         if findings.unreadable:
             return "unreadable"
         return "detector" if findings.findings and _nobody_answered(findings) else findings
+
+    async def _ask(self, wanted: Case, seconds: float) -> Findings:
+        """The findings, counted. Raises JudgeError."""
+        try:
+            findings = await self._judging.judge(wanted, seconds)
+        except JudgeError as error:
+            if error.reason == "timed_out":
+                for detector in self._judging.detectors:
+                    metrics.COVERAGE.labels(detector, "timed_out").inc()
+            raise
+        for detector, state, texts in findings.coverage:
+            metrics.COVERAGE.labels(detector, state).inc(texts)
+        for detector, texts in findings.remembered:
+            metrics.REMEMBERED.labels(detector).inc(texts)
+        return findings
 
 
 def _scored(findings: Iterable[Finding], group: Callable[[Finding], int]) -> dict[int, Scored]:
@@ -113,9 +126,14 @@ def _nobody_answered(findings: Findings) -> bool:
 
 
 def _judged(found: Findings, groups: dict[int, Scored]) -> Judged:
-    failure = ""
-    if found.cut or any(state == "truncated" for _, state, _ in found.coverage):
-        failure = "truncated"
+    return Judged(groups or {0: Scored()}, _failure(found))
+
+
+def _failure(found: Findings) -> str:
+    """Why not all of the text was judged by every detector, if it was not: text that nobody read is no clean text."""
+    states = {state for _, state, _ in found.coverage}
     if found.failed and found.findings:
-        failure = "detector"
-    return Judged(groups or {0: Scored()}, failure)
+        return "detector"
+    if found.cut or "truncated" in states:
+        return "truncated"
+    return "unreadable" if "unreadable" in states else ""

@@ -10,7 +10,7 @@ from openai.types.moderation import Categories
 from detectors.taxonomy import AUXILIARIES, SLUGS
 from gateway.openai_api import BodyError, Scored, moderation_body, read_inputs
 from gateway.openai_api.moderations import CATEGORIES
-from tests.fakes import DETECTOR, BenchJudge, Seen, World
+from tests.fakes import DETECTOR, BenchJudge, Counts, Seen, World
 
 PATH = "/v1/moderations"
 
@@ -79,6 +79,14 @@ async def test_a_bad_body_is_a_bad_request() -> None:
         assert world.fate == ("rejected", "bad_body")
 
 
+async def test_a_text_that_no_detector_can_read_is_not_called_clean() -> None:
+    counted = Counts("assay_detector_texts_total")
+    async with World() as world:
+        (result,) = results(await ask(world, {"input": "illegible"}))
+    assert (result["flagged"], result["assay"]["failure"]) == (False, "unreadable")
+    assert counted.added() == {(DETECTOR, "unreadable"): 1}
+
+
 @pytest.mark.parametrize("text", ["crash", None])
 async def test_without_detectors_it_says_so(text: str | None) -> None:
     """A clean bill from nobody would be worse than an error."""
@@ -100,7 +108,7 @@ def test_every_category_of_the_sdk_is_mapped_to_known_slugs() -> None:
 def test_a_narrow_category_needs_both_and_scores_the_lower() -> None:
     alone = Scored({"toxicity": 0.9, "violence": 0.2}, {"toxicity"})
     both = Scored({"toxicity": 0.9, "violence": 0.7}, {"toxicity", "violence"})
-    body = json.loads(moderation_body("x", "m", [alone, both], cut=True))
+    body = json.loads(moderation_body("x", "m", [alone, both], failure="truncated"))
     first, second = body["results"]
     assert (first["categories"]["harassment/threatening"], second["categories"]["harassment/threatening"]) == (
         False,

@@ -111,7 +111,7 @@ class Judged:
 
 _FAILURES: Mapping[str, str] = {
     "truncated": "the text is longer than what is judged at once",
-    "unreadable": "the text could not be read",
+    "unreadable": "the text, or a part of it, could not be read",
     "detector": "a detector failed on this text",
     "timed_out": "the detectors did not answer in time",
 }
@@ -131,11 +131,10 @@ def moderation_of(operation: Operation, model: str, input: Judged, output: Judge
 def _side(operation: Operation, model: str, judged: Judged) -> dict[str, Any]:
     if not judged.results:
         return {"type": "error", "code": judged.failure, "message": sentence(judged.failure)}
-    cut = judged.failure == "truncated"
     results = []
     for choice, scored in sorted(judged.results.items()):
-        about = result(scored, cut=cut)
-        about["assay"] |= {"choice": choice, "failure": judged.failure or None}
+        about = result(scored, judged.failure)
+        about["assay"]["choice"] = choice
         results.append({"type": "moderation_result", "model": model, **about})
     if operation is Operation.RESPONSES:
         return results[0]
@@ -190,6 +189,10 @@ def _read(event: sse.Event) -> _Event | None:
         return None
 
 
+def _is_last(read: _Event) -> bool:
+    return isinstance(read.type, str) and read.type in _LAST
+
+
 class StreamEnd:
     """Finds the end of a stream: what comes before it may leave at once, from it on everything waits."""
 
@@ -218,7 +221,7 @@ class StreamEnd:
         if read is None:
             return False
         if self._operation is Operation.RESPONSES:
-            return read.type in _LAST if isinstance(read.type, str) else False
+            return _is_last(read)
         if read.choices == [] and self._begun and not self._speaking:
             return True  # the usage, which clients expect last
         self._note(read)
@@ -243,9 +246,12 @@ class StreamEnd:
 
 def _with_response_fields(event: sse.Event, changes: Mapping[str, bytes]) -> bytes:
     read = _read(event)
-    if read is None or read.type not in _LAST:
+    if read is None or not _is_last(read):
         return event.raw
-    data = set_fields(event.data, {"response": set_fields(bytes(read.response), changes)})
+    try:
+        data = set_fields(event.data, {"response": set_fields(bytes(read.response), changes)})
+    except (ValueError, RecursionError):  # an end without its response
+        return event.raw
     return sse.encode(data, None if event.event is None else event.event.decode(errors="replace"))
 
 
@@ -253,7 +259,7 @@ def usage_of_response(events: Iterable[sse.Event]) -> bytes:
     """The usage that a stream of the Responses API ends with, as it stands; empty when there is none."""
     for event in events:
         read = _read(event)
-        if read is not None and isinstance(read.type, str) and read.type in _LAST:
+        if read is not None and _is_last(read):
             try:
                 return bytes(_decode(read.response).usage)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -77,13 +77,13 @@ def number_of(path: Path, inputs: int | None) -> int:
     return int(path[1]) if inputs is not None and len(path) > 1 else 0
 
 
-def moderation_body(id: str, model: str, results: Sequence[Scored], *, cut: bool) -> bytes:
+def moderation_body(id: str, model: str, results: Sequence[Scored], *, failure: str) -> bytes:
     """The reply. OpenAI's shape, and under `assay` our own sub-categories, what judged them, and whether all was read.
 
     A category whose detectors are missing scores 0 and is not flagged; `assay.scores` then lacks it.
     """
     return msgspec.json.encode(
-        {"id": f"modr-{id}", "model": model, "results": [result(scored, cut=cut) for scored in results]}
+        {"id": f"modr-{id}", "model": model, "results": [result(scored, failure) for scored in results]}
     )
 
 
@@ -92,8 +92,8 @@ def flagged_categories(scored: Scored) -> list[str]:
     return [name for name, category in CATEGORIES.items() if _flagged(category, scored.flags)]
 
 
-def result(scored: Scored, *, cut: bool) -> dict[str, Any]:
-    """One entry of `results`; `cut` says that not all of the text was read."""
+def result(scored: Scored, failure: str) -> dict[str, Any]:
+    """One entry of `results`; `failure` is a code for why not all of the text was judged, if it was not."""
     flagged = flagged_categories(scored)
     return {
         "flagged": bool(flagged),
@@ -104,7 +104,8 @@ def result(scored: Scored, *, cut: bool) -> dict[str, Any]:
             "scores": scored.scores,
             "flags": sorted(scored.flags),
             "detectors": scored.detectors,
-            "truncated": cut,
+            "truncated": failure == "truncated",
+            "failure": failure or None,
         },
     }
 

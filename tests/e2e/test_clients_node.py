@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,44 @@ def test_errors_of_the_gateway(gateway: GatewayProcess) -> None:
     assert (seen["broken_off"]["raised"], seen["broken_off"]["code"]) == ("APIError", "upstream_truncated")
     for error in seen.values():
         assert set(error["body"]) == {"message", "type", "param", "code"}
+
+
+@pytest.fixture(scope="module")
+def moderated(upstream: DemoUpstream) -> Iterator[Any]:
+    settings = {"ASSAY_UPSTREAM_URL": upstream.url, "ASSAY_GUARD_TIMEOUT_SECONDS": "10"}
+    with GatewayProcess(settings) as running:
+        yield _run(running.base_url, running.key, "moderated")
+
+
+@pytest.mark.parametrize("stream", ["", "_streamed"])
+def test_a_moderated_completion(moderated: Any, stream: str) -> None:
+    scored, withheld = ([seen] if isinstance(seen, dict) else seen for seen in _both(moderated, stream))
+    (told,) = [part["moderation"] for part in scored if part.get("moderation")]
+    assert told["input"]["results"][0]["flagged"]
+    assert not told["output"]["results"][0]["flagged"]
+    (told,) = [part["moderation"] for part in withheld if part.get("moderation")]
+    assert told["output"]["results"][0]["categories"]["harassment"]
+    ends = [choice["finish_reason"] for part in withheld for choice in part["choices"] if choice["finish_reason"]]
+    assert ends == ["content_filter"]
+    assert "worthless" not in json.dumps(withheld)
+
+
+@pytest.mark.parametrize("stream", ["", "_streamed"])
+def test_a_moderated_response(moderated: Any, stream: str) -> None:
+    scored, withheld = _both(moderated, f"_response{stream}")
+    assert (scored["status"], scored["moderation"]["input"]["flagged"]) == ("completed", True)
+    assert not scored["moderation"]["output"]["flagged"]
+    assert (withheld["status"], withheld["output_text"]) == ("incomplete", "")
+    assert withheld["moderation"]["output"]["flagged"]
+
+
+@pytest.mark.parametrize("name", ["refused", "refused_response"])
+def test_a_prompt_that_may_be_blocked_for_its_moderation(moderated: Any, name: str) -> None:
+    assert (moderated[name]["raised"], moderated[name]["code"]) == ("BadRequestError", "content_filter")
+
+
+def _both(moderated: Any, name: str) -> tuple[Any, Any]:
+    return moderated[f"scored{name}"], moderated[f"withheld{name}"]
 
 
 def _run(*arguments: str) -> Any:

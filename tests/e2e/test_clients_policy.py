@@ -11,6 +11,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
+from openai.types.responses import Response
 
 from tests.e2e import scripted_upstream as script
 from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
@@ -209,6 +210,71 @@ def test_an_upstream_that_breaks_off_while_its_answer_is_held(client: OpenAI, sc
 
 
 # --- moderation, answered by the gateway itself
+
+
+CRUEL = "I will kill you, you worthless idiot"
+SAYS_SO = f"{CUTTING}?say={CRUEL}".replace(" ", "+")
+OMNI: Any = {"model": "omni-moderation-latest"}
+WITHHOLDING: Any = {**OMNI, "policy": {"output": {"mode": "block"}}}
+REFUSING: Any = {**OMNI, "policy": {"input": {"mode": "block"}}}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_moderated_completion_tells_of_both_sides(client: OpenAI, stream: bool) -> None:
+    answer = chat(client, CUTTING, CRUEL, moderation=OMNI, stream=stream)
+    (told,) = [part.moderation for part in (answer if stream else [answer]) if part.moderation]
+    assert told.input.results[0].flagged
+    assert told.input.results[0].categories["harassment"]
+    assert not told.output.results[0].flagged
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_moderated_completion_is_withheld_where_that_is_asked_for(client: OpenAI, stream: bool) -> None:
+    answer = chat(client, SAYS_SO, moderation=WITHHOLDING, stream=stream)
+    parts = [*answer] if stream else [answer]
+    (told,) = [part.moderation for part in parts if part.moderation]
+    assert told.output.results[0].flagged
+    ends = [choice.finish_reason for part in parts for choice in part.choices if choice.finish_reason]
+    assert ends == ["content_filter"]
+    assert "worthless" not in json.dumps([part.model_dump() for part in parts])
+
+
+def respond(client: OpenAI, model: str, text: str, moderation: Any, *, stream: bool) -> Response:
+    """The response; of a stream, what the client's own helper gathers."""
+    if not stream:
+        return client.responses.create(model=model, input=text, moderation=moderation)
+    with client.responses.stream(model=model, input=text, moderation=moderation) as events:
+        return [event.response for event in events if hasattr(event, "response")][-1]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_moderated_response_tells_of_both_sides(client: OpenAI, stream: bool) -> None:
+    answer = respond(client, CUTTING, CRUEL, OMNI, stream=stream)
+    assert answer.status == "completed"
+    assert answer.moderation is not None
+    assert answer.moderation.input.type == "moderation_result"
+    assert answer.moderation.input.flagged
+    assert answer.moderation.output.type == "moderation_result"
+    assert not answer.moderation.output.flagged
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_moderated_response_is_withheld_where_that_is_asked_for(client: OpenAI, stream: bool) -> None:
+    answer = respond(client, SAYS_SO, "hello", WITHHOLDING, stream=stream)
+    assert (answer.status, answer.output_text) == ("incomplete", "")
+    assert answer.moderation is not None
+    assert answer.moderation.output.type == "moderation_result"
+    assert answer.moderation.output.flagged
+
+
+@pytest.mark.parametrize("surface", ["chat", "responses"])
+def test_a_prompt_that_may_be_blocked_for_its_moderation_is_a_bad_request(client: OpenAI, surface: str) -> None:
+    with pytest.raises(openai.BadRequestError) as raised:
+        if surface == "chat":
+            chat(client, CUTTING, CRUEL, moderation=REFUSING)
+        else:
+            respond(client, CUTTING, CRUEL, REFUSING, stream=False)
+    assert (raised.value.code, raised.value.param) == ("content_filter", "messages" if surface == "chat" else "input")
 
 
 def test_the_client_gets_moderations_of_the_gateways_own(client: OpenAI, upstream: DemoUpstream) -> None:

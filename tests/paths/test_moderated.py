@@ -1,5 +1,7 @@
 """Moderated completions: what a request asks of its moderation is done here, in the shapes of the official client."""
 
+import asyncio
+import gzip
 import json
 from typing import Any
 
@@ -7,10 +9,12 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
-from tests.fakes import DONE, BenchJudge, Counts, World
+from gateway.judge import Case, Findings
+from gateway.sse import PING
+from tests.fakes import DETECTOR, DONE, BenchJudge, Counts, World
 from tests.paths.test_policy_actions import rules
-from tests.paths.test_request_path import JSON, streaming
-from tests.scripted_server import Script, answer, answering, serve
+from tests.paths.test_request_path import EVENTS, JSON, streaming
+from tests.scripted_server import Peer, Script, answer, answering, serve
 from tests.surfaces import CHAT, RESPONSES, Delta, Surface, objects
 
 CLEAN = [Delta("Good "), Delta("day to you."), Delta(" Goodbye.")]
@@ -141,6 +145,44 @@ async def test_what_nobody_could_have_meant_is_refused(moderation: Any, param: s
     assert (seen.status, seen.error["param"], bodies) == (400, param, [])
 
 
+@pytest.mark.parametrize("name", SURFACES)
+async def test_a_text_that_no_detector_can_read_is_not_called_clean(name: str) -> None:
+    surface, illegible = SURFACES[name], [Delta("an illegible answer")]
+    body = asked(surface, text="illegible too")
+    _, seen, _ = await talk(surface, illegible, body)
+    told = moderation_in(surface, seen.body, stream=False)
+    for side in ("input", "output"):
+        result = told[side] if surface is RESPONSES else told[side]["results"][0]
+        assert (result["flagged"], result["assay"]["failure"]) == (False, "unreadable")
+    world, seen, bodies = await talk(surface, illegible, asked(surface, text="illegible too", input="block"))
+    assert (seen.status, seen.error["code"], bodies) == (400, "content_filter", [])
+    assert world.fate == ("blocked", "prompt_blocked")
+    world, seen, _ = await talk(surface, illegible, asked(surface, output="block"))
+    assert b"illegible" not in seen.body
+    assert world.fate == ("blocked", "answer_blocked")
+
+
+async def test_what_the_detectors_did_is_counted_as_it_is_for_policies() -> None:
+    texts, remembered = Counts("assay_detector_texts_total"), Counts("assay_detector_remembered_total")
+    judge = BenchJudge()
+    for _ in range(2):
+        await talk(CHAT, CLEAN, asked(CHAT), judge=judge)
+    assert texts.added() == {(DETECTOR, "scanned"): 4}
+    assert remembered.added() == {(DETECTOR,): 2}
+    judge.error = "timed_out"
+    await talk(CHAT, CLEAN, asked(CHAT), judge=judge)
+    assert texts.added()[DETECTOR, "timed_out"] == 2
+
+
+async def test_without_the_field_nobody_is_asked_and_the_bytes_are_the_clients_own() -> None:
+    for more in ({}, {"moderation": None}):
+        body = CHAT.request(**more)
+        world, seen, bodies = await talk(CHAT, CLEAN, body)
+        assert bodies == [body]
+        assert seen.body == CHAT.whole(CLEAN)
+        assert world.judge.cases == []
+
+
 async def test_without_detectors_the_model_server_is_asked() -> None:
     body = asked(CHAT)
     _, _, bodies = await talk(CHAT, CLEAN, body, moderates=False)
@@ -170,3 +212,93 @@ async def test_a_stream_is_only_kept_back_at_its_end() -> None:
     _, seen, _ = await talk(CHAT, CLEAN, asked(CHAT, stream=True), stream=True)
     assert seen.body.startswith(b"".join(events[:-2]))
     assert seen.body.endswith(events[-2] + DONE)
+
+
+@pytest.mark.parametrize("modes", [{}, {"output": "block"}])
+async def test_what_is_no_answer_passes_as_it_is(modes: dict[str, Any]) -> None:
+    error = b'{"error": {"message": "no", "type": "t", "param": null, "code": null}}'
+    wire = answer(error, JSON, status=b"418 Teapot")
+    async with serve(answering(wire)) as server, World(server.port) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, **modes))
+    assert (seen.status, seen.body) == (418, error)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("modes", [{}, {"output": "block"}])
+async def test_a_packed_answer_is_unpacked(stream: bool, modes: dict[str, Any]) -> None:
+    packing = b"content-encoding: gzip"
+    if stream:
+        wires = streaming(gzip.compress(b"".join(CHAT.stream(BAD))), lines=(EVENTS, packing))
+    else:
+        wires = answering(answer(gzip.compress(CHAT.whole(BAD)), JSON, packing))
+    async with serve(wires) as server, World(server.port) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=stream, **modes), headers=[(b"accept-encoding", b"gzip")])
+    assert b"content-encoding" not in seen.headers
+    assert flagged(CHAT, moderation_in(CHAT, seen.body, stream=stream)["output"]) == [True]
+    assert (b"gren" in seen.body) is (not modes)
+
+
+@pytest.mark.parametrize("modes", [{}, {"output": "block"}])
+async def test_a_stream_that_breaks_off_ends_with_the_error_and_without_moderation(modes: dict[str, Any]) -> None:
+    events = CHAT.stream(BAD)[:2]
+    async with serve(streaming(*events, cut=True)) as server, World(server.port) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=True, **modes))
+    assert b"upstream_truncated" in seen.body
+    assert b"moderation" not in seen.body
+    assert seen.body.startswith(b"".join(events)) is (not modes)
+    assert world.fate == ("upstream_failed", "truncated")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("modes", [{}, {"output": "block"}])
+async def test_an_answer_that_is_too_large_to_keep_is_refused(stream: bool, modes: dict[str, Any]) -> None:
+    body = asked(CHAT, stream=stream, **modes)
+    world, seen, _ = await talk(CHAT, CLEAN, body, stream=stream, held_bytes=200)
+    assert world.fate[1] == "answer_too_large"
+    assert b"answer_too_large" in seen.body
+
+
+async def test_while_a_stream_is_held_its_client_hears_comments() -> None:
+    events, more = CHAT.stream(CLEAN), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n" + EVENTS + b"\r\n\r\n" + events[0])
+        await more.wait()
+        await peer.send(*events[1:])
+
+    async def heard(message: Any) -> None:
+        if message.get("body") == PING:
+            more.set()
+
+    async with serve(script) as server, World(server.port, ping_seconds=0.01) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=True, output="block"), on_message=heard)
+    assert seen.pieces[0] == PING
+    assert b"x-assay-decision" not in seen.headers, "it is still to be made"
+    assert CHAT.said(seen.body) == {(0, "assistant"): "Good day to you. Goodbye."}
+
+
+class Endless(BenchJudge):
+    """Never comes to an end by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.dropped = asyncio.Event(), False
+
+    async def judge(self, case: Case, timeout_seconds: float) -> Findings:
+        self.began.set()
+        try:
+            return await asyncio.Future()
+        except asyncio.CancelledError:
+            self.dropped = True
+            raise
+
+
+@pytest.mark.parametrize("modes", [{}, {"input": "block"}])
+async def test_a_client_that_leaves_takes_the_judging_along(modes: dict[str, Any]) -> None:
+    judge = Endless()
+    script = streaming(*CHAT.stream(CLEAN))
+    async with serve(script) as server, World(server.port, judge=judge) as world:
+        await world.ask(CHAT.path, asked(CHAT, stream=True, **modes), leave=judge.began)
+        assert world.fate == ("client_gone", "client_gone")
+    assert judge.dropped

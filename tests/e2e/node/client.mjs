@@ -1,5 +1,5 @@
 // What a Node program does with the official client, and what it sees: one JSON object, a result for each scenario.
-// usage: node client.mjs BASE_URL KEY
+// usage: node client.mjs BASE_URL KEY [errors | moderated]
 import OpenAI, { toFile } from "openai";
 
 const [baseURL, apiKey] = process.argv.slice(2);
@@ -65,6 +65,28 @@ const errors = {
   broken_off: () => all(chat({ model: `${model}?reset_after=3`, stream: true })),
 };
 
+// What the gateway answers itself.
+const moderation = { model: "omni-moderation-latest" };
+const cruel = [{ role: "user", content: "I will kill you, you worthless idiot" }];
+const withholding = { ...moderation, policy: { output: { mode: "block" } } };
+const refusing = { ...moderation, policy: { input: { mode: "block" } } };
+const repeating = `${model}?say=${cruel[0].content}`.replaceAll(" ", "+");
+const respond = (more) => client.responses.create({ model, input: cruel[0].content, moderation, ...more });
+const moderated = {
+  scored: () => chat({ messages: cruel, moderation }),
+  scored_streamed: () => all(chat({ messages: cruel, moderation, stream: true })),
+  scored_response: () => respond(),
+  scored_response_streamed: () =>
+    client.responses.stream({ model, input: cruel[0].content, moderation }).finalResponse(),
+  withheld: () => chat({ model: repeating, moderation: withholding }),
+  withheld_streamed: () => all(chat({ model: repeating, moderation: withholding, stream: true })),
+  withheld_response: () => respond({ model: repeating, moderation: withholding }),
+  withheld_response_streamed: () =>
+    client.responses.stream({ model: repeating, input: "hello", moderation: withholding }).finalResponse(),
+  refused: () => chat({ messages: cruel, moderation: refusing }),
+  refused_response: () => respond({ moderation: refusing }),
+};
+
 async function outcome(run) {
   try {
     return JSON.parse(JSON.stringify(await run()));
@@ -74,7 +96,7 @@ async function outcome(run) {
   }
 }
 
-const wanted = process.argv[4] === "errors" ? errors : scenarios;
+const wanted = { errors, moderated }[process.argv[4]] ?? scenarios;
 const results = {};
 for (const [name, run] of Object.entries(wanted)) results[name] = await outcome(run);
 process.stdout.write(JSON.stringify(results));
