@@ -199,7 +199,7 @@ def _lookalikes(text: str, honest: bool) -> list[Edit]:
 
     `honest`: the text has words of the other alphabet that are what they seem.
     """
-    if not (_LATIN.search(text) and (_MIXED.search(text) or not honest)):
+    if not (_MIXED.search(text) or (not honest and _LATIN.search(text))):
         return []
     edits = []
     for match in _WORD.finditer(text):

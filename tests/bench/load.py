@@ -45,7 +45,7 @@ wrk.method = "POST"
 wrk.path = "%(path)s"
 %(headers)s
 wrk.body = [==[%(body)s]==]
-local ready, last = {}, 0
+local ready, last = {}, (os.time() * 7919) %% %(different)d -- not where the last window began
 if wrk.body:find("%(number)s", 1, true) then
   request = function()
     last = last %% %(different)d + 1

@@ -75,6 +75,40 @@ def strict_gateway(upstream: DemoUpstream, scripted: ScriptedUpstream) -> Iterat
         yield running
 
 
+SECRET = "AKIA" + "Q3EGRZ7PLM2VX4TB"
+SAID_BEFORE = "Here is all that I know of it, in a few plain words. There is more of that than one might think. "
+WINDOW_POLICY = """
+version: 1
+mode: enforce
+rules:
+  - id: block-secrets-out
+    when: {subcategory: privacy_violation, detector: secrets, on: response}
+    then: block
+"""
+
+
+@pytest.fixture(scope="session")
+def leak() -> str:
+    """A model of the demo upstream whose answer has a secret behind more text than a window holds back."""
+    return f"demo-large?deltas=20&gap_ms=20&say={SAID_BEFORE}The key is {SECRET} so keep it".replace(" ", "+")
+
+
+@pytest.fixture(scope="session")
+def windowed(upstream: DemoUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """Streams go through a window of 64 characters; an answer with a secret is blocked."""
+    policy = tmp_path_factory.mktemp("windowed") / "policy.yaml"
+    policy.write_text(WINDOW_POLICY)
+    settings = {
+        "ASSAY_POLICY": str(policy),
+        "ASSAY_UPSTREAM_URL": upstream.url,
+        "ASSAY_STREAMS": "window",
+        "ASSAY_STREAM_WINDOW_CHARS": "64",
+        "ASSAY_GUARD_TIMEOUT_SECONDS": "10",
+    }
+    with GatewayProcess(settings) as running:
+        yield running
+
+
 _NOBODY = "http://127.0.0.1:1/v1"  # nothing listens on port 1
 
 

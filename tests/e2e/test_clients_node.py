@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import SAID_BEFORE, SECRET
 from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
 
 FOLDER = Path(__file__).with_name("node")
@@ -78,6 +79,23 @@ def test_errors_of_the_gateway(gateway: GatewayProcess) -> None:
     assert (seen["broken_off"]["raised"], seen["broken_off"]["code"]) == ("APIError", "upstream_truncated")
     for error in seen.values():
         assert set(error["body"]) == {"message", "type", "param", "code"}
+
+
+def test_an_enforced_policy_and_what_the_gateway_answers_itself(windowed: GatewayProcess, leak: str) -> None:
+    seen = _run(windowed.base_url, windowed.key, "policy", leak)
+    assert SECRET not in json.dumps(seen)
+    assert (seen["blocked"]["raised"], seen["blocked"]["code"]) == ("BadRequestError", "content_filter")
+    for name in ("blocked_chat_streamed", "blocked_completion_streamed"):
+        choices = [choice for part in seen[name] for choice in part["choices"]]
+        assert choices[-1]["finish_reason"] == "content_filter"
+        said = "".join(choice.get("text") or choice.get("delta", {}).get("content") or "" for choice in choices)
+        assert said
+        assert SAID_BEFORE.startswith(said)
+    response = seen["blocked_response_streamed"]
+    assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "content_filter"})
+    assert seen["moderations"]["results"][0]["flagged"]
+    assert seen["moderated"]["moderation"]["input"]["results"][0]["flagged"]
+    assert not seen["moderated"]["moderation"]["output"]["results"][0]["flagged"]
 
 
 @pytest.fixture(scope="module")

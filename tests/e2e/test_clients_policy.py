@@ -14,10 +14,10 @@ from openai import OpenAI
 from openai.types.responses import Response
 
 from tests.e2e import scripted_upstream as script
+from tests.e2e.conftest import SAID_BEFORE, SECRET
 from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
 from tests.e2e.scripted_upstream import End, ScriptedUpstream
 
-SECRET = "AKIA" + "Q3EGRZ7PLM2VX4TB"
 POLICY = """
 version: 1
 mode: enforce
@@ -207,6 +207,44 @@ def test_an_upstream_that_breaks_off_while_its_answer_is_held(client: OpenAI, sc
     with pytest.raises(openai.APIError) as raised, chat(client, played.model, stream=True) as stream:
         next(stream)
     assert raised.value.code == "upstream_truncated"
+
+
+# --- streams through a window
+
+
+@pytest.fixture(scope="module")
+def slid(windowed: GatewayProcess) -> Iterator[OpenAI]:
+    with OpenAI(base_url=windowed.base_url, api_key=windowed.key, max_retries=0, timeout=20) as through_gateway:
+        yield through_gateway
+
+
+def test_a_stream_that_is_blocked_on_its_way_ends_as_filtered(slid: OpenAI, leak: str) -> None:
+    with chat(slid, leak, stream=True, stream_options={"include_usage": True}) as stream:
+        chunks = list(stream)
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert said
+    assert SAID_BEFORE.startswith(said)
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "content_filter"
+    assert chunks[-1].usage is not None
+
+
+def test_a_completion_that_is_blocked_on_its_way_ends_as_filtered(slid: OpenAI, leak: str) -> None:
+    with slid.completions.create(model=leak, prompt="hello", stream=True) as stream:
+        chunks = list(stream)
+    assert SAID_BEFORE.startswith("".join(chunk.choices[0].text for chunk in chunks))
+    assert chunks[-1].choices[0].finish_reason == "content_filter"
+
+
+def test_a_response_that_is_blocked_on_its_way_ends_as_incomplete(slid: OpenAI, leak: str) -> None:
+    """The client's own helper gathers the events: it refuses what does not fit together."""
+    with slid.responses.stream(model=leak, input="hello") as stream:
+        events = [event.model_dump() for event in stream]
+    assert events[-1]["type"] == "response.incomplete"
+    assert events[-1]["response"]["incomplete_details"] == {"reason": "content_filter"}
+    said = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
+    assert said
+    assert SAID_BEFORE.startswith(said)
+    assert "AKIA" not in json.dumps(events, default=str)
 
 
 # --- moderation, answered by the gateway itself

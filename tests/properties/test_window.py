@@ -124,6 +124,21 @@ def test_nothing_of_a_secret_leaves_and_all_of_the_rest_does(
         assert repeated == expected or repeated in expected
 
 
+@pytest.mark.parametrize("other", ["reasoning", "arguments"])
+@settings(deadline=None, max_examples=100)
+@given(TEXT, TEXT, SIZES, st.lists(st.integers(0, 60), min_size=1, max_size=6), BYTES, WINDOW)
+def test_a_text_that_others_interrupt_keeps_what_may_yet_become_a_secret(
+    other: Channel, one: str, two: str, sizes: list[int], pauses: list[int], bytes_: list[int], characters: int
+) -> None:
+    """However long another text goes on in between, and wherever the first one is interrupted."""
+    said: list[Delta] = []
+    for turn, delta in enumerate(deltas(one + SECRET + two, sizes)):
+        said += [delta, *deltas("ab " * pauses[turn % len(pauses)], [20], other)]
+    left = b"".join(through(CHAT, cut(b"".join(CHAT.stream(said)), bytes_), characters))
+    assert CHAT.said(left)[0, "assistant"] == (one + SECRET + two).replace(SECRET, LABEL)
+    assert CHAT.said(left).get((0, other), "") == joined(said).get((0, other), "")
+
+
 @pytest.mark.parametrize("offset", range(64))
 def test_every_offset_and_every_size_of_delta(offset: int) -> None:
     """Exhaustively: where the secret stands, how long the deltas are, how many bytes come at once."""

@@ -1,5 +1,5 @@
 // What a Node program does with the official client, and what it sees: one JSON object, a result for each scenario.
-// usage: node client.mjs BASE_URL KEY [errors | moderated]
+// usage: node client.mjs BASE_URL KEY [errors | policy MODEL_THAT_LEAKS | moderated]
 import OpenAI, { toFile } from "openai";
 
 const [baseURL, apiKey] = process.argv.slice(2);
@@ -65,9 +65,19 @@ const errors = {
   broken_off: () => all(chat({ model: `${model}?reset_after=3`, stream: true })),
 };
 
-// What the gateway answers itself.
+// What an enforcing gateway does to a model that leaks, and what it answers itself.
+const leak = process.argv[5];
 const moderation = { model: "omni-moderation-latest" };
 const cruel = [{ role: "user", content: "I will kill you, you worthless idiot" }];
+const policy = {
+  blocked: () => chat({ model: leak }),
+  blocked_chat_streamed: () => all(chat({ model: leak, stream: true })),
+  blocked_completion_streamed: () => all(client.completions.create({ model: leak, prompt: "hello", stream: true })),
+  blocked_response_streamed: () => client.responses.stream({ model: leak, input: "hello" }).finalResponse(),
+  moderations: () => client.moderations.create({ ...moderation, input: cruel[0].content }),
+  moderated: () => chat({ messages: cruel, moderation }),
+};
+
 const withholding = { ...moderation, policy: { output: { mode: "block" } } };
 const refusing = { ...moderation, policy: { input: { mode: "block" } } };
 const repeating = `${model}?say=${cruel[0].content}`.replaceAll(" ", "+");
@@ -96,7 +106,7 @@ async function outcome(run) {
   }
 }
 
-const wanted = { errors, moderated }[process.argv[4]] ?? scenarios;
+const wanted = { errors, policy, moderated }[process.argv[4]] ?? scenarios;
 const results = {};
 for (const [name, run] of Object.entries(wanted)) results[name] = await outcome(run);
 process.stdout.write(JSON.stringify(results));
