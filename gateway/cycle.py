@@ -20,6 +20,8 @@ GONE = "assay.gone"
 # And: writes a piece of a body without waiting. False when it was not written and must be sent: the client does not
 # keep up, or the piece needs more care.
 WRITE = "assay.write"
+# And: hands over the body without waiting; None when it is not all here, and must be received.
+TAKE = "assay.take"
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 STATUS_LINES = {status: b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")) for status in range(200, 600)}
 _NO_BODY = frozenset({204, 304})
@@ -73,7 +75,7 @@ class Cycle:
     async def run(self, app: Application) -> None:
         """Run the application on this request. What it raises was not foreseen: it is logged, and answered with 500."""
         scope = self.scope
-        scope["extensions"] = {GONE: self.when_gone, WRITE: self.write}
+        scope["extensions"] = {GONE: self.when_gone, WRITE: self.write, TAKE: self.take}
         try:
             await app(scope, self.receive, self.send)
         except Exception:
@@ -104,13 +106,23 @@ class Cycle:
             connection.resume_reading()
             waiter = self._waiter = connection.loop.create_future()
             await waiter
+        return {"type": "http.request", "body": self._received(), "more_body": not self.has_whole_body}
+
+    def take(self) -> bytes | None:
+        """What was not received yet of the body, if all of it is here; else None."""
+        if not self.has_whole_body or self._delivered or self._connection.lost:
+            return None
+        return self._received()
+
+    def _received(self) -> bytes:
+        """What came of the body and was not handed over yet."""
         self._expects_continue = False
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         self._size = 0
         self._delivered = self.has_whole_body
-        connection.resume_reading()  # for more of the body, or to hear that the client leaves
-        return {"type": "http.request", "body": body, "more_body": not self.has_whole_body}
+        self._connection.resume_reading()  # for more of the body, or to hear that the client leaves
+        return body
 
     async def send(self, message: Message) -> None:
         """Write the head with the first of the body, the rest as it comes; waits while the client does not read.

@@ -90,7 +90,7 @@ class Answer:
         while not self.started or (connection is not None and connection.whole and not self.complete):
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self._next_arrival()
         if self._error is not None and not self._chunks:
             raise self._error
 
@@ -116,7 +116,7 @@ class Answer:
                 raise self._error
             if self.complete:
                 return b""
-            await self._wait()
+            await self._next_arrival()
         return self.take()
 
     async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
@@ -132,7 +132,7 @@ class Answer:
             else:
                 self._offer = offer
                 try:
-                    await self._wait()
+                    await self._next_arrival()
                     taken = self._offer is not None
                 finally:
                     self._offer = None
@@ -164,12 +164,10 @@ class Answer:
         if connection is not None and not connection.closed:
             connection.end_body()
 
-    async def _wait(self) -> None:
+    def _next_arrival(self) -> "asyncio.Future[None]":
+        """Done when something comes: more of the answer, its end, or its failure."""
         waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+        return waiter
 
     @property
     def settled(self) -> bool:

@@ -8,7 +8,7 @@ closed with exactly one outcome, whatever happens.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from gateway.admission import Admission
-from gateway.cycle import WRITE
+from gateway.cycle import TAKE, WRITE
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers, Outcome, outcome_of
 from gateway.exchange import Reply as ReplyOf
@@ -48,6 +48,7 @@ log = logging.getLogger("assay")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Take = Callable[[], bytes | None]
 Write = Callable[[bytes], bool]
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -112,9 +113,10 @@ class Pipeline:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._begin(scope)
         watch = Watch(scope)
-        reply = Reply(send, scope.get("extensions", {}).get(WRITE), exchange, watch, self._guard.revision)
+        extensions: Mapping[str, Any] = scope.get("extensions", {})
+        reply = Reply(send, extensions.get(WRITE), exchange, watch, self._guard.revision)
         try:
-            await self._carry_out(exchange, receive, reply)
+            await self._carry_out(exchange, extensions.get(TAKE), receive, reply)
             failed = exchange.status >= 500
             exchange.close(
                 Outcome.UPSTREAM_FAILED if failed else Outcome.COMPLETED, "status" if failed else "", monotonic()
@@ -142,7 +144,7 @@ class Pipeline:
             self._held -= len(exchange.body)
             self._recorder.closed(exchange)
 
-    async def _carry_out(self, exchange: Exchange, receive: Receive, reply: "Reply") -> None:
+    async def _carry_out(self, exchange: Exchange, take: Take | None, receive: Receive, reply: "Reply") -> None:
         headers = dict(exchange.client_headers)
         if len(headers) != len(exchange.client_headers):
             _refuse_repeated(exchange.client_headers)
@@ -156,7 +158,13 @@ class Pipeline:
             pieces = self._pieces(receive)
             answer = await self._upstreams.stream(exchange, pieces, _length(headers), _tail(exchange))
         else:
-            exchange.body = await self._read(headers, receive)
+            body = take() if take is not None else None  # most often it came along with the headers
+            if body is None:
+                exchange.body = await self._read(headers, receive)
+            else:
+                exchange.body = body
+                self._held += len(body)
+                self._bound(len(body))
             exchange.read_at = monotonic()
             if exchange.operation == "moderations" and self._moderation is not None:
                 await reply.whole(200, await self._moderation.answer(exchange))
@@ -263,24 +271,15 @@ class Pipeline:
                 return
 
     async def _message(self, receive: Receive) -> MutableMapping[str, Any]:
-        waiting = receive().__await__()
-        try:
-            pending = next(waiting)
-        except StopIteration as at_once:  # most often the body came along with the headers: no timer is needed
-            message: MutableMapping[str, Any] = at_once.value
-        else:
-            message = await self._wait(_Resumed(waiting, pending))
-        if message["type"] == "http.disconnect":
-            raise GatewayError("client_gone", "the client left while it sent the request")
-        return message
-
-    async def _wait(self, message: Awaitable[MutableMapping[str, Any]]) -> MutableMapping[str, Any]:
         seconds = self._bounds.body_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await message
+                message = await receive()
         except TimeoutError:
             raise GatewayError("body_timeout", f"nothing of the request body came for {seconds:g} s") from None
+        if message["type"] == "http.disconnect":
+            raise GatewayError("client_gone", "the client left while it sent the request")
+        return message
 
     def _route(self, exchange: Exchange) -> bytes:
         """Sets route, model and stream from the envelope; returns the body for the upstream."""
@@ -338,24 +337,6 @@ class Pipeline:
         body = message_stream(operation, model, text, id=id, created=created, include_usage=usage)
         await reply.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body_follows=True)
         await reply.finish(body)
-
-
-class _Resumed:
-    """Goes on with an awaitable that was already stepped once and waits for `pending`."""
-
-    __slots__ = ("_pending", "_waiting")
-
-    def __init__(self, waiting: Generator[Any, Any, MutableMapping[str, Any]], pending: object) -> None:
-        self._waiting = waiting
-        self._pending = pending
-
-    def __await__(self) -> Generator[Any, Any, MutableMapping[str, Any]]:
-        try:
-            yield self._pending
-            message: MutableMapping[str, Any] = yield from self._waiting
-        finally:
-            self._waiting.close()
-        return message
 
 
 class Reply:

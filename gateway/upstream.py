@@ -293,7 +293,18 @@ class Upstreams:
         head = self._head(exchange, upstream, prefix, tail, framing)
         began = self._clock()
         try:
-            return await _ask(carrier, head, body, exchange.method == "HEAD", fresh)
+            while True:
+                answer, reused = await carrier.request(head, body, head_only=exchange.method == "HEAD", fresh=fresh)
+                try:
+                    await answer.head()
+                    return answer
+                except UpstreamError as error:
+                    if not reused or error.reason != "reset":
+                        raise
+                    fresh = True  # the server closed an idle connection just as it was used: it never saw the request
+                except asyncio.CancelledError:
+                    answer.abort()
+                    raise
         finally:
             exchange.upstream_seconds += self._clock() - began
 
@@ -342,21 +353,6 @@ class Upstreams:
         if http2 not in self._tls:
             self._tls[http2] = tls_context()
         return self._tls[http2]
-
-
-async def _ask(carrier: Carrier, head: bytes, body: bytes, head_only: bool, fresh: bool) -> Answer:
-    answer, reused = await carrier.request(head, body, head_only=head_only, fresh=fresh)
-    try:
-        await answer.head()
-    except UpstreamError as error:
-        if reused and error.reason == "reset":
-            # The server closed an idle connection just as it was used: it never saw the request.
-            return await _ask(carrier, head, body, head_only, fresh=True)
-        raise
-    except asyncio.CancelledError:
-        answer.abort()
-        raise
-    return answer
 
 
 def _fixed_lines(upstream: Upstream) -> bytes:

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import server
-from gateway.cycle import GONE, WRITE, Application, Message
+from gateway.cycle import GONE, TAKE, WRITE, Application, Message
 from gateway.server import ServerConnection
 from gateway.watch import Watch
 from tests.scripted_server import until
@@ -391,7 +391,7 @@ async def test_the_scope() -> None:
     client = Client(app, {"shared": 1})
     request = b"GET /a%20b/%C3%A9%2Fc?q=%41&r HTTP/1.1\r\nHost: test\r\nX-Two: 1\r\nx-two: \xe9\r\nX-Empty:\r\n\r\n"
     await client.say(request, GET)
-    assert list(scopes[0].pop("extensions")) == [GONE, WRITE]
+    assert list(scopes[0].pop("extensions")) == [GONE, WRITE, TAKE]
     assert scopes[0] == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -466,6 +466,42 @@ async def test_a_body_comes_as_the_application_reads_it() -> None:
     client.wire.lose()
     await settle()
     assert messages[3:] == [{"type": "http.disconnect"}]
+
+
+@pytest.mark.parametrize(("asking", "body"), [(post(b"abc"), b"abc"), (post(b""), b""), (GET, b"")])
+async def test_a_body_that_came_with_its_head_can_be_taken_at_once(asking: bytes, body: bytes) -> None:
+    taken: list[bytes | None] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        take = scope["extensions"][TAKE]
+        taken.extend([take(), take()])
+        await send(start(204))
+        await send(part())
+
+    client = Client(app)
+    await client.say(asking)
+    assert taken == [body, None]
+    assert client.answers(asking[:4].decode().strip())[0].status == 204
+
+
+async def test_a_body_that_is_not_all_here_must_be_received() -> None:
+    seen: list[object] = []
+    all_here = asyncio.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        take = scope["extensions"][TAKE]
+        seen.extend([take(), await receive(), take()])
+        await all_here.wait()
+        seen.append(take())
+        client.wire.lose()
+        seen.append(take())
+
+    client = Client(app)
+    request = post(b"abcdef")
+    await client.say(request[:-4], request[-4:-1], request[-1:])
+    all_here.set()
+    await settle()
+    assert seen == [None, {"type": "http.request", "body": b"ab", "more_body": True}, None, b"cdef", None]
 
 
 async def test_receive_tells_of_the_end_once_the_answer_is_complete() -> None:
