@@ -7,7 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from detectors import tokens
+from detectors.manifest import load
+from detectors.onnx import Tokenizer
 from tests.bench import __main__ as command
+from tests.bench.detectors import GOALS_MS, text_of
 from tests.bench.load import Shot, Windows, p99, rate
 from tests.bench.model_server import Connection, State, events, flood_piece
 from tests.bench.part_growth import body
@@ -88,6 +92,15 @@ def test_a_body_has_the_size_asked_for(turns: int) -> None:
     text = body(100_000, turns)
     assert len(text) == 100_000
     assert len(json.loads(text)["messages"]) == turns
+
+
+@pytest.mark.parametrize("length", GOALS_MS)
+def test_a_text_has_the_word_pieces_asked_for(length: int) -> None:
+    vocabulary = load()["encoder"].vocabulary
+    assert vocabulary is not None
+    tokenizer = Tokenizer(vocabulary)
+    found = tokens.pieces(tokenizer, [text_of(length, tokenizer)])[0]
+    assert len(tokens.window(found, 0, length + 100).tokens) == length
 
 
 def test_a_piece_of_the_flood_divides_a_mebibyte() -> None:
