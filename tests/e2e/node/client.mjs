@@ -65,24 +65,24 @@ const errors = {
   broken_off: () => all(chat({ model: `${model}?reset_after=3`, stream: true })),
 };
 
-// What an enforcing gateway does to a model that leaks, and what it answers itself.
+// What an enforcing gateway does to a model that leaks.
 const leak = process.argv[5];
-const moderation = { model: "omni-moderation-latest" };
-const cruel = [{ role: "user", content: "I will kill you, you worthless idiot" }];
 const policy = {
   blocked: () => chat({ model: leak }),
   blocked_chat_streamed: () => all(chat({ model: leak, stream: true })),
   blocked_completion_streamed: () => all(client.completions.create({ model: leak, prompt: "hello", stream: true })),
   blocked_response_streamed: () => client.responses.stream({ model: leak, input: "hello" }).finalResponse(),
-  moderations: () => client.moderations.create({ ...moderation, input: cruel[0].content }),
-  moderated: () => chat({ messages: cruel, moderation }),
 };
 
+// What the gateway answers itself.
+const moderation = { model: "omni-moderation-latest" };
+const cruel = [{ role: "user", content: "I will kill you, you worthless idiot" }];
 const withholding = { ...moderation, policy: { output: { mode: "block" } } };
 const refusing = { ...moderation, policy: { input: { mode: "block" } } };
 const repeating = `${model}?say=${cruel[0].content}`.replaceAll(" ", "+");
 const respond = (more) => client.responses.create({ model, input: cruel[0].content, moderation, ...more });
 const moderated = {
+  moderations: () => client.moderations.create({ ...moderation, input: cruel[0].content }),
   scored: () => chat({ messages: cruel, moderation }),
   scored_streamed: () => all(chat({ messages: cruel, moderation, stream: true })),
   scored_response: () => respond(),
