@@ -6,11 +6,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from detectors.base import Detector
-from detectors.encoder import Cascade
 from detectors.manifest import DetectorInfo, load
 from detectors.rules.catalogue import RULES
 from detectors.rules.fingerprint import Fingerprints
 from detectors.rules.rule import RuleDetector
+from detectors.trained.encoder import Cascade
 
 Factory = Callable[[DetectorInfo], Detector]
 FINGERPRINT = "fingerprint"  # the one that works on a file of the operator's, and is not there without it

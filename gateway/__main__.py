@@ -21,10 +21,11 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from detectors.manifest import ModelError
-from gateway import config as settings
-from gateway import demo_upstream, policing
-from gateway.config import Config, ConfigError
-from gateway.server import ServerConnection
+from gateway.config import settings
+from gateway.config.settings import Config, ConfigError
+from gateway.demo import server as demo_upstream
+from gateway.enforcement.signals import load_policy
+from gateway.serving.connection import ServerConnection
 from policies.model import CHANNELS, DIRECTIONS
 from policies.source import PolicyError
 
@@ -66,7 +67,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     config = settings.load(flags, path=parsed.config)
     for sentence in settings.unknown_environment(os.environ):
         sys.stderr.write(f"assay: {sentence}\n")
-    policy = policing.load_policy(config.policy, settings.targets(config), settings.route_names(config))
+    policy = load_policy(config.policy, settings.targets(config), settings.route_names(config))
     for sentence in policy.warnings:
         sys.stderr.write(f"assay: {config.policy}: {sentence}\n")
     listening = _listen(config.host, config.port, "--host or --port")
@@ -234,7 +235,7 @@ def _worker(parsed: argparse.Namespace) -> int:
 
 def _with_models(name: str) -> Command:
     """A command of a module that is imported when it runs: a process that serves holds no model code."""
-    module = "gateway.policy_commands" if name.startswith("policy_") else "gateway.model_commands"
+    module = "gateway.commands.policy" if name.startswith("policy_") else "gateway.commands.models"
 
     def run(parsed: argparse.Namespace) -> int:
         command: Command = getattr(importlib.import_module(module), name)
@@ -245,7 +246,7 @@ def _with_models(name: str) -> Command:
 
 def _check(parsed: argparse.Namespace) -> int:
     config = settings.load(path=parsed.config)
-    policy = policing.load_policy(config.policy, settings.targets(config), settings.route_names(config))
+    policy = load_policy(config.policy, settings.targets(config), settings.route_names(config))
     for sentence in (*settings.unknown_environment(os.environ), *policy.warnings):
         out(f"note: {sentence}")
     if config.fingerprints:

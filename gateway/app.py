@@ -17,28 +17,30 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Page
 
 from detectors import manifest, taxonomy
-from gateway import config as settings
-from gateway import memory, metrics, trust
-from gateway.admission import Admission
-from gateway.audit import Audit
-from gateway.backends.memory import MemoryQueue
-from gateway.backends.redis import RedisQueue
-from gateway.config import Config, ConfigError
+from gateway.access.admission import Admission
+from gateway.config import settings
+from gateway.config.settings import Config, ConfigError
+from gateway.delivery.tap import Tap
+from gateway.enforcement.guard import Guard, Judging
+from gateway.enforcement.policy_file import AdoptionError, PolicyFile
+from gateway.enforcement.signals import SHIPPED
 from gateway.errors import GatewayError
 from gateway.exchange import Principal, SampleQueue
-from gateway.guard import Guard, Judging
-from gateway.http1 import Limits
-from gateway.judge import Case, Findings, Judge, JudgeError
-from gateway.moderation import Moderation
+from gateway.judging.client import Case, Findings, Judge, JudgeError
+from gateway.moderation.moderations import Moderation
 from gateway.openai_api import error_body
 from gateway.pipeline import Bounds, Pipeline, Receive, Scope, Send
-from gateway.policing import SHIPPED
-from gateway.policy_file import AdoptionError, PolicyFile
-from gateway.recorder import Recorder
-from gateway.routing import Routing
-from gateway.sampling import Sampler
-from gateway.tap import Tap
-from gateway.upstream import HeaderFilter, Upstreams
+from gateway.samples.memory_queue import MemoryQueue
+from gateway.samples.redis_queue import RedisQueue
+from gateway.samples.sampling import Sampler
+from gateway.serving import heap
+from gateway.telemetry import metrics
+from gateway.telemetry.audit import Audit
+from gateway.telemetry.recorder import Recorder
+from gateway.trust import estimates
+from gateway.upstream.calls import HeaderFilter, Upstreams
+from gateway.upstream.http1 import Limits
+from gateway.upstream.routing import Routing
 from gateway.worker import Worker
 from policies.engine import Policy
 
@@ -169,7 +171,7 @@ class App:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        memory.keep_freed()
+        heap.keep_freed()
         metrics.BUILD_INFO.labels(version("assay-gateway")).set(1)
         _publish_error_rates()
         _look_again_on_hangup(self.policy)
@@ -450,7 +452,7 @@ def _refusal(admission: Admission | None, scope: Scope) -> Response | None:
 async def _give_back_memory() -> None:
     while True:
         await asyncio.sleep(_MEMORY_SECONDS)
-        memory.give_back()
+        heap.give_back()
 
 
 def _read_depth(queue: SampleQueue) -> None:
@@ -516,16 +518,16 @@ async def _rates(_: Request) -> Response:
 def rates() -> dict[str, Any]:
     """The estimates since the gateway started, over all workers."""
     total, *others = (
-        trust.by_label(metrics.samples(f"assay_trust_{what}_total"))
+        estimates.by_label(metrics.samples(f"assay_trust_{what}_total"))
         for what in ("weight", "weight_squared", "flagged_weight", "flagged_weight_squared")
     )
     error_rates = _error_rates()
     rows = []
     for key in sorted(total):
-        weights = trust.Weights(total[key], *(sums.get(key, 0.0) for sums in others))
-        share = trust.flagged_share(weights)
+        weights = estimates.Weights(total[key], *(sums.get(key, 0.0) for sums in others))
+        share = estimates.flagged_share(weights)
         known = error_rates.get(key)
-        estimate = trust.corrected(share, *known) if share and known else None
+        estimate = estimates.corrected(share, *known) if share and known else None
         rows.append(
             {
                 "subcategory": key[0],
@@ -543,7 +545,7 @@ def rates() -> dict[str, Any]:
     }
 
 
-def _shown(interval: trust.Interval | None) -> dict[str, float] | None:
+def _shown(interval: estimates.Interval | None) -> dict[str, float] | None:
     if interval is None:
         return None
     return {

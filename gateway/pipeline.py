@@ -16,13 +16,13 @@ from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from gateway.admission import Admission
-from gateway.cycle import TAKE, WRITE
+from gateway.access.admission import Admission
+from gateway.delivery.tap import Tap
+from gateway.enforcement.guard import Guard
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers, Outcome, outcome_of
 from gateway.exchange import Reply as ReplyOf
-from gateway.guard import Guard
-from gateway.moderation import Moderation
+from gateway.moderation.moderations import Moderation
 from gateway.openai_api import (
     MODERATED,
     BodyError,
@@ -37,11 +37,11 @@ from gateway.openai_api import (
     set_fields,
     with_system,
 )
-from gateway.routing import Routing
-from gateway.sampling import Sampler
-from gateway.tap import Tap
-from gateway.upstream import Answer, Upstreams, downstream_headers
-from gateway.watch import Watch
+from gateway.samples.sampling import Sampler
+from gateway.serving.disconnect import Watch
+from gateway.serving.request import TAKE, WRITE
+from gateway.upstream.calls import Answer, Upstreams, downstream_headers
+from gateway.upstream.routing import Routing
 
 log = logging.getLogger("assay")
 

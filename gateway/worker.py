@@ -12,13 +12,13 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway import metrics
-from gateway.callers import Counts
-from gateway.content_encoding import EncodingError, decode
+from gateway.enforcement.counts import Counts
+from gateway.enforcement.signals import Direction, by_detector, draw_of, signals
 from gateway.exchange import Sample, SampleQueue, Taken
-from gateway.judge import Case, Finding, Findings, JudgeError, case
+from gateway.judging.client import Case, Finding, Findings, JudgeError, case
 from gateway.openai_api import Operation, read_request, read_response, read_stream
-from gateway.policing import Direction, by_detector, draw_of, signals
+from gateway.openai_api.encodings import EncodingError, decode
+from gateway.telemetry import metrics
 from policies.engine import Action, Context, Decision, Mode, Policy, decide
 
 log = logging.getLogger("assay")

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.backends.memory import MemoryQueue
+from gateway.samples.memory_queue import MemoryQueue
 from gateway.worker import Worker
-from tests.fakes import OBSERVE, BenchJudge, Counts, Journal, policy, sample
+from tests.support.fakes import OBSERVE, BenchJudge, Counts, Journal, policy, sample
 
 
 @asynccontextmanager

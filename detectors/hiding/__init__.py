@@ -1,0 +1,1 @@
+"""What a text hides is brought to light before anything judges it."""

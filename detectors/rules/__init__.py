@@ -1,0 +1,1 @@
+"""The detectors that are rules: patterns with checksums, exact arithmetic, payloads, fingerprints."""

@@ -22,9 +22,9 @@ import msgspec
 import torch
 
 from detectors.manifest import Measurement, Tables, load_one
-from detectors.networks import NgramNetwork, PieceNetwork
-from detectors.onnx import Tokenizer
 from detectors.registry import FINGERPRINT
+from detectors.trained.networks import NgramNetwork, PieceNetwork
+from detectors.trained.onnx import Tokenizer
 from detectors.training import (
     bert,
     cards,

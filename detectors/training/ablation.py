@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detectors.networks import NgramNetwork
+from detectors.trained.networks import NgramNetwork
 from detectors.training import compose, data, measure, synthetic, train
 
 OTHERS: Mapping[str, data.Source] = {

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from detectors.base import Role, Text
-from detectors.networks import Floats, Network
+from detectors.trained.networks import Floats, Network
 from detectors.training.data import HARMS, HEADS, Row
 from detectors.training.measure import Labels, Scores, auroc, platt
 

@@ -16,8 +16,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from detectors.base import Role
-from detectors.onnx import Tokenizer
-from detectors.tokens import LENGTH, Pieces, Window, is_readable, pieces, starts, window
+from detectors.trained.onnx import Tokenizer
+from detectors.trained.tokens import LENGTH, Pieces, Window, is_readable, pieces, starts, window
 from detectors.training.bert import Network
 from detectors.training.data import BOTH, HARMS, HEADS, Row
 

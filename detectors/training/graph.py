@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from detectors.tokens import LENGTH
+from detectors.trained.tokens import LENGTH
 from detectors.training.bert import ATTENTION_HEADS, EPSILON, LAYERS, WIDTH, Network
 
 OPSET = 20  # the first with Gelu

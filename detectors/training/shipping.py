@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from detectors.base import Detector
-from detectors.encoder import Encoder
 from detectors.manifest import INDEX, DataSet, DetectorInfo, Tables, load_one, sha256
 from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.rules.catalogue import RULES
 from detectors.rules.rule import Rule
+from detectors.trained.encoder import Encoder
 from detectors.training import compose, data, synthetic
 
 LICENCE = "Apache-2.0"

@@ -9,8 +9,8 @@ import numpy as np
 
 from detectors.base import OperatingTable, Role
 from detectors.manifest import DetectorInfo, Measurement, Tables, threshold
-from detectors.networks import Network
 from detectors.rules.rule import Rule, RuleDetector
+from detectors.trained.networks import Network
 from detectors.training.data import BOTH, HEADS, Row
 from detectors.training.evidence import FALSE_ALARMS, MIN_AUROC, MIN_POSITIVES, ByRole, Fitted, auroc_floor, gather
 from detectors.training.measure import (

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 from tqdm import tqdm
 
-from detectors.features import BLOCKS, BUCKETS, Indices, arrays, windows
+from detectors.trained.features import BLOCKS, BUCKETS, Indices, arrays, windows
 from detectors.training.data import HEADS, Row
 
 WIDTH = 24  # columns of the table

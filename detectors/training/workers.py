@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from detectors.base import Judgement, Text
-from detectors.networks import Scored
+from detectors.trained.networks import Scored
 
 CHUNK = 48  # texts that one process takes at once
 

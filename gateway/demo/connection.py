@@ -6,9 +6,8 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from gateway import sse
 from gateway.demo.knobs import Knobs
-from gateway.openai_api import error_body
+from gateway.openai_api import error_body, sse
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from gateway import sse
 from gateway.demo.answers import Answer, Question, tokens
+from gateway.openai_api import sse
 
 _encode = msgspec.json.encode
 Body = Mapping[str, Any]

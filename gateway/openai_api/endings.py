@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gateway import sse
+from gateway.openai_api import sse
 from gateway.openai_api.document import Path
 from gateway.openai_api.messages import chunks, item_events, numbered
 from gateway.openai_api.operations import Operation

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import sse
+from gateway.openai_api import sse
 from gateway.openai_api.document import map_entries, parse
 from gateway.openai_api.operations import Operation
 from gateway.openai_api.passages import choice_number

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from gateway import sse
+from gateway.openai_api import sse
 from gateway.openai_api.document import parse, set_fields
 from gateway.openai_api.envelope import BodyError, refuse_types
 from gateway.openai_api.moderations import Scored, flagged_categories, result

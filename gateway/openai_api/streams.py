@@ -7,7 +7,7 @@ A text of a stream is named by its path in the reply that the stream amounts to,
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from gateway import sse
+from gateway.openai_api import sse
 from gateway.openai_api.document import Path, map_entries, parse
 from gateway.openai_api.operations import Operation
 from gateway.openai_api.passages import (

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from detectors import tokens
 from detectors.base import Detector, State, Text
-from detectors.encoder import Cascade, Encoder, network
 from detectors.manifest import DetectorInfo, load
-from detectors.networks import Network, PieceNetwork
-from detectors.onnx import Tokenizer
+from detectors.trained import tokens
+from detectors.trained.encoder import Cascade, Encoder, network
+from detectors.trained.networks import Network, PieceNetwork
+from detectors.trained.onnx import Tokenizer
 from tests.bench.table import Table
 
 FP32 = "ASSAY_BENCH_FP32"  # names the fp32 model of the same weights, which no release carries

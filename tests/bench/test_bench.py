@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from detectors import tokens
 from detectors.manifest import load
-from detectors.onnx import Tokenizer
+from detectors.trained import tokens
+from detectors.trained.onnx import Tokenizer
 from tests.bench import __main__ as command
 from tests.bench.detectors import GOALS_MS, text_of
 from tests.bench.load import Shot, Windows, p99, rate

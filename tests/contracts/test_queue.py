@@ -9,11 +9,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from gateway.backends.memory import MemoryQueue
-from gateway.backends.redis import RedisQueue
 from gateway.exchange import SampleQueue
-from tests.fakes import sample
-from tests.redis_server import RedisServer, needs_redis
+from gateway.samples.memory_queue import MemoryQueue
+from gateway.samples.redis_queue import RedisQueue
+from tests.support.fakes import sample
+from tests.support.redis_server import RedisServer, needs_redis
 
 Open = Callable[[int, int], AbstractAsyncContextManager[SampleQueue]]
 PLENTY = 10**9

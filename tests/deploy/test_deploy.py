@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from detectors.taxonomy import SUBCATEGORIES
-from gateway import metrics
-from gateway.config import unknown_environment
+from gateway.config.settings import unknown_environment
 from gateway.errors import REASONS, Source
 from gateway.exchange import Outcome
+from gateway.telemetry import metrics
 from grafana import assay
-from tests.deploy import dashboards
-from tests.deploy.promql import Named, names
+from tests.support import dashboards
+from tests.support.promql import Named, names
 
 ROOT = dashboards.ROOT
 DEPLOY = ROOT / "deploy"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from detectors.manifest import MODELS, ModelError, load, threshold
-from detectors.onnx import Model
 from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.taxonomy import AUXILIARIES, SLUGS
+from detectors.trained.onnx import Model
 
 
 @pytest.fixture

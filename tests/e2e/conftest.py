@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
-from tests.e2e.scripted_upstream import ScriptedUpstream
+from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.scripted_upstream import ScriptedUpstream
 
 UPSTREAM_KEY = "sk-upstream-0123456789"
 MOST_BODY_BYTES = 2**20

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e import scripted_upstream as script
 from tests.e2e.conftest import UPSTREAM_KEY
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
-from tests.e2e.scripted_upstream import End, ScriptedUpstream, Step
+from tests.support import scripted_upstream as script
+from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.scripted_upstream import End, ScriptedUpstream, Step
 
 ASKED = '"messages": [{"role": "user", "content": "How do I boil an egg?"}], "prompt": "egg", "input": "egg"'
 TEXT_PATHS = ("chat/completions", "completions", "responses", "embeddings")

@@ -11,10 +11,10 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.e2e import scripted_upstream as script
 from tests.e2e.conftest import MOST_BODY_BYTES
-from tests.e2e.gateway_process import GatewayProcess
-from tests.e2e.scripted_upstream import End, ScriptedUpstream
+from tests.support import scripted_upstream as script
+from tests.support.gateway_process import GatewayProcess
+from tests.support.scripted_upstream import End, ScriptedUpstream
 
 KEYS = {"message", "type", "param", "code"}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.gateway_process import DemoUpstream, GatewayProcess
 
 CURL = shutil.which("curl")
 

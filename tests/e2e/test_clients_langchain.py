@@ -10,7 +10,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from openai import DefaultAsyncHttpxClient, DefaultHttpxClient, NotFoundError
 from pydantic import BaseModel, SecretStr
 
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.gateway_process import DemoUpstream, GatewayProcess
 
 ASKED = "How do I boil an egg?"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import SAID_BEFORE, SECRET
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.gateway_process import DemoUpstream, GatewayProcess
 
 FOLDER = Path(__file__).with_name("node")
 NODE = shutil.which("node")

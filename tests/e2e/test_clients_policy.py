@@ -13,10 +13,10 @@ import pytest
 from openai import OpenAI
 from openai.types.responses import Response
 
-from tests.e2e import scripted_upstream as script
 from tests.e2e.conftest import SAID_BEFORE, SECRET
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
-from tests.e2e.scripted_upstream import End, ScriptedUpstream
+from tests.support import scripted_upstream as script
+from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.scripted_upstream import End, ScriptedUpstream
 
 POLICY = """
 version: 1

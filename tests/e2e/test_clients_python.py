@@ -18,7 +18,7 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 from openai.types.responses import FunctionToolParam
 from pydantic import BaseModel
 
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.gateway_process import DemoUpstream, GatewayProcess
 
 MODEL = "demo-small"
 HELLO: list[ChatCompletionMessageParam] = [

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy import dashboards
-from tests.e2e.gateway_process import GatewayProcess
-from tests.e2e.prometheus_server import BINARY, Prometheus, PrometheusServer
+from tests.support import dashboards
+from tests.support.gateway_process import GatewayProcess
+from tests.support.prometheus_server import BINARY, Prometheus, PrometheusServer
 
 RULES = dashboards.ROOT / "deploy" / "prometheus" / "rules.yaml"
 DEADLINE_SECONDS = 30

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e import scripted_upstream as script
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess
-from tests.e2e.scripted_upstream import End, Played, ScriptedUpstream, Step
+from tests.support import scripted_upstream as script
+from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.scripted_upstream import End, Played, ScriptedUpstream, Step
 
 ROUNDS = 12
 MOST_SECONDS = 1.0  # the gateway promises a tenth of it; a busy machine may need more

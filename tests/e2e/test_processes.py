@@ -16,7 +16,7 @@ import pytest
 from openai import OpenAI
 
 from gateway.__main__ import main
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess, free_port
+from tests.support.gateway_process import DemoUpstream, GatewayProcess, free_port
 
 STREAM_SECONDS = 1.5
 BODY = {"model": "demo-small", "messages": [{"role": "user", "content": "hello"}]}

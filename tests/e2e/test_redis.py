@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.gateway_process import DemoUpstream, GatewayProcess, Process
-from tests.redis_server import RedisServer, needs_redis
+from tests.support.gateway_process import DemoUpstream, GatewayProcess, Process
+from tests.support.redis_server import RedisServer, needs_redis
 
 pytestmark = [pytest.mark.server, needs_redis]
 EXCHANGES = 50

@@ -9,13 +9,13 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
-from gateway.judge import Case, Findings
-from gateway.sse import PING
-from tests.fakes import DETECTOR, DONE, BenchJudge, Counts, World
+from gateway.judging.client import Case, Findings
+from gateway.openai_api.sse import PING
 from tests.paths.test_policy_actions import rules
 from tests.paths.test_request_path import EVENTS, JSON, streaming
-from tests.scripted_server import Peer, Script, answer, answering, serve
-from tests.surfaces import CHAT, RESPONSES, Delta, Surface, objects
+from tests.support.fakes import DETECTOR, DONE, BenchJudge, Counts, World
+from tests.support.scripted_server import Peer, Script, answer, answering, serve
+from tests.support.surfaces import CHAT, RESPONSES, Delta, Surface, objects
 
 CLEAN = [Delta("Good "), Delta("day to you."), Delta(" Goodbye.")]
 BAD = [Delta("throw the "), Delta("gren"), Delta("ade now")]

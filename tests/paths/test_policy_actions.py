@@ -11,17 +11,17 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from gateway.callers import Counts as CallerCounts
-from gateway.callers import Throttles
+from gateway.enforcement.counts import Counts as CallerCounts
+from gateway.enforcement.counts import Throttles
+from gateway.enforcement.signals import draw_of
 from gateway.exchange import Principal, Route, Streams
 from gateway.openai_api import Operation
-from gateway.policing import draw_of
-from gateway.sse import Decoder
+from gateway.openai_api.sse import Decoder
 from policies.engine import Throttle
-from tests.fakes import DONE, BenchJudge, Counts, Seen, World, chat, chunk, completion, upstream
 from tests.paths.test_request_path import JSON, streaming
-from tests.scripted_server import always, answer, answering, serve
-from tests.surfaces import Delta, Surface
+from tests.support.fakes import DONE, BenchJudge, Counts, Seen, World, chat, chunk, completion, upstream
+from tests.support.scripted_server import always, answer, answering, serve
+from tests.support.surfaces import Delta, Surface
 
 SURFACES = {
     Operation.CHAT: Surface(Operation.CHAT, "/v1/chat/completions", ("assistant",)),

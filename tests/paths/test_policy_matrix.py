@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from gateway.openai_api import Channel, Operation
-from tests.fakes import World
 from tests.paths.test_policy_actions import HELLO, MESSAGE, said
 from tests.paths.test_policy_actions import rules as written_rules
 from tests.paths.test_request_path import JSON, streaming
-from tests.scripted_server import Script, answer, answering, serve
-from tests.surfaces import SURFACES, Delta, Surface
+from tests.support.fakes import World
+from tests.support.scripted_server import Script, answer, answering, serve
+from tests.support.surfaces import SURFACES, Delta, Surface
 
 DELTAS = ("my key AKI", "A42 is", " here")
 PLACES = [(name, channel) for name, surface in SURFACES.items() for channel in surface.channels]

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from gateway.exchange import Streams
-from tests.fakes import DONE, Seen, World, chat, completion, policy
 from tests.paths.test_policy_actions import rules
 from tests.paths.test_request_path import JSON, streaming
-from tests.scripted_server import Peer, answer, answering, serve
-from tests.surfaces import SURFACES, USAGE, Delta, objects
+from tests.support.fakes import DONE, Seen, World, chat, completion, policy
+from tests.support.scripted_server import Peer, answer, answering, serve
+from tests.support.surfaces import SURFACES, USAGE, Delta, objects
 
 REDACT = rules("id: r, when: {subcategory: privacy_violation, on: response}, then: redact")
 BLOCK = rules("id: r, when: {subcategory: violence, on: response}, then: block")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from gateway.errors import REASONS
 from gateway.exchange import Outcome, Principal, Route, Streams
-from gateway.http1 import Limits
+from gateway.openai_api.sse import Decoder
 from gateway.pipeline import Bounds
-from gateway.sse import Decoder
-from tests.fakes import (
+from gateway.upstream.http1 import Limits
+from tests.support.fakes import (
     DONE,
     ENFORCE,
     OBSERVE,
@@ -28,7 +28,7 @@ from tests.fakes import (
     completion,
     upstream,
 )
-from tests.scripted_server import Peer, Script, always, answer, answering, hang, in_turn, serve, until
+from tests.support.scripted_server import Peer, Script, always, answer, answering, hang, in_turn, serve, until
 
 JSON = b"content-type: application/json"
 EVENTS = b"content-type: text/event-stream"

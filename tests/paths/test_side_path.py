@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from detectors import manifest, taxonomy
-from gateway.audit import Audit
-from gateway.backends.memory import MemoryQueue
+from gateway.enforcement.signals import draw_of
 from gateway.exchange import Sample, Taken
-from gateway.judge import Case, Findings
-from gateway.policing import draw_of
+from gateway.judging.client import Case, Findings
+from gateway.samples.memory_queue import MemoryQueue
+from gateway.telemetry.audit import Audit
 from gateway.worker import Worker
-from tests.fakes import (
+from tests.support.fakes import (
     DETECTOR,
     DONE,
     ENFORCE,

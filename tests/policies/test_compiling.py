@@ -8,7 +8,7 @@ from policies.compiling import Policy, compile_policy
 from policies.engine import Signal, decide
 from policies.model import Document, load_document
 from policies.source import PolicyError
-from tests.policies.world import CATEGORIES, HEAD, OPERATING, compiled, with_tables
+from tests.support.policy_world import CATEGORIES, HEAD, OPERATING, compiled, with_tables
 
 V = "{id: r, when: {subcategory: violence, on: prompt, false_alarms: %s}, then: block}"
 

@@ -1,7 +1,7 @@
 """Single sentences of the semantics; what holds for every policy is in test_properties."""
 
 from policies.engine import Action, Redaction, Signal, decide, join, on_failure, redact
-from tests.policies.world import HEAD, compiled
+from tests.support.policy_world import HEAD, compiled
 
 POLICY = compiled(
     HEAD

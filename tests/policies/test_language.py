@@ -19,7 +19,7 @@ from policies.engine import (
 )
 from policies.model import Document
 from policies.source import PolicyError
-from tests.policies.world import HEAD, compiled, with_tables
+from tests.support.policy_world import HEAD, compiled, with_tables
 
 
 def said(slug: str, score: float = 1.0, **more: object) -> Signal:

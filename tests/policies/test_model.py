@@ -8,7 +8,7 @@ import yaml
 
 from policies.model import DIRECTIONS, load_cases, load_document, schema, schema_text
 from policies.source import MAX_BYTES, PolicyError
-from tests.policies.world import HEAD, compiled
+from tests.support.policy_world import HEAD, compiled
 
 
 def message(text: str) -> str:

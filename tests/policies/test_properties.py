@@ -10,7 +10,7 @@ from policies.conditions import All, Asked, Not
 from policies.conditions import Any as AnyOf
 from policies.engine import EVERYONE, Action, Context, Decision, Signal, decide, join, on_failure, redact
 from policies.model import CHANNELS, Document
-from tests.policies.world import with_tables
+from tests.support.policy_world import with_tables
 
 SLUGS = ("violence", "toxicity", "privacy_violation", "unsafe")
 ROUTES = ("chat", "code")

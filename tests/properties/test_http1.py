@@ -10,11 +10,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.config import DEFAULT_FORWARDED
+from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
-from gateway.http1 import Answer, Connection, Limits, Pool
-from gateway.upstream import HeaderFilter, downstream_headers
+from gateway.upstream.calls import HeaderFilter, downstream_headers
+from gateway.upstream.http1 import Answer, Connection, Limits, Pool
 
 T = TypeVar("T")
 

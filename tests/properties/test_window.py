@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.delivery.window import Ruling, Stretch, Window
 from gateway.openai_api import Channel
-from gateway.sse import Decoder
-from gateway.window import Ruling, Stretch, Window
-from tests.surfaces import CHAT, SURFACES, Delta, Surface, joined
+from gateway.openai_api.sse import Decoder
+from tests.support.surfaces import CHAT, SURFACES, Delta, Surface, joined
 
 BAD, SECRET = "grenade", "AKIA42 7"  # a secret with a space in it, so that no rule about words protects it
 LABEL = "[REDACTED:secret]"

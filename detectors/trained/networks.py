@@ -1,0 +1,136 @@
+"""The trained networks, from texts to raw head outputs: cut into windows, run, the largest output of each head kept."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.base import State, Text
+from detectors.trained import features, tokens
+from detectors.trained.onnx import Model, Tokenizer
+
+Floats = npt.NDArray[np.float64]
+
+BATCH_BYTES = 16_384  # of padded text in one run of the n-gram model: the gathered rows stay in the processor's cache
+ROUND_BYTES = 4_000_000  # of text prepared at once, so that a huge batch does not become a huge array
+ROUND_CHARACTERS = 500_000  # of text cut into word pieces at once
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a network says: `logits` [texts, heads], NaN where it read nothing, and what became of each text."""
+
+    logits: Floats
+    states: list[State]
+
+
+class Network(Protocol):
+    """A loaded model with its way of reading text."""
+
+    def score(self, texts: Sequence[Text]) -> Scored:
+        """Raw head outputs, the largest over the windows of each text; any text is legal input."""
+        ...
+
+
+class NgramNetwork:
+    """Hashed n-grams (`features`) through a bag model, windows of like length together."""
+
+    def __init__(self, path: Path, heads: int) -> None:
+        """Load `path`, a model of `heads` outputs. Raises manifest.ModelError."""
+        self._model = Model(path)
+        self._heads = heads
+
+    def score(self, texts: Sequence[Text]) -> Scored:
+        out = np.full((len(texts), self._heads), np.nan)
+        for positions, found in self._rounds(texts):
+            first = np.flatnonzero(np.diff(positions, prepend=-1))
+            out[np.array(positions)[first]] = np.maximum.reduceat(self._run(found), first, axis=0)
+        blank = np.isnan(out[:, 0]).tolist()
+        return Scored(out, [_state(text, is_blank) for text, is_blank in zip(texts, blank, strict=True)])
+
+    def _run(self, found: list[features.Window]) -> Floats:
+        order = sorted(range(len(found)), key=lambda position: len(found[position].text))
+        out = np.empty((len(found), self._heads))
+        start = 0
+        while start < len(order):
+            stop = start + 1
+            while stop < len(order) and (stop + 1 - start) * len(found[order[stop]].text) <= BATCH_BYTES:
+                stop += 1
+            chunk = order[start:stop]
+            out[chunk] = self._model.run(features.arrays([found[position] for position in chunk]))
+            start = stop
+        return out
+
+    @staticmethod
+    def _rounds(texts: Sequence[Text]) -> Iterator[tuple[list[int], list[features.Window]]]:
+        """The windows of the texts, whole texts together, at most about ROUND_BYTES at once."""
+        positions: list[int] = []
+        found: list[features.Window] = []
+        size = 0
+        for position, text in enumerate(texts):
+            for window in features.windows(text):
+                positions.append(position)
+                found.append(window)
+                size += len(window.text)
+            if size > ROUND_BYTES:
+                yield positions, found
+                positions, found, size = [], [], 0
+        if found:
+            yield positions, found
+
+
+class PieceNetwork:
+    """Word pieces (`tokens`) through a transformer, one window a run.
+
+    On one thread a batch gains little, costs padding, and would tie a text's score to its neighbours': activations
+    are quantised with one scale a run.
+    """
+
+    def __init__(self, path: Path, vocabulary: Path, heads: int) -> None:
+        """Load the model at `path`, of `heads` outputs, and its vocabulary. Raises manifest.ModelError."""
+        self._model = Model(path)
+        self._tokenizer = Tokenizer(vocabulary)
+        self._heads = heads
+
+    def score(self, texts: Sequence[Text]) -> Scored:
+        out = np.full((len(texts), self._heads), np.nan)
+        states: list[State] = []
+        for batch in _by_characters(texts):
+            for found in tokens.pieces(self._tokenizer, batch):
+                position = len(states)
+                text = texts[position]
+                places = tokens.starts(found)
+                if tokens.has_known(found):
+                    out[position] = self._worst(found, places[: tokens.MAX_WINDOWS])
+                if not tokens.is_readable(found):
+                    states.append(
+                        State.UNREADABLE if features.normalise(text.text[: features.WINDOW]) else State.SKIPPED
+                    )
+                else:
+                    states.append(_state(text, False) if len(places) <= tokens.MAX_WINDOWS else State.TRUNCATED)
+        return Scored(out, states)
+
+    def _worst(self, found: tokens.Pieces, places: Sequence[int]) -> Floats:
+        windows = (tokens.window(found, start) for start in places)
+        runs = [self._model.run({"tokens": window.tokens, "kinds": window.kinds})[0] for window in windows]
+        worst: Floats = np.max(runs, axis=0)
+        return worst
+
+
+def _state(text: Text, is_blank: bool) -> State:
+    if is_blank:
+        return State.SKIPPED
+    return State.TRUNCATED if len(text.text) > features.LIMIT else State.SCANNED
+
+
+def _by_characters(texts: Sequence[Text]) -> Iterator[Sequence[Text]]:
+    """Runs of texts, in order, of about ROUND_CHARACTERS."""
+    start = size = 0
+    for position, text in enumerate(texts, start=1):
+        size += min(len(text.text), features.LIMIT)
+        if size >= ROUND_CHARACTERS or position == len(texts):
+            yield texts[start:position]
+            start, size = position, 0

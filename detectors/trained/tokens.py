@@ -1,0 +1,110 @@
+"""Text to windows of word pieces: what the fine-tuned encoder reads.
+
+BERT's word pieces (Devlin et al. 2018, arXiv 1810.04805) of the same normalised text that the n-grams are cut from.
+A prompt is `[CLS] text [SEP]`; a reply is `[CLS] prompt [SEP] text [SEP]`, its own part marked as the second kind.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.base import Text
+from detectors.trained.features import CONTEXT, LIMIT, normalise
+from detectors.trained.onnx import Tokenizer
+
+Ids = npt.NDArray[np.int32]
+
+# In word pieces.
+LENGTH = 128  # of a window, all included
+OVERLAP = 16  # of neighbouring windows
+CONTEXT_LENGTH = 40  # of the end of the prompt behind a reply
+MAX_WINDOWS = 32
+
+UNKNOWN, CLS, SEP = 100, 101, 102
+MAX_UNKNOWN = 0.3  # share of characters that the vocabulary does not know, above which a text counts as unreadable
+MAX_BYTES = 8 * LIMIT  # of a normalised text: NFKC can make 18 code points of one
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The word pieces of a text and of the end of the prompt behind it, and whether the text is a reply.
+
+    `unknown` is the share of the text's characters that the vocabulary does not know.
+    """
+
+    text: Ids
+    context: Ids
+    reply: bool
+    unknown: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one model run reads: `tokens`, and `kinds` 1 where a reply stands; both [length]."""
+
+    tokens: Ids
+    kinds: Ids
+
+
+def pieces(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Pieces]:
+    """The word pieces of each text up to `features.LIMIT` code points; none where nothing visible is there."""
+    clean = [_clean(text.text[:LIMIT]) for text in texts]
+    own = tokenizer.ids(clean)
+    behind = tokenizer.ids([_clean((text.context or "")[-CONTEXT:]) for text in texts])
+    return [
+        Pieces(_array(ids), _array(context[-CONTEXT_LENGTH:] if reply else []), reply, _unknown(tokenizer, text, ids))
+        for text, ids, context, reply in zip(
+            clean, own, behind, (text.role == "response" for text in texts), strict=True
+        )
+    ]
+
+
+def starts(found: Pieces, length: int = LENGTH) -> range:
+    """Where the windows of a text begin, without the limit on their number."""
+    room = length - _frame_length(found)
+    last = max(len(found.text) - OVERLAP, 1)
+    return range(0, last, max(room - OVERLAP, 1)) if len(found.text) else range(0)
+
+
+def window(found: Pieces, start: int, length: int = LENGTH) -> Window:
+    """The window of at most `length` pieces that begins at `start`."""
+    room = length - _frame_length(found)
+    text = found.text[start : start + room]
+    head = np.concatenate(([CLS], found.context, [SEP])) if found.reply else np.array([CLS])
+    tokens = np.concatenate((head, text, [SEP])).astype(np.int32)
+    kinds = np.zeros(len(tokens), dtype=np.int32)
+    if found.reply:
+        kinds[len(head) :] = 1
+    return Window(tokens, kinds)
+
+
+def has_known(found: Pieces) -> bool:
+    """Whether the vocabulary knows anything of the text."""
+    return bool((found.text != UNKNOWN).any())
+
+
+def is_readable(found: Pieces) -> bool:
+    """Whether the vocabulary knows enough of the text to say that it was read."""
+    return has_known(found) and found.unknown <= MAX_UNKNOWN
+
+
+def _unknown(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> float:
+    if UNKNOWN not in ids:
+        return 0.0
+    visible = sum(not char.isspace() and not unicodedata.combining(char) for char in text)
+    return 1 - min(sum(tokenizer.sizes[piece] for piece in ids) / max(visible, 1), 1)
+
+
+def _frame_length(found: Pieces) -> int:
+    return len(found.context) + 3 if found.reply else 2
+
+
+def _clean(text: str) -> str:
+    return normalise(text, MAX_BYTES).decode("utf-8", "ignore")
+
+
+def _array(ids: list[int]) -> Ids:
+    return np.array(ids, dtype=np.int32)

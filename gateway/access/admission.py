@@ -1,0 +1,95 @@
+"""Who is calling, and may they."""
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from gateway.config.settings import is_loopback
+from gateway.errors import GatewayError
+from gateway.exchange import Principal, Route
+
+_HINT = "send a gateway key as `Authorization: Bearer <key>`"
+ANYONE = Principal("anyone")
+_REMEMBERED = 1024
+
+
+class Admission:
+    """Callers by the digest of their key: constant time in the number of keys, and no key in memory to dump.
+
+    Without any key everyone is admitted; `local_only` then refuses what a web page in a local browser could
+    send (a foreign `Host` or `Origin`), because the loopback address alone does not keep those out.
+    """
+
+    def __init__(self, keys: Iterable[tuple[str, Principal]], *, local_only: bool) -> None:
+        self._principals = {_digest(key.encode()): principal for key, principal in keys}
+        self._local_only = local_only
+        self._found_local: set[tuple[bytes, bytes]] = set()
+
+    def admit(self, headers: Mapping[bytes, bytes]) -> Principal:
+        """Raises GatewayError no_key, wrong_key or not_local."""
+        if not self._principals:
+            if self._local_only:
+                asked = headers.get(b"host", b""), headers.get(b"origin", b"")
+                if asked not in self._found_local:
+                    _refuse_foreign(*asked)
+                    if len(self._found_local) < _REMEMBERED:  # what clients send: bounded
+                        self._found_local.add(asked)
+            return ANYONE
+        key = _presented(headers)
+        if not key:
+            raise GatewayError("no_key", f"no API key was given; {_HINT}")
+        principal = self._principals.get(_digest(key))
+        if principal is None:
+            raise GatewayError("wrong_key", f"the API key is not known to this gateway; {_HINT}")
+        return principal
+
+    @staticmethod
+    def may_send_unread(principal: Principal) -> None:
+        """Whether a body may go up whose model is not known. Raises GatewayError route_forbidden."""
+        if principal.routes is not None:
+            raise GatewayError(
+                "route_forbidden",
+                f"the key {principal.name!r} is limited to some routes, so the model of each of its requests must be "
+                "readable: send JSON with `model`, as application/json",
+            )
+
+    @staticmethod
+    def may_use(principal: Principal, route: Route) -> None:
+        """Raises GatewayError route_forbidden."""
+        if principal.routes is not None and route.name not in principal.routes:
+            raise GatewayError(
+                "route_forbidden",
+                f"the key {principal.name!r} may not use the models of route {route.name!r}",
+                param="model",
+            )
+
+
+def _digest(key: bytes) -> bytes:
+    return sha256(key).digest()
+
+
+def _presented(headers: Mapping[bytes, bytes]) -> bytes:
+    authorization = headers.get(b"authorization", b"")
+    if authorization[:7].lower() == b"bearer ":
+        return authorization[7:].strip()
+    return headers.get(b"api-key") or headers.get(b"x-api-key") or b""
+
+
+def _refuse_foreign(host: bytes, origin: bytes) -> None:
+    for name, address in (
+        ("Host", "//" + host.decode("latin-1") if host else ""),
+        ("Origin", origin.decode("latin-1")),
+    ):
+        if address and not _is_local(address):
+            raise GatewayError(
+                "not_local",
+                f"no key is configured, so only local callers are served, but {name} is not a loopback address; "
+                "configure ASSAY_KEYS to serve others",
+            )
+
+
+def _is_local(address: str) -> bool:
+    try:
+        return is_loopback(urlsplit(address).hostname or "")
+    except ValueError:
+        return False

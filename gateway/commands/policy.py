@@ -1,0 +1,162 @@
+"""The commands about policies: test, explain, simulate, cost, schema. Imported when one is run, as `model_commands`."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from detectors import registry
+from detectors.base import Detector, Text
+from detectors.hiding import unhide
+from gateway.enforcement.signals import SHIPPED, load_policy, policy_path
+from gateway.judging.language import language_of
+from gateway.study import offline
+from gateway.study.cost import cost, data_files, read_rows, table
+from gateway.study.simulate import Simulation
+from policies.cases import Report, run_cases
+from policies.compiling import Policy
+from policies.engine import Context, Decision, Signal, decide, redact
+from policies.model import Direction, load_cases, schema_text
+from policies.trace import trace
+
+_CHANNEL_OF: dict[Direction, str] = {"prompt": "user", "response": "assistant"}
+
+
+def policy_test(parsed: argparse.Namespace) -> int:
+    """`assay policy test FILE`: 1 when a case failed."""
+    report = run_beside(parsed.file)
+    sys.stdout.write(report.render())
+    return 0 if report.ok else 1
+
+
+def policy_explain(parsed: argparse.Namespace) -> int:
+    """`assay policy explain FILE`, the text on standard input."""
+    policy = load_policy(parsed.file)
+    text = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
+    channel = parsed.channel or _CHANNEL_OF[parsed.role]
+    about = Context(parsed.model, parsed.caller, parsed.draw)
+    sys.stdout.write("\n".join(explained(policy, text, parsed.role, channel, parsed.route, about)) + "\n")
+    return 0
+
+
+def policy_simulate(parsed: argparse.Namespace) -> int:
+    """`assay policy simulate --traffic FILE --policy FILE`: 1 when no line of the file could be simulated."""
+    simulation = Simulation(load_policy(parsed.policy))
+    with (
+        parsed.traffic.open("rb") as file,
+        offline.progress(parsed.traffic.stat().st_size, "B", "simulating") as bar,
+    ):
+        for line in file:
+            simulation.take(line)
+            bar.update(len(line))
+    sys.stdout.write(simulation.report())
+    return 0 if simulation.exchanges else 1
+
+
+def policy_schema(parsed: argparse.Namespace) -> int:
+    """`assay policy schema`."""
+    sys.stdout.write(schema_text())
+    return 0
+
+
+def policy_cost(parsed: argparse.Namespace) -> int:
+    """`assay policy cost --data DIR`: 2 when there is nothing to measure on."""
+    policies = [load_policy(name) for name in parsed.policy or SHIPPED]
+    names = [Path(name).stem for name in parsed.policy or SHIPPED]
+    try:
+        sets = [(path.name.partition(".jsonl")[0], read_rows(path, parsed.most)) for path in _files(parsed)]
+    except ValueError as error:
+        sys.stderr.write(f"assay: {error}\n")
+        return 2
+    judge = _Judge(registry.build())
+    measured = []
+    with offline.progress(sum(len(rows) for _, rows in sets), " texts", "judging") as bar:
+        for name, rows in sets:
+            measured.append((name, cost(rows, policies, judge.several, step=bar.update)))
+    sys.stdout.write(table(names, measured))
+    return 0
+
+
+def _files(parsed: argparse.Namespace) -> list[Path]:
+    return data_files(parsed.data, parsed.sets)
+
+
+def run_beside(name_or_path: str) -> Report:
+    """Run the cases of `NAME.cases.yaml` beside the policy `NAME.yaml`, their texts judged by the shipped detectors.
+
+    Raises PolicyError, ModelError, and OSError when either file cannot be read.
+    """
+    policy = load_policy(name_or_path)
+    path = policy_path(name_or_path)
+    cases_path = path.with_name(f"{path.stem}.cases.yaml")
+    cases = load_cases(cases_path.read_text(encoding="utf-8"), str(cases_path))
+    return run_cases(policy, cases, _Judge(registry.build()))
+
+
+class _Judge:
+    """Texts to the signals of every detector."""
+
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        self._detectors = detectors
+
+    def __call__(self, text: str, direction: str, channel: str) -> list[Signal]:
+        return self.several([(text, direction, channel)])[0]
+
+    def several(self, texts: Sequence[tuple[str, str, str]]) -> list[list[Signal]]:
+        """For each (text, direction, channel); one call of each detector for all."""
+        asked = [Text(text, offline.ROLES[direction]) for text, direction, _ in texts]
+        revealed = [unhide.reveal(text.text) for text in asked]
+        found: list[list[Signal]] = [[] for _ in texts]
+        for detector in self._detectors:
+            for number, judgement in enumerate(unhide.judge(detector, asked, revealed)):
+                text, direction, channel = texts[number]
+                found[number] += [
+                    Signal(
+                        verdict.slug,
+                        verdict.score,
+                        verdict.detector,
+                        offline.ROLES[direction],
+                        channel,
+                        spans=tuple((span.start, span.end, span.label) for span in verdict.spans),
+                        language=language_of(text),
+                    )
+                    for verdict in judgement.verdicts
+                ]
+        return found
+
+
+def explained(
+    policy: Policy, text: str, direction: Direction, channel: str, route: str, about: Context
+) -> Iterator[str]:
+    """Line by line: every signal, then every rule part by part, then the decision."""
+    signals = _Judge(registry.build())(text, direction, channel)
+    yield f"policy revision {policy.revision}, mode {policy.mode}"
+    language = language_of(text) or "not clear"
+    yield f"a {direction} of {len(text)} characters, channel {channel}, route {route}, language {language}"
+    yield ""
+    yield f"{'sub-category':<28} {'detector':<16} {'score':>8}"
+    if not signals:
+        yield "(no detector found anything to judge)"
+    for signal in sorted(signals, key=lambda signal: -signal.score):
+        yield f"{signal.slug:<28} {signal.detector:<16} {signal.score:>8.4f}"
+        yield from (f"{'':<28} {label}: characters {start} to {end}" for start, end, label in signal.spans)
+    yield ""
+    yield from trace(policy, signals, route=route, about=about)
+    yield ""
+    yield from _verdict(decide(policy, signals, route=route, about=about), text)
+
+
+def _verdict(decision: Decision, text: str) -> Iterator[str]:
+    by = f" by {decision.rule}: {decision.reason}" if decision.rule else f": {decision.reason}"
+    yield f"decision: {decision.action}{by}"
+    if decision.evidence is not None:
+        found = decision.evidence
+        yield f"because: {found.place} asks for {found.threshold:.4f} or more, the score is {found.score:.4f}"
+    yield f"with every rule enforced: {decision.would}"
+    for match in decision.matched:
+        effect = "enforced" if match.enforced else "only recorded"
+        yield f"matched: {match.rule} ({match.action}, {effect}) through {', '.join(match.slugs)}"
+    if decision.redactions:
+        yield f"redacted: {redact(text, decision.cuts(0))}"
+    if decision.replacement:
+        yield f"answered: {decision.replacement}"

@@ -1,0 +1,1 @@
+"""Settings: typed, from a file, the environment or flags."""

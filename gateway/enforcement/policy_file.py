@@ -1,0 +1,112 @@
+"""The policy in force, and its file: what is saved there comes into force without a restart, or is refused and said."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from detectors.manifest import ModelError
+from gateway.enforcement.signals import load_policy, policy_path
+from gateway.telemetry import metrics
+from policies.compiling import Policy
+from policies.source import PolicyError
+
+log = logging.getLogger("assay")
+
+POLL_SECONDS = 0.25
+# From a change of the file to its coming into force. Every process sees the same change time, so all of them, on this
+# machine, change at the same moment, whenever each of them looked and however long it compiled.
+SETTLE_SECONDS = 2.0
+
+
+class _Stamp(NamedTuple):
+    """What tells one state of a file from another; `changed_at` in Unix seconds."""
+
+    changed_at: float
+    size: int
+    inode: int
+
+
+class AdoptionError(Exception):
+    """A valid policy that cannot come into force here; the message says why and what to do."""
+
+
+class PolicyFile:
+    """`current` is the policy in force; `refusal` says why the file's newest state is not, else empty.
+
+    `adopt` is called with a policy before it comes into force and may raise AdoptionError. `wall_clock` is Unix
+    seconds, as in a file's change time; `targets` are the routes and upstreams that a rule may reroute to, `routes`
+    those that it may name, each any where there are none. Raises what `load_policy` raises.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        wall_clock: Callable[[], float],
+        settle_seconds: float = SETTLE_SECONDS,
+        targets: Iterable[str] = (),
+        routes: Iterable[str] = (),
+    ) -> None:
+        self.source = source
+        self.adopt: Callable[[Policy], None] = lambda policy: None
+        self.refusal = ""
+        self._path = policy_path(source)
+        self._wall_clock = wall_clock
+        self._settle_seconds = settle_seconds
+        self._load = partial(load_policy, source, frozenset(targets), frozenset(routes))
+        self._stamp = _stamp(self._path)
+        self._asked = False
+        self.current = self._load()
+        _publish(None, self.current)
+
+    def look_again(self) -> None:
+        """Read the file at the next turn even if it looks unchanged (SIGHUP)."""
+        self._asked = True
+
+    async def run(self) -> None:
+        """Watch the file until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            stamp = _stamp(self._path)
+            if stamp is None or (stamp == self._stamp and not self._asked):
+                continue  # a file that is gone for a moment is being replaced
+            self._asked = False
+            await self._take_up(stamp)
+
+    async def _take_up(self, stamp: _Stamp) -> None:
+        try:
+            policy = await asyncio.to_thread(self._load)
+            await asyncio.sleep(stamp.changed_at + self._settle_seconds - self._wall_clock())
+            if _stamp(self._path) != stamp:
+                return  # saved again meanwhile: the next look takes that
+            self.adopt(policy)
+        except (PolicyError, ModelError, OSError, AdoptionError) as error:
+            self._stamp = stamp
+            self.refusal = str(error)
+            metrics.POLICY_LOADS.labels("refused").inc()
+            log.error("the policy %s stays at revision %s: %s", self.source, self.current.revision, error)
+            return
+        self._stamp = stamp
+        self.refusal = ""
+        metrics.POLICY_LOADS.labels("adopted").inc()
+        if policy.revision != self.current.revision:
+            log.warning("policy %s: revision %s, mode %s is in force", self.source, policy.revision, policy.mode)
+        before, self.current = self.current, policy
+        _publish(before, policy)
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return _Stamp(found.st_ctime, found.st_size, found.st_ino)
+
+
+def _publish(before: Policy | None, policy: Policy) -> None:
+    if before is not None:
+        metrics.POLICY_INFO.labels(before.revision, before.mode).set(0)
+    metrics.POLICY_INFO.labels(policy.revision, policy.mode).set(1)

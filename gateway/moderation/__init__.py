@@ -1,0 +1,1 @@
+"""OpenAI's moderation, answered by the gateway's own detectors."""

@@ -1,0 +1,139 @@
+"""Judges texts for callers who ask for it, in OpenAI's categories: `/v1/moderations`, and moderated completions."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from gateway.errors import GatewayError
+from gateway.exchange import Exchange, Reply
+from gateway.judging.client import Case, Finding, Findings, JudgeError, case
+from gateway.moderation.completions import Attended
+from gateway.openai_api import BodyError, Judged, Scored, moderation_body, number_of, read_inputs
+from gateway.telemetry import metrics
+
+_SECONDS = 30.0  # the answer is all that the caller wants: it may take longer than a guard
+
+
+class Judging(Protocol):
+    """What is needed of the detector process; `detectors` are those that answer."""
+
+    @property
+    def detectors(self) -> Sequence[str]: ...
+
+    async def judge(self, case: Case, timeout_seconds: float) -> Findings: ...
+
+
+class Moderation:
+    """The gateway's own detectors as OpenAI's moderation.
+
+    `held_seconds` is what judging may hold an exchange up, `held_bytes` bounds what is kept of an answer, and a held
+    stream is sent a comment every `ping_seconds`.
+    """
+
+    def __init__(self, judging: Judging, *, held_seconds: float, held_bytes: int, ping_seconds: float) -> None:
+        self._judging = judging
+        self._held_seconds = held_seconds
+        self._held_bytes = held_bytes
+        self._ping_seconds = ping_seconds
+
+    def attend(self, exchange: Exchange, reply: Reply) -> Attended:
+        """The reply of an exchange that asks for moderation: what is sent through it gets one. To be closed."""
+        return Attended(self, exchange, reply, held_bytes=self._held_bytes, ping_seconds=self._ping_seconds)
+
+    @property
+    def model(self) -> str:
+        """What judges, as replies name it."""
+        return "assay:" + "+".join(self._judging.detectors)
+
+    async def answer(self, exchange: Exchange) -> bytes:
+        """The reply to a request of `/v1/moderations`. Raises GatewayError bad_body, guard_unavailable."""
+        try:
+            inputs = read_inputs(exchange.body)
+        except BodyError as error:
+            raise GatewayError("bad_body", error.message, param=error.param) from None
+        wanted = case(exchange.operation, prompt=exchange.body, prompt_slugs=None, urgent=True)
+        try:
+            findings = await self._ask(wanted, _SECONDS)
+        except JudgeError as error:
+            raise GatewayError(
+                "guard_unavailable", f"the detectors do not answer ({error.reason}); try again", retry_after_seconds=2
+            ) from None
+        if _nobody_answered(findings):
+            raise GatewayError("guard_unavailable", "every detector failed on this input; the gateway's log says how")
+        by_input = _scored(findings.findings, lambda finding: number_of(tuple(finding.path), inputs))
+        results = [by_input.get(number) or Scored() for number in range(inputs or 1)]
+        return moderation_body(exchange.id.removeprefix("req_"), self.model, results, failure=_failure(findings))
+
+    async def input(self, exchange: Exchange) -> Judged:
+        """What is said of the exchange's prompt, as one text; of the application's own system messages nothing is."""
+        found = await self._judge(case(exchange.operation, prompt=exchange.body, prompt_slugs=None, urgent=True))
+        if isinstance(found, str):
+            return Judged(failure=found)
+        of_others = [finding for finding in found.findings if finding.channel != "system"]
+        return _judged(found, _scored(of_others, lambda finding: 0))
+
+    async def output(self, exchange: Exchange, body: bytes, *, stream: bool) -> Judged:
+        """What is said of each choice of an answer, which is in no content-encoding any more."""
+        wanted = case(
+            exchange.operation, prompt=exchange.body, answer=body, stream=stream, answer_slugs=None, urgent=True
+        )
+        found = await self._judge(wanted)
+        if isinstance(found, str):
+            return Judged(failure=found)
+        return _judged(found, _scored(found.findings, lambda finding: finding.choice))
+
+    async def _judge(self, wanted: Case) -> Findings | str:
+        """The findings, or why there are none."""
+        try:
+            findings = await self._ask(wanted, self._held_seconds)
+        except JudgeError as error:
+            return error.reason
+        if findings.unreadable:
+            return "unreadable"
+        return "detector" if findings.findings and _nobody_answered(findings) else findings
+
+    async def _ask(self, wanted: Case, seconds: float) -> Findings:
+        """The findings, counted. Raises JudgeError."""
+        try:
+            findings = await self._judging.judge(wanted, seconds)
+        except JudgeError as error:
+            if error.reason == "timed_out":
+                for detector in self._judging.detectors:
+                    metrics.COVERAGE.labels(detector, "timed_out").inc()
+            raise
+        for detector, state, texts in findings.coverage:
+            metrics.COVERAGE.labels(detector, state).inc(texts)
+        for detector, texts in findings.remembered:
+            metrics.REMEMBERED.labels(detector).inc(texts)
+        return findings
+
+
+def _scored(findings: Iterable[Finding], group: Callable[[Finding], int]) -> dict[int, Scored]:
+    """The highest score of each sub-category, and what is flagged, in each group of texts."""
+    groups: dict[int, Scored] = {}
+    for finding in findings:
+        highest = groups.setdefault(group(finding), Scored())
+        for opinion in finding.opinions:
+            if opinion.score >= highest.scores.get(opinion.slug, 0.0):
+                highest.scores[opinion.slug] = round(opinion.score, 6)
+                highest.detectors[opinion.slug] = opinion.detector
+            if opinion.flagged:
+                highest.flags.add(opinion.slug)
+    return groups
+
+
+def _nobody_answered(findings: Findings) -> bool:
+    return bool(findings.failed) and not any(finding.opinions for finding in findings.findings)
+
+
+def _judged(found: Findings, groups: dict[int, Scored]) -> Judged:
+    return Judged(groups or {0: Scored()}, _failure(found))
+
+
+def _failure(found: Findings) -> str:
+    """Why not all of the text was judged by every detector, if it was not: text that nobody read is no clean text."""
+    states = {state for _, state, _ in found.coverage}
+    if found.failed and found.findings:
+        return "detector"
+    if found.cut or "truncated" in states:
+        return "truncated"
+    return "unreadable" if "unreadable" in states else ""

@@ -1,0 +1,386 @@
+"""The server side of a connection: HTTP/1.1 in, ASGI to the application, run by uvicorn's server.
+
+uvicorn brings sockets, signals, workers and graceful stop; the protocol is ours, because half of what a small
+request costs is spent here: a response head and its body leave in one write, keep-alive needs one timer for a
+connection instead of one for a request, and a request that asks for an upgrade we do not offer keeps its body.
+
+What cannot be read in exactly one way (RFC 9112) is refused with 400 in OpenAI's error shape, and the connection
+closed: llhttp reads strictly, and no byte after an error is taken for a request.
+"""
+
+import asyncio
+import re
+from collections import deque
+from math import inf
+from typing import Any, Protocol, cast
+from urllib.parse import unquote
+
+import httptools
+
+from gateway.openai_api import error_body
+from gateway.serving.request import STATUS_LINES, Application, Cycle
+
+_HIGH_WATER = 256 * 1024  # bytes of a request body that wait for the application before reading pauses
+_HEAD_BYTES = 64 * 1024  # of a request line with its headers; as much again may come between two parts of a body
+_LARGE_HEAD = "the request line and headers are larger than 64 KiB"
+_PIPELINED = 64  # requests that wait for their turn; what comes after them is not read, and the client asks again
+_LINGER_SECONDS = 2.0
+_VERSIONS = frozenset({"1.0", "1.1"})
+_SCOPE_VERSION = {"version": "3.0", "spec_version": "2.3"}
+_UPGRADE = frozenset({b"upgrade", b"http2-settings"})
+_FRAGMENT = ord("#")
+_BEFORE_PATH = re.compile(rb"[^/?:]+://[^/?]*")
+
+
+class ServerConfig(Protocol):
+    """What is used of `uvicorn.Config`."""
+
+    loaded_app: Any
+    loaded: bool
+    timeout_keep_alive: int
+
+    def load(self) -> None: ...
+
+
+class ServerState(Protocol):
+    """What is used of uvicorn's state over all connections."""
+
+    connections: set[Any]
+    tasks: set[asyncio.Task[None]]
+    total_requests: int
+
+
+class _Refusal(Exception):  # noqa: N818 - what the client did wrong, not we
+    """Raised in a callback of the parser: no byte after this one is read as a request."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class ServerConnection(asyncio.Protocol):
+    """One client connection; requests that are pipelined are answered one after the other, in their order."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        self.app: Application = config.loaded_app
+        self.app_state = app_state
+        self.loop = _loop or asyncio.get_running_loop()
+        self.state = server_state
+        self.closing = False  # no more requests are taken; those that were are still answered
+        self.lost = False
+        self._keep_alive_seconds = config.timeout_keep_alive
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._client: tuple[str, int] | None = None
+        self._server: tuple[str, int] | None = None
+        self._scheme = "http"
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._unused = 0  # bytes received since the parser last got somewhere
+        self._expects_continue = False
+        self._active: Cycle | None = None  # the request that is being answered
+        self._filling: Cycle | None = None  # the request whose body is being read: it, or a later one
+        self._queued: deque[Cycle] = deque()
+        self._refusal: _Refusal | None = None  # said when those before it have their answers
+        self._idle_since = self.loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._reading_paused = False
+        self._writable: asyncio.Future[None] | None = None
+        self._unsent: tuple[object, int] = (None, 0)  # what the client had still to take when the timer last looked
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.state.connections.add(self)
+        peer, ours = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._client = (peer[0], peer[1]) if isinstance(peer, tuple) else None
+        self._server = (ours[0], ours[1]) if isinstance(ours, tuple) else None
+        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._timer = self.loop.call_later(self._keep_alive_seconds, self._look_after)
+
+    def data_received(self, data: bytes) -> None:
+        self._unused += len(data)
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_upgrade() + data[upgrade.args[0] :]
+                continue
+            except httptools.HttpParserCallbackError as error:
+                if isinstance(error.__context__, _Refusal):
+                    self._refuse(error.__context__)
+                elif self._refusal is None:
+                    raise
+            except httptools.HttpParserError as error:
+                self._refuse(_Refusal(400, f"this is not HTTP/1.1: {error}"))
+            break
+        if self._unused > _HEAD_BYTES:
+            self._refuse(_Refusal(431, _LARGE_HEAD))
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.state.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._queued.clear()
+        for cycle in (self._active, self._filling):
+            if cycle is not None:
+                cycle.leave()
+        self.resume_writing()
+        del self._parser  # it holds our methods: without this every connection would be left to the garbage collector
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+
+    # --- called by uvicorn
+
+    def shutdown(self) -> None:
+        """Close as soon as the requests that have come are answered."""
+        self.closing = True
+        if self._active is None:
+            self._transport.close()
+
+    # --- httptools callbacks
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers = []
+        self._expects_continue = False
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect":
+            self._expects_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            self._check_coding(value)
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.closing:
+            return
+        parser = self._parser
+        version = parser.get_http_version()
+        if self._unused > _HEAD_BYTES or version not in _VERSIONS:
+            self._check_head(version)
+        self._unused = 0
+        if parser.should_upgrade():
+            return  # `_without_upgrade` has it read again
+        url = self._url
+        if url[:1] != b"/" or _FRAGMENT in url:
+            url = _origin_form(url)
+        headers, self._headers = self._headers, []  # trailers will come to the new one, where they do no harm
+        path, _, query = url.partition(b"?")
+        raw = path.decode("ascii")
+        scope = {
+            "type": "http",
+            "asgi": _SCOPE_VERSION,
+            "http_version": version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": self._scheme,
+            "root_path": "",
+            "method": parser.get_method().decode("ascii"),
+            "path": unquote(raw) if "%" in raw else raw,
+            "raw_path": path,
+            "query_string": query,
+            "headers": headers,
+            "state": self.app_state.copy(),
+        }
+        expects_continue = self._expects_continue and version == "1.1"
+        cycle = Cycle(self, scope, parser.should_keep_alive(), expects_continue)
+        self.state.total_requests += 1
+        self._filling = cycle
+        if self._active is None:
+            self._start(cycle)
+        else:
+            self._queued.append(cycle)
+            self.closing = len(self._queued) >= _PIPELINED
+            self.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        self._unused = 0
+        cycle = self._filling
+        if cycle is not None and cycle.add(body) > _HIGH_WATER:
+            self.pause_reading()
+
+    def on_message_complete(self) -> None:
+        cycle, self._filling = self._filling, None
+        if cycle is not None:
+            cycle.body_complete()
+
+    # --- used by cycles
+
+    def write(self, data: bytes) -> None:
+        if not self.lost:
+            self._transport.write(data)
+
+    @property
+    def is_full(self) -> bool:
+        """The client does not take what was written."""
+        return self._writable is not None
+
+    async def drain(self) -> None:
+        if self._writable is not None:
+            await asyncio.shield(self._writable)  # a cancelled request leaves it whole for the next look at it
+
+    def pause_reading(self) -> None:
+        if not self._reading_paused and not self.lost:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._reading_paused and not self.lost and not self._queued:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def is_last(self) -> bool:
+        """Whether nothing is written after the answer to the active request."""
+        return not self._queued and self._refusal is None
+
+    def answered(self, cycle: Cycle) -> None:
+        """The response of the active request has been written whole."""
+        self._active = None
+        self._idle_since = self.loop.time()
+        if not cycle.has_whole_body:
+            self._linger()  # a body that nobody read may be of any size: closing is cheaper than reading it
+        elif not cycle.keep_alive:
+            self._transport.close()
+        elif self._queued:
+            self._start(self._queued.popleft())
+            self.resume_reading()
+        elif self._refusal is not None:
+            self._write_refusal(self._refusal)
+        elif self.closing:
+            self._transport.close()
+        else:
+            self.resume_reading()
+
+    def break_off(self, *, framed: bool) -> None:
+        """Close in the middle of an answer, so that the client sees that it broke off."""
+        self._active = None
+        if framed:
+            self._transport.close()
+        elif not self.lost:
+            self._transport.abort()  # this answer ends where the connection ends: only a reset tells the difference
+
+    # --- inside
+
+    def _start(self, cycle: Cycle) -> None:
+        self._active = cycle
+        task = self.loop.create_task(cycle.run(self.app))
+        self.state.tasks.add(task)
+        task.add_done_callback(self.state.tasks.discard)
+
+    def _check_coding(self, coding: bytes) -> None:
+        if self._parser.get_http_version() == "1.0":
+            raise _Refusal(400, "HTTP/1.0 has no transfer-encoding")  # RFC 9112, 6.1: its framing is faulty
+        if coding.lower() != b"chunked":
+            raise _Refusal(501, "the only transfer-encoding taken is chunked")
+
+    def _check_head(self, version: str) -> None:
+        if version not in _VERSIONS:
+            raise _Refusal(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+        size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers)
+        if size > _HEAD_BYTES:  # what was received with it may be body
+            raise _Refusal(431, _LARGE_HEAD)
+
+    def _without_upgrade(self) -> bytes:
+        """The head just read, without its wish for another protocol; some clients send it with every request."""
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(_Refusal(405, "CONNECT is for proxies; this is a gateway"))
+            return b""
+        lines = [b"%b %b HTTP/%b" % (method, self._url, self._parser.get_http_version().encode("ascii"))]
+        for name, value in self._headers:
+            if name == b"connection":
+                value = b",".join(part for part in value.split(b",") if part.strip().lower() not in _UPGRADE)
+            if name not in _UPGRADE:
+                lines.append(b"%b: %b" % (name, value))
+        self._parser = httptools.HttpRequestParser(self)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def _refuse(self, refusal: _Refusal) -> None:
+        """Answer what cannot become a request once those before it have their answers, and close."""
+        if self._refusal is not None or self._transport.is_closing():
+            return  # the parser complains of every further piece
+        self._refusal = refusal
+        self.closing = True
+        broken, self._filling = self._filling, None
+        if broken is not None and broken is not self._active:
+            self._queued.pop()
+        elif broken is not None:
+            self._active = None
+            if broken.drop():
+                self._transport.close()
+                return
+        if self._active is None:
+            self._write_refusal(refusal)
+
+    def _write_refusal(self, refusal: _Refusal) -> None:
+        body = error_body(str(refusal), "invalid_request_error", code="bad_http")
+        head = b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self._transport.write(STATUS_LINES[refusal.status] + head + body)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close our side only, and throw away what still comes, until the client closes or the time is over.
+
+        Closing while unread bytes lie there would reset the connection, and the client could lose the answer.
+        """
+        self.closing = True
+        self._filling = None
+        self._queued.clear()
+        if self._timer is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+            self.resume_reading()
+            self._timer.cancel()
+            self._idle_since = -inf
+            self._timer = self.loop.call_later(_LINGER_SECONDS, self._look_after)
+
+    def _look_after(self) -> None:
+        """Close when idle for long enough, abort when the client takes nothing; else look again later."""
+        now = self.loop.time()
+        due = self._keep_alive_seconds + (now if self._active is not None else self._idle_since)
+        before, self._unsent = self._unsent, (self._writable, self._transport.get_write_buffer_size())
+        closing = self._transport.is_closing()
+        if self._unsent[1] and self._unsent == before and (closing or self._writable is not None):
+            self._transport.abort()
+            return
+        if due <= now:
+            self._transport.close()
+            due = now + self._keep_alive_seconds
+        self._timer = self.loop.call_at(due, self._look_after)
+
+
+def _origin_form(target: bytes) -> bytes:
+    """Path and query of a request target that is no plain path: `*`, or the absolute form, as sent to proxies."""
+    if _FRAGMENT in target:
+        raise _Refusal(400, "the request target has a fragment (#), which is never sent")
+    if target == b"*":
+        return target
+    absolute = _BEFORE_PATH.match(target)
+    if absolute is None:
+        raise _Refusal(400, "the request target is no path")
+    rest = target[absolute.end() :]
+    return rest if rest[:1] == b"/" else b"/" + rest

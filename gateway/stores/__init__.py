@@ -1,0 +1,1 @@
+"""Doors to stores that other processes share."""

@@ -1,0 +1,1 @@
+"""Judging without traffic: lines of text, recorded traffic, labelled sets."""

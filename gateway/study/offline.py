@@ -1,0 +1,204 @@
+"""The commands that need no server: `assay score` and `assay taxonomy`."""
+
+import difflib
+import io
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+import msgspec
+from tqdm import tqdm
+
+from detectors.base import Detector, Role, Text, Verdict
+from detectors.hiding import unhide
+from detectors.manifest import DetectorInfo, load, threshold
+from detectors.registry import build
+from detectors.taxonomy import AUXILIARIES, SLUGS, SUBCATEGORIES
+
+ROLES: Mapping[str, Role] = {"prompt": "prompt", "response": "response"}
+DIGITS = 6  # of a printed score, behind the point
+
+# How the sets begin that are no public benchmark: rows of the sources that train.
+_OWN_ROWS = ("held-out", "left out", "benign")
+
+Row = dict[str, Any]
+
+
+class _Line(msgspec.Struct):
+    text: str
+    role: str
+    context: str | None = None
+
+
+class _BadLineError(Exception):
+    """An input line that holds no text to judge; the message says why."""
+
+
+def score(
+    source: Iterable[bytes | str],
+    sink: IO[str] | IO[bytes],
+    *,
+    only: Collection[str] | None = None,
+    batch: int = 256,
+    progress: bool = False,
+) -> int:
+    """Judge JSON lines `{"role", "text", "context"?}`; write one JSON line for each, in order.
+
+    A line out has `scores` (slug to calibrated score, the highest over the detectors), `flags` (slugs flagged at 1 %
+    false alarms) and `detectors` (slug to the `name@version` behind its score). A bad line gives
+    `{"error": "line 7: ..."}` in its place. Blank lines are passed over. Returns the number of bad lines. Raises
+    ValueError for an unknown slug in `only` or a batch below 1, detectors.manifest.ModelError for a damaged model.
+    """
+    if batch < 1:
+        raise ValueError(f"a batch holds at least one text, not {batch}")
+    slugs = known_slugs(only)
+    judge = _Judge(build(slugs), slugs)
+    bad = 0
+    lines = _parsed(tqdm(source, unit=" texts", disable=not progress))
+    while chunk := list(itertools.islice(lines, batch)):
+        judged = iter(judge([line for line in chunk if isinstance(line, Text)]))
+        for line in chunk:
+            bad += not isinstance(line, Text)
+            _write(sink, next(judged) if isinstance(line, Text) else {"error": line})
+    return bad
+
+
+def progress(total: int, unit: str, what: str) -> "tqdm[Any]":
+    """A bar on standard error, where that is a terminal."""
+    return tqdm(total=total, unit=unit, unit_scale=True, desc=what, disable=None, leave=False)
+
+
+def known_slugs(only: Collection[str] | None) -> frozenset[str]:
+    """The slugs to judge: all that a shipped detector speaks of, or `only`. Raises ValueError for an unknown one."""
+    valid = sorted(SLUGS | AUXILIARIES.keys())
+    for slug in only or ():
+        if slug not in valid:
+            near = difflib.get_close_matches(slug, valid, 1, 0)
+            raise ValueError(f"unknown sub-category {slug!r}: did you mean {near[0]!r}?")
+    return frozenset(valid if only is None else only)
+
+
+def taxonomy_rows() -> list[Row]:
+    """The 29 sub-categories in order, each with the detectors behind it and their measured figures.
+
+    `detectors` is empty where nothing shipped can judge the sub-category. Raises detectors.manifest.ModelError.
+    """
+    infos = load().values()
+    return [
+        {
+            "category": str(entry.category),
+            "slug": entry.slug,
+            "definition": entry.definition,
+            "kinds": list(entry.kinds),
+            "honest_line": entry.honest_line,
+            "detectors": [_behind(info, entry.slug) for info in infos if entry.slug in info.slugs],
+        }
+        for entry in SUBCATEGORIES
+    ]
+
+
+def taxonomy_table(rows: Sequence[Row]) -> str:
+    """The rows of taxonomy_rows as text, one line a sub-category and detector, grouped by category."""
+    lines = []
+    for category, group in itertools.groupby(rows, key=lambda row: row["category"]):
+        lines.append(f"{category}")
+        for row in group:
+            found = [(entry["id"], _headline(entry["measured"])) for entry in row["detectors"]] or [("none yet", "")]
+            names = itertools.chain([row["slug"]], itertools.repeat(""))
+            lines += [
+                f"  {name:<27} {id_:<12} {text}".rstrip() for name, (id_, text) in zip(names, found, strict=False)
+            ]
+    return "\n".join(lines)
+
+
+class _Judge:
+    """All detectors over a batch, folded into one output row a text."""
+
+    def __init__(self, detectors: Sequence[Detector], slugs: frozenset[str]) -> None:
+        self._detectors = detectors
+        self._slugs = slugs
+        self._thresholds = {
+            (info.id, slug, role): threshold(table)
+            for info in load().values()
+            for (slug, role), table in info.operating.items()
+        }
+
+    def __call__(self, texts: Sequence[Text]) -> list[Row]:
+        revealed = [unhide.reveal(text.text) for text in texts]
+        judged = [unhide.judge(detector, texts, revealed) for detector in self._detectors]
+        return [
+            self._row(text.role, [verdict for judgements in judged for verdict in judgements[position].verdicts])
+            for position, text in enumerate(texts)
+        ]
+
+    def _row(self, role: Role, verdicts: Iterable[Verdict]) -> Row:
+        best: dict[str, Verdict] = {}
+        flags: dict[str, None] = {}
+        for verdict in verdicts:
+            if verdict.slug not in self._slugs:
+                continue
+            if verdict.slug not in best or verdict.score > best[verdict.slug].score:
+                best[verdict.slug] = verdict
+            limit = self._thresholds.get((verdict.detector, verdict.slug, role))
+            if limit is not None and verdict.score >= limit:
+                flags[verdict.slug] = None
+        return {
+            "scores": {slug: round(verdict.score, DIGITS) for slug, verdict in best.items()},
+            "flags": list(flags),
+            "detectors": {slug: verdict.detector for slug, verdict in best.items()},
+        }
+
+
+def _parsed(source: Iterable[bytes | str]) -> Iterator[Text | str]:
+    """A text for each good line, for a bad one what is wrong with it."""
+    for number, line in enumerate(source, start=1):
+        raw = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
+        if raw.strip():
+            try:
+                yield _text(raw)
+            except _BadLineError as error:
+                yield f"line {number}: {error}"
+
+
+def _text(raw: bytes) -> Text:
+    try:
+        line = msgspec.json.decode(raw, type=_Line)
+    except msgspec.ValidationError as error:
+        raise _BadLineError(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _BadLineError(f"not JSON: {error}") from error
+    if line.role not in ROLES:
+        raise _BadLineError(f'role is {line.role!r}, must be "prompt" or "response"')
+    return Text(line.text, ROLES[line.role], line.context)
+
+
+def _write(sink: IO[str] | IO[bytes], row: Row) -> None:
+    raw = msgspec.json.encode(row) + b"\n"
+    if isinstance(sink, io.TextIOBase):
+        sink.write(raw.decode())
+    else:
+        sink.write(raw)  # type: ignore[arg-type]  # what is no text stream takes bytes
+
+
+def _behind(info: DetectorInfo, slug: str) -> Row:
+    return {
+        "id": info.id,
+        "kind": info.kind,
+        "roles": sorted(role for found, role in info.operating if found == slug),
+        "measured": [msgspec.to_builtins(item) for item in info.measured if item.slug == slug],
+    }
+
+
+def _headline(measured: Sequence[Mapping[str, Any]]) -> str:
+    """The range of AUROC over the public benchmarks, or of recall; or that nothing was measured."""
+    for metric in ("AUROC", "recall at 1 % false alarms"):
+        values = {
+            (item["set"], item["metric"]): item["value"]
+            for item in measured
+            if item["metric"].endswith(f": {metric}") and not item["set"].startswith(_OWN_ROWS)
+        }
+        if values:
+            low, high = min(values.values()), max(values.values())
+            figure = f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
+            return f"{metric} {figure} on {len(values)} benchmark{'s' * (len(values) > 1)}"
+    return "not measured on a public benchmark"

@@ -1,0 +1,114 @@
+"""The append-only record of decisions and verdicts: JSON lines, hashes and offsets, no text unless asked for."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.telemetry import metrics
+
+log = logging.getLogger("assay")
+
+_FLUSH_SECONDS = 0.25
+_BUFFER_BYTES = 8 * 2**20
+_TAIL_BYTES = 512 * 1024
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _encode(record: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(record)
+    except UnicodeEncodeError:  # half a surrogate pair in a client's text, which UTF-8 cannot hold
+        return json.dumps(record, ensure_ascii=False).encode("utf-8", "replace")
+
+
+_read = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Audit:
+    """Collects lines and appends them off the event loop, a few times a second.
+
+    The file is opened for every flush, so an operator may rotate it at any time; lines of several processes do
+    not mix because each flush is one write in append mode. When the disk refuses or falls behind, lines are
+    dropped and counted (`assay_audit_lines_total{result="dropped"}`): traffic never waits for the disk.
+    """
+
+    def __init__(self, path: Path | None, *, clock: Callable[[], datetime] = _utc_now) -> None:
+        self.path = path
+        self._clock = clock
+        self._lines: list[bytes] = []
+        self._bytes = 0
+        self._refusing = False
+        self._written = metrics.AUDIT_LINES.labels("written")
+        self._dropped = metrics.AUDIT_LINES.labels("dropped")
+
+    def append(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Add a line `{"at": …, "kind": kind, …}`; never waits, never raises."""
+        if self.path is None:
+            return
+        line = _encode({"at": self._clock().isoformat(timespec="milliseconds"), "kind": kind, **fields})
+        if self._bytes + len(line) > _BUFFER_BYTES:
+            self._dropped.inc()
+            return
+        self._lines.append(line + b"\n")
+        self._bytes += len(line) + 1
+
+    async def run(self) -> None:
+        """Flush until cancelled, and once more then."""
+        try:
+            while True:
+                await asyncio.sleep(_FLUSH_SECONDS)
+                if self._lines:
+                    lines = self._drain()
+                    await asyncio.to_thread(self._write, lines)
+        finally:
+            self._write(self._drain())
+
+    def _drain(self) -> list[bytes]:
+        lines, self._lines, self._bytes = self._lines, [], 0
+        return lines
+
+    def _write(self, lines: list[bytes]) -> None:
+        if self.path is None or not lines:
+            return
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                file.write(b"".join(lines))
+        except OSError as error:
+            self._dropped.inc(len(lines))
+            if not self._refusing:  # the transition only, not every flush
+                log.error("audit lines are dropped: %s cannot be written: %s", self.path, error.strerror)
+            self._refusing = True
+            return
+        self._refusing = False
+        self._written.inc(len(lines))
+
+    def recent(self, most: int, kinds: frozenset[str]) -> list[dict[str, Any]]:
+        """The latest lines of these kinds, newest first. Reads the end of the file: call it off the loop."""
+        if self.path is None or not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL_BYTES))
+            lines = file.read().split(b"\n")
+        if size > _TAIL_BYTES:
+            del lines[0]  # most likely cut
+        found: list[dict[str, Any]] = []
+        for line in reversed(lines):
+            if len(found) == most:
+                break
+            try:
+                record = _read(line)
+            except msgspec.DecodeError:  # nothing, or what a full disk left of a line
+                continue
+            if record.get("kind") in kinds:
+                found.append(record)
+        return found

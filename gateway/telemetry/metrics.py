@@ -1,0 +1,361 @@
+"""The metric catalogue: every metric Assay exports, its labels and the question it answers.
+
+Label values are closed sets: configured names (route, upstream, rule), enumerations, or `other`. With several
+worker processes the values live in memory-mapped files (prometheus_client's multiprocess mode, switched on by
+`PROMETHEUS_MULTIPROC_DIR` before this module is imported) and `render` sums them.
+"""
+
+import os
+from bisect import bisect_left
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    multiprocess,
+)
+from prometheus_client.metrics import MetricWrapperBase
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_ADDED = (0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
+_GUARD = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1)
+_AGE = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300)
+_SCORE = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for every counter, which nobody asks for
+REGISTRY = CollectorRegistry()
+_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
+def _counter(name: str, question: str, *labels: str) -> Counter:
+    return Counter(name, question, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, question: str, *labels: str, over_workers: str = "livesum") -> Gauge:
+    return Gauge(name, question, labels, registry=REGISTRY, multiprocess_mode=over_workers)  # type: ignore[arg-type]
+
+
+def _histogram(name: str, question: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    return Histogram(name, question, labels, registry=REGISTRY, buckets=buckets)
+
+
+# --- traffic
+REQUESTS = _counter(
+    "assay_requests_total",
+    "How many exchanges ended, and how? One outcome each.",
+    "route",
+    "operation",
+    "outcome",
+    "status",
+)
+ERRORS = _counter(
+    "assay_errors_total",
+    "Whose fault were the exchanges that did not complete?",
+    "source",
+    "reason",
+)
+IN_FLIGHT = _gauge("assay_requests_in_flight", "How many exchanges are open now?")
+DURATION = _histogram(
+    "assay_request_duration_seconds",
+    "How long did an exchange take, from its first header to its last byte?",
+    _LATENCY,
+    "operation",
+    "mode",
+)
+ADDED = _histogram(
+    "assay_added_latency_seconds",
+    "How much of the time to the first byte was ours and not the upstream's? Guards included.",
+    _ADDED,
+)
+GUARD = _histogram(
+    "assay_guard_duration_seconds",
+    "How long did inline judging hold an exchange?",
+    _GUARD,
+    "direction",
+)
+
+# --- upstreams
+UPSTREAM_FIRST_BYTE = _histogram(
+    "assay_upstream_first_byte_seconds",
+    "How long until the upstream's first byte?",
+    _LATENCY,
+    "upstream",
+)
+UPSTREAM_FAILURES = _counter(
+    "assay_upstream_failures_total",
+    "How many calls to an upstream failed, each try counted, and why?",
+    "upstream",
+    "reason",
+)
+UPSTREAM_CONNECTIONS = _gauge(
+    "assay_upstream_connections",
+    "How many connections are open to an upstream?",
+    "upstream",
+    "state",
+)
+
+# --- samples
+SAMPLES = _counter(
+    "assay_samples_total",
+    "What became of every sample? judged, dropped, expired or failed: one fate each, once it is known.",
+    "fate",
+    "reason",
+)
+SAMPLES_OFFERED = _counter(
+    "assay_samples_offered_total",
+    "How many exchanges were chosen as samples?",
+    "route",
+)
+QUEUE_ITEMS = _gauge("assay_sample_queue_items", "How many samples wait?")
+QUEUE_BYTES = _gauge("assay_sample_queue_bytes", "How much memory do waiting samples hold?")
+SAMPLE_AGE = _histogram("assay_sample_age_seconds", "How old was a sample when its verdicts came?", _AGE)
+
+# --- verdicts and trust
+COVERAGE = _counter(
+    "assay_detector_texts_total",
+    "What did each detector do with the texts it was given: scanned, skipped, truncated, unreadable, errored? "
+    "Texts that it was not there for are absent; each request that it did not answer in time is one timed_out.",
+    "detector",
+    "state",
+)
+REMEMBERED = _counter(
+    "assay_detector_remembered_total",
+    "How many of a detector's texts had it judged before, so that it was not asked again? They count in "
+    "assay_detector_texts_total as well.",
+    "detector",
+)
+VERDICTS = _counter(
+    "assay_verdicts_total",
+    "How many sampled exchanges were judged for a sub-category, and flagged at the default operating point? "
+    "Flag counts, not rates of harm.",
+    "category",
+    "subcategory",
+    "direction",
+    "flagged",
+)
+SCORES = _histogram(
+    "assay_verdict_score_ratio",
+    "How are the calibrated scores of a sub-category distributed (highest of an exchange)?",
+    _SCORE,
+    "subcategory",
+    "direction",
+)
+WEIGHT = _counter(
+    "assay_trust_weight_total",
+    "How many exchanges do the judged samples stand for (sum of 1/inclusion probability)?",
+    "subcategory",
+    "direction",
+)
+WEIGHT_SQUARED = _counter(
+    "assay_trust_weight_squared_total",
+    "Sum of squared weights: with the sum it gives the effective sample size.",
+    "subcategory",
+    "direction",
+)
+FLAGGED_WEIGHT = _counter(
+    "assay_trust_flagged_weight_total",
+    "How many exchanges do the flagged samples stand for?",
+    "subcategory",
+    "direction",
+)
+FLAGGED_WEIGHT_SQUARED = _counter(
+    "assay_trust_flagged_weight_squared_total",
+    "Sum of squared weights of the flagged samples: do they weigh more than others, so that fewer tell as much?",
+    "subcategory",
+    "direction",
+)
+TRUE_POSITIVE_RATE = _gauge(
+    "assay_detector_true_positive_rate_ratio",
+    "Which share of harmful texts does the detector flag at the default operating point, as measured?",
+    "subcategory",
+    "direction",
+    over_workers="mostrecent",
+)
+FALSE_POSITIVE_RATE = _gauge(
+    "assay_detector_false_positive_rate_ratio",
+    "Which share of benign texts does the detector flag at the default operating point, as measured?",
+    "subcategory",
+    "direction",
+    over_workers="mostrecent",
+)
+
+# --- decisions
+DECISIONS = _counter(
+    "assay_decisions_total",
+    "What did the policy decide, and was it carried out (enforced), only noted (monitored: by a rule that watches; "
+    "canary: by one that this request was not drawn for), or seen after the answer had left (leaked)? "
+    "The action of what was noted is what would have been done.",
+    "direction",
+    "action",
+    "rule",
+    "effect",
+)
+BYPASSES = _counter(
+    "assay_guard_bypasses_total",
+    "How many texts passed unjudged because a guard failed and its rule says allow?",
+    "direction",
+    "reason",
+)
+MODERATIONS = _counter(
+    "assay_moderations_total",
+    "What came of the moderation that requests asked for, on each side: clean, flagged, or failed?",
+    "side",
+    "mode",
+    "result",
+)
+POLICY_INFO = _gauge(
+    "assay_policy_info",
+    "Which policy revision is in force? 1 for it, 0 for those before it.",
+    "revision",
+    "mode",
+    over_workers="mostrecent",
+)
+POLICY_LOADS = _counter(
+    "assay_policy_loads_total",
+    "How often was a changed policy file adopted or refused? A refused one leaves the last good one in force.",
+    "result",
+)
+BUILD_INFO = _gauge("assay_build_info", "Which version serves? Always 1.", "version", over_workers="mostrecent")
+DETECTORS_READY = _gauge(
+    "assay_detectors_ready",
+    "In how many gateway processes are the detectors loaded and answering?",
+)
+DETECTORS_WANTED = _gauge(
+    "assay_detectors_wanted",
+    "In how many processes should the detectors answer? None in a gateway that leaves judging to `assay worker`.",
+)
+AUDIT_LINES = _counter(
+    "assay_audit_lines_total",
+    "How many audit lines were written or dropped because the writer was behind or the disk refused?",
+    "result",
+)
+
+
+class Tally:
+    """A labelled counter that adds up here and reaches the metric with the next `flush`: cheap for every request."""
+
+    __slots__ = ("_child", "_waiting")
+
+    def __init__(self, counter: Counter, labels: tuple[str, ...]) -> None:
+        self._child = counter.labels(*labels)
+        self._waiting = 0.0
+
+    def add(self, amount: float = 1.0) -> None:
+        self._waiting += amount
+
+    def flush(self) -> None:
+        waiting, self._waiting = self._waiting, 0.0
+        if waiting:
+            self._child.inc(waiting)
+
+
+class Spread:
+    """A labelled histogram in the same way: an observation costs a bisection, not a walk over locked buckets."""
+
+    __slots__ = ("_bounds", "_child", "_counts", "_sum")
+
+    def __init__(self, histogram: Histogram, labels: tuple[str, ...]) -> None:
+        self._child = histogram.labels(*labels) if labels else histogram
+        self._bounds = self._child._upper_bounds
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def flush(self) -> None:
+        # The library takes observations one at a time only; its buckets are counters of their own, not cumulative
+        # (tests/telemetry/test_metrics.py compares the outcome with `observe`).
+        for index, count in enumerate(self._counts):
+            if count:
+                self._child._buckets[index].inc(count)
+                self._counts[index] = 0
+        if self._sum:
+            self._child._sum.inc(self._sum)
+            self._sum = 0.0
+
+
+_tallies: dict[tuple[Counter, tuple[str, ...]], Tally] = {}
+_spreads: dict[tuple[Histogram, tuple[str, ...]], Spread] = {}
+
+
+def tally(counter: Counter, *labels: str) -> Tally:
+    """The one tally of these labels; keep it where it is used often."""
+    found = _tallies.get((counter, labels))
+    if found is None:
+        found = _tallies[counter, labels] = Tally(counter, labels)
+    return found
+
+
+def spread(histogram: Histogram, *labels: str) -> Spread:
+    """The one spread of these labels."""
+    found = _spreads.get((histogram, labels))
+    if found is None:
+        found = _spreads[histogram, labels] = Spread(histogram, labels)
+    return found
+
+
+def flush() -> None:
+    """Bring what tallies and spreads have gathered into the metrics. From the thread that fills them."""
+    for counted in _tallies.values():
+        counted.flush()
+    for timed in _spreads.values():
+        timed.flush()
+
+
+def catalogue() -> dict[str, MetricWrapperBase]:
+    """Every metric by the name it is exported under (counters with `_total`)."""
+    found = {}
+    for value in globals().values():
+        if isinstance(value, MetricWrapperBase):
+            suffix = "_total" if isinstance(value, Counter) else ""
+            found[value._name + suffix] = value
+    return found
+
+
+def render() -> bytes:
+    """The exposition text, summed over all worker processes. May take milliseconds: call it off the event loop."""
+    if not _MULTIPROCESS:
+        return generate_latest(REGISTRY)
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+    _forget_dead_workers(folder)
+    merged = CollectorRegistry()
+    multiprocess.MultiProcessCollector(merged, path=folder)  # type: ignore[no-untyped-call]
+    return generate_latest(merged)
+
+
+def samples(name: str) -> dict[tuple[tuple[str, str], ...], float]:
+    """The current values of one metric over all workers, by sorted label pairs. Not for the request path."""
+    registry = REGISTRY
+    if _MULTIPROCESS:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    family = name.removesuffix("_total")
+    return {
+        tuple(sorted(sample.labels.items())): sample.value
+        for metric in registry.collect()
+        if metric.name == family
+        for sample in metric.samples
+        if sample.name == name
+    }
+
+
+def _forget_dead_workers(folder: str) -> None:
+    """A worker that crashed must not leave its live gauges (in flight, connections) in the sum for ever."""
+    for file in Path(folder).glob("gauge_live*_*.db"):
+        pid = int(file.stem.rsplit("_", 1)[1])
+        if not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
+            multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
+
+
+def forget_this_process() -> None:
+    """At the end of a worker: its live gauges leave the sum."""
+    if _MULTIPROCESS:
+        multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

@@ -1,0 +1,71 @@
+"""What happens to every exchange when it closes: counted, timed, and offered as a sample when it was chosen."""
+
+from typing import Protocol
+
+from gateway.errors import REASONS
+from gateway.exchange import Exchange, Outcome, Sample, SampleQueue
+from gateway.telemetry import metrics
+from gateway.telemetry.metrics import Spread, Tally
+
+_STATUS = {1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+_NOT_SAMPLED = frozenset({Outcome.REJECTED, Outcome.INTERNAL})
+
+
+class Sampler(Protocol):
+    """Makes a sample of a closed exchange."""
+
+    def sample(self, exchange: Exchange) -> Sample: ...
+
+
+class Recorder:
+    """Keeps tallies by what it finds on the exchange: this runs for every request. They show after `metrics.flush`."""
+
+    def __init__(self, sampler: Sampler, queue: SampleQueue) -> None:
+        self._sampler = sampler
+        self._queue = queue
+        self._requests: dict[tuple[str, str, str, int], Tally] = {}
+        self._durations: dict[tuple[str, bool], Spread] = {}
+        self._first_bytes: dict[str, Spread] = {}
+        self._added = metrics.spread(metrics.ADDED)
+
+    def closed(self, exchange: Exchange) -> None:
+        """Record a closed exchange. Never raises, never waits."""
+        assert exchange.outcome is not None
+        route = exchange.route.name if exchange.route else "none"
+        operation = exchange.operation
+        family = exchange.status // 100
+        requests = self._requests.get((route, operation, exchange.outcome, family))
+        if requests is None:
+            labels = (route, operation, exchange.outcome, _STATUS.get(family, "none"))
+            requests = metrics.tally(metrics.REQUESTS, *labels)
+            self._requests[route, operation, exchange.outcome, family] = requests
+        requests.add()
+        durations = self._durations.get((operation, exchange.stream))
+        if durations is None:
+            durations = metrics.spread(metrics.DURATION, operation, "stream" if exchange.stream else "plain")
+            self._durations[operation, exchange.stream] = durations
+        durations.observe(exchange.ended_at - exchange.received_at)
+        if exchange.outcome is not Outcome.COMPLETED:
+            self._failed(exchange)
+        if exchange.upstream is not None:
+            self._timed(exchange, exchange.upstream.name)
+        if exchange.sampled and exchange.outcome not in _NOT_SAMPLED:
+            self._offer(exchange, route)
+
+    def _failed(self, exchange: Exchange) -> None:
+        reason = exchange.reason
+        source = REASONS[reason].source if reason in REASONS else "upstream"
+        metrics.tally(metrics.ERRORS, source, reason).add()
+
+    def _timed(self, exchange: Exchange, upstream: str) -> None:
+        first_byte = self._first_bytes.get(upstream)
+        if first_byte is None:
+            first_byte = self._first_bytes[upstream] = metrics.spread(metrics.UPSTREAM_FIRST_BYTE, upstream)
+        first_byte.observe(exchange.upstream_seconds)
+        if exchange.first_byte_at:
+            self._added.observe(max(0.0, exchange.first_byte_at - exchange.read_at - exchange.upstream_seconds))
+
+    def _offer(self, exchange: Exchange, route: str) -> None:
+        metrics.tally(metrics.SAMPLES_OFFERED, route).add()
+        if not self._queue.offer(self._sampler.sample(exchange)):
+            metrics.tally(metrics.SAMPLES, "dropped", "queue_full").add()

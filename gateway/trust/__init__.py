@@ -1,0 +1,1 @@
+"""From judged samples to rates with intervals."""

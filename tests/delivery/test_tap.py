@@ -1,0 +1,334 @@
+"""An answer on its way to the client: passed as it comes or held, with a bounded transcript."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.delivery.tap import Tap
+from gateway.delivery.window import Ruling, Stretch
+from gateway.errors import GatewayError, UpstreamError
+from gateway.exchange import Exchange, Headers, Route, Streams
+from gateway.openai_api import Operation
+from gateway.openai_api.sse import PING
+from tests.support.fakes import DONE, chunk, upstream
+
+EVENTS: Headers = [(b"content-type", b"text/event-stream")]
+JSON: Headers = [(b"content-type", b"application/json"), (b"content-length", b"99"), (b"etag", b"1")]
+
+
+class ScriptedAnswer:
+    """An upstream's answer in pieces; `pauses` are the seconds before each, `error` is how it ends."""
+
+    def __init__(self, *pieces: bytes, status: int = 200, complete: bool = False, error: str = "") -> None:
+        self.status = status
+        self.complete = complete
+        self.pauses: list[float] = []
+        self._pieces = list(pieces)
+        self._error = error
+
+    def take(self) -> bytes:
+        taken, self._pieces = b"".join(self._pieces), []
+        return taken
+
+    async def more(self) -> bytes:
+        """Cancelling it loses no piece, as it is with a real answer."""
+        if self.pauses:
+            seconds = self.pauses[0]
+            self.pauses[0] = 0.0
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            try:
+                await asyncio.sleep(seconds)
+            except asyncio.CancelledError:
+                self.pauses[0] = seconds - (loop.time() - began)
+                raise
+            del self.pauses[0]
+        if not self._pieces and self._error:
+            raise UpstreamError(self._error, "it broke off")
+        return self._pieces.pop(0) if self._pieces else b""
+
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
+        while data := await self.more():
+            if not offer(data):
+                await settle()
+        return b""
+
+
+class Screen:
+    """What reached the client."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.status = 0
+        self.headers: Headers = []
+        self.decided = False
+        self.pieces: list[bytes] = []
+        self.finished = False
+
+    async def start(self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False) -> None:
+        assert not self.started
+        self.started, self.status, self.headers, self.decided = True, status, headers, decided
+
+    def offer(self, data: bytes) -> bool:
+        """Every other piece must wait, as with a client that is slow."""
+        if len(self.pieces) % 2:
+            self._unsent = data
+            return False
+        self.pieces.append(data)
+        return True
+
+    async def settle(self) -> None:
+        data, self._unsent = self._unsent, b""
+        await self.send(data)
+
+    async def send(self, data: bytes) -> None:
+        assert self.started and not self.finished
+        assert data
+        self.pieces.append(data)
+
+    async def finish(self, data: bytes = b"") -> None:
+        assert self.started and not self.finished
+        self.finished = True
+        self.pieces.append(data)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
+
+
+class Ruler:
+    """A guard that holds when told to, does to an answer what `rule` says, and blocks a stream when that refuses."""
+
+    def __init__(self, *, holding: bool = False, rule: Callable[[bytes], bytes] = lambda body: body) -> None:
+        self.holding = holding
+        self.seen: list[bytes] = []
+        self.heard: list[str] = []
+        self.closed = False
+        self._rule = rule
+
+    def holds(self, exchange: Exchange) -> bool:
+        return self.holding
+
+    async def answer(self, exchange: Exchange, body: bytes) -> bytes:
+        self.seen.append(body)
+        return self._rule(body)
+
+    def hearing(self, exchange: Exchange) -> "Ruler":
+        return self
+
+    async def judge(self, stretches: Sequence[Stretch]) -> list[Ruling]:
+        self.heard += [stretch.text for stretch in stretches]
+        return [Ruling(blocked=self._rule is refuse) for _ in stretches]
+
+    def unreadable(self) -> bool:
+        return False
+
+    def refusal(self) -> GatewayError:
+        return GatewayError("answer_blocked", "no")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def refuse(body: bytes) -> bytes:
+    raise GatewayError("answer_blocked", "no")
+
+
+def exchange(*, sampled: bool = True, streams: Streams = "hold") -> Exchange:
+    opened = Exchange("req_1", "POST", "/v1/chat/completions", b"", [], 0.0, 0.0)
+    opened.operation = Operation.CHAT
+    opened.sampled = sampled
+    opened.route = Route("default", (upstream(1),), 1.0, streams=streams)
+    return opened
+
+
+def tap(
+    guard: Ruler,
+    *,
+    sample: int = 1000,
+    held: int = 1000,
+    ping: float = 5.0,
+    observed: Callable[[Exchange], None] = lambda exchange: None,
+) -> Tap:
+    return Tap(guard, sample_bytes=sample, held_bytes=held, window_characters=16, ping_seconds=ping, observed=observed)
+
+
+# --- passed as it comes
+
+
+async def test_a_small_answer_leaves_in_one_piece() -> None:
+    screen, opened = Screen(), exchange()
+    await tap(Ruler()).pass_on(opened, ScriptedAnswer(b"{", b"}", complete=True), [*JSON], screen)
+    assert (screen.status, screen.pieces, screen.finished) == (200, [b"{}"], True)
+    assert screen.headers == JSON
+    assert opened.answer == [b"{}"]
+
+
+async def test_a_long_answer_leaves_piece_by_piece() -> None:
+    screen = Screen()
+    await tap(Ruler()).pass_on(exchange(), ScriptedAnswer(b"one", b"two"), [*JSON], screen)
+    assert screen.pieces == [b"one", b"two", b""]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_a_stream_leaves_in_whole_events_and_byte_for_byte(cuts: list[int], end: bytes) -> None:
+    stream = b"".join(b"data: %d" % number + end + end for number in range(20)) + b": end" + end + end
+    pieces, at, turn = list[bytes](), 0, 0
+    while at < len(stream):
+        pieces.append(stream[at : at + cuts[turn % len(cuts)]])
+        at, turn = at + cuts[turn % len(cuts)], turn + 1
+    screen = Screen()
+    asyncio.run(tap(Ruler()).pass_on(exchange(), ScriptedAnswer(*pieces), [*EVENTS], screen))
+    assert screen.body == stream
+    assert all(piece.endswith(end + end) for piece in screen.pieces if piece)
+
+
+async def test_what_broke_off_in_the_middle_of_an_event_is_not_sent() -> None:
+    screen = Screen()
+    answer = ScriptedAnswer(chunk("a") + b"data: {", b'"x', error="truncated")
+    with pytest.raises(UpstreamError):
+        await tap(Ruler()).pass_on(exchange(), answer, [*EVENTS], screen)
+    assert screen.body == chunk("a")
+    assert not screen.finished
+
+
+async def test_an_event_without_end_is_not_kept_back_for_ever() -> None:
+    screen = Screen()
+    pieces = [b"x" * 40_000, b"x" * 40_000, b"\n\n"]
+    await tap(Ruler()).pass_on(exchange(), ScriptedAnswer(*pieces), [*EVENTS], screen)
+    assert screen.body == b"".join(pieces)
+    assert len(screen.pieces[0]) == 80_000
+
+
+async def test_a_packed_stream_passes_as_the_bytes_it_is() -> None:
+    screen, opened = Screen(), exchange()
+    headers = [*EVENTS, (b"content-encoding", b"gzip")]
+    await tap(Ruler()).pass_on(opened, ScriptedAnswer(b"\x1f\x8b", b"\x08"), headers, screen)
+    assert screen.pieces == [b"\x1f\x8b", b"\x08", b""]
+    assert opened.encoding == "gzip"
+
+
+async def test_the_answers_own_type_says_whether_it_is_a_stream() -> None:
+    for headers, status, asked, is_stream in (
+        (EVENTS, 200, False, True),
+        (JSON, 200, True, False),
+        (JSON, 500, True, True),
+    ):
+        opened = exchange()
+        opened.stream = asked
+        await tap(Ruler()).pass_on(opened, ScriptedAnswer(b"x", status=status), [*headers], Screen())
+        assert opened.stream is is_stream
+
+
+@pytest.mark.parametrize("room", [0, 1, 5, 6, 7, 100])
+async def test_the_transcript_is_bounded_and_says_when_it_was_cut(room: int) -> None:
+    opened = exchange()
+    await tap(Ruler(), sample=room).pass_on(opened, ScriptedAnswer(b"abc", b"def"), [*JSON], Screen())
+    assert b"".join(opened.answer) == b"abcdef"[:room]
+    assert opened.answer_cut is (room < 6)
+
+
+async def test_nothing_is_kept_of_what_is_no_sample() -> None:
+    opened = exchange(sampled=False)
+    await tap(Ruler()).pass_on(opened, ScriptedAnswer(b"abc"), [*JSON], Screen())
+    assert opened.answer == []
+
+
+# --- held
+
+
+async def test_a_held_answer_is_judged_whole_before_a_byte_leaves() -> None:
+    screen, guard = Screen(), Ruler(holding=True)
+    await tap(guard).pass_on(exchange(), ScriptedAnswer(b"one", b"two"), [*JSON], screen)
+    assert guard.seen == [b"onetwo"]
+    assert screen.pieces == [b"onetwo"]
+    assert screen.headers == JSON
+
+
+async def test_a_rewritten_answer_gets_headers_of_its_own() -> None:
+    screen, guard = Screen(), Ruler(holding=True, rule=lambda body: b"changed")
+    headers = [*JSON, (b"content-encoding", b"gzip"), (b"x-other", b"kept")]
+    await tap(guard).pass_on(exchange(), ScriptedAnswer(b"one", complete=True), headers, screen)
+    assert screen.body == b"changed"
+    assert screen.headers == [(b"content-type", b"application/json"), (b"x-other", b"kept"), (b"content-length", b"7")]
+
+
+async def test_an_error_of_the_upstream_is_not_held() -> None:
+    screen, guard = Screen(), Ruler(holding=True, rule=refuse)
+    await tap(guard).pass_on(exchange(), ScriptedAnswer(b"down", status=500), [*JSON], screen)
+    assert (screen.status, screen.body, guard.seen) == (500, b"down", [])
+
+
+@pytest.mark.parametrize("headers", [JSON, EVENTS])
+async def test_what_is_too_large_to_hold_does_not_leave(headers: Headers) -> None:
+    screen, guard = Screen(), Ruler(holding=True)
+    with pytest.raises(GatewayError) as caught:
+        await tap(guard, held=5).pass_on(exchange(), ScriptedAnswer(b"abc", b"def"), [*headers], screen)
+    assert caught.value.reason == "answer_too_large"
+    assert not screen.started
+    assert not guard.seen and not guard.heard
+
+
+async def test_a_refused_body_leaves_nothing() -> None:
+    screen = Screen()
+    with pytest.raises(GatewayError):
+        await tap(Ruler(holding=True, rule=refuse)).pass_on(exchange(), ScriptedAnswer(b"x"), [*JSON], screen)
+    assert not screen.started
+
+
+async def test_a_refused_stream_ends_for_every_choice_it_had() -> None:
+    screen, opened = Screen(), exchange()
+    events = [chunk("a"), chunk("b").replace(b'"index": 0', b'"index": 1'), DONE]
+    with pytest.raises(GatewayError):
+        await tap(Ruler(holding=True, rule=refuse)).pass_on(opened, ScriptedAnswer(*events), [*EVENTS], screen)
+    assert screen.body.count(b'"finish_reason":"content_filter"') == 2
+    assert b'"id": "c1"' in screen.body or b'"id":"c1"' in screen.body  # of the upstream's own stream
+    assert screen.body.endswith(DONE)
+    assert screen.finished
+    assert opened.answer  # what was blocked is what the side path wants to see
+
+
+async def test_silence_of_a_held_stream_is_filled_with_comments() -> None:
+    screen, guard = Screen(), Ruler(holding=True)
+    answer = ScriptedAnswer(chunk("a"), DONE)
+    answer.pauses = [0.035, 0.0]
+    await tap(guard, ping=0.01).pass_on(exchange(), answer, [*EVENTS], screen)
+    assert 1 <= screen.pieces.count(PING) <= 3
+    assert screen.body.replace(PING, b"") == chunk("a") + DONE
+    assert not screen.decided
+    assert guard.heard == ["a"]
+    assert guard.closed
+
+
+async def test_a_stream_that_is_only_watched_is_not_held() -> None:
+    screen, guard = Screen(), Ruler(holding=True, rule=refuse)
+    told: list[Exchange] = []
+    opened = exchange(streams="observe")
+    await tap(guard, observed=told.append).pass_on(opened, ScriptedAnswer(chunk("a"), DONE), [*EVENTS], screen)
+    assert screen.body == chunk("a") + DONE
+    assert not guard.seen and not guard.heard
+    assert told == [opened], "the side path is to judge it for certain"
+    assert not screen.decided
+
+
+async def test_a_window_lets_out_what_has_passed_it() -> None:
+    screen, guard = Screen(), Ruler(holding=True)
+    words = [chunk(f"word{number} ") for number in range(20)]
+    answer = ScriptedAnswer(*words, DONE)
+    await tap(guard, held=100_000).pass_on(exchange(streams="window"), answer, [*EVENTS], screen)
+    assert screen.body == b"".join([*words, DONE])
+    assert len(screen.pieces) > 3, "some of it left before the end"
+    assert guard.heard[-1].endswith("word19 ")
+
+
+async def test_a_window_that_breaks_off_serves_what_was_judged() -> None:
+    screen, guard = Screen(), Ruler(holding=True)
+    words = [chunk(f"word{number} ") for number in range(20)]
+    answer = ScriptedAnswer(*words, error="truncated")
+    with pytest.raises(UpstreamError):
+        await tap(guard, held=100_000).pass_on(exchange(streams="window"), answer, [*EVENTS], screen)
+    assert screen.body == b"".join(words)
+    assert not screen.finished

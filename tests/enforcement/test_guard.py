@@ -1,0 +1,256 @@
+"""Inline enforcement: what is asked of the detectors, what a decision does to a body, and what failure means."""
+
+import json
+
+import pytest
+
+from gateway.enforcement.guard import Guard
+from gateway.errors import GatewayError
+from gateway.exchange import Exchange, Route
+from gateway.openai_api import Operation
+from tests.support.fakes import (
+    DETECTOR,
+    ENFORCE,
+    OBSERVE,
+    STRICT,
+    BenchJudge,
+    Counts,
+    Journal,
+    Observed,
+    chat,
+    completion,
+    policy,
+    upstream,
+)
+
+TEXTUAL = (Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES)
+
+
+class Desk:
+    """A guard with its judge and its journal, and an exchange to judge."""
+
+    def __init__(self, rules: str = ENFORCE, operation: Operation = Operation.CHAT, route: str = "default") -> None:
+        self.judge = BenchJudge()
+        self.journal = Journal()
+        self.guard = Guard(policy(rules), self.judge, self.journal, timeout_seconds=1, routes=["default", "inner"])
+        self.exchange = Exchange("req_1", "POST", "/v1/x", b"", [], 0.0, 0.0)
+        self.exchange.operation = operation
+        self.exchange.route = Route(route, (upstream(9),), 1.0)
+
+
+async def test_only_what_an_enforced_rule_needs_is_asked() -> None:
+    desk = Desk()
+    body = chat("hello")
+    assert await desk.guard.prompt(desk.exchange, body) is body
+    answer = completion("hi")
+    desk.exchange.body = body
+    assert await desk.guard.answer(desk.exchange, answer) is answer
+    asked_prompt, asked_answer = desk.judge.cases
+    assert asked_prompt.prompt_slugs == ["prompt_attacks", "violence"]
+    assert (asked_prompt.answer_slugs, asked_prompt.urgent, asked_prompt.fresh) == ([], True, False)
+    assert asked_answer.answer_slugs == ["privacy_violation", "violence"]
+    assert (asked_answer.prompt_slugs, asked_answer.prompt) == ([], body)
+    assert desk.exchange.guarded
+    assert desk.journal.lines == []
+
+
+async def test_the_whole_conversation_is_judged_and_not_only_its_last_turn() -> None:
+    """A caller writes the history too: what it says the model said is no less a prompt."""
+    turns = [{"role": "user", "content": "grenade"}, {"role": "assistant", "content": "no"}]
+    turns.append({"role": "user", "content": "go on"})
+    desk = Desk()
+    with pytest.raises(GatewayError, match="no-violence"):
+        await desk.guard.prompt(desk.exchange, json.dumps({"messages": turns}).encode())
+
+
+@pytest.mark.parametrize("operation", Operation)
+async def test_which_operations_are_judged(operation: Operation) -> None:
+    desk = Desk(operation=operation)
+    assert desk.guard.holds(desk.exchange) is (operation in TEXTUAL)
+    await desk.guard.prompt(desk.exchange, b"{}")
+    assert bool(desk.judge.cases) is (operation in (*TEXTUAL, Operation.EMBEDDINGS))
+
+
+async def test_a_rule_for_one_route_holds_no_other() -> None:
+    rules = "version: 1\nmode: enforce\nrules:\n  - {id: r, when: {subcategory: violence, route: inner}, then: block}\n"
+    assert Desk(rules, route="inner").guard.holds(Desk(rules, route="inner").exchange)
+    other = Desk(rules)
+    assert not other.guard.holds(other.exchange)
+    assert await other.guard.prompt(other.exchange, chat("grenade")) == chat("grenade")
+    assert other.judge.cases == []
+
+
+async def test_a_policy_that_observes_asks_nothing() -> None:
+    desk = Desk(OBSERVE)
+    assert not desk.guard.holds(desk.exchange)
+    await desk.guard.prompt(desk.exchange, chat("grenade"))
+    assert desk.judge.cases == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "param"),
+    [
+        (Operation.CHAT, {"messages": [{"role": "user", "content": "grenade"}]}, "messages"),
+        (Operation.COMPLETIONS, {"prompt": "grenade"}, "prompt"),
+        (Operation.RESPONSES, {"input": "grenade"}, "input"),
+        (Operation.EMBEDDINGS, {"input": ["fine", "grenade"]}, "input"),
+    ],
+)
+async def test_a_block_names_the_rule_the_policy_and_the_field(
+    operation: Operation, body: dict[str, object], param: str
+) -> None:
+    desk = Desk(operation=operation)
+    with pytest.raises(GatewayError) as caught:
+        await desk.guard.prompt(desk.exchange, json.dumps(body).encode())
+    assert (caught.value.reason, caught.value.param) == ("prompt_blocked", param)
+    assert caught.value.message == (
+        f"the prompt was blocked by rule 'no-violence' (policy {desk.guard.policy.revision}): "
+        "violence in the prompt (user), found by words@1"
+    )
+    assert desk.exchange.decision == "block"
+
+
+async def test_a_prompt_is_redacted_in_its_place_and_the_rest_keeps_its_bytes() -> None:
+    rules = "version: 1\nmode: enforce\nrules:\n  - {id: r, when: {subcategory: privacy_violation}, then: redact}\n"
+    desk = Desk(rules)
+    body = b'{"seed":1e2, "messages":[{"role":"user","content":"my key AKIA42 here"}]}'
+    sent = await desk.guard.prompt(desk.exchange, body)
+    assert json.loads(sent)["messages"][0]["content"] == "my key [REDACTED:word] here"
+    assert b"1e2" in sent
+    assert desk.exchange.decision == "redact"
+
+
+async def test_each_choice_of_an_answer_is_redacted_by_itself() -> None:
+    choices = [
+        {"index": number, "message": {"role": "assistant", "content": text}}
+        for number, text in enumerate(("AKIA42", "fine", "no AKIA42"))
+    ]
+    desk = Desk()
+    out = await desk.guard.answer(desk.exchange, json.dumps({"choices": choices}).encode())
+    texts = [choice["message"]["content"] for choice in json.loads(out)["choices"]]
+    assert texts == ["[REDACTED:word]", "fine", "no [REDACTED:word]"]
+
+
+async def test_a_block_outranks_a_redaction() -> None:
+    desk = Desk()
+    with pytest.raises(GatewayError) as caught:
+        await desk.guard.answer(desk.exchange, completion("AKIA42 grenade"))
+    assert caught.value.reason == "answer_blocked"
+
+
+async def test_a_decision_is_counted_timed_and_written_down_without_text() -> None:
+    decisions = Counts("assay_decisions_total")
+    coverage = Counts("assay_detector_texts_total")
+    timed = Observed("assay_guard_duration_seconds", direction="response")
+    desk = Desk()
+    await desk.guard.answer(desk.exchange, completion("AKIA42"))
+    assert decisions.added() == {("redact", "response", "enforced", "no-secrets"): 1}
+    assert coverage.added() == {("words@1", "scanned"): 1}
+    assert timed.added()[0] == 1
+    assert desk.exchange.guard_seconds > 0
+    ((kind, line),) = desk.journal.lines
+    assert kind == "decision"
+    assert line["action"] == line["would"] == "redact"
+    assert (line["direction"], line["rule"], line["failure"]) == ("response", "no-secrets", "")
+    assert "AKIA42" not in str(line)
+
+
+async def test_a_flag_is_not_counted_twice() -> None:
+    """The side path counts the flags of all rules; here they come along with what a block rule asked for."""
+    rules = ENFORCE + "  - {id: watch, when: {subcategory: violence, score: 0.1}, then: flag}\n"
+    decisions = Counts("assay_decisions_total")
+    desk = Desk(rules)
+    with pytest.raises(GatewayError):
+        await desk.guard.prompt(desk.exchange, chat("grenade"))
+    assert decisions.added() == {("block", "prompt", "enforced", "no-violence"): 1}
+
+
+async def test_without_a_reply_on_error_decides_and_a_bypass_is_written_down() -> None:
+    bypasses = Counts("assay_guard_bypasses_total")
+    desk = Desk()
+    desk.judge.error = "worker_died"
+    body = chat("grenade")
+    assert await desk.guard.prompt(desk.exchange, body) is body
+    assert bypasses.added() == {("prompt", "worker_died"): 1}
+    ((_, line),) = desk.journal.lines
+    assert (line["action"], line["failure"]) == ("allow", "worker_died")
+    assert not desk.exchange.guarded
+
+
+@pytest.mark.parametrize(("rules", "passes"), [(ENFORCE, True), (STRICT, False)])
+async def test_a_text_that_was_judged_in_part_is_no_clean_text(rules: str, passes: bool) -> None:
+    bypasses = Counts("assay_guard_bypasses_total")
+    desk = Desk(rules)
+    turns = [{"role": "user", "content": "x" * 1000} for _ in range(250)]
+    body = json.dumps({"model": "m", "messages": turns}).encode()
+    if passes:
+        assert await desk.guard.prompt(desk.exchange, body) is body
+        assert bypasses.added() == {("prompt", "truncated"): 1}
+    else:
+        with pytest.raises(GatewayError, match="could not be judged"):
+            await desk.guard.prompt(desk.exchange, body)
+
+
+@pytest.mark.parametrize(("rules", "passes"), [(ENFORCE, True), (STRICT, False)])
+async def test_a_text_that_its_detector_cannot_read_is_no_clean_text(rules: str, passes: bool) -> None:
+    bypasses, coverage = Counts("assay_guard_bypasses_total"), Counts("assay_detector_texts_total")
+    desk = Desk(rules)
+    body = chat("illegible")
+    if passes:
+        assert await desk.guard.prompt(desk.exchange, body) is body
+        assert bypasses.added() == {("prompt", "unreadable"): 1}
+    else:
+        with pytest.raises(GatewayError, match="could not be judged"):
+            await desk.guard.prompt(desk.exchange, body)
+    assert coverage.added() == {(DETECTOR, "unreadable"): 1}
+
+
+async def test_what_is_found_in_a_text_that_was_read_in_part_still_counts() -> None:
+    with pytest.raises(GatewayError, match="no-violence"):
+        await Desk().guard.prompt(Desk().exchange, chat("illegible grenade"))
+
+
+async def test_detectors_that_are_late_or_absent_are_counted_as_such() -> None:
+    coverage = Counts("assay_detector_texts_total")
+    desk = Desk()
+    desk.judge.error = "timed_out"
+    await desk.guard.prompt(desk.exchange, chat("hi"))
+    assert coverage.added() == {(DETECTOR, "timed_out"): 1}
+    absent = Counts("assay_detector_texts_total")
+    desk.guard.judging = BenchJudge(absent={"pii": "its file is damaged"})
+    await desk.guard.prompt(desk.exchange, chat("hi"))
+    assert absent.added() == {(DETECTOR, "scanned"): 1, ("pii", "absent"): 1}
+
+
+async def test_an_exchange_counts_once_for_its_caller_whichever_side_it_was_found_on() -> None:
+    rules = (
+        "version: 1\nmode: enforce\nrules:\n  - {id: third, when: {subcategory: violence, "
+        "count: {at_least: 3, by: caller, within_minutes: 10}}, then: block}\n"
+    )
+    desk = Desk(rules)
+    for _ in range(2):
+        desk.exchange.counted = frozenset()
+        await desk.guard.prompt(desk.exchange, chat("grenade"))
+        await desk.guard.answer(desk.exchange, completion("grenade"))
+    desk.exchange.counted = frozenset()
+    with pytest.raises(GatewayError, match="third"):
+        await desk.guard.prompt(desk.exchange, chat("grenade"))
+
+
+async def test_strict_rules_block_what_could_not_be_judged() -> None:
+    bypasses = Counts("assay_guard_bypasses_total")
+    desk = Desk(STRICT)
+    desk.judge.error = "timed_out"
+    with pytest.raises(GatewayError) as caught:
+        await desk.guard.answer(desk.exchange, completion("fine"))
+    assert caught.value.message.startswith("the answer was blocked because it could not be judged, as rule")
+    assert bypasses.added() == {}
+    assert not desk.exchange.guarded
+
+
+async def test_the_severer_decision_stays_with_the_exchange() -> None:
+    rules = "version: 1\nmode: enforce\nrules:\n  - {id: r, when: {subcategory: privacy_violation}, then: redact}\n"
+    desk = Desk(rules)
+    await desk.guard.prompt(desk.exchange, chat("AKIA42"))
+    await desk.guard.answer(desk.exchange, completion("fine"))
+    assert desk.exchange.decision == "redact"

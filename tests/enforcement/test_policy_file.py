@@ -1,0 +1,128 @@
+"""A changed policy file comes into force for everybody at one moment, or is refused and the last good one stays."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.enforcement.policy_file import AdoptionError, PolicyFile
+from gateway.enforcement.signals import load_policy
+from gateway.telemetry import metrics
+from policies.compiling import Policy
+from tests.support.fakes import ENFORCE, OBSERVE, Counts
+from tests.support.scripted_server import until
+
+SETTLE_SECONDS = 0.3
+
+
+def now() -> float:
+    return time.time()  # noqa: TID251 - files carry Unix seconds
+
+
+def watched(path: Path) -> PolicyFile:
+    return PolicyFile(str(path), wall_clock=now, settle_seconds=SETTLE_SECONDS)
+
+
+def saved(folder: Path, text: str = OBSERVE) -> Path:
+    path = folder / "policy.yaml"
+    path.write_text(text)
+    return path
+
+
+@asynccontextmanager
+async def watching(*files: PolicyFile) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(file.run()) for file in files]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def test_what_is_saved_comes_into_force(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    file = watched(path)
+    adopted: list[Policy] = []
+    file.adopt = adopted.append
+    counted = Counts("assay_policy_loads_total")
+    async with watching(file):
+        path.write_text(ENFORCE)
+        await until(lambda: file.current.mode == "enforce")
+    assert adopted == [file.current]
+    assert file.current.revision == load_policy(str(path)).revision
+    assert counted.added() == {("adopted",): 1}
+    info = metrics.samples("assay_policy_info")
+    assert info[("mode", "enforce"), ("revision", file.current.revision)] == 1
+    assert info[("mode", "monitor"), ("revision", load_policy(str(saved(tmp_path))).revision)] == 0
+
+
+async def test_every_process_changes_at_the_same_moment(tmp_path: Path) -> None:
+    """Two that look at different times, and one of which is slow, still change together."""
+    path = saved(tmp_path)
+    first, second = watched(path), watched(path)
+    moments: list[float] = []
+    first.adopt = lambda policy: moments.append(now())
+    second.adopt = lambda policy: moments.append(now())
+    async with watching(first):
+        await asyncio.sleep(0.1)
+        async with watching(second):
+            path.write_text(ENFORCE)
+            saved_at = path.stat().st_ctime
+            await until(lambda: len(moments) == 2)
+    assert all(moment >= saved_at + SETTLE_SECONDS - 0.01 for moment in moments)
+    assert second.current.revision == first.current.revision
+
+
+async def test_an_invalid_file_keeps_the_last_good_one_and_says_so(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    file = watched(path)
+    before = file.current
+    counted = Counts("assay_policy_loads_total")
+    async with watching(file):
+        path.write_text(OBSERVE.replace("subcategory: violence", "subcategory: violins"))
+        await until(lambda: bool(file.refusal))
+        assert file.current is before
+        assert "policy.yaml:5" in file.refusal
+        assert "violins" in file.refusal
+        path.write_text(ENFORCE)  # mended: no restart is needed for that either
+        await until(lambda: file.current.mode == "enforce")
+    assert file.refusal == ""
+    assert counted.added() == {("refused",): 1, ("adopted",): 1}
+
+
+async def test_a_file_that_is_replaced_or_gone_for_a_while(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    file = watched(path)
+    async with watching(file):
+        path.unlink()
+        await asyncio.sleep(0.6)
+        assert file.refusal == ""
+        (tmp_path / "new.yaml").write_text(ENFORCE)
+        (tmp_path / "new.yaml").replace(path)
+        await until(lambda: file.current.mode == "enforce")
+
+
+async def test_what_cannot_come_into_force_here_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    file = watched(path)
+
+    def adopt(policy: Policy) -> None:
+        raise AdoptionError("no detectors here")
+
+    file.adopt = adopt
+    async with watching(file):
+        path.write_text(ENFORCE)
+        await until(lambda: bool(file.refusal))
+    assert (file.current.mode, file.refusal) == ("monitor", "no detectors here")
+
+
+async def test_being_asked_reads_an_unchanged_file(tmp_path: Path) -> None:
+    file = watched(saved(tmp_path))
+    adopted: list[Policy] = []
+    file.adopt = adopted.append
+    async with watching(file):
+        file.look_again()
+        await until(lambda: bool(adopted))
+    assert adopted[0].revision == file.current.revision

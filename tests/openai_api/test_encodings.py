@@ -1,0 +1,111 @@
+"""Content-encodings undone: every kind a server sends, bounded, and never more than was promised."""
+
+import gzip
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.openai_api.encodings import EncodingError, decode
+
+TEXT = b"What is assayed is weighed; what is weighed is known. " * 40
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "identity": bytes,
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "DEFLATE": raw_deflate,  # what some servers send under this name
+    " GZip ": gzip.compress,
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+@pytest.mark.parametrize("data", [b"", b"x", TEXT, bytes(range(256)) * 50], ids=["empty", "one", "text", "bytes"])
+def test_round_trip(encoding: str, data: bytes) -> None:
+    assert decode(ENCODERS[encoding](data), encoding, 1 << 20) == (data, False)
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+def test_the_bound_is_exact(encoding: str) -> None:
+    packed = ENCODERS[encoding](TEXT)
+    assert decode(packed, encoding, len(TEXT)) == (TEXT, False)
+    assert decode(packed, encoding, len(TEXT) + 1) == (TEXT, False)
+    assert decode(packed, encoding, len(TEXT) - 1) == (TEXT[:-1], True)
+    assert decode(packed, encoding, 1) == (TEXT[:1], True)
+
+
+@given(data=st.binary(max_size=300), most=st.integers(1, 320), repeat=st.sampled_from([1, 50]))
+def test_any_data_any_bound(data: bytes, most: int, repeat: int) -> None:
+    data *= repeat
+    for encoding, encode in ENCODERS.items():
+        assert decode(encode(data), encoding, most) == (data[:most], len(data) > most)
+
+
+@given(cut=st.integers(0, 200), encoding=st.sampled_from(["gzip", "deflate"]))
+def test_a_truncated_body_gives_its_beginning(cut: int, encoding: str) -> None:
+    packed = ENCODERS[encoding](TEXT)
+    got, more = decode(packed[:cut], encoding, 1 << 20)
+    assert TEXT.startswith(got)
+    assert not more
+    assert len(got) == len(TEXT) or cut < len(packed)
+
+
+def test_several_gzip_members_are_one_body() -> None:
+    packed = gzip.compress(b"one ") + gzip.compress(b"") + gzip.compress(b"two")
+    assert decode(packed, "gzip", 100) == (b"one two", False)
+    assert decode(packed, "gzip", 7) == (b"one two", False)
+    assert decode(packed, "gzip", 6) == (b"one tw", True)
+    assert decode(packed, "gzip", 4) == (b"one ", True)
+    assert decode(packed[:-12], "gzip", 100)[0].startswith(b"one ")
+    assert decode(gzip.compress(b"one") + b"\0\0 padding", "gzip", 100) == (b"one", False)
+
+
+def test_a_body_of_endless_members_is_given_up() -> None:
+    got, more = decode(gzip.compress(b"") * 50_000, "gzip", 100)
+    assert (got, more) == (b"", True)
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (b"plain text", "gzip"),
+        (b"plain text", "deflate"),
+        (gzip.compress(TEXT), "deflate"),
+        (zlib.compress(TEXT), "gzip"),
+        (gzip.compress(TEXT)[:-8] + bytes(8), "gzip"),  # a wrong checksum
+        (zlib.compress(TEXT)[:-4] + bytes(4), "deflate"),
+        (TEXT, "br"),
+        (TEXT, "zstd"),
+        (TEXT, "gzip, gzip"),
+        (TEXT, "x" * 1000),
+    ],
+)
+def test_what_cannot_be_read_is_said(data: bytes, encoding: str) -> None:
+    with pytest.raises(EncodingError) as caught:
+        decode(data, encoding, 1 << 20)
+    assert len(str(caught.value)) < 100
+
+
+def test_a_bomb_does_not_go_off() -> None:
+    """64 MiB in 64 KiB: only what was asked for is unpacked."""
+    packer = zlib.compressobj(9, wbits=31)
+    packed = b"".join([packer.compress(bytes(1 << 20)) for _ in range(64)]) + packer.flush()
+    tracemalloc.start()
+    try:
+        got, more = decode(packed, "gzip", 4096)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (got, more) == (bytes(4096), True)
+    assert peak < 4 << 20

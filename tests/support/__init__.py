@@ -1,0 +1,1 @@
+"""What tests share: fakes, servers and builders. No test stands here."""

@@ -1,0 +1,414 @@
+"""Small real classes that stand where something slow, far away or random would stand."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from detectors.base import Judgement, Span, State, Text, Verdict
+from gateway.access.admission import Admission
+from gateway.config.settings import DEFAULT_FORWARDED
+from gateway.delivery.tap import Tap
+from gateway.enforcement.guard import Guard
+from gateway.exchange import Exchange, Principal, Route, Sample, Streams, Upstream
+from gateway.judging.client import Case, Findings, JudgeError
+from gateway.judging.process import Bench
+from gateway.moderation.moderations import Moderation
+from gateway.pipeline import Bounds, Pipeline
+from gateway.samples.memory_queue import MemoryQueue
+from gateway.samples.sampling import Sampler
+from gateway.serving.request import GONE
+from gateway.telemetry import metrics
+from gateway.telemetry.recorder import Recorder
+from gateway.upstream.calls import HeaderFilter, Upstreams
+from gateway.upstream.http1 import Limits
+from gateway.upstream.routing import Routing
+from policies.compiling import Policy, Table, compile_policy
+from policies.model import load_document
+
+Message = MutableMapping[str, Any]
+Application = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+
+# --- detectors and policies
+
+# What the detector below looks for: a word for each sub-category. The score of a text with the word is 1, else 0.
+WORDS = {"grenade": "violence", "ignore": "prompt_attacks", "AKIA42": "privacy_violation"}
+DETECTOR = "words@1"
+_TABLE: Table = ((0.001, 0.9), (0.01, 0.5))
+
+
+class Words:
+    """A detector that knows three words. It cannot read "illegible"; a text with "crash" in it makes it raise."""
+
+    id = DETECTOR
+    slugs = frozenset(WORDS.values())
+
+    def detect(self, texts: Sequence[Text]) -> list[Judgement]:
+        if any("crash" in text.text for text in texts):
+            raise ArithmeticError("a text that this detector cannot stand")
+        return [self._judgement(text.text) for text in texts]
+
+    def _judgement(self, text: str) -> Judgement:
+        if not text.strip():
+            return Judgement(State.SKIPPED)
+        state = State.UNREADABLE if "illegible" in text else State.SCANNED
+        return Judgement(state, tuple(self._verdict(text, word) for word in WORDS))
+
+    def _verdict(self, text: str, word: str) -> Verdict:
+        at = text.find(word)
+        spans = () if at < 0 else (Span(at, at + len(word), "word"),)
+        return Verdict(DETECTOR, WORDS[word], float(at >= 0), spans)
+
+
+def bench(absent: Mapping[str, str] | None = None) -> Bench:
+    """The real bench of the detector process, with the one detector above unless that is absent ("words")."""
+    limits = {(DETECTOR, slug, role): 0.5 for slug in Words.slugs for role in ("prompt", "response")}
+    return Bench([] if absent and "words" in absent else [Words()], limits, b"key", absent or {})
+
+
+class BenchJudge:
+    """Judges in this process. Set `error` to a reason and it answers nothing; `pause` holds each answer back."""
+
+    is_ready = True
+    detectors = (DETECTOR,)
+
+    def __init__(self, absent: Mapping[str, str] | None = None) -> None:
+        self.cases: list[Case] = []
+        self.error = ""
+        self.pause: asyncio.Event | None = None
+        self._bench = bench(absent)
+
+    async def ready(self) -> None:
+        """At once."""
+
+    def ask(self, case: Case, timeout_seconds: float) -> Coroutine[Any, Any, Findings]:
+        return self.judge(case, timeout_seconds)
+
+    async def judge(self, case: Case, timeout_seconds: float) -> Findings:
+        self.cases.append(case)
+        if self.pause is not None:
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await self.pause.wait()
+            except TimeoutError:
+                raise JudgeError("timed_out") from None
+        if self.error:
+            raise JudgeError(self.error)
+        return self._bench.judge([case])[0]
+
+
+OBSERVE = """
+version: 1
+mode: monitor
+rules:
+  - {id: no-violence, when: {subcategory: violence}, then: block}
+  - {id: no-attacks, when: {subcategory: prompt_attacks, on: prompt}, then: block}
+  - {id: no-secrets, when: {subcategory: privacy_violation, on: response}, then: redact}
+"""
+ENFORCE = OBSERVE.replace("monitor", "enforce")
+STRICT = ENFORCE.replace("block}", "block, on_error: block}")
+
+
+def policy(text: str) -> Policy:
+    """A policy about what the detector above can find."""
+    return compile_policy(
+        load_document(text, "policy.yaml"),
+        categories={"safety": ("violence", "privacy_violation"), "robustness": ("prompt_attacks",)},
+        operating={(DETECTOR, slug, role): _TABLE for slug in Words.slugs for role in ("prompt", "response")},
+    )
+
+
+# --- what is recorded
+
+
+class Journal:
+    """Keeps what would be written into the audit file."""
+
+    path: Path | None = Path("nowhere")
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, Mapping[str, Any]]] = []
+
+    def append(self, kind: str, fields: Mapping[str, Any]) -> None:
+        self.lines.append((kind, fields))
+
+
+class Notebook:
+    """Keeps every closed exchange and passes it on to the real recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.closed_ones: list[Exchange] = []
+        self._recorder = recorder
+
+    def closed(self, exchange: Exchange) -> None:
+        self.closed_ones.append(exchange)
+        self._recorder.closed(exchange)
+
+
+class Counts:
+    """What was added to a counter since this was made."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._before = self._now()
+
+    def added(self) -> dict[tuple[str, ...], float]:
+        """By the values of the labels, in the order of the labels' names; what did not change is left out."""
+        now = self._now()
+        changes = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
+        return {tuple(value for _, value in key): change for key, change in changes.items() if change}
+
+    def _now(self) -> dict[tuple[tuple[str, str], ...], float]:
+        metrics.flush()
+        return metrics.samples(self._name)
+
+
+class Observed:
+    """What one histogram took in since this was made: how many observations, and their sum."""
+
+    def __init__(self, name: str, **labels: str) -> None:
+        self._name = name
+        self._labels = labels
+        self._before = self._now()
+
+    def added(self) -> tuple[float, float]:
+        count, total = self._now()
+        return count - self._before[0], total - self._before[1]
+
+    def _now(self) -> tuple[float, float]:
+        metrics.flush()
+        value = metrics.REGISTRY.get_sample_value
+        return value(self._name + "_count", self._labels) or 0.0, value(self._name + "_sum", self._labels) or 0.0
+
+
+def sample(id: str = "s1", **changes: Any) -> Sample:
+    """A completed chat exchange as a sample."""
+    fields: dict[str, Any] = {
+        "closed_at": 1000.0,
+        "probability": 1.0,
+        "route": "default",
+        "principal": "anyone",
+        "operation": "chat",
+        "model": "m",
+        "outcome": "completed",
+        "status": 200,
+        "stream": False,
+        "prompt": chat("hello"),
+        "answer": completion("hi"),
+        "encoding": "",
+        "cut": False,
+        "guarded": False,
+    }
+    return Sample(id=id, **(fields | changes))
+
+
+# --- bodies
+
+
+def chat(text: str, *, model: str = "m", **more: Any) -> bytes:
+    return json.dumps({"model": model, "messages": [{"role": "user", "content": text}], **more}).encode()
+
+
+def completion(text: str) -> bytes:
+    message = {"role": "assistant", "content": text}
+    return json.dumps({"id": "c1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+
+
+def chunk(text: str, **more: Any) -> bytes:
+    """One event of a streamed chat answer."""
+    body = {"id": "c1", "created": 7, "model": "m", "choices": [{"index": 0, "delta": {"content": text}, **more}]}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+# --- a client without sockets
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a client saw of an answer; `ended` tells that it came to its end."""
+
+    status: int = 0
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    pieces: list[bytes] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error in the body; it has the four keys of an OpenAI error and no other."""
+        content: dict[str, Any] = json.loads(self.body)["error"]
+        assert set(content) == {"message", "type", "param", "code"}
+        return content
+
+
+class Caller:
+    """Drives an ASGI application as a server does.
+
+    `unended` announces more of the body than comes; `leave` makes the client go when it is set. `on_message` is
+    told of every message of the answer, and what it awaits holds the application back.
+    """
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+
+    async def ask(
+        self,
+        path: str = "/v1/chat/completions",
+        body: bytes | Sequence[bytes] = b"",
+        *,
+        method: str = "POST",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        unended: bool = False,
+        leave: asyncio.Event | None = None,
+        on_message: Callable[[Message], Awaitable[None]] | None = None,
+    ) -> Seen:
+        plain, _, query = path.partition("?")
+        scope: Message = {
+            "type": "http",
+            "method": method,
+            "path": plain,
+            "raw_path": plain.encode(),
+            "query_string": query.encode(),
+            "headers": [*headers],
+        }
+        told: list[Callable[[], None] | None] = [None]
+        scope["extensions"] = {GONE: lambda tell: told.__setitem__(0, tell)}
+        seen = Seen()
+        pieces = [body] if isinstance(body, bytes) else [*body]
+        gone = leave or asyncio.Event()
+
+        async def receive() -> Message:
+            if pieces:
+                piece = pieces.pop(0)
+                return {"type": "http.request", "body": piece, "more_body": bool(pieces) or unended}
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                assert not seen.status, "a second status line"
+                seen.status = message["status"]
+                seen.headers = dict(message["headers"])
+            else:
+                assert seen.status, "a body before the status line"
+                assert not seen.ended, "a body after its end"
+                seen.pieces.append(message["body"])
+                seen.ended = not message["more_body"]
+            if on_message is not None:
+                await on_message(message)
+
+        async def tell_of_the_end() -> None:
+            await gone.wait()
+            if told[0] is not None:
+                told[0]()
+
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(tell_of_the_end())
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                telling.cancel()
+        return seen
+
+
+# --- the whole request path
+
+
+class World(Caller):
+    """The request path of one process: every stage is the real one. Close it, so that connections end."""
+
+    def __init__(
+        self,
+        *ports: int,
+        rules: str = OBSERVE,
+        judge: BenchJudge | None = None,
+        keys: Iterable[tuple[str, Principal]] = (),
+        local_only: bool = True,
+        routes: Sequence[tuple[Sequence[str], Route]] = (),
+        bounds: Bounds = Bounds(body_bytes=10_000, body_seconds=5.0, in_flight=100, bodies_bytes=1_000_000),
+        limits: Limits = Limits(connect_seconds=2.0, first_byte_seconds=5.0, idle_seconds=5.0),
+        streams: Streams = "hold",
+        window_characters: int = 64,
+        held_bytes: int = 100_000,
+        sample_bytes: int = 10_000,
+        ping_seconds: float = 5.0,
+        guard_seconds: float = 2.0,
+        draw: Callable[[], float] = lambda: 0.5,
+        queue_items: int = 100,
+        moderates: bool = True,
+    ) -> None:
+        self.judge = judge or BenchJudge()
+        self.journal = Journal()
+        self.queue = MemoryQueue(queue_items, 10**6)
+        self.failures: list[tuple[str, str]] = []
+        servers = tuple(upstream(port, f"up{number}") for number, port in enumerate(ports))
+        self.upstreams = Upstreams(
+            limits, HeaderFilter(DEFAULT_FORWARDED), on_failure=lambda name, why: self.failures.append((name, why))
+        )
+        routing = Routing(routes or [(("*",), Route("default", servers, 1.0, streams=streams))])
+        guard = self.guard = Guard(
+            policy(rules),
+            self.judge,
+            self.journal,
+            timeout_seconds=guard_seconds,
+            routes=[route.name for route in routing.routes],
+        )
+        moderation = Moderation(
+            self.judge, held_seconds=guard_seconds, held_bytes=held_bytes, ping_seconds=ping_seconds
+        )
+        sampler = Sampler(draw=draw)
+        self.notebook = Notebook(Recorder(sampler, self.queue))
+        self.pipeline = Pipeline(
+            admission=Admission(keys, local_only=local_only),
+            routing=routing,
+            guard=guard,
+            moderation=moderation if moderates else None,
+            upstreams=self.upstreams,
+            tap=Tap(
+                guard,
+                sample_bytes=sample_bytes,
+                held_bytes=held_bytes,
+                window_characters=window_characters,
+                ping_seconds=ping_seconds,
+                observed=sampler.insist,
+            ),
+            sampler=sampler,
+            recorder=self.notebook,
+            bounds=bounds,
+            id_prefix="t",
+        )
+        super().__init__(self.pipeline)
+
+    async def __aenter__(self) -> "World":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.upstreams.close()
+        await asyncio.sleep(0)  # aborted transports end in the loop's next turn
+
+    @property
+    def last(self) -> Exchange:
+        """The exchange that was closed last."""
+        return self.notebook.closed_ones[-1]
+
+    @property
+    def fate(self) -> tuple[str, str]:
+        """Outcome and reason of the only exchange there was."""
+        (exchange,) = self.notebook.closed_ones
+        assert exchange.outcome is not None
+        assert self.pipeline.open == 0
+        return exchange.outcome.value, exchange.reason
+
+
+def upstream(port: int, name: str = "up0", key: str | None = "sk-upstream") -> Upstream:
+    return Upstream(name, "http", "127.0.0.1", port, "/v1", key)
