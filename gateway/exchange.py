@@ -170,46 +170,102 @@ class Reply(Protocol):
     async def finish(self, data: bytes = b"") -> None: ...
 
 
-class Exchange(msgspec.Struct, gc=False):  # gc=False: it is in no reference cycle, and there are very many
-    """One request and its reply, from the first header to the recorded outcome. Times are monotonic seconds.
+# gc=False below: none of these is in a reference cycle, and there are very many.
 
-    `path` is as it came, percent-encoded. `upstream_seconds` runs from the call to its first byte, over all tries;
-    `first_byte_at` is when our first byte left.
+
+class Asked(msgspec.Struct, gc=False):
+    """What the client asks for: its request, and what was read from it.
+
+    `path` is as it came, percent-encoded; `headers` have lower-cased names. `body` is the client's own bytes.
     """
 
-    id: str
     method: str
     path: str
-    query: bytes
-    client_headers: Headers
-    received_at: float
-    read_at: float
+    query: bytes = b""
+    headers: Headers = []
     operation: Operation = Operation.OTHER
-    principal: Principal | None = None
-    route: Route | None = None
-    upstream: Upstream | None = None
     body: bytes = b""
     model: str = ""
     stream: bool = False
     include_usage: bool = False
     moderated: Moderated | None = None  # what the request asks of its moderation, when that is done here
-    upstream_seconds: float = 0.0
-    first_byte_at: float = 0.0
-    ended_at: float = 0.0
-    guard_seconds: float = 0.0
-    guarded: bool = False
+
+
+class Ruling(msgspec.Struct, gc=False):
+    """What the policy made of the exchange."""
+
     decision: str = "allow"
     revision: str = ""  # of the policy that decided; empty where none was asked
+    guarded: bool = False  # the answer was judged before it left
     counted: frozenset[str] = frozenset()  # the rules that remember this exchange of its caller
     replacement: str = ""  # what the policy answers in place of the model
     detour: Reroute | None = None
-    status: int = 0
+
+
+class Transcript(msgspec.Struct, gc=False):
+    """What is known and kept of the answer. `pieces` are kept only of a sampled one, `size` bytes in all.
+
+    `stream` says that the answer comes as events; until it begins, that the client asked for them. `encoding` is its
+    content-encoding. `probability` is that of being sampled. `cut` says that there was more than was kept.
+    """
+
+    stream: bool = False
+    encoding: str = ""
     sampled: bool = False
     probability: float = 0.0
-    answer: list[bytes] = []
-    answer_bytes: int = 0
-    answer_cut: bool = False
-    encoding: str = ""
+    pieces: list[bytes] = []
+    size: int = 0
+    cut: bool = False
+
+    def keep(self, data: bytes, most: int) -> None:
+        """Add to what is kept of a sampled answer, `most` bytes in all."""
+        if not self.sampled or not data:
+            return
+        room = most - self.size
+        self.cut = len(data) > room
+        if room > 0:
+            self.pieces.append(data[:room])
+            self.size += min(len(data), room)
+
+
+class Timing(msgspec.Struct, gc=False):
+    """When things happened, in monotonic seconds, and how long others took.
+
+    `upstream_seconds` runs from the call to its first byte, over all tries. `first_byte_at` is when our first byte
+    left.
+    """
+
+    received_at: float = 0.0
+    read_at: float = 0.0
+    upstream_seconds: float = 0.0
+    guard_seconds: float = 0.0
+    first_byte_at: float = 0.0
+    ended_at: float = 0.0
+
+
+class Usage(msgspec.Struct, gc=False, frozen=True):
+    """The tokens that the upstream says it took in and gave out."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Exchange(msgspec.Struct, gc=False):
+    """One request and its reply, from the first header to the recorded outcome.
+
+    `usage` is None where the upstream told none.
+    """
+
+    id: str
+    asked: Asked
+    timing: Timing = msgspec.field(default_factory=Timing)
+    ruling: Ruling = msgspec.field(default_factory=Ruling)
+    transcript: Transcript = msgspec.field(default_factory=Transcript)
+    usage: Usage | None = None
+    principal: Principal | None = None
+    route: Route | None = None
+    upstream: Upstream | None = None
+    status: int = 0
     outcome: Outcome | None = None
     reason: str = ""
 
@@ -219,5 +275,5 @@ class Exchange(msgspec.Struct, gc=False):  # gc=False: it is in no reference cyc
             return False
         self.outcome = outcome
         self.reason = reason
-        self.ended_at = now
+        self.timing.ended_at = now
         return True

@@ -20,7 +20,7 @@ from gateway.access.admission import Admission
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.errors import GatewayError
-from gateway.exchange import Exchange, Headers, Outcome, outcome_of
+from gateway.exchange import Asked, Exchange, Headers, Outcome, Timing, outcome_of
 from gateway.exchange import Reply as ReplyOf
 from gateway.moderation.moderations import Moderation
 from gateway.openai_api import (
@@ -141,13 +141,13 @@ class Pipeline:
         finally:
             watch.stop()
             self.open -= 1
-            self._held -= len(exchange.body)
+            self._held -= len(exchange.asked.body)
             self._recorder.closed(exchange)
 
     async def _carry_out(self, exchange: Exchange, take: Take | None, receive: Receive, reply: "Reply") -> None:
-        headers = dict(exchange.client_headers)
-        if len(headers) != len(exchange.client_headers):
-            _refuse_repeated(exchange.client_headers)
+        headers = dict(exchange.asked.headers)
+        if len(headers) != len(exchange.asked.headers):
+            _refuse_repeated(exchange.asked.headers)
         self._check(exchange)
         exchange.principal = self._admission.admit(headers)
         self._guard.admit(exchange)
@@ -160,24 +160,24 @@ class Pipeline:
         else:
             body = take() if take is not None else None  # most often it came along with the headers
             if body is None:
-                exchange.body = await self._read(headers, receive)
+                exchange.asked.body = await self._read(headers, receive)
             else:
-                exchange.body = body
+                exchange.asked.body = body
                 self._held += len(body)
                 self._bound(len(body))
-            exchange.read_at = monotonic()
-            if exchange.operation == "moderations" and self._moderation is not None:
+            exchange.timing.read_at = monotonic()
+            if exchange.asked.operation == "moderations" and self._moderation is not None:
                 await reply.whole(200, await self._moderation.answer(exchange))
                 return
             body = self._route(exchange)
             self._admission.may_use(exchange.principal, exchange.route)  # type: ignore[arg-type]
             self._sampler.choose(exchange)
             body = await self._guard.prompt(exchange, body)
-            if exchange.replacement:
+            if exchange.ruling.replacement:
                 await self._say(exchange, reply)
                 return
             body = self._detour(exchange, body)
-            if exchange.moderated is not None:
+            if exchange.asked.moderated is not None:
                 await self._moderate(exchange, body, reply)
                 return
             answer = await self._upstreams.call(exchange, body, _tail(exchange))
@@ -206,12 +206,8 @@ class Pipeline:
         now = monotonic()
         exchange = Exchange(
             f"req_{self._id_prefix}{next(self._ids):08x}",
-            scope["method"],
-            scope["raw_path"].decode("latin-1"),
-            scope["query_string"],
-            scope["headers"],
-            now,
-            now,
+            Asked(scope["method"], scope["raw_path"].decode("latin-1"), scope["query_string"], scope["headers"]),
+            Timing(now, now),
         )
         self.open += 1
         return exchange
@@ -223,14 +219,14 @@ class Pipeline:
                 f"the gateway has {self._bounds.in_flight} requests open; try again shortly",
                 retry_after_seconds=1,
             )
-        if exchange.method not in _METHODS:
-            raise GatewayError("method_not_allowed", f"the method {exchange.method[:20]} is not forwarded")
-        path = exchange.path
+        if exchange.asked.method not in _METHODS:
+            raise GatewayError("method_not_allowed", f"the method {exchange.asked.method[:20]} is not forwarded")
+        path = exchange.asked.path
         if "%" in path:  # a server behind us may decode it, even twice: what that one would see counts
             path = unquote(unquote(path))
-        if not exchange.path.startswith("/v1/") or (("/." in path or "\\" in path) and _climbs(path)):
+        if not exchange.asked.path.startswith("/v1/") or (("/." in path or "\\" in path) and _climbs(path)):
             raise GatewayError("not_found", "the path leaves /v1; write it plainly, without dot segments")
-        exchange.operation = operation_of(exchange.method, path)
+        exchange.asked.operation = operation_of(exchange.asked.method, path)
 
     async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """The whole body, bounded."""
@@ -283,8 +279,8 @@ class Pipeline:
 
     def _route(self, exchange: Exchange) -> bytes:
         """Sets route, model and stream from the envelope; returns the body for the upstream."""
-        body = exchange.body
-        if exchange.operation not in _MODELLED:
+        body = exchange.asked.body
+        if exchange.asked.operation not in _MODELLED:
             model = _model_of_other(exchange)
             exchange.route = self._routing.route(model) if model else self._routing.without_model()
             if body and not model and exchange.principal is not None:
@@ -294,33 +290,33 @@ class Pipeline:
             envelope = read_envelope(body)
         except BodyError as error:
             raise GatewayError("bad_body", str(error), param=error.param) from None
-        exchange.stream = envelope.stream
-        exchange.include_usage = envelope.include_usage
-        exchange.model = envelope.model or ""
-        if exchange.model:
-            exchange.route = self._routing.route(exchange.model)
+        exchange.asked.stream = exchange.transcript.stream = envelope.stream
+        exchange.asked.include_usage = envelope.include_usage
+        exchange.asked.model = envelope.model or ""
+        if exchange.asked.model:
+            exchange.route = self._routing.route(exchange.asked.model)
         else:
             exchange.route = self._routing.without_model()
-        if envelope.moderated and self._moderation is not None and exchange.operation in MODERATED:
+        if envelope.moderated and self._moderation is not None and exchange.asked.operation in MODERATED:
             try:
-                exchange.moderated = read_moderation(body)
+                exchange.asked.moderated = read_moderation(body)
             except BodyError as error:
                 raise GatewayError("bad_body", str(error), param=error.param) from None
             body = set_fields(body, {"moderation": None})  # it is done here: no model server need know of it
         renamed = exchange.route.model
-        return rewrite(body, {("model",): renamed}) if renamed and exchange.model else body
+        return rewrite(body, {("model",): renamed}) if renamed and exchange.asked.model else body
 
     def _detour(self, exchange: Exchange, body: bytes) -> bytes:
         """Sends the request elsewhere if the policy says so; once, because its rules are not asked again."""
-        if exchange.detour is None:
+        if exchange.ruling.detour is None:
             return body
         assert exchange.route is not None
-        to, system = exchange.detour
+        to, system = exchange.ruling.detour
         before, exchange.route = exchange.route, self._routing.detour(exchange.route, to)
         try:
-            if exchange.model and exchange.operation in _MODELLED and before.model != exchange.route.model:
-                body = rewrite(body, {("model",): exchange.route.model or exchange.model})
-            return with_system(exchange.operation, body, system) if system else body
+            if exchange.asked.model and exchange.asked.operation in _MODELLED and before.model != exchange.route.model:
+                body = rewrite(body, {("model",): exchange.route.model or exchange.asked.model})
+            return with_system(exchange.asked.operation, body, system) if system else body
         except (ValueError, RecursionError) as error:
             sentence = f"the policy adds a system message to this request, which has no place for it: {error}"
             raise GatewayError("prompt_blocked", sentence) from None
@@ -329,12 +325,12 @@ class Pipeline:
         """The policy's message, as the model's answer would come."""
         id = exchange.id.removeprefix("req_")
         created = int(self._wall_clock().timestamp())
-        operation, model, text = exchange.operation, exchange.model, exchange.replacement
-        if not exchange.stream:
-            await reply.whole(200, message_body(operation, model, text, id=id, created=created))
+        asked, text = exchange.asked, exchange.ruling.replacement
+        if not asked.stream:
+            await reply.whole(200, message_body(asked.operation, asked.model, text, id=id, created=created))
             return
-        usage = exchange.include_usage
-        body = message_stream(operation, model, text, id=id, created=created, include_usage=usage)
+        usage = asked.include_usage
+        body = message_stream(asked.operation, asked.model, text, id=id, created=created, include_usage=usage)
         await reply.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body_follows=True)
         await reply.finish(body)
 
@@ -365,17 +361,17 @@ class Reply:
 
         `decided` False leaves the decision out, because it is still to be made.
         """
-        exchange = self._exchange
+        exchange, timing, ruling = self._exchange, self._exchange.timing, self._exchange.ruling
         exchange.status = status
-        exchange.first_byte_at = monotonic()
+        timing.first_byte_at = monotonic()
         self.started = True
-        guard_ms = b"%.1f" % (exchange.guard_seconds * 1000) if exchange.guard_seconds else b"0"
+        guard_ms = b"%.1f" % (timing.guard_seconds * 1000) if timing.guard_seconds else b"0"
         headers.append((b"x-request-id", exchange.id.encode("ascii")))
         if decided:
-            headers.append((b"x-assay-decision", exchange.decision.encode("ascii")))
-        headers.append((b"x-assay-policy", exchange.revision.encode("ascii") if exchange.revision else self._revision))
+            headers.append((b"x-assay-decision", ruling.decision.encode("ascii")))
+        headers.append((b"x-assay-policy", ruling.revision.encode("ascii") if ruling.revision else self._revision))
         headers.append((b"x-assay-guard-ms", guard_ms))
-        self._events = exchange.stream and _is_plain_stream(headers)
+        self._events = exchange.transcript.stream and _is_plain_stream(headers)
         await self._send(
             {"type": "http.response.start", "status": status, "headers": headers, "body_follows": body_follows}
         )
@@ -421,13 +417,13 @@ class Reply:
         if not self.started:
             exchange = self._exchange
             if what.source == "policy":
-                exchange.decision = "throttle" if error.reason == "throttled" else "block"
+                exchange.ruling.decision = "throttle" if error.reason == "throttled" else "block"
             body = error_body(error.message, what.type, error.param, what.code)
             retry = error.retry_after_seconds
             more = [] if retry is None else [(b"retry-after", b"%d" % retry)]
-            await self.whole(what.status, b"" if exchange.method == "HEAD" else body, more, length=len(body))
+            await self.whole(what.status, b"" if exchange.asked.method == "HEAD" else body, more, length=len(body))
         elif self._events and (not self._last or self._last.endswith(_ENDS_OF_EVENTS)):
-            operation = self._exchange.operation
+            operation = self._exchange.asked.operation
             await self.finish(error_event(operation, error.message, what.type, error.param, what.code))
         # Else the answer stays unfinished: the server closes the connection and the client sees that it broke off.
 
@@ -460,7 +456,7 @@ def _is_plain_stream(headers: Headers) -> bool:
 
 def _is_streamed_through(exchange: Exchange, headers: Mapping[bytes, bytes]) -> bool:
     """Whether the body goes through unread: what may be large and is not ours to judge."""
-    if exchange.operation in _MODELLED:
+    if exchange.asked.operation in _MODELLED:
         encoding = headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
             raise GatewayError(
@@ -479,8 +475,8 @@ def _length(headers: Mapping[bytes, bytes]) -> int | None:
 
 def _tail(exchange: Exchange) -> bytes:
     """The path after `/v1`, with its query."""
-    path = exchange.path[3:].encode("latin-1")
-    return path + b"?" + exchange.query if exchange.query else path
+    path = exchange.asked.path[3:].encode("latin-1")
+    return path + b"?" + exchange.asked.query if exchange.asked.query else path
 
 
 def _climbs(path: str) -> bool:
@@ -491,9 +487,9 @@ def _climbs(path: str) -> bool:
 
 def _model_of_other(exchange: Exchange) -> str:
     """The model of a request we do not know: from its JSON body or from /v1/models/NAME, else empty."""
-    if exchange.operation == "models":
-        return unquote(exchange.path).strip("/").partition("models")[2].strip("/")
+    if exchange.asked.operation == "models":
+        return unquote(exchange.asked.path).strip("/").partition("models")[2].strip("/")
     try:
-        return read_envelope(exchange.body).model or ""
+        return read_envelope(exchange.asked.body).model or ""
     except BodyError:
         return ""

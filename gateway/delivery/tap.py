@@ -5,6 +5,7 @@ Keeps a bounded transcript of what is sampled.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from gateway.delivery.window import Ruling, Stretch, Window
@@ -87,9 +88,9 @@ class Tap:
             if name == b"content-type":
                 events = value.startswith(_EVENTS)
             elif name == b"content-encoding":
-                exchange.encoding = value.decode("latin-1")
+                exchange.transcript.encoding = value.decode("latin-1")
         if answer.status < 300:
-            exchange.stream = events  # some servers answer a request for a stream with a whole body
+            exchange.transcript.stream = events  # some servers answer a request for a stream with a whole body
         decided = True
         if answer.status < 300 and self._guard.holds(exchange):
             way = exchange.route.streams if events and exchange.route is not None else "hold"
@@ -101,20 +102,20 @@ class Tap:
         await reply.start(answer.status, headers, decided=decided, body_follows=answer.complete)
         if answer.complete:
             data = answer.take()
-            self._keep(exchange, data)
+            exchange.transcript.keep(data, self._sample_bytes)
             await reply.finish(data)
-        elif events and not exchange.encoding:
+        elif events and not exchange.transcript.encoding:
             await self._pass_events(exchange, answer, reply)
         else:
             await self._pass_bytes(exchange, answer, reply)
 
     async def _pass_bytes(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
         def offer(data: bytes) -> bool:
-            self._keep(exchange, data)
+            exchange.transcript.keep(data, self._sample_bytes)
             return reply.offer(data)
 
         last = await answer.pour(offer, reply.settle)
-        self._keep(exchange, last)
+        exchange.transcript.keep(last, self._sample_bytes)
         await reply.finish(last)
 
     async def _pass_events(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
@@ -123,7 +124,7 @@ class Tap:
 
         def offer(data: bytes) -> bool:
             nonlocal rest
-            self._keep(exchange, data)
+            exchange.transcript.keep(data, self._sample_bytes)
             if rest:
                 data = rest + data
                 rest = b""
@@ -135,12 +136,12 @@ class Tap:
             return reply.offer(data) if data else True
 
         last = await answer.pour(offer, reply.settle)
-        self._keep(exchange, last)
+        exchange.transcript.keep(last, self._sample_bytes)
         await reply.finish(rest + last)
 
     async def _hold_body(self, exchange: Exchange, answer: Answer, headers: Headers, reply: Reply) -> None:
         body = await self._whole(answer)
-        self._keep(exchange, body)
+        exchange.transcript.keep(body, self._sample_bytes)
         judged = await self._guard.answer(exchange, body)
         if judged is not body:
             headers = rewritten(headers, len(judged))
@@ -150,23 +151,25 @@ class Tap:
     async def _hear(self, exchange: Exchange, answer: Answer, headers: Headers, reply: Reply) -> None:
         """Judge a stream, and let out what may leave: all of it at the end, or what has passed the window."""
         assert exchange.route is not None
-        slides = exchange.route.streams == "window" and not exchange.encoding
+        asked, transcript = exchange.asked, exchange.transcript
+        slides = exchange.route.streams == "window" and not transcript.encoding
         window = Window(
-            exchange.operation,
-            exchange.model,
+            asked.operation,
+            asked.model,
             characters=self._window_characters if slides else None,
-            choices=choices_wanted(exchange.body),
-            include_usage=exchange.include_usage,
+            choices=choices_wanted(asked.body),
+            include_usage=asked.include_usage,
         )
         hearing = self._guard.hearing(exchange)
         screen = _Screen(exchange, answer, headers, reply, window, hearing, held_bytes=self._held_bytes)
         try:
-            if exchange.encoding:
+            if transcript.encoding:
                 body = await self._whole(answer)
-                self._keep(exchange, body)
+                transcript.keep(body, self._sample_bytes)
                 await screen.packed(body)
             else:
-                await screen.plain(lambda data: self._keep(exchange, data), self._ping_seconds, keeps_tail=slides)
+                keep = partial(transcript.keep, most=self._sample_bytes)
+                await screen.plain(keep, self._ping_seconds, keeps_tail=slides)
         finally:
             hearing.close()
 
@@ -181,16 +184,6 @@ class Tap:
                 raise _too_large(self._held_bytes)
             pieces.append(data)
         return b"".join(pieces)
-
-    def _keep(self, exchange: Exchange, data: bytes) -> None:
-        """Add to the transcript of a sampled exchange, up to its bound."""
-        if not exchange.sampled or not data:
-            return
-        room = self._sample_bytes - exchange.answer_bytes
-        exchange.answer_cut = len(data) > room
-        if room > 0:
-            exchange.answer.append(data[:room])
-            exchange.answer_bytes += min(len(data), room)
 
 
 class _Screen:
@@ -241,7 +234,7 @@ class _Screen:
     async def packed(self, body: bytes) -> None:
         """All of it, out of its content-encoding: no comment can be put in between."""
         try:
-            data, more = decode(body, self._exchange.encoding, self._held_bytes)
+            data, more = decode(body, self._exchange.transcript.encoding, self._held_bytes)
         except EncodingError:
             data, more = b"", True
         if more:

@@ -91,7 +91,7 @@ class Guard:
 
     def holds(self, exchange: Exchange) -> bool:
         """Whether an answer to this exchange must be judged before it leaves."""
-        if not self._held_routes or exchange.route is None or exchange.operation not in _JUDGED_ANSWERS:
+        if not self._held_routes or exchange.route is None or exchange.asked.operation not in _JUDGED_ANSWERS:
             return False
         return exchange.route.name in self._held_routes and bool(_needs(self.policy, "response", exchange))
 
@@ -113,23 +113,23 @@ class Guard:
         """
         assert exchange.route is not None
         needed = _needs(self.policy, "prompt", exchange)
-        if not needed or exchange.operation not in _JUDGED_PROMPTS:
+        if not needed or exchange.asked.operation not in _JUDGED_PROMPTS:
             return body
-        wanted = case(exchange.operation, prompt=body, prompt_slugs=needed, urgent=True)
+        wanted = case(exchange.asked.operation, prompt=body, prompt_slugs=needed, urgent=True)
         bench = _Bench(self, exchange, "prompt", needed)
         found = await bench.ask(wanted)
         decision = bench.rule({0: found.findings}, found)[0]
         bench.close()
-        if decision.action is Action.REPLACE and exchange.operation in ANSWERED:
-            exchange.replacement = decision.replacement
-        if decision.action in _PASSING or exchange.replacement:
+        if decision.action is Action.REPLACE and exchange.asked.operation in ANSWERED:
+            exchange.ruling.replacement = decision.replacement
+        if decision.action in _PASSING or exchange.ruling.replacement:
             return body
         if decision.action not in _CUT:
-            raise GatewayError("prompt_blocked", _sentence("prompt", decision), param=_PARAM[exchange.operation])
-        exchange.detour = decision.reroute
+            raise GatewayError("prompt_blocked", _sentence("prompt", decision), param=_PARAM[exchange.asked.operation])
+        exchange.ruling.detour = decision.reroute
         if not decision.redactions:
             return body
-        return rewrite(body, _edits(read_request(exchange.operation, body), found.findings, decision))
+        return rewrite(body, _edits(read_request(exchange.asked.operation, body), found.findings, decision))
 
     async def answer(self, exchange: Exchange, body: bytes) -> bytes:
         """The whole answer that may go out: the very same object, or a rewritten one without content-encoding.
@@ -140,10 +140,10 @@ class Guard:
         assert exchange.route is not None
         needed = _needs(self.policy, "response", exchange)
         wanted = case(
-            exchange.operation,
-            prompt=exchange.body,
+            exchange.asked.operation,
+            prompt=exchange.asked.body,
             answer=body,
-            encoding=exchange.encoding,
+            encoding=exchange.transcript.encoding,
             answer_slugs=needed,
             urgent=True,
         )
@@ -157,18 +157,18 @@ class Guard:
             for choice, each in decisions.items()
             if each.action not in _PASSING | {Action.REDACT, Action.REPLACE}
         }
-        if blocked and (len(blocked) == len(decisions) or exchange.operation is Operation.RESPONSES):
+        if blocked and (len(blocked) == len(decisions) or exchange.asked.operation is Operation.RESPONSES):
             raise GatewayError("answer_blocked", _sentence("answer", next(iter(blocked.values()))))
         if all(decision.action in _PASSING for decision in decisions.values()):
             return body
         try:
-            plain, _ = decode(body, exchange.encoding, _DECODED_BYTES)
-            passages = read_response(exchange.operation, plain)
+            plain, _ = decode(body, exchange.transcript.encoding, _DECODED_BYTES)
+            passages = read_response(exchange.asked.operation, plain)
             for choice, findings in _by_choice(found.findings).items():
                 if decisions[choice].action is Action.REDACT:
                     plain = rewrite(plain, _edits(passages, findings, decisions[choice]))
             plain = _with_messages(exchange, plain, messages) if messages else plain
-            return filtered_body(exchange.operation, plain, blocked) if blocked else plain
+            return filtered_body(exchange.asked.operation, plain, blocked) if blocked else plain
         except (EncodingError, ValueError) as error:  # the detectors could read it, so this is a bug: nothing leaves
             raise GatewayError("answer_blocked", f"the answer could not be redacted: {error}") from None
 
@@ -194,13 +194,13 @@ class _Bench:
         self.policy = guard.policy
         self._guard = guard
         self._exchange = exchange
-        exchange.revision = self.policy.revision
+        exchange.ruling.revision = self.policy.revision
         self._direction: Direction = direction
         self._route = exchange.route.name
         self._error = ""
         caller = _caller(exchange)
         self._about = Context(
-            exchange.model,
+            exchange.asked.model,
             caller,
             draw_of(exchange.id),
             self._earlier(guard.counts, caller) if self.policy.counted else {},
@@ -215,7 +215,7 @@ class _Bench:
     def _earlier(self, counts: Counts, caller: str) -> dict[str, int]:
         """How often each rule's condition held for this caller in other exchanges than this one."""
         earlier = counts.earlier(caller, self.policy.counted)
-        return {rule: often - (rule in self._exchange.counted) for rule, often in earlier.items()}
+        return {rule: often - (rule in self._exchange.ruling.counted) for rule, often in earlier.items()}
 
     async def ask(self, wanted: Case) -> Findings:
         """The findings; none when the detectors do not answer, which `rule` then takes into account."""
@@ -230,7 +230,7 @@ class _Bench:
                 for detector in self._guard.judging.detectors:
                     metrics.COVERAGE.labels(detector, "timed_out").inc()
         spent = monotonic() - began
-        self._exchange.guard_seconds += spent
+        self._exchange.timing.guard_seconds += spent
         metrics.GUARD.labels(self._direction).observe(spent)
         for detector, state, texts in findings.coverage:
             metrics.COVERAGE.labels(detector, state).inc(texts)
@@ -289,17 +289,17 @@ class _Bench:
             would = max(self._severest.would, decision.would, key=lambda action: action.severity)
             graver = decision.action.severity > self._severest.action.severity
             self._severest = replace(decision if graver else self._severest, would=would)
-        if _SEVERITY[decision.action] > _SEVERITY[self._exchange.decision]:
-            self._exchange.decision = decision.action.value
+        if _SEVERITY[decision.action] > _SEVERITY[self._exchange.ruling.decision]:
+            self._exchange.ruling.decision = decision.action.value
 
     def close(self) -> None:
         """Write down the severest decision, if there is anything to tell, and what to remember of the caller."""
         exchange, decision = self._exchange, self._severest
-        self._guard.counts.add(self._about.caller, self._counts.keys() - exchange.counted)
-        exchange.counted = exchange.counted.union(self._counts)
+        self._guard.counts.add(self._about.caller, self._counts.keys() - exchange.ruling.counted)
+        exchange.ruling.counted = exchange.ruling.counted.union(self._counts)
         for throttle in self._throttles:
             self._guard.throttles.start(self._about.caller, throttle)
-        exchange.guarded = self._direction == "response" and decision is not None and not self._failures
+        exchange.ruling.guarded = self._direction == "response" and decision is not None and not self._failures
         if decision is None or (decision.action is Action.ALLOW and not self._failures):
             return
         self._guard.audit.append(
@@ -308,8 +308,8 @@ class _Bench:
                 "request": exchange.id,
                 "route": self._route,
                 "principal": exchange.principal.name if exchange.principal else "",
-                "operation": exchange.operation,
-                "model": exchange.model[:MODEL_CHARACTERS],
+                "operation": exchange.asked.operation,
+                "model": exchange.asked.model[:MODEL_CHARACTERS],
                 "direction": self._direction,
                 "action": decision.action,
                 "would": decision.would,
@@ -396,10 +396,10 @@ _ITEMS: Mapping[str, Any] = {
 
 async def _last_words(exchange: Exchange) -> bytes:
     """The end of the last thing that the user said, as a request of its own; empty when there is none."""
-    if len(exchange.body) > _LARGE_BODY:
-        passages = await asyncio.to_thread(read_request, exchange.operation, exchange.body)
+    if len(exchange.asked.body) > _LARGE_BODY:
+        passages = await asyncio.to_thread(read_request, exchange.asked.operation, exchange.asked.body)
     else:
-        passages = read_request(exchange.operation, exchange.body)
+        passages = read_request(exchange.asked.operation, exchange.asked.body)
     asked = [passage.text for passage in passages if passage.channel == "user"]
     return msgspec.json.encode({"input": asked[-1][-_CONTEXT_CHARACTERS:]}) if asked else b""
 
@@ -414,15 +414,16 @@ def _needs(policy: Policy, direction: Direction, exchange: Exchange) -> frozense
         return frozenset()
     assert exchange.route is not None
     draw = draw_of(exchange.id)
-    return policy.needs(direction, exchange.route.name, draw, model=exchange.model, caller=_caller(exchange))
+    return policy.needs(direction, exchange.route.name, draw, model=exchange.asked.model, caller=_caller(exchange))
 
 
 def _with_messages(exchange: Exchange, body: bytes, messages: Mapping[int, str]) -> bytes:
-    if exchange.operation is not Operation.RESPONSES:
-        return with_messages(exchange.operation, body, messages)
+    if exchange.asked.operation is not Operation.RESPONSES:
+        return with_messages(exchange.asked.operation, body, messages)
     head = msgspec.json.decode(body, type=_Head)
-    model, id = head.model or exchange.model, exchange.id.removeprefix("req_")
-    return message_body(exchange.operation, model, messages[0], id=id, created=int(head.created_at), usage=head.usage)
+    asked, id = exchange.asked, exchange.id.removeprefix("req_")
+    model, created = head.model or asked.model, int(head.created_at)
+    return message_body(asked.operation, model, messages[0], id=id, created=created, usage=head.usage)
 
 
 def _by_choice(findings: Iterable[Finding]) -> dict[int, list[Finding]]:

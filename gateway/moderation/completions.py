@@ -109,10 +109,10 @@ class _Bench:
     """One exchange before its judges: what is said of the two sides, in what time, and what follows from it."""
 
     def __init__(self, moderation: Moderation, exchange: Exchange) -> None:
-        assert exchange.moderated is not None
+        assert exchange.asked.moderated is not None
         self._moderation = moderation
         self._exchange = exchange
-        self._asked = exchange.moderated
+        self._asked = exchange.asked.moderated
         self._input = asyncio.get_running_loop().create_task(moderation.input(exchange))
 
     @property
@@ -132,7 +132,7 @@ class _Bench:
         if not judged.flagged and not judged.failure:
             return
         self._count("input", judged)
-        param = _PARAM[self._exchange.operation]
+        param = _PARAM[self._exchange.asked.operation]
         if judged.flagged:
             raise GatewayError("prompt_blocked", _sentence("input", judged.flagged[0]), param=param)
         what = f"the input was not sent to the model: {sentence(judged.failure)}, so that it could not be judged"
@@ -160,11 +160,11 @@ class _Bench:
         input = await self._input
         self._count("input", input)
         self._count("output", output)
-        return moderation_of(self._exchange.operation, self._moderation.model, input, output)
+        return moderation_of(self._exchange.asked.operation, self._moderation.model, input, output)
 
     def _spent(self, direction: str, began: float) -> None:
         spent = monotonic() - began
-        self._exchange.guard_seconds += spent
+        self._exchange.timing.guard_seconds += spent
         metrics.GUARD.labels(direction).observe(spent)
 
     def _count(self, side: str, judged: Judged) -> None:
@@ -205,7 +205,7 @@ class _Followed:
         self._reply = reply
         self._kept = _Kept(held_bytes)
         self._decoder = Decoder(max_event_bytes=held_bytes)
-        self._end = StreamEnd(exchange.operation, exchange.model)
+        self._end = StreamEnd(exchange.asked.operation, exchange.asked.model)
 
     async def start(self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False) -> None:
         self.started = True
@@ -294,7 +294,7 @@ class _Held:
         plain, events, output = await self._judged(body)
         withheld = self._bench.withheld(output)
         if withheld:
-            self._exchange.decision = "block"
+            self._exchange.ruling.decision = "block"
         if withheld is EVERY_CHOICE:
             output = Judged(failure=output.failure)  # why nothing is served says more than the scores of a part
         about = await self._bench.told(output)
@@ -311,9 +311,9 @@ class _Held:
     async def _judged(self, body: bytes) -> tuple[bytes, list[Event], Judged]:
         """The answer unpacked, the events in it, and what is said of it."""
         more = False
-        if self._exchange.encoding:
+        if self._exchange.transcript.encoding:
             try:
-                body, more = decode(body, self._exchange.encoding, self._held_bytes)
+                body, more = decode(body, self._exchange.transcript.encoding, self._held_bytes)
             except EncodingError:
                 more = True
         if more:
@@ -329,11 +329,11 @@ class _Held:
 
     def _is_readable(self, event: Event) -> bool:
         data = event.data.strip()
-        return not data or data == DONE or read_event(self._exchange.operation, data) is not None
+        return not data or data == DONE or read_event(self._exchange.asked.operation, data) is not None
 
     def _body(self, body: bytes, withheld: Collection[int], about: bytes) -> bytes:
         if withheld:
-            body = withheld_body(self._exchange.operation, body, withheld)
+            body = withheld_body(self._exchange.asked.operation, body, withheld)
         return with_moderation(body, about)
 
     def _stream(self, events: Sequence[Event], withheld: Collection[int], about: bytes) -> bytes:
@@ -341,13 +341,13 @@ class _Held:
         if withheld:
             usage = usage_of_response(events)
             events = self._without(events, withheld)
-        end = StreamEnd(self._exchange.operation, self._exchange.model)
+        end = StreamEnd(self._exchange.asked.operation, self._exchange.asked.model)
         return end.feed(events) + end.close(about, usage)
 
     def _without(self, events: Sequence[Event], withheld: Collection[int]) -> list[Event]:
         """The stream with these choices blocked; what nobody can read is left out as well."""
-        exchange = self._exchange
-        window = Window(exchange.operation, exchange.model, characters=None, choices=choices_wanted(exchange.body))
+        asked = self._exchange.asked
+        window = Window(asked.operation, asked.model, characters=None, choices=choices_wanted(asked.body))
         for event in filter(self._is_readable, events):
             window.feed(event)
         window.end()
@@ -366,7 +366,7 @@ class _Held:
                 start = self._start
                 length = None if self._events else len(data)
                 headers = rewritten(start["headers"], length) if changed else start["headers"]
-                decided = start["decided"] or self._exchange.decision == "block"
+                decided = start["decided"] or self._exchange.ruling.decision == "block"
                 await self._reply.start(start["status"], headers, decided=decided, body_follows=True)
             await self._reply.finish(data)
 

@@ -47,10 +47,10 @@ class Moderation:
     async def answer(self, exchange: Exchange) -> bytes:
         """The reply to a request of `/v1/moderations`. Raises GatewayError bad_body, guard_unavailable."""
         try:
-            inputs = read_inputs(exchange.body)
+            inputs = read_inputs(exchange.asked.body)
         except BodyError as error:
             raise GatewayError("bad_body", error.message, param=error.param) from None
-        wanted = case(exchange.operation, prompt=exchange.body, prompt_slugs=None, urgent=True)
+        wanted = case(exchange.asked.operation, prompt=exchange.asked.body, prompt_slugs=None, urgent=True)
         try:
             findings = await self._ask(wanted, _SECONDS)
         except JudgeError as error:
@@ -65,7 +65,8 @@ class Moderation:
 
     async def input(self, exchange: Exchange) -> Judged:
         """What is said of the exchange's prompt, as one text; of the application's own system messages nothing is."""
-        found = await self._judge(case(exchange.operation, prompt=exchange.body, prompt_slugs=None, urgent=True))
+        asked = exchange.asked
+        found = await self._judge(case(asked.operation, prompt=asked.body, prompt_slugs=None, urgent=True))
         if isinstance(found, str):
             return Judged(failure=found)
         of_others = [finding for finding in found.findings if finding.channel != "system"]
@@ -73,9 +74,8 @@ class Moderation:
 
     async def output(self, exchange: Exchange, body: bytes, *, stream: bool) -> Judged:
         """What is said of each choice of an answer, which is in no content-encoding any more."""
-        wanted = case(
-            exchange.operation, prompt=exchange.body, answer=body, stream=stream, answer_slugs=None, urgent=True
-        )
+        asked = exchange.asked
+        wanted = case(asked.operation, prompt=asked.body, answer=body, stream=stream, answer_slugs=None, urgent=True)
         found = await self._judge(wanted)
         if isinstance(found, str):
             return Judged(failure=found)

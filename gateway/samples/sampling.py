@@ -31,34 +31,35 @@ class Sampler:
     def choose(self, exchange: Exchange) -> None:
         """Sets `sampled` and `probability`; the route must be known."""
         assert exchange.route is not None
-        rate = exchange.route.sample_rate
-        exchange.sampled = exchange.operation in self._operations and (rate >= 1 or self._draw() < rate)
-        exchange.probability = rate
+        transcript, rate = exchange.transcript, exchange.route.sample_rate
+        transcript.sampled = exchange.asked.operation in self._operations and (rate >= 1 or self._draw() < rate)
+        transcript.probability = rate
 
     def insist(self, exchange: Exchange) -> None:
         """Choose this exchange whatever was drawn. Whoever is insisted on, is so for what it is and not by chance."""
-        if exchange.operation in self._operations:
-            exchange.sampled = True
-            exchange.probability = 1.0
+        if exchange.asked.operation in self._operations:
+            exchange.transcript.sampled = True
+            exchange.transcript.probability = 1.0
 
     def sample(self, exchange: Exchange) -> Sample:
         """The closed exchange as raw bytes for the queue."""
         assert exchange.route is not None
         assert exchange.principal is not None
+        asked, transcript = exchange.asked, exchange.transcript
         return Sample(
             id=exchange.id,
             closed_at=self._wall_clock().timestamp(),
-            probability=exchange.probability,
+            probability=transcript.probability,
             route=exchange.route.name,
             principal=exchange.principal.name,
-            operation=exchange.operation,
-            model=exchange.model[:MODEL_CHARACTERS],
+            operation=asked.operation,
+            model=asked.model[:MODEL_CHARACTERS],
             outcome=exchange.outcome or "",
             status=exchange.status,
-            stream=exchange.stream,
-            prompt=exchange.body,
-            answer=b"".join(exchange.answer),
-            encoding=exchange.encoding,
-            cut=exchange.answer_cut,
-            guarded=exchange.guarded,
+            stream=transcript.stream,
+            prompt=asked.body,
+            answer=b"".join(transcript.pieces),
+            encoding=transcript.encoding,
+            cut=transcript.cut,
+            guarded=exchange.ruling.guarded,
         )

@@ -32,7 +32,7 @@ class Recorder:
         """Record a closed exchange. Never raises, never waits."""
         assert exchange.outcome is not None
         route = exchange.route.name if exchange.route else "none"
-        operation = exchange.operation
+        operation = exchange.asked.operation
         family = exchange.status // 100
         requests = self._requests.get((route, operation, exchange.outcome, family))
         if requests is None:
@@ -40,16 +40,16 @@ class Recorder:
             requests = metrics.tally(metrics.REQUESTS, *labels)
             self._requests[route, operation, exchange.outcome, family] = requests
         requests.add()
-        durations = self._durations.get((operation, exchange.stream))
+        durations = self._durations.get((operation, exchange.transcript.stream))
         if durations is None:
-            durations = metrics.spread(metrics.DURATION, operation, "stream" if exchange.stream else "plain")
-            self._durations[operation, exchange.stream] = durations
-        durations.observe(exchange.ended_at - exchange.received_at)
+            durations = metrics.spread(metrics.DURATION, operation, "stream" if exchange.transcript.stream else "plain")
+            self._durations[operation, exchange.transcript.stream] = durations
+        durations.observe(exchange.timing.ended_at - exchange.timing.received_at)
         if exchange.outcome is not Outcome.COMPLETED:
             self._failed(exchange)
         if exchange.upstream is not None:
             self._timed(exchange, exchange.upstream.name)
-        if exchange.sampled and exchange.outcome not in _NOT_SAMPLED:
+        if exchange.transcript.sampled and exchange.outcome not in _NOT_SAMPLED:
             self._offer(exchange, route)
 
     def _failed(self, exchange: Exchange) -> None:
@@ -61,9 +61,10 @@ class Recorder:
         first_byte = self._first_bytes.get(upstream)
         if first_byte is None:
             first_byte = self._first_bytes[upstream] = metrics.spread(metrics.UPSTREAM_FIRST_BYTE, upstream)
-        first_byte.observe(exchange.upstream_seconds)
-        if exchange.first_byte_at:
-            self._added.observe(max(0.0, exchange.first_byte_at - exchange.read_at - exchange.upstream_seconds))
+        timing = exchange.timing
+        first_byte.observe(timing.upstream_seconds)
+        if timing.first_byte_at:
+            self._added.observe(max(0.0, timing.first_byte_at - timing.read_at - timing.upstream_seconds))
 
     def _offer(self, exchange: Exchange, route: str) -> None:
         metrics.tally(metrics.SAMPLES_OFFERED, route).add()

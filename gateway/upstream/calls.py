@@ -220,7 +220,7 @@ class Upstreams:
         candidates = exchange.route.upstreams
         # What is no inference may have taken effect though it failed: then only what was not begun is sent again, and
         # never on a used connection, whose end would leave open whether the request was seen.
-        repeatable = exchange.operation != "other" or exchange.method in _SAFE_METHODS
+        repeatable = exchange.asked.operation != "other" or exchange.asked.method in _SAFE_METHODS
         elsewhere = _TRY_ANOTHER if repeatable else _NOT_BEGUN
         last = max(self._retries, len(candidates) - 1)
         for attempt in range(last + 1):
@@ -249,7 +249,7 @@ class Upstreams:
         framing = _CHUNKED if length is None else b"content-length: %d\r\n" % length
         carrier, prefix = self._way(upstream)
         head = self._head(exchange, upstream, prefix, tail, framing)
-        head_only = exchange.method == "HEAD"
+        head_only = exchange.asked.method == "HEAD"
         began = self._clock()
         try:
             answer, _ = await carrier.request(head, None, head_only=head_only, fresh=True, chunked=length is None)
@@ -268,7 +268,7 @@ class Upstreams:
             self._on_failure(upstream.name, error.reason)
             raise
         finally:
-            exchange.upstream_seconds += self._clock() - began
+            exchange.timing.upstream_seconds += self._clock() - began
         if answer.status >= 500:
             self._on_failure(upstream.name, "status")
         return answer
@@ -288,13 +288,14 @@ class Upstreams:
             await carrier.close()
 
     async def _once(self, exchange: Exchange, upstream: Upstream, body: bytes, tail: bytes, *, fresh: bool) -> Answer:
-        framing = b"content-length: %d\r\n" % len(body) if body or exchange.method not in _SAFE_METHODS else b""
+        framing = b"content-length: %d\r\n" % len(body) if body or exchange.asked.method not in _SAFE_METHODS else b""
         carrier, prefix = self._way(upstream)
         head = self._head(exchange, upstream, prefix, tail, framing)
+        head_only = exchange.asked.method == "HEAD"
         began = self._clock()
         try:
             while True:
-                answer, reused = await carrier.request(head, body, head_only=exchange.method == "HEAD", fresh=fresh)
+                answer, reused = await carrier.request(head, body, head_only=head_only, fresh=fresh)
                 try:
                     await answer.head()
                     return answer
@@ -306,16 +307,16 @@ class Upstreams:
                     answer.abort()
                     raise
         finally:
-            exchange.upstream_seconds += self._clock() - began
+            exchange.timing.upstream_seconds += self._clock() - began
 
     def _head(self, exchange: Exchange, upstream: Upstream, prefix: bytes, tail: bytes, framing: bytes) -> bytes:
         return b"%b %b%b HTTP/1.1\r\n%b%b%b\r\n" % (
-            exchange.method.encode("ascii"),
+            exchange.asked.method.encode("ascii"),
             upstream.base_path.encode("ascii"),
             tail,
             prefix,
             framing,
-            self._forward.upstream(exchange.client_headers),
+            self._forward.upstream(exchange.asked.headers),
         )
 
     def _way(self, upstream: Upstream) -> tuple[Carrier, bytes]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.delivery.tap import Tap
 from gateway.delivery.window import Ruling, Stretch
 from gateway.errors import GatewayError, UpstreamError
-from gateway.exchange import Exchange, Headers, Route, Streams
+from gateway.exchange import Asked, Exchange, Headers, Route, Streams
 from gateway.openai_api import Operation
 from gateway.openai_api.sse import PING
 from tests.support.fakes import DONE, chunk, upstream
@@ -138,9 +138,9 @@ def refuse(body: bytes) -> bytes:
 
 
 def exchange(*, sampled: bool = True, streams: Streams = "hold") -> Exchange:
-    opened = Exchange("req_1", "POST", "/v1/chat/completions", b"", [], 0.0, 0.0)
-    opened.operation = Operation.CHAT
-    opened.sampled = sampled
+    opened = Exchange("req_1", Asked("POST", "/v1/chat/completions"))
+    opened.asked.operation = Operation.CHAT
+    opened.transcript.sampled = sampled
     opened.route = Route("default", (upstream(1),), 1.0, streams=streams)
     return opened
 
@@ -164,7 +164,7 @@ async def test_a_small_answer_leaves_in_one_piece() -> None:
     await tap(Ruler()).pass_on(opened, ScriptedAnswer(b"{", b"}", complete=True), [*JSON], screen)
     assert (screen.status, screen.pieces, screen.finished) == (200, [b"{}"], True)
     assert screen.headers == JSON
-    assert opened.answer == [b"{}"]
+    assert opened.transcript.pieces == [b"{}"]
 
 
 async def test_a_long_answer_leaves_piece_by_piece() -> None:
@@ -208,7 +208,7 @@ async def test_a_packed_stream_passes_as_the_bytes_it_is() -> None:
     headers = [*EVENTS, (b"content-encoding", b"gzip")]
     await tap(Ruler()).pass_on(opened, ScriptedAnswer(b"\x1f\x8b", b"\x08"), headers, screen)
     assert screen.pieces == [b"\x1f\x8b", b"\x08", b""]
-    assert opened.encoding == "gzip"
+    assert opened.transcript.encoding == "gzip"
 
 
 async def test_the_answers_own_type_says_whether_it_is_a_stream() -> None:
@@ -218,23 +218,23 @@ async def test_the_answers_own_type_says_whether_it_is_a_stream() -> None:
         (JSON, 500, True, True),
     ):
         opened = exchange()
-        opened.stream = asked
+        opened.transcript.stream = asked
         await tap(Ruler()).pass_on(opened, ScriptedAnswer(b"x", status=status), [*headers], Screen())
-        assert opened.stream is is_stream
+        assert opened.transcript.stream is is_stream
 
 
 @pytest.mark.parametrize("room", [0, 1, 5, 6, 7, 100])
 async def test_the_transcript_is_bounded_and_says_when_it_was_cut(room: int) -> None:
     opened = exchange()
     await tap(Ruler(), sample=room).pass_on(opened, ScriptedAnswer(b"abc", b"def"), [*JSON], Screen())
-    assert b"".join(opened.answer) == b"abcdef"[:room]
-    assert opened.answer_cut is (room < 6)
+    assert b"".join(opened.transcript.pieces) == b"abcdef"[:room]
+    assert opened.transcript.cut is (room < 6)
 
 
 async def test_nothing_is_kept_of_what_is_no_sample() -> None:
     opened = exchange(sampled=False)
     await tap(Ruler()).pass_on(opened, ScriptedAnswer(b"abc"), [*JSON], Screen())
-    assert opened.answer == []
+    assert opened.transcript.pieces == []
 
 
 # --- held
@@ -288,7 +288,7 @@ async def test_a_refused_stream_ends_for_every_choice_it_had() -> None:
     assert b'"id": "c1"' in screen.body or b'"id":"c1"' in screen.body  # of the upstream's own stream
     assert screen.body.endswith(DONE)
     assert screen.finished
-    assert opened.answer  # what was blocked is what the side path wants to see
+    assert opened.transcript.pieces  # what was blocked is what the side path wants to see
 
 
 async def test_silence_of_a_held_stream_is_filled_with_comments() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.enforcement.guard import Guard
 from gateway.errors import GatewayError
-from gateway.exchange import Exchange, Route
+from gateway.exchange import Asked, Exchange, Route
 from gateway.openai_api import Operation
 from tests.support.fakes import (
     DETECTOR,
@@ -33,8 +33,8 @@ class Desk:
         self.judge = BenchJudge()
         self.journal = Journal()
         self.guard = Guard(policy(rules), self.judge, self.journal, timeout_seconds=1, routes=["default", "inner"])
-        self.exchange = Exchange("req_1", "POST", "/v1/x", b"", [], 0.0, 0.0)
-        self.exchange.operation = operation
+        self.exchange = Exchange("req_1", Asked("POST", "/v1/x"))
+        self.exchange.asked.operation = operation
         self.exchange.route = Route(route, (upstream(9),), 1.0)
 
 
@@ -43,14 +43,14 @@ async def test_only_what_an_enforced_rule_needs_is_asked() -> None:
     body = chat("hello")
     assert await desk.guard.prompt(desk.exchange, body) is body
     answer = completion("hi")
-    desk.exchange.body = body
+    desk.exchange.asked.body = body
     assert await desk.guard.answer(desk.exchange, answer) is answer
     asked_prompt, asked_answer = desk.judge.cases
     assert asked_prompt.prompt_slugs == ["prompt_attacks", "violence"]
     assert (asked_prompt.answer_slugs, asked_prompt.urgent, asked_prompt.fresh) == ([], True, False)
     assert asked_answer.answer_slugs == ["privacy_violation", "violence"]
     assert (asked_answer.prompt_slugs, asked_answer.prompt) == ([], body)
-    assert desk.exchange.guarded
+    assert desk.exchange.ruling.guarded
     assert desk.journal.lines == []
 
 
@@ -107,7 +107,7 @@ async def test_a_block_names_the_rule_the_policy_and_the_field(
         f"the prompt was blocked by rule 'no-violence' (policy {desk.guard.policy.revision}): "
         "violence in the prompt (user), found by words@1"
     )
-    assert desk.exchange.decision == "block"
+    assert desk.exchange.ruling.decision == "block"
 
 
 async def test_a_prompt_is_redacted_in_its_place_and_the_rest_keeps_its_bytes() -> None:
@@ -117,7 +117,7 @@ async def test_a_prompt_is_redacted_in_its_place_and_the_rest_keeps_its_bytes() 
     sent = await desk.guard.prompt(desk.exchange, body)
     assert json.loads(sent)["messages"][0]["content"] == "my key [REDACTED:word] here"
     assert b"1e2" in sent
-    assert desk.exchange.decision == "redact"
+    assert desk.exchange.ruling.decision == "redact"
 
 
 async def test_each_choice_of_an_answer_is_redacted_by_itself() -> None:
@@ -147,7 +147,7 @@ async def test_a_decision_is_counted_timed_and_written_down_without_text() -> No
     assert decisions.added() == {("redact", "response", "enforced", "no-secrets"): 1}
     assert coverage.added() == {("words@1", "scanned"): 1}
     assert timed.added()[0] == 1
-    assert desk.exchange.guard_seconds > 0
+    assert desk.exchange.timing.guard_seconds > 0
     ((kind, line),) = desk.journal.lines
     assert kind == "decision"
     assert line["action"] == line["would"] == "redact"
@@ -174,7 +174,7 @@ async def test_without_a_reply_on_error_decides_and_a_bypass_is_written_down() -
     assert bypasses.added() == {("prompt", "worker_died"): 1}
     ((_, line),) = desk.journal.lines
     assert (line["action"], line["failure"]) == ("allow", "worker_died")
-    assert not desk.exchange.guarded
+    assert not desk.exchange.ruling.guarded
 
 
 @pytest.mark.parametrize(("rules", "passes"), [(ENFORCE, True), (STRICT, False)])
@@ -229,10 +229,10 @@ async def test_an_exchange_counts_once_for_its_caller_whichever_side_it_was_foun
     )
     desk = Desk(rules)
     for _ in range(2):
-        desk.exchange.counted = frozenset()
+        desk.exchange.ruling.counted = frozenset()
         await desk.guard.prompt(desk.exchange, chat("grenade"))
         await desk.guard.answer(desk.exchange, completion("grenade"))
-    desk.exchange.counted = frozenset()
+    desk.exchange.ruling.counted = frozenset()
     with pytest.raises(GatewayError, match="third"):
         await desk.guard.prompt(desk.exchange, chat("grenade"))
 
@@ -245,7 +245,7 @@ async def test_strict_rules_block_what_could_not_be_judged() -> None:
         await desk.guard.answer(desk.exchange, completion("fine"))
     assert caught.value.message.startswith("the answer was blocked because it could not be judged, as rule")
     assert bypasses.added() == {}
-    assert not desk.exchange.guarded
+    assert not desk.exchange.ruling.guarded
 
 
 async def test_the_severer_decision_stays_with_the_exchange() -> None:
@@ -253,4 +253,4 @@ async def test_the_severer_decision_stays_with_the_exchange() -> None:
     desk = Desk(rules)
     await desk.guard.prompt(desk.exchange, chat("AKIA42"))
     await desk.guard.answer(desk.exchange, completion("fine"))
-    assert desk.exchange.decision == "redact"
+    assert desk.exchange.ruling.decision == "redact"

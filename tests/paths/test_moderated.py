@@ -90,7 +90,7 @@ async def test_a_flagged_answer_is_withheld_where_that_is_asked_for(name: str, s
     assert b"content_filter" in seen.body
     assert flagged(surface, moderation_in(surface, seen.body, stream=stream)["output"]) == [True]
     assert world.fate == ("blocked", "answer_blocked")
-    assert world.last.decision == "block"
+    assert world.last.ruling.decision == "block"
 
 
 @pytest.mark.parametrize("stream", [False, True])

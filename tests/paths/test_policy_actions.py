@@ -106,7 +106,7 @@ async def test_a_message_stands_in_place_of_an_answer(operation: Operation, way:
     text, end = said(operation, seen, stream=stream)
     assert text == MESSAGE
     assert end in ("stop", "completed")
-    assert world.last.decision == "replace"
+    assert world.last.ruling.decision == "replace"
     assert world.fate == ("completed", "")
 
 
@@ -325,7 +325,7 @@ async def test_every_action_fails_as_its_rule_says(action: str, fault: str, on_e
         seen = await world.ask(body=chat(text))
     assert seen.status == (400 if on_error == "block" else 200)
     assert bypasses.added() == ({} if on_error == "block" else {("prompt", REASON[fault]): 1})
-    assert world.last.guard_seconds < 1  # the budget of the rule and not that of the gateway
+    assert world.last.timing.guard_seconds < 1  # the budget of the rule and not that of the gateway
     (line,) = [line for kind, line in world.journal.lines if kind == "decision"]
     assert line["failure"] == REASON[fault]
 
@@ -390,7 +390,7 @@ async def test_an_action_means_the_same_on_every_surface_streamed_or_not(
     acts = mode in ("enforce", "canary, canary: 100") and action != "flag"
     async with serve(script) as server, World(server.port, rules=policy, streams=streams) as world:
         seen = await world.ask(surface.path, surface.request(stream=stream))
-    assert world.last.decision == (action if acts else "allow")  # flags are the side path's
+    assert world.last.ruling.decision == (action if acts else "allow")  # flags are the side path's
     assert bool(world.judge.cases) is acts
     if acts and action == "block" and not stream:
         assert (seen.status, seen.error["code"]) == (400, "content_filter")

@@ -42,7 +42,7 @@ async def test_nothing_of_a_secret_leaves_in_any_channel(name: str, channel: Cha
     assert b"A42" not in seen.body
     sign = {"then: redact": b"[REDACTED:word]", "then: block": b"content_filter"}.get(then, MESSAGE.encode())
     assert sign in seen.body
-    assert world.last.decision == then.split()[1].strip(",")
+    assert world.last.ruling.decision == then.split()[1].strip(",")
 
 
 @pytest.mark.parametrize("then", ["then: redact", "then: block", f"then: replace, message: '{MESSAGE}'"])
@@ -57,7 +57,7 @@ async def test_an_observed_stream_passes_as_it_is_and_is_judged_for_certain(
     ):
         seen = await world.ask(surface.path, surface.request(stream=True))
     assert seen.body == b"".join(surface.stream([Delta(text, channel) for text in DELTAS]))
-    assert world.last.decision == "allow"
+    assert world.last.ruling.decision == "allow"
     assert world.queue.depth()[0] == 1
 
 
@@ -96,7 +96,7 @@ async def test_a_prompt_is_dealt_with_in_every_channel(place: str, action: str, 
     async with serve(answering(HELLO)) as server, World(server.port, rules=rules) as world:
         seen = await world.ask(body=body)
     sent = [request.body for request in server.requests]
-    assert world.last.decision == (action if acts else "allow")
+    assert world.last.ruling.decision == (action if acts else "allow")
     if not acts or action == "throttle":
         assert (seen.status, sent) == (200, [body])
     elif action == "redact":

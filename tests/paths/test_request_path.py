@@ -766,7 +766,7 @@ async def test_an_answer_that_cannot_be_read_was_not_judged(what: str, absent: d
             seen = await world.ask(body=chat("hi"))
             assert seen.status == status
         assert bypasses.added() == ({("response", "unreadable"): 1} if rules is ENFORCE else {})
-        assert world.last.guarded is False
+        assert world.last.ruling.guarded is False
 
 
 # --- the gateway's own bugs
@@ -800,7 +800,7 @@ async def test_only_what_was_chosen_is_kept_and_no_more_than_allowed() -> None:
     assert taken.sample.probability == 0.5
     assert taken.sample.answer == b"x" * 100
     assert taken.sample.cut
-    assert world.last.answer == []
+    assert world.last.transcript.pieces == []
 
 
 async def test_a_full_queue_drops_and_counts() -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.exchange import Exchange, Outcome, Principal, Route
+from gateway.exchange import Asked, Exchange, Outcome, Principal, Route
 from gateway.openai_api import Operation
 from gateway.samples.sampling import JUDGED, Sampler
 from tests.support.fakes import upstream
@@ -15,10 +15,10 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def exchange(rate: float = 1.0, operation: Operation = Operation.CHAT) -> Exchange:
-    opened = Exchange("req_1", "POST", "/v1/chat/completions", b"", [], 0.0, 0.0)
+    opened = Exchange("req_1", Asked("POST", "/v1/chat/completions"))
     opened.route = Route("default", (upstream(9),), rate)
     opened.principal = Principal("app")
-    opened.operation = operation
+    opened.asked.operation = operation
     return opened
 
 
@@ -26,8 +26,8 @@ def exchange(rate: float = 1.0, operation: Operation = Operation.CHAT) -> Exchan
 def test_an_exchange_is_chosen_when_the_draw_is_below_its_rate(rate: float, draw: float, chosen: bool) -> None:
     opened = exchange(rate)
     Sampler(draw=lambda: draw).choose(opened)
-    assert opened.sampled is chosen
-    assert opened.probability == rate
+    assert opened.transcript.sampled is chosen
+    assert opened.transcript.probability == rate
 
 
 def test_at_rate_one_every_exchange_is_chosen_without_a_draw() -> None:
@@ -36,20 +36,20 @@ def test_at_rate_one_every_exchange_is_chosen_without_a_draw() -> None:
 
     opened = exchange(1.0)
     Sampler(draw=none_needed).choose(opened)
-    assert opened.sampled
+    assert opened.transcript.sampled
 
 
 @pytest.mark.parametrize("operation", Operation)
 def test_only_what_the_detectors_can_read_is_chosen(operation: Operation) -> None:
     opened = exchange(1.0, operation)
     Sampler().choose(opened)
-    assert opened.sampled is (operation in JUDGED)
+    assert opened.transcript.sampled is (operation in JUDGED)
 
 
 def test_without_detectors_nothing_is_chosen() -> None:
     opened = exchange(1.0)
     Sampler(enabled=False).choose(opened)
-    assert not opened.sampled
+    assert not opened.transcript.sampled
 
 
 def test_the_share_chosen_is_the_rate_and_each_draw_is_its_own() -> None:
@@ -58,7 +58,7 @@ def test_the_share_chosen_is_the_rate_and_each_draw_is_its_own() -> None:
     for _ in range(20_000):
         opened = exchange(0.2)
         sampler.choose(opened)
-        chosen.append(opened.sampled)
+        chosen.append(opened.transcript.sampled)
     assert sum(chosen) / len(chosen) == pytest.approx(0.2, abs=0.01)
     pairs = sum(one and two for one, two in pairwise(chosen)) / len(chosen)
     assert pairs == pytest.approx(0.04, abs=0.005)
@@ -67,14 +67,14 @@ def test_the_share_chosen_is_the_rate_and_each_draw_is_its_own() -> None:
 def test_a_sample_holds_the_raw_bytes_and_the_known_probability() -> None:
     opened = exchange(0.25)
     Sampler(draw=lambda: 0.1).choose(opened)
-    opened.body = b'{"model":"m"}'
-    opened.model = "m"
-    opened.answer = [b"one ", b"two"]
-    opened.answer_cut = True
-    opened.encoding = "gzip"
+    opened.asked.body = b'{"model":"m"}'
+    opened.asked.model = "m"
+    opened.transcript.pieces = [b"one ", b"two"]
+    opened.transcript.cut = True
+    opened.transcript.encoding = "gzip"
     opened.status = 200
-    opened.stream = True
-    opened.guarded = True
+    opened.transcript.stream = True
+    opened.ruling.guarded = True
     opened.close(Outcome.COMPLETED, "", 1.0)
     kept = Sampler(wall_clock=lambda: NOON).sample(opened)
     assert (kept.prompt, kept.answer) == (b'{"model":"m"}', b"one two")

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import REASONS
-from gateway.exchange import Exchange, Outcome, Principal, Route, outcome_of
+from gateway.exchange import Asked, Exchange, Outcome, Principal, Route, Timing, outcome_of
 from gateway.openai_api import Operation
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.sampling import Sampler
@@ -12,11 +12,11 @@ from tests.support.fakes import Counts, Observed, upstream
 
 
 def closed(outcome: Outcome, reason: str = "", *, status: int = 200, sampled: bool = True) -> Exchange:
-    exchange = Exchange("req_1", "POST", "/v1/chat/completions", b"", [], 10.0, 10.0)
-    exchange.operation = Operation.CHAT
+    exchange = Exchange("req_1", Asked("POST", "/v1/chat/completions"), Timing(10.0, 10.0))
+    exchange.asked.operation = Operation.CHAT
     exchange.route = Route("default", (upstream(9),), 1.0)
     exchange.principal = Principal("app")
-    exchange.sampled, exchange.probability = sampled, 1.0
+    exchange.transcript.sampled, exchange.transcript.probability = sampled, 1.0
     exchange.status = status
     assert exchange.close(outcome, reason, 10.5)
     return exchange
@@ -29,7 +29,7 @@ def recorder(queue: MemoryQueue) -> Recorder:
 def test_an_exchange_is_closed_once() -> None:
     exchange = closed(Outcome.BLOCKED, "prompt_blocked")
     assert not exchange.close(Outcome.COMPLETED, "", 11.0)
-    assert (exchange.outcome, exchange.reason, exchange.ended_at) == ("blocked", "prompt_blocked", 10.5)
+    assert (exchange.outcome, exchange.reason, exchange.timing.ended_at) == ("blocked", "prompt_blocked", 10.5)
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -47,7 +47,7 @@ def test_every_outcome_is_counted_once_and_some_are_sampled(outcome: Outcome) ->
 def test_how_long_it_took_and_how_much_of_that_was_ours() -> None:
     exchange = closed(Outcome.COMPLETED)
     exchange.upstream = upstream(9, "up0")
-    exchange.read_at, exchange.first_byte_at, exchange.upstream_seconds = 10.1, 10.4, 0.25
+    exchange.timing.read_at, exchange.timing.first_byte_at, exchange.timing.upstream_seconds = 10.1, 10.4, 0.25
     whole = Observed("assay_request_duration_seconds", operation="chat", mode="plain")
     ours = Observed("assay_added_latency_seconds")
     theirs = Observed("assay_upstream_first_byte_seconds", upstream="up0")

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.errors import UpstreamError
-from gateway.exchange import Exchange, Headers, Route, Upstream
+from gateway.exchange import Asked, Exchange, Headers, Route, Upstream
 from gateway.openai_api.operations import operation_of
 from gateway.upstream.calls import Answer, HeaderFilter, Upstreams, _fixed_lines, downstream_headers
 from gateway.upstream.http1 import Limits
@@ -38,8 +38,8 @@ MIB = 1 << 20
 
 
 def exchange_for(upstreams: Iterable[Upstream], method: str = "POST", path: str = CHAT, *headers: bytes) -> Exchange:
-    exchange = Exchange("req_1", method, path, b"", pairs(*headers), 0.0, 0.0)
-    exchange.operation = operation_of(method, path)
+    exchange = Exchange("req_1", Asked(method, path, headers=pairs(*headers)))
+    exchange.asked.operation = operation_of(method, path)
     exchange.route = Route("default", tuple(upstreams), 1.0)
     return exchange
 
@@ -472,7 +472,7 @@ async def test_the_time_with_the_upstream_is_added_up() -> None:
         exchange = exchange_for([first, second])
         await calls.call(exchange, b"{}", b"/x")
         assert exchange.upstream is second
-        assert exchange.upstream_seconds == 20
+        assert exchange.timing.upstream_seconds == 20
         await calls.close()
 
 
@@ -669,7 +669,7 @@ async def test_an_upload(method: str, announced: bool) -> None:
         assert request.get(b"authorization") == [b"Bearer sk-up-0"]
         assert request.get(b"content-type") == [b"a/b"]
         assert at.busy() == 0
-        assert exchange.upstream_seconds > 0
+        assert exchange.timing.upstream_seconds > 0
 
 
 @pytest.mark.parametrize(("code", "failures"), [(413, []), (500, [("a", "status")]), (503, [("a", "status")])])
