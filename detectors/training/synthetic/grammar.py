@@ -79,9 +79,9 @@ def _family_rows(topic: Topic, family: Family, file: str) -> Iterator[Row]:
             return
         contexts, texts = rng.choices(groups, [len(texts) for _, texts in groups])[0]
         frame = rng.choice([item for item in family.frame if item.count("{text}") <= len(texts)] or ["{text}"])
-        draw = _Draw(topic.slots, rng, rng.sample(texts, frame.count("{text}")), where)
-        context = _tidy(draw.expand(rng.choice(contexts))) if contexts else None
-        text = _tidy(draw.expand(frame))
+        draw = Draw(topic.slots, rng, rng.sample(texts, frame.count("{text}")), where)
+        context = tidy(draw.expand(rng.choice(contexts))) if contexts else None
+        text = tidy(draw.expand(frame))
         if rng.random() < family.sloppy:
             text = _sloppy(text, rng)
         if context and rng.random() < family.sloppy:
@@ -105,7 +105,7 @@ def _labels(family: Family, where: str) -> dict[str, int]:
     return {**harmless, **none_of_them, **harmful, **labels}
 
 
-class _Draw:
+class Draw:
     """The random choices of one row."""
 
     def __init__(self, slots: Mapping[str, Sequence[object]], rng: random.Random, texts: list[str], where: str) -> None:
@@ -139,7 +139,7 @@ class _Draw:
         return value[:1].upper() + value[1:] if capital else value
 
 
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
     """Without the spaces that empty phrases leave; indentation stays."""
     return re.sub(r"(?<=\S) +(?= |\n)", "", text).strip()
 
