@@ -27,9 +27,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The settings table of the README, from the code.
+# Writes the table of settings in docs/configuration.md anew, from the code.
 settings: $(VENV)/.installed
-	@$(BIN)/assay settings
+	@mkdir -p build && $(BIN)/assay settings > build/settings.md
+	@awk '/^<!-- settings -->$$/ {print; while ((getline line < "build/settings.md") > 0) print line; inside = 1} \
+	  /^<!-- \/settings -->$$/ {inside = 0} !inside' docs/configuration.md > build/configuration.md
+	@mv build/configuration.md docs/configuration.md && rm build/settings.md
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not there; install Python 3.11 or name another: make PYTHON=python3.12" >&2; exit 1; }

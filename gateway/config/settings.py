@@ -404,7 +404,7 @@ def is_loopback(host: str) -> bool:
 
 
 def settings_table() -> str:
-    """The settings as a Markdown table, for the README."""
+    """The settings as a Markdown table, for docs/configuration.md."""
     rows = ["| key in `assay.yaml` | environment | default | what it does |", "|---|---|---|---|"]
     for name, field in Config.model_fields.items():
         default = field.get_default()
