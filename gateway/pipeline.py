@@ -58,6 +58,7 @@ _ONCE = frozenset(
 _MODELLED = frozenset({"chat", "completions", "responses", "embeddings", "moderations"})
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
+_ENDS_OF_LINES = (b"\n", b"\r")
 _ENDS_OF_EVENTS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
@@ -422,9 +423,11 @@ class Reply:
             retry = error.retry_after_seconds
             more = [] if retry is None else [(b"retry-after", b"%d" % retry)]
             await self.whole(what.status, b"" if exchange.asked.method == "HEAD" else body, more, length=len(body))
-        elif self._events and (not self._last or self._last.endswith(_ENDS_OF_EVENTS)):
+        elif self._events and (not self._last or self._last.endswith(_ENDS_OF_LINES)):
             operation = self._exchange.asked.operation
-            await self.finish(error_event(operation, error.message, what.type, error.param, what.code))
+            event = error_event(operation, error.message, what.type, error.param, what.code)
+            # The event that broke off ends here: empty lines more than it needs mean nothing.
+            await self.finish(event if not self._last or self._last.endswith(_ENDS_OF_EVENTS) else b"\n\n" + event)
         # Else the answer stays unfinished: the server closes the connection and the client sees that it broke off.
 
 

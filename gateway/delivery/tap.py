@@ -16,7 +16,7 @@ from gateway.openai_api.encodings import EncodingError, decode
 from gateway.openai_api.sse import PING, Decoder, SseError
 
 _EVENTS = b"text/event-stream"
-_LONGEST_EVENT = 64 * 1024  # an unfinished event is kept back up to this size
+_LONGEST_LINE = 64 * 1024  # an unfinished line is kept back up to this size
 
 
 class Answer(Protocol):
@@ -119,7 +119,11 @@ class Tap:
         await reply.finish(last)
 
     async def _pass_events(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
-        """Whole events only, so that a stream that breaks off can still end with an event of ours."""
+        """Whole lines, so that a stream that breaks off can still end with an event of ours.
+
+        Not whole events: comments, and the events of servers that part them by a single LF, would wait for an empty
+        line that never comes.
+        """
         rest = b""
 
         def offer(data: bytes) -> bool:
@@ -128,10 +132,9 @@ class Tap:
             if rest:
                 data = rest + data
                 rest = b""
-            if not data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")):
-                end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4, data.rfind(b"\r\r") + 2)
-                if end > 3 or len(data) < _LONGEST_EVENT:
-                    end = end if end > 3 else 0
+            if not data.endswith((b"\n", b"\r")):
+                end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+                if end or len(data) < _LONGEST_LINE:
                     data, rest = data[:end], data[end:]
             return reply.offer(data) if data else True
 

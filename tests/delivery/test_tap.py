@@ -173,9 +173,9 @@ async def test_a_long_answer_leaves_piece_by_piece() -> None:
     assert screen.pieces == [b"one", b"two", b""]
 
 
-@given(st.lists(st.integers(1, 40), min_size=1), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-def test_a_stream_leaves_in_whole_events_and_byte_for_byte(cuts: list[int], end: bytes) -> None:
-    stream = b"".join(b"data: %d" % number + end + end for number in range(20)) + b": end" + end + end
+@given(st.lists(st.integers(1, 40), min_size=1), st.sampled_from([b"\n", b"\r\n", b"\r"]), st.sampled_from([1, 2, 3]))
+def test_a_stream_leaves_in_whole_lines_and_byte_for_byte(cuts: list[int], end: bytes, ends: int) -> None:
+    stream = b"".join(b"data: %d" % number + end * ends for number in range(20)) + b": end" + end * ends
     pieces, at, turn = list[bytes](), 0, 0
     while at < len(stream):
         pieces.append(stream[at : at + cuts[turn % len(cuts)]])
@@ -183,10 +183,19 @@ def test_a_stream_leaves_in_whole_events_and_byte_for_byte(cuts: list[int], end:
     screen = Screen()
     asyncio.run(tap(Ruler()).pass_on(exchange(), ScriptedAnswer(*pieces), [*EVENTS], screen))
     assert screen.body == stream
-    assert all(piece.endswith(end + end) for piece in screen.pieces if piece)
+    assert all(piece.endswith((b"\r", b"\n")) for piece in screen.pieces if piece)
 
 
-async def test_what_broke_off_in_the_middle_of_an_event_is_not_sent() -> None:
+@pytest.mark.parametrize(
+    "line", [b"data: 1\n", b"data: 1\r\n", b"data: 1\r", b": still there\n", b"event: ping\n", b"\n"]
+@pytest.mark.parametrize("line", [b"data: 1\n", b"data: 1\r\n", b"data: 1\r", b": still there\n", b"event: ping\n"])
+async def test_a_line_never_waits_for_the_next(line: bytes) -> None:
+    screen = Screen()
+    await tap(Ruler()).pass_on(exchange(), ScriptedAnswer(*[line] * 5), [*EVENTS], screen)
+    assert screen.pieces == [line] * 5 + [b""]
+
+
+async def test_what_broke_off_in_the_middle_of_a_line_is_not_sent() -> None:
     screen = Screen()
     answer = ScriptedAnswer(chunk("a") + b"data: {", b'"x', error="truncated")
     with pytest.raises(UpstreamError):
@@ -195,7 +204,7 @@ async def test_what_broke_off_in_the_middle_of_an_event_is_not_sent() -> None:
     assert not screen.finished
 
 
-async def test_an_event_without_end_is_not_kept_back_for_ever() -> None:
+async def test_a_line_without_end_is_not_kept_back_for_ever() -> None:
     screen = Screen()
     pieces = [b"x" * 40_000, b"x" * 40_000, b"\n\n"]
     await tap(Ruler()).pass_on(exchange(), ScriptedAnswer(*pieces), [*EVENTS], screen)

@@ -380,6 +380,15 @@ async def test_half_an_event_never_stands_before_the_error_event() -> None:
     assert seen.body.count(b"\n\n") == 2
 
 
+@pytest.mark.parametrize("line", [b'data: {"a": 1}\n', b"event: x\r\n", b": comment\r", b"data: 1\n\n\n", b"id: 3\n"])
+async def test_the_error_event_is_an_event_of_its_own_behind_any_line(line: bytes) -> None:
+    async with serve(streaming(line, cut=True)) as server, World(server.port) as world:
+        seen = await world.ask(body=chat("hi", stream=True))
+    assert seen.body.startswith(line)
+    (*_, last) = [event for event in Decoder().feed(seen.body) if event.data]
+    assert json.loads(last.data)["error"]["code"] == "upstream_truncated"
+
+
 async def test_a_plain_answer_that_breaks_off_is_left_unfinished() -> None:
     head = BY_CLOSE + b"content-length: 100000\r\n\r\n" + b"x" * 70_000
 
