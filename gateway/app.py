@@ -20,6 +20,7 @@ from detectors import manifest, taxonomy
 from gateway.access.admission import Admission
 from gateway.config import settings
 from gateway.config.settings import Config, ConfigError
+from gateway.delivery.reply import Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard, Judging
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
@@ -29,11 +30,12 @@ from gateway.exchange import Principal, SampleQueue
 from gateway.judging.client import Case, Findings, Judge, JudgeError
 from gateway.moderation.moderations import Moderation
 from gateway.openai_api import error_body
-from gateway.pipeline import Bounds, Pipeline, Receive, Scope, Send
+from gateway.pipeline import Pipeline, Scope
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.redis_queue import RedisQueue
 from gateway.samples.sampling import Sampler
 from gateway.serving import heap
+from gateway.serving.bodies import Bodies, BodyBounds, Receive
 from gateway.telemetry import metrics
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.recorder import Recorder
@@ -141,6 +143,7 @@ class App:
         sampler = Sampler(enabled=config.detectors)
         return Pipeline(
             admission=self._admission,
+            bodies=Bodies(BodyBounds(config.max_body_bytes, config.max_bodies_bytes, config.body_timeout_seconds)),
             routing=self.routing,
             guard=guard,
             moderation=_moderation(config, self.judge) if isinstance(self.judge, Judge) else None,
@@ -155,12 +158,7 @@ class App:
             ),
             sampler=sampler,
             recorder=Recorder(sampler, self.queue),
-            bounds=Bounds(
-                config.max_body_bytes,
-                config.body_timeout_seconds,
-                config.max_requests_in_flight,
-                config.max_bodies_bytes,
-            ),
+            in_flight=config.max_requests_in_flight,
             id_prefix=secrets.token_hex(6),
         )
 

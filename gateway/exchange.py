@@ -190,6 +190,12 @@ class Asked(msgspec.Struct, gc=False):
     include_usage: bool = False
     moderated: Moderated | None = None  # what the request asks of its moderation, when that is done here
 
+    @property
+    def tail(self) -> bytes:
+        """The path after `/v1`, with its query."""
+        path = self.path[3:].encode("latin-1")
+        return path + b"?" + self.query if self.query else path
+
 
 class Ruling(msgspec.Struct, gc=False):
     """What the policy made of the exchange."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gateway.errors import GatewayError
-from gateway.exchange import Route, Upstream
+from gateway.exchange import Exchange, Route, Upstream
+from gateway.openai_api import rewrite, with_system
 
 
 class Routing:
@@ -51,6 +52,30 @@ class Routing:
         upstream = self._upstreams.get(to)
         return route if upstream is None else replace(route, upstreams=(upstream,))
 
+    def divert(self, exchange: Exchange, body: bytes) -> bytes:
+        """Send the exchange where the policy says, if it does: sets its route, returns the body for that.
+
+        Once, because the policy is not asked again. Raises GatewayError prompt_blocked.
+        """
+        detour = exchange.ruling.detour
+        if detour is None:
+            return body
+        assert exchange.route is not None
+        asked, before = exchange.asked, exchange.route
+        exchange.route = self.detour(before, detour.to)
+        try:
+            if asked.model and before.model != exchange.route.model:
+                body = rewrite(body, {("model",): exchange.route.model or asked.model})
+            return with_system(asked.operation, body, detour.system) if detour.system else body
+        except (ValueError, RecursionError) as error:
+            sentence = f"the policy adds a system message to this request, which has no place for it: {error}"
+            raise GatewayError("prompt_blocked", sentence) from None
+
     def without_model(self) -> Route:
         """Where requests go that name no model: the route for `*`, else the first."""
         return self._fallback
+
+
+def renamed(body: bytes, route: Route) -> bytes:
+    """The body with the name that the route's upstreams know the model by."""
+    return rewrite(body, {("model",): route.model}) if route.model else body

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.errors import REASONS
 from gateway.exchange import Outcome, Principal, Route, Streams
 from gateway.openai_api.sse import Decoder
-from gateway.pipeline import Bounds
+from gateway.serving.bodies import BodyBounds
 from gateway.upstream.http1 import Limits
 from tests.support.fakes import (
     DONE,
@@ -146,7 +146,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "bad_body": ({}, {"body": b'{"model": "m", '}, 400),
     "body_too_large": ({}, {"body": [b"x" * 9_999, b"xx"]}, 413),
     "body_timeout": (
-        {"bounds": Bounds(body_bytes=10, body_seconds=0.02, in_flight=1, bodies_bytes=100_000)},
+        {"bounds": BodyBounds(each=10, all=100_000, seconds=0.02), "in_flight": 1},
         {"body": b"{", "unended": True},
         408,
     ),
@@ -246,8 +246,7 @@ async def test_no_more_exchanges_are_open_than_allowed() -> None:
         await go.wait()
         await peer.send(HELLO)
 
-    bounds = Bounds(body_bytes=10_000, body_seconds=5, in_flight=1, bodies_bytes=100_000)
-    async with serve(slow) as server, World(server.port, bounds=bounds) as world:
+    async with serve(slow) as server, World(server.port, in_flight=1) as world:
         first = asyncio.create_task(world.ask(body=chat("hi")))  # noqa: TID251 - awaited below
         await arrived.wait()
         assert world.pipeline.open == 1
@@ -273,7 +272,7 @@ async def test_all_bodies_together_are_bounded() -> None:
         await go.wait()
         await peer.send(HELLO)
 
-    bounds = Bounds(body_bytes=1_000, body_seconds=5, in_flight=9, bodies_bytes=1_500)
+    bounds = BodyBounds(each=1_000, all=1_500, seconds=5)
     async with serve(slow) as server, World(server.port, bounds=bounds) as world:
         first = asyncio.create_task(world.ask(body=chat("x" * 900)))  # noqa: TID251 - awaited below
         await arrived.wait()
@@ -874,7 +873,7 @@ def test_every_exchange_ends_with_exactly_one_outcome(
                 await asyncio.sleep(0)
             leave.set()
 
-        bounds = Bounds(body_bytes=10_000, body_seconds=0.02, in_flight=9, bodies_bytes=100_000)
+        bounds = BodyBounds(each=10_000, all=100_000, seconds=0.02)
         async with (
             serve(FAULTS[fault]) as server,
             World(

@@ -16,9 +16,10 @@ from gateway.exchange import Exchange, Principal, Route, Sample, Streams, Upstre
 from gateway.judging.client import Case, Findings, JudgeError
 from gateway.judging.process import Bench
 from gateway.moderation.moderations import Moderation
-from gateway.pipeline import Bounds, Pipeline
+from gateway.pipeline import Pipeline
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.sampling import Sampler
+from gateway.serving.bodies import Bodies, BodyBounds
 from gateway.serving.request import GONE
 from gateway.telemetry import metrics
 from gateway.telemetry.recorder import Recorder
@@ -335,7 +336,8 @@ class World(Caller):
         keys: Iterable[tuple[str, Principal]] = (),
         local_only: bool = True,
         routes: Sequence[tuple[Sequence[str], Route]] = (),
-        bounds: Bounds = Bounds(body_bytes=10_000, body_seconds=5.0, in_flight=100, bodies_bytes=1_000_000),
+        bounds: BodyBounds = BodyBounds(each=10_000, all=1_000_000, seconds=5.0),
+        in_flight: int = 100,
         limits: Limits = Limits(connect_seconds=2.0, first_byte_seconds=5.0, idle_seconds=5.0),
         streams: Streams = "hold",
         window_characters: int = 64,
@@ -370,6 +372,7 @@ class World(Caller):
         self.notebook = Notebook(Recorder(sampler, self.queue))
         self.pipeline = Pipeline(
             admission=Admission(keys, local_only=local_only),
+            bodies=Bodies(bounds),
             routing=routing,
             guard=guard,
             moderation=moderation if moderates else None,
@@ -384,7 +387,7 @@ class World(Caller):
             ),
             sampler=sampler,
             recorder=self.notebook,
-            bounds=bounds,
+            in_flight=in_flight,
             id_prefix="t",
         )
         super().__init__(self.pipeline)

@@ -1,0 +1,110 @@
+"""Reads what a request asks for, and refuses what two servers could understand in two ways."""
+
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from gateway.errors import GatewayError
+from gateway.exchange import Asked, Headers
+from gateway.openai_api import (
+    MODERATED,
+    BodyError,
+    Operation,
+    operation_of,
+    read_envelope,
+    read_moderation,
+    set_fields,
+)
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_ONCE = frozenset(
+    {b"host", b"origin", b"authorization", b"api-key", b"x-api-key", b"content-type", b"content-encoding"}
+)
+_WITH_ENVELOPE = frozenset({"chat", "completions", "responses", "embeddings", "moderations"})
+
+
+def named(headers: Headers) -> dict[bytes, bytes]:
+    """Headers by name. What may be said only once must be: of two values, the gateway could act on one and the model
+    server on the other. Raises GatewayError bad_header."""
+    by_name = dict(headers)
+    if len(by_name) != len(headers):
+        _refuse_repeated(headers)
+    return by_name
+
+
+def _refuse_repeated(headers: Headers) -> None:
+    seen: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _ONCE and seen.setdefault(name, value) != value:
+            raise GatewayError("bad_header", f"the header {name.decode()} was sent with two values; send it once")
+
+
+def read_head(asked: Asked) -> None:
+    """Set the operation. Raises GatewayError method_not_allowed, and not_found for a path that leaves `/v1/`."""
+    if asked.method not in _METHODS:
+        raise GatewayError("method_not_allowed", f"the method {asked.method[:20]} is not forwarded")
+    path = asked.path
+    if "%" in path:  # a server behind us may decode it, even twice: what that one would see counts
+        path = unquote(unquote(path))
+    if not asked.path.startswith("/v1/") or (("/." in path or "\\" in path) and _climbs(path)):
+        raise GatewayError("not_found", "the path leaves /v1; write it plainly, without dot segments")
+    asked.operation = operation_of(asked.method, path)
+
+
+def _climbs(path: str) -> bool:
+    """Whether a server behind us could resolve the path to something outside `/v1`."""
+    segments = path.replace("\\", "/").split("/")
+    return ".." in segments or "." in segments
+
+
+def has_envelope(operation: Operation) -> bool:
+    """Whether a body of this operation tells its model, so that it must be read."""
+    return operation in _WITH_ENVELOPE
+
+
+def is_streamed_through(operation: Operation, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the body goes through unread: what may be large and is not ours to judge.
+
+    Raises GatewayError bad_encoding for a body that must be read and cannot be.
+    """
+    if has_envelope(operation):
+        encoding = headers.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            raise GatewayError(
+                "bad_encoding", f"send the body without content-encoding {encoding.decode('latin-1')[:40]!r}"
+            )
+        return False
+    if b"content-length" not in headers and b"transfer-encoding" not in headers:
+        return False
+    return b"json" not in headers.get(b"content-type", b"").lower()
+
+
+def read_body(asked: Asked, *, moderates: bool) -> bytes:
+    """Set model, stream and usage as the body says; returns the body for the upstream.
+
+    Where the gateway `moderates`, what the body asks of that is set as well and taken out: it is done here, and no
+    model server need know of it. Raises GatewayError bad_body.
+    """
+    if not has_envelope(asked.operation):
+        asked.model = _model_of_other(asked)
+        return asked.body
+    try:
+        envelope = read_envelope(asked.body)
+        asked.stream = envelope.stream
+        asked.include_usage = envelope.include_usage
+        asked.model = envelope.model or ""
+        if not (envelope.moderated and moderates and asked.operation in MODERATED):
+            return asked.body
+        asked.moderated = read_moderation(asked.body)
+        return set_fields(asked.body, {"moderation": None})
+    except BodyError as error:
+        raise GatewayError("bad_body", str(error), param=error.param) from None
+
+
+def _model_of_other(asked: Asked) -> str:
+    """The model of a request we do not know: from its JSON body or from /v1/models/NAME, else empty."""
+    if asked.operation == "models":
+        return unquote(asked.path).strip("/").partition("models")[2].strip("/")
+    try:
+        return read_envelope(asked.body).model or ""
+    except BodyError:
+        return ""

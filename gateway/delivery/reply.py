@@ -1,0 +1,141 @@
+"""The one way to the client: headers of our own, counted bytes, and an error in whatever way is still open."""
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from time import monotonic
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.exchange import Exchange, Headers
+from gateway.openai_api import error_body, error_event, message_body, message_stream
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Write = Callable[[bytes], bool]
+
+_JSON = b"application/json"
+_EVENTS = b"text/event-stream"
+_ENDS_OF_LINES = (b"\n", b"\r")
+_ENDS_OF_EVENTS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+class ClientReply:
+    """The one way to the client. Counts what left, so that an error after the first byte becomes a final event."""
+
+    __slots__ = (
+        "_events", "_exchange", "_finished", "_last", "_revision", "_send", "_stop_watching", "_unsent", "_write",
+        "started",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        send: Send,
+        write: Write | None,
+        exchange: Exchange,
+        *,
+        revision: bytes,
+        stop_watching: Callable[[], None],
+    ) -> None:
+        """`write` is the server's, see `serving.request.WRITE`; without it every piece is sent.
+
+        `revision` is told unless another one decided. `stop_watching` is called before the last piece: from then on the
+        client may go.
+        """
+        self._send = send
+        self._write = write
+        self._unsent = b""
+        self._exchange = exchange
+        self._stop_watching = stop_watching
+        self._revision = revision
+        self._events = False
+        self._finished = False
+        self._last = b""
+        self.started = False
+
+    async def start(self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False) -> None:
+        """Send status and headers, with the first of the body if that follows at once.
+
+        `decided` False leaves the decision out, because it is still to be made.
+        """
+        exchange, timing, ruling = self._exchange, self._exchange.timing, self._exchange.ruling
+        exchange.status = status
+        timing.first_byte_at = monotonic()
+        self.started = True
+        guard_ms = b"%.1f" % (timing.guard_seconds * 1000) if timing.guard_seconds else b"0"
+        headers.append((b"x-request-id", exchange.id.encode("ascii")))
+        if decided:
+            headers.append((b"x-assay-decision", ruling.decision.encode("ascii")))
+        headers.append((b"x-assay-policy", ruling.revision.encode("ascii") if ruling.revision else self._revision))
+        headers.append((b"x-assay-guard-ms", guard_ms))
+        self._events = exchange.transcript.stream and _is_plain_stream(headers)
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": headers, "body_follows": body_follows}
+        )
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece; waits while the client does not read."""
+        self._last = data
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    def offer(self, data: bytes) -> bool:
+        """Send a piece now, from wherever this is called. When it says False, `settle` must come next."""
+        if self._write is not None and self._write(data):
+            self._last = data
+            return True
+        self._unsent = data
+        return False
+
+    async def settle(self) -> None:
+        """Send what could not be sent at once; waits while the client does not read."""
+        data, self._unsent = self._unsent, b""
+        await self.send(data)
+
+    async def finish(self, data: bytes = b"") -> None:
+        """Send the last piece."""
+        self._stop_watching()
+        self._finished = True
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def whole(
+        self, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = (), length: int | None = None
+    ) -> None:
+        """Send an answer of our own, in JSON. `length` is told instead of the body's, when that is left out."""
+        size = len(body) if length is None else length
+        headers = [(b"content-type", _JSON), (b"content-length", b"%d" % size), *more]
+        await self.start(status, headers, body_follows=True)
+        await self.finish(body)
+
+    async def say(self, text: str, created: int) -> None:
+        """The policy's message, as the model's answer would come. `created` is Unix seconds."""
+        asked, id = self._exchange.asked, self._exchange.id.removeprefix("req_")
+        if not asked.stream:
+            await self.whole(200, message_body(asked.operation, asked.model, text, id=id, created=created))
+            return
+        usage = asked.include_usage
+        body = message_stream(asked.operation, asked.model, text, id=id, created=created, include_usage=usage)
+        await self.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body_follows=True)
+        await self.finish(body)
+
+    async def error(self, error: GatewayError) -> None:
+        """Tell the client what went wrong, in the way that is still open."""
+        what = error.what
+        if self._finished or error.reason == "client_gone":
+            return
+        if not self.started:
+            exchange = self._exchange
+            if what.source == "policy":
+                exchange.ruling.decision = "throttle" if error.reason == "throttled" else "block"
+            body = error_body(error.message, what.type, error.param, what.code)
+            retry = error.retry_after_seconds
+            more = [] if retry is None else [(b"retry-after", b"%d" % retry)]
+            await self.whole(what.status, b"" if exchange.asked.method == "HEAD" else body, more, length=len(body))
+        elif self._events and (not self._last or self._last.endswith(_ENDS_OF_LINES)):
+            operation = self._exchange.asked.operation
+            event = error_event(operation, error.message, what.type, error.param, what.code)
+            # The event that broke off ends here: empty lines more than it needs mean nothing.
+            await self.finish(event if not self._last or self._last.endswith(_ENDS_OF_EVENTS) else b"\n\n" + event)
+        # Else the answer stays unfinished: the server closes the connection and the client sees that it broke off.
+
+
+def _is_plain_stream(headers: Headers) -> bool:
+    """Whether an event of ours can be put behind what was sent: not into a compressed stream."""
+    named = dict(headers)
+    return named.get(b"content-type", b"").startswith(_EVENTS) and b"content-encoding" not in named

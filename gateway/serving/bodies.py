@@ -1,0 +1,107 @@
+"""Reads the bodies of requests, within bounds for each and for all that are held at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import GatewayError
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class BodyBounds:
+    """`each` bytes of a body at most, `all` bytes of those that are held, `seconds` of silence while one comes."""
+
+    each: int
+    all: int
+    seconds: float
+
+
+class Bodies:
+    """The bodies of the requests that are open. What `read` returned is held until it is given to `release`."""
+
+    def __init__(self, bounds: BodyBounds) -> None:
+        self._bounds = bounds
+        self._held = 0
+
+    async def read(
+        self, take: Callable[[], bytes | None] | None, receive: Receive, headers: Mapping[bytes, bytes]
+    ) -> bytes:
+        """The whole body. `take` gives it without waiting where it came along with the head, which is most often so.
+
+        Raises GatewayError body_too_large, overloaded, body_timeout and client_gone; then nothing of it is held.
+        """
+        body = take() if take is not None else None
+        if body is None:
+            return await self._receive_all(receive, content_length(headers) or 0)
+        self._hold(len(body), len(body))
+        return body
+
+    def release(self, body: bytes) -> None:
+        """Nobody needs it any more."""
+        self._held -= len(body)
+
+    async def pieces(self, receive: Receive) -> AsyncIterator[bytes]:
+        """The body as it comes, for uploads: nothing of it is held. Raises GatewayError body_timeout, client_gone."""
+        while True:
+            message = await self._message(receive)
+            if body := message.get("body", b""):
+                yield body
+            if not message.get("more_body"):
+                return
+
+    async def _receive_all(self, receive: Receive, announced: int) -> bytes:
+        if announced > self._bounds.each:
+            raise self._too_large()
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            more = True
+            while more:
+                message = await self._message(receive)
+                piece = message.get("body", b"")
+                self._hold(len(piece), size + len(piece))
+                size += len(piece)
+                pieces.append(piece)
+                more = message.get("more_body", False)
+        except BaseException:
+            self._held -= size
+            raise
+        return b"".join(pieces) if len(pieces) > 1 else pieces[0]
+
+    def _hold(self, more: int, size: int) -> None:
+        """Count `more` bytes of a body that now has `size`, if both bounds allow it."""
+        if size > self._bounds.each:
+            raise self._too_large()
+        if self._held + more > self._bounds.all:
+            raise GatewayError(
+                "overloaded",
+                f"the gateway holds {self._bounds.all} bytes of request bodies (max_bodies_bytes); try again shortly",
+                retry_after_seconds=1,
+            )
+        self._held += more
+
+    def _too_large(self) -> GatewayError:
+        return GatewayError(
+            "body_too_large",
+            f"the request body is larger than the limit of {self._bounds.each} bytes (max_body_bytes)",
+        )
+
+    async def _message(self, receive: Receive) -> MutableMapping[str, Any]:
+        seconds = self._bounds.seconds
+        try:
+            async with asyncio.timeout(seconds):
+                message = await receive()
+        except TimeoutError:
+            raise GatewayError("body_timeout", f"nothing of the request body came for {seconds:g} s") from None
+        if message["type"] == "http.disconnect":
+            raise GatewayError("client_gone", "the client left while it sent the request")
+        return message
+
+
+def content_length(headers: Mapping[bytes, bytes]) -> int | None:
+    """The announced length of a body in bytes."""
+    value = headers.get(b"content-length", b"")
+    return int(value) if value.isdigit() else None
