@@ -6,11 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.gateway_process import (
+    MOST_BODY_BYTES,
+    SAID_BEFORE,
+    SECRET,
+    UPSTREAM_KEY,
+    DemoUpstream,
+    GatewayProcess,
+)
 from tests.support.scripted_upstream import ScriptedUpstream
 
-UPSTREAM_KEY = "sk-upstream-0123456789"
-MOST_BODY_BYTES = 2**20
 SILENCE_SECONDS = 0.5
 
 
@@ -75,8 +80,6 @@ def strict_gateway(upstream: DemoUpstream, scripted: ScriptedUpstream) -> Iterat
         yield running
 
 
-SECRET = "AKIA" + "Q3EGRZ7PLM2VX4TB"
-SAID_BEFORE = "Here is all that I know of it, in a few plain words. There is more of that than one might think. "
 WINDOW_POLICY = """
 version: 1
 mode: enforce

@@ -9,9 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import UPSTREAM_KEY
 from tests.support import scripted_upstream as script
-from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.gateway_process import UPSTREAM_KEY, DemoUpstream, GatewayProcess
 from tests.support.scripted_upstream import End, ScriptedUpstream, Step
 
 ASKED = '"messages": [{"role": "user", "content": "How do I boil an egg?"}], "prompt": "egg", "input": "egg"'

@@ -11,9 +11,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.e2e.conftest import MOST_BODY_BYTES
 from tests.support import scripted_upstream as script
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import MOST_BODY_BYTES, GatewayProcess
 from tests.support.scripted_upstream import End, ScriptedUpstream
 
 KEYS = {"message", "type", "param", "code"}

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import SAID_BEFORE, SECRET
-from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.gateway_process import SAID_BEFORE, SECRET, DemoUpstream, GatewayProcess
 
 FOLDER = Path(__file__).with_name("node")
 NODE = shutil.which("node")

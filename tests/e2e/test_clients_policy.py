@@ -13,9 +13,8 @@ import pytest
 from openai import OpenAI
 from openai.types.responses import Response
 
-from tests.e2e.conftest import SAID_BEFORE, SECRET
 from tests.support import scripted_upstream as script
-from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.gateway_process import SAID_BEFORE, SECRET, DemoUpstream, GatewayProcess
 from tests.support.scripted_upstream import End, ScriptedUpstream
 
 POLICY = """

@@ -11,10 +11,8 @@ from openai.types.responses import Response
 
 from gateway.judging.client import Case, Findings
 from gateway.openai_api.sse import PING
-from tests.paths.test_policy_actions import rules
-from tests.paths.test_request_path import EVENTS, JSON, streaming
-from tests.support.fakes import DETECTOR, DONE, BenchJudge, Counts, World
-from tests.support.scripted_server import Peer, Script, answer, answering, serve
+from tests.support.fakes import DETECTOR, DONE, BenchJudge, Counts, World, rules
+from tests.support.scripted_server import EVENTS, JSON, Peer, Script, answer, answering, serve, streaming
 from tests.support.surfaces import CHAT, RESPONSES, Delta, Surface, objects
 
 CLEAN = [Delta("Good "), Delta("day to you."), Delta(" Goodbye.")]

@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from openai.types import Completion
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
 
 from gateway.enforcement.counts import Counts as CallerCounts
 from gateway.enforcement.counts import Throttles
@@ -18,10 +14,9 @@ from gateway.exchange import Principal, Route, Streams
 from gateway.openai_api import Operation
 from gateway.openai_api.sse import Decoder
 from policies.engine import Throttle
-from tests.paths.test_request_path import JSON, streaming
-from tests.support.fakes import DONE, BenchJudge, Counts, Seen, World, chat, chunk, completion, upstream
-from tests.support.scripted_server import always, answer, answering, serve
-from tests.support.surfaces import Delta, Surface
+from tests.support.fakes import DONE, BenchJudge, Counts, World, chat, chunk, completion, rules, upstream
+from tests.support.scripted_server import JSON, always, answer, answering, serve, streaming
+from tests.support.surfaces import Delta, Surface, text_and_end
 
 SURFACES = {
     Operation.CHAT: Surface(Operation.CHAT, "/v1/chat/completions", ("assistant",)),
@@ -34,46 +29,9 @@ AUTH = [(b"authorization", b"Bearer " + KEY.encode())]
 OTHER = [(b"authorization", b"Bearer " + KEY.encode() + b"2")]
 HELLO = answer(completion("Good day."), JSON)
 MESSAGE = "I cannot help with this; please ask a person."
-_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
-
-
-def rules(*written: str) -> str:
-    return "version: 1\nmode: enforce\nrules:\n" + "".join(f"  - {{{text}}}\n" for text in written)
 
 
 REPLACE = rules(f"id: calm, when: {{subcategory: violence}}, then: replace, message: '{MESSAGE}'")
-
-
-def _newest(body: bytes) -> bytes:
-    """With a field of usage that the scripted model server does not know yet."""
-    return body.replace(b'"cached_tokens": 0}', b'"cached_tokens": 0, "cache_write_tokens": 0}')
-
-
-def said(operation: Operation, seen: Seen, *, stream: bool) -> tuple[str, str]:
-    """The text and how it ended, read with the types of the official client."""
-    if not stream:
-        if operation is Operation.RESPONSES:
-            response = Response.model_validate_json(_newest(seen.body))
-            return response.output_text, response.status or ""
-        if operation is Operation.CHAT:
-            choice = ChatCompletion.model_validate_json(seen.body.replace(b".chunk", b"")).choices[0]
-            return choice.message.content or "", choice.finish_reason
-        plain = Completion.model_validate_json(seen.body).choices[0]
-        return plain.text, plain.finish_reason
-    decoder = Decoder(max_event_bytes=10**6)
-    events = [event.data for event in [*decoder.feed(seen.body), *decoder.close()]]
-    if operation is Operation.RESPONSES:
-        read = [_EVENT.validate_json(_newest(data)) for data in events]
-        assert [event.sequence_number for event in read] == sorted({event.sequence_number for event in read})
-        text = "".join(event.delta for event in read if event.type == "response.output_text.delta")
-        return text, read[-1].response.status
-    assert events.pop() == b"[DONE]"
-    if operation is Operation.CHAT:
-        chunks = [ChatCompletionChunk.model_validate_json(data) for data in events]
-        text = "".join(c.delta.content or "" for one in chunks for c in one.choices)
-        return text, [c.finish_reason for one in chunks for c in one.choices if c.finish_reason][-1]
-    parts = [choice for data in events for choice in json.loads(data)["choices"]]
-    return "".join(part["text"] for part in parts), parts[-1]["finish_reason"]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -85,7 +43,7 @@ async def test_a_message_stands_in_place_of_the_answer_to_a_prompt(operation: Op
         seen = await world.ask(surface.path, body)
         assert server.requests == []
     assert seen.status == 200
-    text, end = said(operation, seen, stream=stream)
+    text, end = text_and_end(operation, seen.body, stream=stream)
     assert text == MESSAGE
     assert end in ("stop", "completed")
     assert seen.headers[b"x-assay-decision"] == b"replace"
@@ -103,7 +61,7 @@ async def test_a_message_stands_in_place_of_an_answer(operation: Operation, way:
     async with serve(script) as server, World(server.port, rules=REPLACE, streams=streams) as world:
         seen = await world.ask(surface.path, surface.request(stream=stream))
     assert b"grenade" not in seen.body
-    text, end = said(operation, seen, stream=stream)
+    text, end = text_and_end(operation, seen.body, stream=stream)
     assert text == MESSAGE
     assert end in ("stop", "completed")
     assert world.last.ruling.decision == "replace"
@@ -395,5 +353,5 @@ async def test_an_action_means_the_same_on_every_surface_streamed_or_not(
     if acts and action == "block" and not stream:
         assert (seen.status, seen.error["code"]) == (400, "content_filter")
         return
-    text, _ = said(operation, seen, stream=stream)
+    text, _ = text_and_end(operation, seen.body, stream=stream)
     assert text == (expected if acts else "my key AKIA42 is here")

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from gateway.openai_api import Channel, Operation
-from tests.paths.test_policy_actions import HELLO, MESSAGE, said
-from tests.paths.test_policy_actions import rules as written_rules
-from tests.paths.test_request_path import JSON, streaming
-from tests.support.fakes import World
-from tests.support.scripted_server import Script, answer, answering, serve
-from tests.support.surfaces import SURFACES, Delta, Surface
+from tests.support.fakes import World, completion
+from tests.support.fakes import rules as written_rules
+from tests.support.scripted_server import JSON, Script, answer, answering, serve, streaming
+from tests.support.surfaces import SURFACES, Delta, Surface, text_and_end
 
+HELLO = answer(completion("Good day."), JSON)
+MESSAGE = "I cannot help with this; please ask a person."
 DELTAS = ("my key AKI", "A42 is", " here")
 PLACES = [(name, channel) for name, surface in SURFACES.items() for channel in surface.channels]
 MODES = ["monitor", "canary, canary: 0.0001", "canary, canary: 100", "enforce"]
@@ -105,6 +105,6 @@ async def test_a_prompt_is_dealt_with_in_every_channel(place: str, action: str, 
         assert json.loads(sent[0])["messages"][0] == {"role": "system", "content": "Mind what you say."}
     elif action == "replace":
         assert sent == []
-        assert said(Operation.CHAT, seen, stream=False) == (MESSAGE, "stop")
+        assert text_and_end(Operation.CHAT, seen.body, stream=False) == (MESSAGE, "stop")
     else:
         assert (seen.status, sent) == (400, [])

@@ -6,10 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.exchange import Streams
-from tests.paths.test_policy_actions import rules
-from tests.paths.test_request_path import JSON, streaming
-from tests.support.fakes import DONE, Seen, World, chat, completion, policy
-from tests.support.scripted_server import Peer, answer, answering, serve
+from tests.support.fakes import DONE, Seen, World, chat, completion, policy, rules
+from tests.support.scripted_server import JSON, Peer, answer, answering, serve, streaming
 from tests.support.surfaces import SURFACES, USAGE, Delta, objects
 
 REDACT = rules("id: r, when: {subcategory: privacy_violation, on: response}, then: redact")

@@ -28,26 +28,23 @@ from tests.support.fakes import (
     completion,
     upstream,
 )
-from tests.support.scripted_server import Peer, Script, always, answer, answering, hang, in_turn, serve, until
+from tests.support.scripted_server import (
+    EVENTS,
+    JSON,
+    Peer,
+    Script,
+    always,
+    answer,
+    answering,
+    hang,
+    in_turn,
+    serve,
+    streaming,
+    until,
+)
 
-JSON = b"content-type: application/json"
-EVENTS = b"content-type: text/event-stream"
 HELLO = answer(completion("Good day."), JSON)
 BY_CLOSE = b"HTTP/1.1 200 OK\r\n"
-
-
-def streaming(*events: bytes, cut: bool = False, lines: tuple[bytes, ...] = (EVENTS,)) -> Script:
-    """A stream in chunks; `cut` closes the connection without the last one."""
-
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        head = b"\r\n".join([b"HTTP/1.1 200 OK", b"transfer-encoding: chunked", *lines])
-        chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
-        await peer.send(head + b"\r\n\r\n", *chunks, *([] if cut else [b"0\r\n\r\n"]))
-        if not cut:
-            await peer.client_left()
-
-    return script
 
 
 # --- it works

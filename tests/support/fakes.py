@@ -114,6 +114,11 @@ ENFORCE = OBSERVE.replace("monitor", "enforce")
 STRICT = ENFORCE.replace("block}", "block, on_error: block}")
 
 
+def rules(*written: str) -> str:
+    """An enforcing policy of these rules, each the inside of a YAML mapping."""
+    return "version: 1\nmode: enforce\nrules:\n" + "".join(f"  - {{{text}}}\n" for text in written)
+
+
 def policy(text: str) -> Policy:
     """A policy about what the detector above can find."""
     return compile_policy(

@@ -14,6 +14,12 @@ from typing import Self
 
 import httpx
 
+# What the gateways of tests/e2e are set up with, and what their model server says.
+UPSTREAM_KEY = "sk-upstream-0123456789"
+MOST_BODY_BYTES = 2**20
+SECRET = "AKIA" + "Q3EGRZ7PLM2VX4TB"
+SAID_BEFORE = "Here is all that I know of it, in a few plain words. There is more of that than one might think. "
+
 _START_SECONDS = 60.0
 
 

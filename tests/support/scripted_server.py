@@ -201,6 +201,9 @@ def certify(folder: Path) -> Certificate:
 
 # --- scripts
 
+JSON = b"content-type: application/json"
+EVENTS = b"content-type: text/event-stream"
+
 
 def answer(body: bytes = b"ok", *lines: bytes, status: bytes = b"200 OK") -> bytes:
     """The bytes of a plain answer with a content-length."""
@@ -227,6 +230,20 @@ def always(wire: bytes) -> Script:
         while True:
             await peer.request()
             await peer.send(wire)
+
+    return script
+
+
+def streaming(*events: bytes, cut: bool = False, lines: tuple[bytes, ...] = (EVENTS,)) -> Script:
+    """A stream in chunks; `cut` closes the connection without the last one."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        head = b"\r\n".join([b"HTTP/1.1 200 OK", b"transfer-encoding: chunked", *lines])
+        chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
+        await peer.send(head + b"\r\n\r\n", *chunks, *([] if cut else [b"0\r\n\r\n"]))
+        if not cut:
+            await peer.client_left()
 
     return script
 

@@ -5,8 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from openai.types import Completion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
+
 from gateway.openai_api import Channel, Operation, read_event, sse
 
+_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 
 
@@ -94,6 +100,40 @@ def decoded(stream: bytes) -> list[sse.Event]:
 def objects(stream: bytes) -> list[dict[str, Any]]:
     """The JSON objects of a stream."""
     return [json.loads(event.data) for event in decoded(stream) if event.data.startswith(b"{")]
+
+
+# --- read as the official client does
+
+
+def _newest(body: bytes) -> bytes:
+    """With a field of usage that the scripted model server does not know yet."""
+    return body.replace(b'"cached_tokens": 0}', b'"cached_tokens": 0, "cache_write_tokens": 0}')
+
+
+def text_and_end(operation: Operation, body: bytes, *, stream: bool) -> tuple[str, str]:
+    """The text of an answer and how it ended, read with the types of the official client."""
+    if not stream:
+        if operation is Operation.RESPONSES:
+            response = Response.model_validate_json(_newest(body))
+            return response.output_text, response.status or ""
+        if operation is Operation.CHAT:
+            choice = ChatCompletion.model_validate_json(body.replace(b".chunk", b"")).choices[0]
+            return choice.message.content or "", choice.finish_reason
+        plain = Completion.model_validate_json(body).choices[0]
+        return plain.text, plain.finish_reason
+    events = [event.data for event in decoded(body)]
+    if operation is Operation.RESPONSES:
+        read = [_EVENT.validate_json(_newest(data)) for data in events]
+        assert [event.sequence_number for event in read] == sorted({event.sequence_number for event in read})
+        text = "".join(event.delta for event in read if event.type == "response.output_text.delta")
+        return text, read[-1].response.status
+    assert events.pop() == b"[DONE]"
+    if operation is Operation.CHAT:
+        chunks = [ChatCompletionChunk.model_validate_json(data) for data in events]
+        text = "".join(c.delta.content or "" for one in chunks for c in one.choices)
+        return text, [c.finish_reason for one in chunks for c in one.choices if c.finish_reason][-1]
+    parts = [choice for data in events for choice in json.loads(data)["choices"]]
+    return "".join(part["text"] for part in parts), parts[-1]["finish_reason"]
 
 
 # --- chat and completions
