@@ -186,9 +186,7 @@ def test_a_stream_leaves_in_whole_lines_and_byte_for_byte(cuts: list[int], end: 
     assert all(piece.endswith((b"\r", b"\n")) for piece in screen.pieces if piece)
 
 
-@pytest.mark.parametrize(
-    "line", [b"data: 1\n", b"data: 1\r\n", b"data: 1\r", b": still there\n", b"event: ping\n", b"\n"]
-)
+@pytest.mark.parametrize("line", [b"data: 1\n", b"data: 1\r\n", b"data: 1\r", b": still there\n", b"event: ping\n"])
 async def test_a_line_never_waits_for_the_next(line: bytes) -> None:
     screen = Screen()
     await tap(Ruler()).pass_on(exchange(), ScriptedAnswer(*[line] * 5), [*EVENTS], screen)
