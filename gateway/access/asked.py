@@ -6,7 +6,7 @@ from urllib.parse import unquote
 from gateway.errors import GatewayError
 from gateway.exchange import Asked, Headers
 from gateway.openai_api import (
-    MODERATED,
+    SURFACES,
     BodyError,
     Operation,
     operation_of,
@@ -19,7 +19,6 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 _ONCE = frozenset(
     {b"host", b"origin", b"authorization", b"api-key", b"x-api-key", b"content-type", b"content-encoding"}
 )
-_WITH_ENVELOPE = frozenset({"chat", "completions", "responses", "embeddings", "moderations"})
 
 
 def named(headers: Headers) -> dict[bytes, bytes]:
@@ -58,7 +57,7 @@ def _climbs(path: str) -> bool:
 
 def has_envelope(operation: Operation) -> bool:
     """Whether a body of this operation tells its model, so that it must be read."""
-    return operation in _WITH_ENVELOPE
+    return SURFACES[operation].modelled
 
 
 def is_streamed_through(operation: Operation, headers: Mapping[bytes, bytes]) -> bool:
@@ -92,7 +91,7 @@ def read_body(asked: Asked, *, moderates: bool) -> bytes:
         asked.stream = envelope.stream
         asked.include_usage = envelope.include_usage
         asked.model = envelope.model or ""
-        if not (envelope.moderated and moderates and asked.operation in MODERATED):
+        if not (envelope.moderated and moderates and SURFACES[asked.operation].moderated):
             return asked.body
         asked.moderated = read_moderation(asked.body)
         return set_fields(asked.body, {"moderation": None})

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers
-from gateway.openai_api import error_body, error_event, message_body, message_stream
+from gateway.openai_api import answers_of, error_body, error_event
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Write = Callable[[bytes], bool]
@@ -106,11 +106,12 @@ class ClientReply:
     async def say(self, text: str, created: int) -> None:
         """The policy's message, as the model's answer would come. `created` is Unix seconds."""
         asked, id = self._exchange.asked, self._exchange.id.removeprefix("req_")
+        answers = answers_of(asked.operation)
         if not asked.stream:
-            await self.whole(200, message_body(asked.operation, asked.model, text, id=id, created=created))
+            await self.whole(200, answers.message_body(asked.model, text, id=id, created=created))
             return
         usage = asked.include_usage
-        body = message_stream(asked.operation, asked.model, text, id=id, created=created, include_usage=usage)
+        body = answers.message_stream(asked.model, text, id=id, created=created, include_usage=usage)
         await self.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body_follows=True)
         await self.finish(body)
 

@@ -13,13 +13,13 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from gateway.openai_api import (
-    DONE,
+    DONE_DATA,
     Channel,
     EventRead,
     Operation,
     Path,
     Said,
-    ending_of,
+    answers_of,
     read_event,
     rewrite,
     says_nothing,
@@ -170,7 +170,9 @@ class Window:
         self._choices = choices
         self._include_usage = include_usage
         self._usage: Any = None  # of a response that ended
-        self._ending = ending_of(operation, model)
+        answers = answers_of(operation)
+        self._has_choices = answers.has_choices
+        self._ending = answers.ending(model)
         self._begun = False
         self._ended = False
         self._closed = False  # the ending was written
@@ -208,7 +210,7 @@ class Window:
         data = event.data.strip()
         pieces: list[_Piece] = []
         read = None
-        if data == DONE:
+        if data == DONE_DATA:
             self._done = True
             self._close(())
         elif data:
@@ -224,7 +226,7 @@ class Window:
         if not self._begun:
             self._begun = True
             self._ending.first(data)
-        self._seen.update(read.choices or (0,) * (self._operation is Operation.RESPONSES))
+        self._seen.update(read.choices)
         pieces += [
             self._whole(said) if said.whole else self._delta(said)
             for said in read.said
@@ -356,12 +358,12 @@ class Window:
         self._message = message
         self._notice += self._ending.blocked(choice, message)
         self._open = {key: strand for key, strand in self._open.items() if strand.choice != choice}
-        if self._operation is Operation.RESPONSES:
+        if self._has_choices:
+            self.over = self._is_over()
+        else:
             self._queue.clear()
             self.size = 0
             self.over = True
-        else:
-            self.over = self._is_over()
 
     def _is_over(self) -> bool:
         """Whether every choice of chat or completions is blocked and nothing else is waited for."""
@@ -402,7 +404,7 @@ class Window:
                 if text != piece.said.text:
                     changes[piece.said.at] = text
         data: bytes | None = rewrite(event.data, changes) if changes else event.data
-        if changes and self._operation is not Operation.RESPONSES and not any(changes.values()):
+        if changes and self._has_choices and not any(changes.values()):
             data = None if says_nothing(data or b"") else data
         if data is not None and not self._blocked.isdisjoint(read.choices):
             data = without_choices(data, self._blocked)

@@ -20,15 +20,13 @@ from gateway.errors import GatewayError
 from gateway.exchange import MODEL_CHARACTERS, Exchange
 from gateway.judging.client import Case, Finding, Findings, JudgeError, case
 from gateway.openai_api import (
-    ANSWERED,
+    SURFACES,
     Operation,
     Passage,
-    filtered_body,
-    message_body,
+    answers_of,
     read_request,
     read_response,
     rewrite,
-    with_messages,
 )
 from gateway.openai_api.encodings import EncodingError, decode
 from gateway.telemetry import metrics
@@ -91,7 +89,7 @@ class Guard:
 
     def holds(self, exchange: Exchange) -> bool:
         """Whether an answer to this exchange must be judged before it leaves."""
-        if not self._held_routes or exchange.route is None or exchange.asked.operation not in _JUDGED_ANSWERS:
+        if not self._held_routes or exchange.route is None or SURFACES[exchange.asked.operation].answers is None:
             return False
         return exchange.route.name in self._held_routes and bool(_needs(self.policy, "response", exchange))
 
@@ -113,19 +111,20 @@ class Guard:
         """
         assert exchange.route is not None
         needed = _needs(self.policy, "prompt", exchange)
-        if not needed or exchange.asked.operation not in _JUDGED_PROMPTS:
+        surface = SURFACES[exchange.asked.operation]
+        if not needed or not surface.judged:
             return body
         wanted = case(exchange.asked.operation, prompt=body, prompt_slugs=needed, urgent=True)
         bench = _Bench(self, exchange, "prompt", needed)
         found = await bench.ask(wanted)
         decision = bench.rule({0: found.findings}, found)[0]
         bench.close()
-        if decision.action is Action.REPLACE and exchange.asked.operation in ANSWERED:
+        if decision.action is Action.REPLACE and surface.answers is not None:
             exchange.ruling.replacement = decision.replacement
         if decision.action in _PASSING or exchange.ruling.replacement:
             return body
         if decision.action not in _CUT:
-            raise GatewayError("prompt_blocked", _sentence("prompt", decision), param=_PARAM[exchange.asked.operation])
+            raise GatewayError("prompt_blocked", _sentence("prompt", decision), param=surface.param)
         exchange.ruling.detour = decision.reroute
         if not decision.redactions:
             return body
@@ -157,7 +156,8 @@ class Guard:
             for choice, each in decisions.items()
             if each.action not in _PASSING | {Action.REDACT, Action.REPLACE}
         }
-        if blocked and (len(blocked) == len(decisions) or exchange.asked.operation is Operation.RESPONSES):
+        surface = answers_of(exchange.asked.operation)
+        if blocked and (len(blocked) == len(decisions) or not surface.has_choices):
             raise GatewayError("answer_blocked", _sentence("answer", next(iter(blocked.values()))))
         if all(decision.action in _PASSING for decision in decisions.values()):
             return body
@@ -167,22 +167,16 @@ class Guard:
             for choice, findings in _by_choice(found.findings).items():
                 if decisions[choice].action is Action.REDACT:
                     plain = rewrite(plain, _edits(passages, findings, decisions[choice]))
-            plain = _with_messages(exchange, plain, messages) if messages else plain
-            return filtered_body(exchange.asked.operation, plain, blocked) if blocked else plain
+            if messages:
+                id = exchange.id.removeprefix("req_")
+                plain = surface.replaced(plain, messages, model=exchange.asked.model, id=id)
+            return surface.withheld(plain, blocked) if blocked else plain
         except (EncodingError, ValueError) as error:  # the detectors could read it, so this is a bug: nothing leaves
             raise GatewayError("answer_blocked", f"the answer could not be redacted: {error}") from None
 
     def hearing(self, exchange: Exchange) -> "Hearing":
         """The judging of a streamed answer, stretch by stretch; to be closed. The policy stays the same throughout."""
         return Hearing(self, exchange)
-
-
-class _Head(msgspec.Struct):
-    """What a replaced answer keeps of the upstream's."""
-
-    model: str = ""
-    created_at: float = 0.0
-    usage: Any = None
 
 
 class _Bench:
@@ -417,15 +411,6 @@ def _needs(policy: Policy, direction: Direction, exchange: Exchange) -> frozense
     return policy.needs(direction, exchange.route.name, draw, model=exchange.asked.model, caller=_caller(exchange))
 
 
-def _with_messages(exchange: Exchange, body: bytes, messages: Mapping[int, str]) -> bytes:
-    if exchange.asked.operation is not Operation.RESPONSES:
-        return with_messages(exchange.asked.operation, body, messages)
-    head = msgspec.json.decode(body, type=_Head)
-    asked, id = exchange.asked, exchange.id.removeprefix("req_")
-    model, created = head.model or asked.model, int(head.created_at)
-    return message_body(asked.operation, model, messages[0], id=id, created=created, usage=head.usage)
-
-
 def _by_choice(findings: Iterable[Finding]) -> dict[int, list[Finding]]:
     groups: dict[int, list[Finding]] = {}
     for finding in findings:
@@ -442,11 +427,6 @@ def _failures_of(findings: Findings) -> dict[str | None, str]:
         return {None: "unreadable" if findings.unreadable else "truncated"}
     failures: dict[str | None, str] = {d: state for d, state, _ in findings.coverage if state in _NOT_WHOLLY_READ}
     return failures | dict.fromkeys(findings.failed, "detector")
-
-
-_JUDGED_ANSWERS = frozenset({"chat", "completions", "responses"})
-_JUDGED_PROMPTS = _JUDGED_ANSWERS | {"embeddings"}
-_PARAM: Mapping[str, str] = {"chat": "messages", "completions": "prompt", "responses": "input", "embeddings": "input"}
 
 
 def _sentence(what: str, decision: Decision) -> str:

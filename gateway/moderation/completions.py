@@ -5,7 +5,7 @@ answer that may be blocked is held until then. What a policy does to the exchang
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from time import monotonic
 from typing import Any, NoReturn, Protocol
 
@@ -13,8 +13,9 @@ from gateway.delivery.window import Ruling, Window
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers, Reply, rewritten
 from gateway.openai_api import (
-    DONE,
+    DONE_DATA,
     EVERY_CHOICE,
+    SURFACES,
     Judged,
     StreamEnd,
     choices_wanted,
@@ -31,7 +32,6 @@ from gateway.telemetry import metrics
 
 _EVENTS = b"text/event-stream"
 _OF_THE_TEXT = frozenset({"truncated", "unreadable"})  # another try would end the same way
-_PARAM: Mapping[str, str] = {"chat": "messages", "responses": "input"}
 
 
 class Moderation(Protocol):
@@ -132,7 +132,7 @@ class _Bench:
         if not judged.flagged and not judged.failure:
             return
         self._count("input", judged)
-        param = _PARAM[self._exchange.asked.operation]
+        param = SURFACES[self._exchange.asked.operation].param
         if judged.flagged:
             raise GatewayError("prompt_blocked", _sentence("input", judged.flagged[0]), param=param)
         what = f"the input was not sent to the model: {sentence(judged.failure)}, so that it could not be judged"
@@ -329,7 +329,7 @@ class _Held:
 
     def _is_readable(self, event: Event) -> bool:
         data = event.data.strip()
-        return not data or data == DONE or read_event(self._exchange.asked.operation, data) is not None
+        return not data or data == DONE_DATA or read_event(self._exchange.asked.operation, data) is not None
 
     def _body(self, body: bytes, withheld: Collection[int], about: bytes) -> bytes:
         if withheld:

@@ -1,18 +1,17 @@
 """OpenAI's dialect, as far as we read and write it: pure functions from bytes to bytes.
 
-What is asked (`operations`), the little a request must tell to be routed (`envelope`), every text in a body
-(`passages`) or a stream (`streams`), texts put back changed (`document`), what we say ourselves (`replies`), how a
-stream ends that was blocked (`endings`), what a policy says in place of the model (`messages`),
-`/v1/moderations` (`moderations`), and moderated completions (`moderated`).
+One table has a row for every operation (`surfaces`): what is read of it, and how its answers, errors and blocks are
+written, by the modules of its dialect (`chat`, `chat_replies`; `responses`, `responses_replies`). They share the texts
+and their paths (`passages`), a body that is changed in places (`document`), streams (`sse`) and errors (`replies`).
+Beside them: the little a request must tell to be routed (`envelope`), `/v1/moderations` (`moderations`), and moderated
+completions (`moderated`).
 """
 
+from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
 from gateway.openai_api.document import Path, rewrite, set_fields
-from gateway.openai_api.endings import Ending, ending_of
 from gateway.openai_api.envelope import BodyError, Envelope, choices_wanted, read_envelope
-from gateway.openai_api.messages import ANSWERED, message_body, message_stream, with_messages, with_system
 from gateway.openai_api.moderated import (
     EVERY_CHOICE,
-    MODERATED,
     Judged,
     Moderated,
     StreamEnd,
@@ -24,25 +23,30 @@ from gateway.openai_api.moderated import (
     withheld_body,
 )
 from gateway.openai_api.moderations import Scored, moderation_body, number_of, read_inputs
-from gateway.openai_api.operations import Operation, operation_of
-from gateway.openai_api.passages import Channel, Direction, Passage, read_request, read_response
-from gateway.openai_api.replies import error_body, error_event, filtered_body
-from gateway.openai_api.streams import (
-    DONE,
-    EventRead,
-    Said,
+from gateway.openai_api.passages import Channel, Direction, EventRead, Passage, Said
+from gateway.openai_api.replies import error_body
+from gateway.openai_api.sse import DONE_DATA
+from gateway.openai_api.surfaces import (
+    SURFACES,
+    Answers,
+    Ending,
+    Operation,
+    Surface,
+    answers_of,
+    error_event,
+    operation_of,
     read_event,
+    read_request,
+    read_response,
     read_stream,
-    says_nothing,
-    without_choices,
-    without_logprobs,
+    with_system,
 )
 
 __all__ = [
-    "ANSWERED",
-    "DONE",
+    "DONE_DATA",
     "EVERY_CHOICE",
-    "MODERATED",
+    "SURFACES",
+    "Answers",
     "BodyError",
     "Channel",
     "Direction",
@@ -57,13 +61,11 @@ __all__ = [
     "Said",
     "Scored",
     "StreamEnd",
+    "Surface",
+    "answers_of",
     "choices_wanted",
-    "ending_of",
     "error_body",
     "error_event",
-    "filtered_body",
-    "message_body",
-    "message_stream",
     "moderation_body",
     "moderation_of",
     "number_of",
@@ -80,7 +82,6 @@ __all__ = [
     "sentence",
     "set_fields",
     "usage_of_response",
-    "with_messages",
     "with_moderation",
     "with_system",
     "withheld_body",

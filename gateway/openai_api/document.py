@@ -162,3 +162,11 @@ def _fields_leniently(body: bytes, key: str) -> tuple[Any, list[Any], list[Any]]
     if not isinstance(entries, list):
         raise ValueError(f"the body has no list under {key!r}")
     return root, entries, entries
+
+
+def fields_of(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """The fields of an object as they stand; none of what is no object."""
+    try:
+        return _fields(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}

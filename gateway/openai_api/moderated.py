@@ -14,12 +14,9 @@ from gateway.openai_api import sse
 from gateway.openai_api.document import parse, set_fields
 from gateway.openai_api.envelope import BodyError, refuse_types
 from gateway.openai_api.moderations import Scored, flagged_categories, result
-from gateway.openai_api.operations import Operation
 from gateway.openai_api.passages import choice_number
-from gateway.openai_api.replies import filtered_body
-from gateway.openai_api.streams import DONE
+from gateway.openai_api.surfaces import Operation, answers_of
 
-MODERATED = frozenset({Operation.CHAT, Operation.RESPONSES})
 Mode = Literal["score", "block"]
 EVERY_CHOICE = range(2**63)
 _encode = msgspec.json.encode
@@ -136,7 +133,7 @@ def _side(operation: Operation, model: str, judged: Judged) -> dict[str, Any]:
         about = result(scored, judged.failure)
         about["assay"]["choice"] = choice
         results.append({"type": "moderation_result", "model": model, **about})
-    if operation is Operation.RESPONSES:
+    if not answers_of(operation).has_choices:
         return results[0]
     return {"type": "moderation_results", "model": model, "results": results}
 
@@ -154,10 +151,7 @@ def withheld_body(operation: Operation, body: bytes, choices: Collection[int]) -
 
     Raises ValueError when it is no reply of this operation.
     """
-    if operation is not Operation.RESPONSES:
-        return filtered_body(operation, body, choices)
-    ended = {"status": b'"incomplete"', "incomplete_details": b'{"reason":"content_filter"}', "output": b"[]"}
-    return set_fields(body, {**ended, "output_text": None})
+    return answers_of(operation).withheld(body, choices)
 
 
 # --- where a stream carries it
@@ -198,7 +192,7 @@ class StreamEnd:
 
     def __init__(self, operation: Operation, model: str) -> None:
         """`model` counts when the stream names none."""
-        self._operation = operation
+        self._has_choices = answers_of(operation).has_choices
         self._head: dict[str, Any] = {"id": "chatcmpl-moderated", "created": 0, "model": model}
         self._speaking: set[int] = set()
         self._begun = False
@@ -215,12 +209,12 @@ class StreamEnd:
         return b"".join(out)
 
     def _is_end(self, event: sse.Event) -> bool:
-        if event.data.strip() == DONE:
+        if event.data.strip() == sse.DONE_DATA:
             return True
         read = _read(event)
         if read is None:
             return False
-        if self._operation is Operation.RESPONSES:
+        if not self._has_choices:
             return _is_last(read)
         if read.choices == [] and self._begun and not self._speaking:
             return True  # the usage, which clients expect last
@@ -237,7 +231,7 @@ class StreamEnd:
 
     def close(self, moderation: bytes, usage: bytes = b"") -> bytes:
         """The rest of the stream with its moderation; `usage` is set in the response that it ends with."""
-        if self._operation is not Operation.RESPONSES:
+        if self._has_choices:
             said = {"object": "chat.completion.chunk", "choices": [], "moderation": msgspec.Raw(moderation)}
             return sse.encode(_encode({**self._head, **said})) + b"".join(event.raw for event in self._waiting)
         changes = {"moderation": moderation, **({"usage": usage} if usage else {})}

@@ -13,6 +13,7 @@ _EOL = re.compile(rb"\r\n|\n|\r(?!\n)")
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LONGEST_END = 4  # CR LF CR LF
 
+DONE_DATA = b"[DONE]"
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
 

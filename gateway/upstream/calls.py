@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gateway.errors import UpstreamError
 from gateway.exchange import Exchange, Headers, Upstream
+from gateway.openai_api import SURFACES
 from gateway.upstream.carrier import HttpxPool, tls_context
 from gateway.upstream.http1 import Limits, Pool
 
@@ -220,7 +221,7 @@ class Upstreams:
         candidates = exchange.route.upstreams
         # What is no inference may have taken effect though it failed: then only what was not begun is sent again, and
         # never on a used connection, whose end would leave open whether the request was seen.
-        repeatable = exchange.asked.operation != "other" or exchange.asked.method in _SAFE_METHODS
+        repeatable = SURFACES[exchange.asked.operation].inference or exchange.asked.method in _SAFE_METHODS
         elsewhere = _TRY_ANOTHER if repeatable else _NOT_BEGUN
         last = max(self._retries, len(candidates) - 1)
         for attempt in range(last + 1):

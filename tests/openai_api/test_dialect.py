@@ -23,7 +23,7 @@ from gateway.openai_api import (
     Operation,
     Passage,
     Path,
-    ending_of,
+    answers_of,
     error_body,
     error_event,
     operation_of,
@@ -653,7 +653,7 @@ def test_errors_have_all_four_keys() -> None:
 
 def ended(operation: Operation, sent: bytes, choices: Iterable[int] = (0,), *, first: bytes | None = None) -> bytes:
     """What follows when all of `sent` had left and these choices are blocked."""
-    ending = ending_of(operation, "asked")
+    ending = answers_of(operation).ending("asked")
     for number, event in enumerate(sse.Decoder().feed(sent)):
         read = read_event(operation, event.data)
         if number == 0:
@@ -711,6 +711,6 @@ def test_a_response_that_is_blocked_before_anything_was_sent_is_opened_first() -
     assert ResponseIncompleteEvent.model_validate_json(event.data).response.status == "incomplete"
 
 
-def test_only_streams_can_be_ended() -> None:
-    with pytest.raises(ValueError, match="embeddings has no streams"):
-        ending_of(Operation.EMBEDDINGS, "m")
+def test_answers_without_texts_have_no_words_for_an_ending() -> None:
+    with pytest.raises(ValueError, match="the answers of embeddings have no texts"):
+        answers_of(Operation.EMBEDDINGS)

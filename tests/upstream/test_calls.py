@@ -12,7 +12,7 @@ import pytest
 from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.errors import UpstreamError
 from gateway.exchange import Asked, Exchange, Headers, Route, Upstream
-from gateway.openai_api.operations import operation_of
+from gateway.openai_api import operation_of
 from gateway.upstream.calls import Answer, HeaderFilter, Upstreams, _fixed_lines, downstream_headers
 from gateway.upstream.http1 import Limits
 from tests.support.origins import Turn, http1_origin, http2_origin, proxy

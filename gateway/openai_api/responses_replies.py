@@ -1,90 +1,28 @@
-"""How a stream ends that the policy stopped: in the words of its surface, valid after whatever was sent of it.
+"""What the gateway says itself in the words of the Responses API: messages of the policy, responses without their
+output, errors, and how a stream ends that was blocked.
 
-Chat and completions: one chunk a blocked choice with `finish_reason` "content_filter", then [DONE]. Responses: what is
-open is closed with the text that was sent, then `response.incomplete` with the reason `content_filter`. Where a message
-stands in place of an answer, the choice says it and stops, or it is an item of its own before `response.completed`.
+What is open is closed with the text that was sent, then `response.incomplete` with the reason `content_filter`. Where a
+message stands in place of an answer, it is an item of its own before `response.completed`.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import Path
-from gateway.openai_api.messages import chunks, item_events, numbered
-from gateway.openai_api.operations import Operation
-from gateway.openai_api.streams import PAIRS, Said
+from gateway.openai_api.document import Path, fields_of, set_fields
+from gateway.openai_api.passages import Said
+from gateway.openai_api.responses import PAIRS
 
 _encode = msgspec.json.encode
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-class Ending(Protocol):
-    """Follows a stream and can end it at any time."""
-
-    def first(self, data: bytes) -> None:
-        """The data of the upstream's first event, sent or not: its id, model and time are kept."""
-        ...
-
-    def sent(self, event: Mapping[str, Any], said: list[Said]) -> None:
-        """An event that left, with the texts in it as they left."""
-        ...
-
-    def blocked(self, choice: int, message: str = "") -> bytes:
-        """What is to be said at once when this choice is blocked, or when `message` stands in its place."""
-        ...
-
-    def close(self, *, done: bool, message: str = "", usage: Any = None) -> bytes:
-        """What is to be said last; `done` when [DONE] was sent already. `message` stands in place of the answer.
-
-        `usage` is what the upstream's own ending told of it, where that is part of the ending (Responses).
-        """
-        ...
-
-
-def ending_of(operation: Operation, model: str) -> Ending:
-    """`model` counts when the upstream names none. Raises ValueError for an operation that has no streams."""
-    if operation is Operation.RESPONSES:
-        return _ResponseEnding(model)
-    if operation not in _CHUNKS:
-        raise ValueError(f"{operation} has no streams that could be blocked")
-    return _ChunkEnding(operation, model)
-
-
-_CHUNKS: dict[Operation, tuple[str, str, dict[str, Any]]] = {
-    Operation.CHAT: ("chat.completion.chunk", "chatcmpl-blocked", {"delta": {}}),
-    Operation.COMPLETIONS: ("text_completion", "cmpl-blocked", {"text": ""}),
+_NO_TOKENS: dict[str, Any] = {
+    "input_tokens": 0,
+    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+    "output_tokens": 0,
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "total_tokens": 0,
 }
-_UNSET = (b'""', b"0", b"null")
-
-
-class _ChunkEnding:
-    """Of a stream of chunks; nothing that was sent needs to be closed."""
-
-    def __init__(self, operation: Operation, model: str) -> None:
-        self._operation = operation
-        kind, id_, self._empty = _CHUNKS[operation]
-        self._head: dict[str, Any] = {"id": id_, "object": kind, "created": 0, "model": model}
-
-    def first(self, data: bytes) -> None:
-        fields = _fields(data)
-        known = ("id", "created", "model")
-        self._head |= {key: fields[key] for key in known if bytes(fields.get(key, b"0")) not in _UNSET}
-
-    def sent(self, event: Mapping[str, Any], said: list[Said]) -> None:
-        """Nothing to remember."""
-
-    def blocked(self, choice: int, message: str = "") -> bytes:
-        if message:
-            return chunks(self._head, self._operation, choice, message)
-        entry = {"index": choice, **self._empty, "logprobs": None, "finish_reason": "content_filter"}
-        return sse.encode(_encode({**self._head, "choices": [entry]}))
-
-    def close(self, *, done: bool, message: str = "", usage: Any = None) -> bytes:
-        return b"" if done else sse.DONE
-
-
 _NEW_RESPONSE: dict[str, Any] = {
     "object": "response",
     "status": "in_progress",
@@ -100,6 +38,92 @@ _NEW_RESPONSE: dict[str, Any] = {
     "top_p": None,
     "usage": None,
 }
+
+
+def message_body(model: str, text: str, *, id: str, created: int, usage: Any = None) -> bytes:
+    """A whole response that says `text`; `created` is Unix seconds, the usage is 0 unless given."""
+    item = {**_new_item(id), "status": "completed", "content": [_part(text)]}
+    usage = _NO_TOKENS if usage is None else usage
+    return _encode({**_response(model, id, created, "completed", [item]), "usage": usage})
+
+
+def message_stream(model: str, text: str, *, id: str, created: int, include_usage: bool) -> bytes:
+    """The same as a stream, complete with its end, which always has the usage."""
+    opened = _response(model, id, created, "in_progress", [])
+    item = {**_new_item(id), "status": "completed", "content": [_part(text)]}
+    closed = {**_response(model, id, created, "completed", [item]), "usage": _NO_TOKENS}
+    events = [("response.created", {"response": opened}), *item_events(0, id, text)]
+    return numbered([*events, ("response.completed", {"response": closed})], 0)
+
+
+def _response(model: str, id: str, created: int, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
+    own = {"id": f"resp_{id}", "created_at": created, "model": model, "status": status, "output": output}
+    return {**_NEW_RESPONSE, **own}
+
+
+def _part(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _new_item(id: str) -> dict[str, Any]:
+    return {"id": f"msg_{id}", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
+
+
+def item_events(index: int, id: str, text: str) -> list[tuple[str, dict[str, Any]]]:
+    """The events of one message item of the Responses API, from its opening to its end; not yet numbered."""
+    place = {"item_id": f"msg_{id}", "output_index": index}
+    inner = {**place, "content_index": 0}
+    done = {**_new_item(id), "status": "completed", "content": [_part(text)]}
+    return [
+        ("response.output_item.added", {"output_index": index, "item": _new_item(id)}),
+        ("response.content_part.added", {**inner, "part": _part("")}),
+        ("response.output_text.delta", {**inner, "delta": text, "logprobs": []}),
+        ("response.output_text.done", {**inner, "text": text, "logprobs": []}),
+        ("response.content_part.done", {**inner, "part": _part(text)}),
+        ("response.output_item.done", {"output_index": index, "item": done}),
+    ]
+
+
+def numbered(events: list[tuple[str, dict[str, Any]]], first: int) -> bytes:
+    """Events of the Responses API as bytes, numbered from `first`."""
+    return b"".join(
+        sse.encode(_encode({"type": name, **fields, "sequence_number": number}), name)
+        for number, (name, fields) in enumerate(events, first)
+    )
+
+
+class _Head(msgspec.Struct):
+    """What a replaced response keeps of the upstream's."""
+
+    model: str = ""
+    created_at: float = 0.0
+    usage: Any = None
+
+
+def replaced(body: bytes, messages: Mapping[int, str], *, model: str, id: str) -> bytes:
+    """A response that says the message in place of the model's output. Raises ValueError for what is no response."""
+    head = msgspec.json.decode(body, type=_Head)
+    return message_body(head.model or model, messages[0], id=id, created=int(head.created_at), usage=head.usage)
+
+
+def withheld(body: bytes, choices: Collection[int]) -> bytes:
+    """A whole response without its output; ids and usage stay. Raises ValueError for what is no response."""
+    ended = {"status": b'"incomplete"', "incomplete_details": b'{"reason":"content_filter"}', "output": b"[]"}
+    return set_fields(body, {**ended, "output_text": None})
+
+
+def with_system(body: dict[str, Any], text: str) -> None:
+    """Put the text before the instructions."""
+    given = body.get("instructions")
+    body["instructions"] = f"{text}\n\n{given}" if isinstance(given, str) and given else text
+
+
+def error_event(message: str, type: str, param: str | None, code: str | None, sequence_number: int) -> bytes:
+    """The event of an error, which carries no `type` of error and counts as the others do."""
+    body = {"type": "error", "code": code, "message": message, "param": param}
+    return sse.encode(_encode({**body, "sequence_number": sequence_number}), "error")
+
+
 # Lists of parts in an item: the name of their events, and the field of an event that has a part's number.
 _PARTS = {
     "content": ("response.content_part", "content_index"),
@@ -108,8 +132,11 @@ _PARTS = {
 _PART_EVENTS = {f"{name}.{state}": key for key, (name, _) in _PARTS.items() for state in ("added", "done")}
 
 
-class _ResponseEnding:
-    """Keeps what the client has of every item, so that what is open can be closed with exactly that."""
+class ResponseEnding:
+    """Of a stream of the Responses API.
+
+    Keeps what the client has of every item, so that what is open can be closed with exactly that.
+    """
 
     def __init__(self, model: str) -> None:
         self._response: dict[str, Any] = {"id": "resp_blocked", "created_at": 0, "model": model} | _NEW_RESPONSE
@@ -123,7 +150,7 @@ class _ResponseEnding:
         self._open_texts: dict[Path, str] = {}  # and the name of their events
 
     def first(self, data: bytes) -> None:
-        response = _fields(_fields(data).get("response", b""))
+        response = fields_of(fields_of(data).get("response", b""))
         if response:
             self._response = dict(response)
 
@@ -227,10 +254,3 @@ def _text_done(name: str, path: Path, text: str, place: dict[str, Any]) -> tuple
     }
     more: dict[str, Any] = {"logprobs": []} if name == "response.output_text" else {}
     return f"{name}.done", {**place, **numbers, str(done.at[0]): text, **more}
-
-
-def _fields(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
-    try:
-        return _object(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}

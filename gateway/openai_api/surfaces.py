@@ -1,0 +1,333 @@
+"""The one table of what the gateway knows of each operation, and what is done by looking it up.
+
+A row says by which paths an operation is asked for, what is read of its requests and answers, and how an answer, an
+error, a block and a message of the policy are written. A new operation is a new row; a new dialect is a module that the
+row names. What a row leaves out is not done: its texts are not read, its answers not judged.
+"""
+
+import json
+import posixpath
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from gateway.openai_api import chat, chat_replies, replies, responses, responses_replies, sse
+from gateway.openai_api.document import Path, parse
+from gateway.openai_api.passages import Channel, EventRead, Passage, Said, Turn, first_new
+
+
+class Operation(StrEnum):
+    """What a request asks for. The name is a metric label; everything that is not known here is OTHER."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+    MODELS = "models"
+    MODERATIONS = "moderations"
+    OTHER = "other"
+
+
+class Ending(Protocol):
+    """Follows a stream and can end it at any time."""
+
+    def first(self, data: bytes) -> None:
+        """The data of the upstream's first event, sent or not: its id, model and time are kept."""
+        ...
+
+    def sent(self, event: Mapping[str, Any], said: list[Said]) -> None:
+        """An event that left, with the texts in it as they left."""
+        ...
+
+    def blocked(self, choice: int, message: str = "") -> bytes:
+        """What is to be said at once when this choice is blocked, or when `message` stands in its place."""
+        ...
+
+    def close(self, *, done: bool, message: str = "", usage: Any = None) -> bytes:
+        """What is to be said last; `done` when [DONE] was sent already. `message` stands in place of the answer.
+
+        `usage` is what the upstream's own ending told of it, where that is part of the ending (Responses).
+        """
+        ...
+
+
+class MessageBody(Protocol):
+    """A whole answer that says `text`; `created` in Unix seconds."""
+
+    def __call__(self, model: str, text: str, *, id: str, created: int) -> bytes: ...
+
+
+class MessageStream(Protocol):
+    """The same as a stream, complete with its end."""
+
+    def __call__(self, model: str, text: str, *, id: str, created: int, include_usage: bool) -> bytes: ...
+
+
+class Replaced(Protocol):
+    """A whole answer in which these choices say a message. Raises ValueError for what is no answer of the surface."""
+
+    def __call__(self, body: bytes, messages: Mapping[int, str], *, model: str, id: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How the answers of a surface are read, and how its words are written.
+
+    `read` takes a whole answer, `read_event` one event of a stream, both as JSON objects. `ending` takes the model's
+    name, for when the upstream names none. `withheld` is a whole answer without the texts of some choices, `replaced`
+    one in which they say something else; both raise ValueError for what is no answer of this surface. `with_system`
+    puts a system message into a request and raises ValueError where that has no place. `has_choices`: an answer has
+    several parts, each blocked or served by itself, and its streams end with [DONE].
+    """
+
+    read: Callable[[dict[str, Any]], list[Passage]]
+    read_event: Callable[[dict[str, Any]], EventRead]
+    ending: Callable[[str], Ending]
+    message_body: MessageBody
+    message_stream: MessageStream
+    replaced: Replaced
+    withheld: Callable[[bytes, Collection[int]], bytes]
+    with_system: Callable[[dict[str, Any], str], None]
+    error_event: Callable[[str, str, str | None, str | None, int], bytes] = replies.error_event
+    has_choices: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """One operation. `paths` are (method, path); a path that ends in `/` stands for everything below it.
+
+    `turns` reads the texts of a request, which its field `param` holds. `modelled`: the body is read for the model, so
+    it is never passed on unread. `inference`: a request changes nothing on the server, so that it may be sent again.
+    `moderated`: a request may ask for moderation. Without `answers` an answer has no text to judge.
+    """
+
+    operation: Operation
+    paths: tuple[tuple[str, str], ...] = ()
+    turns: Callable[[dict[str, Any]], list[Turn]] | None = None
+    param: str | None = None
+    answers: Answers | None = None
+    judged: bool = False
+    modelled: bool = False
+    inference: bool = True
+    moderated: bool = False
+
+
+def _chunked(shape: chat_replies.Shape, with_system: Callable[[dict[str, Any], str], None]) -> Answers:
+    return Answers(
+        read=chat.read_choices,
+        read_event=chat.read_chunk,
+        ending=partial(chat_replies.ChunkEnding, shape),
+        message_body=partial(chat_replies.message_body, shape),
+        message_stream=partial(chat_replies.message_stream, shape),
+        replaced=partial(chat_replies.replaced, shape),
+        withheld=partial(chat_replies.withheld, shape),
+        with_system=with_system,
+    )
+
+
+_TABLE = (
+    Surface(
+        Operation.CHAT,
+        paths=(("POST", "/v1/chat/completions"),),
+        turns=chat.chat_turns,
+        param="messages",
+        answers=_chunked(chat_replies.CHAT, chat_replies.chat_with_system),
+        judged=True,
+        modelled=True,
+        moderated=True,
+    ),
+    Surface(
+        Operation.COMPLETIONS,
+        paths=(("POST", "/v1/completions"),),
+        turns=chat.plain_turns,
+        param="prompt",
+        answers=_chunked(chat_replies.COMPLETIONS, chat_replies.prompt_with_system),
+        judged=True,
+        modelled=True,
+    ),
+    Surface(
+        Operation.RESPONSES,
+        paths=(("POST", "/v1/responses"),),
+        turns=responses.response_turns,
+        param="input",
+        answers=Answers(
+            read=responses.read_output,
+            read_event=responses.read_response_event,
+            ending=responses_replies.ResponseEnding,
+            message_body=responses_replies.message_body,
+            message_stream=responses_replies.message_stream,
+            replaced=responses_replies.replaced,
+            withheld=responses_replies.withheld,
+            with_system=responses_replies.with_system,
+            error_event=responses_replies.error_event,
+            has_choices=False,
+        ),
+        judged=True,
+        modelled=True,
+        moderated=True,
+    ),
+    Surface(
+        Operation.EMBEDDINGS,
+        paths=(("POST", "/v1/embeddings"),),
+        turns=chat.plain_turns,
+        param="input",
+        judged=True,
+        modelled=True,
+    ),
+    # What is asked here is judged by whoever answers it, so no policy judges it first.
+    Surface(
+        Operation.MODERATIONS,
+        paths=(("POST", "/v1/moderations"),),
+        turns=chat.plain_turns,
+        param="input",
+        modelled=True,
+    ),
+    Surface(Operation.MODELS, paths=(("GET", "/v1/models"), ("GET", "/v1/models/"))),
+    Surface(Operation.OTHER, inference=False),
+)
+SURFACES: Mapping[Operation, Surface] = MappingProxyType({surface.operation: surface for surface in _TABLE})
+_BY_PATH = {at: surface.operation for surface in _TABLE for at in surface.paths}
+_BELOW = [(method, path, operation) for (method, path), operation in _BY_PATH.items() if path.endswith("/")]
+
+
+def operation_of(method: str, path: str) -> Operation:
+    """The operation behind an upper-case method and a percent-decoded path without its query.
+
+    Spellings that many servers take for the same path (a trailing or doubled slash, dot segments, another
+    case) count as that path, so that no spelling slips past the readers.
+    """
+    return _BY_PATH.get((method, path)) or _of_unusual(method, path)
+
+
+def _of_unusual(method: str, path: str) -> Operation:
+    plain = "/" + posixpath.normpath(path.lower()).lstrip("/")
+    below = (operation for asked, at, operation in _BELOW if asked == method and plain.startswith(at))
+    return _BY_PATH.get((method, plain)) or next(below, Operation.OTHER)
+
+
+# --- what is read
+
+
+def read_request(operation: Operation, body: bytes) -> list[Passage]:
+    """Every text of a request, in the order of the conversation.
+
+    What is no text (images, audio, files, token ids) or has no known shape is skipped; an invalid body gives
+    none. A body nested too deeply to be read gives itself as one passage with an empty path: better to judge
+    too much than nothing.
+    """
+    turns_of = SURFACES[operation].turns
+    if turns_of is None:
+        return []
+    try:
+        value = parse(body)
+    except ValueError:
+        return []
+    except RecursionError:
+        return [Passage("prompt", "user", body.decode(errors="replace"), ())]
+    turns = turns_of(value) if isinstance(value, dict) else []
+    new = first_new(turns)
+    return [
+        Passage("prompt", channel, text, path, 0, number >= new)
+        for number, turn in enumerate(turns)
+        for channel, path, text in turn.pieces
+    ]
+
+
+def read_response(operation: Operation, body: bytes) -> list[Passage]:
+    """Every text of a whole (not streamed) answer, choice by choice or item by item.
+
+    Skips what it does not know, and gives none for an invalid body; one nested too deeply is one passage, as
+    in `read_request`.
+    """
+    answers = SURFACES[operation].answers
+    if answers is None:
+        return []
+    try:
+        value = parse(body)
+    except ValueError:
+        return []
+    except RecursionError:
+        return [Passage("response", "assistant", body.decode(errors="replace"), ())]
+    return answers.read(value) if isinstance(value, dict) else []
+
+
+def read_event(operation: Operation, data: bytes) -> EventRead | None:
+    """What one event of a stream says; None when it is no JSON object, so that nobody knows."""
+    data = data.strip()
+    if not data.startswith(b"{"):
+        return None
+    try:
+        value = parse(data)
+    except (ValueError, RecursionError):
+        return None
+    answers = SURFACES[operation].answers
+    return EventRead(value, [], [], []) if answers is None else answers.read_event(value)
+
+
+def read_stream(operation: Operation, transcript: bytes) -> list[Passage]:
+    """The passages of a streamed answer, as `read_response` gives those of a whole one.
+
+    The deltas of a text are joined; where an event repeats the whole text the longer of the two counts. A
+    transcript that was cut short gives what had come. Events that cannot be read are skipped.
+    """
+    channels: dict[Path, tuple[Channel, int]] = {}
+    deltas: dict[Path, list[str]] = {}
+    wholes: dict[Path, str] = {}
+    decoder = sse.Decoder(max_event_bytes=len(transcript))
+    for event in decoder.feed(transcript) + decoder.close():
+        read = read_event(operation, event.data)
+        for said in read.said if read else ():
+            channels.setdefault(said.path, (said.channel, said.choice))
+            if not said.whole:
+                deltas.setdefault(said.path, []).append(said.text)
+            elif len(said.text) > len(wholes.get(said.path, "")):
+                wholes[said.path] = said.text
+    passages = []
+    for path, (channel, choice) in channels.items():
+        text = max("".join(deltas.get(path, ())), wholes.get(path, ""), key=len)
+        passages.append(Passage("response", channel, text, path, choice))
+    return passages
+
+
+# --- what is written
+
+
+def answers_of(operation: Operation) -> Answers:
+    """How the answers of a surface are read and written. Raises ValueError for one whose answers have no texts."""
+    answers = SURFACES[operation].answers
+    if answers is None:
+        raise ValueError(f"the answers of {operation} have no texts")
+    return answers
+
+
+def error_event(
+    operation: Operation,
+    message: str,
+    type: str,
+    param: str | None = None,
+    code: str | None = None,
+    *,
+    sequence_number: int = 0,
+) -> bytes:
+    """An error as the final event of a stream whose status line is gone, in the words of the surface."""
+    answers = SURFACES[operation].answers
+    write = replies.error_event if answers is None else answers.error_event
+    return write(message, type, param, code, sequence_number)
+
+
+def with_system(operation: Operation, body: bytes, text: str) -> bytes:
+    """The request with a system message before everything else; texts that exist keep their values.
+
+    Embeddings answer with no text and stay as they are. Raises ValueError for a body that has no place for it.
+    """
+    answers = SURFACES[operation].answers
+    if answers is None:
+        return body
+    value = parse(body)
+    if not isinstance(value, dict):
+        raise ValueError("the body is no object")
+    answers.with_system(value, text)
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
