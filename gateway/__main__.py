@@ -21,7 +21,9 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from detectors.manifest import ModelError
-from gateway.config import settings
+from gateway.config import routes, settings
+from gateway.config.explain import settings_table, unknown_environment
+from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
 from gateway.demo import server as demo_upstream
 from gateway.enforcement.signals import load_policy
@@ -64,10 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(parsed: argparse.Namespace) -> int:
     flags = {name: getattr(parsed, name) for name in FLAGS}
-    config = settings.load(flags, path=parsed.config)
-    for sentence in settings.unknown_environment(os.environ):
+    config = load(flags, path=parsed.config)
+    for sentence in unknown_environment(os.environ):
         sys.stderr.write(f"assay: {sentence}\n")
-    policy = load_policy(config.policy, settings.targets(config), settings.route_names(config))
+    policy = load_policy(config.policy, routes.targets(config), routes.route_names(config))
     for sentence in policy.warnings:
         sys.stderr.write(f"assay: {config.policy}: {sentence}\n")
     listening = _listen(config.host, config.port, "--host or --port")
@@ -181,7 +183,7 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
     model = "demo-small" if config.uses_demo else "MODEL"
     upstream = "demo (replays conversations; set OPENAI_API_KEY or ASSAY_UPSTREAM_URL for a real one)"
     if not config.uses_demo:
-        upstream = ", ".join(entry.origin for entry in settings.upstreams(config).values())
+        upstream = ", ".join(entry.origin for entry in routes.upstreams(config).values())
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello"}}]}}'
     return "\n".join(
         [
@@ -204,8 +206,8 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
 
 def _worker(parsed: argparse.Namespace) -> int:
     flags = {name: getattr(parsed, name) for name in WORKER_FLAGS}
-    config = settings.load(flags, path=parsed.config)
-    for sentence in settings.unknown_environment(os.environ):
+    config = load(flags, path=parsed.config)
+    for sentence in unknown_environment(os.environ):
         sys.stderr.write(f"assay: {sentence}\n")
     _export({name: value for name, value in flags.items() if value is not None})
     if parsed.config:
@@ -245,19 +247,19 @@ def _with_models(name: str) -> Command:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    config = settings.load(path=parsed.config)
-    policy = load_policy(config.policy, settings.targets(config), settings.route_names(config))
-    for sentence in (*settings.unknown_environment(os.environ), *policy.warnings):
+    config = load(path=parsed.config)
+    policy = load_policy(config.policy, routes.targets(config), routes.route_names(config))
+    for sentence in (*unknown_environment(os.environ), *policy.warnings):
         out(f"note: {sentence}")
     if config.fingerprints:
         _with_models("fingerprint_check")(argparse.Namespace(file=config.fingerprints))
-    names = ", ".join(settings.upstreams(config))
+    names = ", ".join(routes.upstreams(config))
     out(f"ok: upstreams {names}; {len(config.keys)} keys; policy {config.policy} {policy.revision} ({policy.mode})")
     return 0
 
 
 def _settings(_: argparse.Namespace) -> int:
-    out(settings.settings_table())
+    out(settings_table())
     return 0
 
 

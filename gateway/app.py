@@ -18,7 +18,8 @@ from starlette.routing import Route as Page
 
 from detectors import manifest, taxonomy
 from gateway.access.admission import Admission
-from gateway.config import settings
+from gateway.config import routes
+from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
 from gateway.delivery.reply import Send
 from gateway.delivery.tap import Tap
@@ -72,14 +73,14 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        by_name = settings.upstreams(config)
+        by_name = routes.upstreams(config)
         self._origins = {upstream.origin: name for name, upstream in by_name.items()}
-        self.routing = Routing(settings.routes(config, by_name), by_name.values())
+        self.routing = Routing(routes.routes(config, by_name), by_name.values())
         self.policy = PolicyFile(
             config.policy,
             wall_clock=_wall_clock,
             targets=self.routing.targets,
-            routes=settings.route_names(config),
+            routes=routes.route_names(config),
         )
         self.audit = Audit(config.audit_path)
         self.queue = _queue(config)
@@ -353,12 +354,12 @@ class WorkerApp:
 
 def create_worker_app() -> WorkerApp:
     """For uvicorn, configured by the environment alone."""
-    return WorkerApp(settings.load())
+    return WorkerApp(load())
 
 
 def create_app() -> App:
     """For uvicorn: configured by the environment alone, so that worker processes build the same."""
-    app = App(settings.load())
+    app = App(load())
     # What was built so far lives as long as the process. Requests leave hardly any cycles behind, so looking for
     # them after every few hundred allocations costs some percent of all time and finds nothing.
     gc.collect()

@@ -23,9 +23,9 @@ DOORS = {
     "tokenizers": {"detectors.trained.onnx"},
     "prometheus_client": {"gateway.telemetry.metrics"},
     "redis": {"gateway.samples.redis_queue"},
-    "pydantic": {"gateway.config.settings", "policies.model"},
+    "pydantic": {"gateway.config.settings", "gateway.config.load", "policies.model"},
     "pydantic_core": {"policies.model"},
-    "yaml": {"gateway.config.settings", "policies.source"},
+    "yaml": {"gateway.config.file", "policies.source"},
     "uvicorn": {"gateway.__main__", "gateway.demo.server"},
     "tqdm": {"gateway.study.offline"},
 }

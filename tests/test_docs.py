@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.__main__ import main
-from gateway.config.settings import Config, env_name, load, settings_table
+from gateway.config.explain import settings_table
+from gateway.config.load import load
+from gateway.config.settings import Config, env_name
 from gateway.exchange import Outcome
 
 ROOT = Path(__file__).parents[1]

@@ -1,34 +1,25 @@
 """Every setting, once: typed, with its unit in its name, a sentence and a checked default.
 
-A value comes from a flag, else the environment, else the file, else the default. Unknown keys are refused with
-the nearest known one. This is the only module that reads the environment.
+`load` brings their values together, `models` makes upstreams and routes of them, `explain` says what is wrong.
 """
 
-import difflib
 import ipaddress
-import os
 import re
-import typing
-import urllib.request
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from gateway.exchange import Route, Streams, Upstream
+from gateway.exchange import Streams
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEMO = "demo"
@@ -107,7 +98,7 @@ class UpstreamConfig(_Strict):
     @classmethod
     def _is_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
         url = NO_PROXY if proxy is None else proxy.get_secret_value()
-        if url.lower() != NO_PROXY and (problem := _no_proxy_url(url)):
+        if url.lower() != NO_PROXY and (problem := fault_of_proxy_url(url)):
             raise ValueError(problem)
         return proxy
 
@@ -304,96 +295,6 @@ def env_name(setting: str) -> str:
     return "ASSAY_" + setting.upper()
 
 
-def load(
-    flags: Mapping[str, str | None] | None = None,
-    environ: Mapping[str, str] | None = None,
-    path: str | Path | None = None,
-) -> Config:
-    """Merge flags, environment and file into a checked `Config`.
-
-    `path` defaults to `ASSAY_CONFIG`, else `assay.yaml` in the working directory when there is one. Raises
-    `ConfigError` with every problem found, not only the first.
-    """
-    environ = os.environ if environ is None else environ
-    values, origin = _from_file(path or environ.get("ASSAY_CONFIG") or None, environ)
-    for setting in Config.model_fields:
-        text = environ.get(env_name(setting))
-        if text is not None and text != "":
-            values[setting], origin[setting] = _parse(setting, text, env_name(setting)), env_name(setting)
-    for setting, text in (flags or {}).items():
-        if text is not None:
-            flag = "--" + setting.replace("_", "-")
-            values[setting], origin[setting] = _parse(setting, text, flag), flag
-    if "upstream_url" not in values and "upstreams" not in values and environ.get("OPENAI_API_KEY"):
-        values["upstream_url"] = OPENAI_URL
-        if "upstream_key" not in values:
-            values["upstream_key"], origin["upstream_key"] = environ["OPENAI_API_KEY"], "OPENAI_API_KEY"
-    try:
-        config = Config.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError([_explain(problem, origin) for problem in error.errors()]) from None
-    if problems := _contradictions(config, origin):
-        raise ConfigError(problems)
-    return config
-
-
-def unknown_environment(environ: Mapping[str, str]) -> list[str]:
-    """Sentences about `ASSAY_…` variables that no setting reads: most are typing errors."""
-    prefix = env_name("")
-    known = {setting.upper() for setting in Config.model_fields} | {"CONFIG"}
-    return [
-        f"{name} is set but is no setting of Assay{_nearest(rest, known, prefix)}"
-        for name in sorted(environ)
-        if (rest := name.removeprefix(prefix)) not in known and name.startswith(prefix)
-    ]
-
-
-def upstreams(config: Config, demo_url: str | None = None) -> dict[str, Upstream]:
-    """The upstreams by name. `demo_url` is where the demo upstream listens, when it is used.
-
-    Raises ConfigError when the environment names a proxy that cannot be used.
-    """
-    if config.upstreams:
-        return {name: _upstream(name, entry) for name, entry in config.upstreams.items()}
-    if config.uses_demo:
-        own = {"url": demo_url or "http://127.0.0.1:8081/v1", "proxy": NO_PROXY}
-        return {DEMO: _upstream(DEMO, UpstreamConfig.model_validate(own))}
-    assert config.upstream_url is not None
-    entry = {"url": config.upstream_url, "key": config.upstream_key}
-    return {"default": _upstream("default", UpstreamConfig.model_validate(entry))}
-
-
-def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[str, ...], Route]]:
-    """(model patterns, route) in the order of the file; without `routes` everything goes to the first upstream."""
-    if not config.routes:
-        default = Route("default", (next(iter(by_name.values())),), config.sample_rate, streams=config.streams)
-        return [(("*",), default)]
-    return [
-        (
-            tuple(entry.models),
-            Route(
-                name,
-                tuple(by_name[upstream] for upstream in entry.upstreams),
-                config.sample_rate if entry.sample_rate is None else entry.sample_rate,
-                entry.model,
-                entry.streams or config.streams,
-            ),
-        )
-        for name, entry in config.routes.items()
-    ]
-
-
-def targets(config: Config) -> frozenset[str]:
-    """The names that a policy may reroute to: routes and upstreams."""
-    by_name = upstreams(config)
-    return frozenset(by_name) | {route.name for _, route in routes(config, by_name)}
-
-
-def route_names(config: Config) -> frozenset[str]:
-    """The names of routes that a policy's conditions may ask for."""
-    return frozenset(route.name for _, route in routes(config, upstreams(config)))
-
-
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -403,52 +304,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def settings_table() -> str:
-    """The settings as a Markdown table, for docs/configuration.md."""
-    rows = ["| key in `assay.yaml` | environment | default | what it does |", "|---|---|---|---|"]
-    for name, field in Config.model_fields.items():
-        default = field.get_default()
-        shown = "" if default in (None, [], {}) else f"`{_shown(default)}`"
-        rows.append(f"| `{name}` | `{env_name(name)}` | {shown} | {field.description} |")
-    return "\n".join(rows)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _upstream(name: str, entry: UpstreamConfig) -> Upstream:
-    parts = urlsplit(entry.url)
-    assert parts.hostname
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    key = entry.key.get_secret_value() if entry.key else None
-    proxy = _proxy(parts.scheme, parts.hostname, port) if entry.proxy is None else entry.proxy.get_secret_value()
-    if proxy is not None and proxy.lower() == NO_PROXY:
-        proxy = None
-    return Upstream(name, parts.scheme, parts.hostname, port, parts.path, key, entry.http2, proxy)
-
-
-def _proxy(scheme: str, host: str, port: int) -> str | None:
-    """The proxy that the environment names for this address, by the rules of Python's own `urllib`."""
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or any(urllib.request.proxy_bypass(each) for each in (host, f"{host}:{port}")):
-        return None
-    if "://" not in proxy:
-        proxy = "http://" + proxy
-    if problem := _no_proxy_url(proxy):
-        variable = f"{scheme if proxies.get(scheme) else 'all'}_proxy".upper()
-        raise ConfigError(
-            [f"{variable}: {problem}; or name {host} in NO_PROXY, or set `proxy: none` for the upstream in `upstreams`"]
-        )
-    return proxy
-
-
-def _no_proxy_url(url: str) -> str:
+def fault_of_proxy_url(url: str) -> str:
     """What is wrong with a proxy's URL, without the URL: it may hold a password."""
     try:
         parts = urlsplit(url)
@@ -458,178 +314,3 @@ def _no_proxy_url(url: str) -> str:
     if usable and re.fullmatch(r"[\x21\x22\x24-\x3e\x40-\x7e]+", url):  # no `?`, no `#`
         return ""
     return "is not the URL of an HTTP proxy; write it as http://[user:password@]host:port, percent-encoded"
-
-
-def _from_file(path: str | Path | None, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    if path is None and not Path("assay.yaml").exists():
-        return {}, {}
-    file = Path(path or "assay.yaml")
-    try:
-        text = file.read_text(encoding="utf-8")
-        content = _load(text)
-    except OSError as error:
-        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{file}: is not UTF-8 (byte {error.start})"]) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ConfigError([f"{file}{where}: is not YAML: {_yaml_problem(error)}"]) from None
-    except RecursionError:
-        raise ConfigError(
-            [f"{file}: is nested too deeply to be read; no setting needs more than a few levels"]
-        ) from None
-    except ValueError as error:  # a date that is none
-        raise ConfigError([f"{file}: is not YAML: {error}; put texts that look like dates in quotes"]) from None
-    if content is None:
-        return {}, {}
-    if not isinstance(content, dict):
-        raise ConfigError([f"{file}: must be a mapping of settings, found {type(content).__name__}"])
-    missing: list[str] = []
-    try:
-        expanded = {str(key): _expand(value, environ, f"{file}: {key}", missing) for key, value in content.items()}
-    except RecursionError:
-        raise ConfigError([f"{file}: contains itself by an alias (`*name`)"]) from None
-    if missing:
-        raise ConfigError(missing)
-    return expanded, dict.fromkeys(expanded, str(file))
-
-
-_MAX_C_DEPTH = 64
-
-
-def _load(text: str) -> Any:
-    """YAML to plain values, by the C parser where it serves: ten thousand routes in 2 s instead of 12.
-
-    Its composer recurses in C, where deep nesting takes the process down, and its messages are vaguer; both cases, and
-    a PyYAML that was built without it, go to the parser in Python. Raises what `yaml.safe_load` raises.
-    """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        depth = 0
-        for event in yaml.parse(text, Loader=loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_C_DEPTH:
-                return yaml.safe_load(text)
-        return yaml.load(text, Loader=loader)
-    except yaml.YAMLError:
-        return yaml.safe_load(text)
-
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-
-
-def _expand(value: Any, environ: Mapping[str, str], where: str, missing: list[str]) -> Any:
-    """`${NAME}` and `${NAME:-fallback}` in strings, so that secrets stay out of the file."""
-    if isinstance(value, dict):
-        return {key: _expand(item, environ, f"{where}.{key}", missing) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, environ, f"{where}.{index}", missing) for index, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def put(match: re.Match[str]) -> str:
-        name, fallback = match.groups()
-        if name not in environ and fallback is None:
-            missing.append(f"{where}: the environment variable {name} is not set; set it or write ${{{name}:-…}}")
-        return environ.get(name, fallback or "")
-
-    return _VARIABLE.sub(put, value)
-
-
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    return getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
-
-
-def _parse(setting: str, text: str, origin: str) -> Any:
-    """Text from a flag or the environment: structured settings are YAML, the others go as they are."""
-    annotation = Config.model_fields[setting].annotation
-    if typing.get_origin(annotation) is dict or (setting == "keys" and text.lstrip().startswith(("[", "-"))):
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:  # without the text: it may hold keys
-            raise ConfigError([f"{origin}: is neither JSON nor YAML: {_yaml_problem(error)}"]) from None
-        except RecursionError:
-            raise ConfigError([f"{origin}: is nested too deeply to be read"]) from None
-    return text
-
-
-def _explain(problem: Any, origin: Mapping[str, str]) -> str:
-    """One line for one pydantic error: source, path of the key, what is wrong, the nearest valid name."""
-    location = [str(part) for part in problem["loc"]]
-    source = origin.get(location[0], "configuration") if location else "configuration"
-    path = ".".join(location)
-    where = source if source == env_name(path) or source.startswith("--") else f"{source}: {path}"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key{_nearest(location[-1], _keys_at(location[:-1]))}"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = problem.get("input")
-    # Our own messages say what they found; and what may be a secret is not repeated.
-    secret = ("upstreams", "url", "proxy", "redis_url")
-    silent = problem["type"] == "value_error" or "key" in path or location[-1] in secret
-    shown = f" (found {given!r})" if isinstance(given, str | int | float) and not silent else ""
-    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
-
-
-def _keys_at(location: list[str]) -> set[str]:
-    inside: dict[str, type[BaseModel]] = {"upstreams": UpstreamConfig, "routes": RouteConfig, "keys": KeyConfig}
-    model: type[BaseModel] = inside.get(location[0], Config) if location else Config
-    return set(model.model_fields)
-
-
-def _nearest(name: str, known: typing.Iterable[str], prefix: str = "") -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean `{prefix}{close[0]}`?" if close else ""
-
-
-def _contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
-    """What no single field can see."""
-    source = next(iter(origin.values()), "configuration")
-    found: list[str] = []
-    if config.upstreams and config.upstream_url:
-        found.append(f"{origin.get('upstream_url', source)}: give either `upstream_url` or `upstreams`, not both")
-    elif config.upstream_url not in (None, DEMO):
-        assert config.upstream_url is not None
-        try:
-            UpstreamConfig.model_validate({"url": config.upstream_url})
-        except ValidationError as error:
-            where = origin.get("upstream_url", "upstream_url")
-            if where != env_name("upstream_url") and not where.startswith("--"):
-                where += ": upstream_url"
-            found.append(f"{where}: {error.errors()[0]['msg'].removeprefix('Value error, ')}")
-    known = set(config.upstreams) or {DEMO if config.uses_demo else "default"}
-    for name, route in config.routes.items():
-        found += [
-            f"{origin.get('routes', source)}: routes.{name}.upstreams: no upstream is called {upstream!r}"
-            f"{_nearest(upstream, known) or '; there is ' + ', '.join(sorted(known))}"
-            for upstream in route.upstreams
-            if upstream not in known
-        ]
-    served = set(config.routes) or {"default"}
-    for key in config.keys:
-        found += [
-            f"{origin.get('keys', source)}: keys.{key.name}.routes: no route is called {route!r}"
-            f"{_nearest(route, served)}"
-            for route in key.routes or ()
-            if route not in served
-        ]
-    found += _duplicates(config, origin.get("keys", source))
-    if not config.keys and not config.allow_without_keys and not is_loopback(config.host):
-        found.append(
-            f"{origin.get('host', 'host')}: {config.host} can be reached by other machines, but no key is configured; "
-            "set ASSAY_KEYS, or listen on 127.0.0.1, or set allow_without_keys: true if the network is the lock"
-        )
-    return found
-
-
-def _duplicates(config: Config, where: str) -> list[str]:
-    names = [key.name for key in config.keys]
-    secrets = [key.key.get_secret_value() for key in config.keys]
-    found = [f"{where}: the name {name!r} is given to several keys" for name in sorted(_repeated(names))]
-    if len(set(secrets)) < len(secrets):
-        found.append(f"{where}: the same key is listed twice; each caller needs its own")
-    return found
-
-
-def _repeated(names: list[str]) -> set[str]:
-    return {name for name, count in Counter(names).items() if count > 1}

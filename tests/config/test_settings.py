@@ -10,8 +10,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config import routes as built
 from gateway.config import settings
-from gateway.config.settings import Config, ConfigError, env_name, is_loopback, load, unknown_environment
+from gateway.config.explain import settings_table, unknown_environment
+from gateway.config.load import load
+from gateway.config.settings import Config, ConfigError, env_name, is_loopback
 from gateway.exchange import Upstream
 
 DEFAULTS = Config.model_validate({})
@@ -127,7 +130,7 @@ def test_every_missing_variable_is_named_with_its_place() -> None:
 
 def test_the_openai_key_alone_is_enough() -> None:
     config = load({}, {"OPENAI_API_KEY": "sk-1"})
-    assert settings.upstreams(config) == {
+    assert built.upstreams(config) == {
         "default": Upstream("default", "https", "api.openai.com", 443, "/v1", "sk-1"),
     }
     assert not config.uses_demo
@@ -135,13 +138,11 @@ def test_the_openai_key_alone_is_enough() -> None:
 
 def test_the_openai_key_goes_to_openai_only() -> None:
     config = load({}, {"OPENAI_API_KEY": "sk-1", "ASSAY_UPSTREAM_URL": "http://model:8000/v1/"})
-    assert settings.upstreams(config) == {"default": Upstream("default", "http", "model", 8000, "/v1", None)}
+    assert built.upstreams(config) == {"default": Upstream("default", "http", "model", 8000, "/v1", None)}
     config = load({}, {"OPENAI_API_KEY": "sk-1", "ASSAY_UPSTREAM_KEY": "sk-2"})
-    assert settings.upstreams(config)["default"].key == "sk-2"
+    assert built.upstreams(config)["default"].key == "sk-2"
     config = load({}, {"OPENAI_API_KEY": "sk-1", "ASSAY_UPSTREAM_URL": "demo"})
-    assert settings.upstreams(config, "http://127.0.0.1:9/v1") == {
-        "demo": Upstream("demo", "http", "127.0.0.1", 9, "/v1")
-    }
+    assert built.upstreams(config, "http://127.0.0.1:9/v1") == {"demo": Upstream("demo", "http", "127.0.0.1", 9, "/v1")}
 
 
 def test_upstreams_and_routes_in_the_environment() -> None:
@@ -152,12 +153,12 @@ def test_upstreams_and_routes_in_the_environment() -> None:
         "ASSAY_SAMPLE_RATE": "0.5",
     }
     config = load({}, env)
-    by_name = settings.upstreams(config)
+    by_name = built.upstreams(config)
     assert by_name == {
         "big": Upstream("big", "https", "big.example", 443, "/v1", "k1"),
         "local": Upstream("local", "http", "::1", 80, ""),
     }
-    (everything, all_), (patterns, gpt) = settings.routes(config, by_name)
+    (everything, all_), (patterns, gpt) = built.routes(config, by_name)
     assert (everything, all_.name, all_.upstreams, all_.sample_rate) == (("*",), "all", (by_name["local"],), 0.5)
     assert (patterns, gpt.model, gpt.sample_rate) == (("gpt-4o", "gpt-*"), "gpt-x", 0)
     assert gpt.upstreams == (by_name["big"], by_name["local"])
@@ -166,7 +167,7 @@ def test_upstreams_and_routes_in_the_environment() -> None:
 def proxy_of(url: str, *, config: str = "") -> str | None:
     """The proxy on the way to this upstream."""
     loaded = load({}, {"ASSAY_UPSTREAMS": f"{{a: {{url: '{url}'{config}}}}}"})
-    return settings.upstreams(loaded)["a"].proxy
+    return built.upstreams(loaded)["a"].proxy
 
 
 PROXIES = {
@@ -206,8 +207,8 @@ def test_the_environment_names_the_proxy(name: str, monkeypatch: pytest.MonkeyPa
 
 def test_the_one_upstream_has_a_proxy_too_and_the_demo_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://p:1")
-    assert settings.upstreams(load({}, {"OPENAI_API_KEY": "sk-1"}))["default"].proxy == "http://p:1"
-    assert settings.upstreams(load({}, {}))["demo"].proxy is None
+    assert built.upstreams(load({}, {"OPENAI_API_KEY": "sk-1"}))["default"].proxy == "http://p:1"
+    assert built.upstreams(load({}, {}))["demo"].proxy is None
 
 
 @pytest.mark.parametrize("url", [f"socks5://u:{'hidden'}@p:1", "http://u:hidden@p:port", "http://[hidden", "http://"])
@@ -223,7 +224,7 @@ def test_a_proxy_of_the_environment_that_cannot_be_used(url: str, monkeypatch: p
 
 def test_http2_is_asked_for() -> None:
     config = load({}, {"ASSAY_UPSTREAMS": "{a: {url: 'https://a/v1', http2: true}, b: {url: 'https://b/v1'}}"})
-    assert {name: upstream.http2 for name, upstream in settings.upstreams(config).items()} == {"a": True, "b": False}
+    assert {name: upstream.http2 for name, upstream in built.upstreams(config).items()} == {"a": True, "b": False}
 
 
 def test_an_upstream_shows_no_secret() -> None:
@@ -233,8 +234,8 @@ def test_an_upstream_shows_no_secret() -> None:
 
 def test_without_routes_everything_goes_to_the_first_upstream() -> None:
     config = load({}, {"ASSAY_UPSTREAMS": "{b: {url: 'http://b'}, a: {url: 'http://a'}}"})
-    by_name = settings.upstreams(config)
-    [(patterns, route)] = settings.routes(config, by_name)
+    by_name = built.upstreams(config)
+    [(patterns, route)] = built.routes(config, by_name)
     assert (patterns, route.upstreams, route.sample_rate) == (("*",), (by_name["b"],), 1.0)
 
 
@@ -484,14 +485,14 @@ def test_unknown_variables_are_noted() -> None:
 
 
 def test_the_real_environment_is_read() -> None:
-    code = "from gateway.config.settings import load; print(load().port)"
+    code = "from gateway.config.load import load; print(load().port)"
     environ = {**os.environ, "ASSAY_PORT": "4711", "PYTHONPATH": str(Path(settings.__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert done.stdout == "4711\n"
 
 
 def test_the_table_has_every_setting() -> None:
-    table = settings.settings_table().splitlines()
+    table = settings_table().splitlines()
     assert len(table) == 2 + len(Config.model_fields)
     for row, (name, field) in zip(table[2:], Config.model_fields.items(), strict=True):
         assert field.description
@@ -522,7 +523,7 @@ def test_whatever_the_file_says_it_is_read_or_complained_about(
     path.write_text(yaml.safe_dump(content), "utf-8")
     try:
         config = load({}, {}, path)
-        settings.routes(config, settings.upstreams(config))
+        built.routes(config, built.upstreams(config))
     except ConfigError as error:
         assert error.problems
         assert all(str(path) in each or "${" in each for each in error.problems)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from detectors.taxonomy import SUBCATEGORIES
-from gateway.config.settings import unknown_environment
+from gateway.config.explain import unknown_environment
 from gateway.errors import REASONS, Source
 from gateway.exchange import Outcome
 from gateway.telemetry import metrics

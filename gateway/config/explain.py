@@ -1,0 +1,165 @@
+"""Sentences about settings: what is wrong with them, what was probably meant, and the table of all."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.config.settings import (
+    DEMO,
+    Config,
+    KeyConfig,
+    RouteConfig,
+    UpstreamConfig,
+    env_name,
+    is_loopback,
+)
+
+_SECRET = ("upstreams", "url", "proxy", "redis_url")
+_Entry = UpstreamConfig | RouteConfig | KeyConfig
+_INSIDE: Mapping[str, type[_Entry]] = {"upstreams": UpstreamConfig, "routes": RouteConfig, "keys": KeyConfig}
+
+
+def problem(found: Any, origin: Mapping[str, str]) -> str:
+    """One line for one pydantic error: source, path of the key, what is wrong, the nearest valid name."""
+    location = [str(part) for part in found["loc"]]
+    source = origin.get(location[0], "configuration") if location else "configuration"
+    path = ".".join(location)
+    where = source if source == env_name(path) or source.startswith("--") else f"{source}: {path}"
+    if found["type"] == "extra_forbidden":
+        return f"{where}: unknown key{nearest(location[-1], _keys_at(location[:-1]))}"
+    message = found["msg"].removeprefix("Value error, ")
+    given = found.get("input")
+    # Our own messages say what they found; and what may be a secret is not repeated.
+    silent = found["type"] == "value_error" or "key" in path or location[-1] in _SECRET
+    shown = f" (found {given!r})" if isinstance(given, str | int | float) and not silent else ""
+    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _keys_at(location: list[str]) -> set[str]:
+    model: type[Config | _Entry] = Config
+    if location:
+        model = _INSIDE.get(location[0], Config)
+    return set(model.model_fields)
+
+
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """The end of a sentence about an unknown name."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean `{prefix}{close[0]}`?" if close else ""
+
+
+def unknown_environment(environ: Mapping[str, str], referred: Iterable[str] = ()) -> list[str]:
+    """Sentences about `ASSAY_…` variables that neither a setting reads nor the file refers to (`referred`): most are
+    typing errors."""
+    expected = frozenset(referred)
+    prefix = env_name("")
+    known = {setting.upper() for setting in Config.model_fields} | {"CONFIG"}
+    return [
+        f"{name} is set but is no setting of Assay{nearest(rest, known, prefix)}"
+        for name in sorted(environ)
+        if (rest := name.removeprefix(prefix)) not in known and name.startswith(prefix) and name not in expected
+    ]
+
+
+def contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
+    """What no single field can see."""
+    source = next(iter(origin.values()), "configuration")
+    found: list[str] = []
+    if config.upstreams and config.upstream_url:
+        found.append(f"{origin.get('upstream_url', source)}: give either `upstream_url` or `upstreams`, not both")
+    found += _unknown_names(config, origin, source)
+    found += _models_of_several(config, origin.get("routes", source))
+    found += _duplicates(config, origin.get("keys", source))
+    found += _open_doors(config, origin)
+    return found
+
+
+def _unknown_names(config: Config, origin: Mapping[str, str], source: str) -> Iterator[str]:
+    known = set(config.upstreams) or {DEMO if config.uses_demo else "default"}
+    for name, route in config.routes.items():
+        for upstream in route.upstreams:
+            if upstream not in known:
+                yield (
+                    f"{origin.get('routes', source)}: routes.{name}.upstreams: no upstream is called {upstream!r}"
+                    f"{nearest(upstream, known) or '; there is ' + ', '.join(sorted(known))}"
+                )
+    served = set(config.routes) or {"default"}
+    for key in config.keys:
+        for served_route in key.routes or ():
+            if served_route not in served:
+                yield (
+                    f"{origin.get('keys', source)}: keys.{key.name}.routes: no route is called {served_route!r}"
+                    f"{nearest(served_route, served)}"
+                )
+
+
+def _models_of_several(config: Config, where: str) -> Iterator[str]:
+    """A model that two routes claim would always take the first."""
+    first: dict[str, str] = {}
+    for name, route in config.routes.items():
+        for model in dict.fromkeys(route.models):
+            if model in first:
+                yield (
+                    f"{where}: routes.{name}.models: {model!r} is already a model of route {first[model]!r}, which "
+                    "would get all of its requests; name it in one of them"
+                )
+            first.setdefault(model, name)
+
+
+def _duplicates(config: Config, where: str) -> Iterator[str]:
+    names = [key.name for key in config.keys]
+    secrets = [key.key.get_secret_value() for key in config.keys]
+    yield from (f"{where}: the name {name!r} is given to several keys" for name in sorted(_repeated(names)))
+    if len(set(secrets)) < len(secrets):
+        yield f"{where}: the same key is listed twice; each caller needs its own"
+
+
+def _repeated(names: list[str]) -> set[str]:
+    return {name for name, count in Counter(names).items() if count > 1}
+
+
+def _open_doors(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
+    if not config.keys and not config.allow_without_keys and not is_loopback(config.host):
+        yield (
+            f"{origin.get('host', 'host')}: {config.host} can be reached by other machines, but no key is configured; "
+            "set ASSAY_KEYS, or listen on 127.0.0.1, or set allow_without_keys: true if the network is the lock"
+        )
+    if config.audit_text and config.operator_key is None and (config.keys or config.allow_without_keys):
+        yield (
+            f"{origin.get('audit_text', 'audit_text')}: flagged texts would be shown at /trust/v1/flags to everyone "
+            "who reaches the port; set `operator_key` (ASSAY_OPERATOR_KEY), or leave `audit_text` off"
+        )
+
+
+def slips(config: Config, origin: Mapping[str, str]) -> list[str]:
+    """What works perhaps, and is most often a mistake."""
+    found = []
+    urls = {f"upstreams.{name}.url": entry.url for name, entry in config.upstreams.items()}
+    if config.upstream_url not in (None, DEMO) and not config.upstreams:
+        urls = {"upstream_url": config.upstream_url or ""}
+    for where, url in urls.items():
+        if not urlsplit(url).path.strip("/"):
+            found.append(
+                f"{where}: {url} has no path; most model servers are asked below /v1, so write {url.rstrip('/')}/v1"
+            )
+    return found
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table, for docs/configuration.md."""
+    rows = ["| key in `assay.yaml` | environment | default | what it does |", "|---|---|---|---|"]
+    for name, field in Config.model_fields.items():
+        default = field.get_default()
+        shown = "" if default in (None, [], {}) else f"`{_shown(default)}`"
+        rows.append(f"| `{name}` | `{env_name(name)}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,102 @@
+"""Brings the settings together: a flag, else the environment, else the file, else the default.
+
+This is the only module that reads the environment.
+"""
+
+import os
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from gateway.config import explain, file
+from gateway.config.settings import DEMO, OPENAI_URL, Config, ConfigError, UpstreamConfig, env_name
+
+
+class Loaded(NamedTuple):
+    """The settings, and sentences about what may be a slip in them."""
+
+    config: Config
+    notes: list[str]
+
+
+def load(
+    flags: Mapping[str, str | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    path: str | Path | None = None,
+) -> Config:
+    """Merge flags, environment and file into a checked `Config`.
+
+    `path` defaults to `ASSAY_CONFIG`, else `assay.yaml` in the working directory when there is one. Raises
+    `ConfigError` with every problem found, not only the first.
+    """
+    return load_with_notes(flags, environ, path).config
+
+
+def load_with_notes(
+    flags: Mapping[str, str | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    path: str | Path | None = None,
+) -> Loaded:
+    """As `load`, with what may be a slip but is no fault."""
+    environ = os.environ if environ is None else environ
+    found = config_path(path, environ)
+    values, referred = file.read(found, environ) if found is not None else ({}, frozenset[str]())
+    origin = dict.fromkeys(values, str(found))
+    for setting in Config.model_fields:
+        text = environ.get(env_name(setting))
+        if text is not None and text != "":
+            values[setting], origin[setting] = _parse(setting, text, env_name(setting)), env_name(setting)
+    for setting, text in (flags or {}).items():
+        if text is not None:
+            flag = "--" + setting.replace("_", "-")
+            values[setting], origin[setting] = _parse(setting, text, flag), flag
+    if "upstream_url" not in values and "upstreams" not in values and environ.get("OPENAI_API_KEY"):
+        values["upstream_url"] = OPENAI_URL
+        if "upstream_key" not in values:
+            values["upstream_key"], origin["upstream_key"] = environ["OPENAI_API_KEY"], "OPENAI_API_KEY"
+    config = _checked(values, origin)
+    return Loaded(config, explain.unknown_environment(environ, referred) + explain.slips(config, origin))
+
+
+def config_path(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The configuration file: the given one, else `ASSAY_CONFIG`, else `assay.yaml` here if there is one."""
+    environ = os.environ if environ is None else environ
+    named = path or environ.get("ASSAY_CONFIG")
+    if named:
+        return Path(named)
+    default = Path("assay.yaml")
+    return default if default.exists() else None
+
+
+def _checked(values: dict[str, Any], origin: dict[str, str]) -> Config:
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError([explain.problem(found, origin) for found in error.errors()]) from None
+    if problems := _fault_of_upstream(config, origin) + explain.contradictions(config, origin):
+        raise ConfigError(problems)
+    return config
+
+
+def _fault_of_upstream(config: Config, origin: Mapping[str, str]) -> list[str]:
+    if config.upstreams or config.upstream_url in (None, DEMO):
+        return []
+    try:
+        UpstreamConfig.model_validate({"url": config.upstream_url})
+    except ValidationError as error:
+        where = origin.get("upstream_url", "upstream_url")
+        if where != env_name("upstream_url") and not where.startswith("--"):
+            where += ": upstream_url"
+        return [f"{where}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"]
+    return []
+
+
+def _parse(setting: str, text: str, origin: str) -> Any:
+    """Text from a flag or the environment: structured settings are YAML, the others go as they are."""
+    annotation = Config.model_fields[setting].annotation
+    if typing.get_origin(annotation) is dict or (setting == "keys" and text.lstrip().startswith(("[", "-"))):
+        return file.value_of(text, origin)
+    return text

@@ -1,0 +1,81 @@
+"""The upstreams and routes that the settings describe."""
+
+import urllib.request
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from gateway.config.settings import DEMO, NO_PROXY, Config, ConfigError, UpstreamConfig, fault_of_proxy_url
+from gateway.exchange import Route, Upstream
+
+
+def upstreams(config: Config, demo_url: str | None = None) -> dict[str, Upstream]:
+    """The upstreams by name. `demo_url` is where the demo upstream listens, when it is used.
+
+    Raises ConfigError when the environment names a proxy that cannot be used.
+    """
+    if config.upstreams:
+        return {name: _upstream(name, entry) for name, entry in config.upstreams.items()}
+    if config.uses_demo:
+        own = {"url": demo_url or "http://127.0.0.1:8081/v1", "proxy": NO_PROXY}
+        return {DEMO: _upstream(DEMO, UpstreamConfig.model_validate(own))}
+    assert config.upstream_url is not None
+    entry = {"url": config.upstream_url, "key": config.upstream_key}
+    return {"default": _upstream("default", UpstreamConfig.model_validate(entry))}
+
+
+def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[str, ...], Route]]:
+    """(model patterns, route) in the order of the file; without `routes` everything goes to the first upstream."""
+    if not config.routes:
+        default = Route("default", (next(iter(by_name.values())),), config.sample_rate, streams=config.streams)
+        return [(("*",), default)]
+    return [
+        (
+            tuple(entry.models),
+            Route(
+                name,
+                tuple(by_name[upstream] for upstream in entry.upstreams),
+                config.sample_rate if entry.sample_rate is None else entry.sample_rate,
+                entry.model,
+                entry.streams or config.streams,
+            ),
+        )
+        for name, entry in config.routes.items()
+    ]
+
+
+def targets(config: Config) -> frozenset[str]:
+    """The names that a policy may reroute to: routes and upstreams."""
+    by_name = upstreams(config)
+    return frozenset(by_name) | {route.name for _, route in routes(config, by_name)}
+
+
+def route_names(config: Config) -> frozenset[str]:
+    """The names of routes that a policy's conditions may ask for."""
+    return frozenset(route.name for _, route in routes(config, upstreams(config)))
+
+
+def _upstream(name: str, entry: UpstreamConfig) -> Upstream:
+    parts = urlsplit(entry.url)
+    assert parts.hostname
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    key = entry.key.get_secret_value() if entry.key else None
+    proxy = _proxy(parts.scheme, parts.hostname, port) if entry.proxy is None else entry.proxy.get_secret_value()
+    if proxy is not None and proxy.lower() == NO_PROXY:
+        proxy = None
+    return Upstream(name, parts.scheme, parts.hostname, port, parts.path, key, entry.http2, proxy)
+
+
+def _proxy(scheme: str, host: str, port: int) -> str | None:
+    """The proxy that the environment names for this address, by the rules of Python's own `urllib`."""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or any(urllib.request.proxy_bypass(each) for each in (host, f"{host}:{port}")):
+        return None
+    if "://" not in proxy:
+        proxy = "http://" + proxy
+    if problem := fault_of_proxy_url(proxy):
+        variable = f"{scheme if proxies.get(scheme) else 'all'}_proxy".upper()
+        raise ConfigError(
+            [f"{variable}: {problem}; or name {host} in NO_PROXY, or set `proxy: none` for the upstream in `upstreams`"]
+        )
+    return proxy
