@@ -1,4 +1,4 @@
-"""Event loops for the tests: asyncio's own, and uvloop as well where a test asks for both. Hypothesis' settings."""
+"""Event loops for the tests: in virtual time, unless a test asks for others. Hypothesis' settings."""
 
 import asyncio
 import os
@@ -8,6 +8,8 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.support.virtual_time import VirtualTimeLoop
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 # No test is timed: the machine is shared. In CI the examples are the same every time; elsewhere they are new ones.
@@ -15,11 +17,19 @@ settings.register_profile("here", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-_LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+_LOOPS: Mapping[str, LoopFactory] = {
+    "virtual": VirtualTimeLoop,
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
-    """`@pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])` runs a test on both; the product runs on uvloop."""
+    """`@pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])` runs a test on both, in real time.
+
+    The product runs on uvloop. A test that waits for another process is marked `real_time`.
+    """
     marker = item.get_closest_marker("asyncio")
     chosen = marker.kwargs.get("loop_factories") if marker else None
-    return {name: _LOOPS[name] for name in chosen or ("asyncio",)}
+    usual = "asyncio" if item.get_closest_marker("real_time") else "virtual"
+    return {name: _LOOPS[name] for name in chosen or (usual,)}

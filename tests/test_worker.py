@@ -9,6 +9,7 @@ import pytest
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.worker import Worker
 from tests.support.fakes import OBSERVE, BenchJudge, Counts, Journal, policy, sample
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @asynccontextmanager
@@ -66,5 +67,5 @@ async def test_one_that_has_nothing_at_hand_is_done_at_once(seconds: float) -> N
         expiry_seconds=60,
         wall_clock=lambda: 1000.0,
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await worker.finish(seconds)

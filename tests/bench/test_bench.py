@@ -19,6 +19,7 @@ from tests.bench.servers import ANSWER
 from tests.bench.soak import Soak, whole
 from tests.bench.streams import Reader, body_of, read, request, summed_up
 from tests.bench.table import Table
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Wire(asyncio.Transport):
@@ -183,7 +184,7 @@ async def test_a_soak_ends_every_request_and_leaves_nothing_open() -> None:
         assert soak.fates.total() == 300
         assert soak.fates["wrong"] == 0
         assert any(fate.startswith("left") for fate in soak.fates)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             for _ in range(500):
                 await asyncio.sleep(0.01 if state.open else 0)
     assert json.loads(state.report()) == {"connections": 0, "streams": 0}

@@ -13,8 +13,10 @@ from gateway.exchange import SampleQueue
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.redis_queue import RedisQueue
 from tests.support.fakes import sample
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.redis_server import RedisServer, needs_redis
 
+pytestmark = pytest.mark.real_time
 Open = Callable[[int, int], AbstractAsyncContextManager[SampleQueue]]
 PLENTY = 10**9
 
@@ -124,14 +126,14 @@ async def test_take_waits_for_the_first_and_no_longer_than_told(queue_of: Open) 
     async with queue_of(100, PLENTY) as queue:
         began = loop.time()
         assert await taken_ids(queue, 10, 0.05) == []
-        assert 0.04 <= loop.time() - began < 1
+        assert loop.time() - began >= 0.04
         async with asyncio.TaskGroup() as group:
             began = loop.time()
-            taking = group.create_task(taken_ids(queue, 10, 30))
+            taking = group.create_task(taken_ids(queue, 10, PATIENCE_SECONDS))
             await asyncio.sleep(0.02)
             queue.offer(sample("late"))
         assert taking.result() == ["late"]
-        assert loop.time() - began < 5
+        assert loop.time() - began < PATIENCE_SECONDS
 
 
 async def test_a_take_that_is_cancelled_loses_nothing(queue_of: Open) -> None:

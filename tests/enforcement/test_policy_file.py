@@ -11,13 +11,17 @@ from gateway.enforcement.signals import load_policy
 from gateway.telemetry import metrics
 from policies.compiling import Policy
 from tests.support.fakes import ENFORCE, OBSERVE, Counts
-from tests.support.scripted_server import until
+from tests.support.patience import until
+from tests.support.virtual_time import VirtualTimeLoop
 
 SETTLE_SECONDS = 0.3
 
 
 def now() -> float:
-    return time.time()  # noqa: TID251 - files carry Unix seconds
+    """Unix seconds, as files carry them, as far ahead of the real ones as the clock of the test's loop is."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    return time.time() + loop.skipped  # noqa: TID251 - see above
 
 
 def watched(path: Path) -> PolicyFile:

@@ -24,7 +24,9 @@ from detectors.rules import fingerprint
 from gateway.judging.client import Case, Findings, FrameReader, Judge, JudgeError, case, frame
 from gateway.judging.process import Bench, serve, thresholds
 from tests.support.fakes import DETECTOR, DONE, Words, bench, chat, chunk, completion
-from tests.support.scripted_server import until
+from tests.support.patience import PATIENCE_SECONDS, until
+
+pytestmark = pytest.mark.real_time
 
 # --- frames
 
@@ -270,7 +272,7 @@ def test_an_urgent_case_that_comes_later_waits_for_one_batch_only() -> None:
 async def running(judge: Judge) -> AsyncIterator[Judge]:
     task = asyncio.create_task(judge.run())  # noqa: TID251 - ended below
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await judge.ready()
         yield judge
     finally:

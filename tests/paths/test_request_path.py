@@ -28,6 +28,7 @@ from tests.support.fakes import (
     completion,
     upstream,
 )
+from tests.support.patience import until
 from tests.support.scripted_server import (
     EVENTS,
     JSON,
@@ -40,7 +41,6 @@ from tests.support.scripted_server import (
     in_turn,
     serve,
     streaming,
-    until,
 )
 
 HELLO = answer(completion("Good day."), JSON)

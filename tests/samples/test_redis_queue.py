@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,8 +12,10 @@ import pytest
 from gateway.samples.redis_queue import GROUP, STREAM, RedisQueue
 from gateway.stores.breaker import Breaker
 from tests.support.fakes import sample
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.redis_server import RedisServer, needs_redis
 
+pytestmark = pytest.mark.real_time
 PLENTY = 10**9
 DOWN_URL = "redis://127.0.0.1:1/0"  # nothing listens on port 1
 
@@ -56,7 +58,7 @@ class Member:
     async def finish_all(self, wanted: int) -> list[str]:
         """Take until this many came; the test's own timeout is the judge when they do not."""
         seen: list[str] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(seen) < wanted:
                 seen += await self.finish(wait_seconds=0.05)
         return seen + await self.finish()
@@ -71,12 +73,6 @@ async def member(url: str, most_items: int = 10_000, **options: Any) -> AsyncIte
         yield one
         running.cancel()
     await one.queue.close()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - what it waits for happens in another process
-            await asyncio.sleep(0.01)
 
 
 def ids(count: int, prefix: str = "s") -> list[str]:
@@ -266,7 +262,7 @@ async def test_acknowledged_while_it_was_away(server: RedisServer) -> None:
         server.freeze()
         await worker.queue.acknowledge([*held.values()])
         server.thaw()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while server.client.xlen(STREAM):
                 assert await worker.finish(wait_seconds=0.05) == []
 

@@ -26,7 +26,7 @@ from gateway.serving import connection
 from gateway.serving.connection import ServerConnection
 from gateway.serving.disconnect import Watch
 from gateway.serving.request import GONE, TAKE, WRITE, Application, Message
-from tests.support.scripted_server import until
+from tests.support.patience import PATIENCE_SECONDS, until
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -1684,7 +1684,7 @@ async def exchange(port: int, request: bytes) -> bytes:
     """Send, and read until the server closes."""
     async with connected(port) as (reader, writer):
         writer.write(request)
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
 
 
 @on_both_loops
@@ -1706,9 +1706,9 @@ async def test_an_early_answer_reaches_a_client_that_is_still_sending() -> None:
 
     async with serving(app) as (_, port), connected(port) as (reader, writer):
         writer.write(post(bytes(8 * MIB)))
-        await asyncio.wait_for(writer.drain(), 5)
+        await asyncio.wait_for(writer.drain(), PATIENCE_SECONDS)
         await asyncio.sleep(0.05)  # so that a reset, were there one, would have come before we read
-        answer = read(await asyncio.wait_for(reader.read(), 5), "POST")[0]
+        answer = read(await asyncio.wait_for(reader.read(), PATIENCE_SECONDS), "POST")[0]
         assert (answer.status, answer.body) == (413, b"no!")
 
 
@@ -1739,7 +1739,7 @@ async def test_a_slow_reader_holds_the_application_and_not_the_memory() -> None:
         writer.transport.resume_reading()  # type: ignore[attr-defined]
         size = 0
         while not done.is_set() or size < 1000 * 65536:
-            size += len(await asyncio.wait_for(reader.read(MIB), 5))
+            size += len(await asyncio.wait_for(reader.read(MIB), PATIENCE_SECONDS))
         assert len(counted) == 1000
 
 
@@ -1765,10 +1765,10 @@ async def test_a_graceful_stop_under_uvicorn() -> None:
         await held.begun.wait()
         async with asyncio.TaskGroup() as group:
             stop = group.create_task(running.shutdown())
-            assert await asyncio.wait_for(idle.read(), 5) == b""
+            assert await asyncio.wait_for(idle.read(), PATIENCE_SECONDS) == b""
             assert not stop.done()
             held.go.set()
-            answer = read(await asyncio.wait_for(busy.read(), 5), "GET")[0]
+            answer = read(await asyncio.wait_for(busy.read(), PATIENCE_SECONDS), "GET")[0]
         assert (answer.body, answer.headers[b"connection"]) == (b"late", b"close")
     assert running.server_state.tasks == set()
 
@@ -1783,7 +1783,7 @@ async def test_a_stop_that_takes_too_long_cancels() -> None:
         writer.write(GET)
         await held.begun.wait()
         await running.shutdown()
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
         await settle()
         assert running.server_state.tasks == set()
 

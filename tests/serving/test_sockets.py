@@ -8,7 +8,8 @@ import pytest
 from gateway.serving.connection import ServerConnection
 from gateway.upstream.http1 import Limits, Pool
 from tests.serving.test_connection import connected, serving
-from tests.support.scripted_server import always, answer, serve, until
+from tests.support.patience import until
+from tests.support.scripted_server import always, answer, serve
 
 # The product serves on uvloop. asyncio's own loop would leave it off on a listening socket that others have opened.
 on_uvloop = pytest.mark.asyncio(loop_factories=["uvloop"])

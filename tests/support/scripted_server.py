@@ -260,12 +260,3 @@ def in_turn(*scripts: Script) -> Script:
 async def hang(peer: Peer) -> None:
     """Accept and never read or say anything."""
     await asyncio.Event().wait()
-
-
-async def until(true: Callable[[], bool], what: str = "") -> None:
-    """Wait for something that is about to happen; fails after five seconds."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + 5
-    while not true():
-        assert loop.time() < end, f"it did not happen: {what}"
-        await asyncio.sleep(0.002)

@@ -1,15 +1,19 @@
-"""Counts the steps of a piece of work, where a stopwatch would measure the machine."""
+"""Counts the work that something takes, where a stopwatch would measure how busy the machine is."""
 
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
+
+_ROUNDS = 3
+_LEAST_SECONDS = 0.002  # of the processor's time; less cannot be measured
 
 
 def steps(work: Callable[[], object]) -> int:
     """Calls that `work` makes, of Python's functions and of built-in ones: the same on every machine."""
     counted = 0
 
-    def on_event(frame: FrameType, event: str, arg: object) -> None:
+    def on_event(_frame: FrameType, event: str, _argument: object) -> None:
         nonlocal counted
         counted += event in ("call", "c_call")
 
@@ -20,3 +24,26 @@ def steps(work: Callable[[], object]) -> int:
     finally:
         sys.setprofile(before)
     return counted
+
+
+def growth(work: Callable[[str], object], small: str, large: str) -> float:
+    """How many times as much of the processor's time the large text takes: for work within one built-in call.
+
+    Other processes do not count, and the least of some rounds is taken.
+    """
+    return _processor_seconds(work, large) / max(_LEAST_SECONDS, _processor_seconds(work, small))
+
+
+def _processor_seconds(work: Callable[[str], object], text: str) -> float:
+    found = []
+    for _ in range(_ROUNDS):
+        began = time.thread_time()
+        work(text)
+        found.append(time.thread_time() - began)
+    return min(found)
+
+
+def grows_with_the_length(work: Callable[[str], object], unit: str, size: int) -> bool:
+    """Whether 16 times the text takes far less than the 256 times as much that quadratic work would take."""
+    repeated = unit * (size // len(unit) + 1)
+    return growth(work, repeated[: size // 16], repeated[:size]) < 64

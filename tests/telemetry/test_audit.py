@@ -12,6 +12,7 @@ import pytest
 
 from gateway.telemetry.audit import Audit
 from tests.support.fakes import Counts
+from tests.support.patience import PATIENCE_SECONDS
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 EVERY = frozenset({"flag", "decision", "verdict"})
@@ -58,7 +59,7 @@ async def test_the_writer_flushes_while_it_runs_and_follows_a_rotated_file(tmp_p
     audit = Audit(path)
     async with running(audit):
         audit.append("flag", {"n": 0})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not path.exists():  # noqa: ASYNC110 - a file tells nobody that it appeared
                 await asyncio.sleep(0.01)
         path.rename(tmp_path / "a.1.jsonl")

@@ -16,6 +16,7 @@ from gateway.openai_api import operation_of
 from gateway.upstream.calls import Answer, HeaderFilter, Upstreams, _fixed_lines, downstream_headers
 from gateway.upstream.http1 import Limits
 from tests.support.origins import Turn, http1_origin, http2_origin, proxy
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.scripted_server import (
     Peer,
     Request,
@@ -28,7 +29,6 @@ from tests.support.scripted_server import (
     hang,
     in_turn,
     serve,
-    until,
 )
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
@@ -80,7 +80,7 @@ class World:
 async def world(
     *scripts: Script, limits: Limits = Limits(), retries: int = 1, forwarded: Iterable[str] = DEFAULT_FORWARDED
 ) -> AsyncIterator[World]:
-    async with asyncio.timeout(10), AsyncExitStack() as stack:
+    async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(serve(script)) for script in scripts]
         upstreams = [
             Upstream(chr(97 + number), "http", "127.0.0.1", server.port, "/v1", f"sk-up-{number}")

@@ -22,7 +22,8 @@ from gateway.upstream.calls import Answer, Carrier
 from gateway.upstream.carrier import REASONS, HttpxPool, _Transport
 from gateway.upstream.http1 import Limits, Pool
 from tests.support.origins import Origin, Proxy, Script, Turn, http1_origin, http2_origin, proxy
-from tests.support.scripted_server import Certificate, certify, until
+from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.scripted_server import Certificate, certify
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
@@ -171,7 +172,7 @@ on_every_way = pytest.mark.parametrize("way", WAYS)
 
 @asynccontextmanager
 async def opened(way: str, script: Script, certificates: Certificates, limits: Limits = Limits()) -> AsyncIterator[Way]:
-    async with asyncio.timeout(20), AsyncExitStack() as stack:
+    async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as stack:
         at = await WAYS[way](stack, script, limits, certificates)
         try:
             yield at
@@ -750,7 +751,7 @@ async def test_soak_with_cancels(way: str, certificates: Certificates) -> None:
 async def pool(*given: object, **more: Any) -> AsyncIterator[Way]:
     carrier = HttpxPool(*given, **more)  # type: ignore[arg-type]
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             yield Way(carrier, Origin())
     finally:
         await carrier.close()
