@@ -23,7 +23,8 @@ from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
 from gateway.delivery.reply import Send
 from gateway.delivery.tap import Tap
-from gateway.enforcement.guard import Guard, Judging
+from gateway.enforcement.deciding import Judging
+from gateway.enforcement.guard import Guard
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import SHIPPED
 from gateway.errors import GatewayError
@@ -391,7 +392,6 @@ def _moderation(config: Config, judge: Judge) -> Moderation:
         judge,
         held_seconds=config.guard_timeout_seconds,
         held_bytes=config.max_answer_bytes,
-        ping_seconds=config.ping_seconds,
     )
 
 

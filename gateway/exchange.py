@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from gateway.errors import REASONS, Source
-from gateway.openai_api import Moderated, Operation
+from gateway.openai_api import Channel, Moderated, Operation
 from policies.engine import Reroute
 
 Headers = list[tuple[bytes, bytes]]
@@ -23,6 +23,25 @@ def rewritten(headers: Headers, length: int | None) -> Headers:
     if length is not None:
         kept.append((b"content-length", b"%d" % length))
     return kept
+
+
+class Stretch(NamedTuple):
+    """Text of a streamed answer, to judge as it stands. It may begin with characters that left already."""
+
+    choice: int
+    channel: Channel
+    text: str
+
+
+class Treatment(NamedTuple):
+    """What becomes of a stretch. `cuts` are (start, end, label) in its code points, sorted and disjoint.
+
+    `message` stands in place of what is blocked, as long as nothing of that choice has left.
+    """
+
+    blocked: bool = False
+    cuts: tuple[tuple[int, int, str], ...] = ()
+    message: str = ""
 
 
 class Outcome(StrEnum):

@@ -22,6 +22,7 @@ from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.errors import GatewayError
 from gateway.exchange import Asked, Exchange, Outcome, Reply, Timing, outcome_of
+from gateway.moderation.completions import ModeratedAnswer
 from gateway.moderation.moderations import Moderation
 from gateway.samples.sampling import Sampler
 from gateway.serving.bodies import Bodies, Receive, content_length
@@ -147,13 +148,16 @@ class Pipeline:
     async def _moderate(self, exchange: Exchange, body: bytes, reply: ClientReply) -> None:
         """The rest of the way when the request asks for moderation."""
         assert self._moderation is not None
-        with closing(self._moderation.attend(exchange, reply)) as attended:
-            await attended.screen()
-            await self._pass_on(exchange, await self._upstreams.call(exchange, body, exchange.asked.tail), attended)
+        with closing(self._moderation.attend(exchange)) as moderated:
+            await moderated.screen()
+            answer = await self._upstreams.call(exchange, body, exchange.asked.tail)
+            await self._pass_on(exchange, answer, reply, moderated)
 
-    async def _pass_on(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
+    async def _pass_on(
+        self, exchange: Exchange, answer: Answer, reply: Reply, moderated: ModeratedAnswer | None = None
+    ) -> None:
         try:
-            await self._tap.pass_on(exchange, answer, downstream_headers(answer), reply)
+            await self._tap.pass_on(exchange, answer, downstream_headers(answer), reply, moderated)
         finally:
             if not answer.complete:
                 answer.abort()

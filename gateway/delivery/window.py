@@ -2,7 +2,8 @@
 
 Of every text (a channel of a choice) the last characters are held back until more of it came, so that what a rule finds
 within so many characters is found before any of it has left. What leaves is the upstream's own bytes, in order; an
-event is written anew only when a part of its text is cut out. No I/O, and no opinion of its own: rulings are passed in.
+event is written anew only when a part of its text is cut out. No I/O, and no opinion of its own: what becomes of a text
+is passed in.
 """
 
 import re
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import (
     DONE_DATA,
     Channel,
@@ -37,25 +39,6 @@ _RUN = re.compile(r"[!-~]*")
 # A word, which is no part of an address, and its full stop; or a line.
 _SENTENCE_OVER = re.compile(r"(?:\b[^\W\d_]+[.!?…:;][\"')\]”’*`]*\s*|\n\s*|[。！？]\s*)\Z")
 _LONGEST_ENDING = 64
-
-
-class Stretch(NamedTuple):
-    """Text to judge as it stands: it begins with characters that left already, if there are any."""
-
-    choice: int
-    channel: Channel
-    text: str
-
-
-class Ruling(NamedTuple):
-    """What becomes of a stretch. `cuts` are (start, end, label) in its code points, sorted and disjoint.
-
-    `message` stands in place of what is blocked, as long as nothing of that choice has left.
-    """
-
-    blocked: bool = False
-    cuts: tuple[Cut, ...] = ()
-    message: str = ""
 
 
 class _Strand:
@@ -194,6 +177,11 @@ class Window:
         self.over = False
 
     @property
+    def slides(self) -> bool:
+        """Whether some of it may leave before the end."""
+        return self._characters is not None
+
+    @property
     def all_blocked(self) -> bool:
         """Whether no choice of those that came may be served."""
         return bool(self._blocked) and self._seen <= self._blocked
@@ -281,7 +269,7 @@ class Window:
     # --- ruled on
 
     def stretches(self) -> list[Stretch]:
-        """What is to be judged now; empty when nothing could be released by it. `settle` takes the rulings."""
+        """What is to be judged now; empty when nothing could be released by it. `settle` takes the treatments."""
         self._asked = []
         if self._characters is None and not self._ended:
             return []
@@ -307,15 +295,15 @@ class Window:
         """Whether a text counts as ended because another one took over: in the middle of a sentence it may go on."""
         return strand.after >= characters and bool(_SENTENCE_OVER.search(strand.waiting()[-_LONGEST_ENDING:]))
 
-    def settle(self, rulings: Sequence[Ruling]) -> None:
-        """Rulings on what `stretches` gave, in its order."""
+    def settle(self, treatments: Sequence[Treatment]) -> None:
+        """Treatments on what `stretches` gave, in its order."""
         asked, self._asked = self._asked, []
-        for (strand, _), ruling in zip(asked, rulings, strict=True):
-            if ruling.blocked:
-                self._block(strand.choice, ruling.message)
-        for (strand, target), ruling in zip(asked, rulings, strict=True):
+        for (strand, _), treatment in zip(asked, treatments, strict=True):
+            if treatment.blocked:
+                self._block(strand.choice, treatment.message)
+        for (strand, target), treatment in zip(asked, treatments, strict=True):
             if strand.choice not in self._blocked:
-                self._release(strand, target, ruling.cuts)
+                self._release(strand, target, treatment.cuts)
 
     def block_all(self) -> None:
         """No choice may go on, and none that is still to come."""

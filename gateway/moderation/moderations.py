@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from gateway.errors import GatewayError
-from gateway.exchange import Exchange, Reply
+from gateway.exchange import Exchange, Stretch
 from gateway.judging.client import Case, Finding, Findings, JudgeError, case
-from gateway.moderation.completions import Attended
-from gateway.openai_api import BodyError, Judged, Scored, moderation_body, number_of, read_inputs
+from gateway.judging.stretches import case_of, last_words, stretch_of
+from gateway.moderation.categories import Scored, moderation_body, number_of, read_inputs
+from gateway.moderation.completions import ModeratedAnswer
+from gateway.moderation.replies import SideResult
+from gateway.openai_api import BodyError
 from gateway.telemetry import metrics
 
 _SECONDS = 30.0  # the answer is all that the caller wants: it may take longer than a guard
@@ -25,19 +28,17 @@ class Judging(Protocol):
 class Moderation:
     """The gateway's own detectors as OpenAI's moderation.
 
-    `held_seconds` is what judging may hold an exchange up, `held_bytes` bounds what is kept of an answer, and a held
-    stream is sent a comment every `ping_seconds`.
+    `held_seconds` is what judging may hold an exchange up, `held_bytes` bounds what is kept of an answer.
     """
 
-    def __init__(self, judging: Judging, *, held_seconds: float, held_bytes: int, ping_seconds: float) -> None:
+    def __init__(self, judging: Judging, *, held_seconds: float, held_bytes: int) -> None:
         self._judging = judging
         self._held_seconds = held_seconds
         self._held_bytes = held_bytes
-        self._ping_seconds = ping_seconds
 
-    def attend(self, exchange: Exchange, reply: Reply) -> Attended:
-        """The reply of an exchange that asks for moderation: what is sent through it gets one. To be closed."""
-        return Attended(self, exchange, reply, held_bytes=self._held_bytes, ping_seconds=self._ping_seconds)
+    def attend(self, exchange: Exchange) -> ModeratedAnswer:
+        """The moderation of an exchange that asks for it. To be closed."""
+        return ModeratedAnswer(self, exchange, held_bytes=self._held_bytes)
 
     @property
     def model(self) -> str:
@@ -63,23 +64,31 @@ class Moderation:
         results = [by_input.get(number) or Scored() for number in range(inputs or 1)]
         return moderation_body(exchange.id.removeprefix("req_"), self.model, results, failure=_failure(findings))
 
-    async def input(self, exchange: Exchange) -> Judged:
+    async def input(self, exchange: Exchange) -> SideResult:
         """What is said of the exchange's prompt, as one text; of the application's own system messages nothing is."""
         asked = exchange.asked
         found = await self._judge(case(asked.operation, prompt=asked.body, prompt_slugs=None, urgent=True))
         if isinstance(found, str):
-            return Judged(failure=found)
+            return SideResult(failure=found)
         of_others = [finding for finding in found.findings if finding.channel != "system"]
         return _judged(found, _scored(of_others, lambda finding: 0))
 
-    async def output(self, exchange: Exchange, body: bytes, *, stream: bool) -> Judged:
+    async def output(self, exchange: Exchange, body: bytes, *, stream: bool) -> SideResult:
         """What is said of each choice of an answer, which is in no content-encoding any more."""
         asked = exchange.asked
         wanted = case(asked.operation, prompt=asked.body, answer=body, stream=stream, answer_slugs=None, urgent=True)
         found = await self._judge(wanted)
         if isinstance(found, str):
-            return Judged(failure=found)
+            return SideResult(failure=found)
         return _judged(found, _scored(found.findings, lambda finding: finding.choice))
+
+    async def stretches(self, exchange: Exchange, stretches: Sequence[Stretch]) -> SideResult:
+        """What is said of each choice of a stream, of which these are all the texts."""
+        prompt = await last_words(exchange.asked)
+        found = await self._judge(case_of(prompt, stretches, None))
+        if isinstance(found, str):
+            return SideResult(failure=found)
+        return _judged(found, _scored(found.findings, lambda finding: stretches[stretch_of(finding)].choice))
 
     async def _judge(self, wanted: Case) -> Findings | str:
         """The findings, or why there are none."""
@@ -125,8 +134,8 @@ def _nobody_answered(findings: Findings) -> bool:
     return bool(findings.failed) and not any(finding.opinions for finding in findings.findings)
 
 
-def _judged(found: Findings, groups: dict[int, Scored]) -> Judged:
-    return Judged(groups or {0: Scored()}, _failure(found))
+def _judged(found: Findings, groups: dict[int, Scored]) -> SideResult:
+    return SideResult(groups or {0: Scored()}, _failure(found))
 
 
 def _failure(found: Findings) -> str:

@@ -3,26 +3,12 @@
 One table has a row for every operation (`surfaces`): what is read of it, and how its answers, errors and blocks are
 written, by the modules of its dialect (`chat`, `chat_replies`; `responses`, `responses_replies`). They share the texts
 and their paths (`passages`), a body that is changed in places (`document`), streams (`sse`) and errors (`replies`).
-Beside them: the little a request must tell to be routed (`envelope`), `/v1/moderations` (`moderations`), and moderated
-completions (`moderated`).
+Beside them: the little a request must tell to be routed (`envelope`).
 """
 
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
 from gateway.openai_api.document import Path, rewrite, set_fields
-from gateway.openai_api.envelope import BodyError, Envelope, choices_wanted, read_envelope
-from gateway.openai_api.moderated import (
-    EVERY_CHOICE,
-    Judged,
-    Moderated,
-    StreamEnd,
-    moderation_of,
-    read_moderation,
-    sentence,
-    usage_of_response,
-    with_moderation,
-    withheld_body,
-)
-from gateway.openai_api.moderations import Scored, moderation_body, number_of, read_inputs
+from gateway.openai_api.envelope import BodyError, Envelope, Moderated, choices_wanted, read_envelope, read_moderation
 from gateway.openai_api.passages import Channel, Direction, EventRead, Passage, Said
 from gateway.openai_api.replies import error_body
 from gateway.openai_api.sse import DONE_DATA
@@ -44,7 +30,6 @@ from gateway.openai_api.surfaces import (
 
 __all__ = [
     "DONE_DATA",
-    "EVERY_CHOICE",
     "SURFACES",
     "Answers",
     "BodyError",
@@ -53,38 +38,27 @@ __all__ = [
     "Ending",
     "Envelope",
     "EventRead",
-    "Judged",
     "Moderated",
     "Operation",
     "Passage",
     "Path",
     "Said",
-    "Scored",
-    "StreamEnd",
     "Surface",
     "answers_of",
     "choices_wanted",
     "error_body",
     "error_event",
-    "moderation_body",
-    "moderation_of",
-    "number_of",
     "operation_of",
     "read_envelope",
     "read_event",
-    "read_inputs",
     "read_moderation",
     "read_request",
     "read_response",
     "read_stream",
     "rewrite",
     "says_nothing",
-    "sentence",
     "set_fields",
-    "usage_of_response",
-    "with_moderation",
     "with_system",
-    "withheld_body",
     "without_choices",
     "without_logprobs",
 ]

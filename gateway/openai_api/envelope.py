@@ -1,7 +1,8 @@
 """The little that a request must tell before it can be routed."""
 
 import re
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 
@@ -19,7 +20,7 @@ class BodyError(ValueError):
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """Which model is asked for, whether the reply is to be a stream, whether that stream ends with usage, and whether
-    something is said of moderation (`moderated.read_moderation` tells what)."""
+    something is said of moderation (`read_moderation` tells what)."""
 
     model: str | None = None
     stream: bool = False
@@ -59,7 +60,7 @@ def read_envelope(body: bytes) -> Envelope:
     try:
         wire = _decode(body)
     except msgspec.ValidationError as error:
-        refuse_types(error)
+        _refuse_types(error)
     except msgspec.DecodeError as error:
         wire = _decode_leniently(body, error)
     except RecursionError:
@@ -95,7 +96,7 @@ def _check_utf8(body: bytes) -> None:
         raise BodyError(f"the request body is not valid UTF-8 (byte {error.start})") from None
 
 
-def refuse_types(error: msgspec.ValidationError) -> NoReturn:
+def _refuse_types(error: msgspec.ValidationError) -> NoReturn:
     """Say in the words of JSON which field of a request has the wrong type. Raises BodyError."""
     found = _MISMATCH.match(str(error))
     if found is None:
@@ -116,7 +117,7 @@ def _decode_leniently(body: bytes, strict: msgspec.DecodeError) -> _Wire:
         value = parse(body)
         wire = msgspec.convert(_only_what_is_read(value), _Wire)
     except msgspec.ValidationError as error:
-        refuse_types(error)
+        _refuse_types(error)
     except ValueError:
         _refuse_syntax(body, strict)
     except RecursionError:
@@ -139,3 +140,69 @@ def _refuse_syntax(body: bytes, error: msgspec.DecodeError) -> NoReturn:
     found = _SYNTAX.match(str(error))
     what = found["what"] if found else f"it ends too early (byte {len(body)})"
     raise BodyError(f"the request body is not valid JSON: {what}") from None
+
+
+# --- what a request asks of its moderation
+
+Mode = Literal["score", "block"]
+
+
+class Moderated(NamedTuple):
+    """What a request asks for on each side: only to report, or to block as well."""
+
+    input: Mode = "score"
+    output: Mode = "score"
+
+
+class _Side(msgspec.Struct, gc=False):
+    mode: str | None = None
+
+
+class _Policy(msgspec.Struct, gc=False):
+    input: _Side | None = None
+    output: _Side | None = None
+
+
+class _Moderation(msgspec.Struct, gc=False):
+    model: str | None = None
+    policy: _Policy | None = None
+
+
+class _Moderates(msgspec.Struct, gc=False):
+    moderation: _Moderation
+    background: Any = None
+
+
+_MODES: Mapping[str | None, Mode] = {"score": "score", "block": "block"}
+
+
+def read_moderation(body: bytes) -> Moderated:
+    """The `moderation` of a request that has one. Raises BodyError.
+
+    A side whose policy is left out is scored. An answer that is made in the background is fetched past the gateway's
+    judging, so that it cannot be blocked.
+    """
+    try:
+        value = parse(body)
+        asked = msgspec.convert({key: value.get(key) for key in _Moderates.__struct_fields__}, _Moderates)
+    except msgspec.ValidationError as error:
+        _refuse_types(error)
+    except (ValueError, RecursionError):
+        raise BodyError("the request body is not JSON that can be read") from None
+    if asked.moderation.model is None:
+        raise BodyError("'moderation.model' must name a model, such as 'omni-moderation-latest'", "moderation.model")
+    policy = asked.moderation.policy or _Policy()
+    modes = Moderated(_mode(policy.input, "input"), _mode(policy.output, "output"))
+    if modes.output == "block" and asked.background is True:
+        param = "moderation.policy.output.mode"
+        raise BodyError(f"'{param}' cannot be 'block' for an answer that is made in the background", param)
+    return modes
+
+
+def _mode(side: _Side | None, name: str) -> Mode:
+    if side is None:
+        return "score"
+    if side.mode not in _MODES:
+        param = f"moderation.policy.{name}.mode"
+        raise BodyError(f"'{param}' must be 'score' or 'block'", param)
+    return _MODES[side.mode]

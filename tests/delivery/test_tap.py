@@ -1,6 +1,7 @@
 """An answer on its way to the client: passed as it comes or held, with a bounded transcript."""
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -8,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.delivery.tap import Tap
-from gateway.delivery.window import Ruling, Stretch
 from gateway.errors import GatewayError, UpstreamError
-from gateway.exchange import Asked, Exchange, Headers, Route, Streams
+from gateway.exchange import Asked, Exchange, Headers, Route, Streams, Stretch, Treatment
 from gateway.openai_api import Operation
 from gateway.openai_api.sse import PING
 from tests.support.fakes import DONE, chunk, upstream
@@ -112,22 +112,22 @@ class Ruler:
     def holds(self, exchange: Exchange) -> bool:
         return self.holding
 
-    async def answer(self, exchange: Exchange, body: bytes) -> bytes:
+    async def whole(self, body: bytes) -> bytes:
         self.seen.append(body)
         return self._rule(body)
 
-    def hearing(self, exchange: Exchange) -> "Ruler":
+    def inspection(self, exchange: Exchange) -> "Ruler":
         return self
 
-    async def judge(self, stretches: Sequence[Stretch]) -> list[Ruling]:
+    async def judge(self, stretches: Sequence[Stretch]) -> list[Treatment]:
         self.heard += [stretch.text for stretch in stretches]
-        return [Ruling(blocked=self._rule is refuse) for _ in stretches]
+        return [Treatment(blocked=self._rule is refuse) for _ in stretches]
 
     def unreadable(self) -> bool:
         return False
 
-    def refusal(self) -> GatewayError:
-        return GatewayError("answer_blocked", "no")
+    def refusal(self) -> GatewayError | None:
+        return GatewayError("answer_blocked", "no") if self._rule is refuse else None
 
     def close(self) -> None:
         self.closed = True
@@ -258,7 +258,7 @@ async def test_a_held_answer_is_judged_whole_before_a_byte_leaves() -> None:
 async def test_a_rewritten_answer_gets_headers_of_its_own() -> None:
     screen, guard = Screen(), Ruler(holding=True, rule=lambda body: b"changed")
     headers = [*JSON, (b"content-encoding", b"gzip"), (b"x-other", b"kept")]
-    await tap(guard).pass_on(exchange(), ScriptedAnswer(b"one", complete=True), headers, screen)
+    await tap(guard).pass_on(exchange(), ScriptedAnswer(gzip.compress(b"one"), complete=True), headers, screen)
     assert screen.body == b"changed"
     assert screen.headers == [(b"content-type", b"application/json"), (b"x-other", b"kept"), (b"content-length", b"7")]
 

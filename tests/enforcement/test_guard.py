@@ -1,6 +1,7 @@
 """Inline enforcement: what is asked of the detectors, what a decision does to a body, and what failure means."""
 
 import json
+from contextlib import closing
 
 import pytest
 
@@ -29,13 +30,24 @@ TEXTUAL = (Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES)
 class Desk:
     """A guard with its judge and its journal, and an exchange to judge."""
 
-    def __init__(self, rules: str = ENFORCE, operation: Operation = Operation.CHAT, route: str = "default") -> None:
-        self.judge = BenchJudge()
+    def __init__(
+        self,
+        rules: str = ENFORCE,
+        operation: Operation = Operation.CHAT,
+        route: str = "default",
+        judge: BenchJudge | None = None,
+    ) -> None:
+        self.judge = judge or BenchJudge()
         self.journal = Journal()
         self.guard = Guard(policy(rules), self.judge, self.journal, timeout_seconds=1, routes=["default", "inner"])
         self.exchange = Exchange("req_1", Asked("POST", "/v1/x"))
         self.exchange.asked.operation = operation
         self.exchange.route = Route(route, (upstream(9),), 1.0)
+
+    async def answer(self, body: bytes) -> bytes:
+        """A whole answer, inspected."""
+        with closing(self.guard.inspection(self.exchange)) as inspection:
+            return await inspection.whole(body)
 
 
 async def test_only_what_an_enforced_rule_needs_is_asked() -> None:
@@ -44,7 +56,7 @@ async def test_only_what_an_enforced_rule_needs_is_asked() -> None:
     assert await desk.guard.prompt(desk.exchange, body) is body
     answer = completion("hi")
     desk.exchange.asked.body = body
-    assert await desk.guard.answer(desk.exchange, answer) is answer
+    assert await desk.answer(answer) is answer
     asked_prompt, asked_answer = desk.judge.cases
     assert asked_prompt.prompt_slugs == ["prompt_attacks", "violence"]
     assert (asked_prompt.answer_slugs, asked_prompt.urgent, asked_prompt.fresh) == ([], True, False)
@@ -126,7 +138,7 @@ async def test_each_choice_of_an_answer_is_redacted_by_itself() -> None:
         for number, text in enumerate(("AKIA42", "fine", "no AKIA42"))
     ]
     desk = Desk()
-    out = await desk.guard.answer(desk.exchange, json.dumps({"choices": choices}).encode())
+    out = await desk.answer(json.dumps({"choices": choices}).encode())
     texts = [choice["message"]["content"] for choice in json.loads(out)["choices"]]
     assert texts == ["[REDACTED:word]", "fine", "no [REDACTED:word]"]
 
@@ -134,7 +146,7 @@ async def test_each_choice_of_an_answer_is_redacted_by_itself() -> None:
 async def test_a_block_outranks_a_redaction() -> None:
     desk = Desk()
     with pytest.raises(GatewayError) as caught:
-        await desk.guard.answer(desk.exchange, completion("AKIA42 grenade"))
+        await desk.answer(completion("AKIA42 grenade"))
     assert caught.value.reason == "answer_blocked"
 
 
@@ -143,7 +155,7 @@ async def test_a_decision_is_counted_timed_and_written_down_without_text() -> No
     coverage = Counts("assay_detector_texts_total")
     timed = Observed("assay_guard_duration_seconds", direction="response")
     desk = Desk()
-    await desk.guard.answer(desk.exchange, completion("AKIA42"))
+    await desk.answer(completion("AKIA42"))
     assert decisions.added() == {("redact", "response", "enforced", "no-secrets"): 1}
     assert coverage.added() == {("words@1", "scanned"): 1}
     assert timed.added()[0] == 1
@@ -217,7 +229,7 @@ async def test_detectors_that_are_late_or_absent_are_counted_as_such() -> None:
     await desk.guard.prompt(desk.exchange, chat("hi"))
     assert coverage.added() == {(DETECTOR, "timed_out"): 1}
     absent = Counts("assay_detector_texts_total")
-    desk.guard.judging = BenchJudge(absent={"pii": "its file is damaged"})
+    desk = Desk(judge=BenchJudge(absent={"pii": "its file is damaged"}))
     await desk.guard.prompt(desk.exchange, chat("hi"))
     assert absent.added() == {(DETECTOR, "scanned"): 1, ("pii", "absent"): 1}
 
@@ -231,7 +243,7 @@ async def test_an_exchange_counts_once_for_its_caller_whichever_side_it_was_foun
     for _ in range(2):
         desk.exchange.ruling.counted = frozenset()
         await desk.guard.prompt(desk.exchange, chat("grenade"))
-        await desk.guard.answer(desk.exchange, completion("grenade"))
+        await desk.answer(completion("grenade"))
     desk.exchange.ruling.counted = frozenset()
     with pytest.raises(GatewayError, match="third"):
         await desk.guard.prompt(desk.exchange, chat("grenade"))
@@ -242,7 +254,7 @@ async def test_strict_rules_block_what_could_not_be_judged() -> None:
     desk = Desk(STRICT)
     desk.judge.error = "timed_out"
     with pytest.raises(GatewayError) as caught:
-        await desk.guard.answer(desk.exchange, completion("fine"))
+        await desk.answer(completion("fine"))
     assert caught.value.message.startswith("the answer was blocked because it could not be judged, as rule")
     assert bypasses.added() == {}
     assert not desk.exchange.ruling.guarded
@@ -252,5 +264,5 @@ async def test_the_severer_decision_stays_with_the_exchange() -> None:
     rules = "version: 1\nmode: enforce\nrules:\n  - {id: r, when: {subcategory: privacy_violation}, then: redact}\n"
     desk = Desk(rules)
     await desk.guard.prompt(desk.exchange, chat("AKIA42"))
-    await desk.guard.answer(desk.exchange, completion("fine"))
+    await desk.answer(completion("fine"))
     assert desk.exchange.ruling.decision == "redact"

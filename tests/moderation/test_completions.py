@@ -8,20 +8,15 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
-from gateway.openai_api import (
-    BodyError,
-    Judged,
-    Moderated,
-    Operation,
-    Scored,
+from gateway.moderation.categories import Scored
+from gateway.moderation.replies import (
+    SideResult,
     StreamEnd,
     moderation_of,
-    read_moderation,
-    sse,
-    usage_of_response,
     with_moderation,
     withheld_body,
 )
+from gateway.openai_api import BodyError, Moderated, Operation, read_moderation, sse
 from tests.support.surfaces import CHAT, RESPONSES, Delta, decoded
 
 ABOUT = b'{"input":1,"output":2}'
@@ -98,8 +93,8 @@ def read(operation: Operation, moderation: bytes) -> Any:
 
 
 def test_chat_has_a_result_for_each_choice() -> None:
-    output = Judged({1: CRUEL, 0: CLEAN})
-    told = read(Operation.CHAT, moderation_of(Operation.CHAT, "assay:d", Judged({0: CLEAN}), output))
+    output = SideResult({1: CRUEL, 0: CLEAN})
+    told = read(Operation.CHAT, moderation_of(Operation.CHAT, "assay:d", SideResult({0: CLEAN}), output))
     assert (told.input.type, told.input.model, len(told.input.results)) == ("moderation_results", "assay:d", 1)
     assert [result.flagged for result in told.output.results] == [False, True]
     assert told.output.results[1].categories["harassment"]
@@ -110,7 +105,8 @@ def test_chat_has_a_result_for_each_choice() -> None:
 
 def test_a_response_has_one_result_a_side() -> None:
     told = read(
-        Operation.RESPONSES, moderation_of(Operation.RESPONSES, "assay:d", Judged({0: CRUEL}), Judged({0: CLEAN}))
+        Operation.RESPONSES,
+        moderation_of(Operation.RESPONSES, "assay:d", SideResult({0: CRUEL}), SideResult({0: CLEAN})),
     )
     assert (told.input.type, told.input.model, told.input.flagged) == ("moderation_result", "assay:d", True)
     assert not told.output.flagged
@@ -118,8 +114,8 @@ def test_a_response_has_one_result_a_side() -> None:
 
 @pytest.mark.parametrize("operation", [Operation.CHAT, Operation.RESPONSES])
 def test_a_side_that_was_not_judged_is_an_error_and_one_that_was_not_read_whole_says_so(operation: Operation) -> None:
-    partly = Judged({0: CLEAN}, "truncated")
-    told = read(operation, moderation_of(operation, "assay:d", Judged(failure="timed_out"), partly))
+    partly = SideResult({0: CLEAN}, "truncated")
+    told = read(operation, moderation_of(operation, "assay:d", SideResult(failure="timed_out"), partly))
     assert (told.input.type, told.input.code) == ("error", "timed_out")
     assert told.input.message == "the detectors did not answer in time"
     result = told.output if operation is Operation.RESPONSES else told.output.results[0]
@@ -164,11 +160,11 @@ def test_of_several_choices_only_the_withheld_ones_are_emptied() -> None:
 # --- in a stream
 
 
-def through(operation: Operation, events: Sequence[bytes], usage: bytes = b"") -> tuple[bytes, bytes]:
+def through(operation: Operation, events: Sequence[bytes]) -> tuple[bytes, bytes]:
     """What left before the end, and the rest."""
     end = StreamEnd(operation, "asked")
     left = b"".join(end.feed([event]) for event in decoded(b"".join(events)))
-    return left, end.close(ABOUT, usage)
+    return left, end.close(ABOUT)
 
 
 def chunk(head: Mapping[str, Any]) -> bytes:
@@ -196,7 +192,7 @@ def test_a_stream_without_anything_names_the_model_that_was_asked_for() -> None:
     assert left == b""
     told, done = decoded(rest)
     assert done.raw == sse.DONE
-    about = moderation_of(Operation.CHAT, "assay:d", Judged({0: CLEAN}), Judged({0: CLEAN}))
+    about = moderation_of(Operation.CHAT, "assay:d", SideResult({0: CLEAN}), SideResult({0: CLEAN}))
     read_one = ChatCompletionChunk.model_validate_json(told.data.replace(ABOUT, about))
     assert (read_one.model, read_one.choices) == ("asked", [])
 
@@ -223,23 +219,8 @@ def test_a_response_has_it_in_its_last_event(name: str) -> None:
     left, rest = through(Operation.RESPONSES, [*before, event])
     assert left == b"".join(before)
     assert rest == event.replace(b"8}}}", b'8},"moderation":' + ABOUT + b"}}")
-    assert usage_of_response(decoded(event)) == b'{"total_tokens":8}'
-
-
-def test_the_usage_of_a_response_that_was_cut_off_can_be_set() -> None:
-    event = sse.encode(b'{"type":"response.incomplete","response":{"usage":null}}')
-    _, rest = through(Operation.RESPONSES, [event], b'{"total_tokens":8}')
-    (read,) = decoded(rest)
-    assert json.loads(read.data)["response"] == {"usage": {"total_tokens": 8}, "moderation": {"input": 1, "output": 2}}
 
 
 def test_an_end_without_its_response_passes_and_so_does_what_follows() -> None:
     events = [b'data: {"type":"response.completed"}\n\n', b'data: {"type":["x"]}\n\n', b"data: {\n\n"]
     assert through(Operation.RESPONSES, events) == (b"", b"".join(events))
-
-
-@pytest.mark.parametrize(
-    "event", [b'data: {"type":"response.completed"}\n\n', b'data: {"type":["x"],"response":{}}\n\n', sse.DONE]
-)
-def test_a_response_without_an_end_has_no_usage(event: bytes) -> None:
-    assert usage_of_response(decoded(event)) == b""

@@ -8,8 +8,8 @@ from openai.types import ModerationCreateResponse
 from openai.types.moderation import Categories
 
 from detectors.taxonomy import AUXILIARIES, SLUGS
-from gateway.openai_api import BodyError, Scored, moderation_body, read_inputs
-from gateway.openai_api.moderations import CATEGORIES
+from gateway.moderation.categories import CATEGORIES, Scored, moderation_body, read_inputs
+from gateway.openai_api import BodyError
 from tests.support.fakes import DETECTOR, BenchJudge, Counts, Seen, World
 
 PATH = "/v1/moderations"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.delivery.window import Ruling, Stretch, Window
+from gateway.delivery.window import Window
+from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import Channel
 from gateway.openai_api.sse import Decoder
 from tests.support.surfaces import CHAT, SURFACES, Delta, Surface, joined
@@ -16,14 +17,14 @@ BAD, SECRET = "grenade", "AKIA42 7"  # a secret with a space in it, so that no r
 LABEL = "[REDACTED:secret]"
 
 
-def rule(stretch: Stretch) -> Ruling:
+def rule(stretch: Stretch) -> Treatment:
     """Blocks a text with the bad word in it, cuts every secret."""
     cuts = []
     at = stretch.text.find(SECRET)
     while at >= 0:
         cuts.append((at, at + len(SECRET), "secret"))
         at = stretch.text.find(SECRET, at + len(SECRET))
-    return Ruling(BAD in stretch.text, tuple(cuts))
+    return Treatment(BAD in stretch.text, tuple(cuts))
 
 
 def through(
@@ -32,7 +33,7 @@ def through(
     characters: int | None,
     *,
     choices: int = 1,
-    judge: Callable[[Stretch], Ruling] = rule,
+    judge: Callable[[Stretch], Treatment] = rule,
 ) -> Iterator[bytes]:
     """What leaves after each piece of the stream, and after its end."""
     window = Window(surface.operation, "m", characters=characters, choices=choices)
@@ -218,9 +219,9 @@ def test_the_work_is_bounded(characters: int, sizes: list[int]) -> None:
     text = "Words of a sentence. " * 200
     calls: list[int] = []
 
-    def count(stretch: Stretch) -> Ruling:
+    def count(stretch: Stretch) -> Treatment:
         calls.append(len(stretch.text))
-        return Ruling()
+        return Treatment()
 
     out = b"".join(through(CHAT, CHAT.stream(deltas(text, sizes)), characters, judge=count))
     assert CHAT.said(out)[0, "assistant"] == text

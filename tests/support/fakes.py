@@ -370,9 +370,7 @@ class World(Caller):
             timeout_seconds=guard_seconds,
             routes=[route.name for route in routing.routes],
         )
-        moderation = Moderation(
-            self.judge, held_seconds=guard_seconds, held_bytes=held_bytes, ping_seconds=ping_seconds
-        )
+        moderation = Moderation(self.judge, held_seconds=guard_seconds, held_bytes=held_bytes)
         sampler = Sampler(draw=draw)
         self.notebook = Notebook(Recorder(sampler, self.queue))
         self.pipeline = Pipeline(

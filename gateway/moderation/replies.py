@@ -1,4 +1,4 @@
-"""Moderated completions in OpenAI's words: what a request asks of its moderation, and where a reply carries it.
+"""Where a reply carries its moderation, in OpenAI's words.
 
 Chat has it beside the choices, with a list of results; a stream of chat has a chunk of its own for it before the usage
 and [DONE]. The Responses API has one result a side, in the response itself: in a stream that is the last event's.
@@ -6,91 +6,25 @@ and [DONE]. The Responses API has one result a side, in the response itself: in 
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import msgspec
 
+from gateway.moderation.categories import Scored, flagged_categories, result
 from gateway.openai_api import sse
-from gateway.openai_api.document import parse, set_fields
-from gateway.openai_api.envelope import BodyError, refuse_types
-from gateway.openai_api.moderations import Scored, flagged_categories, result
+from gateway.openai_api.document import set_fields
 from gateway.openai_api.passages import choice_number
 from gateway.openai_api.surfaces import Operation, answers_of
 
-Mode = Literal["score", "block"]
 EVERY_CHOICE = range(2**63)
 _encode = msgspec.json.encode
-
-
-# --- what is asked
-
-
-class Moderated(NamedTuple):
-    """What a request asks for on each side: only to report, or to block as well."""
-
-    input: Mode = "score"
-    output: Mode = "score"
-
-
-class _Side(msgspec.Struct, gc=False):
-    mode: str | None = None
-
-
-class _Policy(msgspec.Struct, gc=False):
-    input: _Side | None = None
-    output: _Side | None = None
-
-
-class _Moderation(msgspec.Struct, gc=False):
-    model: str | None = None
-    policy: _Policy | None = None
-
-
-class _Asked(msgspec.Struct, gc=False):
-    moderation: _Moderation
-    background: Any = None
-
-
-_MODES: Mapping[str | None, Mode] = {"score": "score", "block": "block"}
-
-
-def read_moderation(body: bytes) -> Moderated:
-    """The `moderation` of a request that has one. Raises BodyError.
-
-    A side whose policy is left out is scored. An answer that is made in the background is fetched past the gateway's
-    judging, so that it cannot be blocked.
-    """
-    try:
-        value = parse(body)
-        asked = msgspec.convert({key: value.get(key) for key in _Asked.__struct_fields__}, _Asked)
-    except msgspec.ValidationError as error:
-        refuse_types(error)
-    except (ValueError, RecursionError):
-        raise BodyError("the request body is not JSON that can be read") from None
-    if asked.moderation.model is None:
-        raise BodyError("'moderation.model' must name a model, such as 'omni-moderation-latest'", "moderation.model")
-    policy = asked.moderation.policy or _Policy()
-    modes = Moderated(_mode(policy.input, "input"), _mode(policy.output, "output"))
-    if modes.output == "block" and asked.background is True:
-        param = "moderation.policy.output.mode"
-        raise BodyError(f"'{param}' cannot be 'block' for an answer that is made in the background", param)
-    return modes
-
-
-def _mode(side: _Side | None, name: str) -> Mode:
-    if side is None:
-        return "score"
-    if side.mode not in _MODES:
-        param = f"moderation.policy.{name}.mode"
-        raise BodyError(f"'{param}' must be 'score' or 'block'", param)
-    return _MODES[side.mode]
 
 
 # --- what came of it
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class SideResult:
     """One side: what is said of the prompt (0) or of each choice, and why not all was judged, if it was not.
 
     `failure` is a code such as `timed_out` or `truncated`; without results nothing was judged.
@@ -119,13 +53,13 @@ def sentence(failure: str) -> str:
     return _FAILURES.get(failure, "the detectors do not answer")
 
 
-def moderation_of(operation: Operation, model: str, input: Judged, output: Judged) -> bytes:
+def moderation_of(operation: Operation, model: str, input: SideResult, output: SideResult) -> bytes:
     """The value of `moderation` in a reply; `model` is what judged. A side without results is an error."""
     sides = {"input": _side(operation, model, input), "output": _side(operation, model, output)}
     return _encode(sides)
 
 
-def _side(operation: Operation, model: str, judged: Judged) -> dict[str, Any]:
+def _side(operation: Operation, model: str, judged: SideResult) -> dict[str, Any]:
     if not judged.results:
         return {"type": "error", "code": judged.failure, "message": sentence(judged.failure)}
     results = []
@@ -229,13 +163,12 @@ class StreamEnd:
             ended = isinstance(entry, dict) and entry.get("finish_reason") is not None
             (self._speaking.discard if ended else self._speaking.add)(choice_number(entry, i))
 
-    def close(self, moderation: bytes, usage: bytes = b"") -> bytes:
-        """The rest of the stream with its moderation; `usage` is set in the response that it ends with."""
+    def close(self, moderation: bytes) -> bytes:
+        """The rest of the stream with its moderation."""
         if self._has_choices:
             said = {"object": "chat.completion.chunk", "choices": [], "moderation": msgspec.Raw(moderation)}
             return sse.encode(_encode({**self._head, **said})) + b"".join(event.raw for event in self._waiting)
-        changes = {"moderation": moderation, **({"usage": usage} if usage else {})}
-        return b"".join(_with_response_fields(event, changes) for event in self._waiting)
+        return b"".join(_with_response_fields(event, {"moderation": moderation}) for event in self._waiting)
 
 
 def _with_response_fields(event: sse.Event, changes: Mapping[str, bytes]) -> bytes:
@@ -247,15 +180,3 @@ def _with_response_fields(event: sse.Event, changes: Mapping[str, bytes]) -> byt
     except (ValueError, RecursionError):  # an end without its response
         return event.raw
     return sse.encode(data, None if event.event is None else event.event.decode(errors="replace"))
-
-
-def usage_of_response(events: Iterable[sse.Event]) -> bytes:
-    """The usage that a stream of the Responses API ends with, as it stands; empty when there is none."""
-    for event in events:
-        read = _read(event)
-        if read is not None and _is_last(read):
-            try:
-                return bytes(_decode(read.response).usage)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return b""
-    return b""

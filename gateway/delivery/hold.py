@@ -1,0 +1,301 @@
+"""The one way to hold an answer: it reaches its client through those who inspect it, and nothing leaves unseen.
+
+A whole body is collected, unpacked and handed to each inspection in turn. A stream goes through stages: each takes
+bytes and gives back what may leave. Whatever waits is bounded, and while it waits the client hears comments.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from gateway.delivery.window import Window
+from gateway.errors import GatewayError, UpstreamError
+from gateway.exchange import Exchange, Headers, Reply, Stretch, Treatment, rewritten
+from gateway.openai_api.encodings import EncodingError, decode
+from gateway.openai_api.sse import PING, Decoder, Event, SseError
+
+
+class Answer(Protocol):
+    """An answer under way, as far as it is read here: see `http1.Answer`."""
+
+    status: int
+    complete: bool
+
+    def take(self) -> bytes: ...
+
+    async def more(self) -> bytes: ...
+
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes: ...
+
+
+class Inspection(Protocol):
+    """The judging of one answer, by a policy or by the moderation that a request asks for. To be closed."""
+
+    async def whole(self, body: bytes) -> bytes:
+        """The body that may leave: the very same object, or another one. May raise GatewayError answer_blocked."""
+        ...
+
+    async def judge(self, stretches: Sequence[Stretch]) -> list[Treatment]:
+        """What becomes of each stretch of a stream."""
+        ...
+
+    def unreadable(self) -> bool:
+        """Whether the answer must end because something came that nobody can read."""
+        ...
+
+    def refusal(self) -> GatewayError | None:
+        """What the exchange ends with if nothing of the answer could be served."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Stage(Protocol):
+    """Stands between the events of an upstream and the client.
+
+    `over`: it needs nothing more of the upstream. `changed`: what left is not what came.
+    """
+
+    @property
+    def over(self) -> bool: ...
+
+    @property
+    def changed(self) -> bool: ...
+
+    async def feed(self, data: bytes) -> bytes:
+        """What may leave after this came."""
+        ...
+
+    async def end(self, *, broken: bool) -> bytes:
+        """What may still leave when no more comes; `broken` when the upstream did not come to its end."""
+        ...
+
+    def refusal(self) -> GatewayError | None: ...
+
+
+class Screen:
+    """A stage that lets out what an inspection has passed: all of it at the end, or what has left the window.
+
+    With a window, a stream that breaks off is served as far as it was judged.
+    """
+
+    def __init__(self, window: Window, inspection: Inspection, *, held_bytes: int) -> None:
+        self._window = window
+        self._inspection = inspection
+        self._held_bytes = held_bytes
+        self._decoder = Decoder(max_event_bytes=held_bytes)
+
+    @property
+    def over(self) -> bool:
+        return self._window.over
+
+    @property
+    def changed(self) -> bool:
+        return self._window.changed
+
+    async def feed(self, data: bytes) -> bytes:
+        self._read(lambda: self._decoder.feed(data))
+        return await self._judged()
+
+    async def end(self, *, broken: bool) -> bytes:
+        if not broken and not self.over:
+            self._read(self._decoder.close)
+        elif broken and not self._window.slides:
+            return b""  # what broke off in the middle of an event is not sent
+        self._window.end()
+        return await self._judged()
+
+    def refusal(self) -> GatewayError | None:
+        refused = self._window.all_blocked and not self._window.replaced
+        return self._inspection.refusal() if refused else None
+
+    def _read(self, events: Callable[[], Sequence[Event]]) -> None:
+        try:
+            for event in events():
+                self._window.feed(event)
+        except SseError:
+            raise too_large(self._held_bytes) from None
+        if self._window.size > self._held_bytes:
+            raise too_large(self._held_bytes)
+
+    async def _judged(self) -> bytes:
+        """What may leave, after the inspection was asked about what is due."""
+        window = self._window
+        if window.unreadable:
+            window.unreadable = False
+            if self._inspection.unreadable():
+                window.block_all()
+        if stretches := window.stretches():
+            window.settle(await self._inspection.judge(stretches))
+        return window.take()
+
+
+class Hold:
+    """Brings one answer to its client.
+
+    `held_bytes` bounds what waits of it. `keep` is told of the upstream's own bytes. `decided` False: the decision is
+    left out of the headers, because the policy decides later; that the answer is blocked is told in any case.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        answer: Answer,
+        headers: Headers,
+        reply: Reply,
+        *,
+        held_bytes: int,
+        keep: Callable[[bytes], None],
+        decided: bool = True,
+    ) -> None:
+        self._exchange = exchange
+        self._answer = answer
+        self._headers = headers
+        self._reply = reply
+        self._held_bytes = held_bytes
+        self._keep = keep
+        self._decided = decided
+        self._sending = asyncio.Lock()
+        self._sent_at = 0.0
+
+    async def body(self, inspections: Sequence[Inspection]) -> None:
+        """A whole body. Raises GatewayError when nothing of it may leave."""
+        body = await self._collected()
+        plain = self._unpacked(body, inspections)
+        judged = plain
+        for inspection in inspections:
+            judged = None if judged is None else await inspection.whole(judged)
+        changed = judged is not plain and judged is not None
+        await self._finish(judged if changed and judged is not None else body, changed=changed, whole=True)
+        _raise_first(inspections)
+
+    async def packed(self, stages: Sequence[Stage], inspections: Sequence[Inspection]) -> None:
+        """A stream in a content-encoding: all of it at once, since no comment can be put in between."""
+        body = await self._collected()
+        plain = self._unpacked(body, inspections)
+        out = body if plain is None else await _fed(stages, plain) + await _ended(stages, broken=False)
+        changed = plain is not None and out != plain
+        await self._finish(out if changed else body, changed=changed)
+        _raise_first(stages)
+
+    async def stream(self, stages: Sequence[Stage], ping_seconds: float) -> None:
+        """A stream, as it comes.
+
+        Raises GatewayError when nothing of it could be served, and UpstreamError when it broke off.
+        """
+        async with self._commented(ping_seconds):
+            broken = await self._pass_on(stages)
+            last = await _ended(stages, broken=broken is not None)
+            if broken is not None and not any(stage.refusal() for stage in stages):
+                await self._send(last)
+                raise broken
+            await self._finish(last, changed=any(stage.changed for stage in stages))
+        _raise_first(stages)
+
+    async def _pass_on(self, stages: Sequence[Stage]) -> UpstreamError | None:
+        """All that comes before the end, or before nobody needs more of it; the error when it broke off."""
+        while not any(stage.over for stage in stages):
+            try:
+                data = await self._answer.more()
+            except UpstreamError as error:
+                return error
+            if not data:
+                return None
+            self._keep(data)
+            await self._send(await _fed(stages, data))
+        return None
+
+    async def _collected(self) -> bytes:
+        body = await collected(self._answer, self._held_bytes)
+        self._keep(body)
+        return body
+
+    def _unpacked(self, body: bytes, inspections: Sequence[Inspection]) -> bytes | None:
+        """The body out of its content-encoding; None when nobody can read it and it may leave all the same."""
+        encoding = self._exchange.transcript.encoding
+        if not encoding:
+            return body
+        try:
+            plain, more = decode(body, encoding, self._held_bytes)
+        except EncodingError:
+            more = True
+        if not more:
+            return plain
+        _raise_first([inspection for inspection in inspections if inspection.unreadable()])
+        return None
+
+    async def _send(self, data: bytes) -> None:
+        if not data:
+            return
+        async with self._sending:
+            if not self._reply.started:
+                headers = rewritten(self._headers, None)
+                await self._reply.start(self._answer.status, headers, decided=False)
+            self._sent_at = asyncio.get_running_loop().time()
+            await self._reply.send(data)
+
+    async def _finish(self, data: bytes, *, changed: bool, whole: bool = False) -> None:
+        async with self._sending:  # else a comment could be on its way
+            if not self._reply.started:
+                headers = rewritten(self._headers, len(data) if whole else None) if changed else self._headers
+                decided = self._decided or self._exchange.ruling.decision == "block"
+                await self._reply.start(self._answer.status, headers, decided=decided, body_follows=True)
+            await self._reply.finish(data)
+
+    @asynccontextmanager
+    async def _commented(self, seconds: float) -> AsyncIterator[None]:
+        """Meanwhile a comment is sent whenever nothing else has left for so long."""
+        loop = asyncio.get_running_loop()
+        self._sent_at = loop.time()
+        comments = loop.create_task(self._comment(seconds))
+        try:
+            yield
+        finally:
+            comments.cancel()
+
+    async def _comment(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(max(0.0, self._sent_at + seconds - loop.time()))
+            if loop.time() >= self._sent_at + seconds:
+                await self._send(PING)
+
+
+async def collected(answer: Answer, most: int) -> bytes:
+    """The whole body. Raises GatewayError answer_too_large, and UpstreamError."""
+    pieces: list[bytes] = []
+    size = 0
+    # One that is complete may still wait in the buffer.
+    while data := answer.take() if answer.complete else await answer.more():
+        size += len(data)
+        if size > most:
+            raise too_large(most)
+        pieces.append(data)
+    return b"".join(pieces)
+
+
+async def _fed(stages: Sequence[Stage], data: bytes) -> bytes:
+    for stage in stages:
+        data = await stage.feed(data) if data else b""
+    return data
+
+
+async def _ended(stages: Sequence[Stage], *, broken: bool) -> bytes:
+    data = b""
+    for stage in stages:
+        data = (await stage.feed(data) if data else b"") + await stage.end(broken=broken)
+    return data
+
+
+def _raise_first(judged: Sequence[Inspection | Stage]) -> None:
+    for each in judged:
+        if (refusal := each.refusal()) is not None:
+            raise refusal
+
+
+def too_large(most: int) -> GatewayError:
+    """Of an answer of which more would have to wait than may."""
+    return GatewayError(
+        "answer_too_large", f"the answer is larger than {most} bytes, the most that is held of it to be judged"
+    )

@@ -1,0 +1,232 @@
+"""One direction of one exchange before the policy: asks the detectors, decides by choice, and records what came of it.
+
+When the detectors do not answer, each rule's `on_error` decides, and what passes unjudged is counted with its reason.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from time import monotonic
+from typing import Any, Protocol
+
+from gateway.enforcement.counts import Counts, Throttles
+from gateway.enforcement.signals import Direction, draw_of, signals
+from gateway.exchange import MODEL_CHARACTERS, Exchange
+from gateway.judging.client import Case, Finding, Findings, JudgeError
+from gateway.openai_api import Passage
+from gateway.telemetry import metrics
+from policies.engine import EVERYONE, Action, Context, Decision, Policy, Throttle, decide, join, on_failure, redact
+
+PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # whatever is neither these nor cut stops a text
+_COUNTED = frozenset(action for action in Action if action.acts)  # flags are counted on the side path, for all alike
+_NOT_WHOLLY_READ = frozenset({"truncated", "unreadable"})
+_SEVERITY = {action.value: action.severity for action in Action}
+
+
+class Judging(Protocol):
+    """What the guard needs of the detector process."""
+
+    @property
+    def detectors(self) -> Sequence[str]: ...
+
+    async def judge(self, case: Case, timeout_seconds: float) -> Findings: ...
+
+
+class Journal(Protocol):
+    """Where decisions are written down."""
+
+    def append(self, kind: str, fields: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all decisions share. `policy` is the one in force; a decider keeps the one that it began with."""
+
+    policy: Policy
+    judging: Judging
+    audit: Journal
+    counts: Counts
+    throttles: Throttles
+    timeout_seconds: float
+
+
+class Decider:
+    """For one direction of one exchange. To be closed."""
+
+    def __init__(self, shared: Shared, exchange: Exchange, direction: Direction, needed: Collection[str]) -> None:
+        assert exchange.route is not None
+        self.needed = needed
+        self.policy = shared.policy
+        self._shared = shared
+        self._exchange = exchange
+        exchange.ruling.revision = self.policy.revision
+        self._direction: Direction = direction
+        self._route = exchange.route.name
+        self._error = ""
+        caller = caller_of(exchange)
+        self._about = Context(
+            exchange.asked.model,
+            caller,
+            draw_of(exchange.id),
+            self._earlier(shared.counts, caller) if self.policy.counted else {},
+        )
+        self._counts: dict[str, None] = {}
+        self._throttles: list[Throttle] = []
+        self._failures: dict[str, None] = {}
+        self._bypassed: set[str] = set()
+        self._severest: Decision | None = None
+        self._counted: set[tuple[str, Action]] = set()
+
+    def _earlier(self, counts: Counts, caller: str) -> dict[str, int]:
+        """How often each rule's condition held for this caller in other exchanges than this one."""
+        earlier = counts.earlier(caller, self.policy.counted)
+        return {rule: often - (rule in self._exchange.ruling.counted) for rule, often in earlier.items()}
+
+    async def ask(self, wanted: Case) -> Findings:
+        """The findings; none when the detectors do not answer, which `rule` then takes into account."""
+        began = monotonic()
+        self._error = ""
+        findings = Findings(0, [], [], {})
+        try:
+            findings = await self._shared.judging.judge(wanted, self._patience())
+        except JudgeError as error:
+            self._error = error.reason
+            if error.reason == "timed_out":
+                for detector in self._shared.judging.detectors:
+                    metrics.COVERAGE.labels(detector, "timed_out").inc()
+        spent = monotonic() - began
+        self._exchange.timing.guard_seconds += spent
+        metrics.GUARD.labels(self._direction).observe(spent)
+        for detector, state, texts in findings.coverage:
+            metrics.COVERAGE.labels(detector, state).inc(texts)
+        for detector, texts in findings.remembered:
+            metrics.REMEMBERED.labels(detector).inc(texts)
+        return findings
+
+    def _patience(self) -> float:
+        """Seconds to wait at most: no longer than the rules' own budgets allow."""
+        about = self._about
+        own = self.policy.patience(self._direction, self._route, about.draw, model=about.model, caller=about.caller)
+        return min(self._shared.timeout_seconds, own)
+
+    def rule(self, groups: Mapping[int, Sequence[Finding]], found: Findings) -> dict[int, Decision]:
+        """One decision for each group of texts, by the number of its choice; for choice 0 where there are no texts."""
+        failures: dict[str | None, str] = {None: self._error} if self._error else _failures_of(found)
+        about = replace(self._about, silent=frozenset(name or EVERYONE for name in failures))
+        by_failure = {
+            name: on_failure(
+                self.policy, self.needed, direction=self._direction, route=self._route, detector=name, about=about
+            )
+            for name in failures
+        }
+        fallbacks = by_failure.values()
+        decisions = {}
+        for choice, findings in (groups or {0: ()}).items():
+            heard = signals(findings, self._direction, self.policy)
+            decisions[choice] = reduce(join, fallbacks, decide(self.policy, heard, route=self._route, about=about))
+        # Where no enforced rule listens to what failed, nothing was passed by.
+        reasons = dict.fromkeys(failures[name] for name, fallback in by_failure.items() if fallback.rule is not None)
+        if any(decision.action is not Action.BLOCK for decision in decisions.values()):
+            for reason in reasons.keys() - self._bypassed:
+                self._bypassed.add(reason)
+                metrics.BYPASSES.labels(self._direction, reason).inc()
+        self._failures |= reasons
+        for decision in decisions.values():
+            self._note(decision)
+        return decisions
+
+    def unreadable(self) -> Decision:
+        """The decision about text that nobody can read."""
+        return self.rule({}, Findings(0, [], [], {}, unreadable="it is not JSON"))[0]
+
+    def _note(self, decision: Decision) -> None:
+        self._counts |= dict.fromkeys(decision.counted)
+        if decision.throttle is not None:
+            self._throttles.append(decision.throttle)
+        for match in decision.matched:
+            key = (match.rule, match.action)
+            if match.enforced and match.action in _COUNTED and key not in self._counted:
+                self._counted.add(key)
+                metrics.DECISIONS.labels(self._direction, match.action, match.rule, "enforced").inc()
+        if self._severest is None:
+            self._severest = decision
+        else:
+            would = max(self._severest.would, decision.would, key=lambda action: action.severity)
+            graver = decision.action.severity > self._severest.action.severity
+            self._severest = replace(decision if graver else self._severest, would=would)
+        if _SEVERITY[decision.action] > _SEVERITY[self._exchange.ruling.decision]:
+            self._exchange.ruling.decision = decision.action.value
+
+    def close(self) -> None:
+        """Write down the severest decision, if there is anything to tell, and what to remember of the caller."""
+        exchange, decision = self._exchange, self._severest
+        self._shared.counts.add(self._about.caller, self._counts.keys() - exchange.ruling.counted)
+        exchange.ruling.counted = exchange.ruling.counted.union(self._counts)
+        for throttle in self._throttles:
+            self._shared.throttles.start(self._about.caller, throttle)
+        exchange.ruling.guarded = self._direction == "response" and decision is not None and not self._failures
+        if decision is None or (decision.action is Action.ALLOW and not self._failures):
+            return
+        self._shared.audit.append(
+            "decision",
+            {
+                "request": exchange.id,
+                "route": self._route,
+                "principal": exchange.principal.name if exchange.principal else "",
+                "operation": exchange.asked.operation,
+                "model": exchange.asked.model[:MODEL_CHARACTERS],
+                "direction": self._direction,
+                "action": decision.action,
+                "would": decision.would,
+                "rule": decision.rule,
+                "reason": decision.reason,
+                "score": decision.evidence and round(decision.evidence.score, 4),
+                "threshold": decision.evidence and round(decision.evidence.threshold, 4),
+                "condition": decision.evidence and decision.evidence.place,
+                "failure": ", ".join(self._failures),
+                "revision": decision.revision,
+            },
+        )
+
+
+def caller_of(exchange: Exchange) -> str:
+    return exchange.principal.name if exchange.principal else ""
+
+
+def needed_of(policy: Policy, direction: Direction, exchange: Exchange) -> frozenset[str]:
+    """What must be judged of this exchange, the canaries left out that do not act on it."""
+    if not policy.acts:
+        return frozenset()
+    assert exchange.route is not None
+    draw = draw_of(exchange.id)
+    return policy.needs(direction, exchange.route.name, draw, model=exchange.asked.model, caller=caller_of(exchange))
+
+
+def _failures_of(findings: Findings) -> dict[str | None, str]:
+    """Detector → why it did not judge all of the text; None for what no detector judged. Unread text is no clean text.
+
+    What a detector did not read silences the rules that listen to it; what nobody read silences them all.
+    """
+    if findings.unreadable or findings.cut:
+        return {None: "unreadable" if findings.unreadable else "truncated"}
+    failures: dict[str | None, str] = {d: state for d, state, _ in findings.coverage if state in _NOT_WHOLLY_READ}
+    return failures | dict.fromkeys(findings.failed, "detector")
+
+
+def sentence_of(what: str, decision: Decision) -> str:
+    if decision.reason == "detector_error":
+        return f"the {what} was blocked because it could not be judged, as rule {decision.rule!r} asks"
+    return f"the {what} was blocked by rule {decision.rule!r} (policy {decision.revision}): {decision.reason}"
+
+
+def edits_of(
+    passages: Iterable[Passage], findings: Sequence[Finding], decision: Decision
+) -> dict[tuple[str | int, ...], str]:
+    """The texts with their spans cut out, by their place in the body. Findings name the same places."""
+    texts = {tuple(passage.path): passage.text for passage in passages}
+    edits = {}
+    for index, finding in enumerate(findings):
+        cuts = decision.cuts(index)
+        if cuts:
+            edits[tuple(finding.path)] = redact(texts[tuple(finding.path)], cuts)
+    return edits

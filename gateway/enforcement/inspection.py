@@ -1,0 +1,116 @@
+"""The policy on one answer: of a whole body, or of a stream stretch by stretch."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, needed_of, sentence_of
+from gateway.errors import GatewayError
+from gateway.exchange import Exchange, Stretch, Treatment
+from gateway.judging.client import Finding, case
+from gateway.judging.stretches import case_of, last_words, stretch_of
+from gateway.openai_api import answers_of, read_response, rewrite
+from policies.engine import Action, Decision
+
+_KEPT = PASSING | {Action.REDACT, Action.REPLACE}  # a choice that is neither of these is emptied
+
+
+class PolicyInspection:
+    """Decides on one answer. A stretch of a stream is shown to the detectors with the prompt's last words.
+
+    The policy stays the same throughout. To be closed.
+    """
+
+    def __init__(self, shared: Shared, exchange: Exchange) -> None:
+        assert exchange.route is not None
+        self._decider = Decider(shared, exchange, "response", needed_of(shared.policy, "response", exchange))
+        self._exchange = exchange
+        self._prompt: bytes | None = None
+        self._refusal: Decision | None = None
+
+    async def whole(self, body: bytes) -> bytes:
+        """The whole answer that may go out: the very same object, or a rewritten one.
+
+        Each choice is judged by itself: one that is blocked is emptied and ends with "content_filter" as long as there
+        is another one, one that is replaced says the policy's message. Raises GatewayError answer_blocked.
+        """
+        asked = self._exchange.asked
+        wanted = case(asked.operation, prompt=asked.body, answer=body, answer_slugs=self._decider.needed, urgent=True)
+        found = await self._decider.ask(wanted)
+        by_choice = _by_choice(found.findings)
+        decisions = self._decider.rule(by_choice, found)
+        surface = answers_of(asked.operation)
+        stopped = {choice: decision for choice, decision in decisions.items() if decision.action not in _KEPT}
+        if stopped and (len(stopped) == len(decisions) or not surface.has_choices):
+            raise GatewayError("answer_blocked", sentence_of("answer", next(iter(stopped.values()))))
+        if all(decision.action in PASSING for decision in decisions.values()):
+            return body
+        try:
+            return self._rewritten(body, by_choice, decisions, stopped)
+        except ValueError as error:  # the detectors could read it, so this is a bug: nothing leaves
+            raise GatewayError("answer_blocked", f"the answer could not be redacted: {error}") from None
+
+    def _rewritten(
+        self,
+        body: bytes,
+        by_choice: Mapping[int, Sequence[Finding]],
+        decisions: Mapping[int, Decision],
+        stopped: Collection[int],
+    ) -> bytes:
+        asked, surface = self._exchange.asked, answers_of(self._exchange.asked.operation)
+        passages = read_response(asked.operation, body)
+        for choice, findings in by_choice.items():
+            if decisions[choice].action is Action.REDACT:
+                body = rewrite(body, edits_of(passages, findings, decisions[choice]))
+        messages = {n: each.replacement for n, each in decisions.items() if each.action is Action.REPLACE}
+        if messages:
+            body = surface.replaced(body, messages, model=asked.model, id=self._exchange.id.removeprefix("req_"))
+        return surface.withheld(body, stopped) if stopped else body
+
+    async def judge(self, stretches: Sequence[Stretch]) -> list[Treatment]:
+        """A treatment for each; all stretches of a choice are decided on together. One call of the detectors."""
+        if self._prompt is None:
+            self._prompt = await last_words(self._exchange.asked)
+        found = await self._decider.ask(case_of(self._prompt, stretches, self._decider.needed))
+        groups: dict[int, list[Finding]] = {stretch.choice: [] for stretch in stretches}
+        places: dict[int, list[int]] = {stretch.choice: [] for stretch in stretches}
+        for finding in found.findings:
+            number = stretch_of(finding)
+            groups[stretches[number].choice].append(finding)
+            places[stretches[number].choice].append(number)
+        treatments = [Treatment() for _ in stretches]
+        for choice, decision in self._decider.rule(groups, found).items():
+            if self._stops(decision):
+                treatments = [
+                    Treatment(blocked=True, message=decision.replacement) if stretch.choice == choice else treatment
+                    for stretch, treatment in zip(stretches, treatments, strict=True)
+                ]
+            elif decision.action is Action.REDACT:
+                for index, number in enumerate(places[choice]):
+                    treatments[number] = Treatment(cuts=decision.cuts(index))
+        return treatments
+
+    def unreadable(self) -> bool:
+        """Whether the stream is to end because something came that nobody can read."""
+        return self._stops(self._decider.unreadable())
+
+    def _stops(self, decision: Decision) -> bool:
+        stops = decision.action not in PASSING and decision.action is not Action.REDACT
+        if stops and self._refusal is None:
+            self._refusal = decision
+        return stops
+
+    def refusal(self) -> GatewayError | None:
+        """What the exchange ends with when nothing of the answer may be served."""
+        if self._refusal is None:
+            return None
+        return GatewayError("answer_blocked", sentence_of("answer", self._refusal))
+
+    def close(self) -> None:
+        """Put the outcome on record."""
+        self._decider.close()
+
+
+def _by_choice(findings: Iterable[Finding]) -> dict[int, list[Finding]]:
+    groups: dict[int, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.choice, []).append(finding)
+    return groups
