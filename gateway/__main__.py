@@ -235,9 +235,12 @@ def _worker(parsed: argparse.Namespace) -> int:
 # --- the commands that need no server
 
 
+_MODULES = {"policy_false_alarms": "gateway.commands.false_alarms"}
+
+
 def _with_models(name: str) -> Command:
     """A command of a module that is imported when it runs: a process that serves holds no model code."""
-    module = "gateway.commands.policy" if name.startswith("policy_") else "gateway.commands.models"
+    module = _MODULES.get(name, "gateway.commands.policy" if name.startswith("policy_") else "gateway.commands.models")
 
     def run(parsed: argparse.Namespace) -> int:
         command: Command = getattr(importlib.import_module(module), name)
@@ -355,6 +358,12 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
     cost.add_argument("--most", type=int, default=500, metavar="N", help="texts of a set and kind at most (500)")
     cost.add_argument("sets", nargs="*", metavar="SET", help="sets of the folder (all of them)")
     cost.set_defaults(command=_with_models("policy_cost"))
+
+    alarms = actions.add_parser("false-alarms", help="count what harmless texts set off, by head, length and rule")
+    alarms.add_argument("file", type=Path, metavar="FILE", help="JSON lines: `text`, and `role`, `channel`, `kind`")
+    alarms.add_argument("--policy", action="append", metavar="FILE", help=f"{what}; default and strict when left out")
+    alarms.set_defaults(command=_with_models("policy_false_alarms"))
+
     schema = actions.add_parser("schema", help="print the JSON Schema of policy files, for editors")
     schema.set_defaults(command=_with_models("policy_schema"))
 

@@ -61,6 +61,13 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class InOneText:
+    """The part holds for one text alone, whatever the others contain."""
+
+    part: "Tree"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Asked:
     """The request's `key` (route, model or caller) is one of the names or begins with one of the prefixes."""
 
@@ -88,7 +95,7 @@ class Asked:
         return value in self.names or (bool(self.prefixes) and value.startswith(self.prefixes))
 
 
-Tree = Leaf | All | Any | Not | Asked
+Tree = Leaf | All | Any | Not | InOneText | Asked
 
 
 def leaves(tree: Tree) -> Iterator[Leaf]:
@@ -99,7 +106,7 @@ def leaves(tree: Tree) -> Iterator[Leaf]:
         case All() | Any():
             for part in tree.parts:
                 yield from leaves(part)
-        case Not():
+        case Not() | InOneText():
             yield from leaves(tree.part)
 
 
@@ -112,6 +119,8 @@ def directions_of(tree: Tree) -> frozenset[Direction]:
             return frozenset(DIRECTIONS).intersection(*map(directions_of, tree.parts))
         case Any():
             return frozenset[Direction]().union(*map(directions_of, tree.parts))
+        case InOneText():
+            return directions_of(tree.part)
         case Not() | Asked():
             return frozenset(DIRECTIONS)
 
@@ -143,6 +152,8 @@ def shape(tree: Tree) -> object:
             return ["any", *map(shape, tree.parts)]
         case Not():
             return ["not", shape(tree.part)]
+        case InOneText():
+            return ["in one text", shape(tree.part)]
         case Asked():
             return [tree.key, sorted(tree.names), sorted(tree.prefixes)]
 
@@ -197,12 +208,14 @@ class _Planter:
             parts += self._several(written.all, inner, (*path, "all"))
         if written.not_ is not None:
             parts.append(Not(self._one(written.not_, inner, (*path, "not"))))
+        if written.same_text:
+            parts = [InOneText(_all_of(parts))]
         for key in ("route", "model", "caller"):
             if names := getattr(written, key):
                 if key == "route":
                     self._check_routes(names, path)
                 parts.append(_asked(key, names, (*path, key)))
-        return parts[0] if len(parts) == 1 else All(tuple(parts))
+        return _all_of(parts)
 
     def _check_routes(self, names: Iterable[str], path: Path) -> None:
         for place, name in enumerate(names):
@@ -295,7 +308,7 @@ class _Planter:
 
     def check(self, tree: Tree) -> None:
         """Refuse what can never hold: a part that a `not` beside it denies, or texts of both directions at once."""
-        if isinstance(tree, Not):
+        if isinstance(tree, Not | InOneText):
             self.check(tree.part)
         if isinstance(tree, All | Any):
             for part in tree.parts:
@@ -334,6 +347,10 @@ def _word(slug: str) -> Condition:
     return Condition.model_validate({"subcategory": slug})
 
 
+def _all_of(parts: Sequence[Tree]) -> Tree:
+    return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+
 def _asked(key: str, names: Iterable[str], path: Path) -> Asked:
     starred = key != "route"
     prefixes = tuple(sorted({name[:-1] for name in names if starred and name.endswith("*")}))
@@ -357,10 +374,12 @@ def _sides(tree: All) -> tuple[list[Leaf], list[Leaf]]:
                 below = _sides(part)
                 wanted += below[0]
                 denied += below[1]
+            case InOneText(part=inner):  # what it denies may be found in another text
+                wanted += _sides(All((inner,)))[0]
             case Not(part=Leaf() as leaf):
                 denied.append(leaf)
             case Not(part=Any(parts=parts)):
-                denied += [inner for inner in parts if isinstance(inner, Leaf)]
+                denied += [leaf for leaf in parts if isinstance(leaf, Leaf)]
     return wanted, denied
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from policies.compiling import Leaf, Policy, Reroute, Rule, Throttle, Tree, compile_policy
-from policies.conditions import All, Any, Asked, Not
+from policies.conditions import All, Any, Asked, InOneText, Not
 from policies.model import Action, Mode
 
 __all__ = [
@@ -329,6 +329,9 @@ def told_by(tree: Tree, hits: Hits, route: str, about: Context) -> list[Hit] | N
         case Any():
             parts = [below for part in tree.parts if (below := told_by(part, hits, route, about)) is not None]
             return [hit for below in parts for hit in below] if parts else None
+        case InOneText():
+            each = [told_by(tree.part, alone, route, about) for alone in _by_text(hits)]
+            return [hit for below in each for hit in below or ()] or None
         case Not():
             if about.silent and _may_be_silenced(tree.part, about.silent):
                 return None
@@ -355,7 +358,7 @@ def _may_be_silenced(tree: Tree, silent: frozenset[str]) -> bool:
             )
         case All() | Any():
             return any(_may_be_silenced(part, silent) for part in tree.parts)
-        case Not():
+        case Not() | InOneText():
             return _may_be_silenced(tree.part, silent)
         case Asked():
             return False
@@ -374,14 +377,17 @@ def _is_often_enough(rule: Rule, hits: Hits, route: str, about: Context) -> bool
     passages = {hit.signal.passage for told in hits.values() for hit in told}
     if len(passages) < rule.count.at_least:
         return False
-    often = 0
+    often = sum(bool(told_by(rule.tree, alone, route, about)) for alone in _by_text(hits))
+    return often >= rule.count.at_least
+
+
+def _by_text(hits: Hits) -> Iterable[Hits]:
+    """The hits of each text apart."""
     by_passage: dict[int, dict[Leaf, list[Hit]]] = {}
     for leaf, told in hits.items():
         for hit in told:
             by_passage.setdefault(hit.signal.passage, {}).setdefault(leaf, []).append(hit)
-    for alone in by_passage.values():
-        often += bool(told_by(rule.tree, alone, route, about))
-    return often >= rule.count.at_least
+    return by_passage.values()
 
 
 def _match(rule: Rule, told: list[Hit], about: Context) -> Match:

@@ -142,6 +142,7 @@ class Condition(_Written):
         None, description="the share of benign texts it may match, 0 to 1; 0.01 when nothing is said"
     )
     score: Share | None = Field(None, description="a calibrated score, 0 to 1, in place of false_alarms")
+    same_text: bool = Field(False, description="whether all that it looks for must be found in one and the same text")
     agree: Annotated[int, Field(ge=2, le=16)] | None = Field(
         None, description="the number of detectors that must find it in the same text, from 2"
     )
@@ -155,6 +156,9 @@ class Condition(_Written):
             raise _fault("`false_alarms` and `score` exclude each other", "keep one of them", "score")
         if not named and self.all is None:
             self._says_something()
+        if self.same_text and not (self.finds and (self.all or self.not_)):
+            what = "there are no two things that could be in the same text"
+            raise _fault(what, "remove `same_text`, or write the conditions as a list in `all`", "same_text")
         for key in ("model", "caller"):
             for place, name in enumerate(getattr(self, key) or ()):
                 if "*" in name[:-1]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from policies.compiling import Leaf, Policy, Rule, Tree
-from policies.conditions import All, Any, Asked, Not
+from policies.conditions import All, Any, Asked, InOneText, Not
 from policies.engine import Context, Hits, Signal, decide, heard_by, told_by
 
 _SIGNS = {True: "+", False: "-"}
@@ -40,6 +40,9 @@ def _part(tree: Tree, found: Hits, signals: Sequence[Signal], route: str, about:
             yield f"{indent} {tree.key} is {' or '.join(names)}"
         case Not():
             yield f"{indent} not"
+            yield from _part(tree.part, found, signals, route, about, depth + 1)
+        case InOneText():
+            yield f"{indent} in one text"
             yield from _part(tree.part, found, signals, route, about, depth + 1)
         case All() | Any():
             yield f"{indent} {'all of' if isinstance(tree, All) else 'one of'}"

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.compiling import Leaf, Policy, Tree
-from policies.conditions import All, Asked, Not
+from policies.conditions import All, Asked, InOneText, Not
 from policies.conditions import Any as AnyOf
 from policies.engine import EVERYONE, Action, Context, Decision, Signal, decide, join, on_failure, redact
 from policies.model import CHANNELS, Document
@@ -42,12 +42,13 @@ narrowings: dict[str, st.SearchStrategy[Any]] = {
     "agree": st.just(2),
     "score": st.sampled_from((0.0, 0.4, 0.8)),
 }
+together = {"same_text": st.just(True)}
 conditions: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from(SLUGS) | whens,
     lambda inner: (
-        st.fixed_dictionaries({"all": st.lists(inner, min_size=1, max_size=3)}, optional=narrowings)
+        st.fixed_dictionaries({"all": st.lists(inner, min_size=1, max_size=3)}, optional=narrowings | together)
         | st.fixed_dictionaries({"any": st.lists(inner, min_size=1, max_size=3)}, optional=narrowings)
-        | st.fixed_dictionaries({"subcategory": st.sampled_from(SLUGS), "not": inner}, optional=narrowings)
+        | st.fixed_dictionaries({"subcategory": st.sampled_from(SLUGS), "not": inner}, optional=narrowings | together)
     ),
     max_leaves=6,
 )
@@ -197,6 +198,9 @@ def found_by(tree: Tree, told: list[Signal], route: str, about: Context) -> bool
             return any(found_by(part, told, route, about) for part in tree.parts)
         case Not():
             return not found_by(tree.part, told, route, about)
+        case InOneText():
+            by_text = [[s for s in told if s.passage == passage] for passage in {s.passage for s in told}]
+            return any(found_by(tree.part, alone, route, about) for alone in by_text)
         case Asked():
             value = {"route": route, "model": about.model, "caller": about.caller}[tree.key]
             return value in tree.names or any(value.startswith(prefix) for prefix in tree.prefixes)

@@ -1,0 +1,192 @@
+"""What harmless texts set off: false alarms by head and length, and what policies would do to the texts.
+
+Every text of the file counts as harmless. A head's false alarm is a flag at the default operating point. A policy's is
+a text that it would act on with every rule enforced; where a detector did not read all of a text, the rules' `on_error`
+decides, as in the gateway.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from policies.engine import Context, Decision, Policy, Signal, decide, join, on_failure
+from policies.model import Direction
+
+# The upper end of each band of lengths, in words, and its name.
+BANDS: Mapping[int, str] = {4: "< 5 words", 15: "5–15", 60: "16–60"}
+LONGEST = "> 60"
+UNREAD = "not wholly read"
+_BAND_NAMES = (*BANDS.values(), LONGEST)
+_ROUTE = "default"
+
+Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning"]
+_USUAL: Mapping[Direction, Channel] = {"prompt": "user", "response": "assistant"}
+
+
+class Place(NamedTuple):
+    """A text, and where it stands in an exchange."""
+
+    text: str
+    direction: Direction
+    channel: Channel
+
+
+class Row(NamedTuple):
+    """A harmless text with the kind of text it is."""
+
+    place: Place
+    kind: str
+
+
+class Heard(NamedTuple):
+    """What the detectors say of a text: their signals, (slug, detector) of those at or over the default operating
+    point, and the names of the detectors that did not read all of it."""
+
+    signals: Sequence[Signal]
+    flagged: Collection[tuple[str, str]]
+    unread: Collection[str]
+
+
+Judge = Callable[[Sequence[Place]], Sequence[Heard]]
+
+
+class Outcome(NamedTuple):
+    """One text, what was flagged, and what each policy, by name, would do."""
+
+    row: Row
+    flagged: Collection[tuple[str, str]]
+    decisions: Mapping[str, Decision]
+
+    @property
+    def direction(self) -> Direction:
+        return self.row.place.direction
+
+    @property
+    def band(self) -> str:
+        return band(self.row.place.text)
+
+
+class _Line(msgspec.Struct):
+    text: str
+    role: Direction = "prompt"
+    channel: Channel | None = None
+    kind: str = "any"
+
+
+def band(text: str) -> str:
+    """The band of a text's length in words."""
+    words = len(text.split())
+    return next((name for most, name in BANDS.items() if words <= most), LONGEST)
+
+
+def read_texts(path: Path) -> list[Row]:
+    """JSON lines with `text`, and where known `role`, `channel` and `kind`. Raises ValueError with file and line."""
+    rows = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                found = msgspec.json.decode(line, type=_Line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise ValueError(f"{path}:{number}: {error}") from None
+            place = Place(found.text, found.role, found.channel or _USUAL[found.role])
+            rows.append(Row(place, found.kind))
+    if not rows:
+        raise ValueError(f"{path}: there is no text in it")
+    return rows
+
+
+def outcomes(
+    rows: Sequence[Row], policies: Mapping[str, Policy], judge: Judge, *, batch: int = 64, step: Callable[[int], object]
+) -> Iterator[Outcome]:
+    """Each text with what became of it, in order. `step` is told how many texts were judged."""
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        for row, heard in zip(part, judge([row.place for row in part]), strict=True):
+            decisions = {name: _decision(policy, row.place.direction, heard) for name, policy in policies.items()}
+            yield Outcome(row, heard.flagged, decisions)
+        step(len(part))
+
+
+def _decision(policy: Policy, direction: Direction, heard: Heard) -> Decision:
+    """As the gateway's guard decides on one text."""
+    about = Context(silent=frozenset(heard.unread))
+    needed = policy.needs(direction, _ROUTE)
+    fallbacks = [
+        on_failure(policy, needed, direction=direction, route=_ROUTE, detector=detector, about=about)
+        for detector in heard.unread
+    ]
+    return reduce(join, fallbacks, decide(policy, heard.signals, route=_ROUTE, about=about))
+
+
+def report(found: Sequence[Outcome], policies: Iterable[str]) -> str:
+    """Markdown: the share of texts flagged by each head in each band, then what each policy acts on and why."""
+    names = list(policies)
+    tables = [_heads(found), _policies(found, names), _kinds(found, names), _rules(found, names)]
+    return "\n".join("".join(f"{line}\n" for line in table) for table in tables)
+
+
+def _heads(found: Sequence[Outcome]) -> Iterator[str]:
+    texts = Counter((item.direction, item.band) for item in found)
+    alarms = Counter((item.direction, slug, detector, item.band) for item in found for slug, detector in item.flagged)
+    any_head = Counter((item.direction, item.band) for item in found if item.flagged)
+    yield from _header(["side", "head", "detector", *_BAND_NAMES])
+    for direction in _USUAL:
+        shown = [f"{texts[direction, name]:,} texts" for name in _BAND_NAMES]
+        yield _line([direction, "", "", *shown])
+        shares = [_share(any_head[direction, name], texts[direction, name]) for name in _BAND_NAMES]
+        yield _line([direction, "any", "", *shares])
+        for slug, detector in sorted({key[1:3] for key in alarms if key[0] == direction}):
+            shares = [_share(alarms[direction, slug, detector, name], texts[direction, name]) for name in _BAND_NAMES]
+            yield _line([direction, f"`{slug}`", detector, *shares])
+
+
+def _policies(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
+    yield from _header(["side", "length", "texts", *names])
+    for direction in _USUAL:
+        for name in _BAND_NAMES:
+            here = [item for item in found if item.direction == direction and item.band == name]
+            yield _line([direction, name, f"{len(here):,}", *_acted(here, names)])
+    yield _line(["both", "all", f"{len(found):,}", *_acted(found, names)])
+
+
+def _kinds(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
+    yield from _header(["kind", "side", "texts", *names])
+    for kind, direction in sorted({(item.row.kind, item.direction) for item in found}):
+        here = [item for item in found if (item.row.kind, item.direction) == (kind, direction)]
+        yield _line([kind.replace("_", " "), direction, f"{len(here):,}", *_acted(here, names)])
+
+
+def _rules(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
+    """Which rules acted, and what on: the sub-categories, or that a text could not be read."""
+    causes = Counter(cause for item in found for name in names for cause in _causes(name, item.decisions[name]))
+    yield from _header(["policy", "rule", "through", "texts"])
+    for (name, rule, cause), often in sorted(causes.items(), key=lambda item: (names.index(item[0][0]), -item[1])):
+        yield _line([name, f"`{rule}`", cause, f"{often:,}"])
+
+
+def _causes(name: str, decision: Decision) -> Iterator[tuple[str, str, str]]:
+    acting = (match for match in decision.matched if match.action.acts)
+    for match in acting:
+        unread = decision.reason == "detector_error"
+        yield from ((name, match.rule, cause) for cause in ([UNREAD] if unread else match.slugs))
+
+
+def _acted(found: Sequence[Outcome], names: Sequence[str]) -> list[str]:
+    return [_share(sum(item.decisions[name].would.acts for item in found), len(found)) for name in names]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def _header(names: Sequence[str]) -> Iterator[str]:
+    yield _line(names)
+    yield f"|{'---|' * len(names)}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
