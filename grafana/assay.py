@@ -442,6 +442,21 @@ AUDIT = Row(
     ],
 )
 
+PROCESS = Row(
+    "Process",
+    [
+        Panel(
+            "Background tasks started again",
+            "Does what runs beside the traffic (judge, audit, policy, ...) keep running? A task that ends again and "
+            "again makes /healthz answer 503; the log says why it ended. `none` at zero: all is well.",
+            [Query(or_none(rate("assay_background_restarts_total", "task"), "task"), "{{task}}")],
+            "stacked",
+            "cps",
+            width=24,
+        ),
+    ],
+)
+
 ONE = Row(
     "Sub-category: $subcategory",
     [
@@ -502,6 +517,7 @@ ROWS: Sequence[Row] = (
     VERDICTS,
     DECISIONS,
     AUDIT,
+    PROCESS,
     ONE,
 )
 

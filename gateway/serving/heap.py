@@ -4,12 +4,15 @@ Left alone, glibc takes a body of some megabytes from the kernel page by page an
 10 MB costs 5,000 page faults and more time than forwarding it: `mallopt(3)`. With another C library nothing is done.
 """
 
+import asyncio
 import ctypes
 
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD
 _TRIM_THRESHOLD = -1  # M_TRIM_THRESHOLD
 _LARGEST_KEPT = 32 << 20  # bytes: the most that glibc allows
 _KEPT = 64 << 20  # bytes that may be free at the end of the heap before they are given back
+
+_GIVE_BACK_SECONDS = 5.0
 
 _libc = ctypes.CDLL(None)
 
@@ -25,3 +28,11 @@ def give_back() -> None:
     """Return what is free to the system. Takes microseconds, after large bodies about a millisecond."""
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)
+
+
+async def give_back_regularly() -> None:
+    """Keep what is freed for the next large body, and give it back every few seconds; until cancelled."""
+    keep_freed()
+    while True:
+        await asyncio.sleep(_GIVE_BACK_SECONDS)
+        give_back()

@@ -221,6 +221,11 @@ POLICY_LOADS = _counter(
     "How often was a changed policy file adopted or refused? A refused one leaves the last good one in force.",
     "result",
 )
+BACKGROUND_RESTARTS = _counter(
+    "assay_background_restarts_total",
+    "How often did a task beside the traffic (judge, audit, policy and others) end and have to be started again?",
+    "task",
+)
 BUILD_INFO = _gauge("assay_build_info", "Which version serves? Always 1.", "version", over_workers="mostrecent")
 DETECTORS_READY = _gauge(
     "assay_detectors_ready",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from detectors.taxonomy import SLUGS
-from gateway.__main__ import FLAGS, main
+from gateway.__main__ import main
+from gateway.commands.serve import FLAGS
 from gateway.config.settings import Config
 
 ROOT = Path(__file__).parents[2]

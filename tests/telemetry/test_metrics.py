@@ -38,6 +38,7 @@ LABELS = {
     "state": "detectors.base.State; idle, busy",
     "status": "1xx to 5xx, and none",
     "subcategory": "the taxonomy's slugs",
+    "task": "names that gateway.app gives to background tasks",
     "upstream": "configured names",
     "version": "of this package",
 }

@@ -1,0 +1,23 @@
+"""`assay demo-upstream`: a model server that replays conversations."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+
+from gateway.demo import server
+
+
+def demo_upstream(parsed: argparse.Namespace) -> int:
+    """`assay demo-upstream`, until it is stopped."""
+    if parsed.with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    server.serve(parsed.host, parsed.port)
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Standard input closes when the parent ends, however it ended."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)

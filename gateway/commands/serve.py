@@ -1,0 +1,113 @@
+"""`assay serve`: the gateway, in one process or several."""
+
+import argparse
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+
+from gateway.commands import out, warn
+from gateway.config import routes
+from gateway.config.load import load_with_notes
+from gateway.config.settings import Config, env_name
+from gateway.enforcement.signals import load_policy
+from gateway.serving import process
+
+# Settings that `assay serve` takes as flags; each is also in the file and in the environment.
+FLAGS = ("host", "port", "workers", "upstream_url", "upstream_key", "keys", "policy", "sample_rate", "redis_url")
+
+
+def serve(parsed: argparse.Namespace) -> int:
+    """`assay serve`, until it is stopped. Raises ConfigError, PolicyError and ModelError."""
+    flags = {name: getattr(parsed, name) for name in FLAGS}
+    config, notes = load_with_notes(flags, path=parsed.config)
+    policy = load_policy(config.policy, routes.targets(config), routes.route_names(config))
+    for sentence in (*notes, *(f"{config.policy}: {warning}" for warning in policy.warnings)):
+        warn(sentence)
+    listening = process.listen(config.host, config.port, "--host or --port")
+    port = listening.getsockname()[1]
+    # Worker processes read the same settings again: what came as a flag goes to them through the environment.
+    export({name: value for name, value in flags.items() if value is not None}, parsed.config)
+    export({"port": str(port), "audit_hash_key": _hash_key(config)})
+    demo = _start_demo() if config.uses_demo else None
+    folder = tempfile.mkdtemp(prefix="assay-metrics-") if config.workers > 1 else None
+    if folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        process.run(
+            "gateway.app:create_app",
+            listening,
+            workers=config.workers,
+            drain_seconds=config.drain_seconds,
+            announce=lambda: out(_banner(config, port, policy.revision, policy.mode)),
+        )
+    finally:
+        if demo is not None:
+            demo.terminate()
+            demo.wait()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def export(values: dict[str, str], config_file: str | None = None) -> None:
+    """Hand settings to the processes of this one, and where the configuration is."""
+    for name, value in values.items():
+        os.environ[env_name(name)] = value
+    if config_file:
+        os.environ["ASSAY_CONFIG"] = config_file
+
+
+def _hash_key(config: Config) -> str:
+    return config.audit_hash_key.get_secret_value() if config.audit_hash_key else secrets.token_hex(32)
+
+
+def _start_demo() -> subprocess.Popen[bytes]:
+    """The demo upstream as a process of its own, on a free port; ours to end. Its address goes to the settings."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "demo-upstream", "--port", str(port), "--with-parent"],
+        stdin=subprocess.PIPE,
+    )
+    export({"upstream_url": f"http://127.0.0.1:{port}/v1"})
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+            continue
+        break
+    return process
+
+
+def _banner(config: Config, port: int, revision: str, mode: str) -> str:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    base = f"http://{host}:{port}"
+    key = "any, none is configured (local callers only)" if not config.keys else "one of the configured keys"
+    shown = "sk-local" if not config.keys else "$ASSAY_KEY"
+    model = "demo-small" if config.uses_demo else "MODEL"
+    upstream = "demo (replays conversations; set OPENAI_API_KEY or ASSAY_UPSTREAM_URL for a real one)"
+    if not config.uses_demo:
+        upstream = ", ".join(entry.origin for entry in routes.upstreams(config).values())
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello"}}]}}'
+    return "\n".join(
+        [
+            f"Assay {version('assay-gateway')}",
+            f"  base URL  {base}/v1",
+            f"  key       {shown} ({key})",
+            f"  upstream  {upstream}",
+            f"  policy    {config.policy}, revision {revision}, mode {mode}; sample rate {config.sample_rate:g}",
+            f"  metrics   {base}/metrics",
+            f"  trust     {base}/trust",
+            "  try       "
+            f"curl {base}/v1/chat/completions -H 'authorization: Bearer {shown}' "
+            f"-H 'content-type: application/json' -d '{body}'",
+        ]
+    )

@@ -1,0 +1,116 @@
+"""What runs beside the traffic for as long as a process serves: judging, the audit file, watches, gauges.
+
+A gateway whose guard has died must not serve on as if it had one. So a task that ends is started again, each time
+after a longer pause, with a log line and `assay_background_restarts_total`; `/healthz` tells of one that keeps failing,
+and where not even that can go on, the process ends.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+from typing import NamedTuple
+
+from gateway.telemetry import metrics
+
+log = logging.getLogger("assay")
+
+FIRST_PAUSE_SECONDS = 0.1
+LAST_PAUSE_SECONDS = 10.0
+STEADY_SECONDS = 5.0  # a task that ran so long after a restart works again
+PATIENCE_SECONDS = 15.0  # a task that fails for longer makes the process unhealthy
+
+
+class Failing(NamedTuple):
+    """A task that does not work: since when (monotonic seconds), and why it ended last."""
+
+    since: float
+    why: str
+
+
+class Task:
+    """One of them. `run` works until it is cancelled; called again, it starts anew."""
+
+    def __init__(self, name: str, run: Callable[[], Awaitable[None]], clock: Callable[[], float]) -> None:
+        self.name = name
+        self._run = run
+        self._clock = clock
+        self._failing: Failing | None = None
+        self._started_at: float | None = None  # None while it waits for its restart
+        metrics.BACKGROUND_RESTARTS.labels(name)
+
+    @property
+    def failing(self) -> Failing | None:
+        """None once it has run steadily again."""
+        started = self._started_at
+        if started is not None and self._clock() - started >= STEADY_SECONDS:
+            return None
+        return self._failing
+
+    async def keep_running(self) -> None:
+        """Until cancelled."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            self._started_at = self._clock()
+            try:
+                await self._run()
+                why = "it returned"
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"
+                if not isinstance(error, OSError):  # what the system refused is clear from its message; this is a bug
+                    log.error("background task %s failed", self.name, exc_info=error)
+            failing = self.failing
+            pause = FIRST_PAUSE_SECONDS if failing is None else min(pause * 2, LAST_PAUSE_SECONDS)
+            self._failing = Failing(failing.since if failing else self._clock(), why)
+            self._started_at = None
+            metrics.BACKGROUND_RESTARTS.labels(self.name).inc()
+            log.error("background task %s ended (%s); it is started again in %.1f s", self.name, why, pause)
+            await asyncio.sleep(pause)
+
+
+class Background:
+    """The tasks of a process, under one owner. `end_process` is called when they cannot be kept any more."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = monotonic,
+        end_process: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
+    ) -> None:
+        self._clock = clock
+        self._end_process = end_process
+        self._tasks: list[Task] = []
+
+    def add(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """`name` becomes a metric label: one of a few."""
+        self._tasks.append(Task(name, run, self._clock))
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """Tasks that do not work now → why they ended last."""
+        return {task.name: task.failing.why for task in self._tasks if task.failing}
+
+    @property
+    def is_healthy(self) -> bool:
+        """No task has been failing for longer than is to be expected of a passing trouble."""
+        now = self._clock()
+        return all(task.failing is None or now - task.failing.since < PATIENCE_SECONDS for task in self._tasks)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep all of them running; they are cancelled at the end."""
+        ending = False
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(task.keep_running(), name=task.name) for task in self._tasks]
+                yield
+                ending = True
+                for task in tasks:
+                    task.cancel()
+        finally:
+            if not ending:
+                log.critical("the background tasks cannot be kept running; the process ends")
+                self._end_process()
