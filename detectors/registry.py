@@ -6,8 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from detectors.base import Detector
+from detectors.catalogue import RULES
 from detectors.manifest import DetectorInfo, load
-from detectors.rules.catalogue import RULES
 from detectors.rules.fingerprint import Fingerprints
 from detectors.rules.rule import RuleDetector
 from detectors.trained.encoder import Cascade

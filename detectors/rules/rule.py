@@ -19,7 +19,8 @@ class Rule:
 
     `find` takes any text of up to LIMIT code points and returns spans inside it that do not overlap; it never raises
     and takes time linear in the text. `levels` are all the confidences it can give, `labels` all that its spans can be
-    called, `roles` the sides it judges.
+    called, `roles` the sides it judges. `spared` tells what looks like a finding and is a known specimen or a
+    placeholder, each with the reason: for people who ask why it was left alone.
     """
 
     slug: str
@@ -27,6 +28,7 @@ class Rule:
     levels: tuple[float, ...]
     labels: frozenset[str]
     find: Callable[[str], Found]
+    spared: Callable[[str], Mapping[Span, str]] = lambda text: {}
 
 
 class RuleDetector:

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import msgspec
 
+from detectors.catalogue import RULES
 from detectors.manifest import INDEX, Measurement, Tables, load_one
 from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.rules import fingerprint
-from detectors.rules.catalogue import RULES
-from detectors.training import cards, data, leaks, measure, shipping, synthetic, tables
+from detectors.training import cards, data, measure, shipping, synthetic, tables
+from detectors.training.leaks import measured as leaks
+from detectors.training.leaks import sets
 
 CORPUS = "spamassassin_ham"  # what fingerprints are made of to count their false alarms
 EXCERPTS = 300  # of the corpus, each of this many words
@@ -67,13 +69,21 @@ def measured(folder: Path, rows: Sequence[data.Row], rng: random.Random, date: s
         log.info("judging %d rows: %s", len(shown), name)
         positives = data.rows(folder, POSITIVES.get(name, {}), rng)
         if name == "secrets":
-            positives += [row for row in leaks.rows() if row.labels[leaks.LABEL] == 1]
+            positives += _secrets()
         out[name] = tables.rule_tables(shipping.blank(name, rule), rule, shown, positives, date)
     found = out["secrets"]
     figures = leaks.figures(RULES["secrets"].find, date)
     out["secrets"] = msgspec.structs.replace(found, measured=(*found.measured, *figures))
     out[FINGERPRINT] = _fingerprint_tables(shown, rng, date)
     return out
+
+
+def _secrets() -> list[data.Row]:
+    """The texts with a secret that no rule was written against."""
+    return [
+        data.Row(item.text, None, ("prompt", "response"), {leaks.LABEL: 1}, leaks.SET, False)
+        for item in sets.positives(sets.HELD_OUT)
+    ]
 
 
 def _fingerprint_tables(rows: Sequence[data.Row], rng: random.Random, date: str) -> Tables:

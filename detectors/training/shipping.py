@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from detectors.base import Detector
+from detectors.catalogue import RULES
 from detectors.manifest import INDEX, DataSet, DetectorInfo, Tables, load_one, sha256
 from detectors.registry import FACTORIES, FINGERPRINT
-from detectors.rules.catalogue import RULES
 from detectors.rules.rule import Rule
 from detectors.trained.encoder import Encoder
 from detectors.training import compose, data, synthetic
@@ -19,7 +19,7 @@ from detectors.training import compose, data, synthetic
 LICENCE = "Apache-2.0"
 VOCABULARY = "vocab.txt"
 VERSIONS: Mapping[str, str] = {"ngram": "3", "encoder": "2", **dict.fromkeys((*RULES, FINGERPRINT), "1")} | {
-    "secrets": "2",
+    "secrets": "3",
     "pii": "2",
 }
 # What a trained detector needs besides its model.

@@ -1,0 +1,13 @@
+"""What a reader of secrets hands on: a place, what it seems to be, and the value that says whether it is."""
+
+from typing import NamedTuple
+
+
+class Candidate(NamedTuple):
+    """The code points [start, end) of a text; `value` is what is compared with specimens."""
+
+    start: int
+    end: int
+    label: str
+    confidence: float
+    value: str

@@ -1,0 +1,258 @@
+"""What carries a secret by its form: URLs, headers, commands, files of credentials, cookies, phrases of wallets."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from detectors.rules.secrets.candidate import Candidate
+from detectors.rules.secrets.values import decoded_pair, is_chosen, is_expression, is_generated, is_uuid
+
+Judge = Callable[[str, re.Match[str]], bool]  # of the value as it stands in the text, and of the match beside it
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """One form. At each of the literal `anchors` in the text in lower case the expression is tried, never elsewhere.
+
+    Its group `v` is the secret. `from_line`: it is tried where the line begins instead.
+    """
+
+    label: str
+    anchors: tuple[str, ...]
+    expression: re.Pattern[str]
+    confidence: float
+    accept: Judge
+    from_line: bool = False
+
+
+def _generated(value: str, match: re.Match[str]) -> bool:
+    return is_generated(value) and not is_expression(value)
+
+
+def _password(value: str, match: re.Match[str]) -> bool:
+    """Anything but a variable: in this place nothing else can stand."""
+    return len(value) >= 4 and not is_expression(value) and len(set(value)) > 2
+
+
+_DEFAULTS = frozenset((
+    "password", "pass", "passwd", "pwd", "secret", "postgres", "root", "admin", "guest", "test", "user", "mysql",
+    "redis", "mongo", "rabbitmq", "tiger", "minio", "minioadmin", "neo4j", "elastic", "changeme", "username",
+    "token", "api", "key", "xxx", "foo", "bar", "dev", "local", "sa", "app", "db", "cassandra",
+))  # fmt: skip
+_HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "example.", "host", "db", "postgres", "mysql", "redis", "mongo")
+_DEFAULT = re.compile(r"(?:user|pass|test|my|your)?(?:password|passwd|pass|pw|pwd)\d{0,3}")
+
+
+def _url_password(value: str, match: re.Match[str]) -> bool:
+    """No variable, no default that every tutorial has, not the user's name again on this very machine."""
+    lowered = value.lower()
+    if (
+        (len(value) < 6 and value.isalpha() and value.islower())
+        or lowered in _DEFAULTS
+        or _DEFAULT.fullmatch(lowered)
+        or re.match(r"\d{2,5},", value)
+    ):  # ports of several hosts
+        return False
+    return _password(value, match) and not (lowered == match["user"] and match["host"].startswith(_HERE))
+
+
+def _pair(value: str, match: re.Match[str]) -> bool:
+    pair = decoded_pair(value)
+    return pair is not None and (pair[1] or pair[0]).lower() not in _DEFAULTS | {"open sesame"}
+
+
+def _token_or_chosen(value: str, match: re.Match[str]) -> bool:
+    return _generated(value, match) or (is_chosen(value) and not is_expression(value))
+
+
+def _phrase(value: str, match: re.Match[str]) -> bool:
+    """As many words as a wallet gives, hardly one twice, and none of those that no list has."""
+    words = re.findall(r"[a-z]{3,8}", value)
+    return len(words) >= 12 and len(set(words)) >= len(words) - 1
+
+
+# Words of sentences that are in no list of seeds.
+_NO_SEEDS = (
+    "the|and|for|with|from|are|was|has|have|not|but|its|our|out|had|his|her|him|she|they|them|than|then|were|been"
+    "|which|while|"
+    "also|into|your|these|those|their|each|per|via|how|words|please"
+)
+
+
+def _carrier(label: str, confidence: float, anchors: str, expression: str, accept: Judge = _password) -> Carrier:
+    return Carrier(label, tuple(anchors.split("|")), re.compile(expression), confidence, accept)
+
+
+_ARGUMENT = r"[\"']?(?P<v>(?<=\")[^\"\n]{4,128}(?=\")|(?<=')[^'\n]{4,128}(?=')|[^\s\"'`<>|;]{4,128})"
+_SEED = rf"(?!(?:{_NO_SEEDS})\b)[a-z]{{3,8}}(?![a-z])"
+_GAP = r"(?:[ ,]{1,3}|[ \t]{0,3}\r?\n\s{0,3})(?:\(?\d{1,2}[.):] ?)?"
+
+CARRIERS = (
+    _carrier(
+        "connection_string",
+        0.9,
+        "://",
+        r"://(?P<user>[^\s:@/\"'<>`]{0,64}):(?P<v>[^\s/\"'<>`]{3,128})@(?P<host>[\w\[][\w.\[\]:-]{0,64})",
+        _url_password,
+    ),
+    _carrier(
+        "access_token",
+        0.9,
+        "://",
+        r"(?<=http|ttps)://(?P<v>[a-z0-9_.~-]{20,255})(?::x-oauth-basic)?@[\w.-]{3,64}",
+        _generated,
+    ),
+    _carrier("bearer_token", 0.85, "bearer ", r"bearer\s{1,3}(?P<v>[a-z0-9._~+/-]{20,}+={0,2})", _generated),
+    _carrier(
+        "auth_header",
+        0.85,
+        "authorization",
+        r"authorization[\"']?\s{0,2}[:=,]\s{0,2}[\"'`]?(?:(?:token|apikey|api-key|key|geniekey|ssws|splunk|bot"
+        r"|access|secret|personal|private)[ =]{1,2})?(?P<v>[a-z0-9._~+/-]{16,}+={0,2})",
+        _generated,
+    ),
+    _carrier("basic_auth", 0.85, "basic ", r"basic\s{1,3}(?P<v>[a-z0-9+/]{8,}+={0,2})(?![a-z0-9+/=])", _pair),
+    _carrier(
+        "basic_auth",
+        0.9,
+        "auth\"|auth'|auth=|auth =|auth:",
+        r"auth[\"']?\s{0,2}[:=]\s{0,2}[\"']?(?P<v>[a-z0-9+/]{8,}+={0,2})(?![a-z0-9+/=])",
+        _pair,
+    ),
+    _carrier(
+        "password",
+        0.85,
+        "curl ",
+        r"curl\s[^\n]{0,200}?(?<=\s)(?:-u|--user)["
+        r" =]{0,2}[\"']?(?P<user>[^\s:\"']{1,64}):(?P<v>[^\s\"']{4,64})(?=[\s\"']|$)",
+    ),
+    _carrier(
+        "password",
+        0.85,
+        "docker login|podman login|registry login",
+        r"\w{1,8} login\s[^\n]{0,120}?(?<=\s)-p[ =]?" + _ARGUMENT,
+    ),
+    _carrier(
+        "password",
+        0.85,
+        "mysql |mysqldump |mysqladmin |mariadb ",
+        r"m\w{4,9}\s[^\n]{0,120}?(?<=\s)-p(?P<v>[^\s\"'`<>|;]{4,64})",
+    ),
+    _carrier("password", 0.85, "redis-cli ", r"redis-cli\s[^\n]{0,120}?(?<=\s)(?:-a|--pass)[ =]{1,2}" + _ARGUMENT),
+    _carrier("password", 0.9, "sshpass ", r"sshpass\s{1,2}-p ?" + _ARGUMENT),
+    _carrier("password", 0.85, "ldap", r"ldap\w{3,10}\s[^\n]{0,200}?(?<=\s)-w[ =]?" + _ARGUMENT),
+    _carrier(
+        "password",
+        0.85,
+        "htpasswd ",
+        r"htpasswd\s{1,2}-\w{0,4}b\w{0,4}\s{1,2}\S{1,80}\s{1,2}\S{1,64}\s{1,2}(?P<v>\S{4,64})",
+    ),
+    _carrier("password", 0.85, "smbclient ", r"smbclient[^\n]{0,120}?-u ?[\"']?[\w.\\-]{1,40}%(?P<v>[^\s\"']{4,64})"),
+    _carrier(
+        "password",
+        0.85,
+        "auth=(|auth = (|basicauth(|digestauth(",
+        r"(?:auth\s?=\s?|\w{5,6}auth)\(\s{0,2}[\"'][^\"'\n]{1,64}[\"'],\s{0,2}[\"'](?P<v>[^\"'\n]{4,128})[\"']",
+    ),
+    _carrier(
+        "password",
+        0.9,
+        "identified ",
+        r"identified\s(?:with\s\S{1,40}\s)?by(?:\spassword)?\s{1,3}[\"'](?P<v>[^\"'\n]{4,128})[\"']",
+    ),
+    _carrier(
+        "password", 0.9, "password '|password \"", r"password\s{1,3}[\"'](?P<v>[^\"'\n]{4,128})[\"']", _token_or_chosen
+    ),
+    _carrier(
+        "password",
+        0.8,
+        "requirepass |masterauth ",
+        r"(?:requirepass|masterauth)\s{1,4}[\"']?(?P<v>[^\s\"']{4,128})",
+        _token_or_chosen,
+    ),
+    _carrier(
+        "password",
+        0.9,
+        "login ",
+        r"login\s{1,8}\S{1,64}\s{1,8}(?:account\s{1,4}\S{1,64}\s{1,8})?password\s{1,8}(?P<v>\S{4,128})",
+    ),
+    _carrier(
+        "password",
+        0.8,
+        "convertto-securestring ",
+        r"convertto-securestring\s{1,2}(?:-string\s{1,2})?[\"'](?P<v>[^\"'\n]{4,128})[\"']",
+    ),
+    _carrier(
+        "password",
+        0.85,
+        "<input ",
+        r"<input\s(?=[^>\n]{0,300}?type=[\"']password)[^>\n]{0,300}?\svalue=[\"'](?P<v>[^\"'\n]{4,128})[\"']",
+        _token_or_chosen,
+    ),
+    _carrier(
+        "azure_sas",
+        0.9,
+        "?sv=|?se=|?sp=|?sr=|?st=|?spr=|?si=|signature sr=",
+        r"(?:\?s|signature s)[^\s\"'<>]{0,400}?&sig=(?P<v>[a-z0-9%+/=]{40,}+)",
+        lambda value, match: is_generated(value),
+    ),
+    _carrier("azure_key", 0.97, "accountkey=|accesskey=", r"\w{6,7}key=(?P<v>[a-z0-9+/_-]{40,}+={0,2})", _generated),
+    _carrier(
+        "json_web_key",
+        0.95,
+        "\"d\"|'d'|\"k\"|'k'",
+        r"[\"'][dk][\"']\s{0,3}:\s{0,3}[\"'](?P<v>[a-z0-9_-]{32,}+)[\"']",
+        _generated,
+    ),
+    _carrier(
+        "seed_phrase",
+        0.95,
+        "phrase|mnemonic|seed",
+        rf"\w{{4,10}}[^\n:=]{{0,40}}?(?:[:=]|\bis\b)[\s\"'`*]{{0,6}}(?P<v>(?:\(?1[.):]"
+        rf" ?)?{_SEED}(?:{_GAP}{_SEED}){{11,23}})",
+        _phrase,
+    ),
+    Carrier(
+        "password",
+        (":5432:", ":5433:", ":6432:", ":*:"),
+        re.compile(r"[\w.*-]{1,80}:(?:\d{2,5}|\*):[\w*.-]{1,64}:[\w*.-]{1,64}:(?P<v>[^\s:]{4,128})(?=\s|$)"),
+        0.8,
+        _password,
+        from_line=True,
+    ),
+)
+_COOKIE = re.compile(r"cookies?[\"']?\s{0,2}[:=]\s{0,2}(?P<pairs>[^\n]{16,4000})")
+_SESSION = re.compile(
+    r"(?<![\w.-])(?:[\w.-]{0,24}?(?:sess(?:ion)?|auth|token|jwt|login|remember)[\w.-]{0,24}|sid"
+    r"|[\w.-]{1,16}[._-]sid|jsessionid)"
+    r"=(?P<v>(?:s%3a)?[a-z0-9._%+/=-]{16,}+)"
+)
+
+
+def carried(text: str, lowered: str) -> Iterator[Candidate]:
+    """Every secret in a form of the table, and the sessions of cookies. `lowered`: the text in lower case."""
+    for carrier in CARRIERS:
+        for anchor in carrier.anchors:
+            yield from _at_anchors(text, lowered, carrier, anchor)
+    yield from _sessions(text, lowered)
+
+
+def _at_anchors(text: str, lowered: str, carrier: Carrier, anchor: str) -> Iterator[Candidate]:
+    at = lowered.find(anchor)
+    while at >= 0:
+        start = max(lowered.rfind("\n", at - 200, at) + 1, at - 200, 0) if carrier.from_line else at
+        match = carrier.expression.match(lowered, start)
+        if match is not None and carrier.accept(text[slice(*match.span("v"))], match):
+            yield Candidate(*match.span("v"), carrier.label, carrier.confidence, text[slice(*match.span("v"))])
+            at = match.end("v") - 1
+        at = lowered.find(anchor, at + 1)
+
+
+def _sessions(text: str, lowered: str) -> Iterator[Candidate]:
+    """The values of a cookie header that keep somebody logged in."""
+    if "cookie" in lowered:
+        for header in _COOKIE.finditer(lowered):
+            for match in _SESSION.finditer(lowered, *header.span("pairs")):
+                value = text[slice(*match.span("v"))]
+                if is_uuid(value) or is_generated(value):
+                    yield Candidate(*match.span("v"), "cookie", 0.75, value)

@@ -1,0 +1,68 @@
+"""The whole search: what every reader finds, without specimens, overlaps made one."""
+
+from collections.abc import Iterator
+
+from detectors.base import Span
+from detectors.rules.rule import BOTH, Found, Rule
+from detectors.rules.secrets import specimens
+from detectors.rules.secrets.armour import blocks
+from detectors.rules.secrets.candidate import Candidate
+from detectors.rules.secrets.carriers import CARRIERS, carried
+from detectors.rules.secrets.formats import FORMATS, tokens
+from detectors.rules.secrets.named import in_a_cell, named
+from detectors.rules.secrets.names import Family
+from detectors.rules.secrets.tables import cells
+
+
+def find(text: str) -> Found:
+    """Spans that cover every secret whole, each with how sure it is."""
+    return _united(candidate for candidate in _candidates(text) if not specimens.reason(candidate.value))
+
+
+def spared(text: str) -> dict[Span, str]:
+    """What looks like a secret and is a placeholder or a known test value: each with the reason."""
+    reasons = ((candidate, specimens.reason(candidate.value)) for candidate in _candidates(text))
+    return {Span(found.start, found.end, found.label): reason for found, reason in reasons if reason}
+
+
+def _candidates(text: str) -> Iterator[Candidate]:
+    lowered = _lowered(text)
+    yield from blocks(text)
+    yield from tokens(text)
+    yield from carried(text, lowered)
+    yield from named(text, lowered)
+    yield from cells(text, lowered, in_a_cell)
+
+
+def _lowered(text: str) -> str:
+    """In lower case, with every code point in its place."""
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(small if len(small := character.lower()) == 1 else character for character in text)
+
+
+def _united(candidates: Iterator[Candidate]) -> dict[Span, float]:
+    """Overlapping finds as one span, called after the surest of them."""
+    spans: list[tuple[int, int, float, str]] = []
+    for found in sorted(candidates, key=lambda found: (found.start, -found.end)):
+        if spans and found.start < spans[-1][1]:
+            start, end, confidence, label = spans[-1]
+            surest = max((confidence, label), (found.confidence, found.label), key=lambda pair: pair[0])
+            spans[-1] = (start, max(end, found.end), *surest)
+        else:
+            spans.append((found.start, found.end, found.confidence, found.label))
+    return {Span(start, end, label): confidence for start, end, confidence, label in spans}
+
+
+_ROWS = [(row.label, row.confidence) for row in (*FORMATS, *CARRIERS)]
+_OTHERS = [(Family.KEY.value, 0.7), (Family.PASSWORD.value, 0.6), ("private_key", 0.99), ("cookie", 0.75)]
+
+RULE = Rule(
+    "privacy_violation",
+    BOTH,
+    tuple(sorted({confidence for _, confidence in (*_ROWS, *_OTHERS)})),
+    frozenset(label for label, _ in (*_ROWS, *_OTHERS)),
+    find,
+    spared,
+)

@@ -1,0 +1,212 @@
+"""What a value looks like: generated, chosen by a person, made of words, an expression of code."""
+
+import base64
+import binascii
+import re
+from itertools import pairwise
+
+from detectors.rules.patterns import entropy
+
+# Which letters follow a letter in words of English text and code, each from two in ten thousand pairs on; counted in
+# the standard library and in our own texts. A run of drawn letters soon has a pair that is not among them.
+_FOLLOWERS = {
+    row[0]: frozenset(row[1:])
+    for row in [
+        "abcdfgiklmnprstuvwxy",
+        "babcdeijloprsuy",
+        "cacdehiklmnoprstuvy",
+        "dabcdefgilmnoprstuvy",
+        "eabcdefghiklmnopqrstuvwxy",
+        "facdefiloprstuy",
+        "gaceghilmnorstu",
+        "hadeilnorstuy",
+        "iabcdefgklmnoprstvxz",
+        "jaeou",
+        "kadegilnsw",
+        "labcdefiklnopstuvy",
+        "mabdeilmopstuy",
+        "nacdefghiklmnoprstuvy",
+        "oabcdefgiklmnoprstuvwx",
+        "pacdefhiklnoprstuwy",
+        "qu",
+        "rabcdefgiklmnoprstuvwy",
+        "sabcdefghiklmnoprstuvwy",
+        "tabcdefhilmnoprstuvwy",
+        "uabcdefgilmnoprst",
+        "vaeio",
+        "wadehilnors",
+        "xacefilpt",
+        "ybcefilmnopst",
+        "zeio",
+    ]
+}
+_VOWELS = frozenset("aeiouy")
+_PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[A-Z]")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+MIN_GENERATED = 16  # characters of a value that somebody drew
+_ENTROPY_GENERATED, _ENTROPY_CHOSEN = 3.0, 2.5  # bits a character, at least
+_MOSTLY_WORDS = 0.5  # of the letters and digits
+
+
+def is_word(piece: str) -> bool:
+    """Reads as a word: a vowel, and hardly a pair of letters that words do not have."""
+    lowered = piece.lower()
+    if _VOWELS.isdisjoint(lowered):
+        return False
+    strange = sum(second not in _FOLLOWERS.get(first, "") for first, second in pairwise(lowered))
+    return strange <= (len(lowered) >= 8)
+
+
+def wordiness(value: str) -> float:
+    """The share of letters and digits that stand in words of four letters or more, 0 to 1."""
+    counted = sum(map(str.isalnum, value))
+    in_words = sum(len(piece) for piece in _PIECE.findall(value) if len(piece) >= 4 and is_word(piece))
+    return in_words / counted if counted else 1.0
+
+
+def is_generated(value: str) -> bool:
+    """Letters and digits mixed with the entropy of something drawn; neither words nor a path."""
+    if len(value) < MIN_GENERATED or not _is_mixed(value) or entropy(value[:200]) < _ENTROPY_GENERATED:
+        return False
+    return wordiness(value[:200]) < _MOSTLY_WORDS and not is_sequence(value) and not _is_composed(value)
+
+
+_COMPOSED = re.compile(r"[A-Za-z]{1,20}\d{0,4}(?:[-_./:@][A-Za-z]{0,20}\d{0,4}){1,20}")
+_SOME_WORDS = 0.3
+
+
+def _is_composed(value: str) -> bool:
+    """A name of several parts, each of letters and perhaps a number."""
+    if _COMPOSED.fullmatch(value) is None:
+        return False
+    return wordiness(value) >= _SOME_WORDS or (value.islower() and sum(map(value.count, "_-.")) >= 3)
+
+
+def _is_mixed(value: str) -> bool:
+    """Digits among letters, or capitals among small letters as no word has them."""
+    if any(map(str.isdigit, value)):
+        return any(map(str.isalpha, value))
+    return len(_PIECE.findall(value)) >= len(value) / 3
+
+
+def is_sequence(value: str) -> bool:
+    """Steps of one from each character to the next, as in abcdefgh and 12345678."""
+    steps = sum(ord(second) - ord(first) == 1 for first, second in pairwise(value))
+    return 2 * steps >= len(value) - 1
+
+
+def is_uuid(value: str) -> bool:
+    return _UUID.fullmatch(value) is not None
+
+
+# What a description of a password says: no password is made of these.
+_DESCRIBING = frozenset((
+    "minimum", "maximum", "characters", "chars", "character", "digit", "digits", "required", "optional", "length",
+    "string", "letters", "letter", "must", "contain", "contains", "uppercase", "lowercase", "numbers", "number",
+    "symbols", "alphanumeric", "none", "null", "true", "false", "empty", "default", "reset", "incorrect", "wrong",
+    "invalid", "expired", "forgotten", "changed", "missing", "hidden", "hashed", "hash", "encrypted", "encoded",
+    "plaintext", "least", "should", "cannot", "between", "and", "the", "not", "with", "from", "policy", "field",
+    "label", "input", "type", "text", "varchar", "char", "int", "integer", "bool", "boolean", "bytes", "byte",
+    "value", "optional", "str", "required", "verify", "confirm", "confirmation", "change", "update", "updated",
+    "valid", "strength", "authentication", "authenticator", "sha", "md", "pbkdf", "bcrypt", "scrypt", "argon",
+    "oauth", "saml", "ldap", "utf", "base", "env",
+))  # fmt: skip
+
+
+def is_chosen(value: str) -> bool:
+    """A password as people choose them: digits or signs among letters, and no description of one."""
+    if not 6 <= len(value) <= 128 or not any(map(str.isalpha, value)):
+        return False
+    kinds = _kinds(value)
+    if kinds < 2 or len(set(value)) < 5 or is_sequence(value) or entropy(value) < _ENTROPY_CHOSEN:
+        return False
+    has_digits = any(map(str.isdigit, value))
+    if max(value) >= "\u0250" or (kinds == 2 and (not has_digits or len(value) < 8)):
+        return False
+    return _DESCRIBING.isdisjoint(piece.lower() for piece in _PIECE.findall(value))
+
+
+def _kind(character: str) -> str:
+    if character.isdigit():
+        return "1"
+    if character.isalpha():
+        return "A" if character.isupper() else "a"
+    return "-" if character in "_-./" else "!"
+
+
+_VARIABLE = re.compile(
+    r"[$%&<{\[(*|>]|@[A-Za-z]|!\w|\\\w{2}|(?:ENC|vault|op|ssm|file|env|ref|arn|urn|secret)(?::|\[|\()"
+)
+_DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::|->|\?\.)[A-Za-z_$][\w$]*)+[;,]?")
+_PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)[/\\]|/[A-Za-z_.-]+/|https?:")
+_FILE = re.compile(
+    r"[\w./-]+\.(?:pem|key|crt|cer|json|ya?ml|txt|env|py|js|ts|go|toml|ini|conf|cfg|jks|p12|pfx|xml|html?|md|sh|sql|db|log|csv)"
+)
+_FOLDERS = re.compile(r"/?[\w.-]+/[\w.-]+(?:/|$)")
+_READS = ("process.env", "os.environ", "getenv", "import.meta", "System.get", "()", "${", "{{", "}}", "://", "%(")
+
+
+def is_expression(value: str) -> bool:
+    """A variable, a call, a path, a reference to where the secret is kept: no value of its own."""
+    if _VARIABLE.match(value) or _PATH.match(value) or any(part in value for part in _READS):
+        return True
+    if _FILE.fullmatch(value) or (_FOLDERS.match(value) and wordiness(value) >= _SOME_WORDS):
+        return True
+    dotted = _DOTTED.fullmatch(value)
+    return dotted is not None and (wordiness(value) >= _SOME_WORDS or not any(map(str.isdigit, value)))
+
+
+# Parts of a name: a bare word of code with one of them is a variable.
+_OF_VARIABLES = re.compile(
+    r"passw|pwd|secret|token|key|user|arg|param|value|config|cfg|opts|option|data|form|self|ctx|req|env|cred|auth|"
+    r"client|account|login|result|response|var|default|setting|field|input|str$|hash|raw",
+    re.IGNORECASE,
+)
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+
+
+def is_variable(value: str) -> bool:
+    """A bare name as programs have them, of small parts that say what it holds."""
+    return _IDENTIFIER.fullmatch(value) is not None and (
+        _OF_VARIABLES.search(value) is not None and wordiness(value) >= _SOME_WORDS
+    )
+
+
+def decoded_pair(value: str) -> tuple[str, str] | None:
+    """`user:password` in base64, as HTTP's basic authentication sends it (RFC 7617); None where it is none."""
+    try:
+        pair = base64.b64decode(value + "=" * (-len(value) % 4), validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    user, colon, password = pair.partition(":")
+    return (user, password) if user and colon and pair.isprintable() else None
+
+
+def is_rich(value: str) -> bool:
+    """A chosen password that nobody takes for a word: three kinds of characters, or two with several digits."""
+    return is_chosen(value) and (_kinds(value) >= 3 or sum(map(str.isdigit, value)) >= 2)
+
+
+def _kinds(value: str) -> int:
+    """Of small letters, capitals, digits and signs, how many."""
+    return len({_kind(character) for character in value} - {"-"})
+
+
+def is_mixed_with_signs(value: str) -> bool:
+    """A chosen value with a sign and hardly a word in it."""
+    return is_chosen(value) and _kinds(value) >= 3 and wordiness(value) < _MOSTLY_WORDS
+
+
+_PROSE = frozenset((
+    "the", "and", "for", "with", "from", "are", "was", "has", "have", "not", "but", "its", "our", "your", "you",
+    "must", "may", "can", "enter", "please", "is", "a", "an", "of", "to", "in", "on", "or", "that", "this", "it",
+    "be", "at", "least", "long", "short", "used", "use", "when", "if", "no", "same", "new", "old", "wrong",
+    "incorrect", "password", "phrase",
+))  # fmt: skip
+
+
+def is_passphrase(value: str) -> bool:
+    """Four words or more, none of which makes it a sentence."""
+    words = value.split()
+    return len(words) >= 4 and all(word.isalpha() and word.islower() for word in words) and _PROSE.isdisjoint(words)
