@@ -9,11 +9,11 @@ from typing import cast
 from tests.bench.model_server import events
 from tests.bench.servers import ANSWER
 from tests.bench.streams import body_of, request
+from tests.support.patience import PATIENCE_SECONDS
 
 SHARE_LEFT = 0.1
 # What is asked for, each as often: a plain answer, a stream at once, streams that take 16 and 40 ms.
 MODELS = ("demo-small", "bench-8x0", "bench-8x2", "bench-8x5")
-_PATIENCE_SECONDS = 30
 
 
 class Caller(asyncio.Protocol):
@@ -99,7 +99,7 @@ class Soak:
     async def _stay(self, caller: Caller, model: str) -> None:
         caller.ask(self._asking[model])
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await caller.answered.wait()
         right = whole(bytes(caller.buffer)) == self._wanted[model]
         self.fates["whole" if right else "wrong"] += 1
@@ -119,7 +119,7 @@ class Soak:
             await asyncio.sleep(self._random.choice((0, 0, 0.0002, 0.001)))
         else:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE_SECONDS):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     await caller.begun.wait()
             if phase == "answer":
                 await asyncio.sleep(self._random.random() * 0.04)

@@ -12,6 +12,7 @@ from detectors.taxonomy import SLUGS
 from gateway.__main__ import main
 from gateway.commands.serve import FLAGS
 from gateway.config.settings import Config
+from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 POLICY = """version: 1
@@ -43,7 +44,7 @@ def assay(*arguments: str, given: str | bytes = b"", cwd: Path, **environ: str) 
         env={**kept, "PYTHONPATH": str(ROOT), **environ},
         cwd=cwd,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 

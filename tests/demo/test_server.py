@@ -19,6 +19,7 @@ from gateway.demo.answers import CONVERSATIONS, Library, tokens
 from gateway.demo.knobs import KnobError, Knobs, turned
 from gateway.demo.server import DOWNLOAD_PIECE, create
 from gateway.openai_api import Operation, read_stream, sse
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +44,11 @@ def sdk(base: str) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def http(base: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=base, timeout=5) as client:
+    with httpx.Client(base_url=base, timeout=PATIENCE_SECONDS) as client:
         yield client
 
 
-def wait_until(true: Any, seconds: float = 5) -> None:
+def wait_until(true: Any, seconds: float = PATIENCE_SECONDS) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen in time"

@@ -19,6 +19,7 @@ from gateway.exchange import Outcome
 from gateway.telemetry import metrics
 from grafana import assay
 from tests.support import dashboards
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.promql import Named, names
 
 ROOT = dashboards.ROOT
@@ -263,7 +264,12 @@ def test_promtool_agrees(command: str) -> None:
     if PROMTOOL is None:
         pytest.skip("the program promtool is not installed")
     done = subprocess.run(
-        [PROMTOOL, *command.split()], cwd=PROMETHEUS, capture_output=True, text=True, check=False, timeout=60
+        [PROMTOOL, *command.split()],
+        cwd=PROMETHEUS,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

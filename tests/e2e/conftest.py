@@ -16,7 +16,7 @@ from tests.support.gateway_process import (
 )
 from tests.support.scripted_upstream import ScriptedUpstream
 
-SILENCE_SECONDS = 0.5
+SILENCE_SECONDS = 2.0
 
 
 _CANCEL_TIMES = pytest.StashKey[dict[str, list[float]]]()

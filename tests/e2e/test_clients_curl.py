@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 CURL = shutil.which("curl")
 
@@ -39,7 +40,10 @@ def test_the_line_that_the_gateway_prints() -> None:
     with GatewayProcess({"ASSAY_DETECTORS": "false", "ASSAY_KEYS": ""}) as gateway:
         line = next(line for line in gateway.output.splitlines() if line.startswith("  try  "))
         ended = subprocess.run(
-            ["bash", "-c", line.removeprefix("  try  ") + " -sS"], capture_output=True, timeout=20, check=False
+            ["bash", "-c", line.removeprefix("  try  ") + " -sS"],
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
         )
     assert json.loads(ended.stdout)["choices"][0]["message"]["content"]
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.gateway_process import SAID_BEFORE, SECRET, DemoUpstream, GatewayProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 FOLDER = Path(__file__).with_name("node")
 NODE = shutil.which("node")
@@ -139,6 +140,6 @@ def _both(moderated: Any, name: str) -> tuple[Any, Any]:
 def _run(*arguments: str) -> Any:
     assert NODE is not None
     command = [NODE, str(FOLDER / "client.mjs"), *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)

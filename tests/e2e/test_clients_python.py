@@ -19,6 +19,7 @@ from openai.types.responses import FunctionToolParam
 from pydantic import BaseModel
 
 from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 MODEL = "demo-small"
 HELLO: list[ChatCompletionMessageParam] = [
@@ -275,7 +276,7 @@ def test_a_request_id_and_a_decision_come_with_every_answer(client: OpenAI) -> N
 def test_a_stream_is_passed_on_while_it_runs(client: OpenAI) -> None:
     """The upstream would need a minute to the end: what is here earlier was not held."""
     model = f"{MODEL}?deltas=600&gap_ms=100"
-    with client.chat.completions.create(model=model, messages=HELLO, stream=True, timeout=10) as stream:
+    with client.chat.completions.create(model=model, messages=HELLO, stream=True, timeout=PATIENCE_SECONDS) as stream:
         assert [next(stream).choices[0].delta.role, bool(next(stream).choices[0].delta.content)] == ["assistant", True]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import statistics
 import struct
 import threading
 import time
@@ -12,10 +11,10 @@ import pytest
 
 from tests.support import scripted_upstream as script
 from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.scripted_upstream import End, Played, ScriptedUpstream, Step
 
 ROUNDS = 12
-MOST_SECONDS = 1.0  # the gateway promises a tenth of it; a busy machine may need more
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 WAITS: dict[str, tuple[Step, ...]] = {
@@ -56,7 +55,6 @@ def test_a_client_that_leaves_cancels_the_call_of_the_upstream(
         leave(connection)
         took.append(played.cancelled_after(left_at))
     cancel_times.setdefault(phase, []).extend(took)
-    assert statistics.median(took) < MOST_SECONDS
     gateway.wait_until("every departure is counted", lambda: _gone(gateway) == gone + ROUNDS)
 
 
@@ -74,10 +72,9 @@ def test_a_client_that_leaves_within_an_upload_cancels_it(
         left_at = time.monotonic()
         connection.close()
         while _cancelled(upstream) == before:
-            assert time.monotonic() < left_at + 10, "the upload was not cancelled"
+            assert time.monotonic() < left_at + PATIENCE_SECONDS, "the upload was not cancelled"
         took.append(time.monotonic() - left_at)
     cancel_times["within an upload (polled)"] = took
-    assert statistics.median(took) < MOST_SECONDS
     gateway.wait_until("every departure is counted", lambda: _gone(gateway) == gone + ROUNDS)
 
 
@@ -103,7 +100,7 @@ def test_no_connection_and_no_exchange_is_left_behind(gateway: GatewayProcess, s
     connections = [_ask(gateway, one) for one in played]
     for connection in connections:
         connection.close()
-    assert all(one.left.wait(10) for one in played)
+    assert all(one.left.wait(PATIENCE_SECONDS) for one in played)
     gateway.wait_until("no exchange is open", lambda: gateway.metric("assay_requests_in_flight") == 0)
     gateway.wait_until("no connection is busy", lambda: gateway.metric("assay_upstream_connections", state="busy") == 0)
 
@@ -145,12 +142,12 @@ def _ask(gateway: GatewayProcess, played: Played) -> socket.socket:
     body = json.dumps({"model": played.model, "stream": True, "messages": [message]}).encode()
     head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
     connection = _connect(gateway, "/chat/completions", head, body)
-    assert played.came.wait(10)
+    assert played.came.wait(PATIENCE_SECONDS)
     return connection
 
 
 def _connect(gateway: GatewayProcess, path: str, head: str, body: bytes, method: str = "POST") -> socket.socket:
-    connection = socket.create_connection(gateway.address, timeout=10)
+    connection = socket.create_connection(gateway.address, timeout=PATIENCE_SECONDS)
     start = f"{method} /v1{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {gateway.key}\r\n"
     connection.sendall(f"{start}{head}\r\n".encode() + body)
     return connection

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.gateway_process import DemoUpstream, GatewayProcess, Process
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.redis_server import RedisServer, needs_redis
 
 pytestmark = [pytest.mark.server, needs_redis]
@@ -26,7 +27,7 @@ class WorkerProcess(Process):
 
     def __init__(self, env: dict[str, str]) -> None:
         super().__init__(["worker", "--metrics-port", "0"], env)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not (found := re.search(r"metrics (http://\S+)/metrics", self.output)):
             assert time.monotonic() < deadline and self._process.poll() is None, self.output
             time.sleep(0.02)
@@ -63,7 +64,9 @@ def _ask(gateway: GatewayProcess, exchanges: int) -> list[int]:
     body = {"model": "demo-small", "messages": [{"role": "user", "content": "hello"}]}
 
     def post(_: int) -> int:
-        reply = httpx.post(f"{gateway.base_url}/chat/completions", json=body, headers=gateway.headers(), timeout=30)
+        reply = httpx.post(
+            f"{gateway.base_url}/chat/completions", json=body, headers=gateway.headers(), timeout=PATIENCE_SECONDS
+        )
         return reply.status_code
 
     with ThreadPoolExecutor(10) as pool:
@@ -129,7 +132,7 @@ def test_a_worker_that_cannot_begin_says_why(settings: dict[str, str], said: str
         env=kept | settings,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 2

@@ -14,13 +14,13 @@ from typing import Self
 
 import httpx
 
+from tests.support.patience import PATIENCE_SECONDS
+
 # What the gateways of tests/e2e are set up with, and what their model server says.
 UPSTREAM_KEY = "sk-upstream-0123456789"
 MOST_BODY_BYTES = 2**20
 SECRET = "AKIA" + "Q3EGRZ7PLM2VX4TB"
 SAID_BEFORE = "Here is all that I know of it, in a few plain words. There is more of that than one might think. "
-
-_START_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -57,10 +57,10 @@ class Process:
 
     def wait_for(self, url: str, ready: frozenset[int] = frozenset({200})) -> None:
         """Poll until `url` answers with one of these statuses; fails with the output when it does not."""
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                if self.http.get(url, timeout=2).status_code in ready:
+                if self.http.get(url, timeout=PATIENCE_SECONDS).status_code in ready:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)
@@ -71,12 +71,12 @@ class Process:
         if self._process.poll() is None:
             self._process.terminate()
         try:
-            status = self._process.wait(timeout=30)
+            status = self._process.wait(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
         self.http.close()
-        self._reader.join(timeout=5)
+        self._reader.join(timeout=PATIENCE_SECONDS)
         if self._process.stdout is not None:
             self._process.stdout.close()
         return status
@@ -84,7 +84,7 @@ class Process:
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = _START_SECONDS) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """The exit status of a command that ends by itself."""
         return self._process.wait(timeout=seconds)
 
@@ -166,7 +166,7 @@ class GatewayProcess(Process):
                     total += float(found[2])
         return total
 
-    def wait_until(self, what: str, holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    def wait_until(self, what: str, holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
         """Poll until `holds()`."""
         deadline = time.monotonic() + seconds
         while not holds():
@@ -175,7 +175,7 @@ class GatewayProcess(Process):
             time.sleep(0.05)
 
     def _announced(self) -> str:
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             found = re.search(r"base URL\s+(http://\S+)/v1", self.output)
             if found:
@@ -185,5 +185,5 @@ class GatewayProcess(Process):
 
     def _wait_for_detectors(self, workers: int) -> None:
         self.wait_until(
-            "the detectors are loaded", lambda: self.metric("assay_detectors_ready") >= workers, _START_SECONDS
+            "the detectors are loaded", lambda: self.metric("assay_detectors_ready") >= workers, PATIENCE_SECONDS
         )

@@ -16,6 +16,8 @@ from typing import Any, Self
 
 import yaml
 
+from tests.support.patience import PATIENCE_SECONDS
+
 BINARY = shutil.which("prometheus")
 
 Json = dict[str, Any]
@@ -47,7 +49,7 @@ class Prometheus:
     def _get(self, endpoint: str, **parameters: str) -> list[Json]:
         url = f"{self.base_url}/api/v1/{endpoint}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(url, timeout=30) as reply:
+            with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as reply:
                 result: list[Json] = json.load(reply)["data"]["result"]
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")
@@ -131,7 +133,7 @@ class PrometheusServer(Prometheus):
     def _stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -15,6 +15,8 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
+from tests.support.patience import PATIENCE_SECONDS
+
 
 class End(Enum):
     """What a script may end with; without one the connection stays open for the next request."""
@@ -26,8 +28,6 @@ class End(Enum):
 
 Step = bytes | threading.Event | End
 """Send these bytes, wait until the test sets the event, or end."""
-
-_PATIENCE_SECONDS = 20.0
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Played:
 
     def cancelled_after(self, left_at: float) -> float:
         """Seconds from `left_at`, on the monotonic clock, until the other side was seen to leave."""
-        assert self.left.wait(_PATIENCE_SECONDS), "the gateway kept its call of the upstream open"
+        assert self.left.wait(PATIENCE_SECONDS), "the gateway kept its call of the upstream open"
         return self.left_at - left_at
 
 
@@ -81,7 +81,7 @@ class ScriptedUpstream:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                self.request.settimeout(_PATIENCE_SECONDS)
+                self.request.settimeout(PATIENCE_SECONDS)
                 try:
                     while _serve(self.request, scripts):
                         pass
@@ -138,7 +138,7 @@ def _play(connection: socket.socket, step: Step, played: Played) -> bool:
     if isinstance(step, bytes):
         connection.sendall(step)
     elif isinstance(step, threading.Event):
-        step.wait(_PATIENCE_SECONDS)
+        step.wait(PATIENCE_SECONDS)
     elif step is End.WAIT:
         _wait_until_left(connection)
         played.left_at = time.monotonic()

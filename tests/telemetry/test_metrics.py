@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.errors import REASONS, Source
 from gateway.exchange import Outcome
 from gateway.telemetry import metrics
+from tests.support.patience import PATIENCE_SECONDS
 
 CATALOGUE = metrics.catalogue()
 UNITS = ("_seconds", "_bytes", "_ratio", "_info")
@@ -200,10 +201,10 @@ def test_workers_add_up_and_what_is_live_ends_with_them(tmp_path: Path) -> None:
         assert page[DURATIONS] == 7
         assert page["assay_requests_in_flight"] == 7
         assert page[POLICY] == 1
-        orderly.communicate("", timeout=10)
+        orderly.communicate("", timeout=PATIENCE_SECONDS)
         assert read(tmp_path)["assay_requests_in_flight"] == 4
         crashing.kill()
-        crashing.communicate(timeout=10)
+        crashing.communicate(timeout=PATIENCE_SECONDS)
     page = read(tmp_path)
     assert page[REQUESTS] == 7  # what was counted stays counted
     assert page[DURATIONS] == 7
