@@ -37,9 +37,10 @@ from gateway.telemetry import metrics
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.recorder import Recorder
-from gateway.upstream.calls import HeaderFilter, Upstreams
-from gateway.upstream.http1 import Limits
+from gateway.upstream.calls import Upstreams
+from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.routing import Routing
+from gateway.upstream.transport import Limits
 from gateway.worker import Worker
 from policies.engine import Policy
 

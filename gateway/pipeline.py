@@ -28,8 +28,10 @@ from gateway.samples.sampling import Sampler
 from gateway.serving.bodies import Bodies, Receive, content_length
 from gateway.serving.disconnect import Watch
 from gateway.serving.request import TAKE, WRITE
-from gateway.upstream.calls import Answer, Upstreams, downstream_headers
+from gateway.upstream.calls import Upstreams
+from gateway.upstream.headers import downstream
 from gateway.upstream.routing import Routing, renamed
+from gateway.upstream.transport import Response
 
 log = logging.getLogger("assay")
 
@@ -154,10 +156,10 @@ class Pipeline:
             await self._pass_on(exchange, answer, reply, moderated)
 
     async def _pass_on(
-        self, exchange: Exchange, answer: Answer, reply: Reply, moderated: ModeratedAnswer | None = None
+        self, exchange: Exchange, answer: Response, reply: Reply, moderated: ModeratedAnswer | None = None
     ) -> None:
         try:
-            await self._tap.pass_on(exchange, answer, downstream_headers(answer), reply, moderated)
+            await self._tap.pass_on(exchange, answer, downstream(answer.headers), reply, moderated)
         finally:
             if not answer.complete:
                 answer.abort()
@@ -173,7 +175,7 @@ class Pipeline:
             sentence = f"the gateway has {self._in_flight} requests open; try again shortly"
             raise GatewayError("overloaded", sentence, retry_after_seconds=1)
 
-    async def _upload(self, exchange: Exchange, receive: Receive, length: int | None) -> Answer:
+    async def _upload(self, exchange: Exchange, receive: Receive, length: int | None) -> Response:
         """What goes through unread, as it comes."""
         assert exchange.principal is not None
         exchange.route = self._routing.without_model()

@@ -15,14 +15,15 @@ PACKAGES = ("gateway", "detectors", "policies")
 # Foreign library → the only modules, or rooms, that may import it.
 DOORS = {
     "starlette": {"gateway.app", "gateway.pages"},
-    "httpx": {"gateway.upstream.carrier"},
-    "httpcore": {"gateway.upstream.carrier"},
-    "h2": {"gateway.upstream.carrier"},
-    "httptools": {"gateway.upstream.http1", "gateway.serving.connection"},  # the two ends of a connection
+    "httpx2": {"gateway.upstream.library"},
+    "httpcore2": {"gateway.upstream.library"},
+    "h2": {"gateway.upstream.library"},
+    "certifi": {"gateway.upstream.transport.reach"},
+    "httptools": {"gateway.upstream.http1.connection", "gateway.serving.connection"},  # the two ends of a connection
     "onnxruntime": {"detectors.trained.onnx"},
     "tokenizers": {"detectors.trained.onnx"},
     "prometheus_client": {"gateway.telemetry.metrics"},
-    "redis": {"gateway.samples.redis_queue"},
+    "redis": {"gateway.stores.redis"},
     "pydantic": {"gateway.config.settings", "gateway.config.load", "policies.model"},
     "pydantic_core": {"policies.model"},
     "yaml": {"gateway.config.file", "policies.source"},

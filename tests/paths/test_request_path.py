@@ -13,7 +13,7 @@ from gateway.errors import REASONS
 from gateway.exchange import Outcome, Principal, Route, Streams
 from gateway.openai_api.sse import Decoder
 from gateway.serving.bodies import BodyBounds
-from gateway.upstream.http1 import Limits
+from gateway.upstream.transport import Limits
 from tests.support.fakes import (
     DONE,
     ENFORCE,

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
-from gateway.upstream.calls import HeaderFilter, downstream_headers
-from gateway.upstream.http1 import Answer, Connection, Limits, Pool
+from gateway.upstream import headers as passed_on
+from gateway.upstream.headers import HeaderFilter
+from gateway.upstream.http1 import Http1Response, Http1Transport
+from gateway.upstream.http1.connection import UpstreamConnection
+from gateway.upstream.transport import Limits
 
 T = TypeVar("T")
 
@@ -63,16 +66,16 @@ class Talk:
     """A connection, fed by hand."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.pool = Pool("test", 80, Limits(), loop=loop)
-        self.connection = Connection(self.pool)
+        self.pool = Http1Transport("test", 80, Limits(), loop=loop)
+        self.connection = UpstreamConnection(self.pool)
         self.wire = Wire()
         self.connection.connection_made(self.wire)
         self.body = b""
 
-    def ask(self, *pieces: bytes) -> Answer:
+    def ask(self, *pieces: bytes) -> Http1Response:
         """Send a request and hear these bytes, as long as there is someone to hear them."""
         self.body = b""
-        answer = self.connection.start(b"GET / HTTP/1.1\r\n\r\n", b"", False)
+        answer = self.connection.start(b"GET / HTTP/1.1\r\n\r\n", b"", False, False, None)
         for piece in pieces:
             if not self.wire.ended:
                 self.connection.data_received(piece)
@@ -86,7 +89,7 @@ class Talk:
 
     @property
     def idle(self) -> bool:
-        return self.pool.counts()[0] == 1 and not self.connection.closed
+        return self.pool.counts()[0] == 1 and self.connection.is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ def cut(draw: st.DrawFn, wire: bytes) -> list[bytes]:
     return [wire[a:b] for a, b in pairwise(edges) if a < b]
 
 
-def check(talk: Talk, answer: Answer, expected: Response) -> None:
+def check(talk: Talk, answer: Http1Response, expected: Response) -> None:
     assert answer.complete
     at_once(answer.head())
     assert (answer.status, answer.headers) == (expected.status, expected.headers)
@@ -267,9 +270,9 @@ def test_no_headers_talk_the_filter_into_more(headers: Headers, allowed: tuple[s
 
 @given(headers=st.lists(any_header))
 def test_no_headers_talk_the_reply_into_more(loop: asyncio.AbstractEventLoop, headers: Headers) -> None:
-    answer = Answer(Talk(loop).connection)
+    answer = Http1Response(Talk(loop).connection, loop, reused=False)
     answer.headers = list(headers)
-    passed = {name for name, _ in downstream_headers(answer)}
+    passed = {name for name, _ in passed_on.downstream(answer.headers)}
     assert passed.isdisjoint(b"connection transfer-encoding te upgrade set-cookie x-request-id x-assay-policy".split())
     named = {part.strip().lower() for name, text in headers if name == b"connection" for part in text.split(b",")}
     assert passed.isdisjoint(named)

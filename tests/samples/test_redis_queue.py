@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.samples.redis_queue import GROUP, STREAM, RedisQueue
+from gateway.samples.redis_queue import RedisQueue
+from gateway.samples.redis_stream import GROUP, STREAM
 from gateway.stores.breaker import Breaker
 from tests.support.fakes import sample
 from tests.support.patience import PATIENCE_SECONDS, until
@@ -290,7 +291,7 @@ async def test_what_is_larger_than_the_buffer_is_refused_also_while_it_is_away()
 @needs_redis
 async def test_a_server_without_memory_refuses_and_the_gateway_counts(server: RedisServer) -> None:
     async with member(server.url) as gateway:
-        await until(lambda: bool(server.client.script_exists(gateway.queue._append.sha)[0]))
+        await until(lambda: bool(server.client.script_exists(gateway.queue._stream._append.sha)[0]))
         server.client.config_set("maxmemory", "1")
         gateway.offer(*ids(3))
         await until(lambda: gateway.fates.total() == 3)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.serving.connection import ServerConnection
-from gateway.upstream.http1 import Limits, Pool
+from gateway.upstream.http1 import Http1Transport
+from gateway.upstream.transport import Limits
 from tests.serving.test_connection import connected, serving
 from tests.support.patience import until
 from tests.support.scripted_server import always, answer, serve
@@ -38,8 +39,8 @@ async def test_on_the_clients_side() -> None:
 @on_both_loops
 async def test_on_the_upstreams_side() -> None:
     async with serve(always(answer())) as server:
-        pool = Pool("127.0.0.1", server.port, Limits())
-        under_way, _ = await pool.request(b"GET / HTTP/1.1\r\n\r\n", b"")
+        pool = Http1Transport("127.0.0.1", server.port, Limits())
+        under_way = await pool.request(b"GET / HTTP/1.1\r\n\r\n", b"")
         await under_way.head()
         [connection] = pool._all
         assert nodelay(connection._transport)

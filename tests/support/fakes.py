@@ -23,9 +23,10 @@ from gateway.serving.bodies import Bodies, BodyBounds
 from gateway.serving.request import GONE
 from gateway.telemetry import metrics
 from gateway.telemetry.recorder import Recorder
-from gateway.upstream.calls import HeaderFilter, Upstreams
-from gateway.upstream.http1 import Limits
+from gateway.upstream.calls import Upstreams
+from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.routing import Routing
+from gateway.upstream.transport import Limits
 from policies.compiling import Policy, Table, compile_policy
 from policies.model import load_document
 

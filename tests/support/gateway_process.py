@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
+import httpx2 as httpx
 
 from tests.support.patience import PATIENCE_SECONDS
 

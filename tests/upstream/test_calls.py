@@ -13,8 +13,11 @@ from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.errors import UpstreamError
 from gateway.exchange import Asked, Exchange, Headers, Route, Upstream
 from gateway.openai_api import operation_of
-from gateway.upstream.calls import Answer, HeaderFilter, Upstreams, _fixed_lines, downstream_headers
-from gateway.upstream.http1 import Limits
+from gateway.upstream import headers as passed_on
+from gateway.upstream.calls import Upstreams
+from gateway.upstream.headers import HeaderFilter
+from gateway.upstream.transport import Limits, Response
+from gateway.upstream.transports import _fixed_lines
 from tests.support.origins import Turn, http1_origin, http2_origin, proxy
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.scripted_server import (
@@ -48,7 +51,7 @@ def pairs(*headers: bytes) -> Headers:
     return [(name, value) for name, _, value in (header.partition(b": ") for header in headers)]
 
 
-async def read(under_way: Answer) -> bytes:
+async def read(under_way: Response) -> bytes:
     got = b""
     while piece := await under_way.more():
         got += piece
@@ -68,7 +71,7 @@ class World:
         """Requests that each server has seen."""
         return [len(server.requests) for server in self.servers]
 
-    async def call(self, method: str = "POST", path: str = CHAT, body: bytes = b"{}") -> Answer:
+    async def call(self, method: str = "POST", path: str = CHAT, body: bytes = b"{}") -> Response:
         exchange = exchange_for(self.upstreams, method, path)
         return await self.calls.call(exchange, body, path.removeprefix("/v1").encode())
 
@@ -210,7 +213,7 @@ async def test_the_filter_remembers_a_bounded_number_of_names() -> None:
     chosen = HeaderFilter(["x-*"])
     for number in range(10_000):
         chosen.upstream([(b"x-%d" % number, b"1"), (b"accept-encoding", b"%d" % number)])
-    assert len(chosen._known) == len(chosen._encodings) == 4096
+    assert len(chosen._known) == len(chosen._encodings) == 512
     assert chosen.upstream([(b"x-9999", b"1"), (b"y", b"1")]) == b"x-9999: 1\r\n"
 
 
@@ -289,7 +292,7 @@ async def test_headers_of_the_answer() -> None:
         b"X-Twice: 2",
     )
     async with world(always(wire)) as at:
-        assert downstream_headers(await at.call()) == pairs(
+        assert passed_on.downstream((await at.call()).headers) == pairs(
             b"content-length: 2",
             b"content-type: application/json",
             b"x-upstream-request-id: up-1",
@@ -302,7 +305,7 @@ async def test_headers_of_the_answer() -> None:
 @pytest.mark.parametrize("connection", [b"keep-alive", b"Keep-Alive", b"close"])
 async def test_a_plain_connection_header_names_nothing(connection: bytes) -> None:
     async with world(always(answer(b"", b"close: 1", b"connection: " + connection))) as at:
-        assert downstream_headers(await at.call()) == [(b"content-length", b"0"), (b"close", b"1")]
+        assert passed_on.downstream((await at.call()).headers) == [(b"content-length", b"0"), (b"close", b"1")]
 
 
 # --- what is tried again -------------------------------------------------------------------------------------
@@ -575,7 +578,7 @@ async def test_upstreams_of_one_origin_may_be_reached_in_two_ways() -> None:
         far = Upstream("far", "http", "localhost", origin.port, "/v1", proxy=f"http://u:pw@127.0.0.1:{between.port}")
         for upstream in (near, far, near):
             assert (await calls.call(exchange_for([upstream]), b"{}", b"/x")).status == 200
-        assert calls.counts() == {f"http://localhost:{origin.port}": (2, 0)}
+        await until(lambda: calls.counts() == {f"http://localhost:{origin.port}": (1, 0)})
         assert [turn.connection for turn in origin.turns] == [0, 1, 0]
         assert between.asked == [b"POST http://localhost:%d/v1/x HTTP/1.1" % origin.port]
         await calls.close()

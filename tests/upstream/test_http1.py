@@ -13,7 +13,8 @@ import pytest
 
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
-from gateway.upstream.http1 import Answer, Limits, Pool
+from gateway.upstream.http1 import Http1Response, Http1Transport
+from gateway.upstream.transport import Limits
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.scripted_server import (
     Certificate,
@@ -45,28 +46,28 @@ class Whole:
     reused: bool
 
 
-async def read(under_way: Answer) -> bytes:
+async def read(under_way: Http1Response) -> bytes:
     return b"".join([piece async for piece in pieces(under_way)])
 
 
-async def pieces(under_way: Answer) -> AsyncIterator[bytes]:
+async def pieces(under_way: Http1Response) -> AsyncIterator[bytes]:
     while piece := await under_way.more():
         yield piece
 
 
 async def ask(
-    pool: Pool, head: bytes = GET, body: bytes = b"", *, head_only: bool = False, fresh: bool = False
+    pool: Http1Transport, head: bytes = GET, body: bytes = b"", *, head_only: bool = False, fresh: bool = False
 ) -> Whole:
     """One request and all of its answer; given up like the request path gives up."""
-    under_way, reused = await pool.request(head, body, head_only=head_only, fresh=fresh)
+    under_way = await pool.request(head, body, head_only=head_only, fresh=fresh)
     try:
         await under_way.head()
-        return Whole(under_way.status, under_way.headers, await read(under_way), reused)
+        return Whole(under_way.status, under_way.headers, await read(under_way), under_way.reused)
     finally:
         under_way.abort()
 
 
-async def fails(pool: Pool) -> str:
+async def fails(pool: Http1Transport) -> str:
     """The reason for which a request fails."""
     with pytest.raises(UpstreamError) as caught:
         await ask(pool)
@@ -76,8 +77,8 @@ async def fails(pool: Pool) -> str:
 @asynccontextmanager
 async def pool_at(
     host: str, port: int, limits: Limits = Limits(), tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Pool]:
-    pool = Pool(host, port, limits, tls=tls)
+) -> AsyncIterator[Http1Transport]:
+    pool = Http1Transport(host, port, limits, tls=tls)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             yield pool
@@ -88,7 +89,7 @@ async def pool_at(
 
 
 @asynccontextmanager
-async def connected(script: Script, limits: Limits = Limits()) -> AsyncIterator[tuple[Pool, Server]]:
+async def connected(script: Script, limits: Limits = Limits()) -> AsyncIterator[tuple[Http1Transport, Server]]:
     async with serve(script) as server, pool_at("127.0.0.1", server.port, limits) as pool:
         yield pool, server
 
@@ -219,7 +220,7 @@ async def test_a_small_announced_answer_is_there_whole_with_its_head() -> None:
         await peer.send(wire[:60], wire[60:500], wire[500:])
 
     async with connected(script) as (pool, _):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         await under_way.head()
         assert under_way.complete
         assert under_way.take() == b"x" * 1000
@@ -239,7 +240,7 @@ async def test_a_stream_is_passed_on_as_it_comes() -> None:
         await peer.send(b"0\r\n\r\n")
 
     async with connected(script) as (pool, _):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         await under_way.head()
         assert not under_way.complete
         for number in range(5):
@@ -284,7 +285,7 @@ async def test_an_answer_can_be_poured(chunked: bool) -> None:
         await peer.client_left()
 
     async with connected(script) as (pool, _):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         await under_way.head()
         taker = Taker()
         last = await under_way.pour(taker.offer, taker.settle)
@@ -305,7 +306,7 @@ async def test_what_is_poured_does_not_wait_for_a_task() -> None:
         await peer.client_left()
 
     async with connected(script) as (pool, _):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         await under_way.head()
         callers: list[asyncio.Task[object] | None] = []
 
@@ -440,7 +441,7 @@ async def test_answers_that_break_off(name: str, how: str, poured: bool) -> None
         await peer.client_left()
 
     async with connected(script) as (pool, _):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         got = b""
         taker = Taker()
         with pytest.raises(UpstreamError) as caught:
@@ -466,7 +467,7 @@ async def test_a_reset_ends_no_answer_that_runs_up_to_the_close() -> None:
         peer.reset()
 
     async with connected(script) as (pool, _):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         await under_way.head()
         assert await under_way.more() == b"first"
         go_on.set()
@@ -524,7 +525,7 @@ async def test_the_connection_used_last_is_taken_first(last: int) -> None:
     async with connected(script) as (pool, server):
         under_way = []
         for number in range(3):
-            under_way.append((await pool.request(GET, b""))[0])
+            under_way.append(await pool.request(GET, b""))
             await until(lambda number=number: len(server.requests) == number + 1)  # type: ignore[misc]
         for number in [*({0, 1, 2} - {last}), last]:
             gates[number].set()
@@ -537,7 +538,7 @@ async def test_the_connection_used_last_is_taken_first(last: int) -> None:
 @waits
 async def test_idle_connections_expire() -> None:
     async with connected(always(answer()), Limits(keepalive_seconds=SOON)) as (pool, server):
-        first, _ = await pool.request(GET, b"")
+        first = await pool.request(GET, b"")
         await ask(pool)
         await first.head()
         assert pool.counts() == (2, 0)
@@ -731,7 +732,7 @@ async def test_a_hang_while_connecting_ends() -> None:
 @waits
 async def test_a_hang_while_an_upload_is_sent_ends() -> None:
     async with connected(hang, Limits(idle_seconds=SOON, first_byte_seconds=60)) as (pool, _):
-        under_way, _ = await pool.request(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", None)
+        under_way = await pool.request(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", None)
         while not under_way.settled:
             await under_way.send(bytes(MIB))
         with pytest.raises(UpstreamError) as caught:
@@ -743,7 +744,7 @@ async def test_a_hang_while_an_upload_is_sent_ends() -> None:
 @waits
 async def test_a_client_that_sends_slowly_does_not_use_up_the_upstreams_time() -> None:
     async with connected(always(answer()), Limits(idle_seconds=SOON, first_byte_seconds=SOON)) as (pool, server):
-        under_way, _ = await pool.request(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n", None)
+        under_way = await pool.request(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n", None)
         await under_way.send(b"a")
         await asyncio.sleep(0.4)
         await under_way.send(b"b")
@@ -777,7 +778,7 @@ async def test_a_slow_reader_is_no_silence_of_the_upstream() -> None:
         await peer.send(HEAD_OF + b"content-length: %d\r\n\r\n" % total + bytes(total))
 
     async with connected(script, Limits(idle_seconds=SOON)) as (pool, _):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         await under_way.head()
         await until(lambda: under_way.size > 256 * 1024, "reading pauses")
         await asyncio.sleep(0.4)
@@ -908,7 +909,7 @@ async def test_those_that_wait_are_served_in_their_order() -> None:
 
 async def test_waiting_for_a_connection_ends() -> None:
     async with connected(saying(), Limits(max_connections=1, pool_seconds=SOON)) as (pool, server):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         with pytest.raises(UpstreamError, match="all 1 connections to the upstream were busy") as caught:
             await ask(pool)
         assert caught.value.reason == "pool_timeout"
@@ -946,7 +947,7 @@ async def test_the_served_one_leaves_in_the_very_moment() -> None:
     """Cancelled after it was handed a connection and before it could take it: the next one gets it."""
     for abandoned in (False, True):
         async with connected(always(answer()), Limits(max_connections=1)) as (pool, _), asyncio.TaskGroup() as group:
-            first, _ = await pool.request(GET, b"")
+            first = await pool.request(GET, b"")
             leaving = group.create_task(ask(pool))
             patient = group.create_task(ask(pool))
             await asyncio.sleep(0)
@@ -998,7 +999,7 @@ async def test_cancel_during_the_handshake(certificate: Certificate) -> None:
 
 async def test_cancel_while_waiting_for_a_connection() -> None:
     async with connected(in_turn(saying(), always(answer())), ONE) as (pool, _):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         await cancelled(ask(pool), lambda: len(pool._waiters) == 1)
         assert pool.counts() == (0, 1)
         under_way.abort()
@@ -1035,8 +1036,8 @@ async def test_cancel_under_way(wire: bytes) -> None:
 
 
 async def test_cancel_while_an_upload_waits() -> None:
-    async def upload(pool: Pool) -> None:
-        under_way, _ = await pool.request(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", None)
+    async def upload(pool: Http1Transport) -> None:
+        under_way = await pool.request(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", None)
         try:
             while True:
                 await under_way.send(bytes(MIB))
@@ -1053,7 +1054,7 @@ async def test_cancel_while_an_upload_waits() -> None:
 
 async def test_closing_the_pool_ends_what_is_under_way_and_what_waits() -> None:
     async with connected(saying(), ONE) as (pool, server), asyncio.TaskGroup() as group:
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         waiting = group.create_task(fails(pool))
         await until(lambda: len(server.requests) == 1)
         await pool.close()
@@ -1099,7 +1100,7 @@ async def test_a_slow_reader_holds_the_upstream_back(chunked: bool, poured: bool
         await peer.client_left()
 
     async with connected(script) as (pool, server):
-        under_way, _ = await pool.request(GET, b"")
+        under_way = await pool.request(GET, b"")
         await under_way.head()
         await until(lambda: under_way.size > 256 * 1024, "the buffer fills")
         [peer] = server.peers
@@ -1147,7 +1148,7 @@ async def test_a_slow_upstream_holds_the_upload_back() -> None:
 
     sent: list[int] = []
     async with connected(script) as (pool, server), asyncio.TaskGroup() as group:
-        under_way, _ = await pool.request(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % (40 * MIB), None)
+        under_way = await pool.request(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % (40 * MIB), None)
         task = group.create_task(upload())
         while True:
             before = len(sent)
@@ -1172,7 +1173,7 @@ async def test_an_answer_before_the_request_was_sent() -> None:
         await peer.client_left()
 
     async with connected(in_turn(refusing, always(answer()))) as (pool, server):
-        under_way, _ = await pool.request(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % (40 * MIB), None)
+        under_way = await pool.request(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % (40 * MIB), None)
         while not under_way.settled:
             await under_way.send(bytes(1024))
         await under_way.send(b"ignored")
@@ -1199,7 +1200,7 @@ async def test_100_continue_is_no_answer_to_an_upload(chunked: bool) -> None:
     framing = b"transfer-encoding: chunked" if chunked else b"content-length: 3"
     async with connected(script) as (pool, server):
         head = b"POST / HTTP/1.1\r\nexpect: 100-continue\r\n%b\r\n\r\n" % framing
-        under_way, _ = await pool.request(head, None, chunked=chunked)
+        under_way = await pool.request(head, None, chunked=chunked)
         await until(lambda: bool(server.requests))
         await asyncio.sleep(0.01)
         for piece in (b"a", b"", b"bc"):
@@ -1240,7 +1241,7 @@ async def test_an_upload_in_chunks_is_framed_here() -> None:
     seen: list[bytes] = []
     done = asyncio.Event()
     async with connected(script) as (pool, server):
-        under_way, _ = await pool.request(b"POST / HTTP/1.1\r\nte: x\r\n\r\n", None, chunked=True)
+        under_way = await pool.request(b"POST / HTTP/1.1\r\nte: x\r\n\r\n", None, chunked=True)
         await until(lambda: bool(server.requests))
         await under_way.send(b"0123456789abcdef")
         await under_way.send(b"")
@@ -1250,8 +1251,8 @@ async def test_an_upload_in_chunks_is_framed_here() -> None:
         await under_way.head()
         assert seen == [b"10\r\n0123456789abcdef\r\n", b"0\r\n\r\n"]
         # The next upload on the same connection is framed by its length again.
-        again, reused = await pool.request(b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n", None)
-        assert reused
+        again = await pool.request(b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\n", None)
+        assert again.reused
         again.abort()
 
 
@@ -1268,7 +1269,7 @@ async def test_an_early_answer_that_hangs_ends() -> None:
             pass
 
     async with connected(script, Limits(idle_seconds=0.15)) as (pool, _):
-        under_way, _ = await pool.request(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", None)
+        under_way = await pool.request(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", None)
         asyncio.get_running_loop().call_later(0.05, read_on.set)
         while not under_way.settled:
             await under_way.send(bytes(MIB))
@@ -1312,7 +1313,7 @@ async def test_soak_with_cancels() -> None:
     too_soon = sum(1 for number in turns if number is not None and number <= 1)  # nothing is answered in one turn
     outcomes = {"answered": 0, "failed": 0, "cancelled": 0}
 
-    async def one(pool: Pool, gate: asyncio.Semaphore, turns: int | None) -> None:
+    async def one(pool: Http1Transport, gate: asyncio.Semaphore, turns: int | None) -> None:
         async with gate:
             asking = asyncio.create_task(ask(pool))  # noqa: TID251 - awaited below
             if turns is not None:
@@ -1340,7 +1341,7 @@ async def test_soak_with_cancels() -> None:
         assert pool.counts()[1] == 0
         assert len(server.peers) < 1500
         # Every slot is still there: that many at once, none waits.
-        under_way = [(await pool.request(GET, b"", fresh=True))[0] for _ in range(16)]
+        under_way = [await pool.request(GET, b"", fresh=True) for _ in range(16)]
         assert sum(pool.counts()) <= 16
         for each in under_way:
             each.abort()

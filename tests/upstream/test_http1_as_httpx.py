@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from gateway.errors import UpstreamError
-from gateway.upstream.calls import Answer
-from gateway.upstream.http1 import Limits, Pool
+from gateway.upstream.http1 import Http1Transport
+from gateway.upstream.transport import Limits, Response
 from tests.support.scripted_server import Peer, Script, always, answer, serve
 from tests.upstream.test_http1 import ANSWERS, BROKEN, GARBAGE
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
 @dataclass(slots=True)
 class _Body(httpx.AsyncByteStream):
-    answer: Answer
+    answer: Response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while piece := await self.answer.more():
@@ -29,16 +29,16 @@ class _Body(httpx.AsyncByteStream):
 
 @dataclass(slots=True)
 class PoolTransport(httpx.AsyncBaseTransport):
-    """`http1.Pool` as httpx wants a transport."""
+    """`http1.Http1Transport` as httpx wants a transport."""
 
-    pool: Pool
+    pool: Http1Transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.AsyncByteStream)
         lines = b"".join(b"%b: %b\r\n" % header for header in request.headers.raw)
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), request.url.raw_path, lines)
         chunked = "transfer-encoding" in request.headers
-        under_way, _ = await self.pool.request(head, None, head_only=request.method == "HEAD", chunked=chunked)
+        under_way = await self.pool.request(head, None, head_only=request.method == "HEAD", chunked=chunked)
         try:
             async for piece in request.stream:
                 if under_way.settled:
@@ -80,7 +80,7 @@ def plainly(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
 async def by_both(script: Script, method: str = "GET") -> tuple[Seen, Seen]:
     async with serve(script) as server:
-        ours = await seen(PoolTransport(Pool("127.0.0.1", server.port, Limits())), server.port, method)
+        ours = await seen(PoolTransport(Http1Transport("127.0.0.1", server.port, Limits())), server.port, method)
         return ours, await seen(httpx.AsyncHTTPTransport(trust_env=False), server.port, method)
 
 
@@ -137,7 +137,7 @@ async def test_bodies(chunked: bool) -> None:
 
     async with (
         serve(echo) as server,
-        httpx.AsyncClient(transport=PoolTransport(Pool("127.0.0.1", server.port, Limits()))) as client,
+        httpx.AsyncClient(transport=PoolTransport(Http1Transport("127.0.0.1", server.port, Limits()))) as client,
     ):
         for _ in range(3):
             content = pieces() if chunked else body

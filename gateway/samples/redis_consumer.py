@@ -1,0 +1,172 @@
+"""Takes samples from Redis: new ones, and those that a dead worker held."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic
+from typing import TypeVar, cast
+
+import msgspec
+
+from gateway.exchange import Sample, Taken
+from gateway.samples.redis_stream import GROUP, STREAM, SampleStream
+from gateway.stores.breaker import Breaker
+from gateway.stores.redis import ResponseError, answer_of, attempt
+
+_T = TypeVar("_T")
+_Entries = Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]
+_decode = msgspec.msgpack.Decoder(Sample).decode
+
+
+class Consumer:
+    """One worker of the group. `before` is awaited before each look: what this process still has to offer."""
+
+    def __init__(
+        self,
+        stream: SampleStream,
+        *,
+        on_fate: Callable[[str, str, int], None],
+        before: Callable[[], Awaitable[None]],
+        idle_seconds: float,
+    ) -> None:
+        self._stream = stream
+        self._on_fate = on_fate
+        self._before = before
+        self._idle_seconds = idle_seconds
+        self.breaker = Breaker("Redis gives no samples", "Redis gives samples again")
+        # What was taken here: receipt → size; and the receipts that Redis was not told of yet.
+        self._held: dict[str, int] = {}
+        self._owed: dict[str, None] = {}
+        self._has_group = False
+        # After a read that was cut off Redis may think that we hold what we have never seen: until this time.
+        self._doubt_ends = 0.0
+        self._claim_from: bytes | str = "0-0"
+        self._claim_at = 0.0
+
+    async def take(self, most: int, wait_seconds: float) -> Sequence[Taken]:
+        """Up to `most` samples; waits up to `wait_seconds` for the first. None while Redis is away."""
+        deadline = monotonic() + wait_seconds
+        while True:
+            left = deadline - monotonic()
+            pause = self.breaker.pause()
+            if not pause:
+                taken = await attempt(self.breaker, self._look(most, left))
+                if taken or left <= 0:
+                    return taken or []
+            elif left <= 0:
+                return []
+            else:
+                await asyncio.sleep(min(pause, left))
+
+    async def _look(self, most: int, wait_seconds: float) -> list[Taken]:
+        await self._before()
+        if self._owed:
+            await self._settle()
+        if not self._has_group:
+            await self._make_group()
+        try:
+            taken = self._unpacked(await self._read(most, wait_seconds))
+        except ResponseError as error:
+            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                raise
+            self._has_group = False  # Redis came back empty, or somebody deleted the stream
+            return []
+        if self._owed:
+            await self._settle()
+        return taken
+
+    async def _make_group(self) -> None:
+        try:
+            await answer_of(self._stream.client.xgroup_create(STREAM, GROUP, id="0", mkstream=True))
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        self._has_group = True
+
+    async def _read(self, most: int, wait_seconds: float) -> _Entries:
+        """What we hold without knowing, else what a dead worker held, else what is new."""
+        if self._doubt_ends and (unknown := await self._unknown(most)):
+            return unknown
+        if monotonic() >= self._claim_at and (claimed := await self._claim(most)):
+            return claimed
+        # Half the time: a quiet stream must not look like a silent server.
+        block = None if wait_seconds <= 0 else max(1, int(1000 * min(wait_seconds, self._stream.answer_seconds / 2)))
+        return await self._handed(self._read_group(">", most, block))
+
+    async def _unknown(self, most: int) -> _Entries:
+        """What Redis thinks we hold and we do not. A read that was cut off may reach Redis late (it hung) and wait
+        there for its time, so one look is not enough."""
+        began = monotonic()
+        entries = await self._read_group("0", most + len(self._held), None)
+        if any(receipt.decode() not in self._held for receipt, _ in entries):
+            return entries
+        self._doubt_ends = (
+            0.0 if began >= self._doubt_ends else min(self._doubt_ends, began + self._stream.answer_seconds)
+        )
+        return []
+
+    async def _handed(self, request: Awaitable[_T]) -> _T:
+        """The answer to a request by which samples become ours; they may even if it never comes."""
+        before, self._doubt_ends = self._doubt_ends, math.inf
+        answer = await request
+        self._doubt_ends = before
+        return answer
+
+    async def _read_group(self, start: str, most: int, block: int | None) -> _Entries:
+        reply = await answer_of(
+            self._stream.client.xreadgroup(GROUP, self._stream.name, {STREAM: start}, count=most, block=block)
+        )
+        return cast(_Entries, reply[0][1]) if reply else []
+
+    async def _claim(self, most: int) -> _Entries:
+        """What others have held for too long. A few times in that span all of it is looked through."""
+        idle = int(1000 * self._idle_seconds)
+        client, name = self._stream.client, self._stream.name
+        claim = client.xautoclaim(STREAM, GROUP, name, idle, start_id=self._claim_from, count=most)
+        reply = await self._handed(answer_of(claim))
+        self._claim_from = reply[0]
+        if self._claim_from == b"0-0":
+            self._claim_at = monotonic() + self._idle_seconds / 4
+            await self._stream.sweep(4 * idle)
+        return cast(_Entries, reply[1])
+
+    def _unpacked(self, entries: _Entries) -> list[Taken]:
+        """Samples that are not in this worker's hands yet; those that cannot be read have met their fate."""
+        taken = []
+        bad = 0
+        for key, fields in entries:
+            receipt = key.decode()
+            if receipt in self._held:
+                continue
+            packed = (fields or {}).get(b"sample", b"")
+            try:
+                self._held[receipt] = int((fields or {}).get(b"size", b"0"))
+                taken.append(Taken(receipt, _decode(packed)))
+            except (msgspec.DecodeError, ValueError, RecursionError):
+                self._held.setdefault(receipt, 0)
+                self._owed[receipt] = None
+                bad += 1
+        if bad:
+            self._on_fate("failed", "undecodable", bad)
+        return taken
+
+    async def acknowledge(self, receipts: Sequence[str]) -> None:
+        """Forget these for good. While Redis is away they are remembered and told to it later."""
+        self._owed.update(dict.fromkeys(receipts))
+        if self._owed and not self.breaker.pause():
+            await attempt(self.breaker, self._settle())
+
+    async def _settle(self) -> None:
+        async with self._stream.line:
+            sizes = {receipt: self._held.get(receipt, 0) for receipt in self._owed}
+            await self._stream.forget(sizes)
+        for receipt in sizes:
+            self._owed.pop(receipt, None)
+            self._held.pop(receipt, None)
+
+    async def close(self) -> None:
+        """Tell Redis what was acknowledged, and hand back the rest. May be cut off."""
+        if self._owed:
+            await attempt(self.breaker, self._settle())
+        if self._has_group:
+            await attempt(self.breaker, self._stream.hand_back())

@@ -1,0 +1,95 @@
+"""Which headers pass, in both directions."""
+
+from collections.abc import Iterable
+
+from gateway.exchange import Headers
+
+# What a client may send and the gateway answers for: connection handling, keys, cookies and where it came from.
+_NEVER_FORWARDED = frozenset(
+    b"accept-encoding authorization api-key x-api-key connection content-length cookie forwarded host keep-alive "
+    b"origin proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade "
+    b"x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip".split()
+)
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
+    b"upgrade".split()
+)
+_PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})  # these name no header
+# Where else to go is for the gateway to know: a client that went there would pass keys, guards and metrics by.
+_LEADS_AWAY = frozenset({b"location", b"content-location", b"refresh", b"alt-svc"})
+_NOT_AS_IT_IS = (
+    _HOP_BY_HOP
+    | _LEADS_AWAY
+    | frozenset(b"set-cookie x-assay-decision x-assay-policy x-assay-guard-ms x-request-id".split())
+)
+_READABLE_ENCODINGS = ("gzip", "deflate", "identity")
+# What clients send is remembered within 2 × 512 × 128 bytes in all; what is longer or comes later is looked at anew.
+_REMEMBERED = 512
+_REMEMBERED_BYTES = 128
+
+
+class HeaderFilter:
+    """Which request headers go upstream: an allow-list of names and prefixes, remembered by name."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        names = [name.encode("latin-1") for name in allowed]
+        self._exact = frozenset(name for name in names if not name.endswith(b"*"))
+        self._prefixes = tuple(name[:-1] for name in names if name.endswith(b"*"))
+        self._known: dict[bytes, bool] = {}
+        self._encodings: dict[bytes, bytes] = {}
+
+    def upstream(self, headers: Headers) -> bytes:
+        """The header lines for the upstream, each with its CRLF."""
+        known = self._known
+        lines = []
+        for name, value in headers:
+            allowed = known.get(name)
+            if allowed is None:
+                allowed = self._learn(name)
+            if allowed:
+                lines.append(b"%b: %b\r\n" % (name, value))
+            elif name == b"accept-encoding":
+                lines.append(self._accept_encoding(value))
+            elif name == b"connection" and value.lower() not in _PLAIN_CONNECTION:
+                return self.upstream(_without_named(headers))
+        return b"".join(lines)
+
+    def _learn(self, name: bytes) -> bool:
+        allowed = name not in _NEVER_FORWARDED and (name in self._exact or name.startswith(self._prefixes))
+        if len(self._known) < _REMEMBERED and len(name) <= _REMEMBERED_BYTES:
+            self._known[name] = allowed
+        return allowed
+
+    def _accept_encoding(self, value: bytes) -> bytes:
+        """Only encodings that the detectors' side can read, of those the client takes."""
+        line = self._encodings.get(value)
+        if line is None:
+            offered = [part.strip() for part in value.decode("latin-1").lower().split(",")]
+            kept = [part for part in offered if part.split(";")[0].strip() in _READABLE_ENCODINGS]
+            line = f"accept-encoding: {', '.join(kept) or 'identity'}\r\n".encode("latin-1")
+            if len(self._encodings) < _REMEMBERED and len(value) <= _REMEMBERED_BYTES:
+                self._encodings[value] = line
+        return line
+
+
+def downstream(headers: Headers) -> Headers:
+    """The answer's headers for the client: not those of the hop, cookies, what leads elsewhere, or our own names."""
+    kept: Headers = []
+    for header in headers:
+        name = header[0]
+        if name not in _NOT_AS_IT_IS:
+            kept.append(header)
+        elif name == b"connection" and header[1].lower() not in _PLAIN_CONNECTION:
+            return downstream(_without_named(headers))
+        elif name == b"x-request-id":
+            kept.append((b"x-upstream-request-id", header[1]))
+    return kept
+
+
+def _without_named(headers: Headers) -> Headers:
+    """Without `Connection` and the headers it names: they are meant for the next hop only (RFC 9110, 7.6.1)."""
+    named = {b"connection"}
+    for name, value in headers:
+        if name == b"connection":
+            named.update(part.strip() for part in value.lower().split(b","))
+    return [(name, value) for name, value in headers if name not in named]

@@ -1,0 +1,314 @@
+"""One connection to an upstream: idle, or carrying exactly one request and its answer."""
+
+import asyncio
+from typing import Protocol, cast
+
+import httptools
+
+from gateway.errors import UpstreamError
+from gateway.exchange import Headers
+from gateway.upstream.http1.response import Http1Response
+from gateway.upstream.http1.states import BEGUN, TRANSITIONS, Event, Framing, State
+from gateway.upstream.transport import HIGH_WATER, MAX_HEADERS, STATUSES, WHOLE_BYTES, Limits, late
+
+_MAX_HEAD_BYTES = 64 * 1024  # of headers, interim answers, chunk extensions or trailers, before a byte of body comes
+_VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}  # llhttp also takes RTSP/1.0 and ICE/1.0 for one of them
+_WHITE = b" \t"
+
+
+class Owner(Protocol):
+    """The pool, as far as a connection needs it."""
+
+    limits: Limits
+    loop: asyncio.AbstractEventLoop
+
+    def release(self, connection: "UpstreamConnection") -> None:
+        """It may carry another request."""
+        ...
+
+    def forget(self, connection: "UpstreamConnection") -> None:
+        """It is closed."""
+        ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """`state` moves by the table in `states`; everything else here is about the one answer under way."""
+
+    def __init__(self, pool: Owner) -> None:
+        self.pool = pool
+        self.state = State.IDLE
+        self.answers = 0  # that came whole on it: after the first, a reset may only mean that it had gone stale
+        self.deadline = 0.0  # loop time at which the sweep ends it; 0 = none
+        self.idle_since = 0.0
+        self.reading_paused = False
+        self._limits = pool.limits  # of the request under way
+        self._phase = "first_byte_timeout"  # what the deadline is of
+        self._loop = pool.loop
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: Http1Response | None = None
+        self._head_only = False
+        self._chunked = False  # the request's body goes out in chunks
+        self._framing = Framing.BY_CLOSE
+        self._overhead = 0  # bytes received since the last byte of body
+        self._recent = b""  # what was received of an answer whose head is not complete
+        self._writable: asyncio.Future[None] | None = None  # there while the upstream takes no more
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is not State.CLOSED
+
+    @property
+    def awaits_whole(self) -> bool:
+        """The answer under way is small, so that its head is given out with all of its body."""
+        return self._framing is Framing.SMALL
+
+    # --- used by the pool and the response
+
+    def start(
+        self, head: bytes, body: bytes | None, head_only: bool, chunked: bool, limits: Limits | None
+    ) -> Http1Response:
+        """Send a request; `body` None means that it follows through `Http1Response.send`."""
+        answer = self._answer = Http1Response(self, self._loop, reused=self.answers > 0)
+        self._limits = limits or self.pool.limits
+        self._head_only = head_only
+        self._overhead = 0
+        if not body:
+            self._transport.write(head)
+        elif len(body) < WHOLE_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+        if body is None:
+            self._chunked = chunked
+            self._move(Event.BEGAN_TO_ASK)
+        else:
+            self._move(Event.ASKED)
+            self._await_first_byte()
+        return answer
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body. An empty one is none: as a chunk it would be the last."""
+        if data:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end_body(self) -> None:
+        """The last piece of the body was written."""
+        if self._chunked:
+            self._transport.write(b"0\r\n\r\n")
+        if self.state is State.SENDING:
+            self._await_first_byte()
+        self._move(Event.SENT)
+
+    async def drain(self) -> None:
+        """Wait until the upstream reads what was written."""
+        if self._writable is None or not self.is_open:
+            return
+        self._allow_silence("write_timeout")
+        try:
+            await asyncio.shield(self._writable)
+        finally:
+            self.deadline = 0.0
+            if self.state in BEGUN and not self.reading_paused:
+                self._allow_silence("idle_timeout")
+
+    def resume(self) -> None:
+        """The response's buffer has room again."""
+        self.reading_paused = False
+        self._allow_silence("idle_timeout")
+        self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Drop the connection at once; the pool forgets it now, not when the loop gets round to it."""
+        if self.is_open:
+            self._move(Event.CLOSED)
+            self.deadline = 0.0
+            self.pool.forget(self)
+            self._transport.abort()
+
+    def give_up(self, error: UpstreamError) -> None:
+        """Close, with this error for who waits."""
+        answer, self._answer = self._answer, None
+        self.close()
+        if answer is not None:
+            answer.fail(error)
+
+    def time_out(self) -> None:
+        """The deadline has passed."""
+        self.give_up(late(self._phase, self._limits))
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:  # an idle connection has nothing to say
+            self.close()
+            return
+        size = answer.size
+        self._overhead += len(data)
+        self._recent = self._recent + data if self._recent else data
+        if self._was_understood(data):
+            self._after_reading(answer, size)
+
+    def eof_received(self) -> None:
+        # Nothing can follow. Left alone, the transport would first wait for our own bytes to leave.
+        self._end(None)
+        self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc)
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+
+    # --- httptools callbacks
+
+    def on_message_begin(self) -> None:
+        if self._answer is None:  # what follows an answer unasked must not pass for the answer to the next request
+            self._move(Event.SPOILED)
+        self._framing = Framing.BY_CLOSE
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        answer = self._answer
+        if answer is None or answer.started:  # trailers are no headers: the client has got those by now
+            return
+        name, value = name.lower(), value.strip(_WHITE)
+        answer.headers.append((name, value))
+        if name == b"content-length":
+            small = value.isdigit() and int(value) <= WHOLE_BYTES
+            self._framing = Framing.SMALL if small else Framing.BY_LENGTH
+        elif name == b"transfer-encoding":
+            if self._framing is not Framing.BY_CLOSE or value.lower() != b"chunked":
+                self._refuse("the upstream used a transfer-encoding that was not asked for")
+            self._framing = Framing.BY_CHUNKS
+
+    def on_headers_complete(self) -> None:
+        answer = self._answer
+        if answer is None:
+            return
+        status, version = self._parser.get_status_code(), self._parser.get_http_version()
+        if len(answer.headers) > MAX_HEADERS or self._overhead > _MAX_HEAD_BYTES < _size(answer.headers):
+            self._refuse_flood()
+        elif version not in _VERSIONS or b"HTTP/%b %d" % (_VERSIONS[version], status) not in self._recent:
+            self._refuse("the upstream answered in another protocol than HTTP/1.1")
+        elif 100 <= status < 200:  # 100 Continue and its like announce the answer, they are none
+            answer.headers.clear()
+        elif status not in STATUSES:
+            self._refuse(f"the upstream answered with the status {status:03}, which is none")
+        else:
+            self._begin(answer, status)
+
+    def on_body(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is not None and answer.add(data) > HIGH_WATER and not self.reading_paused:
+            self.reading_paused = True
+            self.deadline = 0.0  # the silence is ours: the client is slow
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() >= 200:
+            self._finish()
+
+    # --- inside
+
+    def _move(self, event: Event) -> None:
+        self.state = TRANSITIONS[self.state, event]
+
+    def _await_first_byte(self) -> None:
+        self._phase = "first_byte_timeout"
+        self.deadline = self._loop.time() + self._limits.first_byte_seconds
+
+    def _allow_silence(self, phase: str) -> None:
+        self._phase = phase
+        self.deadline = self._loop.time() + self._limits.idle_seconds
+
+    def _was_understood(self, data: bytes) -> bool:
+        """Have the parser read it. False when the connection is closed for it."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse("the upstream switched to another protocol, which was not asked for")
+        except httptools.HttpParserError as error:
+            self._refuse(f"the upstream's answer is not HTTP/1.1: {error}")
+        else:
+            return True
+        return False
+
+    def _after_reading(self, answer: Http1Response, size_before: int) -> None:
+        """Everything of one read was parsed: wake who waits, hand the connection back, or watch for floods."""
+        if answer.started:
+            self._recent = b""
+        if answer.complete:
+            if self.state is State.IDLE:
+                self.answers += 1
+                self.pool.release(self)
+            else:
+                self.close()
+            return
+        if answer.size > size_before:
+            self._overhead = 0
+        elif self._overhead > _MAX_HEAD_BYTES:
+            self._refuse_flood()
+        if not self.is_open or not answer.started:
+            return
+        if not self.reading_paused:
+            self._allow_silence("idle_timeout")
+        if not self.awaits_whole:
+            answer.arrived()
+
+    def _begin(self, answer: Http1Response, status: int) -> None:
+        answer.status = status
+        answer.started = True
+        self._move(Event.HEAD)
+        if self._head_only:
+            self._finish(again=False)  # the parser would wait for a body that never comes
+
+    def _finish(self, *, again: bool = True) -> None:
+        """The last byte of the answer is here; whether the connection may be used `again` is not only ours to say."""
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        self.deadline = 0.0
+        if self.reading_paused:
+            self.reading_paused = False
+            self._transport.resume_reading()
+        self._move(Event.END)
+        if not again or not self._parser.should_keep_alive():
+            self._move(Event.SPOILED)
+        answer.finish()
+
+    def _end(self, exc: Exception | None) -> None:
+        """The other side is gone."""
+        begun = self.state in BEGUN
+        if self.is_open:
+            self._move(Event.CLOSED)
+            self.pool.forget(self)
+        self.resume_writing()
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        if begun and self._framing is Framing.BY_CLOSE and exc is None:
+            answer.finish()
+        elif begun:
+            answer.fail(UpstreamError("truncated", "the upstream closed the connection in the middle of its answer"))
+        else:
+            answer.fail(UpstreamError("reset", "the upstream closed the connection without an answer"))
+
+    def _refuse_flood(self) -> None:
+        self._refuse(f"the upstream's answer has more than {MAX_HEADERS} headers or {_MAX_HEAD_BYTES} bytes of them")
+
+    def _refuse(self, message: str) -> None:
+        self.give_up(UpstreamError("bad_response", message))
+
+
+def _size(headers: Headers) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers)

@@ -1,0 +1,84 @@
+"""What httpx may raise, as our errors: each has a reason before an answer began, and one in the middle of it."""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import h2.exceptions
+import httpcore2
+import httpx2
+
+from gateway.errors import UpstreamError
+from gateway.upstream.transport import Limits, late, tls_refused, unreachable
+
+# Time limits are kept by `HttpxResponse`, phase by phase, but for those of connecting: all are in the table, so that
+# none goes unnamed.
+REASONS: Mapping[type[Exception], tuple[str, str]] = MappingProxyType(
+    {
+        httpx2.ConnectTimeout: ("connect_timeout", "connect_timeout"),
+        httpx2.ReadTimeout: ("connect_timeout", "idle_timeout"),  # of a proxy that opens no tunnel
+        httpx2.WriteTimeout: ("write_timeout", "write_timeout"),
+        httpx2.PoolTimeout: ("pool_timeout", "pool_timeout"),
+        httpx2.TimeoutException: ("first_byte_timeout", "idle_timeout"),
+        httpx2.ConnectError: ("connect_failed", "connect_failed"),
+        httpx2.ReadError: ("reset", "truncated"),
+        httpx2.WriteError: ("reset", "truncated"),
+        httpx2.CloseError: ("reset", "truncated"),
+        httpx2.NetworkError: ("reset", "truncated"),
+        httpx2.RemoteProtocolError: ("bad_response", "truncated"),
+        httpx2.LocalProtocolError: ("bad_response", "bad_response"),
+        httpx2.ProtocolError: ("bad_response", "bad_response"),
+        httpx2.ProxyError: ("connect_failed", "connect_failed"),
+        httpx2.UnsupportedProtocol: ("connect_failed", "connect_failed"),
+        httpx2.InvalidURL: ("connect_failed", "connect_failed"),
+        httpx2.TransportError: ("reset", "truncated"),
+        h2.exceptions.ProtocolError: ("bad_response", "bad_response"),  # let through from within a body
+    }
+)
+TRANSPORT_ERRORS = tuple(REASONS)
+
+
+def failure(error: Exception, limits: Limits, *, begun: bool, proxied: bool) -> UpstreamError:
+    """The error of a request that failed so; `begun` says that its answer had."""
+    reason = REASONS[next(kind for kind in type(error).__mro__ if kind in REASONS)][begun]
+    if reason == "bad_response" and _ended_by_peer(error):
+        reason = "reset"
+    peer = "proxy on the way to the upstream" if proxied else "upstream"
+    if reason == "connect_failed":
+        return _no_connection(error, peer)
+    sentences = {
+        "reset": f"the {peer} closed the connection without an answer",
+        "truncated": f"the {peer} closed the connection in the middle of the answer",
+        "bad_response": "the upstream's answer is not the HTTP that was agreed on",
+    }
+    if reason in sentences:
+        return UpstreamError(reason, sentences[reason])
+    return late(reason, limits)
+
+
+def _no_connection(error: Exception, peer: str) -> UpstreamError:
+    if isinstance(error, httpx2.ProxyError):  # the rest of its text is the proxy's own
+        return UpstreamError("connect_failed", f"the {peer} opened no tunnel: it answered {str(error)[:3]}")
+    if isinstance(error, httpx2.InvalidURL):
+        return unreachable(UnicodeError())
+    system = [cause for cause in _causes(error) if isinstance(cause, OSError)]
+    for cause in system:
+        if isinstance(cause, ssl.SSLError):
+            return tls_refused(cause)
+    if system:
+        return unreachable(system[-1], peer)
+    return UpstreamError("connect_failed", f"the {peer} closed the connection before it was of use")
+
+
+def _ended_by_peer(error: Exception) -> bool:
+    """Whether a protocol error only says that the other side left: then no parser's error stands behind it."""
+    cause = error.__cause__
+    return isinstance(cause, httpcore2.RemoteProtocolError) and not any(
+        isinstance(argument, Exception) for argument in cause.args
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,29 @@
+"""What every way to a model server promises, and what the ways share: limits, TLS, and the wording of failures."""
+
+from gateway.upstream.transport.contract import (
+    HIGH_WATER,
+    MAX_HEADERS,
+    SHUTTING_DOWN,
+    STATUSES,
+    WHOLE_BYTES,
+    Limits,
+    Response,
+    Transport,
+    late,
+)
+from gateway.upstream.transport.reach import tls_context, tls_refused, unreachable
+
+__all__ = [
+    "HIGH_WATER",
+    "MAX_HEADERS",
+    "SHUTTING_DOWN",
+    "STATUSES",
+    "WHOLE_BYTES",
+    "Limits",
+    "Response",
+    "Transport",
+    "late",
+    "tls_context",
+    "tls_refused",
+    "unreachable",
+]

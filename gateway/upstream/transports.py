@@ -1,0 +1,88 @@
+"""The transport of each upstream: which way leads to it, shared by those that lead to the same place."""
+
+import ssl
+from collections.abc import Iterable, Mapping
+
+from gateway.exchange import Upstream
+from gateway.upstream.http1 import Http1Transport
+from gateway.upstream.library import HttpxTransport
+from gateway.upstream.transport import Limits, Transport, tls_context
+
+_HTTPS = "https"
+
+
+class Transports:
+    """One transport an origin and way to it.
+
+    What those in `known` need for TLS is made here, because it takes tens of milliseconds; another upstream's first
+    call makes it when it comes.
+    """
+
+    def __init__(self, limits: Limits, known: Iterable[Upstream] = ()) -> None:
+        self._limits = limits
+        self._tls: dict[bool, ssl.SSLContext] = {}  # without HTTP/2, and with
+        self._by_upstream: dict[str, tuple[Transport, bytes]] = {}
+        self._transports: dict[tuple[str, str | None, bool], Transport] = {}
+        for upstream in known:
+            self._contexts(upstream)
+
+    def of(self, upstream: Upstream) -> tuple[Transport, bytes]:
+        """The upstream's transport, and the lines of a request's head that never change."""
+        found = self._by_upstream.get(upstream.name)
+        if found is None:
+            key = (upstream.origin, upstream.proxy, upstream.http2)
+            transport = self._transports.get(key)
+            if transport is None:
+                transport = self._transports[key] = self._open(upstream)
+            found = self._by_upstream[upstream.name] = (transport, _fixed_lines(upstream))
+        return found
+
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """Idle and busy connections by origin."""
+        found: dict[str, tuple[int, int]] = {}
+        for (origin, _, _), transport in self._transports.items():
+            idle, busy = transport.counts()
+            others_idle, others_busy = found.get(origin, (0, 0))
+            found[origin] = (idle + others_idle, busy + others_busy)
+        return found
+
+    async def close(self) -> None:
+        """Drop every connection; answers under way fail."""
+        for transport in self._transports.values():
+            await transport.close()
+
+    def _open(self, upstream: Upstream) -> Transport:
+        tls, proxy_tls = self._contexts(upstream)
+        if upstream.proxy is None and not upstream.http2:
+            return Http1Transport(upstream.host, upstream.port, self._limits, tls=tls)
+        return HttpxTransport(
+            upstream.scheme,
+            upstream.host,
+            upstream.port,
+            self._limits,
+            tls=tls,
+            http2=upstream.http2,
+            proxy=upstream.proxy,
+            proxy_tls=proxy_tls,
+        )
+
+    def _contexts(self, upstream: Upstream) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
+        """For the upstream and for its proxy, as far as they need one. The offer of HTTP/2 is written into them."""
+        own = self._context(upstream.http2) if upstream.scheme == _HTTPS else None
+        to_proxy = upstream.proxy is not None and upstream.proxy.startswith(_HTTPS)
+        return own, self._context(False) if to_proxy else None
+
+    def _context(self, http2: bool) -> ssl.SSLContext:
+        if http2 not in self._tls:
+            self._tls[http2] = tls_context()
+        return self._tls[http2]
+
+
+def _fixed_lines(upstream: Upstream) -> bytes:
+    """Host and key: the same for every request to this upstream."""
+    default_port = 443 if upstream.scheme == _HTTPS else 80
+    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+    lines = f"host: {host}" + (f":{upstream.port}" if upstream.port != default_port else "") + "\r\n"
+    if upstream.key:
+        lines += f"authorization: Bearer {upstream.key}\r\n"
+    return lines.encode("latin-1")
