@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import httptools
 
 from gateway.openai_api import error_body
-from gateway.serving.request import STATUS_LINES, Application, Cycle
+from gateway.serving.request import STATUS_LINES, Application, ServerRequest
 
 _HIGH_WATER = 256 * 1024  # bytes of a request body that wait for the application before reading pauses
 _HEAD_BYTES = 64 * 1024  # of a request line with its headers; as much again may come between two parts of a body
@@ -86,9 +86,9 @@ class ServerConnection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._unused = 0  # bytes received since the parser last got somewhere
         self._expects_continue = False
-        self._active: Cycle | None = None  # the request that is being answered
-        self._filling: Cycle | None = None  # the request whose body is being read: it, or a later one
-        self._queued: deque[Cycle] = deque()
+        self._active: ServerRequest | None = None  # the request that is being answered
+        self._filling: ServerRequest | None = None  # the request whose body is being read: it, or a later one
+        self._queued: deque[ServerRequest] = deque()
         self._refusal: _Refusal | None = None  # said when those before it have their answers
         self._idle_since = self.loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -135,9 +135,9 @@ class ServerConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._queued.clear()
-        for cycle in (self._active, self._filling):
-            if cycle is not None:
-                cycle.leave()
+        for request in (self._active, self._filling):
+            if request is not None:
+                request.leave()
         self.resume_writing()
         del self._parser  # it holds our methods: without this every connection would be left to the garbage collector
 
@@ -208,28 +208,28 @@ class ServerConnection(asyncio.Protocol):
             "state": self.app_state.copy(),
         }
         expects_continue = self._expects_continue and version == "1.1"
-        cycle = Cycle(self, scope, parser.should_keep_alive(), expects_continue)
+        request = ServerRequest(self, scope, parser.should_keep_alive(), expects_continue)
         self.state.total_requests += 1
-        self._filling = cycle
+        self._filling = request
         if self._active is None:
-            self._start(cycle)
+            self._start(request)
         else:
-            self._queued.append(cycle)
+            self._queued.append(request)
             self.closing = len(self._queued) >= _PIPELINED
             self.pause_reading()
 
     def on_body(self, body: bytes) -> None:
         self._unused = 0
-        cycle = self._filling
-        if cycle is not None and cycle.add(body) > _HIGH_WATER:
+        request = self._filling
+        if request is not None and request.add(body) > _HIGH_WATER:
             self.pause_reading()
 
     def on_message_complete(self) -> None:
-        cycle, self._filling = self._filling, None
-        if cycle is not None:
-            cycle.body_complete()
+        request, self._filling = self._filling, None
+        if request is not None:
+            request.body_complete()
 
-    # --- used by cycles
+    # --- used by requests
 
     def write(self, data: bytes) -> None:
         if not self.lost:
@@ -258,13 +258,13 @@ class ServerConnection(asyncio.Protocol):
         """Whether nothing is written after the answer to the active request."""
         return not self._queued and self._refusal is None
 
-    def answered(self, cycle: Cycle) -> None:
+    def answered(self, request: ServerRequest) -> None:
         """The response of the active request has been written whole."""
         self._active = None
         self._idle_since = self.loop.time()
-        if not cycle.has_whole_body:
+        if not request.has_whole_body:
             self._linger()  # a body that nobody read may be of any size: closing is cheaper than reading it
-        elif not cycle.keep_alive:
+        elif not request.keep_alive:
             self._transport.close()
         elif self._queued:
             self._start(self._queued.popleft())
@@ -286,9 +286,9 @@ class ServerConnection(asyncio.Protocol):
 
     # --- inside
 
-    def _start(self, cycle: Cycle) -> None:
-        self._active = cycle
-        task = self.loop.create_task(cycle.run(self.app))
+    def _start(self, request: ServerRequest) -> None:
+        self._active = request
+        task = self.loop.create_task(request.run(self.app))
         self.state.tasks.add(task)
         task.add_done_callback(self.state.tasks.discard)
 

@@ -28,8 +28,8 @@ _NO_BODY = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 
 
-class Connection(Protocol):
-    """The connection as far as a cycle needs it: see `server.ServerConnection`."""
+class RequestConnection(Protocol):
+    """The connection as far as a request needs it: see `server.ServerConnection`."""
 
     loop: asyncio.AbstractEventLoop
     lost: bool
@@ -46,15 +46,17 @@ class Connection(Protocol):
 
     def is_last(self) -> bool: ...
 
-    def answered(self, cycle: "Cycle") -> None: ...
+    def answered(self, request: "ServerRequest") -> None: ...
 
     def break_off(self, *, framed: bool) -> None: ...
 
 
-class Cycle:
+class ServerRequest:
     """One request and its response."""
 
-    def __init__(self, connection: Connection, scope: dict[str, Any], keep_alive: bool, expects_continue: bool) -> None:
+    def __init__(
+        self, connection: RequestConnection, scope: dict[str, Any], keep_alive: bool, expects_continue: bool
+    ) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
         self.has_whole_body = False

@@ -1535,7 +1535,7 @@ async def test_nothing_is_left_for_the_garbage_collector() -> None:
     finally:
         gc.enable()
     kept = {
-        "Cycle",
+        "ServerRequest",
         "ServerConnection",
         "Task",
         "_asyncio.Task",

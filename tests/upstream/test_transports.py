@@ -694,7 +694,7 @@ async def test_closing_ends_what_is_under_way_and_what_waits(way: str, certifica
 async def test_idle_connections_expire(way: str, certificates: Certificates) -> None:
     async with opened(way, ok, certificates, Limits(keepalive_seconds=SOON)) as at:
         await asyncio.gather(at.ask(), at.ask(), at.ask())
-        assert at.transport.counts()[0] > 0
+        assert at.transport.counts()[0] >= at.kept[0]
         await at.settles((0, 0))
         if at.proxy is not None:
             await until(lambda: not at.proxy or not at.proxy.open, "the proxy sees them go")
@@ -712,7 +712,8 @@ async def test_those_that_wait_are_all_served(way: str, certificates: Certificat
     async with opened(way, counting, certificates, Limits(max_connections=3)) as at:
         assert await asyncio.gather(*[at.ask() for _ in range(40)]) == [(200, b"ok")] * 40
         assert 1 < most <= 3
-        assert len({turn.connection for turn in at.origin.turns}) <= 3
+        if at.kept == (1, 0):
+            assert len({turn.connection for turn in at.origin.turns}) <= 3
         assert at.transport.counts()[1] == 0
 
 
@@ -1049,7 +1050,7 @@ async def test_http2_failures(script: Script, reasons: list[str], certificates: 
 # --- the library's errors ------------------------------------------------------------------------------------
 
 
-# These come of what only httpx's client does: redirects, cookies, decoding, reading a stream twice.
+# These come of what only httpx's client does: redirects, cookies, decoding, reading a stream twice, event streams.
 OF_THE_CLIENT = {
     httpx2.CookieConflict,
     httpx2.DecodingError,
@@ -1058,6 +1059,7 @@ OF_THE_CLIENT = {
     httpx2.RequestError,
     httpx2.RequestNotRead,
     httpx2.ResponseNotRead,
+    httpx2.SSEError,
     httpx2.StreamClosed,
     httpx2.StreamConsumed,
     httpx2.StreamError,
@@ -1077,7 +1079,7 @@ async def test_every_exception_of_httpx_has_its_reason() -> None:
 
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("kind", TRANSPORT_ERRORS)
-def test_every_exception_becomes_ours_without_the_librarys_words(kind: type[Exception], begun: bool) -> None:
+async def test_every_exception_becomes_ours_without_the_librarys_words(kind: type[Exception], begun: bool) -> None:
     ours = failure(kind("the library's own words"), Limits(), begun=begun, proxied=True)
     assert ours.what.source == "upstream"
     assert "own words" not in ours.message
