@@ -4,12 +4,17 @@ Nothing here imports numpy or onnxruntime, so that the gateway process can name 
 loading a model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 Role = Literal["prompt", "response"]
+T = TypeVar("T")
+
+# Work that can be interrupted: it pauses after each bounded piece (some 30 ms at most) and returns its result at its
+# end. Whoever sends True into it asks it to stop: it then returns at once with what it has.
+Steps = Generator[None, bool | None, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class State(StrEnum):
     SKIPPED = "skipped"  # nothing in it to judge
     TRUNCATED = "truncated"  # judged up to the detector's limit only
     UNREADABLE = "unreadable"  # much of it is in a script the detector was not made for: only the rest was judged
+    STOPPED = "stopped"  # the work was stopped before all of it was read; the verdicts are of what was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,25 @@ class Detector(Protocol):
     def detect(self, texts: Sequence[Text]) -> list[Judgement]:
         """Judge a batch: same length, same order. Any text is legal input; it never raises for content."""
         ...
+
+
+@runtime_checkable
+class Stepwise(Detector, Protocol):
+    """A detector whose work on one text may take long, and which can be interrupted in it."""
+
+    def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
+        """What `detect` does, in bounded pieces. Stopped early, it gives what was not wholly read as STOPPED."""
+        ...
+
+
+def finish(steps: Steps[T]) -> T:
+    """The result of work that nobody interrupts."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 # For one (slug, role): (false-alarm rate, score threshold) measured on benign texts, rates ascending and so

@@ -15,12 +15,12 @@ from gateway.config.routes import route_names, routes, upstreams
 from gateway.config.settings import Config, ConfigError
 from gateway.delivery.reply import Send
 from gateway.delivery.tap import Tap
-from gateway.enforcement.deciding import Judging
 from gateway.enforcement.guard import Guard
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import SHIPPED
 from gateway.exchange import Principal, SampleQueue
-from gateway.judging.client import Case, Findings, Judge, JudgeError
+from gateway.judging.client import Judging, JudgingClient, JudgingError
+from gateway.judging.messages import Findings, JudgingRequest
 from gateway.moderation.moderations import Moderation
 from gateway.pages.probes import Readiness, probes
 from gateway.pages.rates import publish_error_rates, rates_page
@@ -48,8 +48,8 @@ _NICE = 15  # of detectors that nobody waits for: on a shared core traffic goes 
 _VERSION = version("assay-gateway")
 
 
-class NoJudge:
-    """Stands in for the detector process when the detectors are turned off."""
+class NoDetectors:
+    """Stands in for the detector processes when the detectors are turned off."""
 
     is_ready = False
     detectors: tuple[str, ...] = ()
@@ -58,8 +58,8 @@ class NoJudge:
     def __init__(self) -> None:
         self.absent = {}
 
-    async def judge(self, case: Case, timeout_seconds: float) -> Findings:
-        raise JudgeError("turned_off")
+    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
+        raise JudgingError("turned_off")
 
 
 class App:
@@ -77,7 +77,7 @@ class App:
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
         judges = config.detectors and (self.enforces or config.redis_url is None)
         waited_for = config.policy not in SHIPPED or self.enforces  # now, or after a change of the policy's file
-        self.judge = _judge(config, nice=0 if waited_for else _NICE) if judges else NoJudge()
+        self.judge = _judge(config, nice=0 if waited_for else _NICE) if judges else NoDetectors()
         self.upstreams = Upstreams(
             _limits(config),
             HeaderFilter(config.forward_headers),
@@ -90,7 +90,7 @@ class App:
         self.background = self._background(config)
         readiness = Readiness(
             self.judge,
-            wants_detectors=isinstance(self.judge, Judge),
+            wants_detectors=isinstance(self.judge, JudgingClient),
             needs_detectors=lambda: self.enforces,
             redis_is_up=_redis_is_up(self.queue),
             needs_redis=False,  # only samples suffer
@@ -133,7 +133,7 @@ class App:
             bodies=Bodies(BodyBounds(config.max_body_bytes, config.max_bodies_bytes, config.body_timeout_seconds)),
             routing=self.routing,
             guard=guard,
-            moderation=_moderation(config, self.judge) if isinstance(self.judge, Judge) else None,
+            moderation=_moderation(config, self.judge) if isinstance(self.judge, JudgingClient) else None,
             upstreams=self.upstreams,
             tap=Tap(
                 guard,
@@ -157,7 +157,7 @@ class App:
         background.add("gauges", self.gauges.run)
         background.add("memory", heap.give_back_regularly)
         background.add("policy", self.policy.run)
-        if isinstance(self.judge, Judge):
+        if isinstance(self.judge, JudgingClient):
             background.add("judge", self.judge.run)
             if config.redis_url is None:
                 background.add("worker", _worker(config, self.queue, self.judge, self.audit, self.policy).run)
@@ -262,7 +262,7 @@ def _operators(config: Config) -> list[Admission]:
 
 def _adopting(guard: Guard, judging: Judging) -> Callable[[Policy], None]:
     def adopt(policy: Policy) -> None:
-        if _enforces(policy) and isinstance(judging, NoJudge):
+        if _enforces(policy) and isinstance(judging, NoDetectors):
             raise AdoptionError("it enforces, but this gateway runs without detectors; restart it with them")
         guard.adopt(policy)
 
@@ -287,7 +287,7 @@ def _redis_queue(config: Config, url: str) -> RedisQueue:
         raise ConfigError([f"redis_url: {error}; write it as redis://[:password@]host[:port]/0"]) from None
 
 
-def _moderation(config: Config, judge: Judge) -> Moderation:
+def _moderation(config: Config, judge: JudgingClient) -> Moderation:
     return Moderation(
         judge,
         held_seconds=config.guard_timeout_seconds,
@@ -295,13 +295,20 @@ def _moderation(config: Config, judge: Judge) -> Moderation:
     )
 
 
-def _judge(config: Config, *, nice: int) -> Judge:
+def _judge(config: Config, *, nice: int) -> JudgingClient:
     given = config.audit_hash_key
     key = given.get_secret_value().encode() if given else secrets.token_bytes(32)
-    return Judge(hash_key=key, nice=nice, fingerprints=config.fingerprints)
+    return JudgingClient(
+        hash_key=key,
+        covered=metrics.covered,
+        processes=config.judges,
+        nice=nice,
+        fingerprints=config.fingerprints,
+        most_bytes=config.judging_bytes,
+    )
 
 
-def _worker(config: Config, queue: SampleQueue, judge: Judge, audit: Audit, policy: PolicyFile) -> Worker:
+def _worker(config: Config, queue: SampleQueue, judge: JudgingClient, audit: Audit, policy: PolicyFile) -> Worker:
     return Worker(
         queue,
         judge,
@@ -333,8 +340,8 @@ def _read_depth(queue: SampleQueue) -> None:
     metrics.QUEUE_BYTES.set(size)
 
 
-def _read_detectors(judge: Judge | NoJudge) -> None:
-    metrics.DETECTORS_WANTED.set(1 if isinstance(judge, Judge) else 0)
+def _read_detectors(judge: JudgingClient | NoDetectors) -> None:
+    metrics.DETECTORS_WANTED.set(1 if isinstance(judge, JudgingClient) else 0)
     metrics.DETECTORS_READY.set(1 if judge.is_ready else 0)
 
 

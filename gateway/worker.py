@@ -8,14 +8,16 @@ Every sample ends with one fate: judged, expired, or failed with a reason. (Drop
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from detectors.opinions import strongest
 from gateway.enforcement.counts import Counts
 from gateway.enforcement.signals import Direction, by_detector, draw_of, signals
 from gateway.exchange import Sample, SampleQueue, Taken
-from gateway.judging.client import Case, Finding, Findings, JudgeError, case
+from gateway.judging.client import JudgingError
+from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_request
 from gateway.openai_api import Operation, read_request, read_response, read_stream
 from gateway.openai_api.encodings import EncodingError, decode
 from gateway.telemetry import metrics
@@ -30,15 +32,12 @@ _GATHER_SECONDS = 0.25  # after a batch that was not full: samples judged togeth
 _JUDGE_SECONDS = 60.0  # a batch that takes longer is given up, so that one hanging text does not stop the rest
 
 
-class Judge(Protocol):
-    """What the worker needs of the detector process."""
-
-    @property
-    def detectors(self) -> Sequence[str]: ...
+class Judging(Protocol):
+    """What the worker needs of the detector processes."""
 
     async def ready(self) -> None: ...
 
-    def ask(self, case: Case, timeout_seconds: float) -> Coroutine[Any, Any, Findings]: ...
+    def ask(self, request: JudgingRequest, timeout_seconds: float) -> Coroutine[Any, Any, Findings]: ...
 
 
 class Journal(Protocol):
@@ -59,7 +58,7 @@ class Worker:
     def __init__(
         self,
         queue: SampleQueue,
-        judge: Judge,
+        judging: Judging,
         audit: Journal,
         *,
         policy: Callable[[], Policy],
@@ -69,7 +68,7 @@ class Worker:
         audit_text: bool = False,
     ) -> None:
         self._queue = queue
-        self._judge = judge
+        self._judging = judging
         self._audit = audit
         self._policy = policy
         self._categories = categories
@@ -88,7 +87,7 @@ class Worker:
         The first sample after a rest is judged at once, those that come meanwhile together.
         """
         while not self._stopping:
-            await self._judge.ready()
+            await self._judging.ready()
             taken = await self._queue.take(_BATCH, _WAIT_SECONDS)
             if taken:
                 self._idle.clear()
@@ -125,25 +124,21 @@ class Worker:
             metrics.tally(metrics.SAMPLES, "expired", "").add()
             return None
         try:
-            return self._judge.ask(_case(sample), _JUDGE_SECONDS)
-        except JudgeError as error:
+            return self._judging.ask(_request(sample), _JUDGE_SECONDS)
+        except JudgingError as error:
             metrics.tally(metrics.SAMPLES, "failed", error.reason).add()
             return None
 
     async def _settle(self, sample: Sample, reply: Coroutine[Any, Any, Findings]) -> None:
         try:
             self._record(sample, await reply)
-        except JudgeError as error:
-            if error.reason == "timed_out":
-                for detector in self._judge.detectors:
-                    metrics.tally(metrics.COVERAGE, detector, "timed_out").add()
+        except JudgingError as error:
             metrics.tally(metrics.SAMPLES, "failed", error.reason).add()
         except Exception:
             log.exception("the verdicts on sample %s could not be recorded", sample.id)
             metrics.tally(metrics.SAMPLES, "failed", "record").add()
 
     def _record(self, sample: Sample, findings: Findings) -> None:
-        count_coverage(findings)
         if findings.failed and not any(finding.opinions for finding in findings.findings):
             metrics.tally(metrics.SAMPLES, "failed", "detector").add()
             return
@@ -154,8 +149,7 @@ class Worker:
             self._count_decision(sample, direction, decision)
         self._write_down(sample, findings, decisions)
         metrics.spread(metrics.SAMPLE_AGE).observe(max(0.0, self._wall_clock() - sample.closed_at))
-        reason = "unreadable" if findings.unreadable else ("truncated" if sample.cut or findings.cut else "")
-        metrics.tally(metrics.SAMPLES, "judged", reason).add()
+        metrics.tally(metrics.SAMPLES, "judged", _unread(sample, findings)).add()
 
     def _decide(self, sample: Sample, findings: Findings) -> dict[Direction, Decision]:
         """Every rule's opinion; callers are counted over samples, which are fewer than their requests."""
@@ -177,20 +171,13 @@ class Worker:
 
     def _weigh(self, sample: Sample, found: list[Finding], direction: str) -> None:
         """Count the exchange once for each sub-category: its highest score, and whether any text was flagged."""
-        highest: dict[str, float] = {}
-        flagged: set[str] = set()
-        for finding in found:
-            for opinion in finding.opinions:
-                highest[opinion.slug] = max(opinion.score, highest.get(opinion.slug, 0.0))
-                if opinion.flagged:
-                    flagged.add(opinion.slug)
         weight = 1 / sample.probability
-        for slug, score in highest.items():
+        for slug, opinion in strongest(opinion for finding in found for opinion in finding.opinions).items():
             column = self._columns.get((slug, direction))
             if column is None:
                 category = self._categories.get(slug, "auxiliary")
                 column = self._columns[slug, direction] = _Column(category, slug, direction)
-            column.count(score, slug in flagged, weight)
+            column.count(opinion.score, opinion.flagged, weight)
 
     def _count_decision(self, sample: Sample, direction: Direction, decision: Decision) -> None:
         """Monitored rules, and enforced ones that an answer slipped past because it was not held.
@@ -232,6 +219,15 @@ class Worker:
         )
 
 
+def _unread(sample: Sample, findings: Findings) -> str:
+    """Why not all of a judged sample was read; empty when it was."""
+    if findings.unreadable:
+        return "unreadable"
+    if sample.cut or findings.cut:
+        return "truncated"
+    return "detector" if findings.failed else ""
+
+
 class _Column:
     """The metrics of one sub-category and direction, looked up once: this runs for every verdict."""
 
@@ -258,17 +254,10 @@ class _Column:
             self._flagged_weight_squared.add(weight * weight)
 
 
-def count_coverage(findings: Findings) -> None:
-    """Coverage of every detector, as the detector process reported it."""
-    for detector, state, texts in findings.coverage:
-        metrics.tally(metrics.COVERAGE, detector, state).add(texts)
-    for detector, texts in findings.remembered:
-        metrics.tally(metrics.REMEMBERED, detector).add(texts)
-
-
-def _case(sample: Sample) -> Case:
-    return case(
+def _request(sample: Sample) -> JudgingRequest:
+    return judging_request(
         sample.operation,
+        caller=sample.principal,
         prompt=sample.prompt,
         answer=sample.answer if sample.status < 300 else b"",
         stream=sample.stream,
@@ -293,18 +282,16 @@ def _texts(sample: Sample) -> dict[tuple[str, tuple[str | int, ...]], str]:
 
 def _line(found: Finding, text: str | None) -> dict[str, Any]:
     """One text of an exchange for the audit file: where it stood, its hash, its scores, what was found where."""
-    scores: dict[str, float] = {}
-    for opinion in found.opinions:
-        scores[opinion.slug] = max(round(opinion.score, 4), scores.get(opinion.slug, 0.0))
+    highest = strongest(found.opinions)
     return {
         "direction": found.direction,
         "channel": found.channel,
         "choice": found.choice,
         "hash": found.digest,
-        "scores": scores,
+        "scores": {slug: round(opinion.score, 4) for slug, opinion in highest.items()},
         **by_detector((o.detector, o.slug, round(o.score, 6), o.spans) for o in found.opinions),
         "language": found.language,
-        "flags": sorted({opinion.slug for opinion in found.opinions if opinion.flagged}),
+        "flags": sorted(slug for slug, opinion in highest.items() if opinion.flagged),
         "spans": [span for opinion in found.opinions for span in opinion.spans],
         **({} if text is None else {"text": text}),
     }

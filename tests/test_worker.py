@@ -8,14 +8,14 @@ import pytest
 
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.worker import Worker
-from tests.support.fakes import OBSERVE, BenchJudge, Counts, Journal, policy, sample
+from tests.support.fakes import OBSERVE, Counts, Journal, JudgingHere, policy, sample
 from tests.support.patience import PATIENCE_SECONDS
 
 
 @asynccontextmanager
 async def at_work() -> AsyncIterator[tuple[Worker, MemoryQueue, asyncio.Event]]:
     """A worker that has taken one sample, and the event that its verdict waits for."""
-    judge, queue, decided = BenchJudge(), MemoryQueue(100, 10**6), policy(OBSERVE)
+    judge, queue, decided = JudgingHere(), MemoryQueue(100, 10**6), policy(OBSERVE)
     judge.pause = asyncio.Event()
     worker = Worker(
         queue,
@@ -29,7 +29,7 @@ async def at_work() -> AsyncIterator[tuple[Worker, MemoryQueue, asyncio.Event]]:
     queue.offer(sample("s0"))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(worker.run())
-        while not judge.cases:  # noqa: ASYNC110 - a handful of turns of the loop
+        while not judge.requests:  # noqa: ASYNC110 - a handful of turns of the loop
             await asyncio.sleep(0)
         yield worker, queue, judge.pause
         running.cancel()
@@ -60,7 +60,7 @@ async def test_one_that_has_nothing_at_hand_is_done_at_once(seconds: float) -> N
     decided = policy(OBSERVE)
     worker = Worker(
         MemoryQueue(1, 1),
-        BenchJudge(),
+        JudgingHere(),
         Journal(),
         policy=lambda: decided,
         categories={},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from detectors.base import Detector, Judgement, Span, State, Text, Verdict
+from detectors.base import Judgement, Span, State, Text, Verdict
 from detectors.hiding import disguises, encodings
 from detectors.hiding.disguises import Edit
 from detectors.hiding.tricks import Trick
@@ -65,17 +65,22 @@ def reveal(text: str) -> Revealed:
     return _reveal(text, MAX_DEPTH)
 
 
-def judge(detector: Detector, texts: Sequence[Text], revealed: Sequence[Revealed]) -> list[Judgement]:
-    """Let a detector judge every view of each text, in one batch: the worst of a text's views counts.
+def shown(texts: Sequence[Text], revealed: Sequence[Revealed]) -> list[Text]:
+    """What a detector is to judge: every view of each text, one text after the other."""
+    return [
+        text if view is text.text else replace(text, text=view)
+        for text, found in zip(texts, revealed, strict=True)
+        for view in found.views
+    ]
 
-    `revealed` has one entry a text, so that it can be shared by all detectors. Same length, same order. Spans are of
-    the texts as given: where something hidden was found, the stretch that hides it.
+
+def folded(revealed: Sequence[Revealed], judged: Iterable[Judgement]) -> list[Judgement]:
+    """One judgement a text from those of its views, which come in the order of `shown`: the worst counts.
+
+    Spans are of the texts as given: where something hidden was found, the stretch that hides it.
     """
-    if not any(found.tricks for found in revealed):
-        return detector.detect(texts)
-    views = [replace(text, text=view) for text, found in zip(texts, revealed, strict=True) for view in found.views]
-    judged = iter(detector.detect(views))
-    return [_worst(found, [next(judged) for _ in found.views]) for found in revealed]
+    each = iter(judged)
+    return [_worst(found, [next(each) for _ in found.views]) for found in revealed]
 
 
 def _reveal(text: str, depth: int) -> Revealed:
@@ -196,8 +201,14 @@ def _worst(found: Revealed, judged: Sequence[Judgement]) -> Judgement:
                 spans = _outermost((*kept.spans, *spans))
             score = verdict.score if kept is None else max(kept.score, verdict.score)
             best[verdict.slug] = replace(verdict, score=score, spans=spans)
-    state = next((judgement.state for judgement in judged if judgement.state is not State.SKIPPED), State.SKIPPED)
-    return Judgement(state, tuple(best.values()))
+    return Judgement(_state_of_all([judgement.state for judgement in judged]), tuple(best.values()))
+
+
+def _state_of_all(states: Sequence[State]) -> State:
+    """That of the text itself, which comes first; but what was stopped in any view was not wholly read."""
+    if State.STOPPED in states:
+        return State.STOPPED
+    return next((state for state in states if state is not State.SKIPPED), State.SKIPPED)
 
 
 def _outermost(spans: Iterable[Span]) -> tuple[Span, ...]:

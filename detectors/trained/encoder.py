@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detectors.base import Judgement, Role, State, Text, Verdict
+from detectors.base import Judgement, Role, State, Steps, Text, Verdict, finish
 from detectors.manifest import DetectorInfo, ModelError
-from detectors.trained.networks import Floats, Network, NgramNetwork, PieceNetwork, Scored
+from detectors.trained.networks import Floats, NgramNetwork, PieceNetwork, Scored, StepwiseNetwork
 
 ROLES: tuple[Role, ...] = ("prompt", "response")
 
 
-def network(info: DetectorInfo) -> Network:
+def network(info: DetectorInfo) -> StepwiseNetwork:
     """The loaded network of `info`. Raises ModelError when it has no file or the file does not load."""
     if info.file is None:
         raise ModelError(f"{info.name}: models.toml names no model file for it; run `make train`")
@@ -32,7 +32,11 @@ class Encoder:
 
     def detect(self, texts: Sequence[Text]) -> list[Judgement]:
         """Judge a batch: same length, same order."""
-        found = self._network.score(texts)
+        return finish(self.steps(texts))
+
+    def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
+        """The same in bounded pieces of work."""
+        found = yield from self._network.steps(texts)
         judged = [Judgement(state) for state in found.states]
         for role, voice in self._voices.items():
             for position in _readable(texts, role, found):
@@ -58,24 +62,38 @@ class Cascade:
 
     def detect(self, texts: Sequence[Text]) -> list[Judgement]:
         """Judge a batch: same length, same order."""
-        first = self._first.score(texts)
+        return finish(self.steps(texts))
+
+    def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
+        """The same in bounded pieces of work: first the first stage, which is quick, on all of the texts."""
+        first = yield from self._first.steps(texts)
         judged = [Judgement(state) for state in first.states]
+        unsure: list[int] = []
         for role, voice in self._voices.items():
-            unsure = []
             for position in _readable(texts, role, first):
-                judged[position] = Judgement(
-                    first.states[position], voice.verdicts(voice.alone.of(first.logits[position]))
-                )
+                odds = voice.alone.of(first.logits[position])
+                judged[position] = Judgement(first.states[position], voice.verdicts(odds))
                 if not voice.is_sure(first.logits[position]):
                     unsure.append(position)
-            second = self._second.score([texts[position] for position in unsure])
-            for position, state, logits in zip(unsure, second.states, second.logits, strict=True):
-                if np.isnan(logits[0]):
-                    judged[position] = Judgement(State.UNREADABLE, judged[position].verdicts)
-                else:
-                    odds = voice.lines.of(np.concatenate((first.logits[position], logits)))
-                    judged[position] = Judgement(state, voice.verdicts(odds))
+        unsure.sort()
+        if State.STOPPED in first.states:  # there is no time for the second stage
+            return _stopped(judged, unsure)
+        second = yield from self._second.steps([texts[position] for position in unsure])
+        for position, state, logits in zip(unsure, second.states, second.logits, strict=True):
+            if np.isnan(logits[0]):
+                unread = state if state is State.STOPPED else State.UNREADABLE
+                judged[position] = Judgement(unread, judged[position].verdicts)
+            else:
+                voice = self._voices[texts[position].role]
+                odds = voice.lines.of(np.concatenate((first.logits[position], logits)))
+                judged[position] = Judgement(state, voice.verdicts(odds))
         return judged
+
+
+def _stopped(judged: list[Judgement], positions: Sequence[int]) -> list[Judgement]:
+    for position in positions:
+        judged[position] = Judgement(State.STOPPED, judged[position].verdicts)
+    return judged
 
 
 def _readable(texts: Sequence[Text], role: Role, found: Scored) -> list[int]:

@@ -8,15 +8,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import State, Text
+from detectors.base import State, Steps, Text, finish
 from detectors.trained import features, tokens
 from detectors.trained.onnx import Model, Tokenizer
 
 Floats = npt.NDArray[np.float64]
 
 BATCH_BYTES = 16_384  # of padded text in one run of the n-gram model: the gathered rows stay in the processor's cache
-ROUND_BYTES = 4_000_000  # of text prepared at once, so that a huge batch does not become a huge array
-ROUND_CHARACTERS = 500_000  # of text cut into word pieces at once
+ROUND_BYTES = 60_000  # of text read in one step of the n-gram model: some 20 ms
+ROUND_CHARACTERS = 60_000  # of text cut into word pieces in one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,14 @@ class Network(Protocol):
         ...
 
 
+class StepwiseNetwork(Network, Protocol):
+    """One that can be interrupted."""
+
+    def steps(self, texts: Sequence[Text]) -> Steps[Scored]:
+        """What `score` does, in bounded pieces. Stopped early: STOPPED where a text was not wholly read."""
+        ...
+
+
 class NgramNetwork:
     """Hashed n-grams (`features`) through a bag model, windows of like length together."""
 
@@ -43,13 +51,23 @@ class NgramNetwork:
         self._model = Model(path)
         self._heads = heads
 
-    def score(self, texts: Sequence[Text]) -> Scored:
+    def steps(self, texts: Sequence[Text]) -> Steps[Scored]:
         out = np.full((len(texts), self._heads), np.nan)
-        for positions, found in self._rounds(texts):
+        rounds = self._rounds(texts)
+        read = len(texts)
+        for positions, found in rounds:
             first = np.flatnonzero(np.diff(positions, prepend=-1))
             out[np.array(positions)[first]] = np.maximum.reduceat(self._run(found), first, axis=0)
+            if (yield):
+                read = positions[-1] + 1
+                break
         blank = np.isnan(out[:, 0]).tolist()
-        return Scored(out, [_state(text, is_blank) for text, is_blank in zip(texts, blank, strict=True)])
+        states = [_state(text, is_blank) for text, is_blank in zip(texts, blank, strict=True)]
+        states[read:] = [State.STOPPED] * (len(texts) - read)
+        return Scored(out, states)
+
+    def score(self, texts: Sequence[Text]) -> Scored:
+        return finish(self.steps(texts))
 
     def _run(self, found: list[features.Window]) -> Floats:
         order = sorted(range(len(found)), key=lambda position: len(found[position].text))
@@ -95,29 +113,40 @@ class PieceNetwork:
         self._tokenizer = Tokenizer(vocabulary)
         self._heads = heads
 
-    def score(self, texts: Sequence[Text]) -> Scored:
+    def steps(self, texts: Sequence[Text]) -> Steps[Scored]:
         out = np.full((len(texts), self._heads), np.nan)
         states: list[State] = []
         for batch in _by_characters(texts):
             for found in tokens.pieces(self._tokenizer, batch):
-                position = len(states)
-                text = texts[position]
                 places = tokens.starts(found)
+                read, stopped = 0, False
                 if tokens.has_known(found):
-                    out[position] = self._worst(found, places[: tokens.MAX_WINDOWS])
-                if not tokens.is_readable(found):
-                    states.append(
-                        State.UNREADABLE if features.normalise(text.text[: features.WINDOW]) else State.SKIPPED
-                    )
+                    read, stopped = yield from self._windows(found, places[: tokens.MAX_WINDOWS], out[len(states)])
+                if stopped and read < min(len(places), tokens.MAX_WINDOWS):
+                    states.append(State.STOPPED)
                 else:
-                    states.append(_state(text, False) if len(places) <= tokens.MAX_WINDOWS else State.TRUNCATED)
+                    states.append(_state_of_pieces(texts[len(states)], found, len(places)))
+                if stopped:
+                    return Scored(out, states + [State.STOPPED] * (len(texts) - len(states)))
         return Scored(out, states)
 
-    def _worst(self, found: tokens.Pieces, places: Sequence[int]) -> Floats:
-        windows = (tokens.window(found, start) for start in places)
-        runs = [self._model.run({"tokens": window.tokens, "kinds": window.kinds})[0] for window in windows]
-        worst: Floats = np.max(runs, axis=0)
-        return worst
+    def score(self, texts: Sequence[Text]) -> Scored:
+        return finish(self.steps(texts))
+
+    def _windows(self, found: tokens.Pieces, places: Sequence[int], worst: Floats) -> Steps[tuple[int, bool]]:
+        """Raise `worst` to the outputs of each window, one a step. How many were read, and whether it was stopped."""
+        for number, start in enumerate(places, 1):
+            window = tokens.window(found, start)
+            np.fmax(worst, self._model.run({"tokens": window.tokens, "kinds": window.kinds})[0], out=worst)
+            if (yield):
+                return number, True
+        return len(places), False
+
+
+def _state_of_pieces(text: Text, found: tokens.Pieces, windows: int) -> State:
+    if not tokens.is_readable(found):
+        return State.UNREADABLE if features.normalise(text.text[: features.WINDOW]) else State.SKIPPED
+    return _state(text, False) if windows <= tokens.MAX_WINDOWS else State.TRUNCATED
 
 
 def _state(text: Text, is_blank: bool) -> State:

@@ -5,16 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectors import registry
-from detectors.base import Judgement, State, Text, Verdict
-from detectors.hiding import unhide
-from detectors.manifest import load, threshold
+from detectors.base import State, Text
+from detectors.panel import Answer, Panel, Question
+from detectors.panel import load as load_panel
 from gateway.enforcement.signals import load_policy
-from gateway.judging.language import language_of
 from gateway.study import offline
 from gateway.study.false_alarms import Heard, Place, outcomes, read_texts, report
-from policies.engine import Signal
-from policies.model import Direction
+from gateway.study.panel_signals import signals_of
 
 ENFORCING = ("default", "strict")  # of the shipped policies
 _READ = (State.SCANNED, State.SKIPPED)
@@ -29,54 +26,24 @@ def policy_false_alarms(parsed: argparse.Namespace) -> int:
         sys.stderr.write(f"assay: {error}\n")
         return 2
     with offline.progress(len(rows), " texts", "judging") as bar:
-        found = list(outcomes(rows, policies, Judge(), step=bar.update))
+        found = list(outcomes(rows, policies, PanelEar(load_panel()), step=bar.update))
     sys.stdout.write(report(found, list(policies)))
     return 0
 
 
-class Judge:
-    """All detectors, asked as the detector process asks them, and their default thresholds."""
+class PanelEar:
+    """All detectors, asked as the detector process asks them."""
 
-    def __init__(self) -> None:
-        """Raises ModelError."""
-        self._detectors = registry.build()
-        self._thresholds = {
-            (info.id, slug, role): threshold(table)
-            for info in load(weights=False).values()
-            for (slug, role), table in info.operating.items()
-        }
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
 
     def __call__(self, places: Sequence[Place]) -> list[Heard]:
         """What is heard of each text; one call of each detector for all."""
-        texts = [Text(place.text, place.direction) for place in places]
-        revealed = [unhide.reveal(text.text) for text in texts]
-        columns = [unhide.judge(detector, texts, revealed) for detector in self._detectors]
-        return [self._heard(place, judged) for place, judged in zip(places, zip(*columns, strict=True), strict=True)]
-
-    def _heard(self, place: Place, judged: Sequence[Judgement]) -> Heard:
-        verdicts = [verdict for judgement in judged for verdict in judgement.verdicts]
-        unread = [
-            detector.id
-            for detector, judgement in zip(self._detectors, judged, strict=True)
-            if judgement.state not in _READ
-        ]
-        flagged = {
-            (verdict.slug, verdict.detector) for verdict in verdicts if self._is_flagged(verdict, place.direction)
-        }
-        return Heard([_signal(verdict, place) for verdict in verdicts], flagged, unread)
-
-    def _is_flagged(self, verdict: Verdict, direction: Direction) -> bool:
-        least = self._thresholds.get((verdict.detector, verdict.slug, direction))
-        return least is not None and verdict.score >= least
+        answers = self._panel.ask([Question(Text(place.text, place.direction)) for place in places])
+        return [_heard(place, answer) for place, answer in zip(places, answers, strict=True)]
 
 
-def _signal(verdict: Verdict, place: Place) -> Signal:
-    return Signal(
-        verdict.slug,
-        verdict.score,
-        verdict.detector,
-        place.direction,
-        place.channel,
-        spans=tuple((span.start, span.end, span.label) for span in verdict.spans),
-        language=language_of(place.text),
-    )
+def _heard(place: Place, answer: Answer) -> Heard:
+    flagged = {(opinion.slug, opinion.detector) for opinion in answer.opinions if opinion.flagged}
+    unread = [detector for detector, state in answer.states.items() if state not in _READ]
+    return Heard(signals_of(answer, place.text, place.direction, place.channel), flagged, unread)

@@ -2,20 +2,19 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from detectors import registry
-from detectors.base import Detector, Text
-from detectors.hiding import unhide
+from detectors.panel import load as load_panel
 from gateway.enforcement.signals import SHIPPED, load_policy, policy_path
 from gateway.judging.language import language_of
 from gateway.study import offline
 from gateway.study.cost import cost, data_files, read_rows, table
+from gateway.study.panel_signals import PanelSignals
 from gateway.study.simulate import Simulation
 from policies.cases import Report, run_cases
 from policies.compiling import Policy
-from policies.engine import Context, Decision, Signal, decide, redact
+from policies.engine import Context, Decision, decide, redact
 from policies.model import Direction, load_cases, schema_text
 from policies.trace import trace
 
@@ -68,11 +67,11 @@ def policy_cost(parsed: argparse.Namespace) -> int:
     except ValueError as error:
         sys.stderr.write(f"assay: {error}\n")
         return 2
-    judge = _Judge(registry.build())
+    signals = PanelSignals(load_panel())
     measured = []
     with offline.progress(sum(len(rows) for _, rows in sets), " texts", "judging") as bar:
         for name, rows in sets:
-            measured.append((name, cost(rows, policies, judge.several, step=bar.update)))
+            measured.append((name, cost(rows, policies, signals.several, step=bar.update)))
     sys.stdout.write(table(names, measured))
     return 0
 
@@ -90,46 +89,14 @@ def run_beside(name_or_path: str) -> Report:
     path = policy_path(name_or_path)
     cases_path = path.with_name(f"{path.stem}.cases.yaml")
     cases = load_cases(cases_path.read_text(encoding="utf-8"), str(cases_path))
-    return run_cases(policy, cases, _Judge(registry.build()))
-
-
-class _Judge:
-    """Texts to the signals of every detector."""
-
-    def __init__(self, detectors: Sequence[Detector]) -> None:
-        self._detectors = detectors
-
-    def __call__(self, text: str, direction: str, channel: str) -> list[Signal]:
-        return self.several([(text, direction, channel)])[0]
-
-    def several(self, texts: Sequence[tuple[str, str, str]]) -> list[list[Signal]]:
-        """For each (text, direction, channel); one call of each detector for all."""
-        asked = [Text(text, offline.ROLES[direction]) for text, direction, _ in texts]
-        revealed = [unhide.reveal(text.text) for text in asked]
-        found: list[list[Signal]] = [[] for _ in texts]
-        for detector in self._detectors:
-            for number, judgement in enumerate(unhide.judge(detector, asked, revealed)):
-                text, direction, channel = texts[number]
-                found[number] += [
-                    Signal(
-                        verdict.slug,
-                        verdict.score,
-                        verdict.detector,
-                        offline.ROLES[direction],
-                        channel,
-                        spans=tuple((span.start, span.end, span.label) for span in verdict.spans),
-                        language=language_of(text),
-                    )
-                    for verdict in judgement.verdicts
-                ]
-        return found
+    return run_cases(policy, cases, PanelSignals(load_panel()))
 
 
 def explained(
     policy: Policy, text: str, direction: Direction, channel: str, route: str, about: Context
 ) -> Iterator[str]:
     """Line by line: every signal, then every rule part by part, then the decision."""
-    signals = _Judge(registry.build())(text, direction, channel)
+    signals = PanelSignals(load_panel())(text, direction, channel)
     yield f"policy revision {policy.revision}, mode {policy.mode}"
     language = language_of(text) or "not clear"
     yield f"a {direction} of {len(text)} characters, channel {channel}, route {route}, language {language}"

@@ -174,6 +174,16 @@ class Config(_Strict):
     policy: str = Field("observe", description="`observe`, `default`, `strict`, or the path of a policy file.")
     sample_rate: Share = Field(1.0, description="Share of exchanges that are judged on the side path.")
     detectors: bool = Field(True, description="Load the detectors; without them nothing is judged.")
+    judges: Count = Field(
+        1,
+        le=64,
+        description="Detector processes of each gateway process or `assay worker`; each holds its models in memory.",
+    )
+    judging_bytes: Count = Field(
+        128 * 2**20,
+        description="Bytes of requests and answers that are being judged or wait for it, in one process; what comes "
+        "beyond is not judged, and each rule's `on_error` decides. One caller gets at most half of what others left.",
+    )
     fingerprints: Path | None = Field(
         None,
         description="File that `assay fingerprint build` made of your own works: replies that copy them word for word "

@@ -12,24 +12,16 @@ from typing import Any, Protocol
 from gateway.enforcement.counts import Counts, Throttles
 from gateway.enforcement.signals import Direction, draw_of, signals
 from gateway.exchange import MODEL_CHARACTERS, Exchange
-from gateway.judging.client import Case, Finding, Findings, JudgeError
+from gateway.judging.client import Judging, JudgingError
+from gateway.judging.messages import Finding, Findings, JudgingRequest
 from gateway.openai_api import Passage
 from gateway.telemetry import metrics
 from policies.engine import EVERYONE, Action, Context, Decision, Policy, Throttle, decide, join, on_failure, redact
 
 PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # whatever is neither these nor cut stops a text
 _COUNTED = frozenset(action for action in Action if action.acts)  # flags are counted on the side path, for all alike
-_NOT_WHOLLY_READ = frozenset({"truncated", "unreadable"})
+_NOT_WHOLLY_READ = frozenset({"truncated", "unreadable", "timed_out"})
 _SEVERITY = {action.value: action.severity for action in Action}
-
-
-class Judging(Protocol):
-    """What the guard needs of the detector process."""
-
-    @property
-    def detectors(self) -> Sequence[str]: ...
-
-    async def judge(self, case: Case, timeout_seconds: float) -> Findings: ...
 
 
 class Journal(Protocol):
@@ -63,7 +55,7 @@ class Decider:
         self._direction: Direction = direction
         self._route = exchange.route.name
         self._error = ""
-        caller = caller_of(exchange)
+        self.caller = caller = caller_of(exchange)
         self._about = Context(
             exchange.asked.model,
             caller,
@@ -82,25 +74,18 @@ class Decider:
         earlier = counts.earlier(caller, self.policy.counted)
         return {rule: often - (rule in self._exchange.ruling.counted) for rule, often in earlier.items()}
 
-    async def ask(self, wanted: Case) -> Findings:
+    async def ask(self, wanted: JudgingRequest) -> Findings:
         """The findings; none when the detectors do not answer, which `rule` then takes into account."""
         began = monotonic()
         self._error = ""
         findings = Findings(0, [], [], {})
         try:
             findings = await self._shared.judging.judge(wanted, self._patience())
-        except JudgeError as error:
+        except JudgingError as error:
             self._error = error.reason
-            if error.reason == "timed_out":
-                for detector in self._shared.judging.detectors:
-                    metrics.COVERAGE.labels(detector, "timed_out").inc()
         spent = monotonic() - began
         self._exchange.timing.guard_seconds += spent
         metrics.GUARD.labels(self._direction).observe(spent)
-        for detector, state, texts in findings.coverage:
-            metrics.COVERAGE.labels(detector, state).inc(texts)
-        for detector, texts in findings.remembered:
-            metrics.REMEMBERED.labels(detector).inc(texts)
         return findings
 
     def _patience(self) -> float:

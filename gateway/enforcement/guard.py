@@ -11,7 +11,6 @@ from gateway.enforcement.deciding import (
     PASSING,
     Decider,
     Journal,
-    Judging,
     Shared,
     caller_of,
     edits_of,
@@ -21,7 +20,8 @@ from gateway.enforcement.deciding import (
 from gateway.enforcement.inspection import PolicyInspection
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
-from gateway.judging.client import case
+from gateway.judging.client import Judging
+from gateway.judging.messages import judging_request
 from gateway.openai_api import SURFACES, read_request, rewrite
 from policies.engine import Action, Policy
 
@@ -87,7 +87,9 @@ class Guard:
         surface = SURFACES[exchange.asked.operation]
         if not needed or not surface.judged:
             return body
-        wanted = case(exchange.asked.operation, prompt=body, prompt_slugs=needed, urgent=True)
+        wanted = judging_request(
+            exchange.asked.operation, caller=caller_of(exchange), prompt=body, prompt_slugs=needed, urgent=True
+        )
         decider = Decider(self._shared, exchange, "prompt", needed)
         found = await decider.ask(wanted)
         decision = decider.rule({0: found.findings}, found)[0]

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, needed_of, sentence_of
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Stretch, Treatment
-from gateway.judging.client import Finding, case
-from gateway.judging.stretches import case_of, last_words, stretch_of
+from gateway.judging.messages import Finding, judging_request
+from gateway.judging.stretches import last_words, request_of, stretch_of
 from gateway.openai_api import answers_of, read_response, rewrite
 from policies.engine import Action, Decision
 
@@ -33,7 +33,14 @@ class PolicyInspection:
         is another one, one that is replaced says the policy's message. Raises GatewayError answer_blocked.
         """
         asked = self._exchange.asked
-        wanted = case(asked.operation, prompt=asked.body, answer=body, answer_slugs=self._decider.needed, urgent=True)
+        wanted = judging_request(
+            asked.operation,
+            caller=self._decider.caller,
+            prompt=asked.body,
+            answer=body,
+            answer_slugs=self._decider.needed,
+            urgent=True,
+        )
         found = await self._decider.ask(wanted)
         by_choice = _by_choice(found.findings)
         decisions = self._decider.rule(by_choice, found)
@@ -69,7 +76,7 @@ class PolicyInspection:
         """A treatment for each; all stretches of a choice are decided on together. One call of the detectors."""
         if self._prompt is None:
             self._prompt = await last_words(self._exchange.asked)
-        found = await self._decider.ask(case_of(self._prompt, stretches, self._decider.needed))
+        found = await self._decider.ask(request_of(self._decider.caller, self._prompt, stretches, self._decider.needed))
         groups: dict[int, list[Finding]] = {stretch.choice: [] for stretch in stretches}
         places: dict[int, list[int]] = {stretch.choice: [] for stretch in stretches}
         for finding in found.findings:

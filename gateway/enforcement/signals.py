@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from detectors import manifest, taxonomy
 from detectors.base import OperatingTable
-from gateway.judging.client import Finding
 from gateway.judging.language import LANGUAGES
+from gateway.judging.messages import Finding
 from policies.compiling import Policy, compile_policy
 from policies.engine import Signal
 from policies.model import load_document

@@ -1,348 +1,235 @@
-"""The detectors, in a process of their own: what is asked, what comes back, and the gateway's side of the line.
+"""The detectors, in processes of their own: the gateway's side.
 
 Judging costs milliseconds of pure computing. In the gateway's process it would stand in the way of every other
-request, so a child process does it (`gateway.judging.process`) and this side only waits. Frames are a 4-byte big-endian
-length and a msgpack body, on a socket pair.
+request, so child processes do it (`gateway.judging.process`) and this side only waits.
 """
 
 import asyncio
-import contextlib
-import logging
+import math
 import os
-import socket
 import sys
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any, cast
-
-import msgspec
+from typing import Any, NamedTuple, Protocol
 
 from detectors.manifest import MODELS
+from gateway.judging.child import DetectorProcess, Program
+from gateway.judging.messages import EXPIRED, Findings, JudgingRequest
 
-log = logging.getLogger("assay")
-
-Span = tuple[int, int, str]
-EXPIRED = "expired"  # `Findings.unreadable` of a case that was taken up too late
-_FRAME = 4
-_FIRST_RESTART_SECONDS = 0.2
-_LAST_RESTART_SECONDS = 10.0
+MOST_BYTES = 128 * 2**20
+_GRACE_SECONDS = 3.0  # after its process was lost, a request waits for the next one
 
 
-class Case(msgspec.Struct, array_like=True):
-    """One exchange to judge, as raw bytes.
-
-    `prompt_slugs` and `answer_slugs` name what is wanted of each side: None everything, empty nothing. With
-    `fresh` only what the last turn added to the prompt is judged. `urgent` cases go first. Past `expires_at`
-    (seconds of the monotonic clock, which all processes share; 0 never) nobody waits for the findings any more.
-    """
-
-    id: int
-    urgent: bool
-    operation: str
-    prompt: bytes
-    answer: bytes
-    stream: bool
-    encoding: str
-    prompt_slugs: list[str] | None
-    answer_slugs: list[str] | None
-    fresh: bool
-    expires_at: float = 0.0
-
-
-class Opinion(msgspec.Struct, array_like=True):
-    """A detector's verdict on one passage; `flagged` at its default operating point."""
-
-    detector: str
-    slug: str
-    score: float
-    flagged: bool
-    spans: list[Span]
-
-
-class Finding(msgspec.Struct, array_like=True):
-    """One text of the exchange and what was found in it.
-
-    `digest` is a keyed hash of the text, in hex; `language` an ISO 639-1 code, empty where it is not clear.
-    """
-
-    direction: str
-    channel: str
-    path: list[str | int]
-    choice: int
-    fresh: bool
-    digest: str
-    opinions: list[Opinion]
-    language: str = ""
-
-
-class Findings(msgspec.Struct, array_like=True):
-    """The reply to a case. `coverage` counts texts by (detector, state); `failed` has the detectors that raised,
-    with the exception's type. `unreadable` says why nothing of the answer could be read, else empty; `cut`
-    that there was more text than is judged at once; `remembered` counts, by detector,
-    the texts that it had judged before."""
-
-    id: int
-    findings: list[Finding]
-    coverage: list[tuple[str, str, int]]
-    failed: dict[str, str]
-    unreadable: str = ""
-    cut: bool = False
-    remembered: list[tuple[str, int]] = []
-
-
-class Hello(msgspec.Struct, array_like=True):
-    """The first frame of the child: which detectors answer, and why others do not."""
-
-    ready: list[str]
-    absent: dict[str, str]
-
-
-class JudgeError(Exception):
-    """No findings: `reason` is one of not_ready, worker_died, timed_out, failed."""
+class JudgingError(Exception):
+    """No findings: `reason` is one of not_ready, worker_died, timed_out, overloaded, turned_off."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-_encoder = msgspec.msgpack.Encoder()
-_findings = msgspec.msgpack.Decoder(Findings)
-_hello = msgspec.msgpack.Decoder(Hello)
+class Judging(Protocol):
+    """What the rest of the gateway needs of the detector processes; `detectors` are those that answer."""
+
+    @property
+    def detectors(self) -> Sequence[str]: ...
+
+    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
+        """Raises JudgingError when there are no findings in time."""
+        ...
 
 
-def frame(message: object) -> bytes:
-    body = _encoder.encode(message)
-    return len(body).to_bytes(_FRAME, "big") + body
+class Covered(Protocol):
+    """Counts what became of texts: told once of every reply."""
+
+    def __call__(self, coverage: Iterable[tuple[str, str, int]], remembered: Iterable[tuple[str, int]]) -> None: ...
 
 
-class FrameReader:
-    """Bytes in, frame bodies out."""
+class _Waiting(NamedTuple):
+    """A request and who waits for it."""
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> list[bytes]:
-        buffer = self._buffer
-        buffer += data
-        frames = []
-        start = 0
-        while len(buffer) - start >= _FRAME:
-            length = int.from_bytes(buffer[start : start + _FRAME], "big")
-            end = start + _FRAME + length
-            if len(buffer) < end:
-                break
-            frames.append(bytes(buffer[start + _FRAME : end]))
-            start = end
-        del buffer[:start]
-        return frames
+    request: JudgingRequest
+    reply: "asyncio.Future[Findings]"
+    size: int
 
 
-class _Line(asyncio.Protocol):
-    """The gateway's end of one child's socket."""
+class JudgingClient:
+    """Keeps `processes` detector processes running, shares the requests out among them and matches replies to them.
 
-    def __init__(self, on_frame: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
-        self._reader = FrameReader()
-        self._on_frame = on_frame
-        self._on_lost = on_lost
-
-    def data_received(self, data: bytes) -> None:
-        for body in self._reader.feed(data):
-            self._on_frame(body)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._on_lost()
-
-
-class Judge:
-    """Starts the child, restarts it when it dies, and matches replies to cases.
-
-    `nice` is the child's niceness: judging on the side path yields to traffic. `hash_key` keys the digests.
-    `models` is the directory it loads its detectors from, `fingerprints` the operator's file. A child that owes
-    answers and gives none for `silence_seconds` hangs on a text: it is ended, and a new one started.
+    `nice` is their niceness: judging on the side path yields to traffic. `hash_key` keys the digests. `models` is the
+    directory they load their detectors from, `fingerprints` the operator's file. `most_bytes` bounds what is being
+    judged or waits for it, all callers together; a caller gets at most half of what the others have left. A process
+    that is at one piece of work for `hang_seconds` is ended, and the request it was working on fails; other requests
+    are judged by the next. `covered` counts coverage. `command` runs in place of the detectors' program.
     """
 
     def __init__(
         self,
         *,
         hash_key: bytes,
+        covered: Covered,
+        processes: int = 1,
         nice: int = 0,
         models: Path = MODELS,
         fingerprints: Path | None = None,
-        silence_seconds: float = 30.0,
+        most_bytes: int = MOST_BYTES,
+        hang_seconds: float = 10.0,
         environ: Mapping[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "gateway.judging.process"),
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._hash_key = hash_key
-        self._nice = nice
-        self._models = models
-        self._fingerprints = fingerprints
-        self._silence_seconds = silence_seconds
-        self._environ = dict(os.environ if environ is None else environ)
-        self._pending: dict[int, asyncio.Future[Findings]] = {}
+        behind = [str(nice), str(models), *([] if fingerprints is None else [str(fingerprints)])]
+        program = Program(command, behind, hash_key, dict(os.environ if environ is None else environ))
+        self._processes = [
+            DetectorProcess(
+                program,
+                hang_seconds=hang_seconds,
+                on_ready=self._process_is_ready,
+                on_findings=self._answered,
+                on_stalled=self._process_is_stalled,
+                on_lost=self._process_is_lost,
+            )
+            for _ in range(processes)
+        ]
+        self._covered = covered
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._waiting: dict[int, _Waiting] = {}
+        self._unsent: dict[int, JudgingRequest] = {}
+        self._bytes = 0
+        self._bytes_of: Counter[str] = Counter()
         self._next_id = 0
-        self._owed = 0  # cases that this child was sent and has not answered, given up or not
-        self._heard_at = 0.0
-        self._transport: asyncio.WriteTransport | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._lost = asyncio.Event()
+        self._lost_at = -math.inf
         self._up = asyncio.Event()
-        self.detectors: list[str] = []
-        self.absent: dict[str, str] = {}
 
     @property
     def is_ready(self) -> bool:
-        return self._up.is_set() and bool(self.detectors)
+        """Whether detectors answer."""
+        return any(process.is_ready for process in self._processes)
 
     @property
-    def pid(self) -> int | None:
-        """The child's, while it runs."""
-        running = self._process is not None and self._process.returncode is None
-        return self._process.pid if running and self._process else None
+    def detectors(self) -> list[str]:
+        """Those that answer."""
+        return next((process.detectors for process in self._processes if process.is_ready), [])
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """By name, why a detector does not answer."""
+        return next((process.absent for process in self._processes if process.absent), {})
+
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes if process.pid is not None]
+
+    @property
+    def bytes_held(self) -> int:
+        """What is being judged or waits for it, here and in the processes."""
+        return self._bytes
 
     async def ready(self) -> None:
         """Wait until detectors answer."""
         await self._up.wait()
 
     async def run(self) -> None:
-        """Keep a child running until cancelled. Restarts wait longer each time one dies before it served."""
-        pause = _FIRST_RESTART_SECONDS
-        try:
-            while True:
-                await self._start()
-                await self._lost.wait()
-                served = self._up.is_set()
-                self._forget_child()
-                pause = _FIRST_RESTART_SECONDS if served else min(pause * 2, _LAST_RESTART_SECONDS)
-                log.warning("the detector process ended; it is started again in %.1f s", pause)
-                await asyncio.sleep(pause)
-        finally:
-            await self._stop()
+        """Keep the processes running until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for process in self._processes:
+                group.create_task(process.run())
 
-    async def judge(self, case: Case, timeout_seconds: float) -> Findings:
-        """Raises JudgeError when there are no findings in time."""
-        return await self.ask(case, timeout_seconds)
+    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
+        """Raises JudgingError when there are no findings in time."""
+        return await self.ask(request, timeout_seconds)
 
-    def ask(self, case: Case, timeout_seconds: float) -> Coroutine[Any, Any, Findings]:
-        """Send a case now and wait for its findings later; what is returned must be awaited. Raises JudgeError."""
-        if self._transport is None or not self.is_ready:
-            raise JudgeError("not_ready")
-        self._next_id = case.id = self._next_id + 1
-        case.expires_at = monotonic() + timeout_seconds
+    def ask(self, request: JudgingRequest, timeout_seconds: float) -> Coroutine[Any, Any, Findings]:
+        """Send a request now and wait for its findings later; what is returned must be awaited. Raises JudgingError."""
+        if not self.is_ready and self._clock() - self._lost_at > _GRACE_SECONDS:
+            raise JudgingError("not_ready")
+        size = request.size()
+        # A share of what is free (Choudhury & Hahne 1998): whoever asks for much leaves room for those who do not.
+        if self._bytes_of[request.caller] + size > self._most_bytes - self._bytes:
+            raise JudgingError("overloaded")
+        self._next_id = request.id = self._next_id + 1
+        request.expires_at = monotonic() + timeout_seconds
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Findings] = loop.create_future()
-        self._pending[case.id] = future
-        if not self._owed:
-            self._heard_at = loop.time()
-        self._owed += 1
-        self._transport.write(frame(case))
-        return self._wait(case.id, future, loop.time() + timeout_seconds)
+        waiting = _Waiting(request, loop.create_future(), size)
+        self._waiting[request.id] = waiting
+        self._bytes += size
+        self._bytes_of[request.caller] += size
+        self._send(request)
+        return self._wait(waiting, loop.time() + timeout_seconds)
 
-    async def _wait(self, id: int, future: "asyncio.Future[Findings]", deadline: float) -> Findings:
+    def _send(self, request: JudgingRequest, but: DetectorProcess | None = None) -> None:
+        ready = [process for process in self._processes if process.is_ready and process is not but]
+        if ready:
+            min(ready, key=lambda process: process.owed_bytes).send(request)
+        else:
+            self._unsent[request.id] = request
+
+    async def _wait(self, waiting: _Waiting, deadline: float) -> Findings:
         try:
             async with asyncio.timeout_at(deadline):
-                findings = await future
-            if findings.unreadable == EXPIRED:  # the child saw it before our own timer did
-                raise JudgeError("timed_out")
-            return findings
+                findings = await waiting.reply
         except TimeoutError:
-            if self._owed and asyncio.get_running_loop().time() - self._heard_at > self._silence_seconds:
-                self._end_child()
-            raise JudgeError("timed_out") from None
+            findings = None
         finally:
-            self._pending.pop(id, None)
+            if self._unsent.pop(waiting.request.id, None):
+                self._forget(waiting.request.id)
+        if findings is None or findings.unreadable == EXPIRED:  # the process may see it before our own timer does
+            self._covered([(detector, "timed_out", 1) for detector in self.detectors], [])
+            raise JudgingError("timed_out")
+        self._covered(findings.coverage, findings.remembered)
+        return findings
 
-    # --- the child
-
-    async def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        self._lost.clear()
-        self._owed = 0
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "gateway.judging.process",
-                str(theirs.fileno()),
-                str(self._nice),
-                str(self._models),
-                *([] if self._fingerprints is None else [str(self._fingerprints)]),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.PIPE,
-                env=self._environ,
-            )
-        finally:
-            theirs.close()
-        assert self._process.stdin is not None
-        self._process.stdin.write(self._hash_key)  # not in the arguments, where every user of the machine could read it
-        self._process.stdin.close()
-        transport, _ = await asyncio.get_running_loop().create_connection(
-            lambda: _Line(self._on_frame, self._on_lost), sock=ours
-        )
-        self._transport = cast(asyncio.WriteTransport, transport)
-
-    def _on_frame(self, body: bytes) -> None:
-        if not self._up.is_set():
-            hello = _hello.decode(body)
-            self.detectors, self.absent = hello.ready, hello.absent
-            for name, why in hello.absent.items():
-                log.error("detector %s is not available: %s", name, why)
-            self._up.set()
+    def _forget(self, id: int) -> None:
+        """It was answered, or nobody will: its bytes are free. One that is only given up is still held by a process."""
+        waiting = self._waiting.pop(id, None)
+        if waiting is None:
             return
-        findings = _findings.decode(body)
-        self._owed -= 1
-        self._heard_at = asyncio.get_running_loop().time()
-        future = self._pending.get(findings.id)
-        if future is not None and not future.done():
-            future.set_result(findings)
+        caller = waiting.request.caller
+        self._bytes -= waiting.size
+        self._bytes_of[caller] -= waiting.size
+        if not self._bytes_of[caller]:
+            del self._bytes_of[caller]
 
-    def _on_lost(self) -> None:
-        self._transport = None
-        for future in self._pending.values():
-            if not future.done():
-                future.set_exception(JudgeError("worker_died"))
-        self._lost.set()
+    def _answered(self, findings: Findings) -> None:
+        waiting = self._waiting.get(findings.id)
+        self._forget(findings.id)
+        if waiting is not None and not waiting.reply.done():
+            waiting.reply.set_result(findings)
 
-    def _forget_child(self) -> None:
-        self._up.clear()
-        self.detectors = []
+    def _process_is_ready(self) -> None:
+        self._up.set()
+        if self.is_ready:
+            unsent, self._unsent = self._unsent, {}
+            for request in unsent.values():
+                self._send(request)
 
-    async def _stop(self) -> None:
-        self._forget_child()
-        if self._transport is not None:
-            self._transport.close()
-        self._end_child()
-        if self._process is not None:
-            await self._process.wait()
+    def _process_is_stalled(self, stalled: DetectorProcess) -> None:
+        if any(process.is_ready and process is not stalled for process in self._processes):
+            for request in stalled.take_back():
+                self._send(request, but=stalled)
 
-    def _end_child(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()  # it holds nothing that a gentler end would save
+    def _process_is_lost(self, at_work: Sequence[JudgingRequest], others: Sequence[JudgingRequest]) -> None:
+        """What it was working on is to blame, or one of those: each is tried once more alone. The rest goes on."""
+        self._lost_at = self._clock()
+        if not any(process.is_up for process in self._processes):
+            self._up.clear()
+        for request in at_work:
+            if len(at_work) == 1 or request.alone:
+                self._fail(request.id, "worker_died")
+            else:
+                request.alone = True
+        for request in [*at_work, *others]:
+            waiting = self._waiting.get(request.id)
+            if waiting is not None and waiting.reply.cancelled():
+                self._forget(request.id)
+            elif waiting is not None and not waiting.reply.done():
+                self._send(request)
 
-
-def case(
-    operation: str,
-    *,
-    prompt: bytes = b"",
-    answer: bytes = b"",
-    stream: bool = False,
-    encoding: str = "",
-    prompt_slugs: Collection[str] | None = (),
-    answer_slugs: Collection[str] | None = (),
-    urgent: bool = False,
-    fresh: bool = False,
-) -> Case:
-    """A case with an id still to be given; slugs as an iterable, or None for all."""
-    return Case(
-        id=0,
-        urgent=urgent,
-        operation=operation,
-        prompt=prompt,
-        answer=answer,
-        stream=stream,
-        encoding=encoding,
-        prompt_slugs=None if prompt_slugs is None else sorted(prompt_slugs),
-        answer_slugs=None if answer_slugs is None else sorted(answer_slugs),
-        fresh=fresh,
-    )
+    def _fail(self, id: int, reason: str) -> None:
+        waiting = self._waiting.get(id)
+        self._forget(id)
+        if waiting is not None and not waiting.reply.done():
+            waiting.reply.set_exception(JudgingError(reason))

@@ -1,4 +1,4 @@
-"""Stretches of a streamed answer as a case for the detectors, beside the end of the prompt."""
+"""Stretches of a streamed answer as a request to the detectors, beside the end of the prompt."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.exchange import Asked, Stretch
-from gateway.judging.client import Case, Finding, case
+from gateway.judging.messages import Finding, JudgingRequest, judging_request
 from gateway.openai_api import Operation, read_request
 
 _CONTEXT_CHARACTERS = 2000  # of the prompt, shown to the detectors beside a stretch
@@ -35,10 +35,14 @@ async def last_words(asked: Asked) -> bytes:
     return msgspec.json.encode({"input": said[-1][-_CONTEXT_CHARACTERS:]}) if said else b""
 
 
-def case_of(prompt: bytes, stretches: Sequence[Stretch], slugs: Collection[str] | None) -> Case:
-    """The case; `prompt` is what `last_words` gave. `stretch_of` says which stretch a finding is in."""
+def request_of(
+    caller: str, prompt: bytes, stretches: Sequence[Stretch], slugs: Collection[str] | None
+) -> JudgingRequest:
+    """The request; `prompt` is what `last_words` gave. `stretch_of` says which stretch a finding is in."""
     body = msgspec.json.encode({"output": [_ITEMS[stretch.channel](stretch.text) for stretch in stretches]})
-    return case(Operation.RESPONSES, prompt=prompt, answer=body, answer_slugs=slugs, urgent=True)
+    return judging_request(
+        Operation.RESPONSES, caller=caller, prompt=prompt, answer=body, answer_slugs=slugs, urgent=True
+    )
 
 
 def stretch_of(finding: Finding) -> int:

@@ -1,28 +1,18 @@
 """Judges texts for callers who ask for it, in OpenAI's categories: `/v1/moderations`, and moderated completions."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Stretch
-from gateway.judging.client import Case, Finding, Findings, JudgeError, case
-from gateway.judging.stretches import case_of, last_words, stretch_of
+from gateway.judging.client import Judging, JudgingError
+from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_request
+from gateway.judging.stretches import last_words, request_of, stretch_of
 from gateway.moderation.categories import Scored, moderation_body, number_of, read_inputs
 from gateway.moderation.completions import ModeratedAnswer
 from gateway.moderation.replies import SideResult
 from gateway.openai_api import BodyError
-from gateway.telemetry import metrics
 
 _SECONDS = 30.0  # the answer is all that the caller wants: it may take longer than a guard
-
-
-class Judging(Protocol):
-    """What is needed of the detector process; `detectors` are those that answer."""
-
-    @property
-    def detectors(self) -> Sequence[str]: ...
-
-    async def judge(self, case: Case, timeout_seconds: float) -> Findings: ...
 
 
 class Moderation:
@@ -51,10 +41,10 @@ class Moderation:
             inputs = read_inputs(exchange.asked.body)
         except BodyError as error:
             raise GatewayError("bad_body", error.message, param=error.param) from None
-        wanted = case(exchange.asked.operation, prompt=exchange.asked.body, prompt_slugs=None, urgent=True)
+        wanted = _of_prompt(exchange)
         try:
-            findings = await self._ask(wanted, _SECONDS)
-        except JudgeError as error:
+            findings = await self._judging.judge(wanted, _SECONDS)
+        except JudgingError as error:
             raise GatewayError(
                 "guard_unavailable", f"the detectors do not answer ({error.reason}); try again", retry_after_seconds=2
             ) from None
@@ -66,8 +56,7 @@ class Moderation:
 
     async def input(self, exchange: Exchange) -> SideResult:
         """What is said of the exchange's prompt, as one text; of the application's own system messages nothing is."""
-        asked = exchange.asked
-        found = await self._judge(case(asked.operation, prompt=asked.body, prompt_slugs=None, urgent=True))
+        found = await self._judge(_of_prompt(exchange))
         if isinstance(found, str):
             return SideResult(failure=found)
         of_others = [finding for finding in found.findings if finding.channel != "system"]
@@ -76,7 +65,15 @@ class Moderation:
     async def output(self, exchange: Exchange, body: bytes, *, stream: bool) -> SideResult:
         """What is said of each choice of an answer, which is in no content-encoding any more."""
         asked = exchange.asked
-        wanted = case(asked.operation, prompt=asked.body, answer=body, stream=stream, answer_slugs=None, urgent=True)
+        wanted = judging_request(
+            asked.operation,
+            caller=_caller(exchange),
+            prompt=asked.body,
+            answer=body,
+            stream=stream,
+            answer_slugs=None,
+            urgent=True,
+        )
         found = await self._judge(wanted)
         if isinstance(found, str):
             return SideResult(failure=found)
@@ -85,35 +82,29 @@ class Moderation:
     async def stretches(self, exchange: Exchange, stretches: Sequence[Stretch]) -> SideResult:
         """What is said of each choice of a stream, of which these are all the texts."""
         prompt = await last_words(exchange.asked)
-        found = await self._judge(case_of(prompt, stretches, None))
+        found = await self._judge(request_of(_caller(exchange), prompt, stretches, None))
         if isinstance(found, str):
             return SideResult(failure=found)
         return _judged(found, _scored(found.findings, lambda finding: stretches[stretch_of(finding)].choice))
 
-    async def _judge(self, wanted: Case) -> Findings | str:
+    async def _judge(self, wanted: JudgingRequest) -> Findings | str:
         """The findings, or why there are none."""
         try:
-            findings = await self._ask(wanted, self._held_seconds)
-        except JudgeError as error:
+            findings = await self._judging.judge(wanted, self._held_seconds)
+        except JudgingError as error:
             return error.reason
         if findings.unreadable:
             return "unreadable"
         return "detector" if findings.findings and _nobody_answered(findings) else findings
 
-    async def _ask(self, wanted: Case, seconds: float) -> Findings:
-        """The findings, counted. Raises JudgeError."""
-        try:
-            findings = await self._judging.judge(wanted, seconds)
-        except JudgeError as error:
-            if error.reason == "timed_out":
-                for detector in self._judging.detectors:
-                    metrics.COVERAGE.labels(detector, "timed_out").inc()
-            raise
-        for detector, state, texts in findings.coverage:
-            metrics.COVERAGE.labels(detector, state).inc(texts)
-        for detector, texts in findings.remembered:
-            metrics.REMEMBERED.labels(detector).inc(texts)
-        return findings
+
+def _of_prompt(exchange: Exchange) -> JudgingRequest:
+    asked = exchange.asked
+    return judging_request(asked.operation, caller=_caller(exchange), prompt=asked.body, prompt_slugs=None, urgent=True)
+
+
+def _caller(exchange: Exchange) -> str:
+    return exchange.principal.name if exchange.principal else ""
 
 
 def _scored(findings: Iterable[Finding], group: Callable[[Finding], int]) -> dict[int, Scored]:
@@ -145,4 +136,4 @@ def _failure(found: Findings) -> str:
         return "detector"
     if found.cut or "truncated" in states:
         return "truncated"
-    return "unreadable" if "unreadable" in states else ""
+    return next((state for state in ("timed_out", "unreadable") if state in states), "")

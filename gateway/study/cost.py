@@ -35,7 +35,7 @@ HARMS = frozenset(
 _PLACES = {"prompt": ("prompt", "user"), "response": ("response", "assistant"), "other": ("prompt", "tool")}
 
 # (text, direction, channel) of several texts to the signals on each.
-Judge = Callable[[Sequence[tuple[str, str, str]]], Sequence[Sequence[Signal]]]
+SignalsOf = Callable[[Sequence[tuple[str, str, str]]], Sequence[Sequence[Signal]]]
 
 
 class _Wire(msgspec.Struct):
@@ -93,13 +93,18 @@ def _rows(lines: Iterable[bytes], path: Path) -> Iterator[Row]:
 
 
 def cost(
-    rows: Sequence[Row], policies: Sequence[Policy], judge: Judge, *, batch: int = 32, step: Callable[[int], object]
+    rows: Sequence[Row],
+    policies: Sequence[Policy],
+    signals_of: SignalsOf,
+    *,
+    batch: int = 32,
+    step: Callable[[int], object],
 ) -> dict[bool, Tally]:
     """By harmful or not: the tallies. `step` is told how many texts were judged."""
     tallies = {harmful: Tally(acted=[0] * len(policies)) for harmful in (False, True)}
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
-        for row, signals in zip(part, judge([row[:3] for row in part]), strict=True):
+        for row, signals in zip(part, signals_of([row[:3] for row in part]), strict=True):
             tally = tallies[row.harmful]
             tally.texts += 1
             for number, policy in enumerate(policies):

@@ -51,7 +51,7 @@ class Heard(NamedTuple):
     unread: Collection[str]
 
 
-Judge = Callable[[Sequence[Place]], Sequence[Heard]]
+Ear = Callable[[Sequence[Place]], Sequence[Heard]]
 
 
 class Outcome(NamedTuple):
@@ -100,12 +100,12 @@ def read_texts(path: Path) -> list[Row]:
 
 
 def outcomes(
-    rows: Sequence[Row], policies: Mapping[str, Policy], judge: Judge, *, batch: int = 64, step: Callable[[int], object]
+    rows: Sequence[Row], policies: Mapping[str, Policy], ear: Ear, *, batch: int = 64, step: Callable[[int], object]
 ) -> Iterator[Outcome]:
     """Each text with what became of it, in order. `step` is told how many texts were judged."""
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
-        for row, heard in zip(part, judge([row.place for row in part]), strict=True):
+        for row, heard in zip(part, ear([row.place for row in part]), strict=True):
             decisions = {name: _decision(policy, row.place.direction, heard) for name, policy in policies.items()}
             yield Outcome(row, heard.flagged, decisions)
         step(len(part))

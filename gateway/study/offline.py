@@ -9,14 +9,17 @@ from typing import IO, Any
 import msgspec
 from tqdm import tqdm
 
-from detectors.base import Detector, Role, Text, Verdict
-from detectors.hiding import unhide
-from detectors.manifest import DetectorInfo, load, threshold
-from detectors.registry import build
+from detectors.base import Text
+from detectors.manifest import DetectorInfo, load
+from detectors.opinions import strongest
+from detectors.panel import Answer, Question
+from detectors.panel import load as load_panel
 from detectors.taxonomy import AUXILIARIES, SLUGS, SUBCATEGORIES
+from gateway.study.panel_signals import ROLES
 
-ROLES: Mapping[str, Role] = {"prompt": "prompt", "response": "response"}
 DIGITS = 6  # of a printed score, behind the point
+
+_NOT_WHOLLY_READ = ("truncated", "unreadable", "errored")  # the last that holds is told
 
 # How the sets begin that are no public benchmark: rows of the sources that train.
 _OWN_ROWS = ("held-out", "left out", "benign")
@@ -45,21 +48,22 @@ def score(
     """Judge JSON lines `{"role", "text", "context"?}`; write one JSON line for each, in order.
 
     A line out has `scores` (slug to calibrated score, the highest over the detectors), `flags` (slugs flagged at 1 %
-    false alarms) and `detectors` (slug to the `name@version` behind its score). A bad line gives
+    false alarms), `detectors` (slug to the `name@version` behind its score), and `state` where a detector did not read
+    the whole text: `truncated`, `unreadable` or `errored`. A bad line gives
     `{"error": "line 7: ..."}` in its place. Blank lines are passed over. Returns the number of bad lines. Raises
     ValueError for an unknown slug in `only` or a batch below 1, detectors.manifest.ModelError for a damaged model.
     """
     if batch < 1:
         raise ValueError(f"a batch holds at least one text, not {batch}")
     slugs = known_slugs(only)
-    judge = _Judge(build(slugs), slugs)
+    panel = load_panel(only=slugs)
     bad = 0
     lines = _parsed(tqdm(source, unit=" texts", disable=not progress))
     while chunk := list(itertools.islice(lines, batch)):
-        judged = iter(judge([line for line in chunk if isinstance(line, Text)]))
+        answers = iter(panel.ask([Question(line, slugs) for line in chunk if isinstance(line, Text)]))
         for line in chunk:
             bad += not isinstance(line, Text)
-            _write(sink, next(judged) if isinstance(line, Text) else {"error": line})
+            _write(sink, _row(next(answers)) if isinstance(line, Text) else {"error": line})
     return bad
 
 
@@ -111,42 +115,18 @@ def taxonomy_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-class _Judge:
-    """All detectors over a batch, folded into one output row a text."""
-
-    def __init__(self, detectors: Sequence[Detector], slugs: frozenset[str]) -> None:
-        self._detectors = detectors
-        self._slugs = slugs
-        self._thresholds = {
-            (info.id, slug, role): threshold(table)
-            for info in load().values()
-            for (slug, role), table in info.operating.items()
-        }
-
-    def __call__(self, texts: Sequence[Text]) -> list[Row]:
-        revealed = [unhide.reveal(text.text) for text in texts]
-        judged = [unhide.judge(detector, texts, revealed) for detector in self._detectors]
-        return [
-            self._row(text.role, [verdict for judgements in judged for verdict in judgements[position].verdicts])
-            for position, text in enumerate(texts)
-        ]
-
-    def _row(self, role: Role, verdicts: Iterable[Verdict]) -> Row:
-        best: dict[str, Verdict] = {}
-        flags: dict[str, None] = {}
-        for verdict in verdicts:
-            if verdict.slug not in self._slugs:
-                continue
-            if verdict.slug not in best or verdict.score > best[verdict.slug].score:
-                best[verdict.slug] = verdict
-            limit = self._thresholds.get((verdict.detector, verdict.slug, role))
-            if limit is not None and verdict.score >= limit:
-                flags[verdict.slug] = None
-        return {
-            "scores": {slug: round(verdict.score, DIGITS) for slug, verdict in best.items()},
-            "flags": list(flags),
-            "detectors": {slug: verdict.detector for slug, verdict in best.items()},
-        }
+def _row(answer: Answer) -> Row:
+    """One output row: the highest score of each sub-category, and who gave it."""
+    best = strongest(answer.opinions)
+    row: Row = {
+        "scores": {slug: round(opinion.score, DIGITS) for slug, opinion in best.items()},
+        "flags": [slug for slug, opinion in best.items() if opinion.flagged],
+        "detectors": {slug: opinion.detector for slug, opinion in best.items()},
+    }
+    for state in _NOT_WHOLLY_READ:
+        if state in answer.states.values():
+            row["state"] = state
+    return row
 
 
 def _parsed(source: Iterable[bytes | str]) -> Iterator[Text | str]:

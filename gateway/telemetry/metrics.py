@@ -7,6 +7,7 @@ worker processes the values live in memory-mapped files (prometheus_client's mul
 
 import os
 from bisect import bisect_left
+from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client import (
@@ -305,6 +306,14 @@ def spread(histogram: Histogram, *labels: str) -> Spread:
     if found is None:
         found = _spreads[histogram, labels] = Spread(histogram, labels)
     return found
+
+
+def covered(coverage: Iterable[tuple[str, str, int]], remembered: Iterable[tuple[str, int]]) -> None:
+    """Count what became of texts, by (detector, state), and by detector those that it had judged before."""
+    for detector, state, texts in coverage:
+        tally(COVERAGE, detector, state).add(texts)
+    for detector, texts in remembered:
+        tally(REMEMBERED, detector).add(texts)
 
 
 def flush() -> None:

@@ -14,9 +14,9 @@ from tests.support.fakes import (
     ENFORCE,
     OBSERVE,
     STRICT,
-    BenchJudge,
     Counts,
     Journal,
+    JudgingHere,
     Observed,
     chat,
     completion,
@@ -35,9 +35,9 @@ class Desk:
         rules: str = ENFORCE,
         operation: Operation = Operation.CHAT,
         route: str = "default",
-        judge: BenchJudge | None = None,
+        judge: JudgingHere | None = None,
     ) -> None:
-        self.judge = judge or BenchJudge()
+        self.judge = judge or JudgingHere()
         self.journal = Journal()
         self.guard = Guard(policy(rules), self.judge, self.journal, timeout_seconds=1, routes=["default", "inner"])
         self.exchange = Exchange("req_1", Asked("POST", "/v1/x"))
@@ -57,7 +57,7 @@ async def test_only_what_an_enforced_rule_needs_is_asked() -> None:
     answer = completion("hi")
     desk.exchange.asked.body = body
     assert await desk.answer(answer) is answer
-    asked_prompt, asked_answer = desk.judge.cases
+    asked_prompt, asked_answer = desk.judge.requests
     assert asked_prompt.prompt_slugs == ["prompt_attacks", "violence"]
     assert (asked_prompt.answer_slugs, asked_prompt.urgent, asked_prompt.fresh) == ([], True, False)
     assert asked_answer.answer_slugs == ["privacy_violation", "violence"]
@@ -80,7 +80,7 @@ async def test_which_operations_are_judged(operation: Operation) -> None:
     desk = Desk(operation=operation)
     assert desk.guard.holds(desk.exchange) is (operation in TEXTUAL)
     await desk.guard.prompt(desk.exchange, b"{}")
-    assert bool(desk.judge.cases) is (operation in (*TEXTUAL, Operation.EMBEDDINGS))
+    assert bool(desk.judge.requests) is (operation in (*TEXTUAL, Operation.EMBEDDINGS))
 
 
 async def test_a_rule_for_one_route_holds_no_other() -> None:
@@ -89,14 +89,14 @@ async def test_a_rule_for_one_route_holds_no_other() -> None:
     other = Desk(rules)
     assert not other.guard.holds(other.exchange)
     assert await other.guard.prompt(other.exchange, chat("grenade")) == chat("grenade")
-    assert other.judge.cases == []
+    assert other.judge.requests == []
 
 
 async def test_a_policy_that_observes_asks_nothing() -> None:
     desk = Desk(OBSERVE)
     assert not desk.guard.holds(desk.exchange)
     await desk.guard.prompt(desk.exchange, chat("grenade"))
-    assert desk.judge.cases == []
+    assert desk.judge.requests == []
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ async def test_detectors_that_are_late_or_absent_are_counted_as_such() -> None:
     await desk.guard.prompt(desk.exchange, chat("hi"))
     assert coverage.added() == {(DETECTOR, "timed_out"): 1}
     absent = Counts("assay_detector_texts_total")
-    desk = Desk(judge=BenchJudge(absent={"pii": "its file is damaged"}))
+    desk = Desk(judge=JudgingHere(absent={"pii": "its file is damaged"}))
     await desk.guard.prompt(desk.exchange, chat("hi"))
     assert absent.added() == {(DETECTOR, "scanned"): 1, ("pii", "absent"): 1}
 

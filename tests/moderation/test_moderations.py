@@ -10,7 +10,7 @@ from openai.types.moderation import Categories
 from detectors.taxonomy import AUXILIARIES, SLUGS
 from gateway.moderation.categories import CATEGORIES, Scored, moderation_body, read_inputs
 from gateway.openai_api import BodyError
-from tests.support.fakes import DETECTOR, BenchJudge, Counts, Seen, World
+from tests.support.fakes import DETECTOR, Counts, JudgingHere, Seen, World
 
 PATH = "/v1/moderations"
 
@@ -90,7 +90,7 @@ async def test_a_text_that_no_detector_can_read_is_not_called_clean() -> None:
 @pytest.mark.parametrize("text", ["crash", None])
 async def test_without_detectors_it_says_so(text: str | None) -> None:
     """A clean bill from nobody would be worse than an error."""
-    judge = BenchJudge()
+    judge = JudgingHere()
     if text is None:
         judge.error = "worker_died"
     async with World(judge=judge) as world:

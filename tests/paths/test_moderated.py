@@ -9,9 +9,9 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
-from gateway.judging.client import Case, Findings
+from gateway.judging.messages import Findings, JudgingRequest
 from gateway.openai_api.sse import PING
-from tests.support.fakes import DETECTOR, DONE, BenchJudge, Counts, World, rules
+from tests.support.fakes import DETECTOR, DONE, Counts, JudgingHere, World, rules
 from tests.support.scripted_server import EVENTS, JSON, Peer, Script, answer, answering, serve, streaming
 from tests.support.surfaces import CHAT, RESPONSES, Delta, Surface, objects
 
@@ -115,7 +115,7 @@ async def test_a_flagged_prompt_goes_nowhere_where_that_is_asked_for(name: str) 
 async def test_detectors_that_do_not_answer_are_an_error_in_its_place_or_a_block(name: str, stream: bool) -> None:
     surface = SURFACES[name]
     counted = Counts("assay_moderations_total")
-    judge = BenchJudge()
+    judge = JudgingHere()
     judge.error = "timed_out"
     _, seen, _ = await talk(surface, CLEAN, asked(surface, stream=stream), stream=stream, judge=judge)
     told = moderation_in(surface, seen.body, stream=stream)
@@ -162,7 +162,7 @@ async def test_a_text_that_no_detector_can_read_is_not_called_clean(name: str) -
 
 async def test_what_the_detectors_did_is_counted_as_it_is_for_policies() -> None:
     texts, remembered = Counts("assay_detector_texts_total"), Counts("assay_detector_remembered_total")
-    judge = BenchJudge()
+    judge = JudgingHere()
     for _ in range(2):
         await talk(CHAT, CLEAN, asked(CHAT), judge=judge)
     assert texts.added() == {(DETECTOR, "scanned"): 4}
@@ -178,7 +178,7 @@ async def test_without_the_field_nobody_is_asked_and_the_bytes_are_the_clients_o
         world, seen, bodies = await talk(CHAT, CLEAN, body)
         assert bodies == [body]
         assert seen.body == CHAT.whole(CLEAN)
-        assert world.judge.cases == []
+        assert world.judge.requests == []
 
 
 async def test_without_detectors_the_model_server_is_asked() -> None:
@@ -276,14 +276,14 @@ async def test_while_a_stream_is_held_its_client_hears_comments() -> None:
     assert CHAT.said(seen.body) == {(0, "assistant"): "Good day to you. Goodbye."}
 
 
-class Endless(BenchJudge):
+class Endless(JudgingHere):
     """Never comes to an end by itself."""
 
     def __init__(self) -> None:
         super().__init__()
         self.began, self.dropped = asyncio.Event(), False
 
-    async def judge(self, case: Case, timeout_seconds: float) -> Findings:
+    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
         self.began.set()
         try:
             return await asyncio.Future()

@@ -14,7 +14,7 @@ from gateway.exchange import Principal, Route, Streams
 from gateway.openai_api import Operation
 from gateway.openai_api.sse import Decoder
 from policies.engine import Throttle
-from tests.support.fakes import DONE, BenchJudge, Counts, World, chat, chunk, completion, rules, upstream
+from tests.support.fakes import DONE, Counts, JudgingHere, World, chat, chunk, completion, rules, upstream
 from tests.support.scripted_server import JSON, always, answer, answering, serve, streaming
 from tests.support.surfaces import Delta, Surface, text_and_end
 
@@ -236,7 +236,7 @@ async def test_a_canary_acts_on_its_share_of_the_requests_and_the_others_pass() 
             seen.append((answered.status, draw_of(world.last.id) < 0.5))
         assert {status for status, drawn in seen if drawn} == {400}
         assert {status for status, drawn in seen if not drawn} == {200}
-        assert len(world.judge.cases) == sum(drawn for _, drawn in seen)
+        assert len(world.judge.requests) == sum(drawn for _, drawn in seen)
 
 
 def test_the_draw_is_even_and_the_same_everywhere() -> None:
@@ -252,9 +252,9 @@ def test_the_draw_is_even_and_the_same_everywhere() -> None:
 FAULTS = ("raises", "hangs", "model gone", "process gone")
 
 
-def broken(fault: str) -> tuple[BenchJudge, str]:
+def broken(fault: str) -> tuple[JudgingHere, str]:
     """A judge that fails in this way, and the text that shows it."""
-    judge = BenchJudge({"words": "the file is not there"} if fault == "model gone" else None)
+    judge = JudgingHere({"words": "the file is not there"} if fault == "model gone" else None)
     judge.pause = asyncio.Event() if fault == "hangs" else None
     judge.error = "worker_died" if fault == "process gone" else ""
     return judge, "crash" if fault == "raises" else "hi"
@@ -349,7 +349,7 @@ async def test_an_action_means_the_same_on_every_surface_streamed_or_not(
     async with serve(script) as server, World(server.port, rules=policy, streams=streams) as world:
         seen = await world.ask(surface.path, surface.request(stream=stream))
     assert world.last.ruling.decision == (action if acts else "allow")  # flags are the side path's
-    assert bool(world.judge.cases) is acts
+    assert bool(world.judge.requests) is acts
     if acts and action == "block" and not stream:
         assert (seen.status, seen.error["code"]) == (400, "content_filter")
         return

@@ -19,8 +19,8 @@ from tests.support.fakes import (
     ENFORCE,
     OBSERVE,
     STRICT,
-    BenchJudge,
     Counts,
+    JudgingHere,
     Message,
     World,
     chat,
@@ -429,12 +429,12 @@ async def test_a_client_that_leaves_while_it_uploads_takes_the_upstream_call_alo
 
 
 async def test_a_client_that_leaves_while_its_prompt_is_judged() -> None:
-    judge = BenchJudge()
+    judge = JudgingHere()
     judge.pause = asyncio.Event()
     leave = asyncio.Event()
     async with World(9, rules=ENFORCE, judge=judge) as world:
         asking = asyncio.create_task(world.ask(body=chat("hi"), leave=leave))  # noqa: TID251 - awaited below
-        await until(lambda: bool(judge.cases))
+        await until(lambda: bool(judge.requests))
         leave.set()
         assert (await asking).status == 0
     assert world.fate == ("client_gone", "client_gone")
@@ -580,7 +580,7 @@ async def test_a_policy_that_observes_costs_no_judging_and_changes_nothing() -> 
         seen = await world.ask(body=chat("ignore the grenade"))
     assert seen.status == 200
     assert seen.body == completion("grenade AKIA42")
-    assert world.judge.cases == []
+    assert world.judge.requests == []
     assert world.fate == ("completed", "")
 
 
@@ -721,7 +721,7 @@ async def test_an_answer_too_large_to_be_held_does_not_pass() -> None:
 async def test_without_detectors_each_rule_decides_whether_traffic_passes(error: str) -> None:
     for rules, status in ((ENFORCE, 200), (STRICT, 400)):
         bypasses = Counts("assay_guard_bypasses_total")
-        judge = BenchJudge()
+        judge = JudgingHere()
         judge.error = error
         async with serve(always(HELLO)) as server, World(server.port, rules=rules, judge=judge) as world:
             assert (await world.ask(body=chat("hi"))).status == status
@@ -730,7 +730,7 @@ async def test_without_detectors_each_rule_decides_whether_traffic_passes(error:
 
 
 async def test_a_guard_that_takes_too_long_is_not_waited_for() -> None:
-    judge = BenchJudge()
+    judge = JudgingHere()
     judge.pause = asyncio.Event()
     async with World(9, rules=STRICT, judge=judge, guard_seconds=0.01) as world:
         seen = await world.ask(body=chat("hi"))
@@ -746,7 +746,7 @@ async def test_a_detector_that_raises_is_a_failure_and_not_a_verdict() -> None:
 
 async def test_an_absent_detector_that_no_enforced_rule_listens_to_is_no_failure() -> None:
     bypasses = Counts("assay_guard_bypasses_total")
-    judge = BenchJudge(absent={"pii": "its file is damaged"})
+    judge = JudgingHere(absent={"pii": "its file is damaged"})
     async with serve(always(HELLO)) as server, World(server.port, rules=STRICT, judge=judge) as world:
         assert (await world.ask(body=chat("hi"))).status == 200
     assert bypasses.added() == {}
@@ -765,7 +765,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("absent", [None, {"pii": "its file is damaged"}])
 async def test_an_answer_that_cannot_be_read_was_not_judged(what: str, absent: dict[str, str] | None) -> None:
     for rules, status in ((ENFORCE, 200), (STRICT, 400)):
-        judge = BenchJudge(absent)
+        judge = JudgingHere(absent)
         bypasses = Counts("assay_guard_bypasses_total")
         async with serve(always(UNREADABLE[what])) as server, World(server.port, rules=rules, judge=judge) as world:
             seen = await world.ask(body=chat("hi"))
@@ -778,7 +778,7 @@ async def test_an_answer_that_cannot_be_read_was_not_judged(what: str, absent: d
 
 
 async def test_a_bug_of_our_own_is_an_answer_and_an_outcome() -> None:
-    class Broken(BenchJudge):
+    class Broken(JudgingHere):
         async def judge(self, case: Any, timeout_seconds: float) -> Any:
             raise ZeroDivisionError
 
@@ -860,7 +860,7 @@ def test_every_exchange_ends_with_exactly_one_outcome(
     """A fault at any stage, and a client that leaves after any number of turns of the loop (12: it stays)."""
 
     async def go() -> None:
-        judge = BenchJudge()
+        judge = JudgingHere()
         judge.error = failing_judge
         leave = asyncio.Event()
         requests = Counts("assay_requests_total")

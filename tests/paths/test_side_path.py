@@ -14,7 +14,7 @@ import pytest
 from detectors import manifest, taxonomy
 from gateway.enforcement.signals import draw_of
 from gateway.exchange import Sample, Taken
-from gateway.judging.client import Case, Findings
+from gateway.judging.messages import Findings, JudgingRequest
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.telemetry.audit import Audit
 from gateway.worker import Worker
@@ -23,9 +23,9 @@ from tests.support.fakes import (
     DONE,
     ENFORCE,
     OBSERVE,
-    BenchJudge,
     Counts,
     Journal,
+    JudgingHere,
     Observed,
     chat,
     chunk,
@@ -41,8 +41,8 @@ CATEGORIES = {"violence": "safety", "prompt_attacks": "robustness", "privacy_vio
 class SidePath:
     """A worker with detectors that know words, and the counters it moves."""
 
-    def __init__(self, *, rules: str = OBSERVE, audit_text: bool = False, judge: BenchJudge | None = None) -> None:
-        self.judge = judge or BenchJudge()
+    def __init__(self, *, rules: str = OBSERVE, audit_text: bool = False, judge: JudgingHere | None = None) -> None:
+        self.judge = judge or JudgingHere()
         self.journal = Journal()
         self.queue = MemoryQueue(100, 10**6)
         decided = policy(rules)
@@ -75,16 +75,16 @@ class SidePath:
 async def test_a_sample_is_judged() -> None:
     path = SidePath()
     assert await path.work(sample()) == {("judged", ""): 1}
-    (case,) = path.judge.cases
-    assert (case.urgent, case.fresh) == (False, True)
-    assert (case.prompt_slugs, case.answer_slugs) == (None, None)
+    (request,) = path.judge.requests
+    assert (request.urgent, request.fresh) == (False, True)
+    assert (request.prompt_slugs, request.answer_slugs) == (None, None)
 
 
 async def test_a_sample_that_waited_too_long_expires() -> None:
     path = SidePath()
     fates = await path.work(sample("old", closed_at=NOW - 60.5), sample("young", closed_at=NOW - 59.5))
     assert fates == {("expired", ""): 1, ("judged", ""): 1}
-    assert len(path.judge.cases) == 1
+    assert len(path.judge.requests) == 1
 
 
 @pytest.mark.parametrize("reason", ["not_ready", "timed_out", "worker_died"])
@@ -98,7 +98,8 @@ async def test_a_sample_without_a_reply_fails_with_the_reason(reason: str) -> No
 async def test_a_detector_that_raises_fails_the_sample_and_is_covered_as_such() -> None:
     coverage = Counts("assay_detector_texts_total")
     path = SidePath()
-    assert await path.work(sample(prompt=chat("crash"))) == {("failed", "detector"): 1}
+    everywhere = sample(prompt=chat("crash"), answer=completion("crash again"))
+    assert await path.work(everywhere) == {("failed", "detector"): 1}
     assert coverage.added() == {("words@1", "errored"): 2}
 
 
@@ -149,7 +150,7 @@ async def test_everything_taken_is_acknowledged_whatever_became_of_it() -> None:
     all_done = asyncio.Event()
 
     queue = Acknowledging(10, 10**6)
-    judge = BenchJudge()
+    judge = JudgingHere()
     worker = Worker(
         queue,
         judge,
@@ -355,12 +356,12 @@ def test_every_subcategory_has_a_category() -> None:
     assert spoken <= known
 
 
-async def test_a_case_of_the_worker_is_what_the_bench_reads() -> None:
+async def test_a_request_of_the_worker_is_what_the_panel_reads() -> None:
     """The same structs on both ends of the line: what is encoded here is decoded there."""
     path = SidePath()
     await path.work(sample(prompt=chat("grenade")))
-    (case,) = path.judge.cases
-    again = msgspec.msgpack.decode(msgspec.msgpack.encode(case), type=Case)
-    assert again == case
+    (request,) = path.judge.requests
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=JudgingRequest)
+    assert again == request
     findings = await path.judge.judge(again, 1)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(findings), type=Findings) == findings

@@ -14,7 +14,7 @@ from gateway.study.cost import cost, data_files, read_rows, table
 from gateway.study.simulate import Simulation
 from gateway.worker import Worker
 from policies.engine import Signal
-from tests.support.fakes import DETECTOR, ENFORCE, BenchJudge, Journal, Words, chat, completion, policy, sample
+from tests.support.fakes import DETECTOR, ENFORCE, Journal, JudgingHere, Words, chat, completion, policy, sample
 
 BLOCK = "version: 1\nmode: enforce\nrules:\n  - {id: stop, when: {subcategory: violence}, then: block}\n"
 
@@ -24,7 +24,7 @@ async def recorded(*texts: str, rules: str = BLOCK, probability: float = 1.0) ->
     journal = Journal()
     worker = Worker(
         MemoryQueue(10, 10**6),
-        BenchJudge(),
+        JudgingHere(),
         journal,
         policy=lambda: policy(rules),
         categories={},

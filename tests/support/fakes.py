@@ -5,16 +5,17 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from detectors.base import Judgement, Span, State, Text, Verdict
+from detectors.panel import Panel
 from gateway.access.admission import Admission
 from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.exchange import Exchange, Principal, Route, Sample, Streams, Upstream
-from gateway.judging.client import Case, Findings, JudgeError
-from gateway.judging.process import Bench
+from gateway.judging.client import JudgingError
+from gateway.judging.messages import Findings, JudgingRequest
+from gateway.judging.request_panel import RequestPanel
 from gateway.moderation.moderations import Moderation
 from gateway.pipeline import Pipeline
 from gateway.samples.memory_queue import MemoryQueue
@@ -29,6 +30,9 @@ from gateway.upstream.routing import Routing
 from gateway.upstream.transport import Limits
 from policies.compiling import Policy, Table, compile_policy
 from policies.model import load_document
+from tests.support.words import DETECTOR as DETECTOR
+from tests.support.words import LIMITS as LIMITS
+from tests.support.words import Words as Words
 
 Message = MutableMapping[str, Any]
 Application = Callable[
@@ -37,70 +41,51 @@ Application = Callable[
 
 # --- detectors and policies
 
-# What the detector below looks for: a word for each sub-category. The score of a text with the word is 1, else 0.
-WORDS = {"grenade": "violence", "ignore": "prompt_attacks", "AKIA42": "privacy_violation"}
-DETECTOR = "words@1"
 _TABLE: Table = ((0.001, 0.9), (0.01, 0.5))
 
 
-class Words:
-    """A detector that knows three words. It cannot read "illegible"; a text with "crash" in it makes it raise."""
-
-    id = DETECTOR
-    slugs = frozenset(WORDS.values())
-
-    def detect(self, texts: Sequence[Text]) -> list[Judgement]:
-        if any("crash" in text.text for text in texts):
-            raise ArithmeticError("a text that this detector cannot stand")
-        return [self._judgement(text.text) for text in texts]
-
-    def _judgement(self, text: str) -> Judgement:
-        if not text.strip():
-            return Judgement(State.SKIPPED)
-        state = State.UNREADABLE if "illegible" in text else State.SCANNED
-        return Judgement(state, tuple(self._verdict(text, word) for word in WORDS))
-
-    def _verdict(self, text: str, word: str) -> Verdict:
-        at = text.find(word)
-        spans = () if at < 0 else (Span(at, at + len(word), "word"),)
-        return Verdict(DETECTOR, WORDS[word], float(at >= 0), spans)
+def request_panel(absent: Mapping[str, str] | None = None) -> RequestPanel:
+    """The real panel of a detector process, with the one detector above unless that is absent ("words")."""
+    detectors = [] if absent and "words" in absent else [Words()]
+    return RequestPanel(Panel(detectors, LIMITS, absent or {}), b"key")
 
 
-def bench(absent: Mapping[str, str] | None = None) -> Bench:
-    """The real bench of the detector process, with the one detector above unless that is absent ("words")."""
-    limits = {(DETECTOR, slug, role): 0.5 for slug in Words.slugs for role in ("prompt", "response")}
-    return Bench([] if absent and "words" in absent else [Words()], limits, b"key", absent or {})
-
-
-class BenchJudge:
+class JudgingHere:
     """Judges in this process. Set `error` to a reason and it answers nothing; `pause` holds each answer back."""
 
     is_ready = True
     detectors = (DETECTOR,)
 
     def __init__(self, absent: Mapping[str, str] | None = None) -> None:
-        self.cases: list[Case] = []
+        self.requests: list[JudgingRequest] = []
         self.error = ""
         self.pause: asyncio.Event | None = None
-        self._bench = bench(absent)
+        self._panel = request_panel(absent)
 
     async def ready(self) -> None:
         """At once."""
 
-    def ask(self, case: Case, timeout_seconds: float) -> Coroutine[Any, Any, Findings]:
-        return self.judge(case, timeout_seconds)
+    def ask(self, request: JudgingRequest, timeout_seconds: float) -> Coroutine[Any, Any, Findings]:
+        return self.judge(request, timeout_seconds)
 
-    async def judge(self, case: Case, timeout_seconds: float) -> Findings:
-        self.cases.append(case)
+    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
+        self.requests.append(request)
         if self.pause is not None:
             try:
                 async with asyncio.timeout(timeout_seconds):
                     await self.pause.wait()
             except TimeoutError:
-                raise JudgeError("timed_out") from None
+                self._give_up("timed_out")
         if self.error:
-            raise JudgeError(self.error)
-        return self._bench.judge([case])[0]
+            self._give_up(self.error)
+        (findings,) = self._panel.judge([request])
+        metrics.covered(findings.coverage, findings.remembered)
+        return findings
+
+    def _give_up(self, reason: str) -> NoReturn:
+        if reason == "timed_out":
+            metrics.covered([(detector, reason, 1) for detector in self.detectors], [])
+        raise JudgingError(reason)
 
 
 OBSERVE = """
@@ -338,7 +323,7 @@ class World(Caller):
         self,
         *ports: int,
         rules: str = OBSERVE,
-        judge: BenchJudge | None = None,
+        judge: JudgingHere | None = None,
         keys: Iterable[tuple[str, Principal]] = (),
         local_only: bool = True,
         routes: Sequence[tuple[Sequence[str], Route]] = (),
@@ -355,7 +340,7 @@ class World(Caller):
         queue_items: int = 100,
         moderates: bool = True,
     ) -> None:
-        self.judge = judge or BenchJudge()
+        self.judge = judge or JudgingHere()
         self.journal = Journal()
         self.queue = MemoryQueue(queue_items, 10**6)
         self.failures: list[tuple[str, str]] = []

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import Text
-from detectors.hiding import unhide
 from detectors.manifest import load
+from detectors.panel import Panel, Question
 from detectors.rules import secrets
 from detectors.rules.rule import LIMIT, RuleDetector
 from detectors.rules.secrets.search import find, spared
@@ -266,9 +266,9 @@ def test_a_secret_in_an_encoded_manifest_is_found_where_it_stands() -> None:
     encoded = base64.b64encode(f"the API key: {H} of the shop".encode()).decode()
     detector = RuleDetector(load()["secrets"], secrets.RULE)
     text = Text(f"data: {encoded} end", "response")
-    (judgement,) = unhide.judge(detector, [text], [unhide.reveal(text.text)])
-    (span,) = judgement.verdicts[0].spans
-    assert text.text[span.start : span.end] == encoded
+    (answer,) = Panel([detector]).ask([Question(text)])
+    ((start, end, _),) = answer.opinions[0].spans
+    assert text.text[start:end] == encoded
 
 
 @given(st.text(max_size=200))

@@ -1,0 +1,235 @@
+"""THE judging: what all detectors, asked together, say of texts.
+
+Bring hidden text to light, ask each detector, fold what it says of the views of a text into one opinion. The detector
+process, the commands and the studies all do it here, so they cannot disagree.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from detectors import manifest, registry
+from detectors.base import Detector, Judgement, State, Steps, Stepwise, Text, Verdict, finish
+from detectors.hiding import unhide
+from detectors.opinions import Opinion
+
+Known = dict[str, Judgement]  # what detectors, by id, have said of one text
+Thresholds = Mapping[tuple[str, str, str], float]  # (detector id, slug, role) → the score from which a text is flagged
+
+_UNREACHABLE = 2.0  # a threshold where none was measured
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A text, and the slugs that are asked of it: None for all."""
+
+    text: Text
+    slugs: frozenset[str] | None = None
+
+    def is_for(self, detector: Detector) -> bool:
+        return self.slugs is None or not self.slugs.isdisjoint(detector.slugs)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the panel says of one text.
+
+    `states` tells by detector what became of the text: a State's value, `errored` or `absent`. `failed` has those
+    detectors that raised or are absent, with the exception's type. `remembered` are those that had judged it before.
+    """
+
+    opinions: list[Opinion] = field(default_factory=list)
+    states: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    remembered: list[str] = field(default_factory=list)
+
+
+def coverage(answers: Iterable[Answer]) -> Counter[tuple[str, str]]:
+    """How many texts ended in which state, by (detector, state)."""
+    return Counter(pair for answer in answers for pair in answer.states.items())
+
+
+class Panel:
+    """The detectors, their default thresholds, and by name why others are absent."""
+
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        thresholds: Thresholds = MappingProxyType({}),
+        absent: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.detectors = detectors
+        self.absent = absent
+        self._thresholds = thresholds
+        # What is quick comes first, so that it has spoken of every text when the time runs out.
+        self._in_turn = sorted(detectors, key=lambda detector: isinstance(detector, Stepwise))
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer]:
+        """An answer to each question, in order; the texts go through each detector together."""
+        return finish(self.steps(questions))
+
+    def steps(self, questions: Sequence[Question], known: Sequence[Known] | None = None) -> Steps[list[Answer]]:
+        """What `ask` does, in bounded pieces of work, the first texts first.
+
+        `known` has an entry for each question, the same object for the same text; it is added to. Stopped early, what
+        was not wholly read is `stopped`. A detector that raises costs only its own opinions.
+        """
+        work = _Work(questions, known)
+        yield from work.reveal(self.detectors)
+        for detector in self._in_turn:
+            if isinstance(detector, Stepwise):
+                yield from work.ask_in_steps(detector)
+            else:
+                yield from work.ask_one_by_one(detector)
+        return [self._answer(question, *work.of(number)) for number, question in enumerate(questions)]
+
+    def _answer(
+        self, question: Question, judged: Mapping[str, Judgement], failed: Mapping[str, str], before: Collection[str]
+    ) -> Answer:
+        answer = Answer(states=dict.fromkeys(self.absent, "absent"), failed=dict.fromkeys(self.absent, "absent"))
+        for detector in filter(question.is_for, self.detectors):
+            judgement = judged.get(detector.id)
+            if detector.id in failed:
+                answer.failed[detector.id] = failed[detector.id]
+                answer.states[detector.id] = "errored"
+            elif judgement is None:
+                answer.states[detector.id] = State.STOPPED.value
+            else:
+                answer.states[detector.id] = judgement.state.value
+                answer.opinions += self._opinions(judgement, question)
+            if detector.id in before:
+                answer.remembered.append(detector.id)
+        return answer
+
+    def _opinions(self, judgement: Judgement, question: Question) -> Iterator[Opinion]:
+        if judgement.state is State.SKIPPED:
+            return
+        for verdict in judgement.verdicts:
+            if question.slugs is None or verdict.slug in question.slugs:
+                threshold = self._thresholds.get((verdict.detector, verdict.slug, question.text.role), _UNREACHABLE)
+                yield Opinion(
+                    verdict.detector, verdict.slug, verdict.score, verdict.score >= threshold, _spans(verdict)
+                )
+
+
+class _Work:
+    """The judging of some texts: what is asked, and what is known so far. A text that comes twice is judged once."""
+
+    def __init__(self, questions: Sequence[Question], known: Sequence[Known] | None) -> None:
+        if known is None:
+            by_text: dict[Text, Known] = {}
+            known = [by_text.setdefault(question.text, {}) for question in questions]
+        self._known = known
+        self._before = [frozenset(entry) for entry in known]
+        self._questions = questions
+        self._stopped: dict[int, Known] = {}  # what was not wholly read, by the place of the text's first question
+        self._failed: dict[int, dict[str, str]] = {}
+        self._revealed: dict[str, unhide.Revealed] = {}
+        first: dict[int, int] = {}
+        self._first = [first.setdefault(id(entry), number) for number, entry in enumerate(known)]
+
+    def of(self, number: int) -> tuple[Mapping[str, Judgement], Mapping[str, str], Collection[str]]:
+        """Judgements, failures, and who had judged it before, for the question of this number."""
+        place = self._first[number]
+        judged = {**self._known[number], **self._stopped.get(place, {})}
+        return judged, self._failed.get(place, {}), self._before[number]
+
+    def _new(self, detector: Detector) -> list[int]:
+        """The places of the texts that this detector is asked about and has not judged."""
+        asked = (
+            place for place, question in zip(self._first, self._questions, strict=True) if question.is_for(detector)
+        )
+        return [place for place in dict.fromkeys(asked) if detector.id not in self._known[place]]
+
+    def reveal(self, detectors: Iterable[Detector]) -> Steps[None]:
+        """Bring to light what is hidden in the texts that are to be judged."""
+        for place in dict.fromkeys(place for detector in detectors for place in self._new(detector)):
+            text = self._questions[place].text.text
+            if text not in self._revealed:
+                self._revealed[text] = unhide.reveal(text)
+                if (yield):
+                    return
+
+    def ask_one_by_one(self, detector: Detector) -> Steps[None]:
+        """Let a detector judge the texts, each in a step."""
+        for place in self._readable(detector):
+            try:
+                self._keep(detector, [place], detector.detect(self._views([place])))
+            except Exception as error:  # noqa: BLE001 - a detector that breaks must not take the others along
+                self._failed.setdefault(place, {})[detector.id] = type(error).__name__
+            if (yield):
+                return
+
+    def ask_in_steps(self, detector: Stepwise) -> Steps[None]:
+        """Let a detector judge the texts together, in its own steps."""
+        places = self._readable(detector)
+        if not places:
+            return
+        try:
+            judged = yield from detector.steps(self._views(places))
+            self._keep(detector, places, judged)
+        except Exception as error:  # noqa: BLE001 - see above
+            for place in places:
+                self._failed.setdefault(place, {})[detector.id] = type(error).__name__
+
+    def _readable(self, detector: Detector) -> list[int]:
+        return [place for place in self._new(detector) if self._questions[place].text.text in self._revealed]
+
+    def _views(self, places: Iterable[int]) -> list[Text]:
+        texts = [self._questions[place].text for place in places]
+        return unhide.shown(texts, [self._revealed[text.text] for text in texts])
+
+    def _keep(self, detector: Detector, places: Sequence[int], judged: Sequence[Judgement]) -> None:
+        revealed = [self._revealed[self._questions[place].text.text] for place in places]
+        for place, judgement in zip(places, unhide.folded(revealed, judged), strict=True):
+            kept = self._known[place] if judgement.state is not State.STOPPED else self._stopped.setdefault(place, {})
+            kept[detector.id] = judgement
+
+
+def _spans(verdict: Verdict) -> list[tuple[int, int, str]]:
+    return [(span.start, span.end, span.label) for span in verdict.spans]
+
+
+def load(
+    models: Path = manifest.MODELS, fingerprints: Path | None = None, *, only: Collection[str] | None = None
+) -> Panel:
+    """The detectors that can speak of at least one of the slugs `only`, or all. Raises manifest.ModelError.
+
+    `fingerprints` is the file that `assay fingerprint build` made.
+    """
+    panel = load_what_loads(models, fingerprints, only=only)
+    for why in panel.absent.values():
+        raise manifest.ModelError(why)
+    return panel
+
+
+def load_what_loads(
+    models: Path = manifest.MODELS, fingerprints: Path | None = None, *, only: Collection[str] | None = None
+) -> Panel:
+    """The same with what can be loaded: one damaged file must not silence the other detectors."""
+    built: list[Detector] = []
+    absent: dict[str, str] = {}
+    known: list[manifest.DetectorInfo] = []
+    for name, factory in registry.factories(fingerprints).items():
+        try:
+            info = manifest.load_one(name, models)
+            if only is None or not info.slugs.isdisjoint(only):
+                built.append(factory(info))
+                known.append(info)
+        except manifest.ModelError as error:
+            absent[name] = str(error)
+    return Panel(built, thresholds(known), absent)
+
+
+def thresholds(
+    known: Iterable[manifest.DetectorInfo], false_alarms: float = manifest.DEFAULT_FALSE_ALARMS
+) -> dict[tuple[str, str, str], float]:
+    """The scores that are flagged at this false-alarm rate; none where none was measured."""
+    return {
+        (info.id, slug, role): score
+        for info in known
+        for (slug, role), table in info.operating.items()
+        if (score := manifest.threshold(table, false_alarms)) is not None
+    }

@@ -1,0 +1,140 @@
+"""What is asked of the detector processes and what they answer.
+
+Frames are a 4-byte big-endian length and a msgpack body, on a socket pair.
+"""
+
+from collections.abc import Collection
+
+import msgspec
+
+from detectors.opinions import Opinion
+
+EXPIRED = "expired"  # `Findings.unreadable` of a request that was taken up too late
+_FRAME = 4
+_OVERHEAD = 512  # bytes that a request holds beside its bodies
+
+
+class JudgingRequest(msgspec.Struct, array_like=True):
+    """One exchange to judge, as raw bytes.
+
+    `caller` is who sent it: callers share the detectors fairly and nothing judged for one is remembered for another.
+    `prompt_slugs` and `answer_slugs` name what is wanted of each side: None everything, empty nothing. With
+    `fresh` only what the last turn added to the prompt is judged. `urgent` requests go first. Past `expires_at`
+    (seconds of the monotonic clock, which all processes share; 0 never) nobody waits for the findings any more.
+    `alone`: not to be judged together with others, because a process died over it.
+    """
+
+    id: int
+    urgent: bool
+    operation: str
+    prompt: bytes
+    answer: bytes
+    stream: bool
+    encoding: str
+    prompt_slugs: list[str] | None
+    answer_slugs: list[str] | None
+    fresh: bool
+    caller: str = ""
+    expires_at: float = 0.0
+    alone: bool = False
+
+    def size(self) -> int:
+        """Bytes that it holds while it waits."""
+        return len(self.prompt) + len(self.answer) + _OVERHEAD
+
+
+class Finding(msgspec.Struct, array_like=True):
+    """One text of the exchange and what was found in it.
+
+    `digest` is a keyed hash of the text, in hex; `language` an ISO 639-1 code, empty where it is not clear.
+    """
+
+    direction: str
+    channel: str
+    path: list[str | int]
+    choice: int
+    fresh: bool
+    digest: str
+    opinions: list[Opinion]
+    language: str = ""
+
+
+class Findings(msgspec.Struct, array_like=True):
+    """The reply to a request. `coverage` counts texts by (detector, state); `failed` has the detectors that raised,
+    with the exception's type. `unreadable` says why nothing of a side could be read, else empty; `cut`
+    that there was more text than is judged at once; `remembered` counts, by detector,
+    the texts that it had judged before."""
+
+    id: int
+    findings: list[Finding]
+    coverage: list[tuple[str, str, int]]
+    failed: dict[str, str]
+    unreadable: str = ""
+    cut: bool = False
+    remembered: list[tuple[str, int]] = []
+
+
+class Hello(msgspec.Struct, array_like=True):
+    """The first frame of a detector process: which detectors answer, and why others do not."""
+
+    ready: list[str]
+    absent: dict[str, str]
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def frame(message: object) -> bytes:
+    body = _encoder.encode(message)
+    return len(body).to_bytes(_FRAME, "big") + body
+
+
+class FrameReader:
+    """Bytes in, frame bodies out."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        buffer = self._buffer
+        buffer += data
+        frames = []
+        start = 0
+        while len(buffer) - start >= _FRAME:
+            length = int.from_bytes(buffer[start : start + _FRAME], "big")
+            end = start + _FRAME + length
+            if len(buffer) < end:
+                break
+            frames.append(bytes(buffer[start + _FRAME : end]))
+            start = end
+        del buffer[:start]
+        return frames
+
+
+def judging_request(
+    operation: str,
+    *,
+    caller: str = "",
+    prompt: bytes = b"",
+    answer: bytes = b"",
+    stream: bool = False,
+    encoding: str = "",
+    prompt_slugs: Collection[str] | None = (),
+    answer_slugs: Collection[str] | None = (),
+    urgent: bool = False,
+    fresh: bool = False,
+) -> JudgingRequest:
+    """A request with an id still to be given; slugs in any collection, or None for all."""
+    return JudgingRequest(
+        id=0,
+        urgent=urgent,
+        operation=operation,
+        prompt=prompt,
+        answer=answer,
+        stream=stream,
+        encoding=encoding,
+        prompt_slugs=None if prompt_slugs is None else sorted(prompt_slugs),
+        answer_slugs=None if answer_slugs is None else sorted(answer_slugs),
+        fresh=fresh,
+        caller=caller,
+    )

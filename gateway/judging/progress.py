@@ -1,0 +1,54 @@
+"""What a detector process is working on, in memory that the gateway sees as well: it stays when the process hangs."""
+
+import mmap
+import os
+import struct
+import tempfile
+from collections.abc import Sequence
+
+_MOST = 16  # requests that are named
+_HEAD = struct.Struct("<QQ")  # pieces of work begun, requests named
+_IDS = struct.Struct(f"<{_MOST}Q")
+SIZE = _HEAD.size + _IDS.size
+
+
+class Progress:
+    """One side's view of a shared file; `fd` is for the child to inherit. One process writes, one reads."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._memory = mmap.mmap(fd, SIZE)
+        self._pieces = 0
+
+    @classmethod
+    def shared(cls) -> "Progress":
+        """A new one, in a file that has no name and ends with the processes. Raises OSError."""
+        with tempfile.TemporaryFile() as file:
+            file.truncate(SIZE)
+            fd = os.dup(file.fileno())
+        try:
+            return cls(fd)
+        except OSError:
+            os.close(fd)
+            raise
+
+    def close(self) -> None:
+        self._memory.close()
+        os.close(self.fd)
+
+    def begin(self, ids: Sequence[int]) -> None:
+        """A piece of work on these requests begins."""
+        self._pieces += 1
+        named = [*ids[:_MOST], *[0] * (_MOST - len(ids))]
+        self._memory[:] = _HEAD.pack(self._pieces, min(len(ids), _MOST)) + _IDS.pack(*named)
+
+    @property
+    def pieces(self) -> int:
+        """Changes whenever work goes on."""
+        return int(_HEAD.unpack_from(self._memory)[0])
+
+    @property
+    def at_work_on(self) -> list[int]:
+        """The requests of the piece begun last."""
+        _, named = _HEAD.unpack_from(self._memory)
+        return list(_IDS.unpack_from(self._memory, _HEAD.size)[:named])

@@ -1,0 +1,80 @@
+"""The panel, asked with whole requests: reads their texts, asks, and tells by text what was found."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from detectors.base import Steps, Text, finish
+from detectors.panel import Answer, Known, Panel, Question, coverage
+from gateway.judging.language import language_of
+from gateway.judging.memory import JudgedTexts, Key
+from gateway.judging.messages import Finding, Findings, JudgingRequest
+from gateway.judging.reading import TextToJudge, texts_to_judge
+from gateway.openai_api import Passage
+
+REMEMBERED_BYTES = 8 * 2**20
+
+
+class RequestPanel:
+    """`key` keys the hashes of texts; `remembered_bytes` bounds what is kept for when the same text comes again."""
+
+    def __init__(self, panel: Panel, key: bytes, remembered_bytes: int = REMEMBERED_BYTES) -> None:
+        self.panel = panel
+        self._memory = JudgedTexts(remembered_bytes, key)
+
+    def judge(self, requests: Sequence[JudgingRequest]) -> list[Findings]:
+        """Findings for each request, in order; the texts of all go through each detector together."""
+        return finish(self.steps(requests))
+
+    def steps(self, requests: Sequence[JudgingRequest]) -> Steps[list[Findings]]:
+        """The same in bounded pieces of work, the latest text of each request first."""
+        replies = []
+        asked: list[tuple[Findings, Finding]] = []
+        questions: list[Question] = []
+        keys: list[Key] = []
+        known: dict[Key, Known] = {}
+        for request in requests:
+            reply = Findings(request.id, [], [], dict.fromkeys(self.panel.absent, "absent"))
+            replies.append(reply)
+            for each in reversed(list(texts_to_judge(request, reply))):
+                digest = self._memory.digest(each.passage.text)
+                text = Text(each.passage.text, each.passage.direction, each.context)
+                asked.append((reply, _finding(each, digest)))
+                questions.append(Question(text, each.slugs))
+                keys.append(self._memory.key(request.caller, text, digest))
+                known.setdefault(keys[-1], self._memory.of(keys[-1]))
+            yield
+        answers = yield from self.panel.steps(questions, [known[key] for key in keys])
+        self._memory.keep(known)
+        for (reply, finding), answer in zip(asked, answers, strict=True):
+            finding.opinions += answer.opinions
+            reply.findings.append(finding)
+            reply.failed |= answer.failed
+        self._sum_up(replies, asked, answers)
+        return replies
+
+    @staticmethod
+    def _sum_up(
+        replies: Sequence[Findings], asked: Sequence[tuple[Findings, Finding]], answers: Sequence[Answer]
+    ) -> None:
+        by_reply: dict[int, list[Answer]] = {id(reply): [] for reply in replies}
+        for (reply, _), answer in zip(asked, answers, strict=True):
+            by_reply[id(reply)].append(answer)
+        for reply in replies:
+            own = by_reply[id(reply)]
+            reply.findings.reverse()
+            reply.coverage = [(detector, state, texts) for (detector, state), texts in coverage(own).items()]
+            reply.remembered = list(Counter(detector for answer in own for detector in answer.remembered).items())
+
+
+def _finding(each: TextToJudge, digest: bytes) -> Finding:
+    passage: Passage = each.passage
+    return Finding(
+        passage.direction,
+        passage.channel,
+        list(passage.path),
+        passage.choice,
+        passage.fresh,
+        digest.hex(),
+        [],
+        language_of(passage.text),
+    )
