@@ -55,10 +55,10 @@ Ear = Callable[[Sequence[Place]], Sequence[Heard]]
 
 
 class Outcome(NamedTuple):
-    """One text, what was flagged, and what each policy, by name, would do."""
+    """One text, what is heard of it, and what each policy, by name, would do."""
 
     row: Row
-    flagged: Collection[tuple[str, str]]
+    heard: Heard
     decisions: Mapping[str, Decision]
 
     @property
@@ -107,7 +107,7 @@ def outcomes(
         part = rows[start : start + batch]
         for row, heard in zip(part, ear([row.place for row in part]), strict=True):
             decisions = {name: _decision(policy, row.place.direction, heard) for name, policy in policies.items()}
-            yield Outcome(row, heard.flagged, decisions)
+            yield Outcome(row, heard, decisions)
         step(len(part))
 
 
@@ -131,8 +131,10 @@ def report(found: Sequence[Outcome], policies: Iterable[str]) -> str:
 
 def _heads(found: Sequence[Outcome]) -> Iterator[str]:
     texts = Counter((item.direction, item.band) for item in found)
-    alarms = Counter((item.direction, slug, detector, item.band) for item in found for slug, detector in item.flagged)
-    any_head = Counter((item.direction, item.band) for item in found if item.flagged)
+    alarms = Counter(
+        (item.direction, slug, detector, item.band) for item in found for slug, detector in item.heard.flagged
+    )
+    any_head = Counter((item.direction, item.band) for item in found if item.heard.flagged)
     yield from _header(["side", "head", "detector", *_BAND_NAMES])
     for direction in _USUAL:
         shown = [f"{texts[direction, name]:,} texts" for name in _BAND_NAMES]
@@ -151,6 +153,8 @@ def _policies(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
             here = [item for item in found if item.direction == direction and item.band == name]
             yield _line([direction, name, f"{len(here):,}", *_acted(here, names)])
     yield _line(["both", "all", f"{len(found):,}", *_acted(found, names)])
+    read = [item for item in found if not item.heard.unread]
+    yield _line(["both", "all that was wholly read", f"{len(read):,}", *_acted(read, names)])
 
 
 def _kinds(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:

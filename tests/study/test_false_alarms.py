@@ -53,7 +53,7 @@ def test_a_text_is_in_one_band(words: int, name: str) -> None:
 def test_each_text_has_its_flags_and_its_decisions() -> None:
     found = told(row("violence"), row("violence", "tool"), row("unsafe"), row("hello"), row("? hello"))
     assert [item.decisions["p"].would.acts for item in found] == [True, False, False, False, True]
-    assert [sorted(item.flagged) for item in found[:4]] == [
+    assert [sorted(item.heard.flagged) for item in found[:4]] == [
         [("violence", "ngram@1")], [("violence", "ngram@1")], [("unsafe", "ngram@1")], [],
     ]  # fmt: skip
 
@@ -65,6 +65,7 @@ def test_the_report_counts_by_head_length_kind_and_rule() -> None:
     assert "| prompt | `unsafe` | ngram@1 | 0.0 % |  | 100.0 % |  |" in lines
     assert "| prompt | < 5 words | 2 | 50.0 % |" in lines
     assert "| both | all | 4 | 50.0 % |" in lines
+    assert "| both | all that was wholly read | 3 | 33.3 % |" in lines
     assert "| long texts | prompt | 1 | 0.0 % |" in lines
     assert "| p | `no-violence` | violence | 1 |" in lines
     assert "| p | `whole` | not wholly read | 1 |" in lines
@@ -89,7 +90,7 @@ def test_a_wrong_file_is_named_with_its_line(tmp_path: Path, content: str, messa
 
 
 # What the shipped detectors may cost on the held-out half, as shares of all its texts, or of one side and band.
-MOST_BY_DEFAULT, MOST_BY_STRICT, MOST_BY_HEAD = 0.004, 0.032, 0.20
+MOST_BY_DEFAULT, MOST_BY_STRICT, MOST_BY_HEAD = 0.004, 0.028, 0.20
 
 
 @pytest.fixture(scope="module")
@@ -107,5 +108,5 @@ def test_the_shipped_policies_leave_harmless_texts_alone(held_out: list[Outcome]
 
 def test_no_head_flags_more_of_a_length_than_its_bound(held_out: list[Outcome]) -> None:
     among = Counter((item.direction, item.band) for item in held_out)
-    flagged = Counter((item.direction, item.band, slug) for item in held_out for slug, _ in item.flagged)
+    flagged = Counter((item.direction, item.band, slug) for item in held_out for slug, _ in item.heard.flagged)
     assert {key: often for key, often in flagged.items() if often > MOST_BY_HEAD * among[key[:2]]} == {}
