@@ -10,7 +10,9 @@ from gateway.exchange import Principal, Route
 
 _HINT = "send a gateway key as `Authorization: Bearer <key>`"
 ANYONE = Principal("anyone")
+# What clients send is remembered within 256 KiB in all.
 _REMEMBERED = 1024
+_REMEMBERED_BYTES = 256  # of Host and Origin together
 
 
 class Admission:
@@ -32,7 +34,7 @@ class Admission:
                 asked = headers.get(b"host", b""), headers.get(b"origin", b"")
                 if asked not in self._found_local:
                     _refuse_foreign(*asked)
-                    if len(self._found_local) < _REMEMBERED:  # what clients send: bounded
+                    if len(self._found_local) < _REMEMBERED and len(asked[0]) + len(asked[1]) <= _REMEMBERED_BYTES:
                         self._found_local.add(asked)
             return ANYONE
         key = _presented(headers)

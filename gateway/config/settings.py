@@ -28,6 +28,7 @@ NO_PROXY = "none"
 DEFAULT_FORWARDED = (
     "accept",
     "accept-language",
+    "anthropic-*",
     "baggage",
     "content-encoding",
     "content-type",

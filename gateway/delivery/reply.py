@@ -58,7 +58,6 @@ class ClientReply:
         exchange, timing, ruling = self._exchange, self._exchange.timing, self._exchange.ruling
         exchange.status = status
         timing.first_byte_at = monotonic()
-        self.started = True
         guard_ms = b"%.1f" % (timing.guard_seconds * 1000) if timing.guard_seconds else b"0"
         headers.append((b"x-request-id", exchange.id.encode("ascii")))
         if decided:
@@ -69,6 +68,7 @@ class ClientReply:
         await self._send(
             {"type": "http.response.start", "status": status, "headers": headers, "body_follows": body_follows}
         )
+        self.started = True  # not before: a head that cannot be written leaves room for an error
 
     async def send(self, data: bytes) -> None:
         """Send a piece; waits while the client does not read."""

@@ -9,7 +9,6 @@ closed: llhttp reads strictly, and no byte after an error is taken for a request
 """
 
 import asyncio
-import re
 from collections import deque
 from math import inf
 from typing import Any, Protocol, cast
@@ -18,18 +17,19 @@ from urllib.parse import unquote
 import httptools
 
 from gateway.openai_api import error_body
-from gateway.serving.request import STATUS_LINES, Application, ServerRequest
+from gateway.serving.head import STATUS_LINES, BadRequest, check_host, check_version, origin_form, without_upgrade
+from gateway.serving.request import Application, ServerRequest, answer_server_options
 
 _HIGH_WATER = 256 * 1024  # bytes of a request body that wait for the application before reading pauses
 _HEAD_BYTES = 64 * 1024  # of a request line with its headers; as much again may come between two parts of a body
 _LARGE_HEAD = "the request line and headers are larger than 64 KiB"
 _PIPELINED = 64  # requests that wait for their turn; what comes after them is not read, and the client asks again
 _LINGER_SECONDS = 2.0
-_VERSIONS = frozenset({"1.0", "1.1"})
 _SCOPE_VERSION = {"version": "3.0", "spec_version": "2.3"}
-_UPGRADE = frozenset({b"upgrade", b"http2-settings"})
 _FRAGMENT = ord("#")
-_BEFORE_PATH = re.compile(rb"[^/?:]+://[^/?]*")
+_WHITE = b" \t"
+_LOOKED_AT = frozenset({b"expect", b"transfer-encoding", b"host"})
+_SERVER_OPTIONS = ("OPTIONS", b"*")
 
 
 class ServerConfig(Protocol):
@@ -48,14 +48,6 @@ class ServerState(Protocol):
     connections: set[Any]
     tasks: set[asyncio.Task[None]]
     total_requests: int
-
-
-class _Refusal(Exception):  # noqa: N818 - what the client did wrong, not we
-    """Raised in a callback of the parser: no byte after this one is read as a request."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 class ServerConnection(asyncio.Protocol):
@@ -84,15 +76,19 @@ class ServerConnection(asyncio.Protocol):
         self._scheme = "http"
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
+        self._host: bytes | None = None
+        self._received = b""  # of a head that is not complete
+        self._in_head = False
         self._unused = 0  # bytes received since the parser last got somewhere
         self._expects_continue = False
         self._active: ServerRequest | None = None  # the request that is being answered
         self._filling: ServerRequest | None = None  # the request whose body is being read: it, or a later one
         self._queued: deque[ServerRequest] = deque()
-        self._refusal: _Refusal | None = None  # said when those before it have their answers
+        self._refusal: BadRequest | None = None  # said when those before it have their answers
         self._idle_since = self.loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._reading_paused = False
+        self._lingering = False  # our side is closed, and what still comes is thrown away
         self._writable: asyncio.Future[None] | None = None
         self._unsent: tuple[object, int] = (None, 0)  # what the client had still to take when the timer last looked
 
@@ -108,23 +104,28 @@ class ServerConnection(asyncio.Protocol):
         self._timer = self.loop.call_later(self._keep_alive_seconds, self._look_after)
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
         self._unused += len(data)
         while True:
+            self._received = self._received + data if self._received else data
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 data = self._without_upgrade() + data[upgrade.args[0] :]
                 continue
             except httptools.HttpParserCallbackError as error:
-                if isinstance(error.__context__, _Refusal):
+                if isinstance(error.__context__, BadRequest):
                     self._refuse(error.__context__)
                 elif self._refusal is None:
                     raise
             except httptools.HttpParserError as error:
-                self._refuse(_Refusal(400, f"this is not HTTP/1.1: {error}"))
+                self._refuse(BadRequest(400, f"this is not HTTP/1.1: {error}"))
             break
         if self._unused > _HEAD_BYTES:
-            self._refuse(_Refusal(431, _LARGE_HEAD))
+            self._refuse(BadRequest(431, _LARGE_HEAD))
+        if not self._in_head:
+            self._received = b""
 
     def eof_received(self) -> None:
         return None
@@ -163,33 +164,37 @@ class ServerConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url = b""
         self._headers = []
+        self._host = None
+        self._in_head = True
         self._expects_continue = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"expect":
-            self._expects_continue = value.lower() == b"100-continue"
-        elif name == b"transfer-encoding":
-            self._check_coding(value)
+        name, value = name.lower(), value.strip(_WHITE)
+        if name in _LOOKED_AT and self._in_head:  # trailers do no harm
+            self._look_at(name, value)
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         if self.closing:
             return
         parser = self._parser
-        version = parser.get_http_version()
-        if self._unused > _HEAD_BYTES or version not in _VERSIONS:
-            self._check_head(version)
+        version, method = parser.get_http_version(), parser.get_method()
+        check_version(version, method, self._url, self._received)
+        if self._unused > _HEAD_BYTES:
+            self._check_size()
         self._unused = 0
         if parser.should_upgrade():
             return  # `_without_upgrade` has it read again
         url = self._url
-        if url[:1] != b"/" or _FRAGMENT in url:
-            url = _origin_form(url)
         headers, self._headers = self._headers, []  # trailers will come to the new one, where they do no harm
+        if url[:1] != b"/" or _FRAGMENT in url:
+            url = self._place(url, headers)
+        if self._host is None and version == "1.1":
+            raise BadRequest(400, "the request has no Host header")
         path, _, query = url.partition(b"?")
         raw = path.decode("ascii")
         scope = {
@@ -200,7 +205,7 @@ class ServerConnection(asyncio.Protocol):
             "client": self._client,
             "scheme": self._scheme,
             "root_path": "",
-            "method": parser.get_method().decode("ascii"),
+            "method": method.decode("ascii"),
             "path": unquote(raw) if "%" in raw else raw,
             "raw_path": path,
             "query_string": query,
@@ -288,39 +293,55 @@ class ServerConnection(asyncio.Protocol):
 
     def _start(self, request: ServerRequest) -> None:
         self._active = request
-        task = self.loop.create_task(request.run(self.app))
+        asks_the_server = (request.scope["method"], request.scope["raw_path"]) == _SERVER_OPTIONS
+        task = self.loop.create_task(request.run(answer_server_options if asks_the_server else self.app))
         self.state.tasks.add(task)
         task.add_done_callback(self.state.tasks.discard)
 
     def _check_coding(self, coding: bytes) -> None:
         if self._parser.get_http_version() == "1.0":
-            raise _Refusal(400, "HTTP/1.0 has no transfer-encoding")  # RFC 9112, 6.1: its framing is faulty
+            raise BadRequest(400, "HTTP/1.0 has no transfer-encoding")  # RFC 9112, 6.1: its framing is faulty
         if coding.lower() != b"chunked":
-            raise _Refusal(501, "the only transfer-encoding taken is chunked")
+            raise BadRequest(501, "the only transfer-encoding taken is chunked")
 
-    def _check_head(self, version: str) -> None:
-        if version not in _VERSIONS:
-            raise _Refusal(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+    def _look_at(self, name: bytes, value: bytes) -> None:
+        if name == b"expect":
+            self._expects_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            self._check_coding(value)
+        elif self._host is not None:
+            raise BadRequest(400, "the request has more than one Host header")
+        else:
+            self._host = check_host(value)
+
+    def _place(self, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Path and query of a target that is no plain path; a host in it replaces that of the header."""
+        url, host = origin_form(target)
+        if url == b"*" and self._parser.get_method() != b"OPTIONS":
+            raise BadRequest(400, "the request target * is for OPTIONS alone")
+        if host:
+            headers[:] = [header for header in headers if header[0] != b"host"]
+            headers.append((b"host", host))
+            self._host = host
+        return url
+
+    def _check_size(self) -> None:
         size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers)
         if size > _HEAD_BYTES:  # what was received with it may be body
-            raise _Refusal(431, _LARGE_HEAD)
+            raise BadRequest(431, _LARGE_HEAD)
 
     def _without_upgrade(self) -> bytes:
         """The head just read, without its wish for another protocol; some clients send it with every request."""
         method = self._parser.get_method()
         if method == b"CONNECT":
-            self._refuse(_Refusal(405, "CONNECT is for proxies; this is a gateway"))
+            self._refuse(BadRequest(405, "CONNECT is for proxies; this is a gateway"))
             return b""
-        lines = [b"%b %b HTTP/%b" % (method, self._url, self._parser.get_http_version().encode("ascii"))]
-        for name, value in self._headers:
-            if name == b"connection":
-                value = b",".join(part for part in value.split(b",") if part.strip().lower() not in _UPGRADE)
-            if name not in _UPGRADE:
-                lines.append(b"%b: %b" % (name, value))
+        head = without_upgrade(method, self._url, self._parser.get_http_version(), self._headers)
         self._parser = httptools.HttpRequestParser(self)
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        self._received = b""
+        return head
 
-    def _refuse(self, refusal: _Refusal) -> None:
+    def _refuse(self, refusal: BadRequest) -> None:
         """Answer what cannot become a request once those before it have their answers, and close."""
         if self._refusal is not None or self._transport.is_closing():
             return  # the parser complains of every further piece
@@ -337,7 +358,7 @@ class ServerConnection(asyncio.Protocol):
         if self._active is None:
             self._write_refusal(refusal)
 
-    def _write_refusal(self, refusal: _Refusal) -> None:
+    def _write_refusal(self, refusal: BadRequest) -> None:
         body = error_body(str(refusal), "invalid_request_error", code="bad_http")
         head = b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self._transport.write(STATUS_LINES[refusal.status] + head + body)
@@ -349,6 +370,7 @@ class ServerConnection(asyncio.Protocol):
         Closing while unread bytes lie there would reset the connection, and the client could lose the answer.
         """
         self.closing = True
+        self._lingering = True
         self._filling = None
         self._queued.clear()
         if self._timer is not None and not self._transport.is_closing():
@@ -371,16 +393,3 @@ class ServerConnection(asyncio.Protocol):
             self._transport.close()
             due = now + self._keep_alive_seconds
         self._timer = self.loop.call_at(due, self._look_after)
-
-
-def _origin_form(target: bytes) -> bytes:
-    """Path and query of a request target that is no plain path: `*`, or the absolute form, as sent to proxies."""
-    if _FRAGMENT in target:
-        raise _Refusal(400, "the request target has a fragment (#), which is never sent")
-    if target == b"*":
-        return target
-    absolute = _BEFORE_PATH.match(target)
-    if absolute is None:
-        raise _Refusal(400, "the request target is no path")
-    rest = target[absolute.end() :]
-    return rest if rest[:1] == b"/" else b"/" + rest

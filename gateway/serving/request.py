@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from gateway.openai_api import error_body
+from gateway.serving.head import STATUS_LINES, written_head
 
 log = logging.getLogger("assay")
 
@@ -22,14 +22,12 @@ GONE = "assay.gone"
 WRITE = "assay.write"
 # And: hands over the body without waiting; None when it is not all here, and must be received.
 TAKE = "assay.take"
-_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
-STATUS_LINES = {status: b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")) for status in range(200, 600)}
 _NO_BODY = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 
 
 class RequestConnection(Protocol):
-    """The connection as far as a request needs it: see `server.ServerConnection`."""
+    """The connection as far as a request needs it: see `connection.ServerConnection`."""
 
     loop: asyncio.AbstractEventLoop
     lost: bool
@@ -82,17 +80,30 @@ class ServerRequest:
             await app(scope, self.receive, self.send)
         except Exception:
             log.exception("the application failed on %s %.200r", scope["method"], scope["raw_path"])
-            if not self.started:
-                body = error_body("the gateway failed on this request; its log says how", "server_error", code="bug")
-                headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-                await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-                await self.send({"type": "http.response.body", "body": body})
+            await self._apologise()
+        else:
+            if not self.started and not self._connection.lost and not self.complete:
+                log.error("the application gave no answer to %s %.200r", scope["method"], scope["raw_path"])
+                await self._apologise()
         finally:
             del scope["extensions"]  # it leads back here: a circle that only the garbage collector would find
             if not self.complete:
                 self._flush()
                 framed = self._chunked or self._left is not None or self._bodiless or not self.started
                 self._connection.break_off(framed=framed)
+
+    async def _apologise(self) -> None:
+        """Answer with 500 as long as nothing of another answer has left."""
+        if self.complete or self._connection.lost or (self.started and not self._head):
+            return
+        garbled = self.started
+        self.started, self._head = False, b""
+        body = error_body("the gateway failed on this request; its log says how", "server_error", code="bug")
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        if garbled:
+            headers.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
 
     async def receive(self) -> Message:
         """The next part of the body; once it is all read, waits for the client to leave."""
@@ -227,7 +238,10 @@ class ServerRequest:
         keep_alive = self.keep_alive and self.has_whole_body  # the client must not wait for us to read the rest
         bodiless = self._bodiless or status in _NO_BODY
         length: int | None = None
+        if status not in STATUS_LINES:
+            raise RuntimeError(f"{status} is no status of a final response")
         lines = [STATUS_LINES[status]]
+        names: list[bytes] = []
         for header in message.get("headers", ()):
             if header[0] in _FRAMING:
                 name, value = header
@@ -238,6 +252,7 @@ class ServerRequest:
                 if length is not None or not value.isdigit():
                     raise RuntimeError("a response has one content-length, and it is a number")
                 length = int(value)
+            names.append(header[0])
             lines.append(b": ".join(header))
         is_old = self.scope["http_version"] == "1.0"
         unframed = length is None and not bodiless
@@ -249,10 +264,14 @@ class ServerRequest:
             lines.append(b"connection: close")
         elif is_old:
             lines.append(b"connection: keep-alive")
-        lines.append(b"\r\n")
-        head = b"\r\n".join(lines)
-        if len(head.translate(None, b"\r\n\0")) != len(head) - 2 * len(lines):
-            raise RuntimeError("a response header has a line break or a NUL in it")
+        head = written_head(lines, names)
         self.keep_alive, self._bodiless, self._left = keep_alive, bodiless, length
         self._chunked = unframed and not is_old
         return head
+
+
+async def answer_server_options(_scope: Message, _receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
+    """The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110, 9.3.7)."""
+    headers = [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body"})

@@ -1,0 +1,91 @@
+"""What a request's head must look like beyond what the parser reads, and how a response's head is written."""
+
+import re
+from http import HTTPStatus
+
+_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+STATUS_LINES = {status: b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")) for status in range(200, 600)}
+
+# A host with an optional port (RFC 9110, 4.2.1; RFC 3986, 3.2.2): no path, no user, no list.
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_ABSOLUTE = re.compile(rb"([^/?:#]+)://([^/?#]*)([^#]*)")
+_NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CONTROLS = bytes(set(range(0x20)) - {0x09}) + b"\x7f"
+_VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
+_UPGRADE = frozenset({b"upgrade", b"http2-settings"})
+# What clients and model servers say is remembered within 2 × 256 × 128 bytes; what is longer is looked at anew.
+_REMEMBERED = 256
+_REMEMBERED_BYTES = 128
+_good_hosts: set[bytes] = set()
+_good_names: set[bytes] = set()
+
+
+class BadRequest(Exception):  # noqa: N818 - what the client did wrong, not we
+    """Raised in a callback of the parser: no byte after this one is read as a request."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+def check_version(version: str, method: bytes, url: bytes, received: bytes) -> None:
+    """Raises BadRequest for another protocol than HTTP/1. `received` is what came of the head.
+
+    The parser takes RTSP/1.0 and ICE/1.0 for 1.0, so the request line is looked for as HTTP would have it.
+    """
+    written = _VERSIONS.get(version)
+    if written is None and b"%b HTTP/" % url in received:
+        raise BadRequest(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+    if written is None or b"%b HTTP/%b" % (url, written) not in received:
+        raise BadRequest(400, f"the request line of this {method.decode('ascii')} names another protocol than HTTP/1.1")
+
+
+def check_host(host: bytes) -> bytes:
+    """The host of a request as it is. Raises BadRequest for what is no host with an optional port."""
+    if host not in _good_hosts:
+        if not _HOST.fullmatch(host):
+            raise BadRequest(400, "the Host header is no host name with an optional port")
+        if len(_good_hosts) < _REMEMBERED and len(host) <= _REMEMBERED_BYTES:
+            _good_hosts.add(host)
+    return host
+
+
+def origin_form(target: bytes) -> tuple[bytes, bytes]:
+    """Path with query, and the host in it, of a request target that is no plain path.
+
+    That is `*`, or the absolute form, as sent to proxies, whose host counts in place of the header (RFC 9112, 3.2.2).
+    """
+    if b"#" in target:
+        raise BadRequest(400, "the request target has a fragment (#), which is never sent")
+    if target == b"*":
+        return target, b""
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise BadRequest(400, "the request target is no path")
+    _, host, rest = absolute.groups()
+    return rest if rest[:1] == b"/" else b"/" + rest, check_host(host)
+
+
+def without_upgrade(method: bytes, url: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """A head without its wish for another protocol; some clients send it with every request."""
+    lines = [b"%b %b HTTP/%b" % (method, url, version.encode("ascii"))]
+    for name, value in headers:
+        if name == b"connection":
+            value = b",".join(part for part in value.split(b",") if part.strip().lower() not in _UPGRADE)
+        if name not in _UPGRADE:
+            lines.append(b"%b: %b" % (name, value))
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def written_head(lines: list[bytes], names: list[bytes]) -> bytes:
+    """A response's head. Raises RuntimeError for a header that could be read as something else than was meant."""
+    for name in names:
+        if name not in _good_names:
+            if not _NAME.fullmatch(name):
+                raise RuntimeError(f"{name[:40]!r} is no name of a header")
+            if len(_good_names) < _REMEMBERED and len(name) <= _REMEMBERED_BYTES:
+                _good_names.add(name)
+    head = b"\r\n".join(lines)
+    if len(head.translate(None, _CONTROLS)) != len(head) - 2 * len(lines) + 2:
+        raise RuntimeError("a response header has a control character in it")
+    return head + b"\r\n\r\n"
