@@ -132,7 +132,7 @@ class Pipeline:
             return
         asked.body = await self._bodies.read(take, receive, headers)
         exchange.timing.read_at = monotonic()
-        if asked.operation == "moderations" and self._moderation is not None:
+        if self._moderation is not None and self._moderation.answers(asked):
             await reply.whole(200, await self._moderation.answer(exchange))
             return
         body = self._route(exchange)

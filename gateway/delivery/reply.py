@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers
-from gateway.openai_api import answers_of, error_body, error_event
+from gateway.openai_api import SURFACES, answers_of, error_event, error_reply
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Write = Callable[[bytes], bool]
@@ -107,13 +107,12 @@ class ClientReply:
         """The policy's message, as the model's answer would come. `created` is Unix seconds."""
         asked, id = self._exchange.asked, self._exchange.id.removeprefix("req_")
         answers = answers_of(asked.operation)
-        if not asked.stream:
-            await self.whole(200, answers.message_body(asked.model, text, id=id, created=created))
-            return
-        usage = asked.include_usage
-        body = answers.message_stream(asked.model, text, id=id, created=created, include_usage=usage)
-        await self.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body_follows=True)
-        await self.finish(body)
+        if asked.stream:
+            usage = asked.include_usage
+            body = answers.message_stream(asked.model, text, id=id, created=created, include_usage=usage)
+        else:
+            body = answers.message_body(asked.model, text, id=id, created=created)
+        await self._own(body, asked.stream)
 
     async def error(self, error: GatewayError) -> None:
         """Tell the client what went wrong, in the way that is still open."""
@@ -124,7 +123,10 @@ class ClientReply:
             exchange = self._exchange
             if what.source == "policy":
                 exchange.ruling.decision = "throttle" if error.reason == "throttled" else "block"
-            body = error_body(error.message, what.type, error.param, what.code)
+            if what.code == "content_filter" and await self._refuses(error):
+                return
+            operation = exchange.asked.operation
+            body = error_reply(operation, error.message, what.type, error.param, what.code, what.status)
             retry = error.retry_after_seconds
             more = [] if retry is None else [(b"retry-after", b"%d" % retry)]
             await self.whole(what.status, b"" if exchange.asked.method == "HEAD" else body, more, length=len(body))
@@ -134,6 +136,25 @@ class ClientReply:
             # The event that broke off ends here: empty lines more than it needs mean nothing.
             await self.finish(event if not self._last or self._last.endswith(_ENDS_OF_EVENTS) else b"\n\n" + event)
         # Else the answer stays unfinished: the server closes the connection and the client sees that it broke off.
+
+    async def _refuses(self, error: GatewayError) -> bool:
+        """Answer a block by a refusal, where the surface has one."""
+        asked = self._exchange.asked
+        answers = SURFACES[asked.operation].answers
+        if answers is None or answers.refusals is None:
+            return False
+        write = answers.refusals.stream if asked.stream else answers.refusals.body
+        body = write(asked.model, error.message, id=self._exchange.id.removeprefix("req_"))
+        await self._own(body, asked.stream)
+        return True
+
+    async def _own(self, body: bytes, stream: bool) -> None:
+        """An answer of our own with the status of success."""
+        if not stream:
+            await self.whole(200, body)
+            return
+        await self.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body_follows=True)
+        await self.finish(body)
 
 
 def _is_plain_stream(headers: Headers) -> bool:

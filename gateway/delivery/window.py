@@ -222,8 +222,9 @@ class Window:
         ]
         for path in read.ends:
             self._close(path)
-        if () in read.ends and isinstance(read.value.get("response"), dict):
-            self._usage = read.value["response"].get("usage")
+        if () in read.ends:  # the usage is the event's own, or that of the response in it
+            ended = read.value.get("response", read.value)
+            self._usage = (ended.get("usage") if isinstance(ended, dict) else None) or self._usage
 
     def _delta(self, said: Said) -> _Piece:
         strand = self._growing.get(said.path)

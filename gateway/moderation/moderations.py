@@ -1,16 +1,17 @@
-"""Judges texts for callers who ask for it, in OpenAI's categories: `/v1/moderations`, and moderated completions."""
+"""Judges texts for callers who ask for it: `/v1/moderations`, `/v1/decisions` and moderated completions."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.errors import GatewayError
-from gateway.exchange import Exchange, Stretch
+from gateway.exchange import Asked, Exchange, Stretch
 from gateway.judging.client import Judging, JudgingError
 from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_request
 from gateway.judging.stretches import last_words, request_of, stretch_of
 from gateway.moderation.categories import Scored, moderation_body, number_of, read_inputs
 from gateway.moderation.completions import ModeratedAnswer
+from gateway.moderation.decisions import OWN_MODEL, decision_body, read_questions
 from gateway.moderation.replies import SideResult
-from gateway.openai_api import BodyError
+from gateway.openai_api import BodyError, Operation, read_envelope
 
 _SECONDS = 30.0  # the answer is all that the caller wants: it may take longer than a guard
 
@@ -35,12 +36,36 @@ class Moderation:
         """What judges, as replies name it."""
         return "assay:" + "+".join(self._judging.detectors)
 
+    def answers(self, asked: Asked) -> bool:
+        """Whether a request is answered here: moderations always, decisions where the detectors are the model."""
+        if asked.operation is Operation.DECISIONS:
+            return _model_of(asked.body) == OWN_MODEL
+        return asked.operation is Operation.MODERATIONS
+
     async def answer(self, exchange: Exchange) -> bytes:
-        """The reply to a request of `/v1/moderations`. Raises GatewayError bad_body, guard_unavailable."""
+        """The reply to such a request. Raises GatewayError bad_body, guard_unavailable."""
+        write = self._decide if exchange.asked.operation is Operation.DECISIONS else self._moderate
         try:
-            inputs = read_inputs(exchange.asked.body)
+            return await write(exchange)
         except BodyError as error:
             raise GatewayError("bad_body", error.message, param=error.param) from None
+
+    async def _moderate(self, exchange: Exchange) -> bytes:
+        inputs = read_inputs(exchange.asked.body)
+        findings = await self._all(exchange)
+        by_input = _scored(findings.findings, lambda finding: number_of(tuple(finding.path), inputs))
+        results = [by_input.get(number) or Scored() for number in range(inputs or 1)]
+        return moderation_body(exchange.id.removeprefix("req_"), self.model, results, failure=_failure(findings))
+
+    async def _decide(self, exchange: Exchange) -> bytes:
+        questions = read_questions(exchange.asked.body)
+        findings = await self._all(exchange)
+        about = [finding for finding in findings.findings if finding.path[:1] == ["input"]]
+        scored = _scored(about, lambda finding: 0).get(0) or Scored()
+        return decision_body(questions, scored, failure=_failure(findings))
+
+    async def _all(self, exchange: Exchange) -> Findings:
+        """What the detectors say of all that a request has. Raises GatewayError guard_unavailable."""
         wanted = _of_prompt(exchange)
         try:
             findings = await self._judging.judge(wanted, _SECONDS)
@@ -50,9 +75,7 @@ class Moderation:
             ) from None
         if _nobody_answered(findings):
             raise GatewayError("guard_unavailable", "every detector failed on this input; the gateway's log says how")
-        by_input = _scored(findings.findings, lambda finding: number_of(tuple(finding.path), inputs))
-        results = [by_input.get(number) or Scored() for number in range(inputs or 1)]
-        return moderation_body(exchange.id.removeprefix("req_"), self.model, results, failure=_failure(findings))
+        return findings
 
     async def input(self, exchange: Exchange) -> SideResult:
         """What is said of the exchange's prompt, as one text; of the application's own system messages nothing is."""
@@ -105,6 +128,13 @@ def _of_prompt(exchange: Exchange) -> JudgingRequest:
 
 def _caller(exchange: Exchange) -> str:
     return exchange.principal.name if exchange.principal else ""
+
+
+def _model_of(body: bytes) -> str | None:
+    try:
+        return read_envelope(body).model
+    except BodyError:
+        return None
 
 
 def _scored(findings: Iterable[Finding], group: Callable[[Finding], int]) -> dict[int, Scored]:

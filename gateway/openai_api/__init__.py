@@ -1,7 +1,7 @@
 """OpenAI's dialect, as far as we read and write it: pure functions from bytes to bytes.
 
 One table has a row for every operation (`surfaces`): what is read of it, and how its answers, errors and blocks are
-written, by the modules of its dialect (`chat`, `chat_replies`; `responses`, `responses_replies`). They share the texts
+written, by the modules of its dialect (`chat`, `responses`, `messages`, each with its `_replies`). They share the texts
 and their paths (`passages`), a body that is changed in places (`document`), streams (`sse`) and errors (`replies`).
 Beside them: the little a request must tell to be routed (`envelope`).
 """
@@ -20,6 +20,7 @@ from gateway.openai_api.surfaces import (
     Surface,
     answers_of,
     error_event,
+    error_reply,
     operation_of,
     read_event,
     read_request,
@@ -48,6 +49,7 @@ __all__ = [
     "choices_wanted",
     "error_body",
     "error_event",
+    "error_reply",
     "operation_of",
     "read_envelope",
     "read_event",

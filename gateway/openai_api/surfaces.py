@@ -12,9 +12,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from gateway.openai_api import chat, chat_replies, replies, responses, responses_replies, sse
+from gateway.openai_api import (
+    chat,
+    chat_replies,
+    decisions,
+    messages,
+    messages_replies,
+    replies,
+    responses,
+    responses_replies,
+    sse,
+)
 from gateway.openai_api.document import Path, parse
 from gateway.openai_api.passages import Channel, EventRead, Passage, Said, Turn, first_new
 
@@ -25,9 +35,12 @@ class Operation(StrEnum):
     CHAT = "chat"
     COMPLETIONS = "completions"
     RESPONSES = "responses"
+    MESSAGES = "messages"
+    MESSAGE_TOKENS = "message_tokens"
     EMBEDDINGS = "embeddings"
     MODELS = "models"
     MODERATIONS = "moderations"
+    DECISIONS = "decisions"
     OTHER = "other"
 
 
@@ -72,6 +85,19 @@ class Replaced(Protocol):
     def __call__(self, body: bytes, messages: Mapping[int, str], *, model: str, id: str) -> bytes: ...
 
 
+class Refusal(Protocol):
+    """An answer that refuses, and says why."""
+
+    def __call__(self, model: str, explanation: str, *, id: str) -> bytes: ...
+
+
+class Refusals(NamedTuple):
+    """How an API answers what it will not answer: whole and as a stream, with a status of success."""
+
+    body: Refusal
+    stream: Refusal
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """How the answers of a surface are read, and how its words are written.
@@ -80,7 +106,8 @@ class Answers:
     name, for when the upstream names none. `withheld` is a whole answer without the texts of some choices, `replaced`
     one in which they say something else; both raise ValueError for what is no answer of this surface. `with_system`
     puts a system message into a request and raises ValueError where that has no place. `has_choices`: an answer has
-    several parts, each blocked or served by itself, and its streams end with [DONE].
+    several parts, each blocked or served by itself, and its streams end with [DONE]. With `refusals` a block is
+    answered by one of them, otherwise by an error.
     """
 
     read: Callable[[dict[str, Any]], list[Passage]]
@@ -91,7 +118,9 @@ class Answers:
     replaced: Replaced
     withheld: Callable[[bytes, Collection[int]], bytes]
     with_system: Callable[[dict[str, Any], str], None]
+    error_body: Callable[[str, str, str | None, str | None, int], bytes] = replies.error_of_status
     error_event: Callable[[str, str, str | None, str | None, int], bytes] = replies.error_event
+    refusals: Refusals | None = None
     has_choices: bool = True
 
 
@@ -170,6 +199,36 @@ _TABLE = (
         moderated=True,
     ),
     Surface(
+        Operation.MESSAGES,
+        paths=(("POST", "/v1/messages"),),
+        turns=messages.message_turns,
+        param="messages",
+        answers=Answers(
+            read=messages.read_message,
+            read_event=messages.read_message_event,
+            ending=messages_replies.MessageEnding,
+            message_body=messages_replies.message_body,
+            message_stream=messages_replies.message_stream,
+            replaced=messages_replies.replaced,
+            withheld=messages_replies.withheld,
+            with_system=messages_replies.with_system,
+            error_body=messages_replies.error_body,
+            error_event=messages_replies.error_event,
+            refusals=Refusals(messages_replies.refusal_body, messages_replies.refusal_stream),
+            has_choices=False,
+        ),
+        judged=True,
+        modelled=True,
+    ),
+    # Counts the tokens of a request: no model reads its texts, and nothing is said.
+    Surface(
+        Operation.MESSAGE_TOKENS,
+        paths=(("POST", "/v1/messages/count_tokens"),),
+        turns=messages.message_turns,
+        param="messages",
+        modelled=True,
+    ),
+    Surface(
         Operation.EMBEDDINGS,
         paths=(("POST", "/v1/embeddings"),),
         turns=chat.plain_turns,
@@ -183,6 +242,14 @@ _TABLE = (
         paths=(("POST", "/v1/moderations"),),
         turns=chat.plain_turns,
         param="input",
+        modelled=True,
+    ),
+    Surface(
+        Operation.DECISIONS,
+        paths=(("POST", "/v1/decisions"),),
+        turns=decisions.decision_turns,
+        param="input",
+        judged=True,
         modelled=True,
     ),
     Surface(Operation.MODELS, paths=(("GET", "/v1/models"), ("GET", "/v1/models/"))),
@@ -301,6 +368,15 @@ def answers_of(operation: Operation) -> Answers:
     if answers is None:
         raise ValueError(f"the answers of {operation} have no texts")
     return answers
+
+
+def error_reply(
+    operation: Operation, message: str, type: str, param: str | None, code: str | None, status: int
+) -> bytes:
+    """An error reply, in the words of the surface; `status` is that of HTTP."""
+    answers = SURFACES[operation].answers
+    write = replies.error_of_status if answers is None else answers.error_body
+    return write(message, type, param, code, status)
 
 
 def error_event(

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from gateway.exchange import MODEL_CHARACTERS, Exchange, Sample
+from gateway.openai_api import SURFACES
 
 # What carries text that the detectors can read.
-JUDGED = frozenset({"chat", "completions", "responses", "embeddings"})
+JUDGED = frozenset(surface.operation for surface in SURFACES.values() if surface.judged)
 
 
 class Sampler:

@@ -22,7 +22,9 @@ SURFACES = {
     Operation.CHAT: Surface(Operation.CHAT, "/v1/chat/completions", ("assistant",)),
     Operation.COMPLETIONS: Surface(Operation.COMPLETIONS, "/v1/completions", ("assistant",)),
     Operation.RESPONSES: Surface(Operation.RESPONSES, "/v1/responses", ("assistant",)),
+    Operation.MESSAGES: Surface(Operation.MESSAGES, "/v1/messages", ("assistant",)),
 }
+ENDS = ("stop", "completed", "end_turn")
 KEY = "asked" * 4
 KEYS = [(KEY, Principal("app")), (KEY + "2", Principal("other"))]
 AUTH = [(b"authorization", b"Bearer " + KEY.encode())]
@@ -45,7 +47,7 @@ async def test_a_message_stands_in_place_of_the_answer_to_a_prompt(operation: Op
     assert seen.status == 200
     text, end = text_and_end(operation, seen.body, stream=stream)
     assert text == MESSAGE
-    assert end in ("stop", "completed")
+    assert end in ENDS
     assert seen.headers[b"x-assay-decision"] == b"replace"
     assert world.fate == ("completed", "")
 
@@ -63,7 +65,7 @@ async def test_a_message_stands_in_place_of_an_answer(operation: Operation, way:
     assert b"grenade" not in seen.body
     text, end = text_and_end(operation, seen.body, stream=stream)
     assert text == MESSAGE
-    assert end in ("stop", "completed")
+    assert end in ENDS
     assert world.last.ruling.decision == "replace"
     assert world.fate == ("completed", "")
 
@@ -351,7 +353,10 @@ async def test_an_action_means_the_same_on_every_surface_streamed_or_not(
     assert world.last.ruling.decision == (action if acts else "allow")  # flags are the side path's
     assert bool(world.judge.requests) is acts
     if acts and action == "block" and not stream:
-        assert (seen.status, seen.error["code"]) == (400, "content_filter")
+        if operation is Operation.MESSAGES:
+            assert text_and_end(operation, seen.body, stream=False) == ("", "refusal")
+        else:
+            assert (seen.status, seen.error["code"]) == (400, "content_filter")
         return
     text, _ = text_and_end(operation, seen.body, stream=stream)
     assert text == (expected if acts else "my key AKIA42 is here")

@@ -40,7 +40,7 @@ async def test_nothing_of_a_secret_leaves_in_any_channel(name: str, channel: Cha
         seen = await world.ask(surface.path, surface.request(stream=stream))
     assert b"AKI" not in seen.body
     assert b"A42" not in seen.body
-    sign = {"then: redact": b"[REDACTED:word]", "then: block": b"content_filter"}.get(then, MESSAGE.encode())
+    sign = {"then: redact": b"[REDACTED:word]", "then: block": surface.block_sign}.get(then, MESSAGE.encode())
     assert sign in seen.body
     assert world.last.ruling.decision == then.split()[1].strip(",")
 

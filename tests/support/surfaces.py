@@ -1,4 +1,4 @@
-"""The three surfaces that stream text, as a model server speaks them: the same texts streamed and whole."""
+"""The surfaces that stream text, as a model server speaks them: the same texts streamed and whole."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from gateway.openai_api import SURFACES as ROWS
 from gateway.openai_api import Channel, Operation, read_event, sse
+from tests.support import messages_api
 
 _EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
@@ -32,17 +34,33 @@ class Surface:
     path: str
     channels: tuple[Channel, ...]
 
+    @property
+    def has_choices(self) -> bool:
+        answers = ROWS[self.operation].answers
+        return answers is not None and answers.has_choices
+
+    @property
+    def block_sign(self) -> bytes:
+        """What tells a client that something was blocked."""
+        return b'"refusal"' if self.operation is Operation.MESSAGES else b"content_filter"
+
     def request(self, **more: Any) -> bytes:
         """A request whose texts nobody minds."""
-        asked: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]} if self.operation == "chat" else {}
-        asked |= {"prompt": "hi"} if self.operation == "completions" else {}
-        asked |= {"input": "hi"} if self.operation == "responses" else {}
+        if self.operation is Operation.MESSAGES:
+            return messages_api.request(**more)
+        asked: dict[str, Any] = (
+            {"messages": [{"role": "user", "content": "hi"}]} if self.operation is Operation.CHAT else {}
+        )
+        asked |= {"prompt": "hi"} if self.operation is Operation.COMPLETIONS else {}
+        asked |= {"input": "hi"} if self.operation is Operation.RESPONSES else {}
         return json.dumps({"model": "m", **asked, **more}).encode()
 
     def stream(self, deltas: Iterable[Delta], *, usage: bool = True) -> list[bytes]:
         """The events of a streamed answer."""
         if self.operation is Operation.RESPONSES:
             return _Responses().events(list(deltas))
+        if self.operation is Operation.MESSAGES:
+            return messages_api.stream((delta.text, delta.channel) for delta in deltas)
         return _chunks(self.operation, list(deltas), usage=usage)
 
     def whole(self, deltas: Iterable[Delta]) -> bytes:
@@ -51,6 +69,8 @@ class Surface:
         if self.operation is Operation.RESPONSES:
             items = [_item(number, channel, text) for number, ((_, channel), text) in enumerate(texts.items())]
             return json.dumps({**_RESPONSE, "status": "completed", "output": items, "usage": _TOKENS}).encode()
+        if self.operation is Operation.MESSAGES:
+            return messages_api.whole({channel: text for (_, channel), text in texts.items()})
         choices = []
         for choice in sorted({choice for choice, _ in texts}):
             said = {channel: text for (at, channel), text in texts.items() if at == choice}
@@ -80,7 +100,8 @@ class Surface:
 CHAT = Surface(Operation.CHAT, "/v1/chat/completions", ("assistant", "reasoning", "arguments"))
 COMPLETIONS = Surface(Operation.COMPLETIONS, "/v1/completions", ("assistant",))
 RESPONSES = Surface(Operation.RESPONSES, "/v1/responses", ("assistant", "reasoning", "arguments"))
-SURFACES = {"chat": CHAT, "completions": COMPLETIONS, "responses": RESPONSES}
+MESSAGES = Surface(Operation.MESSAGES, "/v1/messages", ("assistant", "reasoning", "arguments"))
+SURFACES = {"chat": CHAT, "completions": COMPLETIONS, "responses": RESPONSES, "messages": MESSAGES}
 
 
 def joined(deltas: Iterable[Delta]) -> dict[tuple[int, Channel], str]:
@@ -112,6 +133,8 @@ def _newest(body: bytes) -> bytes:
 
 def text_and_end(operation: Operation, body: bytes, *, stream: bool) -> tuple[str, str]:
     """The text of an answer and how it ended, read with the types of the official client."""
+    if operation is Operation.MESSAGES:
+        return messages_api.text_and_end(body, [event.data for event in decoded(body)] if stream else None)
     if not stream:
         if operation is Operation.RESPONSES:
             response = Response.model_validate_json(_newest(body))

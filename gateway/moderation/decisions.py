@@ -1,0 +1,74 @@
+"""`/v1/decisions` for the model `assay`: the questions of a request, and answers made from scores.
+
+A question that is a predicate and bears the name of a sub-category is one that the detectors can answer. Every other
+question is answered by a refusal, as that API does for what it will not answer.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.moderation.categories import Scored
+from gateway.openai_api import BodyError
+from gateway.openai_api.document import parse
+
+OWN_MODEL = "assay"  # the model that the gateway's own detectors answer for
+_MOST_QUESTIONS = 400
+_TYPES = ("predicate", "choice", "score")
+_NO_TOKENS = {
+    "input_tokens": 0,
+    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+    "output_tokens": 0,
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "total_tokens": 0,
+}
+
+
+class Question(NamedTuple):
+    """One question: its type and its name, if it has one."""
+
+    type: str
+    name: str | None
+
+
+def read_questions(body: bytes) -> list[Question]:
+    """The questions of a request. Raises BodyError for what is no request of this API."""
+    try:
+        request = parse(body)
+    except (ValueError, RecursionError):
+        raise BodyError("the request body is not JSON that can be read") from None
+    if not isinstance(request, dict) or not isinstance(request.get("input"), str | list) or not request["input"]:
+        raise BodyError("'input' must be a text or a list of items, and not empty", "input")
+    questions = request.get("questions")
+    if not isinstance(questions, list) or not 1 <= len(questions) <= _MOST_QUESTIONS:
+        raise BodyError(f"'questions' must be a list of 1 to {_MOST_QUESTIONS} questions", "questions")
+    return [_question(question, f"questions[{i}]") for i, question in enumerate(questions)]
+
+
+def _question(question: Any, at: str) -> Question:
+    kind = question.get("type") if isinstance(question, dict) else None
+    if kind not in _TYPES:
+        raise BodyError(f"'{at}.type' must be one of {', '.join(_TYPES)}", at)
+    name = question.get("name")
+    if name is not None and not isinstance(name, str):
+        raise BodyError(f"'{at}.name' must be a string", at)
+    return Question(kind, name)
+
+
+def decision_body(questions: Sequence[Question], scored: Scored, *, failure: str) -> bytes:
+    """The reply. OpenAI's shape; `assay` tells what judged, and why not all of the input was read, if it was not.
+
+    Text that nobody read is no clean text: where not all was read, a sub-category that is not flagged is refused.
+    """
+    answers = [_answer(question, scored, failure) for question in questions]
+    about = {"detectors": scored.detectors, "flags": sorted(scored.flags), "failure": failure or None}
+    return msgspec.json.encode({"model": OWN_MODEL, "answers": answers, "usage": _NO_TOKENS, "assay": about})
+
+
+def _answer(question: Question, scored: Scored, failure: str) -> dict[str, Any]:
+    name = question.name
+    score = scored.scores.get(name or "")
+    if question.type != "predicate" or score is None or (failure and name not in scored.flags):
+        return {"type": "refusal", "name": name}
+    return {"type": "predicate", "name": name, "probability": score}
