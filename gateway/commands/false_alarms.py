@@ -26,12 +26,12 @@ def policy_false_alarms(parsed: argparse.Namespace) -> int:
         sys.stderr.write(f"assay: {error}\n")
         return 2
     with offline.progress(len(rows), " texts", "judging") as bar:
-        found = list(outcomes(rows, policies, PanelEar(load_panel()), step=bar.update))
+        found = list(outcomes(rows, policies, PanelJudge(load_panel()), step=bar.update))
     sys.stdout.write(report(found, list(policies)))
     return 0
 
 
-class PanelEar:
+class PanelJudge:
     """All detectors, asked as the detector process asks them."""
 
     def __init__(self, panel: Panel) -> None:

@@ -166,17 +166,16 @@ def _kinds(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
 
 def _rules(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
     """Which rules acted, and what on: the sub-categories, or that a text could not be read."""
-    causes = Counter(cause for item in found for name in names for cause in _causes(name, item.decisions[name]))
+    causes = Counter(cause for item in found for name in names for cause in _causes(name, item))
     yield from _header(["policy", "rule", "through", "texts"])
     for (name, rule, cause), often in sorted(causes.items(), key=lambda item: (names.index(item[0][0]), -item[1])):
         yield _line([name, f"`{rule}`", cause, f"{often:,}"])
 
 
-def _causes(name: str, decision: Decision) -> Iterator[tuple[str, str, str]]:
-    acting = (match for match in decision.matched if match.action.acts)
-    for match in acting:
-        unread = decision.reason == "detector_error"
-        yield from ((name, match.rule, cause) for cause in ([UNREAD] if unread else match.slugs))
+def _causes(name: str, item: Outcome) -> set[tuple[str, str, str]]:
+    """(policy, rule, what it acted on); of a text that was not wholly read only that."""
+    acting = [match for match in item.decisions[name].matched if match.action.acts]
+    return {(name, match.rule, cause) for match in acting for cause in ([UNREAD] if item.heard.unread else match.slugs)}
 
 
 def _acted(found: Sequence[Outcome], names: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from detectors.panel import load as load_panel
 from detectors.training.benign import texts
-from gateway.commands.false_alarms import PanelEar
+from gateway.commands.false_alarms import PanelJudge
 from gateway.enforcement.signals import load_policy
 from gateway.study.false_alarms import Heard, Outcome, Place, Row, band, outcomes, read_texts, report
 from policies.engine import Signal
@@ -97,7 +97,7 @@ MOST_BY_DEFAULT, MOST_BY_STRICT, MOST_BY_HEAD = 0.004, 0.028, 0.20
 def held_out() -> list[Outcome]:
     rows = [Row(Place(item.text, item.role, item.channel), item.kind) for item in texts("held-out")]
     policies = {name: load_policy(name) for name in ("default", "strict")}
-    return list(outcomes(rows, policies, PanelEar(load_panel()), step=lambda texts: None))
+    return list(outcomes(rows, policies, PanelJudge(load_panel()), step=lambda texts: None))
 
 
 def test_the_shipped_policies_leave_harmless_texts_alone(held_out: list[Outcome]) -> None:
