@@ -1,4 +1,4 @@
-"""From a written policy to one that can be asked: conditions held against the detectors, rules indexed."""
+"""A written policy becomes one that decides: thresholds are looked up, rules are indexed."""
 
 import hashlib
 import math
@@ -11,13 +11,25 @@ from typing import NamedTuple
 
 import msgspec
 
-from policies.conditions import All, Asked, Leaf, Planted, Tree, directions_of, leaves, planted, routes_of, shape
+from policies.conditions import (
+    AllOf,
+    CompiledCondition,
+    Expression,
+    Leaf,
+    RequestIs,
+    compile_condition,
+    directions_of,
+    leaves,
+    routes_of,
+    shape,
+)
+from policies.detectable import Detectable, Operating, Table, Threshold
 from policies.model import DEFAULT_THROTTLE_SECONDS, DIRECTIONS, Action, Count, Direction, Document, Mode, OnError
 from policies.model import Rule as WrittenRule
-from policies.offer import Offer, Operating, Table, Threshold
 from policies.source import PolicyError, Problem, nearest
 
 __all__ = [
+    "Expression",
     "Leaf",
     "Operating",
     "Policy",
@@ -26,7 +38,6 @@ __all__ = [
     "Table",
     "Threshold",
     "Throttle",
-    "Tree",
     "compile_policy",
 ]
 
@@ -50,8 +61,8 @@ class Throttle(NamedTuple):
 class Rule:
     """A rule with its thresholds; `order` is its place in the file. Empty sets restrict nothing.
 
-    `share` is the share of requests on which it acts: 0 where it only monitors, 1 where it is enforced. `heard` are
-    the (slug, direction) pairs that it listens to, `tree` its condition. `budget_seconds` is infinite where none is
+    `share` is the share of requests on which it acts: 0 where it only monitors, 1 where it is enforced. `judges_on` are
+    the (slug, direction) pairs whose scores it needs, `tree` its condition. `budget_seconds` is infinite where none is
     written. `channels` and `findings` are what the outermost condition says, `routes` the
     only ones on which it can match.
     """
@@ -70,12 +81,12 @@ class Rule:
     channels: frozenset[str]
     routes: frozenset[str]
     findings: frozenset[str]
-    tree: Tree
+    tree: Expression
     leaves: tuple[Leaf, ...]
     thresholds: tuple[Threshold, ...]
-    heard: frozenset[tuple[str, Direction]]
+    judges_on: frozenset[tuple[str, Direction]]
     gates: tuple["Gate", ...]
-    asked: tuple[Asked, ...]
+    asked: tuple[RequestIs, ...]
 
     @property
     def enforced(self) -> bool:
@@ -231,12 +242,12 @@ def compile_policy(
     `languages`, names outside `targets` (of routes and upstreams) and outside `routes` are refused where those are not
     empty. Raises `PolicyError` with every problem found.
     """
-    offer = Offer(categories, operating, findings, frozenset(languages), frozenset(routes))
+    detectable = Detectable(categories, operating, findings, frozenset(languages), frozenset(routes))
     problems: list[Problem] = []
     warnings: list[str] = []
     rules: list[Rule] = []
     for order, written in enumerate(document.rules):
-        found = planted(written.when, offer, directions=_DIRECTIONS_OF.get(written.then, DIRECTIONS))
+        found = compile_condition(written.when, detectable, directions=_DIRECTIONS_OF.get(written.then, DIRECTIONS))
         for path, what, remedy in found.faults:
             problems.append(Problem(document.where("rules", order, "when", *path), what, remedy))
         if found.remarks:
@@ -247,14 +258,14 @@ def compile_policy(
     problems += _circles(document, rules)
     if problems:
         raise PolicyError(problems)
-    return _policy(document, rules, warnings, offer)
+    return _policy(document, rules, warnings, detectable)
 
 
 # An answer cannot be sent elsewhere.
 _DIRECTIONS_OF: Mapping[str, tuple[Direction, ...]] = {"reroute": ("prompt",)}
 
 
-def _policy(document: Document, rules: list[Rule], warnings: list[str], offer: Offer) -> Policy:
+def _policy(document: Document, rules: list[Rule], warnings: list[str], detectable: Detectable) -> Policy:
     guards = [rule for rule in rules if rule.action.acts]
     index = _index(rules)
     inline = _inline([rule for rule in guards if rule.enforced])
@@ -263,13 +274,13 @@ def _policy(document: Document, rules: list[Rule], warnings: list[str], offer: O
         mode=document.mode,
         rules=tuple(rules),
         warnings=tuple(warnings),
-        detectors=MappingProxyType(offer.names),
-        known=frozenset(offer.slugs),
+        detectors=MappingProxyType(detectable.names),
+        known=frozenset(detectable.slugs),
         targets=frozenset(rule.reroute.to for rule in rules if rule.reroute and rule.reroute.to),
         counted=MappingProxyType(
             {rule.id: rule.count.within_minutes * 60 for rule in rules if rule.count and rule.count.within_minutes}
         ),
-        _slugs=frozenset(slug for rule in rules for slug, _ in rule.heard),
+        _slugs=frozenset(slug for rule in rules for slug, _ in rule.judges_on),
         _index=index,
         _least=_least(index),
         _guards=_guard_index(guards),
@@ -279,13 +290,13 @@ def _policy(document: Document, rules: list[Rule], warnings: list[str], offer: O
     )
 
 
-def _rule(order: int, written: WrittenRule, document: Document, found: Planted) -> Rule:
+def _rule(order: int, written: WrittenRule, document: Document, found: CompiledCondition) -> Rule:
     when = written.when
     directions = directions_of(found.tree)
     looked_for = tuple(leaves(found.tree))
     thresholds = tuple(t for leaf in looked_for for t in leaf.thresholds if t.direction in directions)
-    outermost = found.tree.parts if isinstance(found.tree, All) else (found.tree,)
-    asked = tuple(part for part in outermost if isinstance(part, Asked))
+    outermost = found.tree.parts if isinstance(found.tree, AllOf) else (found.tree,)
+    asked = tuple(part for part in outermost if isinstance(part, RequestIs))
     return Rule(
         order=order,
         id=written.id,
@@ -304,7 +315,7 @@ def _rule(order: int, written: WrittenRule, document: Document, found: Planted) 
         tree=found.tree,
         leaves=looked_for,
         thresholds=thresholds,
-        heard=frozenset((t.slug, t.direction) for t in thresholds),
+        judges_on=frozenset((t.slug, t.direction) for t in thresholds),
         gates=_gates(asked),
         asked=asked,
     )
@@ -316,7 +327,7 @@ def _throttle(written: WrittenRule) -> Throttle | None:
     return Throttle(written.id, written.per_minute, written.for_seconds or DEFAULT_THROTTLE_SECONDS)
 
 
-def _gates(asked: Iterable[Asked]) -> tuple[Gate, ...]:
+def _gates(asked: Iterable[RequestIs]) -> tuple[Gate, ...]:
     """Under what the rule is found: the names of what it asks first for, callers before models before routes."""
     plain = {ask.key: ask.names for ask in asked if not ask.prefixes}
     for key in ("caller", "model", "route"):
@@ -371,10 +382,9 @@ def _circle(start: str, ways: Mapping[str, Mapping[str, Rule]], over: set[str]) 
 def _index(rules: list[Rule]) -> _Index:
     gathered: dict[tuple[str, str, str, Gate], list[tuple[float, Rule, Leaf]]] = defaultdict(list)
     for rule in rules:
-        heard = rule.heard
         for leaf in rule.leaves:
             for t in leaf.thresholds:
-                if (t.slug, t.direction) in heard:
+                if (t.slug, t.direction) in rule.judges_on:
                     for gate in rule.gates:
                         gathered[t.slug, t.direction, t.detector, gate].append((t.score, rule, leaf))
     for entries in gathered.values():
@@ -397,7 +407,7 @@ def _least(index: _Index) -> Mapping[tuple[str, str, str], float]:
 def _guard_index(guards: list[Rule]) -> _Guards:
     gathered: dict[tuple[str, str, Gate], list[Rule]] = defaultdict(list)
     for rule in guards:
-        for slug, direction in rule.heard:
+        for slug, direction in rule.judges_on:
             for gate in rule.gates:
                 gathered[slug, direction, gate].append(rule)
     return dict(gathered)
@@ -407,7 +417,7 @@ def _inline(guards: list[Rule]) -> dict[tuple[str, Gate], Sequence[_Inline]]:
     """For each direction and gate: what the rules need, by the smallest share that acts. Shares ascending."""
     gathered: dict[tuple[str, Gate], dict[float, list[Rule]]] = defaultdict(lambda: defaultdict(list))
     for rule in guards:
-        for direction in {direction for _, direction in rule.heard}:
+        for direction in {direction for _, direction in rule.judges_on}:
             for gate in rule.gates:
                 gathered[direction, gate][rule.share].append(rule)
     return {key: _by_share(key[0], by_share) for key, by_share in gathered.items()}
@@ -419,7 +429,7 @@ def _by_share(direction: str, by_share: Mapping[float, list[Rule]]) -> list[_Inl
     longest, soonest = 0.0, math.inf
     for share in sorted(by_share, reverse=True):
         rules = by_share[share]
-        slugs |= {slug for rule in rules for slug, heard in rule.heard if heard == direction}
+        slugs |= {slug for rule in rules for slug, judged in rule.judges_on if judged == direction}
         longest = max(longest, *(rule.budget_seconds for rule in rules))
         soonest = min(soonest, *(rule.budget_seconds for rule in rules if rule.on_error == "block"), math.inf)
         found.append(_Inline(share, slugs, longest, soonest))

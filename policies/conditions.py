@@ -1,12 +1,12 @@
-"""Written conditions as trees that can be asked: what is inherited is filled in, what can never hold is refused."""
+"""Written conditions become expressions: what is inherited is filled in, what can never hold is rejected."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+from policies.detectable import Criteria, Detectable, Fault, Threshold
 from policies.model import CHANNELS, DIRECTIONS, RESPONSE_CHANNELS, Condition, Direction
-from policies.offer import Fault, Offer, Sought, Threshold
-from policies.source import Path, nearest
+from policies.source import KeyPath, nearest
 
 T = TypeVar("T")
 
@@ -40,43 +40,43 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class All:
+class AllOf:
     """Every part holds."""
 
-    parts: tuple["Tree", ...]
+    parts: tuple["Expression", ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Any:
+class AnyOf:
     """One part at least holds."""
 
-    parts: tuple["Tree", ...]
+    parts: tuple["Expression", ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Not:
     """The part does not hold."""
 
-    part: "Tree"
+    part: "Expression"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InOneText:
     """The part holds for one text alone, whatever the others contain."""
 
-    part: "Tree"
+    part: "Expression"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class RequestIs:
     """The request's `key` (route, model or caller) is one of the names or begins with one of the prefixes."""
 
     key: str
     names: frozenset[str]
     prefixes: tuple[str, ...]
-    path: Path  # where it is written, below `when`
+    path: KeyPath  # where it is written, below `when`
 
-    def implies(self, other: "Asked") -> bool:
+    def implies(self, other: "RequestIs") -> bool:
         """Whether the other holds wherever this one does."""
         return (
             self.key == other.key
@@ -84,7 +84,7 @@ class Asked:
             and all(prefix.startswith(other.prefixes) for prefix in self.prefixes)
         )
 
-    def excludes(self, other: "Asked") -> bool:
+    def excludes(self, other: "RequestIs") -> bool:
         """Whether the two never hold together."""
         if self.key != other.key:
             return False
@@ -95,85 +95,87 @@ class Asked:
         return value in self.names or (bool(self.prefixes) and value.startswith(self.prefixes))
 
 
-Tree = Leaf | All | Any | Not | InOneText | Asked
+Expression = Leaf | AllOf | AnyOf | Not | InOneText | RequestIs
 
 
-def leaves(tree: Tree) -> Iterator[Leaf]:
+def leaves(tree: Expression) -> Iterator[Leaf]:
     """Everything in the tree that is looked for, in the order it is written."""
     match tree:
         case Leaf():
             yield tree
-        case All() | Any():
+        case AllOf() | AnyOf():
             for part in tree.parts:
                 yield from leaves(part)
         case Not() | InOneText():
             yield from leaves(tree.part)
 
 
-def directions_of(tree: Tree) -> frozenset[Direction]:
+def directions_of(tree: Expression) -> frozenset[Direction]:
     """The directions in which the tree can hold."""
     match tree:
         case Leaf():
             return frozenset(t.direction for t in tree.thresholds)
-        case All():
+        case AllOf():
             return frozenset(DIRECTIONS).intersection(*map(directions_of, tree.parts))
-        case Any():
+        case AnyOf():
             return frozenset[Direction]().union(*map(directions_of, tree.parts))
         case InOneText():
             return directions_of(tree.part)
-        case Not() | Asked():
+        case Not() | RequestIs():
             return frozenset(DIRECTIONS)
 
 
-def routes_of(tree: Tree) -> frozenset[str] | None:
+def routes_of(tree: Expression) -> frozenset[str] | None:
     """The routes on which the tree can hold, None where that is any."""
     match tree:
-        case Asked(key="route"):
+        case RequestIs(key="route"):
             return tree.names
-        case All():
+        case AllOf():
             named = [routes for part in tree.parts if (routes := routes_of(part)) is not None]
             return named[0].intersection(*named[1:]) if named else None
-        case Any():
+        case AnyOf():
             each = [routes_of(part) for part in tree.parts]
             return None if None in each else frozenset[str]().union(*(routes for routes in each if routes))
         case _:
             return None
 
 
-def shape(tree: Tree) -> object:
+def shape(tree: Expression) -> object:
     """What the tree means, as plain values: equal for trees that decide alike by construction."""
     match tree:
         case Leaf():
             heard = sorted((t.slug, t.direction, t.detector, t.score) for t in tree.thresholds)
             return [heard, sorted(tree.channels), sorted(tree.languages), sorted(tree.findings), tree.agree]
-        case All():
+        case AllOf():
             return ["all", *map(shape, tree.parts)]
-        case Any():
+        case AnyOf():
             return ["any", *map(shape, tree.parts)]
         case Not():
             return ["not", shape(tree.part)]
         case InOneText():
             return ["in one text", shape(tree.part)]
-        case Asked():
+        case RequestIs():
             return [tree.key, sorted(tree.names), sorted(tree.prefixes)]
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
-    """A condition that was held against the offer. `faults` name what is wrong, `remarks` what to know."""
+class CompiledCondition:
+    """A condition with its thresholds. `faults` say what is wrong, `remarks` what its author should know."""
 
-    tree: Tree
+    tree: Expression
     faults: tuple[Fault, ...]
     remarks: tuple[str, ...]
 
 
-def planted(when: Condition, offer: Offer, *, directions: tuple[Direction, ...] = DIRECTIONS) -> Planted:
+def compile_condition(
+    when: Condition, detectable: Detectable, *, directions: tuple[Direction, ...] = DIRECTIONS
+) -> CompiledCondition:
     """The tree of a rule's condition. `directions` are those in which the rule's action can be taken."""
-    planter = _Planter(offer)
-    tree = planter.plant(when, _Outer(directions, False), ())
-    if not planter.faults:
-        planter.check(tree)
-    return Planted(tree, tuple(planter.faults), tuple(planter.remarks))
+    compiler = _ConditionCompiler(detectable)
+    tree = compiler.compile(when, _Outer(directions, False), ())
+    if not compiler.faults:
+        compiler.check(tree)
+    return CompiledCondition(tree, tuple(compiler.faults), tuple(compiler.remarks))
 
 
 class _Outer(NamedTuple):
@@ -190,20 +192,20 @@ class _Outer(NamedTuple):
     agree: int = 1
 
 
-class _Planter:
-    def __init__(self, offer: Offer) -> None:
-        self.offer = offer
+class _ConditionCompiler:
+    def __init__(self, detectable: Detectable) -> None:
+        self.detectable = detectable
         self.faults: list[Fault] = []
         self.remarks: list[str] = []
 
-    def plant(self, written: Condition, outer: _Outer, path: Path) -> Tree:
+    def compile(self, written: Condition, outer: _Outer, path: KeyPath) -> Expression:
         inner = self._narrowed(written, outer, path)
-        parts: list[Tree] = []
+        parts: list[Expression] = []
         slugs = written.slugs
         if written.subcategory is not None or written.category is not None or slugs:
             parts.append(self._leaf(written, slugs, inner, path))
         elif written.any is not None:
-            parts.append(Any(self._several(written.any, inner, (*path, "any"))))
+            parts.append(AnyOf(self._several(written.any, inner, (*path, "any"))))
         if written.all is not None:
             parts += self._several(written.all, inner, (*path, "all"))
         if written.not_ is not None:
@@ -217,21 +219,21 @@ class _Planter:
                 parts.append(_asked(key, names, (*path, key)))
         return _all_of(parts)
 
-    def _check_routes(self, names: Iterable[str], path: Path) -> None:
+    def _check_routes(self, names: Iterable[str], path: KeyPath) -> None:
         for place, name in enumerate(names):
-            if self.offer.routes and name not in self.offer.routes:
+            if self.detectable.routes and name not in self.detectable.routes:
                 what = f"there is no route {name!r}"
-                self.faults.append(Fault((*path, "route", place), what, nearest(name, self.offer.routes)))
+                self.faults.append(Fault((*path, "route", place), what, nearest(name, self.detectable.routes)))
 
-    def _several(self, entries: Iterable[str | Condition], outer: _Outer, path: Path) -> tuple[Tree, ...]:
+    def _several(self, entries: Iterable[str | Condition], outer: _Outer, path: KeyPath) -> tuple[Expression, ...]:
         return tuple(self._one(entry, outer, (*path, place)) for place, entry in enumerate(entries))
 
-    def _one(self, entry: str | Condition, outer: _Outer, path: Path) -> Tree:
+    def _one(self, entry: str | Condition, outer: _Outer, path: KeyPath) -> Expression:
         if isinstance(entry, Condition):
-            return self.plant(entry, outer, path)
+            return self.compile(entry, outer, path)
         return self._leaf(_word(entry), (), outer, path)
 
-    def _narrowed(self, written: Condition, outer: _Outer, path: Path) -> _Outer:
+    def _narrowed(self, written: Condition, outer: _Outer, path: KeyPath) -> _Outer:
         said = written.model_fields_set
         directions = tuple(d for d in outer.directions if d in written.directions)
         channels = self._common(outer.channels, written.channel, "channel", path)
@@ -242,9 +244,9 @@ class _Planter:
             what = f"a {' or '.join(directions)} has no channel {' or '.join(sorted(channels))}"
             self._fault(path, "channel", what, "change `on` or `channel`, here or in the condition around it")
         for place, code in enumerate(written.language or ()):
-            if self.offer.languages and code not in self.offer.languages:
+            if self.detectable.languages and code not in self.detectable.languages:
                 what = f"the language {code!r} is unknown"
-                self.faults.append(Fault((*path, "language", place), what, nearest(code, self.offer.languages)))
+                self.faults.append(Fault((*path, "language", place), what, nearest(code, self.detectable.languages)))
         rate, score = (
             (written.false_alarms, written.score)
             if said & {"false_alarms", "score"}
@@ -263,7 +265,7 @@ class _Planter:
         )
 
     def _common(
-        self, outer: frozenset[str] | None, inner: Sequence[str] | None, key: str, path: Path
+        self, outer: frozenset[str] | None, inner: Sequence[str] | None, key: str, path: KeyPath
     ) -> frozenset[str] | None:
         if inner is None:
             return outer
@@ -277,9 +279,9 @@ class _Planter:
             self._fault(path, key, what, f"the condition around it asks for {' or '.join(sorted(outer))}")
         return found & outer
 
-    def _leaf(self, written: Condition, slugs: tuple[str, ...], inner: _Outer, path: Path) -> Leaf:
-        resolved = self.offer.resolve(
-            Sought(
+    def _leaf(self, written: Condition, slugs: tuple[str, ...], inner: _Outer, path: KeyPath) -> Leaf:
+        resolved = self.detectable.resolve(
+            Criteria(
                 written.subcategory,
                 slugs,
                 written.category,
@@ -293,10 +295,10 @@ class _Planter:
         )
         self.faults += [Fault((*path, *fault.path), fault.what, fault.remedy) for fault in resolved.faults]
         self.remarks += resolved.remarks
-        speakers = {t.detector for t in resolved.thresholds}
-        if inner.agree > max(1, len(speakers)) and not resolved.faults:
-            what = f"{inner.agree} detectors are to agree, but only {', '.join(sorted(speakers))} can find this"
-            self._fault(path, "agree", what, f"ask for {len(speakers)}" if len(speakers) > 1 else "remove `agree`")
+        judges = {t.detector for t in resolved.thresholds}
+        if inner.agree > max(1, len(judges)) and not resolved.faults:
+            what = f"{inner.agree} detectors are to agree, but only {', '.join(sorted(judges))} can find this"
+            self._fault(path, "agree", what, f"ask for {len(judges)}" if len(judges) > 1 else "remove `agree`")
         return Leaf(
             resolved.thresholds,
             inner.channels or frozenset(),
@@ -306,14 +308,14 @@ class _Planter:
             "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in ("when", *path))[1:],
         )
 
-    def check(self, tree: Tree) -> None:
+    def check(self, tree: Expression) -> None:
         """Refuse what can never hold: a part that a `not` beside it denies, or texts of both directions at once."""
         if isinstance(tree, Not | InOneText):
             self.check(tree.part)
-        if isinstance(tree, All | Any):
+        if isinstance(tree, AllOf | AnyOf):
             for part in tree.parts:
                 self.check(part)
-        if not isinstance(tree, All):
+        if not isinstance(tree, AllOf):
             return
         wanted, denied = _sides(tree)
         if wanted and not directions_of(tree):
@@ -326,20 +328,22 @@ class _Planter:
                     self.faults.append(Fault(_path_of(other), what, "narrow the `not` down or remove one of the two"))
         self._check_names(tree)
 
-    def _check_names(self, tree: All) -> None:
+    def _check_names(self, tree: AllOf) -> None:
         """Names of routes, models or callers that contradict each other."""
         asked, refused = _names(tree)
         for place, ask in enumerate(asked):
             for other in asked[:place]:
                 if ask.excludes(other):
-                    what = f"no request has a {ask.key} that is both {_told(other)} and {_told(ask)}: this never holds"
+                    what = (
+                        f"no request has a {ask.key} that is both {_shown(other)} and {_shown(ask)}: this never holds"
+                    )
                     self.faults.append(Fault(ask.path, what, "write one rule for each"))
             for other in refused:
                 if ask.implies(other):
-                    what = f"the {ask.key} is to be {_told(ask)} and not {_told(other)}: this never holds"
+                    what = f"the {ask.key} is to be {_shown(ask)} and not {_shown(other)}: this never holds"
                     self.faults.append(Fault(other.path, what, "narrow the `not` down or remove one of the two"))
 
-    def _fault(self, path: Path, key: str, what: str, remedy: str) -> None:
+    def _fault(self, path: KeyPath, key: str, what: str, remedy: str) -> None:
         self.faults.append(Fault((*path, key), what, remedy))
 
 
@@ -347,14 +351,14 @@ def _word(slug: str) -> Condition:
     return Condition.model_validate({"subcategory": slug})
 
 
-def _all_of(parts: Sequence[Tree]) -> Tree:
-    return parts[0] if len(parts) == 1 else All(tuple(parts))
+def _all_of(parts: Sequence[Expression]) -> Expression:
+    return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
 
-def _asked(key: str, names: Iterable[str], path: Path) -> Asked:
+def _asked(key: str, names: Iterable[str], path: KeyPath) -> RequestIs:
     starred = key != "route"
     prefixes = tuple(sorted({name[:-1] for name in names if starred and name.endswith("*")}))
-    return Asked(key, frozenset(name for name in names if not (starred and name.endswith("*"))), prefixes, path)
+    return RequestIs(key, frozenset(name for name in names if not (starred and name.endswith("*"))), prefixes, path)
 
 
 def _possible(directions: Iterable[Direction]) -> frozenset[str]:
@@ -362,7 +366,7 @@ def _possible(directions: Iterable[Direction]) -> frozenset[str]:
     return frozenset().union(*(possible[direction] for direction in directions))
 
 
-def _sides(tree: All) -> tuple[list[Leaf], list[Leaf]]:
+def _sides(tree: AllOf) -> tuple[list[Leaf], list[Leaf]]:
     """What must be found for it to hold, and what must not; an `any` leaves both open."""
     wanted: list[Leaf] = []
     denied: list[Leaf] = []
@@ -370,43 +374,43 @@ def _sides(tree: All) -> tuple[list[Leaf], list[Leaf]]:
         match part:
             case Leaf():
                 wanted.append(part)
-            case All():
+            case AllOf():
                 below = _sides(part)
                 wanted += below[0]
                 denied += below[1]
             case InOneText(part=inner):  # what it denies may be found in another text
-                wanted += _sides(All((inner,)))[0]
+                wanted += _sides(AllOf((inner,)))[0]
             case Not(part=Leaf() as leaf):
                 denied.append(leaf)
-            case Not(part=Any(parts=parts)):
+            case Not(part=AnyOf(parts=parts)):
                 denied += [leaf for leaf in parts if isinstance(leaf, Leaf)]
     return wanted, denied
 
 
-def _names(tree: All) -> tuple[list[Asked], list[Asked]]:
+def _names(tree: AllOf) -> tuple[list[RequestIs], list[RequestIs]]:
     """What is asked of the request for it to hold, and what must not be so."""
-    asked: list[Asked] = []
-    refused: list[Asked] = []
+    asked: list[RequestIs] = []
+    refused: list[RequestIs] = []
     for part in tree.parts:
         match part:
-            case Asked():
+            case RequestIs():
                 asked.append(part)
-            case All():
+            case AllOf():
                 below = _names(part)
                 asked += below[0]
                 refused += below[1]
-            case Not(part=Asked() as ask):
+            case Not(part=RequestIs() as ask):
                 refused.append(ask)
-            case Not(part=Any(parts=parts)):
-                refused += [inner for inner in parts if isinstance(inner, Asked)]
+            case Not(part=AnyOf(parts=parts)):
+                refused += [inner for inner in parts if isinstance(inner, RequestIs)]
     return asked, refused
 
 
-def _told(asked: Asked) -> str:
+def _shown(asked: RequestIs) -> str:
     return " or ".join(repr(name) for name in (*sorted(asked.names), *(prefix + "*" for prefix in asked.prefixes)))
 
 
-def _path_of(leaf: Leaf) -> Path:
+def _path_of(leaf: Leaf) -> KeyPath:
     steps = leaf.place.replace("[", ".").replace("]", "").split(".")[1:]
     return tuple(int(step) if step.isdigit() else step for step in steps)
 

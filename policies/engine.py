@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from policies.compiling import Leaf, Policy, Reroute, Rule, Throttle, Tree, compile_policy
-from policies.conditions import All, Any, Asked, InOneText, Not
+from policies.compiling import Expression, Leaf, Policy, Reroute, Rule, Throttle, compile_policy
+from policies.conditions import AllOf, AnyOf, InOneText, Not, RequestIs
 from policies.model import Action, Mode
 
 __all__ = [
-    "EVERYONE",
+    "ALL_DETECTORS",
     "Action",
     "Context",
     "Decision",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Cut = tuple[int, int, str]
-EVERYONE = "*"
+ALL_DETECTORS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,12 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a decision is told beside the signals. Everything that is not given matches no name.
+    """What a decision depends on beside the signals. Everything that is not given matches no name.
 
     `draw` is the request's number from 0, below 1: a canary rule acts when its share is larger. `earlier` has, by
     rule, how often its condition held for this caller before, within the time that the rule looks back. `silent`
-    are the detectors, by name or id, that gave no answer, or EVERYONE: a rule that denies what they could have found
-    is left to `on_failure`.
+    are the detectors, by name or id, that gave no answer, or ALL_DETECTORS: a rule that denies what they could have
+    found is left to `on_failure`.
     """
 
     model: str = ""
@@ -166,24 +166,24 @@ class _Found(NamedTuple):
 
     match: Match
     rule: Rule
-    told: list[Hit]
+    matching: list[Hit]
 
 
 def decide(policy: Policy, signals: Iterable[Signal], *, route: str, about: Context = _ANY) -> Decision:
     """The decision on all the texts of one direction of one exchange."""
-    hits = heard_by(policy, signals, route=route, about=about)
+    hits = hits_by_rule(policy, signals, route=route, about=about)
     if not hits:
         return Decision(Action.ALLOW, Action.ALLOW, None, "no rule matched", policy.revision)
     found: list[_Found] = []
     counted: list[Rule] = []
     for rule, by_leaf in hits.items():
-        told = told_by(rule.tree, by_leaf, route, about)
-        if not told:
+        matching = matching_hits(rule.tree, by_leaf, route, about)
+        if not matching:
             continue
         if rule.count is not None and rule.count.by == "caller":
             counted.append(rule)
         if _is_often_enough(rule, by_leaf, route, about):
-            found.append(_Found(_match(rule, told, about), rule, told))
+            found.append(_Found(_match(rule, matching, about), rule, matching))
     found.sort(key=lambda item: (-item.match.carried.severity, item.rule.order))
     counts = tuple(rule.id for rule in sorted(counted, key=_in_file))
     if not found:
@@ -191,7 +191,7 @@ def decide(policy: Policy, signals: Iterable[Signal], *, route: str, about: Cont
     return _decision(policy, found, counts)
 
 
-def heard_by(
+def hits_by_rule(
     policy: Policy, signals: Iterable[Signal], *, route: str, about: Context = _ANY
 ) -> dict[Rule, dict[Leaf, list[Hit]]]:
     """By rule and part of it: the signals that reach a threshold of it where it looks."""
@@ -209,12 +209,12 @@ def heard_by(
 def _decision(policy: Policy, found: list[_Found], counted: tuple[str, ...]) -> Decision:
     lead = found[0]
     action = lead.match.carried
-    evidence = _evidence(lead.told)
+    evidence = _evidence(lead.matching)
     cut = (
         (hit.signal.passage, span)
-        for match, rule, told in found
+        for match, rule, matching in found
         if match.enforced and rule.action is Action.REDACT
-        for hit in told
+        for hit in matching
         for span in hit.spans
     )
     limits = [rule.throttle for match, rule, _ in found if match.enforced and rule.throttle is not None]
@@ -267,7 +267,7 @@ def on_failure(
         reason="detector_error",
         revision=policy.revision,
         matched=tuple(
-            Match(rule.id, asked, rule.acts(about.draw), tuple(sorted({slug for slug, _ in rule.heard})), rule.mode)
+            Match(rule.id, asked, rule.acts(about.draw), tuple(sorted({slug for slug, _ in rule.judges_on})), rule.mode)
             for rule, asked in found
         ),
     )
@@ -313,58 +313,58 @@ def _hit(leaf: Leaf, signal: Signal, threshold: float) -> Hit | None:
     return Hit(signal, spans, threshold, leaf) if spans or not leaf.findings else None
 
 
-def told_by(tree: Tree, hits: Hits, route: str, about: Context) -> list[Hit] | None:
+def matching_hits(tree: Expression, hits: Hits, route: str, about: Context) -> list[Hit] | None:
     """The hits through which the condition holds, None when it does not. What a `not` denies tells nothing."""
     match tree:
         case Leaf():
             return _agreed(tree, hits.get(tree)) or None
-        case All():
-            told: list[Hit] = []
+        case AllOf():
+            matching: list[Hit] = []
             for part in tree.parts:
-                below = told_by(part, hits, route, about)
+                below = matching_hits(part, hits, route, about)
                 if below is None:
                     return None
-                told += below
-            return told
-        case Any():
-            parts = [below for part in tree.parts if (below := told_by(part, hits, route, about)) is not None]
+                matching += below
+            return matching
+        case AnyOf():
+            parts = [below for part in tree.parts if (below := matching_hits(part, hits, route, about)) is not None]
             return [hit for below in parts for hit in below] if parts else None
         case InOneText():
-            each = [told_by(tree.part, alone, route, about) for alone in _by_text(hits)]
+            each = [matching_hits(tree.part, alone, route, about) for alone in _by_text(hits)]
             return [hit for below in each for hit in below or ()] or None
         case Not():
             if about.silent and _may_be_silenced(tree.part, about.silent):
                 return None
-            return [] if told_by(tree.part, hits, route, about) is None else None
-        case Asked():
+            return [] if matching_hits(tree.part, hits, route, about) is None else None
+        case RequestIs():
             return [] if _holds(tree, route, about) else None
 
 
-def _agreed(leaf: Leaf, told: list[Hit] | None) -> list[Hit]:
+def _agreed(leaf: Leaf, matching: list[Hit] | None) -> list[Hit]:
     """The hits in texts in which enough detectors agree."""
-    if told is None or leaf.agree == 1:
-        return told or []
-    voices: dict[int, set[str]] = {}
-    for hit in told:
-        voices.setdefault(hit.signal.passage, set()).add(hit.signal.detector)
-    return [hit for hit in told if len(voices[hit.signal.passage]) >= leaf.agree]
+    if matching is None or leaf.agree == 1:
+        return matching or []
+    detectors: dict[int, set[str]] = {}
+    for hit in matching:
+        detectors.setdefault(hit.signal.passage, set()).add(hit.signal.detector)
+    return [hit for hit in matching if len(detectors[hit.signal.passage]) >= leaf.agree]
 
 
-def _may_be_silenced(tree: Tree, silent: frozenset[str]) -> bool:
+def _may_be_silenced(tree: Expression, silent: frozenset[str]) -> bool:
     match tree:
         case Leaf():
-            return EVERYONE in silent or any(
+            return ALL_DETECTORS in silent or any(
                 t.detector in silent or t.detector.partition("@")[0] in silent for t in tree.thresholds
             )
-        case All() | Any():
+        case AllOf() | AnyOf():
             return any(_may_be_silenced(part, silent) for part in tree.parts)
         case Not() | InOneText():
             return _may_be_silenced(tree.part, silent)
-        case Asked():
+        case RequestIs():
             return False
 
 
-def _holds(asked: Asked, route: str, about: Context) -> bool:
+def _holds(asked: RequestIs, route: str, about: Context) -> bool:
     return asked.holds(route if asked.key == "route" else about.model if asked.key == "model" else about.caller)
 
 
@@ -374,35 +374,35 @@ def _is_often_enough(rule: Rule, hits: Hits, route: str, about: Context) -> bool
         return True
     if rule.count.by == "caller":
         return about.earlier.get(rule.id, 0) + 1 >= rule.count.at_least
-    passages = {hit.signal.passage for told in hits.values() for hit in told}
+    passages = {hit.signal.passage for matching in hits.values() for hit in matching}
     if len(passages) < rule.count.at_least:
         return False
-    often = sum(bool(told_by(rule.tree, alone, route, about)) for alone in _by_text(hits))
+    often = sum(bool(matching_hits(rule.tree, alone, route, about)) for alone in _by_text(hits))
     return often >= rule.count.at_least
 
 
 def _by_text(hits: Hits) -> Iterable[Hits]:
     """The hits of each text apart."""
     by_passage: dict[int, dict[Leaf, list[Hit]]] = {}
-    for leaf, told in hits.items():
-        for hit in told:
+    for leaf, matching in hits.items():
+        for hit in matching:
             by_passage.setdefault(hit.signal.passage, {}).setdefault(leaf, []).append(hit)
     return by_passage.values()
 
 
-def _match(rule: Rule, told: list[Hit], about: Context) -> Match:
+def _match(rule: Rule, matching: list[Hit], about: Context) -> Match:
     """A redact rule that matched a text in which nothing can be cut out asks for a block instead."""
     action = rule.action
     if action is Action.REDACT:
-        cuttable = {hit.signal.passage for hit in told if any(_is_span(s) for s in hit.spans)}
-        if any(hit.signal.passage not in cuttable for hit in told):
+        cuttable = {hit.signal.passage for hit in matching if any(_is_span(s) for s in hit.spans)}
+        if any(hit.signal.passage not in cuttable for hit in matching):
             action = Action.BLOCK
-    slugs = tuple(sorted({hit.signal.slug for hit in told}))
+    slugs = tuple(sorted({hit.signal.slug for hit in matching}))
     return Match(rule.id, action, rule.acts(about.draw), slugs, rule.mode)
 
 
-def _evidence(told: list[Hit]) -> Evidence:
-    best = min(told, key=_weakness)
+def _evidence(matching: list[Hit]) -> Evidence:
+    best = min(matching, key=_weakness)
     signal = best.signal
     return Evidence(
         signal.slug,

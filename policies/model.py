@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from policies.source import Path, PolicyError, Problem, Tree, nearest, read
+from policies.source import KeyPath, PolicyError, Problem, YamlFile, nearest, read
 
 DEFAULT_FALSE_ALARMS = 0.01
 DEFAULT_THROTTLE_SECONDS = 60
@@ -92,7 +92,7 @@ class _Written(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _fault(what: str, remedy: str, *path: str | int, first: Path = ()) -> PydanticCustomError:
+def _fault(what: str, remedy: str, *path: str | int, first: KeyPath = ()) -> PydanticCustomError:
     context = {"what": what, "remedy": remedy, "path": path, "first": first}
     return PydanticCustomError("policy", "{what}; {remedy}", context)
 
@@ -355,7 +355,7 @@ class Document(_Written):
     mode: Mode = Field(description="monitor (record what would be done), canary (do it sometimes) or enforce (do it)")
     canary: Percent | None = Field(None, description="the percentage of requests on which rules act, above 0 to 100")
     rules: tuple[Rule, ...] = Field(description="a list of rules; the severest that matches decides")
-    _tree: Tree | None = PrivateAttr(None)
+    _file: YamlFile | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> "Document":
@@ -385,7 +385,7 @@ class Document(_Written):
 
     def where(self, *path: str | int) -> str:
         """`file:line` of the value at `path`, for messages; `policy` when it was not read from a text."""
-        return self._tree.where(path) if self._tree else "policy"
+        return self._file.where(path) if self._file else "policy"
 
 
 class Expect(_Written):
@@ -476,7 +476,7 @@ def load_document(text: str, source: str) -> Document:
         document = Document.model_validate(tree.plain())
     except ValidationError as error:
         raise _explained(error, tree, _POLICY) from None
-    document._tree = tree
+    document._file = tree
     return document
 
 
@@ -499,7 +499,7 @@ def schema_text() -> str:
     return msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode() + "\n"
 
 
-def _explained(error: ValidationError, tree: Tree, models: Models) -> PolicyError:
+def _explained(error: ValidationError, tree: YamlFile, models: Models) -> PolicyError:
     details = error.errors(include_url=False)
     for detail in details:
         detail["loc"] = _in_file(detail["loc"])
@@ -509,7 +509,7 @@ def _explained(error: ValidationError, tree: Tree, models: Models) -> PolicyErro
     return PolicyError(_problem(detail, tree, models) for detail in told)
 
 
-def _in_file(loc: Path) -> Path:
+def _in_file(loc: KeyPath) -> KeyPath:
     return tuple(step for step in loc if step not in (_SLUG, _CONDITION))
 
 
@@ -522,7 +522,7 @@ def _model_at(models: Models, words: tuple[str, ...]) -> type[BaseModel] | None:
     return Condition if found is When and outer != words else found
 
 
-def _problem(detail: ErrorDetails, tree: Tree, models: Models) -> Problem:
+def _problem(detail: ErrorDetails, tree: YamlFile, models: Models) -> Problem:
     path, context = tuple(detail["loc"]), detail.get("ctx", {})
     where = tree.where((*path, *context.get("path", ())))
     words = tuple(step for step in path if isinstance(step, str))

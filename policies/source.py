@@ -17,7 +17,7 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 16
 MAX_PROBLEMS = 20
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 Scalar = str | int | float | None
 
 # The C parser is some ten times faster; some builds of PyYAML come without it.
@@ -68,13 +68,13 @@ class Node(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class YamlFile:
     """A read file: its name for messages and its root."""
 
     source: str
     root: Node
 
-    def where(self, path: Path) -> str:
+    def where(self, path: KeyPath) -> str:
         """`file:line` of the value at `path`, or of its nearest ancestor that was written."""
         node, line = self.root, self.root.line
         for step in path:
@@ -93,7 +93,7 @@ class Tree:
         return _plain(self.root)
 
 
-def read(text: str, source: str) -> Tree:
+def read(text: str, source: str) -> YamlFile:
     """Read YAML `text`; `source` names it in messages. Raises `PolicyError`."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
@@ -111,7 +111,7 @@ def read(text: str, source: str) -> Tree:
         raise _error(source, what, "save it as UTF-8 text without control characters") from error
     if root is None or root.value is None:
         raise _error(source, "the file is empty", "begin with one of the shipped policies")
-    return Tree(source, root)
+    return YamlFile(source, root)
 
 
 def _error(where: str, what: str, remedy: str) -> PolicyError:

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from policies.compiling import Leaf, Policy, Rule, Tree
-from policies.conditions import All, Any, Asked, InOneText, Not
-from policies.engine import Context, Hits, Signal, decide, heard_by, told_by
+from policies.compiling import Expression, Leaf, Policy, Rule
+from policies.conditions import AllOf, AnyOf, InOneText, Not, RequestIs
+from policies.engine import Context, Hits, Signal, decide, hits_by_rule, matching_hits
 
 _SIGNS = {True: "+", False: "-"}
 
 
 def trace(policy: Policy, signals: Sequence[Signal], *, route: str, about: Context) -> Iterator[str]:
     """Lines: each rule with its action and whether it matched, below it its parts, `+` where one holds."""
-    hits = heard_by(policy, signals, route=route, about=about)
+    hits = hits_by_rule(policy, signals, route=route, about=about)
     matched = {match.rule for match in decide(policy, signals, route=route, about=about).matched}
     for rule in policy.rules:
         found = hits.get(rule, {})
@@ -29,13 +29,15 @@ def _mode(rule: Rule, about: Context) -> str:
     return "enforced" if rule.enforced else "monitored"
 
 
-def _part(tree: Tree, found: Hits, signals: Sequence[Signal], route: str, about: Context, depth: int) -> Iterator[str]:
-    sign = _SIGNS[told_by(tree, found, route, about) is not None]
+def _part(
+    tree: Expression, found: Hits, signals: Sequence[Signal], route: str, about: Context, depth: int
+) -> Iterator[str]:
+    sign = _SIGNS[matching_hits(tree, found, route, about) is not None]
     indent = "  " * depth + sign
     match tree:
         case Leaf():
-            yield f"{indent} {_sought(tree)}{_nearest(tree, signals)}"
-        case Asked():
+            yield f"{indent} {_looks_for(tree)}{_nearest(tree, signals)}"
+        case RequestIs():
             names = [*sorted(tree.names), *(f"{prefix}*" for prefix in tree.prefixes)]
             yield f"{indent} {tree.key} is {' or '.join(names)}"
         case Not():
@@ -44,13 +46,13 @@ def _part(tree: Tree, found: Hits, signals: Sequence[Signal], route: str, about:
         case InOneText():
             yield f"{indent} in one text"
             yield from _part(tree.part, found, signals, route, about, depth + 1)
-        case All() | Any():
-            yield f"{indent} {'all of' if isinstance(tree, All) else 'one of'}"
+        case AllOf() | AnyOf():
+            yield f"{indent} {'all of' if isinstance(tree, AllOf) else 'one of'}"
             for part in tree.parts:
                 yield from _part(part, found, signals, route, about, depth + 1)
 
 
-def _sought(leaf: Leaf) -> str:
+def _looks_for(leaf: Leaf) -> str:
     slugs = dict.fromkeys(t.slug for t in leaf.thresholds)
     words = [", ".join(slugs)]
     for name, values in (("channel", leaf.channels), ("language", leaf.languages), ("finding", leaf.findings)):

@@ -16,7 +16,7 @@ from gateway.judging.client import Judging, JudgingError
 from gateway.judging.messages import Finding, Findings, JudgingRequest
 from gateway.openai_api import Passage
 from gateway.telemetry import metrics
-from policies.engine import EVERYONE, Action, Context, Decision, Policy, Throttle, decide, join, on_failure, redact
+from policies.engine import ALL_DETECTORS, Action, Context, Decision, Policy, Throttle, decide, join, on_failure, redact
 
 PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # whatever is neither these nor cut stops a text
 _COUNTED = frozenset(action for action in Action if action.acts)  # flags are counted on the side path, for all alike
@@ -97,7 +97,7 @@ class Decider:
     def rule(self, groups: Mapping[int, Sequence[Finding]], found: Findings) -> dict[int, Decision]:
         """One decision for each group of texts, by the number of its choice; for choice 0 where there are no texts."""
         failures: dict[str | None, str] = {None: self._error} if self._error else _failures_of(found)
-        about = replace(self._about, silent=frozenset(name or EVERYONE for name in failures))
+        about = replace(self._about, silent=frozenset(name or ALL_DETECTORS for name in failures))
         by_failure = {
             name: on_failure(
                 self.policy, self.needed, direction=self._direction, route=self._route, detector=name, about=about

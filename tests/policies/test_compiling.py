@@ -30,8 +30,8 @@ def test_a_score_holds_for_every_detector_measured_or_not() -> None:
 def test_what_a_list_cannot_be_served_with_is_a_warning() -> None:
     policy = compiled(f"{HEAD}  - {{id: r, when: {{category: robustness}}, then: block}}\n")
     assert policy.warnings == (
-        "p.yaml:4: rule 'r': no detector speaks of distribution_shift in a prompt",
-        "p.yaml:4: rule 'r': no detector speaks of prompt_attacks, distribution_shift in a response",
+        "p.yaml:4: rule 'r': no detector judges distribution_shift in a prompt",
+        "p.yaml:4: rule 'r': no detector judges prompt_attacks, distribution_shift in a response",
     )
     assert policy.slugs() == {"prompt_attacks"}
 
@@ -41,7 +41,7 @@ def test_a_detector_without_the_rate_is_left_out_while_another_has_it() -> None:
     policy = compiled(f"{HEAD}  - {text}\n")
     assert [t.detector for t in policy.rules[0].thresholds] == ["secrets@2"]
     assert len(policy.warnings) == 2
-    assert "the lowest rate measured is 0.001; the rule does without it" in policy.warnings[0]
+    assert "the lowest rate measured is 0.001; the rule works without it" in policy.warnings[0]
 
 
 def test_findings_are_checked_where_they_are_known() -> None:
@@ -60,8 +60,8 @@ def test_findings_are_checked_where_they_are_known() -> None:
 @pytest.mark.parametrize(
     ("when", "complaint"),
     [
-        ("detector: pii, finding: [aws_key]", "given by the detector secrets only, which this condition does not ask"),
-        ("detector: ngram, finding: [email]", "remove `finding`: no detector that is asked gives any"),
+        ("detector: pii, finding: [aws_key]", "only the detector secrets gives the finding"),
+        ("detector: ngram, finding: [email]", "remove `finding`: no detector of this condition gives any"),
     ],
 )
 def test_a_finding_that_no_detector_asked_can_give_is_refused(when: str, complaint: str) -> None:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from policies.engine import (
-    EVERYONE,
+    ALL_DETECTORS,
     Action,
     Context,
     Decision,
@@ -191,7 +191,7 @@ def test_what_a_not_denies_must_have_been_looked_for() -> None:
     )
     policy = compiled(rule(when))
     assert decide(policy, [VIOLENCE], route="x").action is BLOCK
-    for silent in ("secrets", "secrets@2", EVERYONE):
+    for silent in ("secrets", "secrets@2", ALL_DETECTORS):
         assert decide(policy, [VIOLENCE], route="x", about=Context(silent=frozenset({silent}))).action is ALLOW
     assert decide(policy, [VIOLENCE], route="x", about=Context(silent=frozenset({"pii"}))).action is BLOCK
     assert policy.needs("prompt", "x") == {"violence", "privacy_violation"}

@@ -61,10 +61,10 @@ WRITTEN = [
     (rule("{any:\n  [violence,\n  safety]}"), "p.yaml:7: the sub-category 'safety' is unknown; it is a category"),
     (rule("{category: saftey}"), "p.yaml:5: the category 'saftey' is unknown; did you mean 'safety'?"),
     (rule("{category: safety, detector: secret}"), "p.yaml:5: the detector 'secret' is unknown; did you mean 'se"),
-    (rule("{subcategory: violence, detector: secrets}"), "the detector 'secrets' does not speak of violence in a"),
-    (rule("{subcategory: prompt_attacks, on: response}"), "no detector speaks of prompt_attacks in a response; use"),
-    (rule("{subcategory: prompt_attacks, on: [prompt, response]}"), "no detector speaks of prompt_attacks in a resp"),
-    (rule("{subcategory: injustice}"), "p.yaml:5: no detector speaks of injustice in a prompt; use one of: "),
+    (rule("{subcategory: violence, detector: secrets}"), "the detector 'secrets' does not judge violence in a"),
+    (rule("{subcategory: prompt_attacks, on: response}"), "no detector judges prompt_attacks in a response; use"),
+    (rule("{subcategory: prompt_attacks, on: [prompt, response]}"), "no detector judges prompt_attacks in a resp"),
+    (rule("{subcategory: injustice}"), "p.yaml:5: no detector judges injustice in a prompt; use one of: "),
     (
         rule("{subcategory: violence, false_alarms: 0.0001}"),
         "p.yaml:5: 0.0001 false alarms were asked of ngram@1 for violence in a prompt, the lowest rate measured is "

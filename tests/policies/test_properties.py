@@ -5,10 +5,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policies.compiling import Leaf, Policy, Tree
-from policies.conditions import All, Asked, InOneText, Not
-from policies.conditions import Any as AnyOf
-from policies.engine import EVERYONE, Action, Context, Decision, Signal, decide, join, on_failure, redact
+from policies.compiling import Expression, Leaf, Policy
+from policies.conditions import AllOf, AnyOf, InOneText, Not, RequestIs
+from policies.engine import ALL_DETECTORS, Action, Context, Decision, Signal, decide, join, on_failure, redact
 from policies.model import CHANNELS, Document
 from tests.support.policy_world import with_tables
 
@@ -73,7 +72,7 @@ contexts = st.builds(
     caller=st.sampled_from(("", "staff", "trial")),
     draw=st.floats(0, 1, exclude_max=True) | st.floats(),
     earlier=st.dictionaries(st.sampled_from(("r0", "r1")), st.integers(0, 5)),
-    silent=st.sets(st.sampled_from(("ngram", "secrets@2", EVERYONE)), max_size=1).map(frozenset),
+    silent=st.sets(st.sampled_from(("ngram", "secrets@2", ALL_DETECTORS)), max_size=1).map(frozenset),
 )
 spans = st.tuples(st.integers(-2, 30), st.integers(-2, 30), st.sampled_from(LABELS))
 signals = st.builds(
@@ -175,7 +174,7 @@ def check_redactions(decision: Decision, given_signals: list[Signal]) -> None:
         assert decision.redactions
 
 
-def found_by(tree: Tree, told: list[Signal], route: str, about: Context) -> bool:
+def found_by(tree: Expression, told: list[Signal], route: str, about: Context) -> bool:
     """Whether a condition holds, once more: part by part, over every signal."""
     match tree:
         case Leaf():
@@ -192,7 +191,7 @@ def found_by(tree: Tree, told: list[Signal], route: str, about: Context) -> bool
                 ):
                     voices.setdefault(s.passage, set()).add(s.detector)
             return any(len(detectors) >= tree.agree for detectors in voices.values())
-        case All():
+        case AllOf():
             return all(found_by(part, told, route, about) for part in tree.parts)
         case AnyOf():
             return any(found_by(part, told, route, about) for part in tree.parts)
@@ -201,7 +200,7 @@ def found_by(tree: Tree, told: list[Signal], route: str, about: Context) -> bool
         case InOneText():
             by_text = [[s for s in told if s.passage == passage] for passage in {s.passage for s in told}]
             return any(found_by(tree.part, alone, route, about) for alone in by_text)
-        case Asked():
+        case RequestIs():
             value = {"route": route, "model": about.model, "caller": about.caller}[tree.key]
             return value in tree.names or any(value.startswith(prefix) for prefix in tree.prefixes)
 

@@ -1,4 +1,4 @@
-"""What the detectors can say, and what it comes to when a condition asks for it: names checked, thresholds looked up.
+"""What the detectors can judge, and the thresholds of a condition: names are checked, scores are looked up.
 
 Threshold lookup: a detector's table holds, for each share of benign texts, the score that this share reaches or
 exceeds (the empirical quantile of the scores of benign texts). A condition that allows itself a share gets the
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from policies.model import DEFAULT_FALSE_ALARMS, Direction
-from policies.source import Path, nearest
+from policies.source import KeyPath, nearest
 
 # (false-alarm rate, score), rates ascending.
 Table = tuple[tuple[float, float], ...]
@@ -32,13 +32,13 @@ class Threshold:
 class Fault(NamedTuple):
     """What is wrong with a condition: the path below `when`, what, and the remedy."""
 
-    path: Path
+    path: KeyPath
     what: str
     remedy: str
 
 
-class Sought(NamedTuple):
-    """What one condition looks for, with all it takes over from the conditions around it."""
+class Criteria(NamedTuple):
+    """What one condition looks for, with all that it inherits from the conditions around it."""
 
     subcategory: str | None
     any: tuple[str, ...]
@@ -51,8 +51,8 @@ class Sought(NamedTuple):
     on_is_written: bool
 
 
-class Offer:
-    """What the detectors can say, arranged for look-up."""
+class Detectable:
+    """What the detectors can judge, by name: categories, sub-categories, findings, measured tables."""
 
     def __init__(
         self,
@@ -68,82 +68,81 @@ class Offer:
         self.routes = routes
         self.slugs = {slug for members in categories.values() for slug in members}
         self.slugs.update(slug for _, slug, _ in operating)
-        self.heard: dict[tuple[str, str], list[tuple[str, Table]]] = {}
+        self.served: dict[tuple[str, str], list[tuple[str, Table]]] = {}
         names: dict[str, set[str]] = {}
         for (detector, slug, role), table in sorted(operating.items()):
-            self.heard.setdefault((slug, role), []).append((detector, table))
+            self.served.setdefault((slug, role), []).append((detector, table))
             names.setdefault(name_of(detector), set()).add(detector)
         self.names = {name: tuple(sorted(ids)) for name, ids in names.items()}
-        self._resolved: dict[Sought, Resolution] = {}
+        self._resolved: dict[Criteria, Resolution] = {}
 
-    def resolve(self, sought: Sought) -> "Resolution":
+    def resolve(self, criteria: Criteria) -> "Resolution":
         """Conditions that differ only in route, channel and the like share one resolution."""
-        if sought not in self._resolved:
-            self._resolved[sought] = Resolution(sought, self)
-        return self._resolved[sought]
+        if criteria not in self._resolved:
+            self._resolved[criteria] = Resolution(criteria, self)
+        return self._resolved[criteria]
 
 
 class Resolution:
-    """A condition held against the offer: its thresholds, what is wrong with it, what its author should know.
+    """A condition's thresholds, what is wrong with it, and what its author should know.
 
     The paths of `faults` begin below the condition.
     """
 
-    def __init__(self, sought: Sought, offer: Offer) -> None:
+    def __init__(self, criteria: Criteria, detectable: Detectable) -> None:
         self.faults: list[Fault] = []
         self.remarks: list[str] = []
-        self._sought, self._offer = sought, offer
+        self._criteria, self._detectable = criteria, detectable
         self._found: list[Threshold] = []
-        slugs = self._named_slugs(sought)
-        self._check_names(sought)
+        slugs = self._named_slugs(criteria)
+        self._check_names(criteria)
         if not self.faults:
-            self._check_findings(sought, slugs)
+            self._check_findings(criteria, slugs)
         if not self.faults:
             self._resolve(slugs)
         self.thresholds = tuple(self._found)
-        self.heard = frozenset((t.slug, t.direction) for t in self._found)
 
     def _fault(self, what: str, remedy: str, *path: str | int) -> None:
         self.faults.append(Fault(path, what, remedy))
 
-    def _named_slugs(self, sought: Sought) -> tuple[str, ...]:
-        offer = self._offer
-        if sought.category is not None:
-            if sought.category in offer.categories:
-                return tuple(offer.categories[sought.category])
-            what = f"the category {sought.category!r} is unknown"
-            self._fault(what, nearest(sought.category, offer.categories), "category")
+    def _named_slugs(self, criteria: Criteria) -> tuple[str, ...]:
+        detectable = self._detectable
+        if criteria.category is not None:
+            if criteria.category in detectable.categories:
+                return tuple(detectable.categories[criteria.category])
+            what = f"the category {criteria.category!r} is unknown"
+            self._fault(what, nearest(criteria.category, detectable.categories), "category")
             return ()
-        named = (sought.subcategory,) if sought.subcategory is not None else sought.any
+        named = (criteria.subcategory,) if criteria.subcategory is not None else criteria.any
         for place, slug in enumerate(named):
-            if slug not in offer.slugs:
-                path = ("any", place) if sought.subcategory is None else ("subcategory",)
-                remedy = nearest(slug, offer.slugs)
-                if slug in offer.categories:
+            if slug not in detectable.slugs:
+                path = ("any", place) if criteria.subcategory is None else ("subcategory",)
+                remedy = nearest(slug, detectable.slugs)
+                if slug in detectable.categories:
                     remedy = f"it is a category, write `category: {slug}` in a rule of its own"
                 self._fault(f"the sub-category {slug!r} is unknown", remedy, *path)
         return tuple(dict.fromkeys(named))
 
-    def _check_names(self, sought: Sought) -> None:
-        offer = self._offer
-        if sought.detector is not None and sought.detector not in offer.names:
-            what = f"the detector {sought.detector!r} is unknown"
-            self._fault(what, nearest(sought.detector, offer.names), "detector")
+    def _check_names(self, criteria: Criteria) -> None:
+        detectable = self._detectable
+        if criteria.detector is not None and criteria.detector not in detectable.names:
+            what = f"the detector {criteria.detector!r} is unknown"
+            self._fault(what, nearest(criteria.detector, detectable.names), "detector")
 
-    def _check_findings(self, sought: Sought, slugs: tuple[str, ...]) -> None:
-        """Labels must be ones that a detector which is asked here can give: others would never match."""
-        findings = self._offer.findings
+    def _check_findings(self, criteria: Criteria, slugs: tuple[str, ...]) -> None:
+        """A label must be one that a detector of this condition can give: others would never match."""
+        findings = self._detectable.findings
         if not findings:
             return
         asked = {
             detector
             for slug in slugs
-            for direction in sought.directions
-            for detector, _ in self._offer.heard.get((slug, direction), ())
-            if sought.detector in (None, name_of(detector))
+            for direction in criteria.directions
+            for detector, _ in self._detectable.served.get((slug, direction), ())
+            if criteria.detector in (None, name_of(detector))
         }
         known = {label for detector in asked for label in findings.get(detector, ())}
-        for place, label in enumerate(sought.finding):
+        for place, label in enumerate(criteria.finding):
             givers = sorted(name_of(detector) for detector, labels in findings.items() if label in labels)
             if label in known:
                 continue
@@ -151,52 +150,52 @@ class Resolution:
                 self._fault(f"the finding {label!r} is unknown", nearest(label, known), "finding", place)
             else:
                 giver = " and ".join(givers)
-                what = f"the finding {label!r} is given by the detector {giver} only, which this condition does not ask"
-                remedy = nearest(label, known) if known else "remove `finding`: no detector that is asked gives any"
+                what = f"only the detector {giver} gives the finding {label!r}, and this condition does not use it"
+                remedy = nearest(label, known) if known else "remove `finding`: no detector of this condition gives any"
                 self._fault(what, remedy, "finding", place)
 
     def _resolve(self, slugs: tuple[str, ...]) -> None:
-        sought = self._sought
-        unheard: dict[Direction, list[str]] = {d: [] for d in sought.directions}
-        for direction in sought.directions:
+        criteria = self._criteria
+        missing: dict[Direction, list[str]] = {d: [] for d in criteria.directions}
+        for direction in criteria.directions:
             for slug in slugs:
-                heard = [
+                served = [
                     pair
-                    for pair in self._offer.heard.get((slug, direction), ())
-                    if sought.detector in (None, name_of(pair[0]))
+                    for pair in self._detectable.served.get((slug, direction), ())
+                    if criteria.detector in (None, name_of(pair[0]))
                 ]
-                if heard:
-                    self._look_up(slug, direction, heard)
+                if served:
+                    self._look_up(slug, direction, served)
                 else:
-                    unheard[direction].append(slug)
-        deaf = [d for d in sought.directions if len(unheard[d]) == len(slugs)]
-        # A direction that was written must be served; of the two that stand for "both" one suffices.
-        refused = deaf if sought.on_is_written or len(deaf) == len(sought.directions) else []
-        for direction in sought.directions:
+                    missing[direction].append(slug)
+        unserved = [d for d in criteria.directions if len(missing[d]) == len(slugs)]
+        # A direction that is written must be served. Without `on`, which means both, one is enough.
+        refused = unserved if criteria.on_is_written or len(unserved) == len(criteria.directions) else []
+        for direction in criteria.directions:
             if direction in refused:
                 self._unserved(slugs, direction)
-            elif unheard[direction]:
-                self.remarks.append(f"no detector speaks of {', '.join(unheard[direction])} in a {direction}")
+            elif missing[direction]:
+                self.remarks.append(f"no detector judges {', '.join(missing[direction])} in a {direction}")
 
     def _unserved(self, slugs: tuple[str, ...], direction: Direction) -> None:
-        sought = self._sought
-        speaker = f"the detector {sought.detector!r} does not speak" if sought.detector else "no detector speaks"
+        criteria = self._criteria
+        judge = f"the detector {criteria.detector!r} does not judge" if criteria.detector else "no detector judges"
         served = {
             slug
-            for (slug, role), pairs in self._offer.heard.items()
-            if role == direction and any(sought.detector in (None, name_of(pair[0])) for pair in pairs)
+            for (slug, role), pairs in self._detectable.served.items()
+            if role == direction and any(criteria.detector in (None, name_of(pair[0])) for pair in pairs)
         }
-        key = next(name for name in ("subcategory", "any", "category") if getattr(sought, name))
-        self._fault(f"{speaker} of {', '.join(slugs)} in a {direction}", nearest(slugs[0], served), key)
+        key = next(name for name in ("subcategory", "any", "category") if getattr(criteria, name))
+        self._fault(f"{judge} {', '.join(slugs)} in a {direction}", nearest(slugs[0], served), key)
 
-    def _look_up(self, slug: str, direction: Direction, heard: list[tuple[str, Table]]) -> None:
-        sought = self._sought
-        if sought.score is not None:
-            self._found += [Threshold(slug, direction, detector, sought.score) for detector, _ in heard]
+    def _look_up(self, slug: str, direction: Direction, served: list[tuple[str, Table]]) -> None:
+        criteria = self._criteria
+        if criteria.score is not None:
+            self._found += [Threshold(slug, direction, detector, criteria.score) for detector, _ in served]
             return
-        asked = DEFAULT_FALSE_ALARMS if sought.false_alarms is None else sought.false_alarms
+        asked = DEFAULT_FALSE_ALARMS if criteria.false_alarms is None else criteria.false_alarms
         unmet: list[tuple[str, Table]] = []
-        for detector, table in heard:
+        for detector, table in served:
             rows = [row for row in table if row[0] <= asked * (1 + 1e-9)]
             if rows:
                 self._found.append(Threshold(slug, direction, detector, rows[-1][1]))
@@ -204,8 +203,8 @@ class Resolution:
                 unmet.append((detector, table))
         for detector, table in unmet:
             what, remedy = _not_measured(detector, table, slug, direction, asked)
-            if len(unmet) < len(heard):
-                self.remarks.append(f"{what}; the rule does without it")
+            if len(unmet) < len(served):
+                self.remarks.append(f"{what}; the rule works without it")
             else:
                 self._fault(what, remedy, "false_alarms")
 
@@ -213,7 +212,7 @@ class Resolution:
 def _not_measured(detector: str, table: Table, slug: str, direction: str, asked: float) -> tuple[str, str]:
     if not table:
         what = f"the false alarms of {detector} for {slug} in a {direction} were never measured"
-        return what, "give a `score` in place of `false_alarms`"
+        return what, "give a `score` instead of `false_alarms`"
     rate, score = table[0]
     what = f"{asked:g} false alarms were asked of {detector} for {slug} in a {direction}"
     return f"{what}, the lowest rate measured is {rate:g}", (
