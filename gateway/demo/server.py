@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import uvicorn
 
-from gateway.demo import wire
+from gateway.demo import messages, wire
 from gateway.demo.answers import CONVERSATIONS, Answer, Library, Question, answer
 from gateway.demo.connection import PIECE, Connection, GoneError, Receive, Send
 from gateway.demo.knobs import KnobError, Knobs, with_headers, with_query
@@ -64,6 +64,10 @@ def _response(id: str, model: str, body: wire.Body, answers: list[Answer]) -> di
     return wire.responses_object(id, _CREATED, model, body, answers[0])
 
 
+def _message(id: str, model: str, body: wire.Body, answers: list[Answer]) -> dict[str, Any]:
+    return messages.messages_object(id, model, body, answers[0])
+
+
 _SURFACES = {
     "/v1/chat/completions": _Surface(
         wire.chat_question,
@@ -79,6 +83,13 @@ _SURFACES = {
         wire.responses_question,
         lambda *asked: msgspec.json.encode(_response(*asked)),
         lambda id, model, body, answers, count: wire.responses_stream(_response(id, model, body, answers), count),
+    ),
+    "/v1/messages": _Surface(
+        messages.messages_question,
+        lambda *asked: msgspec.json.encode(_message(*asked)),
+        lambda id, model, body, answers, count: messages.messages_stream(
+            _message(id, model, body, answers), answers[0], count
+        ),
     ),
 }
 

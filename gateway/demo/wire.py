@@ -20,16 +20,16 @@ class QuestionError(ValueError):
     """A request that asks nothing."""
 
 
-def _text(content: Any) -> str:
+def text_of(content: Any) -> str:
     """The text of a message's content: a string, or parts of which some hold text."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else ()
-    texts = [_object(part).get("text") for part in parts]
+    texts = [object_of(part).get("text") for part in parts]
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def _object(value: Any) -> dict[str, Any]:
+def object_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
@@ -41,12 +41,12 @@ def chat_question(body: Body) -> Question:
     asked = next((m for m in reversed(messages) if m.get("role") == "user"), messages[-1])
     last = messages[-1]
     return Question(
-        _text(asked.get("content")),
-        tool_result=_text(last.get("content")) if last.get("role") in ("tool", "function") else "",
+        text_of(asked.get("content")),
+        tool_result=text_of(last.get("content")) if last.get("role") in ("tool", "function") else "",
         tools=_tools(body, "function"),
         must_call=_demanded(body.get("tool_choice")),
         schema=_schema(body.get("response_format"), "json_schema"),
-        limit=_limit(body, "max_completion_tokens", "max_tokens"),
+        limit=limit_of(body, "max_completion_tokens", "max_tokens"),
     )
 
 
@@ -54,7 +54,7 @@ def completion_question(body: Body) -> Question:
     """What a completion request asks; of a list of prompts, the first."""
     prompt = body.get("prompt")
     first = prompt[0] if isinstance(prompt, list) and prompt else prompt
-    return Question(first if isinstance(first, str) else "", limit=_limit(body, "max_tokens"))
+    return Question(first if isinstance(first, str) else "", limit=limit_of(body, "max_tokens"))
 
 
 def responses_question(body: Body) -> Question:
@@ -67,12 +67,12 @@ def responses_question(body: Body) -> Question:
     asked = next((item for item in reversed(given) if item.get("role") == "user"), given[-1])
     last = given[-1]
     return Question(
-        _text(asked.get("content")),
-        tool_result=_text(last.get("output")) if last.get("type") == "function_call_output" else "",
+        text_of(asked.get("content")),
+        tool_result=text_of(last.get("output")) if last.get("type") == "function_call_output" else "",
         tools=_tools(body, None),
         must_call=_demanded(body.get("tool_choice")),
-        schema=_schema(_object(body.get("text")).get("format"), None),
-        limit=_limit(body, "max_output_tokens"),
+        schema=_schema(object_of(body.get("text")).get("format"), None),
+        limit=limit_of(body, "max_output_tokens"),
     )
 
 
@@ -80,12 +80,12 @@ def _tools(body: Body, nested: str | None) -> tuple[Mapping[str, Any], ...]:
     if body.get("tool_choice") == "none" or not isinstance(body.get("tools"), list):
         return ()
     tools = [tool for tool in body["tools"] if isinstance(tool, dict) and tool.get("type") == "function"]
-    return tuple(_object(tool.get(nested)) if nested else tool for tool in tools)
+    return tuple(object_of(tool.get(nested)) if nested else tool for tool in tools)
 
 
 def _demanded(choice: Any) -> str:
     if isinstance(choice, dict):
-        return str(_object(choice.get("function", choice)).get("name", "*"))
+        return str(object_of(choice.get("function", choice)).get("name", "*"))
     return "*" if choice == "required" else ""
 
 
@@ -93,12 +93,12 @@ def _schema(wanted: Any, nested: str | None) -> Mapping[str, Any] | None:
     """The JSON Schema to fit, {} for any object, None when plain text will do."""
     if not isinstance(wanted, dict) or wanted.get("type") not in ("json_object", "json_schema"):
         return None
-    holder = _object(wanted.get(nested)) if nested else wanted
+    holder = object_of(wanted.get(nested)) if nested else wanted
     schema = holder.get("schema")
     return schema if isinstance(schema, dict) else {}
 
 
-def _limit(body: Body, *names: str) -> int:
+def limit_of(body: Body, *names: str) -> int:
     return next((body[name] for name in names if isinstance(body.get(name), int)), 0)
 
 
@@ -109,15 +109,15 @@ def prompt_tokens(body: Body) -> int:
         return len(sent.split())
     if not isinstance(sent, list):
         return 0
-    return sum(len(_text(part.get("content")).split()) if isinstance(part, dict) else 1 for part in sent)
+    return sum(len(text_of(part.get("content")).split()) if isinstance(part, dict) else 1 for part in sent)
 
 
-def _usage(asked: int, answers: Iterable[Answer]) -> dict[str, int]:
+def usage_of(asked: int, answers: Iterable[Answer]) -> dict[str, int]:
     told = sum(len(tokens(answer.call.arguments if answer.call else answer.text)) for answer in answers)
     return {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told}
 
 
-def _deltas(text: str, count: int) -> Sequence[str]:
+def deltas(text: str, count: int) -> Sequence[str]:
     """The text in `count` pieces, repeated as far as it must be; 0: token by token."""
     if not count:
         return tokens(text)
@@ -153,7 +153,7 @@ def chat_body(id: str, created: int, model: str, body: Body, answers: Sequence[A
         entry = {"index": i, "message": message, "logprobs": logprobs, "finish_reason": answer.finish}
         choices.append(entry)
     head = {"id": f"chatcmpl-{id}", "object": "chat.completion", "created": created, "model": model}
-    usage = _usage(prompt_tokens(body), answers)
+    usage = usage_of(prompt_tokens(body), answers)
     return _encode({**head, "choices": choices, "usage": usage, "system_fingerprint": "fp_demo"})
 
 
@@ -173,15 +173,15 @@ def chat_stream(
             function = {"name": answer.call.name, "arguments": ""}
             call = {"index": 0, "id": f"call_{id[-8:]}{i}", "type": "function", "function": function}
             yield chunk(i, {"role": "assistant", "content": None, "tool_calls": [call]})
-            for piece in _deltas(answer.call.arguments, 0):
+            for piece in deltas(answer.call.arguments, 0):
                 yield chunk(i, {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
         else:
             yield chunk(i, {"role": "assistant", "content": "", "refusal": None})
-            for piece in _deltas(answer.text, count):
+            for piece in deltas(answer.text, count):
                 yield chunk(i, {"content": piece}, logprobs=_wanted_logprobs(body, [piece]))
         yield chunk(i, {}, answer.finish)
     if usage:
-        yield sse.encode(_encode({**head, "choices": [], "usage": _usage(prompt_tokens(body), answers)}))
+        yield sse.encode(_encode({**head, "choices": [], "usage": usage_of(prompt_tokens(body), answers)}))
     yield sse.DONE
 
 
@@ -199,7 +199,7 @@ def completion_body(id: str, created: int, model: str, body: Body, answers: Sequ
         for i, answer in enumerate(answers)
     ]
     head = {"id": f"cmpl-{id}", "object": "text_completion", "created": created, "model": model}
-    return _encode({**head, "choices": choices, "usage": _usage(prompt_tokens(body), answers)})
+    return _encode({**head, "choices": choices, "usage": usage_of(prompt_tokens(body), answers)})
 
 
 def completion_stream(
@@ -212,11 +212,11 @@ def completion_stream(
         return sse.encode(_encode({**head, "choices": [entry]}))
 
     for i, answer in enumerate(answers):
-        for piece in _deltas(answer.text, count):
+        for piece in deltas(answer.text, count):
             yield chunk(i, piece)
         yield chunk(i, "", answer.finish)
     if _usage_wanted(body):
-        yield sse.encode(_encode({**head, "choices": [], "usage": _usage(prompt_tokens(body), answers)}))
+        yield sse.encode(_encode({**head, "choices": [], "usage": usage_of(prompt_tokens(body), answers)}))
     yield sse.DONE
 
 
@@ -225,7 +225,7 @@ def completion_stream(
 
 def responses_object(id: str, created: int, model: str, body: Body, answer: Answer) -> dict[str, Any]:
     """A finished Response object with one item: a message or a function call."""
-    usage = _usage(prompt_tokens(body), [answer])
+    usage = usage_of(prompt_tokens(body), [answer])
     cut = answer.finish == "length"
     return {
         "id": f"resp_{id}",
@@ -235,7 +235,7 @@ def responses_object(id: str, created: int, model: str, body: Body, answer: Answ
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
         "instructions": body.get("instructions"),
-        "metadata": _object(body.get("metadata")),
+        "metadata": object_of(body.get("metadata")),
         "model": model,
         "output": [_item(id, answer)],
         "parallel_tool_calls": True,
@@ -278,12 +278,12 @@ def _responses_events(response: dict[str, Any], count: int) -> Iterator[tuple[st
     if item["type"] == "function_call":
         empty = {**item, "status": "in_progress", "arguments": ""}
         yield "output_item.added", {"output_index": 0, "item": empty}
-        for piece in _deltas(item["arguments"], 0):
+        for piece in deltas(item["arguments"], 0):
             yield "function_call_arguments.delta", {**place, "delta": piece}
         done = {"name": item["name"], "arguments": item["arguments"]}
         yield "function_call_arguments.done", {**place, **done}
     else:
-        pieces = _deltas(item["content"][0]["text"], count)
+        pieces = deltas(item["content"][0]["text"], count)
         part = {**item["content"][0], "text": "".join(pieces)}
         item = {**item, "content": [part]}
         response = {**response, "output": [item]}
