@@ -2,11 +2,11 @@
 
 import gc
 import secrets
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
-
-from starlette.routing import Route as Page
+from pathlib import Path
 
 from detectors import taxonomy
 from gateway.access.admission import Admission
@@ -23,7 +23,7 @@ from gateway.judging.client import Judging, JudgingClient, JudgingError
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.moderation.moderations import Moderation
 from gateway.pages.probes import Readiness, probes
-from gateway.pages.rates import publish_error_rates, rates_page
+from gateway.pages.rates import publish_error_rates, rates_route
 from gateway.pages.site import Site
 from gateway.pages.trust import trust_pages
 from gateway.pipeline import Pipeline, Scope
@@ -37,6 +37,11 @@ from gateway.telemetry import metrics
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.recorder import Recorder
+from gateway.trust.judged import Sink
+from gateway.trust.ledger import Ledger
+from gateway.trust.redis_ledger import RedisStore
+from gateway.trust.sinks import AuditSink, MetricsSink
+from gateway.trust.sqlite_ledger import SqliteStore
 from gateway.upstream.calls import Upstreams
 from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.routing import Routing
@@ -73,6 +78,7 @@ class App:
             config.policy, wall_clock=_wall_clock, targets=self.routing.targets, routes=route_names(config)
         )
         self.audit = Audit(config.audit_path)
+        self.ledger = _ledger(config)
         self.queue = _queue(config)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
         judges = config.detectors and (self.enforces or config.redis_url is None)
@@ -98,7 +104,7 @@ class App:
         # Without keys a page in a local browser must not read the operator's pages either.
         doors = [*([] if config.keys else [admission]), *_operators(config)]
         self._site = Site(
-            [*probes(self.background, readiness, self.gauges), *trust_pages(self.policy, self.audit)],
+            [*probes(self.background, readiness, self.gauges), *trust_pages(self.policy, self.audit, self.ledger)],
             version=_VERSION,
             doors=doors,
             background=self.background,
@@ -154,13 +160,17 @@ class App:
         self.gauges = Gauges([self._read_gauges])
         background = Background()
         background.add("audit", self.audit.run)
+        background.add("ledger", self.ledger.run)
         background.add("gauges", self.gauges.run)
         background.add("memory", heap.give_back_regularly)
         background.add("policy", self.policy.run)
         if isinstance(self.judge, JudgingClient):
             background.add("judge", self.judge.run)
             if config.redis_url is None:
-                background.add("worker", _worker(config, self.queue, self.judge, self.audit, self.policy).run)
+                background.add(
+                    "worker",
+                    _worker(config, self.queue, self.judge, [AuditSink(self.audit), self.ledger], self.policy).run,
+                )
         if isinstance(self.queue, RedisQueue):
             background.add("redis", self.queue.run)
         return background
@@ -193,13 +203,15 @@ class WorkerApp:
             raise ConfigError(["detectors: they are turned off, so a worker has nothing to judge with"])
         policy = PolicyFile(config.policy, wall_clock=_wall_clock)  # a worker need not know the gateway's routes
         audit = Audit(config.audit_path)
+        ledger = _ledger(config)
         self.queue = _redis_queue(config, config.redis_url.get_secret_value())
         self.judge = _judge(config, nice=_NICE)
-        worker = _worker(config, self.queue, self.judge, audit, policy)
+        worker = _worker(config, self.queue, self.judge, [AuditSink(audit), ledger], policy)
         publish_error_rates()
         gauges = Gauges([lambda: _read_depth(self.queue), lambda: _read_detectors(self.judge)])
         background = Background()
         background.add("audit", audit.run)
+        background.add("ledger", ledger.run)
         background.add("gauges", gauges.run)
         background.add("policy", policy.run)
         background.add("judge", self.judge.run)
@@ -213,7 +225,7 @@ class WorkerApp:
             needs_redis=True,
         )
         self._site = Site(
-            [*probes(background, readiness, gauges), Page("/trust/v1/rates", rates_page)],
+            [*probes(background, readiness, gauges), rates_route(ledger)],
             version=_VERSION,
             doors=_operators(config),
             background=background,
@@ -287,6 +299,17 @@ def _redis_queue(config: Config, url: str) -> RedisQueue:
         raise ConfigError([f"redis_url: {error}; write it as redis://[:password@]host[:port]/0"]) from None
 
 
+def _ledger(config: Config) -> Ledger:
+    """In Redis, where several machines see it; else in a file, which all processes of this start share."""
+    days, most_bytes = config.ledger_days, config.ledger_bytes
+    if config.redis_url is not None:
+        return Ledger(
+            RedisStore(config.redis_url.get_secret_value(), days=days, most_bytes=most_bytes), clock=_wall_clock
+        )
+    folder = config.state_dir or Path(tempfile.mkdtemp(prefix="assay-state-"))
+    return Ledger(SqliteStore(folder / "ledger.db", days=days, most_bytes=most_bytes), clock=_wall_clock)
+
+
 def _moderation(config: Config, judge: JudgingClient) -> Moderation:
     return Moderation(
         judge,
@@ -308,16 +331,17 @@ def _judge(config: Config, *, nice: int) -> JudgingClient:
     )
 
 
-def _worker(config: Config, queue: SampleQueue, judge: JudgingClient, audit: Audit, policy: PolicyFile) -> Worker:
+def _worker(
+    config: Config, queue: SampleQueue, judge: JudgingClient, sinks: Sequence[Sink], policy: PolicyFile
+) -> Worker:
     return Worker(
         queue,
         judge,
-        audit,
+        [MetricsSink({entry.slug: entry.category for entry in taxonomy.SUBCATEGORIES}), *sinks],
         policy=lambda: policy.current,
-        categories={entry.slug: entry.category for entry in taxonomy.SUBCATEGORIES},
         expiry_seconds=config.sample_expiry_seconds,
         wall_clock=_wall_clock,
-        audit_text=config.audit_text,
+        keeps_texts=config.audit_text,
     )
 
 

@@ -1,6 +1,6 @@
 """THE SIDE PATH.
 
-    take(batch) → detect (in the detector process) → verdicts → metrics · audit → acknowledge
+    take(batch) → detect (in the detector processes) → Judged → sinks: metrics · audit · ledger → acknowledge
 
 Every sample ends with one fate: judged, expired, or failed with a reason. (Dropped is counted where it is offered.)
 """
@@ -8,24 +8,23 @@ Every sample ends with one fate: judged, expired, or failed with a reason. (Drop
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
-from detectors.opinions import strongest
 from gateway.enforcement.counts import Counts
-from gateway.enforcement.signals import Direction, by_detector, draw_of, signals
+from gateway.enforcement.signals import draw_of, signals
 from gateway.exchange import Sample, SampleQueue, Taken
 from gateway.judging.client import JudgingError
-from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_request
+from gateway.judging.messages import Findings, JudgingRequest, judging_request
 from gateway.openai_api import Operation, read_request, read_response, read_stream
 from gateway.openai_api.encodings import EncodingError, decode
 from gateway.telemetry import metrics
-from policies.engine import Action, Context, Decision, Mode, Policy, decide
+from gateway.trust.judged import DIRECTIONS, Direction, Judged, Sink, scores_of
+from policies.engine import Context, Decision, Policy, decide
 
 log = logging.getLogger("assay")
 
-_DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
 _BATCH = 32
 _WAIT_SECONDS = 1.0
 _GATHER_SECONDS = 0.25  # after a batch that was not full: samples judged together cost half of those judged singly
@@ -40,43 +39,32 @@ class Judging(Protocol):
     def ask(self, request: JudgingRequest, timeout_seconds: float) -> Coroutine[Any, Any, Findings]: ...
 
 
-class Journal(Protocol):
-    """Where verdicts are written down; nowhere when `path` is None."""
-
-    path: Path | None
-
-    def append(self, kind: str, fields: Mapping[str, Any]) -> None: ...
-
-
 class Worker:
     """Takes samples and records what the detectors say of them.
 
-    `categories` maps a sub-category to its category. `policy` gives the policy in force now. `wall_clock` is Unix
-    seconds, as in `Sample.closed_at`.
+    `sinks` get each judged sample, with the texts of flagged ones where `keeps_texts`. `policy` gives the policy in
+    force now. `wall_clock` is Unix seconds, as in `Sample.closed_at`.
     """
 
     def __init__(
         self,
         queue: SampleQueue,
         judging: Judging,
-        audit: Journal,
+        sinks: Sequence[Sink],
         *,
         policy: Callable[[], Policy],
-        categories: Mapping[str, str],
         expiry_seconds: float,
         wall_clock: Callable[[], float],
-        audit_text: bool = False,
+        keeps_texts: bool = False,
     ) -> None:
         self._queue = queue
         self._judging = judging
-        self._audit = audit
+        self._sinks = sinks
         self._policy = policy
-        self._categories = categories
         self._expiry_seconds = expiry_seconds
         self._wall_clock = wall_clock
-        self._audit_text = audit_text
+        self._keeps_texts = keeps_texts
         self._counts = Counts(wall_clock)
-        self._columns: dict[tuple[str, str], _Column] = {}
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -139,17 +127,44 @@ class Worker:
             metrics.tally(metrics.SAMPLES, "failed", "record").add()
 
     def _record(self, sample: Sample, findings: Findings) -> None:
+        """Hand what was found to every sink. One that breaks does not keep it from the others."""
         if findings.failed and not any(finding.opinions for finding in findings.findings):
             metrics.tally(metrics.SAMPLES, "failed", "detector").add()
             return
-        for direction in _DIRECTIONS:
-            self._weigh(sample, [found for found in findings.findings if found.direction == direction], direction)
-        decisions = self._decide(sample, findings)
-        for direction, decision in decisions.items():
-            self._count_decision(sample, direction, decision)
-        self._write_down(sample, findings, decisions)
+        judged = self._judged(sample, findings)
+        broken = False
+        for sink in self._sinks:
+            try:
+                sink.take(judged)
+            except Exception:
+                log.exception("the verdicts on sample %s could not be recorded", sample.id)
+                broken = True
         metrics.spread(metrics.SAMPLE_AGE).observe(max(0.0, self._wall_clock() - sample.closed_at))
-        metrics.tally(metrics.SAMPLES, "judged", _unread(sample, findings)).add()
+        if broken:
+            metrics.tally(metrics.SAMPLES, "failed", "record").add()
+        else:
+            metrics.tally(metrics.SAMPLES, "judged", judged.unread).add()
+
+    def _judged(self, sample: Sample, findings: Findings) -> Judged:
+        prompts = [finding.language for finding in findings.findings if finding.direction == "prompt"]
+        judged = Judged(
+            id=sample.id,
+            at=sample.closed_at,
+            probability=sample.probability,
+            route=sample.route,
+            model=sample.model,
+            caller=sample.principal,
+            operation=sample.operation,
+            outcome=sample.outcome,
+            stream=sample.stream,
+            guarded=sample.guarded,
+            language=prompts[-1] if prompts else "",
+            unread=_unread(sample, findings),
+            findings=findings.findings,
+            scores=scores_of(findings.findings),
+            decisions=self._decide(sample, findings),
+        )
+        return replace(judged, texts=_texts(sample)) if self._keeps_texts and judged.is_flagged else judged
 
     def _decide(self, sample: Sample, findings: Findings) -> dict[Direction, Decision]:
         """Every rule's opinion; callers are counted over samples, which are fewer than their requests."""
@@ -163,60 +178,11 @@ class Worker:
         )
         decisions = {
             direction: decide(policy, signals(findings.findings, direction, policy), route=sample.route, about=about)
-            for direction in _DIRECTIONS
+            for direction in DIRECTIONS
         }
         rules = dict.fromkeys(rule for decision in decisions.values() for rule in decision.counted)
         self._counts.add(sample.principal, rules)
         return decisions
-
-    def _weigh(self, sample: Sample, found: list[Finding], direction: str) -> None:
-        """Count the exchange once for each sub-category: its highest score, and whether any text was flagged."""
-        weight = 1 / sample.probability
-        for slug, opinion in strongest(opinion for finding in found for opinion in finding.opinions).items():
-            column = self._columns.get((slug, direction))
-            if column is None:
-                category = self._categories.get(slug, "auxiliary")
-                column = self._columns[slug, direction] = _Column(category, slug, direction)
-            column.count(opinion.score, opinion.flagged, weight)
-
-    def _count_decision(self, sample: Sample, direction: Direction, decision: Decision) -> None:
-        """Monitored rules, and enforced ones that an answer slipped past because it was not held.
-
-        What the guard enforced it has counted itself.
-        """
-        for match in decision.matched:
-            if not match.enforced or match.action is Action.FLAG:
-                effect = "canary" if match.mode is Mode.CANARY and match.action.acts else "monitored"
-            elif direction == "response" and not sample.guarded and sample.outcome == "completed":
-                effect = "leaked"
-            else:
-                continue
-            metrics.tally(metrics.DECISIONS, direction, match.action, match.rule, effect).add()
-
-    def _write_down(self, sample: Sample, findings: Findings, decisions: Mapping[Direction, Decision]) -> None:
-        if self._audit.path is None:
-            return
-        flagged = any(opinion.flagged for found in findings.findings for opinion in found.opinions)
-        texts = _texts(sample) if self._audit_text and flagged else {}
-        self._audit.append(
-            "flag" if flagged else "verdict",
-            {
-                "sample": sample.id,
-                "route": sample.route,
-                "principal": sample.principal,
-                "operation": sample.operation,
-                "model": sample.model,
-                "outcome": sample.outcome,
-                "stream": sample.stream,
-                "probability": sample.probability,
-                "revision": decisions["prompt"].revision,
-                "decisions": {
-                    direction: {"action": decision.action, "would": decision.would, "rule": decision.rule}
-                    for direction, decision in decisions.items()
-                },
-                "texts": [_line(found, texts.get((found.direction, tuple(found.path)))) for found in findings.findings],
-            },
-        )
 
 
 def _unread(sample: Sample, findings: Findings) -> str:
@@ -278,20 +244,3 @@ def _texts(sample: Sample) -> dict[tuple[str, tuple[str | int, ...]], str]:
     passages = read_request(operation, sample.prompt)
     passages += read_stream(operation, body) if sample.stream else read_response(operation, body)
     return {(passage.direction, tuple(passage.path)): passage.text for passage in passages}
-
-
-def _line(found: Finding, text: str | None) -> dict[str, Any]:
-    """One text of an exchange for the audit file: where it stood, its hash, its scores, what was found where."""
-    highest = strongest(found.opinions)
-    return {
-        "direction": found.direction,
-        "channel": found.channel,
-        "choice": found.choice,
-        "hash": found.digest,
-        "scores": {slug: round(opinion.score, 4) for slug, opinion in highest.items()},
-        **by_detector((o.detector, o.slug, round(o.score, 6), o.spans) for o in found.opinions),
-        "language": found.language,
-        "flags": sorted(slug for slug, opinion in highest.items() if opinion.flagged),
-        "spans": [span for opinion in found.opinions for span in opinion.spans],
-        **({} if text is None else {"text": text}),
-    }

@@ -413,10 +413,13 @@ AUDIT = Row(
     "Audit",
     [
         Panel(
-            "Audit lines",
+            "Audit and ledger",
             "Is every decision on record? Any dropped line is a gap in the record: the disk is full, read-only or "
             "too slow. `none` at zero: nothing was written, or no audit file is configured.",
-            [Query(or_none(rate("assay_audit_lines_total", "result"), "result"), "{{result}}")],
+            [
+                Query(or_none(rate("assay_audit_lines_total", "result"), "result"), "{{result}}"),
+                Query(or_none(rate("assay_ledger_samples_total", "result"), "result"), "ledger {{result}}"),
+            ],
             "stacked",
             "cps",
             width=9,

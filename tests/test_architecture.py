@@ -14,6 +14,7 @@ PACKAGES = ("gateway", "detectors", "policies")
 
 # Foreign library → the only modules, or rooms, that may import it.
 DOORS = {
+    "sqlite3": {"gateway.stores.sqlite"},
     "starlette": {"gateway.app", "gateway.pages"},
     "httpx2": {"gateway.upstream.library"},
     "httpcore2": {"gateway.upstream.library"},
@@ -111,7 +112,7 @@ def reachable(start: str) -> set[str]:
 def test_the_reader_of_imports_reads_them() -> None:
     assert "gateway.exchange" in IMPORTS["gateway.pipeline"]
     assert "gateway.telemetry.metrics" in IMPORTS["gateway.enforcement.deciding"]  # as `from … import metrics`
-    assert "starlette.routing" in IMPORTS["gateway.app"]
+    assert "starlette.routing" in IMPORTS["gateway.pages.rates"]
     assert len(FILES) > 40
 
 

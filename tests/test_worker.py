@@ -8,7 +8,7 @@ import pytest
 
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.worker import Worker
-from tests.support.fakes import OBSERVE, Counts, Journal, JudgingHere, policy, sample
+from tests.support.fakes import OBSERVE, Counts, Journal, JudgingHere, policy, sample, sinks
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -20,9 +20,8 @@ async def at_work() -> AsyncIterator[tuple[Worker, MemoryQueue, asyncio.Event]]:
     worker = Worker(
         queue,
         judge,
-        Journal(),
+        sinks(Journal()),
         policy=lambda: decided,
-        categories={},
         expiry_seconds=60,
         wall_clock=lambda: 1000.0,
     )
@@ -61,9 +60,8 @@ async def test_one_that_has_nothing_at_hand_is_done_at_once(seconds: float) -> N
     worker = Worker(
         MemoryQueue(1, 1),
         JudgingHere(),
-        Journal(),
+        sinks(Journal()),
         policy=lambda: decided,
-        categories={},
         expiry_seconds=60,
         wall_clock=lambda: 1000.0,
     )

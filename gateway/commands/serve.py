@@ -35,9 +35,11 @@ def serve(parsed: argparse.Namespace) -> int:
     export({name: value for name, value in flags.items() if value is not None}, parsed.config)
     export({"port": str(port), "audit_hash_key": _hash_key(config)})
     demo = _start_demo() if config.uses_demo else None
-    folder = tempfile.mkdtemp(prefix="assay-metrics-") if config.workers > 1 else None
-    if folder:
+    folder = tempfile.mkdtemp(prefix="assay-run-")  # what the processes of this start share and nobody needs later
+    if config.workers > 1:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    if config.state_dir is None:
+        export({"state_dir": folder})
     try:
         process.run(
             "gateway.app:create_app",
@@ -50,8 +52,7 @@ def serve(parsed: argparse.Namespace) -> int:
         if demo is not None:
             demo.terminate()
             demo.wait()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 

@@ -252,6 +252,15 @@ class Config(_Strict):
         description="Redis in which samples wait for `assay worker` processes (`redis://`, `rediss://` or `unix://`). "
         "Without it they wait in memory, and the gateway judges them itself.",
     )
+    state_dir: Path | None = Field(
+        None,
+        description="Folder for what is to outlive a restart: the ledger of judged samples, from which `/trust` reads "
+        "rates. Left out, that is a temporary file of this start. With `redis_url` it is in Redis.",
+    )
+    ledger_days: Positive = Field(30.0, description="Days for which judged samples (no texts) stay in the ledger.")
+    ledger_bytes: Annotated[int, Field(ge=2**20)] = Field(
+        256 * 2**20, description="Bytes that the ledger may hold; the oldest samples make room."
+    )
     audit_path: Path | None = Field(
         None, description="File that verdicts and decisions are appended to as JSON lines; none when unset."
     )

@@ -1,11 +1,11 @@
 """Where policies and detectors meet: a policy file becomes a `Policy`, findings become the signals it decides on."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from detectors import manifest, taxonomy
 from detectors.base import OperatingTable
@@ -91,15 +91,3 @@ def signals(findings: Iterable[Finding], direction: Direction, policy: Policy) -
         for opinion in finding.opinions
         if opinion.score >= policy.least(opinion.slug, direction, opinion.detector)
     ]
-
-
-def by_detector(opinions: Iterable[tuple[str, str, float, list[Any]]]) -> Mapping[str, Any]:
-    """What an audit line keeps of (detector, slug, score, spans), so that it can be decided on again."""
-    by: dict[str, dict[str, float]] = {}
-    found: dict[str, list[Any]] = {}
-    for detector, slug, score, spans in opinions:
-        scores = by.setdefault(detector, {})
-        scores[slug] = max(score, scores.get(slug, 0.0))
-        if spans:
-            found.setdefault(detector, []).extend(spans)
-    return {"by": by, "found": found} if found else {"by": by}

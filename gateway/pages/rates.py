@@ -1,25 +1,38 @@
 """Estimated rates, and what is known of the detectors' errors."""
 
-import asyncio
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from detectors import manifest
 from gateway.telemetry import metrics
 from gateway.trust import estimates
+from gateway.trust.ledger import WINDOWS, Ledger, LedgerError
+
+DEFAULT_WINDOW = "24h"
+_NOTE = (
+    "Shares of traffic with 95 % intervals, over the window, all processes that share the ledger together; 24h and 7d "
+    "count whole hours. flagged_share is what the detectors flag; estimated_rate corrects it for their measured "
+    "errors, null where those were not measured."
+)
 
 
 @cache  # the files ship with the release: read once, not for every look at /trust
 def _error_rates() -> dict[tuple[str, str], tuple[float, float]]:
+    return error_rates(manifest.load(weights=False).values())
+
+
+def error_rates(infos: Iterable[manifest.DetectorInfo]) -> dict[tuple[str, str], tuple[float, float]]:
     """(sub-category, direction) → measured (true, false) positive rates, where one detector alone speaks of it.
 
     With several detectors the combined rates were not measured, and so no correction is offered.
     """
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for info in manifest.load(weights=False).values():
+    for info in infos:
         for slug, role in info.operating:
             rates = info.rates.get((slug, role))
             found.setdefault((slug, role), []).append(rates or (0.0, 0.0))
@@ -32,22 +45,33 @@ def publish_error_rates() -> None:
         metrics.FALSE_POSITIVE_RATE.labels(slug, direction).set(false_positive)
 
 
-async def rates_page(_: Request) -> Response:
-    return JSONResponse(await asyncio.to_thread(rates))
+def rates_route(ledger: Ledger) -> Route:
+    """`/trust/v1/rates?window=24h&route=…&model=…`."""
+
+    async def page(request: Request) -> Response:
+        asked = request.query_params
+        window = asked.get("window", DEFAULT_WINDOW)
+        if window not in WINDOWS:
+            message = f"there is no window {window[:20]!r}; ask for one of {', '.join(WINDOWS)}"
+            return JSONResponse({"error": {"message": message}}, 400)
+        try:
+            sums = await ledger.weights(window, asked.get("route"), asked.get("model"))
+        except LedgerError as error:
+            message = f"the ledger cannot be read now: {error}"
+            return JSONResponse({"error": {"message": message}}, 503)
+        about = {"window": window, "route": asked.get("route"), "model": asked.get("model")}
+        return JSONResponse({"note": _NOTE, **about, "rates": rates(sums)})
+
+    return Route("/trust/v1/rates", page)
 
 
-def rates() -> dict[str, Any]:
-    """The estimates since the gateway started, over all workers."""
-    total, *others = (
-        estimates.by_label(metrics.samples(f"assay_trust_{what}_total"))
-        for what in ("weight", "weight_squared", "flagged_weight", "flagged_weight_squared")
-    )
-    error_rates = _error_rates()
+def rates(sums: Mapping[tuple[str, str], estimates.Weights]) -> list[dict[str, Any]]:
+    """A row for each sub-category and direction."""
+    measured = _error_rates()
     rows = []
-    for key in sorted(total):
-        weights = estimates.Weights(total[key], *(sums.get(key, 0.0) for sums in others))
+    for key, weights in sorted(sums.items()):
         share = estimates.flagged_share(weights)
-        known = error_rates.get(key)
+        known = measured.get(key)
         estimate = estimates.corrected(share, *known) if share and known else None
         rows.append(
             {
@@ -59,11 +83,7 @@ def rates() -> dict[str, Any]:
                 "detector": known and {"true_positive_rate": known[0], "false_positive_rate": known[1]},
             }
         )
-    return {
-        "note": "Shares of traffic with 95 % intervals, since start. flagged_share is what the detectors flag; "
-        "estimated_rate corrects it for their measured errors, null where those were not measured.",
-        "rates": rows,
-    }
+    return rows
 
 
 def _shown(interval: estimates.Interval | None) -> dict[str, float] | None:

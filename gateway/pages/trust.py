@@ -9,14 +9,15 @@ from starlette.routing import Route
 
 from detectors import taxonomy
 from gateway.enforcement.policy_file import PolicyFile
-from gateway.pages.rates import rates_page
+from gateway.pages.rates import rates_route
 from gateway.telemetry.audit import Audit
+from gateway.trust.ledger import Ledger
 
 _RECENT = 100
 _PAGES = ("taxonomy", "rates", "flags", "policy")
 
 
-def trust_pages(policy: PolicyFile, audit: Audit) -> list[Route]:
+def trust_pages(policy: PolicyFile, audit: Audit, ledger: Ledger) -> list[Route]:
     """`/trust` and what is below it."""
 
     async def flags(_: Request) -> Response:
@@ -32,7 +33,7 @@ def trust_pages(policy: PolicyFile, audit: Audit) -> list[Route]:
     return [
         Route("/trust", _index),
         Route("/trust/v1/taxonomy", _taxonomy),
-        Route("/trust/v1/rates", rates_page),
+        rates_route(ledger),
         Route("/trust/v1/flags", flags),
         Route("/trust/v1/policy", in_force),
     ]

@@ -236,6 +236,11 @@ DETECTORS_WANTED = _gauge(
     "assay_detectors_wanted",
     "In how many processes should the detectors answer? None in a gateway that leaves judging to `assay worker`.",
 )
+LEDGER_SAMPLES = _counter(
+    "assay_ledger_samples_total",
+    "How many judged samples were written into the ledger, or dropped because it could not be written for long?",
+    "result",
+)
 AUDIT_LINES = _counter(
     "assay_audit_lines_total",
     "How many audit lines were written or dropped because the writer was behind or the disk refused?",

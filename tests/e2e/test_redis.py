@@ -90,7 +90,11 @@ def test_gateway_and_worker_give_every_exchange_one_fate(gateway: GatewayProcess
         assert httpx.get(worker.url + "/healthz").json() == {"ok": True}
         metrics = httpx.get(worker.url + "/metrics").text
         assert "assay_sample_queue_items 0.0" in metrics
-        assert httpx.get(worker.url + "/trust/v1/rates").json()["rates"]
+        of_worker = httpx.get(worker.url + "/trust/v1/rates").json()
+        assert {row["effective_samples"] for row in of_worker["rates"]} == {40}
+        gateway.wait_until(
+            "the gateway shows the same", lambda: httpx.get(gateway.url + "/trust/v1/rates").json() == of_worker
+        )
         assert worker.stop() in (0, -signal.SIGTERM)
         assert "Traceback" not in worker.output
     lines = [json.loads(line) for line in Path(env["ASSAY_AUDIT_PATH"]).read_text().splitlines()]

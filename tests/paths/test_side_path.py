@@ -32,10 +32,10 @@ from tests.support.fakes import (
     completion,
     policy,
     sample,
+    sinks,
 )
 
 NOW = 1010.0  # Unix seconds; the samples are closed at 1000
-CATEGORIES = {"violence": "safety", "prompt_attacks": "robustness", "privacy_violation": "safety"}
 
 
 class SidePath:
@@ -49,12 +49,11 @@ class SidePath:
         self.worker = Worker(
             self.queue,
             self.judge,
-            self.journal,
+            sinks(self.journal),
             policy=lambda: decided,
-            categories=CATEGORIES,
             expiry_seconds=60,
             wall_clock=lambda: NOW,
-            audit_text=audit_text,
+            keeps_texts=audit_text,
         )
         self._fates = Counts("assay_samples_total")
 
@@ -127,9 +126,8 @@ async def test_a_recorder_that_breaks_costs_one_sample_only() -> None:
     worker = Worker(
         path.queue,
         path.judge,
-        Torn(),
+        sinks(Torn()),
         policy=lambda: policy(OBSERVE),
-        categories=CATEGORIES,
         expiry_seconds=60,
         wall_clock=lambda: NOW,
     )
@@ -154,9 +152,8 @@ async def test_everything_taken_is_acknowledged_whatever_became_of_it() -> None:
     worker = Worker(
         queue,
         judge,
-        Journal(),
+        sinks(Journal()),
         policy=lambda: policy(OBSERVE),
-        categories=CATEGORIES,
         expiry_seconds=60,
         wall_clock=lambda: NOW,
     )
@@ -325,9 +322,8 @@ async def test_the_side_path_writes_a_real_file(tmp_path: Path) -> None:
     worker = Worker(
         path.queue,
         path.judge,
-        audit,
+        sinks(audit),
         policy=lambda: policy(OBSERVE),
-        categories=CATEGORIES,
         expiry_seconds=60,
         wall_clock=lambda: NOW,
     )

@@ -52,6 +52,21 @@ def test_without_detectors_nothing_is_chosen() -> None:
     assert not opened.transcript.sampled
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.2, 1.0])
+def test_one_that_is_insisted_on_stands_for_itself_alone(rate: float) -> None:
+    """It was not drawn: weighted with its route's rate it would count for exchanges that nobody insisted on."""
+    opened = exchange(rate)
+    Sampler(draw=lambda: 0.99).choose(opened)
+    Sampler().insist(opened)
+    assert (opened.transcript.sampled, opened.transcript.probability) == (True, 1.0)
+
+
+def test_what_the_detectors_cannot_read_is_not_insisted_on() -> None:
+    opened = exchange(0.0, Operation.MODELS)
+    Sampler().insist(opened)
+    assert not opened.transcript.sampled
+
+
 def test_the_share_chosen_is_the_rate_and_each_draw_is_its_own() -> None:
     sampler = Sampler(draw=random.Random(7).random)
     chosen = []

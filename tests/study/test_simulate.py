@@ -14,7 +14,7 @@ from gateway.study.cost import cost, data_files, read_rows, table
 from gateway.study.simulate import Simulation
 from gateway.worker import Worker
 from policies.engine import Signal
-from tests.support.fakes import DETECTOR, ENFORCE, Journal, JudgingHere, Words, chat, completion, policy, sample
+from tests.support.fakes import DETECTOR, ENFORCE, Journal, JudgingHere, Words, chat, completion, policy, sample, sinks
 
 BLOCK = "version: 1\nmode: enforce\nrules:\n  - {id: stop, when: {subcategory: violence}, then: block}\n"
 
@@ -25,9 +25,8 @@ async def recorded(*texts: str, rules: str = BLOCK, probability: float = 1.0) ->
     worker = Worker(
         MemoryQueue(10, 10**6),
         JudgingHere(),
-        journal,
+        sinks(journal),
         policy=lambda: policy(rules),
-        categories={},
         expiry_seconds=10**9,
         wall_clock=lambda: 0.0,
     )

@@ -24,6 +24,9 @@ from gateway.serving.bodies import Bodies, BodyBounds
 from gateway.serving.request import GONE
 from gateway.telemetry import metrics
 from gateway.telemetry.recorder import Recorder
+from gateway.trust.judged import Sink
+from gateway.trust.sinks import AuditSink, MetricsSink
+from gateway.trust.sinks import Journal as AuditJournal
 from gateway.upstream.calls import Upstreams
 from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.routing import Routing
@@ -127,6 +130,14 @@ class Journal:
 
     def append(self, kind: str, fields: Mapping[str, Any]) -> None:
         self.lines.append((kind, fields))
+
+
+CATEGORIES = {"violence": "safety", "prompt_attacks": "robustness", "privacy_violation": "safety"}
+
+
+def sinks(journal: AuditJournal) -> list[Sink]:
+    """The metrics, and what is written down."""
+    return [MetricsSink(CATEGORIES), AuditSink(journal)]
 
 
 class Notebook:

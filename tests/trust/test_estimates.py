@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.trust.estimates import Interval, Weights, by_label, corrected, flagged_share
+from gateway.trust.estimates import Interval, Weights, corrected, flagged_share
 
 
 def simple(flagged: int, total: int) -> Weights:
@@ -91,11 +91,6 @@ def test_an_interval_holds_its_estimate_and_stays_between_0_and_1(
     assert share.estimate <= share.high + 1e-12
     assert share.high <= 1
     assert not math.isnan(share.low + share.high)
-
-
-def test_labels_are_read_by_name() -> None:
-    values: dict[tuple[tuple[str, str], ...], float] = {(("direction", "prompt"), ("subcategory", "violence")): 2.0}
-    assert by_label(values) == {("violence", "prompt"): 2.0}
 
 
 # --- a simulated truth

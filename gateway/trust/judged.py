@@ -1,0 +1,61 @@
+"""A judged sample, as everything downstream gets it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from detectors.opinions import Opinion, strongest
+from gateway.judging.messages import Finding
+from policies.engine import Decision
+
+Direction = Literal["prompt", "response"]
+DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One exchange that was sampled and judged.
+
+    `at` is Unix seconds: when the exchange was closed. `probability` is the known probability with which it was
+    sampled. `unread` says why not all of it was read, empty when it was: `unreadable`, `truncated` or `detector`.
+    `language` is that of the prompt's last text, an ISO 639-1 code or empty. `findings` has each text with what was
+    found, `scores` is what `scores_of` makes of them; `texts` are the texts themselves, by direction and path, only
+    where the operator allows them to be kept.
+    """
+
+    id: str
+    at: float
+    probability: float
+    route: str
+    model: str
+    caller: str
+    operation: str
+    outcome: str
+    stream: bool
+    guarded: bool
+    language: str
+    unread: str
+    findings: Sequence[Finding]
+    scores: Sequence[tuple[Direction, Opinion]]
+    decisions: Mapping[Direction, Decision]
+    texts: Mapping[tuple[str, tuple[str | int, ...]], str] = field(default_factory=dict)
+
+    @property
+    def is_flagged(self) -> bool:
+        return any(opinion.flagged for _, opinion in self.scores)
+
+
+def scores_of(findings: Sequence[Finding]) -> list[tuple[Direction, Opinion]]:
+    """Of each direction and sub-category the strongest opinion over all texts, flagged when any of them was."""
+    found: list[tuple[Direction, Opinion]] = []
+    for direction in DIRECTIONS:
+        own = [finding.opinions for finding in findings if finding.direction == direction]
+        best = strongest(opinion for opinions in own for opinion in opinions)
+        found += [(direction, opinion) for opinion in best.values()]
+    return found
+
+
+class Sink(Protocol):
+    """Takes judged samples. Sinks do not know each other, and none of them may wait."""
+
+    def take(self, judged: Judged) -> None: ...

@@ -1,0 +1,140 @@
+"""Metrics and the audit file, as sinks of judged samples."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from detectors.opinions import strongest
+from gateway.judging.messages import Finding
+from gateway.telemetry import metrics
+from gateway.trust.judged import Judged
+from policies.engine import Action, Mode
+
+
+class Journal(Protocol):
+    """Where verdicts are written down; nowhere when `path` is None."""
+
+    path: Path | None
+
+    def append(self, kind: str, fields: Mapping[str, Any]) -> None: ...
+
+
+class MetricsSink:
+    """Counts verdicts with their weights, and decisions. `categories` maps a sub-category to its category."""
+
+    def __init__(self, categories: Mapping[str, str]) -> None:
+        self._categories = categories
+        self._columns: dict[tuple[str, str], _Column] = {}
+
+    def take(self, judged: Judged) -> None:
+        """Count the exchange once for each sub-category: its highest score, and whether any text was flagged."""
+        weight = 1 / judged.probability
+        for direction, opinion in judged.scores:
+            column = self._columns.get((opinion.slug, direction))
+            if column is None:
+                category = self._categories.get(opinion.slug, "auxiliary")
+                column = self._columns[opinion.slug, direction] = _Column(category, opinion.slug, direction)
+            column.count(opinion.score, opinion.flagged, weight)
+        self._count_decisions(judged)
+
+    def _count_decisions(self, judged: Judged) -> None:
+        """Monitored rules, and enforced ones that an answer slipped past because it was not held.
+
+        What the guard enforced it has counted itself.
+        """
+        for direction, decision in judged.decisions.items():
+            for match in decision.matched:
+                if not match.enforced or match.action is Action.FLAG:
+                    effect = "canary" if match.mode is Mode.CANARY and match.action.acts else "monitored"
+                elif direction == "response" and not judged.guarded and judged.outcome == "completed":
+                    effect = "leaked"
+                else:
+                    continue
+                metrics.tally(metrics.DECISIONS, direction, match.action, match.rule, effect).add()
+
+
+class _Column:
+    """The metrics of one sub-category and direction, looked up once: this runs for every verdict."""
+
+    __slots__ = (
+        "_clear", "_flagged", "_flagged_weight", "_flagged_weight_squared", "_scores", "_weight", "_weight_squared",
+    )  # fmt: skip
+
+    def __init__(self, category: str, slug: str, direction: str) -> None:
+        self._flagged = metrics.tally(metrics.VERDICTS, category, slug, direction, "1")
+        self._clear = metrics.tally(metrics.VERDICTS, category, slug, direction, "0")
+        self._scores = metrics.spread(metrics.SCORES, slug, direction)
+        self._weight = metrics.tally(metrics.WEIGHT, slug, direction)
+        self._weight_squared = metrics.tally(metrics.WEIGHT_SQUARED, slug, direction)
+        self._flagged_weight = metrics.tally(metrics.FLAGGED_WEIGHT, slug, direction)
+        self._flagged_weight_squared = metrics.tally(metrics.FLAGGED_WEIGHT_SQUARED, slug, direction)
+
+    def count(self, score: float, flagged: bool, weight: float) -> None:
+        (self._flagged if flagged else self._clear).add()
+        self._scores.observe(score)
+        self._weight.add(weight)
+        self._weight_squared.add(weight * weight)
+        if flagged:
+            self._flagged_weight.add(weight)
+            self._flagged_weight_squared.add(weight * weight)
+
+
+class AuditSink:
+    """A line in the audit file for each judged sample."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def take(self, judged: Judged) -> None:
+        if self._journal.path is None:
+            return
+        self._journal.append(
+            "flag" if judged.is_flagged else "verdict",
+            {
+                "sample": judged.id,
+                "route": judged.route,
+                "principal": judged.caller,
+                "operation": judged.operation,
+                "model": judged.model,
+                "outcome": judged.outcome,
+                "stream": judged.stream,
+                "probability": judged.probability,
+                "revision": judged.decisions["prompt"].revision,
+                "decisions": {
+                    direction: {"action": decision.action, "would": decision.would, "rule": decision.rule}
+                    for direction, decision in judged.decisions.items()
+                },
+                "texts": [
+                    _line(found, judged.texts.get((found.direction, tuple(found.path)))) for found in judged.findings
+                ],
+            },
+        )
+
+
+def _line(found: Finding, text: str | None) -> dict[str, Any]:
+    """One text of an exchange: where it stood, its hash, its scores, what was found where."""
+    highest = strongest(found.opinions)
+    return {
+        "direction": found.direction,
+        "channel": found.channel,
+        "choice": found.choice,
+        "hash": found.digest,
+        "scores": {slug: round(opinion.score, 4) for slug, opinion in highest.items()},
+        **_by_detector((o.detector, o.slug, round(o.score, 6), o.spans) for o in found.opinions),
+        "language": found.language,
+        "flags": sorted(slug for slug, opinion in highest.items() if opinion.flagged),
+        "spans": [span for opinion in found.opinions for span in opinion.spans],
+        **({} if text is None else {"text": text}),
+    }
+
+
+def _by_detector(opinions: Iterable[tuple[str, str, float, list[Any]]]) -> Mapping[str, Any]:
+    """What a line keeps of (detector, slug, score, spans), so that it can be decided on again."""
+    by: dict[str, dict[str, float]] = {}
+    found: dict[str, list[Any]] = {}
+    for detector, slug, score, spans in opinions:
+        scores = by.setdefault(detector, {})
+        scores[slug] = max(score, scores.get(slug, 0.0))
+        if spans:
+            found.setdefault(detector, []).extend(spans)
+    return {"by": by, "found": found} if found else {"by": by}

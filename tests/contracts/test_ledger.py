@@ -1,0 +1,281 @@
+"""What every ledger promises, whichever store holds it. A store is one more row of STORES."""
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from detectors.opinions import Opinion
+from gateway.judging.messages import Finding
+from gateway.trust.estimates import Weights
+from gateway.trust.judged import Judged, scores_of
+from gateway.trust.ledger import HOUR, MODELS_A_ROUTE, OTHER, Ledger, LedgerError, Store
+from gateway.trust.redis_ledger import RedisStore
+from gateway.trust.sqlite_ledger import SqliteStore
+from tests.support.fakes import Counts
+from tests.support.redis_server import RedisServer, needs_redis
+
+pytestmark = pytest.mark.real_time
+NOON = 1_790_000_000.0 // HOUR * HOUR + 1800  # Unix seconds: half past an hour
+DAY = 24 * HOUR
+MIB = 2**20
+
+
+def opinion(slug: str, score: float, flagged: bool = False, detector: str = "words@1") -> Opinion:
+    return Opinion(detector, slug, score, flagged, [(0, 7, "secret-place")])
+
+
+def judged(id: str, *, at: float = NOON, probability: float = 1.0, flagged: bool = False, **more: str) -> Judged:
+    said = [opinion("violence", 0.9 if flagged else 0.1, flagged)]
+    findings = [Finding("prompt", "user", ["messages", 0, "content"], 0, True, "digest", said, "en")]
+    fields = {"route": "default", "model": "m", "caller": "app", "operation": "chat", "outcome": "completed"} | more
+    return Judged(
+        id=id,
+        at=at,
+        probability=probability,
+        stream=False,
+        guarded=False,
+        language="en",
+        unread="",
+        findings=findings,
+        scores=scores_of(findings),
+        decisions={},
+        texts={("prompt", ("messages", 0, "content")): "what somebody said"},
+        **fields,
+    )
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+STORES = ("sqlite", pytest.param("redis", marks=[pytest.mark.server, needs_redis]))
+Open = Callable[..., Store]
+
+
+@pytest.fixture(params=STORES)
+def store_of(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Gives the same store to each who asks for it, as processes that share it see it."""
+    if request.param == "sqlite":
+        return lambda days=30.0, most_bytes=64 * MIB: SqliteStore(
+            tmp_path / "ledger.db", days=days, most_bytes=most_bytes
+        )
+    server = request.getfixturevalue("redis_server")
+    server.empty()
+    return lambda days=30.0, most_bytes=64 * MIB: RedisStore(server.url, days=days, most_bytes=most_bytes)
+
+
+@asynccontextmanager
+async def ledger_on(store: Store, now: float = NOON) -> AsyncIterator[Ledger]:
+    ledger = Ledger(store, clock=lambda: now)
+    yield ledger
+    await store.close()
+
+
+PROMPT = ("violence", "prompt")
+
+
+async def test_what_was_taken_is_read_with_its_weights(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        ledger.take(judged("s1", probability=0.5, flagged=True))
+        ledger.take(judged("s2", probability=0.1))
+        assert await ledger.weights("5m") == {PROMPT: Weights(12.0, 104.0, 2.0, 4.0)}
+        assert await ledger.weights("7d") == {PROMPT: Weights(12.0, 104.0, 2.0, 4.0)}
+
+
+async def test_every_process_sees_the_same(store_of: Open) -> None:
+    async with ledger_on(store_of()) as one, ledger_on(store_of()) as other:
+        one.take(judged("s1", flagged=True))
+        other.take(judged("s2"))
+        await one.flush()
+        await other.flush()
+        assert await one.weights("1h") == await other.weights("1h") == {PROMPT: Weights(2.0, 2.0, 1.0, 1.0)}
+
+
+async def test_a_sample_that_comes_twice_counts_once(store_of: Open) -> None:
+    """Delivery is at least once: another worker may have judged it as well."""
+    async with ledger_on(store_of()) as one, ledger_on(store_of()) as other:
+        for ledger in (one, other, one):
+            ledger.take(judged("s1"))
+            await ledger.flush()
+        one.take(judged("s2"))
+        one.take(judged("s2"))
+        assert await one.weights("5m") == {PROMPT: Weights(2.0, 2.0, 0.0, 0.0)}
+
+
+async def test_a_window_holds_what_lies_in_it(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        for minutes in (0, 3, 7, 50, 100, 60 * 20, 60 * 30, 60 * 24 * 6, 60 * 24 * 8):
+            ledger.take(judged(f"{minutes} minutes ago", at=NOON - 60 * minutes))
+        found = {window: (await ledger.weights(window))[PROMPT].total for window in ("5m", "1h", "24h", "7d")}
+    assert found == {"5m": 2, "1h": 4, "24h": 6, "7d": 8}
+
+
+async def test_by_route_and_model(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        ledger.take(judged("s1", route="chat", model="large"))
+        ledger.take(judged("s2", route="chat", model="small"))
+        ledger.take(judged("s3", route="code", model="small"))
+        total = [
+            (await ledger.weights("1h", route, model)).get(PROMPT, Weights(0, 0, 0, 0)).total
+            for route, model in ((None, None), ("chat", None), (None, "small"), ("chat", "small"), ("none", None))
+        ]
+    assert total == [3, 2, 2, 1, 0]
+
+
+async def test_an_entry_says_all_of_its_sample_and_nothing_of_its_text(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        ledger.take(judged("s1", at=NOON - 9, probability=0.25))
+        ledger.take(judged("s2", flagged=True, model="half a pair \ud800"))
+        newest, oldest = await ledger.entries(10)
+        assert await ledger.entries(1) == [newest]
+    assert (newest.id, newest.model) == ("s2", "half a pair ?")
+    assert (oldest.id, oldest.at, oldest.probability, oldest.language) == ("s1", NOON - 9, 0.25, "en")
+    (score,) = newest.scores
+    assert (score.direction, score.slug, score.score, score.flagged) == ("prompt", "violence", 0.9, True)
+    assert score.detector == "words@1"
+    for secret in ("somebody", "secret-place"):
+        assert secret not in repr([newest, oldest])
+
+
+async def test_what_is_too_old_is_forgotten(store_of: Open) -> None:
+    now = time.time()  # noqa: TID251 - Redis tells the age of its entries by its own clock
+    store = store_of(days=2.0)
+    async with ledger_on(store, now) as ledger:
+        ledger.take(judged("young", at=now - HOUR))
+        ledger.take(judged("old", at=now - 3 * DAY))
+        await ledger.flush()
+        await store.prune(now)
+        assert (await ledger.weights("24h"))[PROMPT].total == 1
+        if isinstance(store, SqliteStore):
+            assert [entry.id for entry in await ledger.entries(9)] == ["young"]
+            assert (await ledger.weights("7d"))[PROMPT].total == 1
+
+
+async def test_what_is_too_much_makes_room(store_of: Open) -> None:
+    store = store_of(most_bytes=MIB)
+    async with ledger_on(store) as ledger:
+        for number in range(12_000):
+            ledger.take(judged(f"sample {number}", at=NOON - 12_000 + number))
+            if number % 1000 == 999:
+                await ledger.flush()
+                await store.prune(NOON)
+        assert ledger.problem == ""
+        found = await ledger.entries(20_000)
+    assert 100 < len(found) < 11_000
+    assert found[0].id == "sample 11999"
+
+
+async def test_models_that_clients_make_up_are_bounded(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        for number in range(3 * MODELS_A_ROUTE):
+            ledger.take(judged(f"s{number}", model=f"model {number}"))
+        assert (await ledger.weights("1h", model=OTHER))[PROMPT].total == 2 * MODELS_A_ROUTE
+        assert (await ledger.weights("1h"))[PROMPT].total == 3 * MODELS_A_ROUTE
+        assert (await ledger.weights("1h", model="model 0"))[PROMPT].total == 1
+
+
+class Refusing:
+    """A store that can be used only while `works`."""
+
+    def __init__(self) -> None:
+        self.works = False
+        self.added: list[str] = []
+
+    async def add(self, entries: object) -> None:
+        self._check()
+        self.added += [entry.id for entry in entries]  # type: ignore[attr-defined]
+
+    async def sums(self, width: int, since: float, until: float) -> dict[object, object]:
+        self._check()
+        return {}
+
+    async def entries(self, most: int) -> list[object]:
+        self._check()
+        return []
+
+    async def prune(self, now: float) -> None:
+        self._check()
+
+    async def close(self) -> None: ...
+
+    def _check(self) -> None:
+        if not self.works:
+            raise LedgerError("the disk is full")
+
+
+async def test_a_store_that_refuses_costs_nothing_but_the_oldest(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.trust.ledger._MOST_WAITING", 10)
+    counts = Counts("assay_ledger_samples_total")
+    store = Refusing()
+    ledger = Ledger(store, clock=lambda: NOON)  # type: ignore[arg-type]
+    for number in range(15):
+        ledger.take(judged(f"s{number}"))
+        await ledger.flush()
+    assert ledger.problem == "the disk is full"
+    with pytest.raises(LedgerError):
+        await ledger.weights("1h")
+    store.works = True
+    await ledger.flush()
+    assert (store.added, ledger.problem) == ([f"s{number}" for number in range(5, 15)], "")
+    assert counts.added() == {("dropped",): 5, ("written",): 10}
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+# --- the file
+
+
+async def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"no database at all" * 1000)
+    store = SqliteStore(path, days=1, most_bytes=MIB)
+    async with ledger_on(store) as ledger:
+        ledger.take(judged("s1"))
+        await ledger.flush()
+        assert "not a database" in ledger.problem
+        await ledger.flush()
+        assert ledger.problem == ""
+        assert [entry.id for entry in await ledger.entries(9)] == ["s1"]
+    assert (tmp_path / "ledger.db.broken").exists()
+
+
+async def test_a_file_that_another_has_locked_is_written_later(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    store = SqliteStore(path, days=1, most_bytes=MIB)
+    async with ledger_on(store) as ledger:
+        ledger.take(judged("s1"))
+        await ledger.flush()
+        with sqlite3.connect(path) as other:
+            other.execute("BEGIN IMMEDIATE")
+            ledger.take(judged("s2"))
+            await ledger.flush()
+            assert "locked" in ledger.problem
+        other.close()
+        await ledger.flush()
+        assert [entry.id for entry in await ledger.entries(9)] == ["s1", "s2"] or len(await ledger.entries(9)) == 2
+
+
+async def test_the_file_is_the_owners_alone_and_survives_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "ledger.db"
+    for id in ("s1", "s2"):
+        async with ledger_on(SqliteStore(path, days=1, most_bytes=MIB)) as ledger:
+            ledger.take(judged(id))
+            await ledger.flush()
+    assert path.stat().st_mode & 0o777 == 0o600
+    async with ledger_on(SqliteStore(path, days=1, most_bytes=MIB)) as ledger:
+        assert len(await ledger.entries(9)) == 2
+
+
+async def test_where_no_file_can_be_made_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    async with ledger_on(SqliteStore(tmp_path / "state" / "ledger.db", days=1, most_bytes=MIB)) as ledger:
+        ledger.take(judged("s1"))
+        await ledger.flush()
+        assert ledger.problem
