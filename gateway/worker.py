@@ -115,7 +115,10 @@ class Worker:
             return self._judging.ask(_request(sample), _JUDGE_SECONDS)
         except JudgingError as error:
             metrics.tally(metrics.SAMPLES, "failed", error.reason).add()
-            return None
+        except Exception:
+            log.exception("sample %s could not be sent to the detectors", sample.id)
+            metrics.tally(metrics.SAMPLES, "failed", "record").add()
+        return None
 
     async def _settle(self, sample: Sample, reply: Coroutine[Any, Any, Findings]) -> None:
         try:
@@ -149,7 +152,7 @@ class Worker:
         prompts = [finding.language for finding in findings.findings if finding.direction == "prompt"]
         judged = Judged(
             id=sample.id,
-            at=sample.closed_at,
+            at=min(sample.closed_at, self._wall_clock()),  # the other machine's clock may be ahead
             probability=sample.probability,
             route=sample.route,
             model=sample.model,

@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from gateway.exchange import Sample, Taken
+from gateway.openai_api import Operation
 from gateway.samples.redis_stream import GROUP, STREAM, SampleStream
 from gateway.stores.breaker import Breaker
 from gateway.stores.redis import ResponseError, answer_of, attempt
@@ -16,6 +17,30 @@ from gateway.stores.redis import ResponseError, answer_of, attempt
 _T = TypeVar("_T")
 _Entries = Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]
 _decode = msgspec.msgpack.Decoder(Sample).decode
+_OPERATIONS = frozenset(Operation)
+
+
+_MOST_DELIVERIES = 5
+_LEAST_PROBABILITY = 1e-9  # a sample of less would stand for more exchanges than there are
+
+
+def _size(field: bytes) -> int:
+    """The bytes that a sample holds, as its entry says. Raises ValueError."""
+    size = int(field)
+    if not 0 <= size < 2**40:
+        raise ValueError(f"its size is {size}")
+    return size
+
+
+def _checked(sample: Sample) -> Sample:
+    """What the estimates rely on. Raises ValueError."""
+    if not _LEAST_PROBABILITY <= sample.probability <= 1:
+        raise ValueError(f"its inclusion probability is {sample.probability}")
+    if not math.isfinite(sample.closed_at):
+        raise ValueError(f"it was closed at {sample.closed_at}")
+    if sample.operation not in _OPERATIONS:
+        raise ValueError(f"its operation is {sample.operation[:40]!r}")
+    return sample
 
 
 class Consumer:
@@ -37,11 +62,13 @@ class Consumer:
         # What was taken here: receipt → size; and the receipts that Redis was not told of yet.
         self._held: dict[str, int] = {}
         self._owed: dict[str, None] = {}
+        self._aside: list[tuple[str, str, bytes]] = []  # what cannot be judged: receipt, why, and what came
         self._has_group = False
         # After a read that was cut off Redis may think that we hold what we have never seen: until this time.
         self._doubt_ends = 0.0
         self._claim_from: bytes | str = "0-0"
         self._claim_at = 0.0
+        self._worn: set[bytes] = set()  # of what was claimed last, what was taken too often
 
     async def take(self, most: int, wait_seconds: float) -> Sequence[Taken]:
         """Up to `most` samples; waits up to `wait_seconds` for the first. None while Redis is away."""
@@ -71,6 +98,9 @@ class Consumer:
                 raise
             self._has_group = False  # Redis came back empty, or somebody deleted the stream
             return []
+        if self._aside:
+            await self._stream.set_aside(self._aside)
+            self._aside = []
         if self._owed:
             await self._settle()
         return taken
@@ -128,7 +158,20 @@ class Consumer:
         if self._claim_from == b"0-0":
             self._claim_at = monotonic() + self._idle_seconds / 4
             await self._stream.sweep(4 * idle)
-        return cast(_Entries, reply[1])
+        entries = cast(_Entries, reply[1])
+        self._worn = await self._taken_too_often(entries)
+        return entries
+
+    async def _taken_too_often(self, entries: _Entries) -> set[bytes]:
+        """Those that one worker after the other did not come back from."""
+        if not entries:
+            return set()
+        pending = await answer_of(
+            self._stream.client.xpending_range(
+                STREAM, GROUP, min=entries[0][0], max=entries[-1][0], count=len(entries), consumername=self._stream.name
+            )
+        )
+        return {row["message_id"] for row in pending if row["times_delivered"] > _MOST_DELIVERIES}
 
     def _unpacked(self, entries: _Entries) -> list[Taken]:
         """Samples that are not in this worker's hands yet; those that cannot be read have met their fate."""
@@ -140,11 +183,14 @@ class Consumer:
                 continue
             packed = (fields or {}).get(b"sample", b"")
             try:
-                self._held[receipt] = int((fields or {}).get(b"size", b"0"))
-                taken.append(Taken(receipt, _decode(packed)))
-            except (msgspec.DecodeError, ValueError, RecursionError):
+                self._held[receipt] = _size((fields or {}).get(b"size", b"0"))
+                if key in self._worn:
+                    raise ValueError(f"it was taken more than {_MOST_DELIVERIES} times and never brought to its end")
+                taken.append(Taken(receipt, _checked(_decode(packed))))
+            except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 self._held.setdefault(receipt, 0)
                 self._owed[receipt] = None
+                self._aside.append((receipt, str(error), packed))
                 bad += 1
         if bad:
             self._on_fate("failed", "undecodable", bad)

@@ -13,6 +13,11 @@ STREAM = "assay:samples"
 GROUP = "workers"
 BYTES = "{assay:samples}:bytes"  # the braces keep all keys in one slot of a cluster
 SENT = "{assay:samples}:sent:"
+ASIDE = "{assay:samples}:aside"  # what could not be judged, for somebody to look at
+
+_ASIDE_ENTRIES = 100
+_ASIDE_BYTES = 64 * 1024  # of one
+_ASIDE_SECONDS = 7 * 86_400
 
 # KEYS stream, bytes, sent; ARGV most items, most bytes, number of the batch, then size and sample in turn.
 # A batch that comes again, because its reply was lost, is not added again. Number 0 only asks how full it is.
@@ -96,6 +101,15 @@ class SampleStream:
         for receipt, size in sizes.items():
             arguments += (receipt, size)
         await self._count(self._forget, [STREAM, BYTES], arguments)
+
+    async def set_aside(self, entries: Sequence[tuple[str, str, bytes]]) -> None:
+        """Keep these (receipt, why, sample as it came) apart: the latest, for some days, the beginning of long ones."""
+        pipeline = self.client.pipeline(transaction=False)
+        for receipt, why, packed in entries:
+            fields: dict[Any, Any] = {"receipt": receipt, "why": why, "sample": packed[:_ASIDE_BYTES]}
+            pipeline.xadd(ASIDE, fields, maxlen=_ASIDE_ENTRIES, approximate=False)
+        pipeline.expire(ASIDE, _ASIDE_SECONDS)
+        await answer_of(pipeline.execute())
 
     async def sweep(self, idle_milliseconds: int) -> None:
         """Forget workers that hold nothing and have been silent for so long."""

@@ -1,9 +1,11 @@
 """The append-only record of decisions and verdicts: JSON lines, hashes and offsets, no text unless asked for."""
 
 import asyncio
+import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,40 @@ def _encode(record: Mapping[str, Any]) -> bytes:
 _read = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+def _append(path: Path, lines: Sequence[bytes]) -> int:
+    """How many whole lines the file took; what a full disk took of the next one is taken back. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        written = os.write(fd, b"".join(lines))
+        whole, size = 0, 0
+        for line in lines:
+            if size + len(line) > written:
+                break
+            whole, size = whole + 1, size + len(line)
+        if size < written:
+            _take_back(fd, written - size)
+        return whole
+    finally:
+        os.close(fd)
+
+
+def _take_back(fd: int, torn: int) -> None:
+    """Cut off the torn line at the end; where others have written behind it, end it, so that it harms no other."""
+    end = os.lseek(fd, 0, os.SEEK_CUR)  # of our own write: the file is opened anew for each
+    if os.fstat(fd).st_size == end:
+        os.ftruncate(fd, end - torn)
+    else:
+        with contextlib.suppress(OSError):
+            os.write(fd, b"\n")
+
+
 class Audit:
     """Collects lines and appends them off the event loop, a few times a second.
 
     The file is opened for every flush, so an operator may rotate it at any time; lines of several processes do
-    not mix because each flush is one write in append mode. When the disk refuses or falls behind, lines are
-    dropped and counted (`assay_audit_lines_total{result="dropped"}`): traffic never waits for the disk.
+    not mix because each flush is one write in append mode. Only the owner may read it. When the disk refuses or falls
+    behind, whole lines are dropped and counted (`assay_audit_lines_total{result="dropped"}`): traffic never waits
+    for the disk.
     """
 
     def __init__(self, path: Path | None, *, clock: Callable[[], datetime] = _utc_now) -> None:
@@ -80,16 +110,17 @@ class Audit:
         if self.path is None or not lines:
             return
         try:
-            with self.path.open("ab", buffering=0) as file:
-                file.write(b"".join(lines))
+            written = _append(self.path, lines)
         except OSError as error:
-            self._dropped.inc(len(lines))
-            if not self._refusing:  # the transition only, not every flush
-                log.error("audit lines are dropped: %s cannot be written: %s", self.path, error.strerror)
-            self._refusing = True
-            return
-        self._refusing = False
-        self._written.inc(len(lines))
+            written, why = 0, error.strerror
+        else:
+            why = "the disk took only part of the lines"
+        self._written.inc(written)
+        self._dropped.inc(len(lines) - written)
+        refusing = written < len(lines)
+        if refusing and not self._refusing:  # the transition only, not every flush
+            log.error("audit lines are dropped: %s cannot be written: %s", self.path, why)
+        self._refusing = refusing
 
     def recent(self, most: int, kinds: frozenset[str]) -> list[dict[str, Any]]:
         """The latest lines of these kinds, newest first. Reads the end of the file: call it off the loop."""

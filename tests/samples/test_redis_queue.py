@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.samples.redis_queue import RedisQueue
-from gateway.samples.redis_stream import GROUP, STREAM
+from gateway.samples.redis_stream import ASIDE, GROUP, STREAM
 from gateway.stores.breaker import Breaker
 from tests.support.fakes import sample
 from tests.support.patience import PATIENCE_SECONDS, until
@@ -361,3 +363,64 @@ def test_an_answer_closes_it_and_the_next_pause_is_short_again(caplog: pytest.Lo
     breaker.failed(OSError("lost"))
     assert breaker.pause() == pytest.approx(0.1)
     assert [record.getMessage() for record in caplog.records] == ["away: lost", "back", "away: lost"]
+
+
+@pytest.mark.server
+@needs_redis
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"probability": -1.0},
+        {"probability": 0.0},
+        {"probability": 1e-300},
+        {"probability": 1.5},
+        {"probability": math.nan},
+        {"closed_at": math.inf},
+        {"closed_at": math.nan},
+        {"operation": "nothing that is known"},
+    ],
+)
+async def test_what_no_estimate_can_stand_is_set_aside(server: RedisServer, poison: dict[str, float | str]) -> None:
+    """It would end one worker after the other, and never be acknowledged."""
+    async with member(server.url) as worker:
+        packed = msgspec.msgpack.encode(sample("poison", **poison))
+        server.client.xadd(STREAM, {"size": "100", "sample": packed})
+        worker.offer("good")
+        assert await worker.finish_all(1) == ["good"]
+        assert worker.fates == Counter({("failed", "undecodable"): 1})
+        ((_, aside),) = server.client.xrange(ASIDE)
+        assert aside[b"sample"] == packed
+        assert aside[b"why"]
+        assert server.client.xlen(STREAM) == 0
+
+
+@pytest.mark.server
+@needs_redis
+async def test_what_is_set_aside_is_bounded(server: RedisServer) -> None:
+    async with member(server.url) as worker:
+        for _ in range(150):
+            server.client.xadd(STREAM, {"size": "100", "sample": b"\xc1" * 100_000})
+        worker.offer("good")
+        assert await worker.finish_all(1) == ["good"]
+        assert worker.fates == Counter({("failed", "undecodable"): 150})
+        aside = server.client.xrange(ASIDE)
+        assert len(aside) == 100
+        assert all(len(fields[b"sample"]) == 65_536 for _, fields in aside)
+        assert 0 < server.client.ttl(ASIDE) <= 7 * 86_400
+
+
+@pytest.mark.server
+@needs_redis
+async def test_a_sample_that_no_worker_comes_back_from_is_set_aside(server: RedisServer) -> None:
+    async with member(server.url) as gateway:
+        gateway.offer("deadly")
+        await until(lambda: server.client.xlen(STREAM) == 1)
+    server.client.xgroup_create(STREAM, GROUP, id="0") if not server.client.xinfo_groups(STREAM) else None
+    server.client.xreadgroup(GROUP, "dead", {STREAM: ">"})
+    ((receipt, _),) = server.client.xrange(STREAM)
+    server.client.xclaim(STREAM, GROUP, "dead", 0, [receipt], idle=10**8, retrycount=5)
+    async with member(server.url) as worker:
+        worker.offer("good")
+        assert await worker.finish_all(1) == ["good"]
+        assert worker.fates == Counter({("failed", "undecodable"): 1})
+        assert server.client.xlen(ASIDE) == 1

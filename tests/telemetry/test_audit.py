@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import resource
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -150,3 +152,35 @@ async def test_the_end_of_a_large_file_is_read_and_torn_lines_are_passed_over(tm
     found = Audit(path).recent(5000, EVERY)
     assert [line["n"] for line in found[:2]] == [-1, 1999]
     assert 400 < len(found) < 600  # half a megabyte of them
+
+
+async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    audit = Audit(tmp_path / "a.jsonl")
+    async with running(audit):
+        audit.append("flag", {"n": 1})
+    assert (tmp_path / "a.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+LINE = len('{"at":"2026-03-01T12:00:00.123+00:00","kind":"flag","n":10}\n')
+
+
+@pytest.mark.parametrize("room", [0, 1, LINE - 1, LINE, LINE + 1, 3 * LINE - 1, 3 * LINE])
+async def test_what_a_full_disk_takes_of_a_line_is_taken_back(tmp_path: Path, room: int) -> None:
+    """A file may grow to a limit only; a write that would pass it is cut short, as on a full disk."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"kind":"flag","n":9}\n')
+    counts = Counts("assay_audit_lines_total")
+    audit = Audit(path, clock=lambda: NOON)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    async with running(audit):
+        for number in range(10, 14):
+            audit.append("flag", {"n": number})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    whole = room // LINE
+    assert [line["n"] for line in written(path)] == [9, *range(10, 10 + whole)]
+    assert counts.added() == {("dropped",): 4 - whole} | ({("written",): whole} if whole else {})
+    async with running(audit):
+        audit.append("flag", {"n": 20})
+    assert [line["n"] for line in written(path)] == [9, *range(10, 10 + whole), 20]
