@@ -37,13 +37,15 @@ from gateway.telemetry import metrics
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.upstreams import UpstreamMetrics, show_states
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
 from gateway.trust.redis_ledger import RedisStore
 from gateway.trust.sinks import AuditSink, MetricsSink
 from gateway.trust.sqlite_ledger import SqliteStore
-from gateway.upstream.calls import Upstreams
+from gateway.upstream.calls import Tries, Upstreams
 from gateway.upstream.headers import HeaderFilter
+from gateway.upstream.health import Cooldown
 from gateway.upstream.routing import Routing
 from gateway.upstream.transport import Limits
 from gateway.worker import Worker
@@ -87,9 +89,10 @@ class App:
         self.upstreams = Upstreams(
             _limits(config),
             HeaderFilter(config.forward_headers),
+            UpstreamMetrics(by_name, self.routing.routes),
             known=by_name.values(),
-            retries=config.retries,
-            on_failure=lambda upstream, reason: metrics.UPSTREAM_FAILURES.labels(upstream, reason).inc(),
+            tries=_tries(config),
+            cooldown=Cooldown(config.cooldown_seconds, config.max_cooldown_seconds),
         )
         admission = _admission(config)
         self.pipeline = self._pipeline(config, admission)
@@ -184,6 +187,7 @@ class App:
             name = self._origins[origin]
             metrics.UPSTREAM_CONNECTIONS.labels(name, "idle").set(idle)
             metrics.UPSTREAM_CONNECTIONS.labels(name, "busy").set(busy)
+        show_states(self.upstreams.states())
 
     async def _close(self) -> None:
         await self.upstreams.close()
@@ -264,6 +268,16 @@ def _admission(config: Config) -> Admission:
         for key in config.keys
     ]
     return Admission(keys, local_only=not config.allow_without_keys)
+
+
+def _tries(config: Config) -> Tries:
+    return Tries(
+        config.retries,
+        config.retry_pause_seconds,
+        frozenset(config.failover_statuses),
+        config.failover_wait_seconds,
+        config.retry_budget,
+    )
 
 
 def _operators(config: Config) -> list[Admission]:

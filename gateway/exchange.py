@@ -13,6 +13,7 @@ from policies.engine import Reroute
 
 Headers = list[tuple[bytes, bytes]]
 Streams = Literal["observe", "window", "hold"]
+Balance = Literal["order", "weights", "latency"]
 _OF_THE_BYTES = frozenset({b"content-length", b"content-encoding", b"etag", b"content-md5"})
 MODEL_CHARACTERS = 200  # of a model's name are kept on record; clients may send any length
 
@@ -82,7 +83,9 @@ class Principal:
 class Upstream:
     """A model server that speaks OpenAI's dialect. `base_path` ends before the operation, e.g. `/v1`.
 
-    `http2` offers it HTTP/2; `proxy` is the URL of the proxy that leads to it, with its credentials.
+    `http2` offers it HTTP/2; `proxy` is the URL of the proxy that leads to it, with its credentials. `model` is the
+    name it knows every model by, `headers` and `query` (without `?`) go with every request to it. Seconds that are None
+    are the gateway's own.
     """
 
     name: str
@@ -93,6 +96,13 @@ class Upstream:
     key: str | None = field(default=None, repr=False)
     http2: bool = False
     proxy: str | None = field(default=None, repr=False)
+    model: str | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    query: str = ""
+    weight: float = 1.0
+    connect_seconds: float | None = None
+    first_byte_seconds: float | None = None
+    idle_seconds: float | None = None
 
     @property
     def origin(self) -> str:
@@ -103,7 +113,8 @@ class Upstream:
 class Route:
     """Where requests for some models go: upstreams in the order they are tried, and what is done on the way.
 
-    `streams` is how a stream is treated whose answer an enforced rule would judge.
+    `streams` is how a stream is treated whose answer an enforced rule would judge. `balance` is which upstream comes
+    first: as they are listed, by weight, or the one that answers soonest. Seconds that are None are the upstream's own.
     """
 
     name: str
@@ -111,6 +122,9 @@ class Route:
     sample_rate: float
     model: str | None = None  # the name the upstream knows the model by, when it differs
     streams: Streams = "hold"
+    balance: Balance = "order"
+    first_byte_seconds: float | None = None
+    idle_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +209,8 @@ class Reply(Protocol):
 class Asked(msgspec.Struct, gc=False):
     """What the client asks for: its request, and what was read from it.
 
-    `path` is as it came, percent-encoded; `headers` have lower-cased names. `body` is the client's own bytes.
+    `path` is as it came, percent-encoded; `headers` have lower-cased names. `body` is the client's own bytes,
+    out of their content-encoding; `packed` is what came where there was one, else empty.
     """
 
     method: str
@@ -204,6 +219,7 @@ class Asked(msgspec.Struct, gc=False):
     headers: Headers = []
     operation: Operation = Operation.OTHER
     body: bytes = b""
+    packed: bytes = b""
     model: str = ""
     stream: bool = False
     include_usage: bool = False

@@ -16,16 +16,16 @@ from time import monotonic
 from typing import Any, Protocol
 
 from gateway.access.admission import Admission
-from gateway.access.asked import has_envelope, is_streamed_through, named, read_body, read_head
+from gateway.access.asked import has_envelope, is_streamed_through, named, packing, read_body, read_head
 from gateway.delivery.reply import ClientReply, Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Asked, Exchange, Outcome, Reply, Timing, outcome_of
 from gateway.moderation.completions import ModeratedAnswer
 from gateway.moderation.moderations import Moderation
 from gateway.samples.sampling import Sampler
-from gateway.serving.bodies import Bodies, Receive, content_length
+from gateway.serving.bodies import Bodies, Receive, Take, content_length
 from gateway.serving.disconnect import Watch
 from gateway.serving.request import TAKE, WRITE
 from gateway.upstream.calls import Upstreams
@@ -114,12 +114,10 @@ class Pipeline:
         finally:
             watch.stop()
             self.open -= 1
-            self._bodies.release(exchange.asked.body)
+            self._bodies.release(exchange.asked.body, exchange.asked.packed)
             self._recorder.closed(exchange)
 
-    async def _carry_out(
-        self, exchange: Exchange, take: Callable[[], bytes | None] | None, receive: Receive, reply: ClientReply
-    ) -> None:
+    async def _carry_out(self, exchange: Exchange, take: Take | None, receive: Receive, reply: ClientReply) -> None:
         asked = exchange.asked
         headers = named(asked.headers)
         self._refuse_too_many()
@@ -130,7 +128,8 @@ class Pipeline:
             answer = await self._upload(exchange, receive, content_length(headers))
             await self._pass_on(exchange, answer, reply)
             return
-        asked.body = await self._bodies.read(take, receive, headers)
+        packed = packing(asked.operation, headers)
+        asked.body, asked.packed = await self._bodies.read(take, receive, headers, packed)
         exchange.timing.read_at = monotonic()
         if self._moderation is not None and self._moderation.answers(asked):
             await reply.whole(200, await self._moderation.answer(exchange))
@@ -160,6 +159,9 @@ class Pipeline:
     ) -> None:
         try:
             await self._tap.pass_on(exchange, answer, downstream(answer.headers), reply, moderated)
+        except UpstreamError as error:
+            self._upstreams.broke_off(exchange, error)
+            raise
         finally:
             if not answer.complete:
                 answer.abort()

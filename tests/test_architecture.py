@@ -19,6 +19,9 @@ DOORS = {
     "httpx2": {"gateway.upstream.library"},
     "httpcore2": {"gateway.upstream.library"},
     "h2": {"gateway.upstream.library"},
+    "brotli": {"gateway.openai_api.encodings"},
+    "backports": {"gateway.openai_api.encodings"},
+    "compression": {"gateway.openai_api.encodings"},  # Python's own from 3.14 on
     "certifi": {"gateway.upstream.transport.reach"},
     "httptools": {"gateway.upstream.http1.connection", "gateway.serving.connection"},  # the two ends of a connection
     "onnxruntime": {"detectors.trained.onnx"},

@@ -14,6 +14,7 @@ from gateway.openai_api import (
     read_moderation,
     set_fields,
 )
+from gateway.openai_api.encodings import READABLE
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _ONCE = frozenset(
@@ -61,20 +62,23 @@ def has_envelope(operation: Operation) -> bool:
 
 
 def is_streamed_through(operation: Operation, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the body goes through unread: what may be large and is not ours to judge.
-
-    Raises GatewayError bad_encoding for a body that must be read and cannot be.
-    """
+    """Whether the body goes through unread: what may be large and is not ours to judge."""
     if has_envelope(operation):
-        encoding = headers.get(b"content-encoding", b"identity").lower()
-        if encoding != b"identity":
-            raise GatewayError(
-                "bad_encoding", f"send the body without content-encoding {encoding.decode('latin-1')[:40]!r}"
-            )
         return False
     if b"content-length" not in headers and b"transfer-encoding" not in headers:
         return False
     return b"json" not in headers.get(b"content-type", b"").lower()
+
+
+def packing(operation: Operation, headers: Mapping[bytes, bytes]) -> str:
+    """The content-encoding that a body must be taken out of to be read; empty where there is none to undo.
+
+    Where nobody needs to read the body, one in an encoding that is not known here passes as it is.
+    """
+    encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+    if encoding in ("", "identity"):
+        return ""
+    return encoding if has_envelope(operation) or encoding in READABLE else ""
 
 
 def read_body(asked: Asked, *, moderates: bool) -> bytes:

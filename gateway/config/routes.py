@@ -2,7 +2,7 @@
 
 import urllib.request
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from gateway.config.settings import DEMO, NO_PROXY, Config, ConfigError, UpstreamConfig, fault_of_proxy_url
 from gateway.exchange import Route, Upstream
@@ -37,6 +37,9 @@ def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[
                 config.sample_rate if entry.sample_rate is None else entry.sample_rate,
                 entry.model,
                 entry.streams or config.streams,
+                entry.balance,
+                entry.first_byte_timeout_seconds,
+                entry.idle_timeout_seconds,
             ),
         )
         for name, entry in config.routes.items()
@@ -62,7 +65,23 @@ def _upstream(name: str, entry: UpstreamConfig) -> Upstream:
     proxy = _proxy(parts.scheme, parts.hostname, port) if entry.proxy is None else entry.proxy.get_secret_value()
     if proxy is not None and proxy.lower() == NO_PROXY:
         proxy = None
-    return Upstream(name, parts.scheme, parts.hostname, port, parts.path, key, entry.http2, proxy)
+    return Upstream(
+        name,
+        parts.scheme,
+        parts.hostname,
+        port,
+        parts.path,
+        key,
+        entry.http2,
+        proxy,
+        model=entry.model,
+        headers=tuple((header, value.get_secret_value()) for header, value in entry.headers.items()),
+        query=urlencode(entry.query),
+        weight=entry.weight,
+        connect_seconds=entry.connect_timeout_seconds,
+        first_byte_seconds=entry.first_byte_timeout_seconds,
+        idle_seconds=entry.idle_timeout_seconds,
+    )
 
 
 def _proxy(scheme: str, host: str, port: int) -> str | None:

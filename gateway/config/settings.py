@@ -19,11 +19,13 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.exchange import Streams
+from gateway.exchange import Balance, Streams
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEMO = "demo"
 NO_PROXY = "none"
+
+FAILOVER_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 529})
 
 DEFAULT_FORWARDED = (
     "accept",
@@ -83,6 +85,35 @@ class UpstreamConfig(_Strict):
         "`none`. Left out, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide, in either case.",
     )
 
+    model: str | None = Field(None, description="Name that this upstream knows the model by, whichever is asked for.")
+    headers: dict[str, SecretStr] = Field(
+        {}, description="Headers sent with every request to this upstream, in place of the client's of the same name."
+    )
+    query: dict[str, str] = Field(
+        {}, description="Query parameters added to every request to this upstream, such as Azure's `api-version`."
+    )
+    weight: float = Field(
+        1.0,
+        gt=0,
+        le=1e6,
+        description="Share of a route's requests, beside the others' weights, with `balance: weights`.",
+    )
+    connect_timeout_seconds: Positive | None = Field(None, description="Overrides the global setting.")
+    first_byte_timeout_seconds: Positive | None = Field(None, description="Overrides the global setting.")
+    idle_timeout_seconds: Positive | None = Field(None, description="Overrides the global setting.")
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+                raise ValueError(f"{name!r} is no name of a header")
+            if name.lower() in _HOP_HEADERS:
+                raise ValueError(f"{name!r} belongs to the connection and is written by the gateway")
+            if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
+                raise ValueError(f"the value of {name!r} must be printable ASCII")
+        return headers
+
     @field_validator("url")
     @classmethod
     def _is_http(cls, url: str) -> str:
@@ -111,6 +142,22 @@ class UpstreamConfig(_Strict):
         return self
 
 
+_HOP_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
 class RouteConfig(_Strict):
     models: list[str] = Field(
         min_length=1, description="Model names; a name may end in `*` and then matches by prefix."
@@ -119,6 +166,13 @@ class RouteConfig(_Strict):
     model: str | None = Field(None, description="Name sent upstream in place of the caller's.")
     sample_rate: Share | None = Field(None, description="Overrides the global `sample_rate`.")
     streams: Streams | None = Field(None, description="Overrides the global `streams`.")
+    balance: Balance = Field(
+        "order",
+        description="Which upstream is tried first: as they are listed (`order`), drawn by `weights`, or the one whose "
+        "first byte is expected soonest (`latency`).",
+    )
+    first_byte_timeout_seconds: Positive | None = Field(None, description="Overrides the upstreams' settings.")
+    idle_timeout_seconds: Positive | None = Field(None, description="Overrides the upstreams' settings.")
 
     @field_validator("models")
     @classmethod
@@ -151,12 +205,13 @@ class Config(_Strict):
     upstreams: dict[str, UpstreamConfig] = Field(
         {},
         description="Several upstreams: name → `url`, `key`, `http2` (offer it), `proxy` (its URL, or `none`; left "
-        "out, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide).",
+        "out, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide), `model`, `headers`, `query`, `weight`, "
+        "and timeouts of its own.",
     )
     routes: dict[str, RouteConfig] = Field(
         {},
-        description="Route name → `models`, `upstreams`, `model`, `sample_rate`, `streams`. Exact names win, then "
-        "the longest prefix.",
+        description="Route name → `models`, `upstreams`, `model`, `sample_rate`, `streams`, `balance`, and timeouts of "
+        "its own. Exact names win, then the longest prefix.",
     )
     keys: list[KeyConfig] = Field(
         [],
@@ -233,6 +288,30 @@ class Config(_Strict):
         le=10,
         description="Further tries after a failed one, only before the first byte of an answer.",
     )
+    retry_pause_seconds: float = Field(
+        0.05,
+        ge=0,
+        le=10,
+        description="Longest pause before the same upstream is tried again, doubled each time; the pause is drawn.",
+    )
+    retry_budget: Share = Field(
+        0.2, description="Further tries of the same upstream at most, as a share of a route's requests."
+    )
+    failover_statuses: list[int] = Field(
+        sorted(FAILOVER_STATUSES),
+        description="Statuses of an answer for which the next upstream of the route is tried.",
+    )
+    failover_wait_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="A 429 that asks to wait longer is passed on to the client instead.",
+    )
+    cooldown_seconds: Positive = Field(
+        1.0,
+        description="How long an upstream that cannot be reached, or does not answer in time, is set aside at first; "
+        "doubled with each failure in a row. Then one request tries it again.",
+    )
+    max_cooldown_seconds: Positive = Field(60.0, description="The longest that an upstream is set aside.")
     max_connections: Count = Field(1024, description="Connections to one upstream, per process.")
     pool_timeout_seconds: Positive = Field(10.0, description="Longest wait for a free upstream connection.")
     keepalive_seconds: Positive = Field(30.0, description="Idle time after which an upstream connection is closed.")
@@ -297,6 +376,19 @@ class Config(_Strict):
                 for number, key in enumerate(keys, 1)
             ]
         return keys
+
+    @field_validator("failover_statuses", mode="before")
+    @classmethod
+    def _status_list(cls, statuses: Any) -> Any:
+        return [part.strip() for part in statuses.split(",") if part.strip()] if isinstance(statuses, str) else statuses
+
+    @field_validator("failover_statuses")
+    @classmethod
+    def _are_failures(cls, statuses: list[int]) -> list[int]:
+        for status in statuses:
+            if not 400 <= status <= 599:
+                raise ValueError(f"{status} is no status of a failure; those are 400 to 599")
+        return statuses
 
     @field_validator("forward_headers", mode="before")
     @classmethod

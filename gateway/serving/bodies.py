@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import GatewayError
+from gateway.openai_api.encodings import EncodingError, TooLargeError, unpack
 
+_SMALL = 16 * 1024  # a packed body below this is unpacked on the spot, a larger one in a thread
+
+Take = Callable[[], bytes | None]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
@@ -27,21 +31,30 @@ class Bodies:
         self._held = 0
 
     async def read(
-        self, take: Callable[[], bytes | None] | None, receive: Receive, headers: Mapping[bytes, bytes]
-    ) -> bytes:
-        """The whole body. `take` gives it without waiting where it came along with the head, which is most often so.
+        self, take: Take | None, receive: Receive, headers: Mapping[bytes, bytes], packing: str = ""
+    ) -> tuple[bytes, bytes]:
+        """The whole body, and what came of it where it was in the content-encoding `packing` (else empty).
 
-        Raises GatewayError body_too_large, overloaded, body_timeout and client_gone; then nothing of it is held.
+        `take` gives it without waiting where it came along with the head, which is most often so. Raises GatewayError
+        body_too_large, overloaded, body_timeout, client_gone and bad_encoding; then nothing of it is held.
         """
         body = take() if take is not None else None
         if body is None:
-            return await self._receive_all(receive, content_length(headers) or 0)
-        self._hold(len(body), len(body))
-        return body
+            body = await self._receive_all(receive, content_length(headers) or 0)
+        else:
+            self._hold(len(body), len(body))
+        if not packing:
+            return body, b""
+        try:
+            return await self._unpacked(body, packing), body
+        except BaseException:
+            self.release(body)
+            raise
 
-    def release(self, body: bytes) -> None:
-        """Nobody needs it any more."""
-        self._held -= len(body)
+    def release(self, *bodies: bytes) -> None:
+        """Nobody needs them any more."""
+        for body in bodies:
+            self._held -= len(body)
 
     async def pieces(self, receive: Receive) -> AsyncIterator[bytes]:
         """The body as it comes, for uploads: nothing of it is held. Raises GatewayError body_timeout, client_gone."""
@@ -51,6 +64,19 @@ class Bodies:
                 yield body
             if not message.get("more_body"):
                 return
+
+    async def _unpacked(self, body: bytes, packing: str) -> bytes:
+        try:
+            if len(body) < _SMALL:
+                unpacked = unpack(body, packing, self._bounds.each)
+            else:
+                unpacked = await asyncio.to_thread(unpack, body, packing, self._bounds.each)
+        except TooLargeError:
+            raise self._too_large() from None
+        except EncodingError as error:
+            raise GatewayError("bad_encoding", str(error)) from None
+        self._hold(len(unpacked), len(unpacked))
+        return unpacked
 
     async def _receive_all(self, receive: Receive, announced: int) -> bytes:
         if announced > self._bounds.each:

@@ -84,7 +84,7 @@ GUARD = _histogram(
 # --- upstreams
 UPSTREAM_FIRST_BYTE = _histogram(
     "assay_upstream_first_byte_seconds",
-    "How long until the upstream's first byte?",
+    "How long until the upstream's first byte? Each try that got one counts.",
     _LATENCY,
     "upstream",
 )
@@ -93,6 +93,24 @@ UPSTREAM_FAILURES = _counter(
     "How many calls to an upstream failed, each try counted, and why?",
     "upstream",
     "reason",
+)
+UPSTREAM_TRIES = _counter(
+    "assay_upstream_tries_total",
+    "How many calls were made to an upstream, and did an answer begin (answered) or not (failed)?",
+    "upstream",
+    "result",
+)
+UPSTREAM_FAILOVERS = _counter(
+    "assay_upstream_failovers_total",
+    "How many requests of a route went on to this upstream because another one had failed?",
+    "route",
+    "upstream",
+)
+UPSTREAM_STATE = _gauge(
+    "assay_upstream_state",
+    "In how many gateway processes is an upstream up, set aside after failures, or being probed by one request?",
+    "upstream",
+    "state",
 )
 UPSTREAM_CONNECTIONS = _gauge(
     "assay_upstream_connections",

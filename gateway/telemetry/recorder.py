@@ -25,7 +25,6 @@ class Recorder:
         self._queue = queue
         self._requests: dict[tuple[str, str, str, int], Tally] = {}
         self._durations: dict[tuple[str, bool], Spread] = {}
-        self._first_bytes: dict[str, Spread] = {}
         self._added = metrics.spread(metrics.ADDED)
 
     def closed(self, exchange: Exchange) -> None:
@@ -48,7 +47,7 @@ class Recorder:
         if exchange.outcome is not Outcome.COMPLETED:
             self._failed(exchange)
         if exchange.upstream is not None:
-            self._timed(exchange, exchange.upstream.name)
+            self._timed(exchange)
         if exchange.transcript.sampled and exchange.outcome not in _NOT_SAMPLED:
             self._offer(exchange, route)
 
@@ -57,12 +56,8 @@ class Recorder:
         source = REASONS[reason].source if reason in REASONS else "upstream"
         metrics.tally(metrics.ERRORS, source, reason).add()
 
-    def _timed(self, exchange: Exchange, upstream: str) -> None:
-        first_byte = self._first_bytes.get(upstream)
-        if first_byte is None:
-            first_byte = self._first_bytes[upstream] = metrics.spread(metrics.UPSTREAM_FIRST_BYTE, upstream)
+    def _timed(self, exchange: Exchange) -> None:
         timing = exchange.timing
-        first_byte.observe(timing.upstream_seconds)
         if timing.first_byte_at:
             self._added.observe(max(0.0, timing.first_byte_at - timing.read_at - timing.upstream_seconds))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from gateway.exchange import Headers
+from gateway.openai_api.encodings import READABLE
 
 # What a client may send and the gateway answers for: connection handling, keys, cookies and where it came from.
 _NEVER_FORWARDED = frozenset(
@@ -22,7 +23,6 @@ _NOT_AS_IT_IS = (
     | _LEADS_AWAY
     | frozenset(b"set-cookie x-assay-decision x-assay-policy x-assay-guard-ms x-request-id".split())
 )
-_READABLE_ENCODINGS = ("gzip", "deflate", "identity")
 # What clients send is remembered within 2 × 512 × 128 bytes in all; what is longer or comes later is looked at anew.
 _REMEMBERED = 512
 _REMEMBERED_BYTES = 128
@@ -54,6 +54,11 @@ class HeaderFilter:
                 return self.upstream(_without_named(headers))
         return b"".join(lines)
 
+    def passes(self, name: bytes) -> bool:
+        """Whether a header of this name goes upstream."""
+        found = self._known.get(name)
+        return self._learn(name) if found is None else found
+
     def _learn(self, name: bytes) -> bool:
         allowed = name not in _NEVER_FORWARDED and (name in self._exact or name.startswith(self._prefixes))
         if len(self._known) < _REMEMBERED and len(name) <= _REMEMBERED_BYTES:
@@ -65,7 +70,7 @@ class HeaderFilter:
         line = self._encodings.get(value)
         if line is None:
             offered = [part.strip() for part in value.decode("latin-1").lower().split(",")]
-            kept = [part for part in offered if part.split(";")[0].strip() in _READABLE_ENCODINGS]
+            kept = [part for part in offered if part.split(";")[0].strip() in READABLE]
             line = f"accept-encoding: {', '.join(kept) or 'identity'}\r\n".encode("latin-1")
             if len(self._encodings) < _REMEMBERED and len(value) <= _REMEMBERED_BYTES:
                 self._encodings[value] = line

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from gateway.exchange import Upstream
 from gateway.upstream.http1 import Http1Transport
@@ -22,7 +23,7 @@ class Transports:
         self._limits = limits
         self._tls: dict[bool, ssl.SSLContext] = {}  # without HTTP/2, and with
         self._by_upstream: dict[str, tuple[Transport, bytes]] = {}
-        self._transports: dict[tuple[str, str | None, bool], Transport] = {}
+        self._transports: dict[tuple[str, str | None, bool, float | None], Transport] = {}
         for upstream in known:
             self._contexts(upstream)
 
@@ -30,7 +31,7 @@ class Transports:
         """The upstream's transport, and the lines of a request's head that never change."""
         found = self._by_upstream.get(upstream.name)
         if found is None:
-            key = (upstream.origin, upstream.proxy, upstream.http2)
+            key = (upstream.origin, upstream.proxy, upstream.http2, upstream.connect_seconds)
             transport = self._transports.get(key)
             if transport is None:
                 transport = self._transports[key] = self._open(upstream)
@@ -40,7 +41,7 @@ class Transports:
     def counts(self) -> Mapping[str, tuple[int, int]]:
         """Idle and busy connections by origin."""
         found: dict[str, tuple[int, int]] = {}
-        for (origin, _, _), transport in self._transports.items():
+        for (origin, *_), transport in self._transports.items():
             idle, busy = transport.counts()
             others_idle, others_busy = found.get(origin, (0, 0))
             found[origin] = (idle + others_idle, busy + others_busy)
@@ -53,13 +54,15 @@ class Transports:
 
     def _open(self, upstream: Upstream) -> Transport:
         tls, proxy_tls = self._contexts(upstream)
+        connect_seconds = upstream.connect_seconds or self._limits.connect_seconds
+        limits = replace(self._limits, connect_seconds=connect_seconds)
         if upstream.proxy is None and not upstream.http2:
-            return Http1Transport(upstream.host, upstream.port, self._limits, tls=tls)
+            return Http1Transport(upstream.host, upstream.port, limits, tls=tls)
         return HttpxTransport(
             upstream.scheme,
             upstream.host,
             upstream.port,
-            self._limits,
+            limits,
             tls=tls,
             http2=upstream.http2,
             proxy=upstream.proxy,
@@ -79,10 +82,11 @@ class Transports:
 
 
 def _fixed_lines(upstream: Upstream) -> bytes:
-    """Host and key: the same for every request to this upstream."""
+    """Host, key and headers of its own: the same for every request to this upstream."""
     default_port = 443 if upstream.scheme == _HTTPS else 80
     host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
     lines = f"host: {host}" + (f":{upstream.port}" if upstream.port != default_port else "") + "\r\n"
     if upstream.key:
         lines += f"authorization: Bearer {upstream.key}\r\n"
+    lines += "".join(f"{name}: {value}\r\n" for name, value in upstream.headers)
     return lines.encode("latin-1")

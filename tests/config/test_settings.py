@@ -93,7 +93,7 @@ def test_every_setting_can_come_from_everywhere() -> None:
         default = field.get_default()
         if default in (None, [], {}):
             continue
-        text = ",".join(default) if isinstance(default, list) else str(default)
+        text = ",".join(map(str, default)) if isinstance(default, list) else str(default)
         assert getattr(load({}, {env_name(name): text}), name) == default
         assert getattr(load({name: text}, {}), name) == default
 

@@ -1,15 +1,18 @@
 """Content-encodings undone: every kind a server sends, bounded, and never more than was promised."""
 
+import contextlib
 import gzip
 import tracemalloc
 import zlib
 from collections.abc import Callable
 
+import brotli
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.openai_api.encodings import EncodingError, decode
+from gateway.openai_api.encodings import EncodingError, TooLargeError, decode, unpack
 
 TEXT = b"What is assayed is weighed; what is weighed is known. " * 40
 
@@ -27,6 +30,8 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "deflate": zlib.compress,
     "DEFLATE": raw_deflate,  # what some servers send under this name
     " GZip ": gzip.compress,
+    "br": brotli.compress,
+    "zstd": zstd.compress,
 }
 
 
@@ -109,3 +114,63 @@ def test_a_bomb_does_not_go_off() -> None:
         tracemalloc.stop()
     assert (got, more) == (bytes(4096), True)
     assert peak < 4 << 20
+
+
+# --- requests: all of the body, or none of it
+
+WHOLE = {name: encode for name, encode in ENCODERS.items() if name.strip() not in ("", "identity")}
+
+
+@pytest.mark.parametrize("encoding", WHOLE)
+def test_a_request_is_unpacked_whole_or_refused(encoding: str) -> None:
+    packed = WHOLE[encoding](TEXT)
+    assert unpack(packed, encoding, len(TEXT)) == TEXT
+    with pytest.raises(TooLargeError):
+        unpack(packed, encoding, len(TEXT) - 1)
+    for cut in range(0, len(packed), 7):
+        with pytest.raises(EncodingError):
+            unpack(packed[:cut], encoding, 1 << 20)
+    for more in (b"\0", b"x", b"{}", packed[:5]):
+        with pytest.raises(EncodingError):
+            unpack(packed + more, encoding, 1 << 20)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_parts_are_joined_within_the_bound(encoding: str) -> None:
+    packed = WHOLE[encoding](b"ab") * 3
+    assert unpack(packed, encoding, 6) == b"ababab"
+    with pytest.raises(TooLargeError):
+        unpack(packed, encoding, 5)
+    with pytest.raises(EncodingError):
+        unpack(WHOLE[encoding](b"") * 100, encoding, 5)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+def test_a_bomb_takes_no_more_memory_than_was_allowed(encoding: str) -> None:
+    bomb = WHOLE[encoding](bytes(64 << 20))
+    tracemalloc.start()
+    with pytest.raises(TooLargeError):
+        unpack(bomb, encoding, 1 << 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+def test_a_window_larger_than_any_sender_may_use_is_refused() -> None:
+    options: dict[int, int] = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
+    packer = zstd.ZstdCompressor(options=options)
+    packed = packer.compress(TEXT) + packer.flush()
+    with pytest.raises(EncodingError):
+        unpack(packed, "zstd", 1 << 30)
+
+
+@given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate", "br", "zstd"]))
+def test_any_bytes_are_unpacked_or_refused(data: bytes, encoding: str) -> None:
+    with contextlib.suppress(EncodingError):
+        unpack(data, encoding, 1000)
+
+
+@pytest.mark.parametrize("encoding", ["gzip, zstd", "compress", "aws-chunked", "x"])
+def test_encodings_that_are_not_read(encoding: str) -> None:
+    with pytest.raises(EncodingError):
+        unpack(b"", encoding, 10)

@@ -3,9 +3,12 @@
 import asyncio
 import gzip
 import json
+import zlib
 from typing import Any
 
+import brotli
 import pytest
+from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -385,6 +388,20 @@ async def test_the_error_event_is_an_event_of_its_own_behind_any_line(line: byte
     assert json.loads(last.data)["error"]["code"] == "upstream_truncated"
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+async def test_a_packed_request_is_judged_and_forwarded_as_it_came(encoding: str) -> None:
+    packers = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": zstd.compress}
+    headers = [(b"content-encoding", encoding.encode())]
+    async with serve(always(HELLO)) as server, World(server.port, rules=ENFORCE) as world:
+        packed = packers[encoding](chat("hi"))
+        assert (await world.ask(body=packed, headers=headers)).status == 200
+        assert server.requests[0].body == packed
+        assert server.requests[0].get(b"content-encoding") == [encoding.encode()]
+        refused = await world.ask(body=packers[encoding](chat("grenade")), headers=headers)
+    assert (refused.status, json.loads(refused.body)["error"]["code"]) == (400, "content_filter")
+    assert len(server.requests) == 1
+
+
 async def test_a_plain_answer_that_breaks_off_is_left_unfinished() -> None:
     head = BY_CLOSE + b"content-length: 100000\r\n\r\n" + b"x" * 70_000
 
@@ -754,7 +771,7 @@ async def test_an_absent_detector_that_no_enforced_rule_listens_to_is_no_failure
 
 
 UNREADABLE = {
-    "an encoding nobody reads here": answer(b"\x0b\x02\x80", JSON, b"content-encoding: br"),
+    "an encoding nobody reads here": answer(b"\x0b\x02\x80", JSON, b"content-encoding: lzma"),
     "a damaged encoding": answer(b"no gzip", JSON, b"content-encoding: gzip"),
     "what is not JSON": answer(b'{"choices": [{"message": {"content": "grenade"}, "logprob": NaN}]}', JSON),
     "invalid UTF-8": answer(b'{"choices": [{"message": {"content": "grenade \xff"}}]}', JSON),

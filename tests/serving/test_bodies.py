@@ -1,5 +1,6 @@
 """Bodies of requests: bounds for each and for all together, and nothing stays counted that is not held."""
 
+import gzip
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ async def fills(bodies: Bodies, room: int) -> bool:
     held = []
     try:
         while room:
-            held.append(await bodies.read(None, coming(b"x" * min(room, BOUNDS.each)), {}))
+            held.append((await bodies.read(None, coming(b"x" * min(room, BOUNDS.each)), {}))[0])
             room -= len(held[-1])
         with pytest.raises(GatewayError) as error:
             await bodies.read(None, coming(b"x"), {})
@@ -43,8 +44,8 @@ async def fills(bodies: Bodies, room: int) -> bool:
 
 async def test_a_body_is_one_piece_whether_it_came_at_once_or_not() -> None:
     bodies = Bodies(BOUNDS)
-    assert await bodies.read(lambda: b"abc", coming(gone=True), {}) == b"abc"
-    assert await bodies.read(lambda: None, coming(b"ab", b"", b"cd"), {}) == b"abcd"
+    assert await bodies.read(lambda: b"abc", coming(gone=True), {}) == (b"abc", b"")
+    assert await bodies.read(lambda: None, coming(b"ab", b"", b"cd"), {}) == (b"abcd", b"")
     assert await fills(bodies, 3)
 
 
@@ -68,7 +69,7 @@ async def test_nothing_of_a_refused_body_stays_counted(
 
 async def test_all_bodies_together_are_bounded_until_they_are_released() -> None:
     bodies = Bodies(BOUNDS)
-    first = await bodies.read(None, coming(b"123456"), {})
+    first, _ = await bodies.read(None, coming(b"123456"), {})
     with pytest.raises(GatewayError) as error:
         await bodies.read(lambda: b"12345", coming(gone=True), {})
     assert error.value.reason == "overloaded"
@@ -88,3 +89,15 @@ def test_a_length_is_a_plain_number() -> None:
     assert content_length({b"content-length": b"12"}) == 12
     assert content_length({b"content-length": b"1e3"}) is None
     assert content_length({}) is None
+
+
+async def test_a_packed_body_is_held_both_ways() -> None:
+    bodies = Bodies(BodyBounds(100, 300, 1.0))
+    packed = gzip.compress(b"x" * 90)
+    assert await bodies.read(lambda: packed, coming(gone=True), {}, "gzip") == (b"x" * 90, packed)
+    bodies.release(b"x" * 90, packed)
+    for body, reason in ((gzip.compress(b"x" * 101), "body_too_large"), (packed[:-1], "bad_encoding")):
+        with pytest.raises(GatewayError) as error:
+            await bodies.read(lambda body=body: body, coming(gone=True), {}, "gzip")  # type: ignore[misc]
+        assert error.value.reason == reason
+    assert bodies._held == 0

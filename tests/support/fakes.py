@@ -27,12 +27,14 @@ from gateway.telemetry.recorder import Recorder
 from gateway.trust.judged import Sink
 from gateway.trust.sinks import AuditSink, MetricsSink
 from gateway.trust.sinks import Journal as AuditJournal
-from gateway.upstream.calls import Upstreams
+from gateway.upstream.calls import Tries, Upstreams
 from gateway.upstream.headers import HeaderFilter
+from gateway.upstream.health import Cooldown
 from gateway.upstream.routing import Routing
 from gateway.upstream.transport import Limits
 from policies.compiling import Policy, Table, compile_policy
 from policies.model import load_document
+from tests.support.seen_tries import SeenTries
 from tests.support.words import DETECTOR as DETECTOR
 from tests.support.words import LIMITS as LIMITS
 from tests.support.words import Words as Words
@@ -356,8 +358,13 @@ class World(Caller):
         self.queue = MemoryQueue(queue_items, 10**6)
         self.failures: list[tuple[str, str]] = []
         servers = tuple(upstream(port, f"up{number}") for number, port in enumerate(ports))
+        self.tries = SeenTries(self.failures)
         self.upstreams = Upstreams(
-            limits, HeaderFilter(DEFAULT_FORWARDED), on_failure=lambda name, why: self.failures.append((name, why))
+            limits,
+            HeaderFilter(DEFAULT_FORWARDED),
+            self.tries,
+            tries=Tries(pause_seconds=0),
+            cooldown=Cooldown(1e-9, 1e-9),
         )
         routing = Routing(routes or [(("*",), Route("default", servers, 1.0, streams=streams))])
         guard = self.guard = Guard(

@@ -50,13 +50,11 @@ def test_how_long_it_took_and_how_much_of_that_was_ours() -> None:
     exchange.timing.read_at, exchange.timing.first_byte_at, exchange.timing.upstream_seconds = 10.1, 10.4, 0.25
     whole = Observed("assay_request_duration_seconds", operation="chat", mode="plain")
     ours = Observed("assay_added_latency_seconds")
-    theirs = Observed("assay_upstream_first_byte_seconds", upstream="up0")
     recorder(MemoryQueue(9, 10**6)).closed(exchange)
     assert whole.added() == pytest.approx((1, 0.5))
     assert ours.added() == pytest.approx(
         (1, 0.05)
     )  # 0.3 s from the request read to our first byte, less the upstream's
-    assert theirs.added() == pytest.approx((1, 0.25))
 
 
 def test_a_status_that_never_was_sent_is_none() -> None:

@@ -1,0 +1,202 @@
+"""Passive health: which upstreams are set aside, for how long, and who tries them again.
+
+An upstream that cannot be reached, or does not begin to answer in time, is set aside, and so is one that answers some
+times in a row that it cannot. Its cool-down grows with every
+such failure in a row, with jitter so that many processes do not come back at once. When it is over, one request is the
+probe; what becomes of that decides. Nothing is sent that no client asked for.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import exp, log
+from time import monotonic
+from types import MappingProxyType
+
+from gateway.exchange import Balance, Upstream
+
+# What says that the upstream itself, and not this one request, is in trouble.
+SETS_ASIDE = frozenset(
+    {"connect_failed", "connect_timeout", "tls_failed", "write_timeout", "first_byte_timeout", "reset", "bad_response"}
+)
+_BAD_IN_A_ROW = 3  # answers with a status that another upstream may better set an upstream aside as well
+_LATENCY_SHARE = 0.3  # of a new observation in the running mean
+_FORGET_SECONDS = 10.0  # an upstream that nobody asks is thought 2.7 times faster after this time
+
+
+class State(StrEnum):
+    """What is known of an upstream: known values of the metric."""
+
+    UP = "up"
+    ASIDE = "aside"
+    PROBED = "probed"  # aside, and one request is finding out
+
+
+class Event(StrEnum):
+    """What a request to it came to."""
+
+    CHOSEN = "chosen"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    LEFT = "left"  # given up before it came to anything
+
+
+TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
+    {
+        (State.UP, Event.CHOSEN): State.UP,
+        (State.UP, Event.ANSWERED): State.UP,
+        (State.UP, Event.FAILED): State.ASIDE,
+        (State.UP, Event.LEFT): State.UP,
+        (State.ASIDE, Event.CHOSEN): State.PROBED,
+        (State.ASIDE, Event.ANSWERED): State.UP,  # a request that was under way when it was set aside
+        (State.ASIDE, Event.FAILED): State.ASIDE,
+        (State.ASIDE, Event.LEFT): State.ASIDE,
+        (State.PROBED, Event.CHOSEN): State.PROBED,  # there is no other upstream
+        (State.PROBED, Event.ANSWERED): State.UP,
+        (State.PROBED, Event.FAILED): State.ASIDE,
+        (State.PROBED, Event.LEFT): State.ASIDE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cooldown:
+    """Seconds that an upstream is set aside: the first time, and at most."""
+
+    first_seconds: float = 1.0
+    most_seconds: float = 60.0
+
+
+class Health:
+    """One upstream. Times are of the clock that is passed to each call."""
+
+    def __init__(self, cooldown: Cooldown, draw: Callable[[], float] = random.random) -> None:
+        self.state = State.UP
+        self.under_way = 0
+        self._cooldown = cooldown
+        self._draw = draw
+        self._pause = cooldown.first_seconds
+        self._retry_at = 0.0
+        self._bad_in_a_row = 0
+        self._mean = 0.0
+        self._measured_at = 0.0
+
+    def may_be_tried(self, now: float) -> bool:
+        """Whether a request may go there while others could serve it."""
+        return self.state is State.UP or (self.state is State.ASIDE and now >= self._retry_at)
+
+    def ready_at(self) -> float:
+        """When it may be tried again."""
+        return self._retry_at
+
+    def latency(self, now: float) -> float:
+        """Seconds to the first byte to be expected, with those that wait there already. 0 while nothing is known."""
+        faded = self._mean * exp((self._measured_at - now) / _FORGET_SECONDS)
+        return faded * (1 + self.under_way)
+
+    def chosen(self) -> None:
+        """A request goes there."""
+        self.under_way += 1
+        self.state = TRANSITIONS[self.state, Event.CHOSEN]
+
+    def answered(self, now: float, seconds: float) -> None:
+        """A request was answered, its first byte after so many seconds."""
+        self.under_way -= 1
+        self.state = TRANSITIONS[self.state, Event.ANSWERED]
+        self._bad_in_a_row = 0
+        self._pause = self._cooldown.first_seconds
+        self._mean += (seconds - self._mean) * (_LATENCY_SHARE if self._mean else 1.0)
+        self._measured_at = now
+
+    def answered_badly(self, began: float, now: float, wait_seconds: float) -> None:
+        """A request was answered with a status that another upstream may better, and asks to wait so long."""
+        self._bad_in_a_row += 1
+        if self._bad_in_a_row >= _BAD_IN_A_ROW or self.state is State.PROBED:
+            self.failed(began, now)
+            self._retry_at = max(self._retry_at, now + min(wait_seconds, self._cooldown.most_seconds))
+        else:
+            self.under_way -= 1
+            self.state = TRANSITIONS[self.state, Event.ANSWERED]
+
+    def failed(self, began: float, now: float) -> None:
+        """A request that began then failed for the upstream's sake. Many that fail at once count as one failure."""
+        self.under_way -= 1
+        fresh = self.state is not State.ASIDE or began >= self._retry_at
+        self.state = TRANSITIONS[self.state, Event.FAILED]
+        if fresh:
+            self._retry_at = now + self._pause * (0.5 + self._draw() / 2)
+            self._pause = min(2 * self._pause, self._cooldown.most_seconds)
+
+    def left(self) -> None:
+        """A request was given up."""
+        self.under_way -= 1
+        self.state = TRANSITIONS[self.state, Event.LEFT]
+
+
+class HealthBook:
+    """The health of all upstreams, by name, and in which order a route's are to be tried."""
+
+    def __init__(
+        self,
+        cooldown: Cooldown,
+        *,
+        clock: Callable[[], float] = monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._cooldown = cooldown
+        self._clock = clock
+        self._draw = draw
+        self._known: dict[str, Health] = {}
+
+    def of(self, upstream: Upstream) -> Health:
+        """What is known of it."""
+        health = self._known.get(upstream.name)
+        if health is None:
+            health = self._known[upstream.name] = Health(self._cooldown, self._draw)
+        return health
+
+    def order(self, upstreams: Sequence[Upstream], balance: Balance) -> Sequence[Upstream]:
+        """Those to try, one after the other: never none, never one that is set aside while another is not."""
+        if len(upstreams) == 1:
+            return upstreams
+        now = self._clock()
+        usable = [upstream for upstream in upstreams if self.of(upstream).may_be_tried(now)]
+        if not usable:
+            return [min(upstreams, key=lambda upstream: self.of(upstream).ready_at())]
+        if balance == "weights":
+            return sorted(usable, key=self._lot)
+        if balance == "latency":
+            return sorted(usable, key=lambda upstream: self.of(upstream).latency(now))
+        return usable
+
+    def states(self) -> Mapping[str, State]:
+        """By name, of those that were ever asked."""
+        return {name: health.state for name, health in self._known.items()}
+
+    def _lot(self, upstream: Upstream) -> float:
+        """Sorted by it, each comes first as often as its weight says (Efraimidis and Spirakis, 2006)."""
+        return -log(max(self._draw(), 1e-12)) / upstream.weight
+
+
+class RetryBudget:
+    """Further tries as a share of the requests of late: with everything down, tries must not multiply the load.
+
+    A bucket that every request fills by `share` and every further try takes 1 from.
+    """
+
+    def __init__(self, share: float, most: float = 10.0) -> None:
+        self._share = share
+        self._most = most
+        self._left = most
+
+    def request(self) -> None:
+        """A request came."""
+        self._left = min(self._most, self._left + self._share)
+
+    def take(self) -> bool:
+        """Whether there may be a further try, which is then taken."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
