@@ -10,8 +10,10 @@ PACKAGE_node := nodejs
 FERRO := 1.5.10
 PORTKEY := 1.15.2
 LITELLM := 1.105.0
+# The scanner of `make bench-secrets`.
+DETECT_SECRETS := 1.5.0
 
-.PHONY: run test install lint bench bench-peers train settings servers clean
+.PHONY: run test install lint bench bench-peers bench-secrets train settings servers clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -70,6 +72,15 @@ clean:
 bench: $(VENV)/.installed-dev
 	@command -v nginx >/dev/null && command -v wrk >/dev/null || { echo "make: the benchmark needs nginx and wrk: apt-get install nginx-light wrk" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+# The rule for secrets beside two others, on a labelled set of our own; some minutes.
+bench-secrets: $(VENV)/.installed-dev .bench/detect-secrets/.installed-$(DETECT_SECRETS)
+	@$(BIN)/python -m detectors.training.leaks --detect-secrets .bench/detect-secrets/bin/python
+
+.bench/detect-secrets/.installed-$(DETECT_SECRETS): | $(VENV)/bin/python
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check detect-secrets==$(DETECT_SECRETS)
+	@touch $@
 
 # Other gateways to be measured beside ours, each in an environment of its own under .bench/ (about 850 MB).
 bench-peers: .bench/ferro/.installed-$(FERRO) .bench/portkey/.installed-$(PORTKEY) .bench/litellm/.installed-$(LITELLM)

@@ -30,6 +30,15 @@ _MAESTRO = ("50", "56", "57", "58", "60", "63", "67")  # of twelve to nineteen
 _PUBLIC_SERVICES = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "1.2.3.4", "4.3.2.1"})
 
 
+def specimen(label: str, value: str) -> str:
+    """What is known of a value that is nobody's own, in words; empty where nothing is."""
+    if {_digits(value), re.sub(r"[ -]", "", value).upper()} & _SPECIMENS:
+        return "a test number that documentation prints"
+    if label == "email":
+        return "an address of documentation or of nobody"
+    return "a public resolver" if value in _PUBLIC_SERVICES else ""
+
+
 def luhn(digits: str) -> bool:
     """ISO/IEC 7812-1 annex B: double every second digit from the right, the sum of digits ends in 0."""
     doubled = [int(digit) * (1 + position % 2) for position, digit in enumerate(reversed(digits))]

@@ -7,7 +7,7 @@ repeats, and an anchor that a long run of like characters cannot re-enter; no te
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,26 +39,66 @@ class Pattern:
     unless: tuple[str, ...] = ()
 
 
-def pattern_rule(slug: str, patterns: Sequence[Pattern], roles: tuple[Role, ...] = BOTH) -> Rule:
-    """The rule that finds what any of the patterns finds."""
+def pattern_rule(
+    slug: str, patterns: Sequence[Pattern], roles: tuple[Role, ...] = BOTH, why: Callable[[str, str], str] | None = None
+) -> Rule:
+    """The rule that finds what any of the patterns finds.
+
+    `why` says of a label and a value that was refused which known specimen it is, else nothing.
+    """
     levels = tuple(sorted({pattern.confidence for pattern in patterns}))
     labels = frozenset(pattern.label for pattern in patterns)
-    return Rule(slug, roles, levels, labels, partial(scan, patterns=patterns))
+    find = partial(scan, patterns=patterns)
+    if why is None:
+        return Rule(slug, roles, levels, labels, find)
+    return Rule(slug, roles, levels, labels, find, partial(_refused, patterns=patterns, why=why))
 
 
 def scan(text: str, patterns: Sequence[Pattern]) -> Found:
-    """Spans with their confidence. Where two overlap the surer one stands, then the longer one."""
+    """Spans with their confidence; those that overlap are one."""
+    return united(
+        (start, end, pattern.label, pattern.confidence)
+        for pattern, start, end in _matches(text, patterns)
+        if pattern.accept(text[start:end])
+    )
+
+
+def united(found: Iterable[tuple[int, int, str, float]]) -> dict[Span, float]:
+    """Of (start, end, label, confidence): overlapping ones as one span, so that nothing of either stays.
+
+    It is called after the surest of them, of equals after the longest.
+    """
+    spans: list[tuple[int, int, tuple[float, int, str]]] = []
+    for start, end, label, confidence in sorted(found, key=lambda entry: (entry[0], -entry[1])):
+        name = (confidence, end - start, label)
+        if spans and start < spans[-1][1]:
+            first, last, known = spans[-1]
+            spans[-1] = (first, max(last, end), max(known, name, key=lambda entry: entry[:2]))
+        else:
+            spans.append((start, end, name))
+    return {Span(start, end, label): confidence for start, end, (confidence, _, label) in spans}
+
+
+def _matches(text: str, patterns: Sequence[Pattern]) -> Iterator[tuple[Pattern, int, int]]:
+    """Every place where a pattern's expression holds, with the words beside it that it asks for."""
     lowered = text.lower()
-    found: list[tuple[float, int, int, str]] = []
     for pattern in patterns:
         if not any(hint in (lowered if pattern.fold else text) for hint in pattern.hints):
             continue
         group = min(pattern.expression.groups, 1)
         for match in pattern.expression.finditer(text):
-            start, end = match.span(group)
-            if pattern.accept(text[start:end]) and _fits(text, start, end, pattern):
-                found.append((pattern.confidence, start, end, pattern.label))
-    return _without_overlaps(found)
+            if _fits(text, *match.span(group), pattern):
+                yield (pattern, *match.span(group))
+
+
+def _refused(text: str, patterns: Sequence[Pattern], why: Callable[[str, str], str]) -> dict[Span, str]:
+    """What a pattern holds for and its check refuses, where it is known what it is."""
+    refused = {
+        Span(start, end, pattern.label): why(pattern.label, text[start:end])
+        for pattern, start, end in _matches(text, patterns)
+        if not pattern.accept(text[start:end])
+    }
+    return {span: reason for span, reason in refused.items() if reason}
 
 
 def entropy(value: str) -> float:
@@ -78,18 +118,3 @@ def _fits(text: str, start: int, end: int, pattern: Pattern) -> bool:
     return (not pattern.around or any(word in beside for word in pattern.around)) and not any(
         word in beside for word in pattern.unless
     )
-
-
-def _without_overlaps(found: list[tuple[float, int, int, str]]) -> dict[Span, float]:
-    """One sweep from the left: of overlapping findings the best so far is kept."""
-    kept: list[tuple[float, int, int, str]] = []
-    for candidate in sorted(found, key=lambda entry: (entry[1], -entry[2])):
-        if not kept or candidate[1] >= kept[-1][2]:
-            kept.append(candidate)
-        elif _rank(candidate) > _rank(kept[-1]):
-            kept[-1] = candidate
-    return {Span(start, end, label): confidence for confidence, start, end, label in kept}
-
-
-def _rank(entry: tuple[float, int, int, str]) -> tuple[float, int]:
-    return entry[0], entry[2] - entry[1]

@@ -202,4 +202,4 @@ NATIONAL = (
 
 PATTERNS = (*NUMBERS, *NATIONAL, *SAID, *addresses.PATTERNS)
 
-RULE = pattern_rule("privacy_violation", PATTERNS)
+RULE = pattern_rule("privacy_violation", PATTERNS, why=checks.specimen)

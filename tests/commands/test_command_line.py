@@ -246,6 +246,14 @@ def test_policy_explain_shows_signals_thresholds_and_the_decision(tmp_path: Path
     assert lines[-1] == "redacted: use [REDACTED:aws_access_key]"
 
 
+def test_policy_explain_says_why_a_test_value_is_left_alone(tmp_path: Path) -> None:
+    given = "aws AKIAIOSFODNN7" + "EXAMPLE, card 4242 4242 4242 4242"
+    lines = assay("policy", "explain", "default", given=given, cwd=tmp_path).stdout.splitlines()
+    secret = "left alone by secrets: characters 4 to 24 (aws_access_key): the example key of AWS's documentation"
+    card = "left alone by pii: characters 31 to 50 (credit_card): a test number that documentation prints"
+    assert [line for line in lines if line.startswith("left alone")] == [secret, card]
+
+
 def test_policy_explain_says_why_a_rule_does_not_concern_a_text(tmp_path: Path) -> None:
     rules = "{id: r, when: {subcategory: prompt_attacks, on: prompt, channel: user, not: {caller: staff}}, then: block}"
     (tmp_path / "p.yaml").write_text(f"version: 1\nmode: enforce\nrules:\n  - {rules}\n")

@@ -14,7 +14,8 @@ Judge = Callable[[str, re.Match[str]], bool]  # of the value as it stands in the
 class Carrier:
     """One form. At each of the literal `anchors` in the text in lower case the expression is tried, never elsewhere.
 
-    Its group `v` is the secret. `from_line`: it is tried where the line begins instead.
+    Its group `v` is the secret. `from_line`: it is tried where the line begins instead. `means`: what the value says,
+    which is compared with specimens.
     """
 
     label: str
@@ -23,6 +24,7 @@ class Carrier:
     confidence: float
     accept: Judge
     from_line: bool = False
+    means: Callable[[str], str] = str
 
 
 def _generated(value: str, match: re.Match[str]) -> bool:
@@ -61,6 +63,12 @@ def _pair(value: str, match: re.Match[str]) -> bool:
     return pair is not None and (pair[1] or pair[0]).lower() not in _DEFAULTS | {"open sesame"}
 
 
+def _said_in(value: str) -> str:
+    """The password of a pair."""
+    pair = decoded_pair(value)
+    return pair[1] if pair else value
+
+
 def _token_or_chosen(value: str, match: re.Match[str]) -> bool:
     return _generated(value, match) or (is_chosen(value) and not is_expression(value))
 
@@ -80,7 +88,8 @@ _NO_SEEDS = (
 
 
 def _carrier(label: str, confidence: float, anchors: str, expression: str, accept: Judge = _password) -> Carrier:
-    return Carrier(label, tuple(anchors.split("|")), re.compile(expression), confidence, accept)
+    means = _said_in if accept is _pair else str
+    return Carrier(label, tuple(anchors.split("|")), re.compile(expression), confidence, accept, means=means)
 
 
 _ARGUMENT = r"[\"']?(?P<v>(?<=\")[^\"\n]{4,128}(?=\")|(?<=')[^'\n]{4,128}(?=')|[^\s\"'`<>|;]{4,128})"
@@ -102,7 +111,7 @@ CARRIERS = (
         r"(?<=http|ttps)://(?P<v>[a-z0-9_.~-]{20,255})(?::x-oauth-basic)?@[\w.-]{3,64}",
         _generated,
     ),
-    _carrier("bearer_token", 0.85, "bearer ", r"bearer\s{1,3}(?P<v>[a-z0-9._~+/-]{20,}+={0,2})", _generated),
+    _carrier("bearer_token", 0.85, "bearer", r"bearer\s{1,3}(?P<v>[a-z0-9._~+/-]{20,}+={0,2})", _generated),
     _carrier(
         "auth_header",
         0.85,
@@ -159,6 +168,7 @@ CARRIERS = (
         0.9,
         "identified ",
         r"identified\s(?:with\s\S{1,40}\s)?by(?:\spassword)?\s{1,3}[\"'](?P<v>[^\"'\n]{4,128})[\"']",
+        _token_or_chosen,
     ),
     _carrier(
         "password", 0.9, "password '|password \"", r"password\s{1,3}[\"'](?P<v>[^\"'\n]{4,128})[\"']", _token_or_chosen
@@ -175,6 +185,7 @@ CARRIERS = (
         0.9,
         "login ",
         r"login\s{1,8}\S{1,64}\s{1,8}(?:account\s{1,4}\S{1,64}\s{1,8})?password\s{1,8}(?P<v>\S{4,128})",
+        _token_or_chosen,
     ),
     _carrier(
         "password",
@@ -243,7 +254,8 @@ def _at_anchors(text: str, lowered: str, carrier: Carrier, anchor: str) -> Itera
         start = max(lowered.rfind("\n", at - 200, at) + 1, at - 200, 0) if carrier.from_line else at
         match = carrier.expression.match(lowered, start)
         if match is not None and carrier.accept(text[slice(*match.span("v"))], match):
-            yield Candidate(*match.span("v"), carrier.label, carrier.confidence, text[slice(*match.span("v"))])
+            value = carrier.means(text[slice(*match.span("v"))])
+            yield Candidate(*match.span("v"), carrier.label, carrier.confidence, value)
             at = match.end("v") - 1
         at = lowered.find(anchor, at + 1)
 

@@ -256,7 +256,11 @@ FORMATS = (
     _row("stripe_test_key", 0.7, "k_test_", r"[sr]k_test_[A-Za-z0-9]{16,}+", _is_drawn),
     _row("webhook_secret", 0.95, "whsec_", r"whsec_[A-Za-z0-9+/=_-]{24,}+", _is_drawn),
     _row(
-        "square_token", 0.97, "EAAA sq0", r"EAAA[A-Za-z0-9_-]{60,}+|sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,}+", _is_drawn
+        "square_token",
+        0.97,
+        "EAAA sq0",
+        r"(?<![+/])EAAA[A-Za-z0-9_-]{60}(?![+/=_-])|sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,}+",
+        _is_drawn,
     ),
     _row("shopify_token", 0.99, "shpat_ shpss_ shpca_ shppa_ shpua_", r"shp(?:at|ss|ca|pa|ua)_[a-fA-F0-9]{32,}+"),
     _row("paypal_token", 0.97, "access_token", r"access_token\$(?:production|sandbox)\$[a-z0-9]{16}\$[a-f0-9]{32}"),
@@ -304,7 +308,7 @@ FORMATS = (
     _row("contentful_token", 0.97, "CFPAT-", r"CFPAT-[A-Za-z0-9_-]{40,}+"),
     _row("typeform_token", 0.97, "tfp_", r"tfp_[A-Za-z0-9_.-]{40,}+", _is_drawn),
     _row("mapbox_token", 0.97, "sk.eyJ", r"sk\.eyJ[A-Za-z0-9_-]{40,}+\.[A-Za-z0-9_-]{20,}+"),
-    _row("facebook_token", 0.9, "EAA", r"EAA[A-Za-z0-9]{90,}+", is_generated),
+    _row("facebook_token", 0.9, "EAA", r"(?<![+/])EAA[A-Za-z0-9]{90,}+(?![+/=])", is_generated),
     _row("dropbox_token", 0.95, "sl.", r"sl\.(?:u\.)?[A-Za-z0-9_-]{100,}+"),
     _row("adafruit_key", 0.95, "aio_", r"aio_[A-Za-z0-9]{28}", is_generated),
     # Keys of their own kind.

@@ -8,17 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from detectors.rules.secrets.candidate import Candidate
+from detectors.rules.secrets.fitting import Place, fits
 from detectors.rules.secrets.names import FOREIGN, HEADS, Family, Head, is_otherwise
-from detectors.rules.secrets.values import (
-    is_chosen,
-    is_expression,
-    is_generated,
-    is_mixed_with_signs,
-    is_passphrase,
-    is_rich,
-    is_uuid,
-    is_variable,
-)
 
 BEFORE = 40  # characters in front of a name that are looked at
 LONGEST = 256  # characters of a value that are judged; one that goes on is cut to its end
@@ -34,46 +25,52 @@ _NOTE = (
     r"(?: (?:for|of|to|on|in|from|at|used|pour|para|für|zum|zur|от|для|per|di|do|da|del|de|van|voor|för|til|に"
     r"|的)\b[^\n:=|：]{1,48}?)?"
 )
-_SIGN = r"\s{0,3}(?:=>|->|→|⇒|:=|={1,3}|\?=|:{1,2}|：|＝|\|)"
+_SIGN = r"(?:\s{0,3}(?:=>|->|→|⇒|:=|={1,3}|\?=|:{1,2}|：|＝|\|)|\s[-–—](?=\s))"
 _TYPED = r"\s?:\s?(?:&'static )?[A-Za-z&\[\]<>.|? ]{2,24}\s?="
 _SAYS = (
     r"\s(?:is|was|are|equals|ist|lautet|est|es|é|è|jest|är|er|on|to|adalah|là|будет)(?:\s(?:now|set to|currently"
     r"|still|jetzt|"
-    r"ahora|the following|as follows))?:?(?=\s)|(?:は|는|은|是|为|為)"
+    r"ahora|the following|as follows))?\s?:?(?=\s)|['’]s(?=\s)|(?:は|는|은|是|为|為)"
 )
-_OPEN = r"\s{0,12}(?:```\w{0,12}\n\s{0,12})?(?:(?:>-?|\|-?)\s{0,3}\n\s{1,12})?(?:\*\*|__)?\s?"
+_OPEN = r"\s{0,12}(?:```\w{0,12}\n\s{0,12}|> |\{\s?(?=[\"']))?(?:(?:>-?|\|-?)\s{0,3}\n\s{1,12})?(?:\*\*|__)?\s?"
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """How a value may follow a name. `before`: what must stand in front of the name, in lower case.
-
-    `strict`: only what is surely a secret counts, because much else stands so.
-    """
+    """How a value may follow a name. `before`: what must stand in front of the name, in lower case."""
 
     expression: re.Pattern[str]
     before: re.Pattern[str] | None = None
-    strict: bool = False
+    place: Place = Place.TELLING
 
 
-def _tail(expression: str, before: str | None = None, strict: bool = False) -> Tail:
-    return Tail(re.compile(_SUFFIX + expression + _VALUE), re.compile(before) if before else None, strict)
+def _tail(expression: str, before: str | None = None, place: Place = Place.TELLING, behind: str = "") -> Tail:
+    return Tail(re.compile(_SUFFIX + expression + _VALUE + behind), re.compile(before) if before else None, place)
 
 
 _IN_A_TAG = r"<[^<>]{0,32}$"
 TAILS = (
     _tail(rf"{_CLOSE}{_NOTE}{_CLOSE}(?:{_TYPED}|{_SIGN}|{_SAYS})(?:[*_]{{1,3}}|[\])]){{0,2}}{_OPEN}"),
-    _tail(r"[\"']?\s{0,3}/?>\s{0,8}", _IN_A_TAG),
-    _tail(r"[\"'](?:\s{1,3}[a-z]{2,12}=[\"'][^\"'\n]{0,24}[\"'])?\s{1,3}value\s?=\s?", _IN_A_TAG),
+    _tail(r"[\"']?\s{0,3}/?>\s{0,8}", _IN_A_TAG, behind=r"(?=\s{0,8}<)"),
+    _tail(r"[\"'](?:\s{1,3}[a-z]{2,12}=[\"'][^\"'\n]{0,24}[\"'])?\s{1,3}(?:value|content)\s?=\s?", _IN_A_TAG),
+    _tail(r"</key>\s{0,12}<\w{1,10}>", r"<key>[\w .-]*$"),
     _tail(r"[\"']?,?\s{0,24}[\"']?(?:value|default)[\"']?\s?[:=]\s?"),
     _tail(r"[\"']\s?\{[^{}]{0,160}?default\s{0,12}=\s?"),
     _tail(r"\(\s?(?=[\"'`])"),
-    _tail(r"[\"'],\s{0,3}(?=[\"'])", strict=True),
+    _tail(r"[\"'],\s{0,3}(?=[\"'])", place=Place.DOUBTFUL),
     _tail(r"[\"']?\s{1,3}", r"(?:(?:^|\s)--?[\w-]*|(?:^|\n)\s{0,4}(?:env|arg)\s{1,3}\w*)$"),
-    _tail(r"[\])*]{1,3}\s", strict=True),
-    _tail(r"\s?[(（]\s?", strict=True),
-    _tail(r"\s", r"\b(?:with|use|using|the|mit|dem|con|avec|com|und|and)\s(?:\w{1,12}\s)?$", strict=True),
+    _tail(r"[\])*]{1,3}\s", place=Place.DOUBTFUL),
+    _tail(r"\s?[(（]\s?", place=Place.DOUBTFUL),
+    _tail(r"\s", r"\b(?:with|use|using|the|mit|dem|con|avec|com|und|and)\s(?:\w{1,12}\s)?$", place=Place.DOUBTFUL),
+    _tail(rf"{_CLOSE}{_SIGN}\s{{0,3}}[\w.@-]{{2,40}}\s?[/:](?![/:])\s?", place=Place.LOOSE),
+    _tail(r"[\"'`*_]{0,3}\s{1,8}", place=Place.LOOSE),
 )
+# The other way round: a value, then what it is.
+_SAID_FIRST = re.compile(
+    r"(?<![\w/+=.-])(?P<bare>[A-Za-z0-9+/=_.~!#%&*?^-]{8,128})[\"'`*]{0,3}\s(?:is|was)\s(?:the|my|your|our"
+    r"|an?)\s(?:[\w-]{1,16}\s){0,2}$"
+)
+SAID_BEFORE = 180  # characters in front of a name in which such a value stands
 
 
 def named(text: str, lowered: str) -> Iterator[Candidate]:
@@ -104,9 +101,18 @@ def _behind(text: str, lowered: str, head: Head, name: re.Match[str]) -> Iterato
         if is_otherwise(match["suffix"]):
             return
         span = _span(text, match, name)
-        if span and _fits(text[slice(*span)], head, match["quoted"] is not None, tail.strict):
+        if span and fits(text[slice(*span)], head, match["quoted"] is not None, tail.place):
             yield _candidate(text, *span, head.family)
             return
+    if " is " in before or " was " in before:
+        yield from _said_first(text, head, name)
+
+
+def _said_first(text: str, head: Head, name: re.Match[str]) -> Iterator[Candidate]:
+    match = _SAID_FIRST.search(text[max(name.start() - SAID_BEFORE, 0) : name.start()])
+    if match is not None and fits(match["bare"], head, False, Place.LOOSE):
+        start = max(name.start() - SAID_BEFORE, 0) + match.start("bare")
+        yield _candidate(text, start, start + len(match["bare"]), head.family)
 
 
 _TO_THE_END = re.compile(r"[^\s\"'`<>|,;)\]}&]*+")
@@ -176,35 +182,6 @@ def _bare_end(value: str, before: str) -> int:
     if "?" in before or "&" in before[-24:]:
         kept = re.split(r"[&#]", kept, maxsplit=1)[0]
     return len(kept)
-
-
-def _fits(value: str, head: Head, is_quoted: bool, is_strict: bool) -> bool:
-    """Looks like a secret of this kind and like nothing that code or prose puts there."""
-    if is_expression(value) or is_public_address(value) or (not is_quoted and is_variable(value)):
-        return False
-    if head.family is Family.KEY:
-        return _is_key(value, head, is_quoted, is_strict)
-    if " " in value:
-        return is_passphrase(value) and head.root == "pass"
-    return is_generated(value) or (is_rich(value) if is_strict else is_chosen(value))
-
-
-def _is_key(value: str, head: Head, is_quoted: bool, is_strict: bool) -> bool:
-    if is_uuid(value):
-        return head.certain
-    if is_generated(value):
-        return True
-    return (
-        head.root == "secret" and not is_strict and len(value) >= 8 and " " not in value and is_mixed_with_signs(value)
-    )
-
-
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}|bc1[a-z0-9]{25,60}")
-
-
-def is_public_address(value: str) -> bool:
-    """An account or a contract on a public ledger."""
-    return _ADDRESS.fullmatch(value) is not None
 
 
 def in_a_cell(name: str, cell: str) -> Candidate | None:

@@ -35,11 +35,12 @@ def _head(root: str, expression: str, family: Family, **more: re.Pattern[str] | 
 _KEYED = re.compile(
     r"(?:api|access|secret|private|auth|authentication|account|client|encryption|encrypt|signing|signature|master"
     r"|shared|"
-    r"subscription|service|storage|admin|deploy|app|application|session|webhook|write|read|rest|server|consumer"
+    r"subscription|service|storage|admin|deploy|app|application|session|webhook|write|read|rest|server"
     r"|personal|"
     r"hmac|aes|jwt|root|security|integration|ingest|cipher|wallet|developer|pre[ _-]?shared|wi-?fi|network|vpn"
     r"|recovery|"
-    r"license|bearer|secret[ _-]access|host|instrumentation)(?:[ _.-]{0,2}|['’]s )$"
+    r"license|bearer|secret[ _-]access|host|instrumentation|functions?|"
+    r"(?:^|[\s\"'])x-(?:[a-z]{2,16}-){0,3}[a-z]{2,16})(?:[ _.-]{0,2}|['’]s )$"
 )
 # NAME_KEY=…: what such keys in capitals are when they are no secrets.
 _CAPITALS = re.compile(r"(?:^|[\s\"'`$;{(,-])[a-z][a-z0-9_]*_$")
@@ -61,7 +62,7 @@ _NO_TOKENS = re.compile(
     r"unk|mask|sep|cls|special|stop|start|end|syntax|nft|erc-?\d{1,5}|usdc|usdt|dai|weth|contract|position|offset"
     r"|change|watch|"
     r"upload|scroll|search|query|response|cached|reasoning|per|each|image|audio|text|string|lexer|parser|nonce|receipt|"
-    r"promotion|snapshot|lock|fencing|checkpoint|concurrency|version|etag|marker|stream|iterator|shard|list|export"
+    r"promotion|snapshot|lock|fencing|checkpoint|concurrency|version|etag|marker|stream|iterator|starting|ending|update|unit|shard|list|export"
     r"|import|"
     r"consistency|read|write|transaction|operation|task|job)[ _-]?$"
 )
@@ -170,7 +171,7 @@ _OTHERWISE = re.compile(
     r"|host|port|"
     r"level|state|key_?path|alias|domain|issuer|audience|scopes?|lifetime|bits|chars|words?|less|board|stone|word"
     r"|uri|value_?from|"
-    r"generator|factory|handler|service|client|cache|holder|response|request|rule|schema|spec|options?|config"
+    r"verifier|generator|factory|handler|service|client|cache|holder|response|request|rule|schema|spec|options?|config"
     r"|settings)(?:$|[_-])",
     re.IGNORECASE,
 )

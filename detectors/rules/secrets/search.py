@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from detectors.base import Span
+from detectors.rules.patterns import united
 from detectors.rules.rule import BOTH, Found, Rule
 from detectors.rules.secrets import specimens
 from detectors.rules.secrets.armour import blocks
@@ -16,7 +17,11 @@ from detectors.rules.secrets.tables import cells
 
 def find(text: str) -> Found:
     """Spans that cover every secret whole, each with how sure it is."""
-    return _united(candidate for candidate in _candidates(text) if not specimens.reason(candidate.value))
+    return united(
+        (found.start, found.end, found.label, found.confidence)
+        for found in _candidates(text)
+        if not specimens.reason(found.value)
+    )
 
 
 def spared(text: str) -> dict[Span, str]:
@@ -40,19 +45,6 @@ def _lowered(text: str) -> str:
     if len(lowered) == len(text):
         return lowered
     return "".join(small if len(small := character.lower()) == 1 else character for character in text)
-
-
-def _united(candidates: Iterator[Candidate]) -> dict[Span, float]:
-    """Overlapping finds as one span, called after the surest of them."""
-    spans: list[tuple[int, int, float, str]] = []
-    for found in sorted(candidates, key=lambda found: (found.start, -found.end)):
-        if spans and found.start < spans[-1][1]:
-            start, end, confidence, label = spans[-1]
-            surest = max((confidence, label), (found.confidence, found.label), key=lambda pair: pair[0])
-            spans[-1] = (start, max(end, found.end), *surest)
-        else:
-            spans.append((found.start, found.end, found.confidence, found.label))
-    return {Span(start, end, label): confidence for start, end, confidence, label in spans}
 
 
 _ROWS = [(row.label, row.confidence) for row in (*FORMATS, *CARRIERS)]

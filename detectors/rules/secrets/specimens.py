@@ -14,6 +14,12 @@ KNOWN_PASSWORD = "a password that examples use"
 
 # The first sixteen hexadecimal digits of the SHA-256 of values that providers print in their documentation.
 _KNOWN = {
+    "53f5da0aaa93d64c": "an example of RFC 6749",
+    "e9974c507d2a8021": "an example of RFC 6749",
+    "6c96130f130ab0d6": "an example of RFC 6749",
+    "00cf4c781dc37003": "an example of RFC 6749",
+    "b8e148545b13c78b": "an example of RFC 6750",
+    "8d4ef6536dc8895f": "the example of RFC 7519",
     "1a5d44a2dca19669": "the example key of AWS's documentation",
     "78314b11be2e5815": "the example key of AWS's documentation",
     "2cafc0970149a84f": "the test key of Stripe's documentation",
@@ -73,7 +79,8 @@ def reason(value: str) -> str:
         return "marked as an example"
     if any(mark in lowered for mark in _MARKS) or _YOUR.search(lowered) or _is_masked(value) or is_sequence(value):
         return PLACEHOLDER
-    return KNOWN_PASSWORD if len(value) <= 64 and _EXAMPLES.fullmatch(value) else ""
+    is_example = len(value) <= 64 and (_EXAMPLES.fullmatch(value) or "password" in lowered)
+    return KNOWN_PASSWORD if is_example else ""
 
 
 def _is_masked(value: str) -> bool:

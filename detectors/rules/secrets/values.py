@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 
 from detectors.rules.patterns import entropy
@@ -69,11 +70,11 @@ def is_generated(value: str) -> bool:
     """Letters and digits mixed with the entropy of something drawn; neither words nor a path."""
     if len(value) < MIN_GENERATED or not _is_mixed(value) or entropy(value[:200]) < _ENTROPY_GENERATED:
         return False
-    return wordiness(value[:200]) < _MOSTLY_WORDS and not is_sequence(value) and not _is_composed(value)
+    return wordiness(value[:200]) < _MOSTLY_WORDS and not _is_composed(value)
 
 
 _COMPOSED = re.compile(r"[A-Za-z]{1,20}\d{0,4}(?:[-_./:@][A-Za-z]{0,20}\d{0,4}){1,20}")
-_SOME_WORDS = 0.3
+_SOME_WORDS, _FEW_WORDS = 0.3, 0.2
 
 
 def _is_composed(value: str) -> bool:
@@ -91,9 +92,15 @@ def _is_mixed(value: str) -> bool:
 
 
 def is_sequence(value: str) -> bool:
-    """Steps of one from each character to the next, as in abcdefgh and 12345678."""
-    steps = sum(ord(second) - ord(first) == 1 for first, second in pairwise(value))
-    return 2 * steps >= len(value) - 1
+    """Steps of one from each character to the next, as in abcdefgh and 12345678; also where the two are mixed."""
+    letters = [character for character in value.lower() if character.isalpha()]
+    digits = [character for character in value if character.isdigit()]
+    return _goes_up(value) or (len(letters) >= 4 and _goes_up(letters) and (not digits or _goes_up(digits)))
+
+
+def _goes_up(characters: Sequence[str]) -> bool:
+    steps = sum(ord(second) - ord(first) == 1 for first, second in pairwise(characters))
+    return 2 * steps >= len(characters) - 1
 
 
 def is_uuid(value: str) -> bool:
@@ -119,7 +126,7 @@ def is_chosen(value: str) -> bool:
     if not 6 <= len(value) <= 128 or not any(map(str.isalpha, value)):
         return False
     kinds = _kinds(value)
-    if kinds < 2 or len(set(value)) < 5 or is_sequence(value) or entropy(value) < _ENTROPY_CHOSEN:
+    if kinds < 2 or len(set(value)) < 5 or entropy(value) < _ENTROPY_CHOSEN:
         return False
     has_digits = any(map(str.isdigit, value))
     if max(value) >= "\u0250" or (kinds == 2 and (not has_digits or len(value) < 8)):
@@ -135,26 +142,49 @@ def _kind(character: str) -> str:
     return "-" if character in "_-./" else "!"
 
 
-_VARIABLE = re.compile(
-    r"[$%&<{\[(*|>]|@[A-Za-z]|!\w|\\\w{2}|(?:ENC|vault|op|ssm|file|env|ref|arn|urn|secret)(?::|\[|\()"
+# Begins as code, a template or a reference does; hashes of passwords as crypt writes them.
+_REFERENCE = re.compile(
+    r"[A-Za-z_]\w*::|[$#%]?[{(]|<[^\s\d]|[\[|>]|\$[\w-]{1,12}\$|@Microsoft|\\\w{2}|"
+    r"(?:ENC|vault|op|ssm|file|env|ref|arn|urn|secret)(?::|\[|\()"
 )
+# A variable of a shell or of Windows, an anchor or a tag of YAML.
+_VARIABLE = re.compile(r"(?:[$%&*]{1,2}|[@!])[A-Za-z_][A-Za-z_.:-]*\d{0,3}[A-Za-z_]*%?[\"')]?")
 _DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::|->|\?\.)[A-Za-z_$][\w$]*)+[;,]?")
-_PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)[/\\]|/[A-Za-z_.-]+/|https?:")
+_PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)[/\\]|//|/[A-Za-z_.-]+/|https?:")
 _FILE = re.compile(
-    r"[\w./-]+\.(?:pem|key|crt|cer|json|ya?ml|txt|env|py|js|ts|go|toml|ini|conf|cfg|jks|p12|pfx|xml|html?|md|sh|sql|db|log|csv)"
+    r"[\w./-]+\.(?:pem|key|crt|cer|json|ya?ml|txt|env|py|js|ts|go|toml|ini|conf|cfg|jks|p12|pfx|xml|html?|md|sh|sql"
+    r"|db|log|csv)"
 )
 _FOLDERS = re.compile(r"/?[\w.-]+/[\w.-]+(?:/|$)")
-_READS = ("process.env", "os.environ", "getenv", "import.meta", "System.get", "()", "${", "{{", "}}", "://", "%(")
+_READS = (
+    "process.env",
+    "os.environ",
+    "getenv",
+    "import.meta",
+    "System.get",
+    "()",
+    "${",
+    "{{",
+    "}}",
+    "://",
+    "%(",
+    "\\x",
+)
 
 
 def is_expression(value: str) -> bool:
     """A variable, a call, a path, a reference to where the secret is kept: no value of its own."""
-    if _VARIABLE.match(value) or _PATH.match(value) or any(part in value for part in _READS):
+    if (
+        _REFERENCE.match(value)
+        or _VARIABLE.fullmatch(value)
+        or _PATH.match(value)
+        or any(part in value for part in _READS)
+    ):
         return True
     if _FILE.fullmatch(value) or (_FOLDERS.match(value) and wordiness(value) >= _SOME_WORDS):
         return True
     dotted = _DOTTED.fullmatch(value)
-    return dotted is not None and (wordiness(value) >= _SOME_WORDS or not any(map(str.isdigit, value)))
+    return dotted is not None and (wordiness(value) >= _FEW_WORDS or not any(map(str.isdigit, value)))
 
 
 # Parts of a name: a bare word of code with one of them is a variable.
@@ -185,7 +215,7 @@ def decoded_pair(value: str) -> tuple[str, str] | None:
 
 def is_rich(value: str) -> bool:
     """A chosen password that nobody takes for a word: three kinds of characters, or two with several digits."""
-    return is_chosen(value) and (_kinds(value) >= 3 or sum(map(str.isdigit, value)) >= 2)
+    return is_chosen(value) and not _is_composed(value) and (_kinds(value) >= 3 or sum(map(str.isdigit, value)) >= 2)
 
 
 def _kinds(value: str) -> int:
@@ -195,7 +225,8 @@ def _kinds(value: str) -> int:
 
 def is_mixed_with_signs(value: str) -> bool:
     """A chosen value with a sign and hardly a word in it."""
-    return is_chosen(value) and _kinds(value) >= 3 and wordiness(value) < _MOSTLY_WORDS
+    has_sign = any(_kind(character) == "!" for character in value)
+    return is_chosen(value) and has_sign and _kinds(value) >= 3 and wordiness(value) < _MOSTLY_WORDS
 
 
 _PROSE = frozenset((

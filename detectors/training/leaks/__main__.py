@@ -7,6 +7,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from detectors.rules import secrets
@@ -22,31 +23,36 @@ HEAD = (
 
 
 def main() -> None:
-    """Print what is in each half, then a line a finder."""
+    """Print what is in each half, then a line a finder as soon as it is measured; the others on held-out alone."""
     parser = argparse.ArgumentParser(prog="python -m detectors.training.leaks", description=__doc__)
     parser.add_argument("--detect-secrets", type=Path, metavar="PYTHON", help="interpreter that has detect-secrets")
     options = parser.parse_args()
-    rows = [HEAD]
-    for half, number in HALVES.items():
-        items = [*sets.positives(number), *sets.negatives(number)]
-        sys.stdout.write(_contents(half, items))
-        rows += [_row(name, half, result) for name, result in _results(items, options.detect_secrets)]
-    sys.stdout.write("\n".join(["", *rows, ""]))
+    halves = {name: [*sets.positives(half), *sets.negatives(half)] for name, half in HALVES.items()}
+    for name, items in halves.items():
+        _print(_contents(name, items))
+    _print(f"\n{HEAD}")
+    for name, items in halves.items():
+        found, seconds = ours(secrets.RULE.find, items)
+        _print(_row("ours", name, score(found, items, seconds)))
+    for finder, result in _others(halves["held-out"], options.detect_secrets):
+        _print(_row(finder, "held-out", result))
 
 
-def _results(items: list[Item], python: Path | None) -> list[tuple[str, Score]]:
-    found, seconds = ours(secrets.RULE.find, items)
-    results = [("ours", score(found, items, seconds))]
+def _others(items: list[Item], python: Path | None) -> Iterator[tuple[str, Score]]:
     started = time.process_time()
     plain = [located(peers.plainly(item.text), item.text) for item in items]
-    results.append(("plain shapes and entropy", score(plain, items, time.process_time() - started)))
+    yield "plain shapes and entropy", score(plain, items, time.process_time() - started)
     if python is not None:
         started = time.perf_counter()
         values = peers.with_detect_secrets(python, items)
         seconds = time.perf_counter() - started
         places = [located(found, item.text) for found, item in zip(values, items, strict=True)]
-        results.append(("detect-secrets", score(places, items, seconds)))
-    return results
+        yield "detect-secrets", score(places, items, seconds)
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _row(name: str, half: str, result: Score) -> str:
@@ -62,7 +68,7 @@ def _contents(half: str, items: list[Item]) -> str:
     listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
     return (
         f"{half}: {len(with_secret):,} texts with a secret in {len({item.kind for item in with_secret})} formats; "
-        f"{len(items) - len(with_secret):,} without: {listed}\n"
+        f"{len(items) - len(with_secret):,} without: {listed}"
     )
 
 

@@ -344,6 +344,7 @@ PACKAGES = (
     "langsmith", "pygments", "jsonschema", "uvicorn", "numpy",
 )  # fmt: skip
 LARGEST = 200_000  # characters of a file that are read
+PASSAGE = 4_000  # characters of documentation in one text
 
 
 def files() -> Iterator[tuple[str, str]]:
@@ -365,8 +366,8 @@ def _sources(folder: Path, root: Path, without: tuple[str, ...]) -> Iterator[tup
 
 
 def documentation() -> Iterator[tuple[str, str]]:
-    """(name, text) of the descriptions of what is installed: what their authors tell users, mostly Markdown."""
+    """(name, text) of passages from the descriptions of what is installed: for users, mostly in Markdown."""
     for distribution in sorted(metadata.distributions(), key=lambda found: str(found.metadata["Name"])):
-        text = distribution.read_text("METADATA") or ""
-        if len(text) > 500:
-            yield f"{distribution.metadata['Name']}/METADATA", text[:LARGEST]
+        text = (distribution.read_text("METADATA") or "")[:LARGEST]
+        for number, start in enumerate(range(0, len(text) - 500, PASSAGE)):
+            yield f"{distribution.metadata['Name']}/METADATA {number}", text[start : start + PASSAGE]

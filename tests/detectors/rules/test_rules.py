@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.base import State, Text
+from detectors.base import Span, State, Text
 from detectors.catalogue import RULES
 from detectors.manifest import load
 from detectors.rules import checks, pii, secrets
-from detectors.rules.patterns import Pattern, entropy, scan
+from detectors.rules.patterns import Pattern, entropy, scan, united
 from detectors.rules.rule import LIMIT, RuleDetector
 
 SECRETS = RuleDetector(load()["secrets"], secrets.RULE)
@@ -189,3 +189,24 @@ def test_verhoeff_accepts_exactly_one_check(number: int) -> None:
 def test_the_shipped_tables_name_what_the_rule_can_find(name: str) -> None:
     """Policies are checked against them without loading a rule."""
     assert load(weights=False)[name].labels == RULES[name].labels
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("card 4242 4242 4242 4242", "a test number that documentation prints"),
+        ("IBAN DE89 3704 0044 0532 0130 00", "a test number that documentation prints"),
+        ("write to name@example.com", "an address of documentation or of nobody"),
+        ("ping 8.8.8.8", "a public resolver"),
+    ],
+)
+def test_says_why_a_specimen_is_left_alone(text: str, reason: str) -> None:
+    assert pii.RULE.find(text) == {}
+    assert list(pii.RULE.spared(text).values()) == [reason]
+
+
+def test_overlapping_finds_are_one() -> None:
+    assert united([(5, 9, "b", 0.4), (0, 6, "a", 0.9), (9, 12, "c", 0.3)]) == {
+        Span(0, 9, "a"): 0.9,
+        Span(9, 12, "c"): 0.3,
+    }
