@@ -50,6 +50,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "client_gone": Reason(_C, 499, _BAD, "client_gone"),
         "prompt_blocked": Reason(_P, 400, _BAD, "content_filter"),
         "answer_blocked": Reason(_P, 400, _BAD, "content_filter"),
+        "prompt_unjudged": Reason(_P, 400, _BAD, "content_unjudged"),
+        "answer_unjudged": Reason(_P, 400, _BAD, "content_unjudged"),
         "throttled": Reason(_P, 429, "rate_limit_error", "rate_limit_exceeded"),
         "guard_unavailable": Reason(_P, 503, _SERVER, "guard_unavailable"),
         "connect_failed": Reason(_U, 502, _UP, "upstream_connect_failed", retryable=True),

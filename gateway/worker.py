@@ -190,10 +190,11 @@ class Worker:
 
 def _unread(sample: Sample, findings: Findings) -> str:
     """Why not all of a judged sample was read; empty when it was."""
-    if findings.unreadable:
-        return "unreadable"
-    if sample.cut or findings.cut:
+    reasons = {reason for _, _, reason in findings.unread}
+    if sample.cut or reasons == {"too_long"}:
         return "truncated"
+    if reasons:
+        return "unreadable"
     return "detector" if findings.failed else ""
 
 
@@ -244,6 +245,7 @@ def _texts(sample: Sample) -> dict[tuple[str, tuple[str | int, ...]], str]:
         body, _ = decode(sample.answer, sample.encoding, len(sample.answer) * 16)
     except EncodingError:
         body = b""
-    passages = read_request(operation, sample.prompt)
-    passages += read_stream(operation, body) if sample.stream else read_response(operation, body)
-    return {(passage.direction, tuple(passage.path)): passage.text for passage in passages}
+    asked = read_request(operation, sample.prompt)
+    answered = read_stream(operation, body) if sample.stream else read_response(operation, body)
+    both = asked.passages + answered.passages
+    return {(passage.direction, tuple(passage.path)): passage.text for passage in both}

@@ -12,6 +12,7 @@ from typing import Protocol
 from gateway.delivery.window import Window
 from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Exchange, Headers, Reply, Stretch, Treatment, rewritten
+from gateway.openai_api import Unread
 from gateway.openai_api.encodings import EncodingError, decode
 from gateway.openai_api.sse import PING, Decoder, Event, SseError
 
@@ -40,8 +41,8 @@ class Inspection(Protocol):
         """What becomes of each stretch of a stream."""
         ...
 
-    def unreadable(self) -> bool:
-        """Whether the answer must end because something came that nobody can read."""
+    def unread(self, unread: Sequence[Unread]) -> bool:
+        """Whether the answer must end because of what came that nobody can read."""
         ...
 
     def refusal(self) -> GatewayError | None:
@@ -122,9 +123,9 @@ class Screen:
     async def _judged(self) -> bytes:
         """What may leave, after the inspection was asked about what is due."""
         window = self._window
-        if window.unreadable:
-            window.unreadable = False
-            if self._inspection.unreadable():
+        if window.unread:
+            unread, window.unread = list(dict.fromkeys(window.unread)), []
+            if self._inspection.unread(unread):
                 window.block_all()
         if stretches := window.stretches():
             window.settle(await self._inspection.judge(stretches))
@@ -222,7 +223,8 @@ class Hold:
             more = True
         if not more:
             return plain
-        _raise_first([inspection for inspection in inspections if inspection.unreadable()])
+        unread = [Unread("assistant", "encoding")]
+        _raise_first([inspection for inspection in inspections if inspection.unread(unread)])
         return None
 
     async def _send(self, data: bytes) -> None:

@@ -21,17 +21,18 @@ from gateway.openai_api import (
     Operation,
     Path,
     Said,
+    Unread,
     answers_of,
     read_event,
     rewrite,
     says_nothing,
     sse,
+    texts,
     without_choices,
     without_logprobs,
 )
-from policies.engine import redact
 
-Cut = tuple[int, int, str]
+Cut = texts.Cut
 _CONTEXT = 128  # characters that left already and are judged again, at least: what a rule looks at before a finding
 _LONGEST_RUN = 8192  # characters without a space that are kept together: longer than any token a rule knows
 _SENTENCE_END = re.compile(r"(?:[.!?…][\"')\]”’]*\s+|\n|[。！？])")
@@ -54,6 +55,7 @@ class _Strand:
         "digest",
         "ends",
         "held",
+        "is_json",
         "length",
         "look_at",
         "path",
@@ -70,6 +72,7 @@ class _Strand:
         self.look_at = look_at  # the length at which it may be time to judge
         self.after = 0  # characters of the same choice's other texts since its last one
         self.closed = False
+        self.is_json: bool | None = None  # as soon as that can be told
         self.digest = blake2b(digest_size=16)
         self.cuts: list[Cut] = []
         self.ends: list[int] = []
@@ -83,7 +86,16 @@ class _Strand:
     def waiting(self) -> str:
         """What is held, as one text."""
         self.held = ["".join(self.held)]
+        if self.is_json is None and self.held[0].strip():
+            self.is_json = texts.is_json(self.held[0])
         return self.held[0]
+
+    def readable(self, target: int) -> texts.Written | None:
+        """What waits, behind its context, without the escapes of the JSON that it is; None when there are none."""
+        text = self.context + self.waiting()
+        if not self.released and target == self.length:
+            return texts.read(text)
+        return texts.read_part(text) if self.is_json else None
 
     def release(self, end: int, cuts: Iterable[Cut], context: int) -> None:
         """Everything up to `end` may leave, without these cuts."""
@@ -110,7 +122,7 @@ class _Strand:
                 text, start = text[cut[1] - start :], min(cut[1], end)
             else:
                 found.append((cut[0] - start, cut[1] - start, cut[2]))
-        return redact(text, found) if found else text
+        return texts.cut_out(text, found) if found else text
 
 
 class _Piece(NamedTuple):
@@ -164,7 +176,7 @@ class Window:
         self._known: dict[Path, list[_Strand]] = {}
         self._growing: dict[Path, _Strand] = {}
         self._open: dict[int, _Strand] = {}  # with characters that nobody ruled on, by identity
-        self._asked: list[tuple[_Strand, int]] = []
+        self._asked: list[tuple[_Strand, int, texts.Written | None]] = []
         self._notice = b""
         self._seen: set[int] = set()
         self._blocked: set[int] = set()
@@ -172,7 +184,7 @@ class Window:
         self._cut: set[int] = set()  # those of which something was cut out
         self._message = ""
         self.size = 0  # bytes that wait
-        self.unreadable = False  # an event came that nobody can read; for the caller to act on and to reset
+        self.unread: list[Unread] = []  # what came that nobody can read; for the caller to act on and to reset
         self.changed = False  # what left is not the upstream's own bytes
         self.over = False
 
@@ -204,7 +216,7 @@ class Window:
         elif data:
             read = read_event(self._operation, data)
             if read is None:
-                self.unreadable = True
+                self.unread.append(Unread("assistant", "event"))
             else:
                 self._read(data, read, pieces)
         self.size += len(event.raw)
@@ -214,6 +226,7 @@ class Window:
         if not self._begun:
             self._begun = True
             self._ending.first(data)
+        self.unread += read.unread
         self._seen.update(read.choices)
         pieces += [
             self._whole(said) if said.whole else self._delta(said)
@@ -228,8 +241,9 @@ class Window:
 
     def _delta(self, said: Said) -> _Piece:
         strand = self._growing.get(said.path)
-        if strand is None or strand.closed:
+        if strand is None:
             strand = self._growing[said.path] = self._begin(said)
+        strand.closed = False  # some servers say in the middle of a text that it ended
         start = strand.length
         strand.add(said.text)
         self._open[id(strand)] = strand
@@ -277,8 +291,13 @@ class Window:
         for strand in list(self._open.values()):
             target = self._target(strand)
             if target > strand.released:
-                self._asked.append((strand, target))
-        return [Stretch(strand.choice, strand.channel, strand.context + strand.waiting()) for strand, _ in self._asked]
+                self._asked.append((strand, target, strand.readable(target)))
+        return [
+            Stretch(
+                strand.choice, strand.channel, strand.context + strand.waiting() if written is None else written.text
+            )
+            for strand, _, written in self._asked
+        ]
 
     def _target(self, strand: _Strand) -> int:
         """Up to where the text may leave if nothing is found."""
@@ -287,7 +306,11 @@ class Window:
         if strand.length < strand.look_at:
             return 0
         held = strand.waiting()
+        if strand.is_json and strand.channel == "arguments":
+            return 0  # nobody can use a part of them
         at = _boundary(held, len(held) - self._characters, self._characters // 2)
+        if strand.is_json:
+            at -= texts.unfinished(held[:at])
         if not at:
             strand.look_at = strand.length + max(1, len(held) // 8)
         return strand.released + at
@@ -299,20 +322,25 @@ class Window:
     def settle(self, treatments: Sequence[Treatment]) -> None:
         """Treatments on what `stretches` gave, in its order."""
         asked, self._asked = self._asked, []
-        for (strand, _), treatment in zip(asked, treatments, strict=True):
+        for (strand, _, _), treatment in zip(asked, treatments, strict=True):
             if treatment.blocked:
                 self._block(strand.choice, treatment.message)
-        for (strand, target), treatment in zip(asked, treatments, strict=True):
+        for (strand, target, written), treatment in zip(asked, treatments, strict=True):
             if strand.choice not in self._blocked:
-                self._release(strand, target, treatment.cuts)
+                cuts = treatment.cuts if written is None else written.put_back(treatment.cuts)
+                self._release(strand, target, cuts)
 
     def block_all(self) -> None:
         """No choice may go on, and none that is still to come."""
         for choice in sorted(self._seen or {0}):
             self._block(choice)
+        self._queue.clear()
+        self.size = 0
         self.over = True
 
     def _release(self, strand: _Strand, target: int, cuts: Iterable[Cut]) -> None:
+        if cuts and strand.is_json and not strand.released and texts.is_valid(strand.waiting()):
+            cuts = texts.within_json(strand.waiting(), cuts)
         offset = strand.released - len(strand.context)
         found = [(max(s + offset, strand.released), e + offset, label) for s, e, label in cuts]
         found = [cut for cut in found if cut[1] > strand.released]
@@ -395,6 +423,8 @@ class Window:
         data: bytes | None = rewrite(event.data, changes) if changes else event.data
         if changes and self._has_choices and not any(changes.values()):
             data = None if says_nothing(data or b"") else data
+        if any(piece.strand.choice in self._blocked and piece.said.at[0] != "choices" for piece in entry.pieces):
+            data = None  # what it says stands beside its choices
         if data is not None and not self._blocked.isdisjoint(read.choices):
             data = without_choices(data, self._blocked)
         telling = {choice for choice in read.with_logprobs if self._may_tell(choice, entry)}

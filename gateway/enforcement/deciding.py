@@ -11,16 +11,18 @@ from typing import Any, Protocol
 
 from gateway.enforcement.counts import Counts, Throttles
 from gateway.enforcement.signals import Direction, draw_of, signals
+from gateway.errors import GatewayError
 from gateway.exchange import MODEL_CHARACTERS, Exchange
 from gateway.judging.client import Judging, JudgingError
 from gateway.judging.messages import Finding, Findings, JudgingRequest
-from gateway.openai_api import Passage
+from gateway.openai_api import Passage, Path, Unread, edits
 from gateway.telemetry import metrics
-from policies.engine import ALL_DETECTORS, Action, Context, Decision, Policy, Throttle, decide, join, on_failure, redact
+from policies.engine import ALL_DETECTORS, Action, Context, Decision, Policy, Throttle, decide, join, on_failure
 
 PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # whatever is neither these nor cut stops a text
 _COUNTED = frozenset(action for action in Action if action.acts)  # flags are counted on the side path, for all alike
 _NOT_WHOLLY_READ = frozenset({"truncated", "unreadable", "timed_out"})
+_UNJUDGED = "detector_error"  # the reason of a decision that no verdict stands behind
 _SEVERITY = {action.value: action.severity for action in Action}
 
 
@@ -65,6 +67,7 @@ class Decider:
         self._counts: dict[str, None] = {}
         self._throttles: list[Throttle] = []
         self._failures: dict[str, None] = {}
+        self._unread: dict[tuple[str, str], None] = {}
         self._bypassed: set[str] = set()
         self._severest: Decision | None = None
         self._counted: set[tuple[str, Action]] = set()
@@ -86,6 +89,7 @@ class Decider:
         spent = monotonic() - began
         self._exchange.timing.guard_seconds += spent
         metrics.GUARD.labels(self._direction).observe(spent)
+        self._unread |= dict.fromkeys(findings.unread_in(self._direction))
         return findings
 
     def _patience(self) -> float:
@@ -96,7 +100,7 @@ class Decider:
 
     def rule(self, groups: Mapping[int, Sequence[Finding]], found: Findings) -> dict[int, Decision]:
         """One decision for each group of texts, by the number of its choice; for choice 0 where there are no texts."""
-        failures: dict[str | None, str] = {None: self._error} if self._error else _failures_of(found)
+        failures: dict[str | None, str] = {None: self._error} if self._error else _failures_of(found, self._direction)
         about = replace(self._about, silent=frozenset(name or ALL_DETECTORS for name in failures))
         by_failure = {
             name: on_failure(
@@ -116,15 +120,30 @@ class Decider:
                 self._bypassed.add(reason)
                 metrics.BYPASSES.labels(self._direction, reason).inc()
         self._failures |= reasons
+        closed = {id(match) for fallback in fallbacks for match in fallback.matched}
         for decision in decisions.values():
-            self._note(decision)
+            self._note(decision, closed)
         return decisions
 
-    def unreadable(self) -> Decision:
-        """The decision about text that nobody can read."""
-        return self.rule({}, Findings(0, [], [], {}, unreadable="it is not JSON"))[0]
+    def unread(self, unread: Sequence[Unread]) -> Decision:
+        """The decision about what nobody can read."""
+        for channel, reason in unread:
+            metrics.UNREAD.labels(channel, reason).inc()
+            self._unread[channel, reason] = None
+        told: list[tuple[str, str, str]] = [(self._direction, channel, reason) for channel, reason in unread]
+        return self.rule({}, Findings(0, [], [], {}, unread=told))[0]
 
-    def _note(self, decision: Decision) -> None:
+    def error(self, what: str, decision: Decision, param: str | None = None) -> GatewayError:
+        """What the exchange ends with when this decision stops its prompt or its answer."""
+        if decision.reason != _UNJUDGED:
+            sentence = f"the {what} was blocked by rule {decision.rule!r} (policy {decision.revision}): "
+            return GatewayError(f"{what}_blocked", sentence + decision.reason, param=param)
+        parts = ", ".join(f"{reason} ({channel})" for channel, reason in self._unread)
+        why = f"{', '.join(self._failures)}" + (f"; unread: {parts}" if parts else "")
+        sentence = f"the {what} was blocked because it could not be judged, as rule {decision.rule!r} asks: {why}"
+        return GatewayError(f"{what}_unjudged", sentence, param=param)
+
+    def _note(self, decision: Decision, closed: Collection[int]) -> None:
         self._counts |= dict.fromkeys(decision.counted)
         if decision.throttle is not None:
             self._throttles.append(decision.throttle)
@@ -132,7 +151,8 @@ class Decider:
             key = (match.rule, match.action)
             if match.enforced and match.action in _COUNTED and key not in self._counted:
                 self._counted.add(key)
-                metrics.DECISIONS.labels(self._direction, match.action, match.rule, "enforced").inc()
+                effect = "fail_closed" if id(match) in closed else "enforced"
+                metrics.DECISIONS.labels(self._direction, match.action, match.rule, effect).inc()
         if self._severest is None:
             self._severest = decision
         else:
@@ -169,6 +189,7 @@ class Decider:
                 "threshold": decision.evidence and round(decision.evidence.threshold, 4),
                 "condition": decision.evidence and decision.evidence.place,
                 "failure": ", ".join(self._failures),
+                "unread": [list(entry) for entry in self._unread],
                 "revision": decision.revision,
             },
         )
@@ -187,31 +208,24 @@ def needed_of(policy: Policy, direction: Direction, exchange: Exchange) -> froze
     return policy.needs(direction, exchange.route.name, draw, model=exchange.asked.model, caller=caller_of(exchange))
 
 
-def _failures_of(findings: Findings) -> dict[str | None, str]:
+def _failures_of(findings: Findings, direction: str) -> dict[str | None, str]:
     """Detector → why it did not judge all of the text; None for what no detector judged. Unread text is no clean text.
 
     What a detector did not read silences the rules that listen to it; what nobody read silences them all.
     """
-    if findings.unreadable or findings.cut:
-        return {None: "unreadable" if findings.unreadable else "truncated"}
     failures: dict[str | None, str] = {d: state for d, state, _ in findings.coverage if state in _NOT_WHOLLY_READ}
-    return failures | dict.fromkeys(findings.failed, "detector")
+    failures |= dict.fromkeys(findings.failed, "detector")
+    reasons = [reason for _, reason in findings.unread_in(direction) if reason != "script"]  # that, each detector tells
+    if reasons:
+        failures[None] = "truncated" if set(reasons) == {"too_long"} else "unreadable"
+    return failures
 
 
-def sentence_of(what: str, decision: Decision) -> str:
-    if decision.reason == "detector_error":
-        return f"the {what} was blocked because it could not be judged, as rule {decision.rule!r} asks"
-    return f"the {what} was blocked by rule {decision.rule!r} (policy {decision.revision}): {decision.reason}"
-
-
-def edits_of(
-    passages: Iterable[Passage], findings: Sequence[Finding], decision: Decision
-) -> dict[tuple[str | int, ...], str]:
-    """The texts with their spans cut out, by their place in the body. Findings name the same places."""
-    texts = {tuple(passage.path): passage.text for passage in passages}
-    edits = {}
+def edits_of(passages: Iterable[Passage], findings: Sequence[Finding], decision: Decision) -> dict[Path, str]:
+    """The strings of the body with what is to be cut out of them. Findings name the places of their texts."""
+    by_path = {tuple(passage.path): passage for passage in passages}
+    found: dict[Path, str] = {}
     for index, finding in enumerate(findings):
-        cuts = decision.cuts(index)
-        if cuts:
-            edits[tuple(finding.path)] = redact(texts[tuple(finding.path)], cuts)
-    return edits
+        if cuts := decision.cuts(index):
+            found |= edits(by_path[tuple(finding.path)], cuts)
+    return found

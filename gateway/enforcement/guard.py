@@ -15,7 +15,6 @@ from gateway.enforcement.deciding import (
     caller_of,
     edits_of,
     needed_of,
-    sentence_of,
 )
 from gateway.enforcement.inspection import PolicyInspection
 from gateway.errors import GatewayError
@@ -77,7 +76,8 @@ class Guard:
             raise GatewayError("throttled", what, retry_after_seconds=seconds)
 
     async def prompt(self, exchange: Exchange, body: bytes) -> bytes:
-        """The body that may go upstream: the same, or with spans cut out. Raises GatewayError prompt_blocked.
+        """The body that may go upstream: the same, or with spans cut out. Raises GatewayError prompt_blocked,
+        prompt_unjudged, and bad_body for what servers could read in two ways.
 
         Sets the exchange's `replacement` when that is the answer and nothing goes upstream, and its `detour` when the
         body goes elsewhere.
@@ -92,6 +92,8 @@ class Guard:
         )
         decider = Decider(self._shared, exchange, "prompt", needed)
         found = await decider.ask(wanted)
+        if any(reason == "ambiguous" for _, reason in found.unread_in("prompt")):
+            raise _ambiguous()
         decision = decider.rule({0: found.findings}, found)[0]
         decider.close()
         if decision.action is Action.REPLACE and surface.answers is not None:
@@ -99,12 +101,20 @@ class Guard:
         if decision.action in PASSING or exchange.ruling.replacement:
             return body
         if decision.action not in _CUT:
-            raise GatewayError("prompt_blocked", sentence_of("prompt", decision), param=surface.param)
+            raise decider.error("prompt", decision, surface.param)
         exchange.ruling.detour = decision.reroute
         if not decision.redactions:
             return body
-        return rewrite(body, edits_of(read_request(exchange.asked.operation, body), found.findings, decision))
+        return rewrite(body, edits_of(read_request(exchange.asked.operation, body).passages, found.findings, decision))
 
     def inspection(self, exchange: Exchange) -> PolicyInspection:
         """The judging of one answer; to be closed."""
         return PolicyInspection(self._shared, exchange)
+
+
+def _ambiguous() -> GatewayError:
+    return GatewayError(
+        "bad_body",
+        "a key of the request body is there twice or in another case, so that servers differ in what it says; "
+        "write each key once, as the API does",
+    )

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, needed_of, sentence_of
+from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, needed_of
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Stretch, Treatment
 from gateway.judging.messages import Finding, judging_request
 from gateway.judging.stretches import last_words, request_of, stretch_of
-from gateway.openai_api import answers_of, read_response, rewrite
+from gateway.openai_api import Unread, answers_of, read_response, rewrite
 from policies.engine import Action, Decision
 
 _KEPT = PASSING | {Action.REDACT, Action.REPLACE}  # a choice that is neither of these is emptied
@@ -47,7 +47,7 @@ class PolicyInspection:
         surface = answers_of(asked.operation)
         stopped = {choice: decision for choice, decision in decisions.items() if decision.action not in _KEPT}
         if stopped and (len(stopped) == len(decisions) or not surface.has_choices):
-            raise GatewayError("answer_blocked", sentence_of("answer", next(iter(stopped.values()))))
+            raise self._decider.error("answer", next(iter(stopped.values())))
         if all(decision.action in PASSING for decision in decisions.values()):
             return body
         try:
@@ -63,7 +63,7 @@ class PolicyInspection:
         stopped: Collection[int],
     ) -> bytes:
         asked, surface = self._exchange.asked, answers_of(self._exchange.asked.operation)
-        passages = read_response(asked.operation, body)
+        passages = read_response(asked.operation, body).passages
         for choice, findings in by_choice.items():
             if decisions[choice].action is Action.REDACT:
                 body = rewrite(body, edits_of(passages, findings, decisions[choice]))
@@ -95,9 +95,9 @@ class PolicyInspection:
                     treatments[number] = Treatment(cuts=decision.cuts(index))
         return treatments
 
-    def unreadable(self) -> bool:
-        """Whether the stream is to end because something came that nobody can read."""
-        return self._stops(self._decider.unreadable())
+    def unread(self, unread: Sequence[Unread]) -> bool:
+        """Whether the answer is to end because something came that nobody can read."""
+        return self._stops(self._decider.unread(unread))
 
     def _stops(self, decision: Decision) -> bool:
         stops = decision.action not in PASSING and decision.action is not Action.REDACT
@@ -109,7 +109,7 @@ class PolicyInspection:
         """What the exchange ends with when nothing of the answer may be served."""
         if self._refusal is None:
             return None
-        return GatewayError("answer_blocked", sentence_of("answer", self._refusal))
+        return self._decider.error("answer", self._refusal)
 
     def close(self) -> None:
         """Put the outcome on record."""

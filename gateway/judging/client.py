@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from detectors.manifest import MODELS
 from gateway.judging.child import DetectorProcess, Program
-from gateway.judging.messages import EXPIRED, Findings, JudgingRequest
+from gateway.judging.messages import Findings, JudgingRequest
 
 MOST_BYTES = 128 * 2**20
 _GRACE_SECONDS = 3.0  # after its process was lost, a request waits for the next one
@@ -44,7 +44,12 @@ class Judging(Protocol):
 class Covered(Protocol):
     """Counts what became of texts: told once of every reply."""
 
-    def __call__(self, coverage: Iterable[tuple[str, str, int]], remembered: Iterable[tuple[str, int]]) -> None: ...
+    def __call__(
+        self,
+        coverage: Iterable[tuple[str, str, int]],
+        remembered: Iterable[tuple[str, int]],
+        unread: Iterable[tuple[str, str, str]],
+    ) -> None: ...
 
 
 class _Waiting(NamedTuple):
@@ -176,10 +181,10 @@ class JudgingClient:
         finally:
             if self._unsent.pop(waiting.request.id, None):
                 self._forget(waiting.request.id)
-        if findings is None or findings.unreadable == EXPIRED:  # the process may see it before our own timer does
-            self._covered([(detector, "timed_out", 1) for detector in self.detectors], [])
+        if findings is None or findings.expired:  # the process may see it before our own timer does
+            self._covered([(detector, "timed_out", 1) for detector in self.detectors], [], [])
             raise JudgingError("timed_out")
-        self._covered(findings.coverage, findings.remembered)
+        self._covered(findings.coverage, findings.remembered, findings.unread)
         return findings
 
     def _forget(self, id: int) -> None:

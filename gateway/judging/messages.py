@@ -3,13 +3,12 @@
 Frames are a 4-byte big-endian length and a msgpack body, on a socket pair.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from detectors.opinions import Opinion
 
-EXPIRED = "expired"  # `Findings.unreadable` of a request that was taken up too late
 _FRAME = 4
 _OVERHEAD = 512  # bytes that a request holds beside its bodies
 
@@ -21,7 +20,8 @@ class JudgingRequest(msgspec.Struct, array_like=True):
     `prompt_slugs` and `answer_slugs` name what is wanted of each side: None everything, empty nothing. With
     `fresh` only what the last turn added to the prompt is judged. `urgent` requests go first. Past `expires_at`
     (seconds of the monotonic clock, which all processes share; 0 never) nobody waits for the findings any more.
-    `alone`: not to be judged together with others, because a process died over it.
+    `alone`: not to be judged together with others, because a process died over it. `stretches` are texts of an answer
+    as (channel, text), to judge as they stand in place of `answer`.
     """
 
     id: int
@@ -37,10 +37,11 @@ class JudgingRequest(msgspec.Struct, array_like=True):
     caller: str = ""
     expires_at: float = 0.0
     alone: bool = False
+    stretches: list[tuple[str, str]] = []
 
     def size(self) -> int:
         """Bytes that it holds while it waits."""
-        return len(self.prompt) + len(self.answer) + _OVERHEAD
+        return len(self.prompt) + len(self.answer) + sum(len(text) for _, text in self.stretches) + _OVERHEAD
 
 
 class Finding(msgspec.Struct, array_like=True):
@@ -61,17 +62,26 @@ class Finding(msgspec.Struct, array_like=True):
 
 class Findings(msgspec.Struct, array_like=True):
     """The reply to a request. `coverage` counts texts by (detector, state); `failed` has the detectors that raised,
-    with the exception's type. `unreadable` says why nothing of a side could be read, else empty; `cut`
-    that there was more text than is judged at once; `remembered` counts, by detector,
-    the texts that it had judged before."""
+    with the exception's type. `expired`: nobody judged, because it came too late. `unread` tells what no detector was
+    shown, as (direction, channel, reason), once each. `remembered` counts, by detector, the texts that it had judged
+    before."""
 
     id: int
     findings: list[Finding]
     coverage: list[tuple[str, str, int]]
     failed: dict[str, str]
-    unreadable: str = ""
-    cut: bool = False
+    expired: bool = False
+    unread: list[tuple[str, str, str]] = []
     remembered: list[tuple[str, int]] = []
+
+    def unread_in(self, direction: str) -> list[tuple[str, str]]:
+        """(channel, reason) of what was not read in this direction."""
+        return [(channel, reason) for side, channel, reason in self.unread if side == direction]
+
+    def note_unread(self, direction: str, channel: str, reason: str) -> None:
+        """Once each."""
+        if (direction, channel, reason) not in self.unread:
+            self.unread.append((direction, channel, reason))
 
 
 class Hello(msgspec.Struct, array_like=True):
@@ -123,6 +133,7 @@ def judging_request(
     answer_slugs: Collection[str] | None = (),
     urgent: bool = False,
     fresh: bool = False,
+    stretches: Sequence[tuple[str, str]] = (),
 ) -> JudgingRequest:
     """A request with an id still to be given; slugs in any collection, or None for all."""
     return JudgingRequest(
@@ -137,4 +148,5 @@ def judging_request(
         answer_slugs=None if answer_slugs is None else sorted(answer_slugs),
         fresh=fresh,
         caller=caller,
+        stretches=list(stretches),
     )

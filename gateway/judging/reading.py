@@ -1,14 +1,26 @@
 """Which texts of a request are judged: bounded in bytes, values, texts and characters, the latest first to stay."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from gateway.judging.messages import Findings, JudgingRequest
-from gateway.openai_api import Operation, Passage, read_request, read_response, read_stream
+from gateway.openai_api import (
+    CHANNELS,
+    Channel,
+    Direction,
+    Operation,
+    Passage,
+    Reading,
+    Unread,
+    read_request,
+    read_response,
+    read_stream,
+)
 from gateway.openai_api.encodings import EncodingError, decode
 
+_CHANNELS: Mapping[str, Channel] = {channel: channel for channel in CHANNELS}
 ANSWER_BYTES = 32 * 2**20
 CONTEXT_CHARACTERS = 2_000
 REQUEST_CHARACTERS = 200_000
@@ -27,56 +39,53 @@ class TextToJudge(NamedTuple):
 def texts_to_judge(request: JudgingRequest, reply: Findings) -> Iterator[TextToJudge]:
     """In the order of the bodies. What cannot be read, or was left out, is told to `reply`."""
     operation = Operation(request.operation)
-    prompts = _prompts(operation, request.prompt, reply)
+    prompts = _prompts(operation, request.prompt)
     prompt_slugs = None if request.prompt_slugs is None else frozenset(request.prompt_slugs)
     answer_slugs = None if request.answer_slugs is None else frozenset(request.answer_slugs)
     if prompt_slugs is None or prompt_slugs:
-        for passage in _bounded([passage for passage in prompts if passage.fresh or not request.fresh], reply):
+        new = [passage for passage in prompts.passages if passage.fresh or not request.fresh]
+        for passage in _bounded(Reading(new, prompts.unread), "prompt", reply):
             yield TextToJudge(passage, None, prompt_slugs)
-    if request.answer and answer_slugs != frozenset():
-        asked = [passage.text for passage in prompts if passage.channel == "user"]
+    if (request.answer or request.stretches) and answer_slugs != frozenset():
+        asked = [passage.text for passage in prompts.passages if passage.channel == "user"]
         context = asked[-1][-CONTEXT_CHARACTERS:] if asked else None
-        for passage in _bounded(_answers(operation, request, reply), reply):
+        for passage in _bounded(_answers(operation, request), "response", reply):
             yield TextToJudge(passage, context, answer_slugs)
 
 
-def _prompts(operation: Operation, body: bytes, reply: Findings) -> Sequence[Passage]:
-    if not body:
-        return []
-    if _has_too_many_values(body):
-        reply.unreadable = f"the request holds more than {BODY_VALUES} values"
-        return []
-    return read_request(operation, body)
+def _prompts(operation: Operation, body: bytes) -> Reading:
+    return _too_long("user") if _has_too_many_values(body) else read_request(operation, body)
 
 
-def _answers(operation: Operation, request: JudgingRequest, reply: Findings) -> Sequence[Passage]:
+def _answers(operation: Operation, request: JudgingRequest) -> Reading:
+    if request.stretches:
+        stretches = enumerate(request.stretches)
+        return Reading([Passage("response", _CHANNELS[channel], text, (n,)) for n, (channel, text) in stretches], [])
     try:
         body, more = decode(request.answer, request.encoding, ANSWER_BYTES)
-    except EncodingError as error:
-        reply.unreadable = str(error)
-        return []
-    if more:
-        reply.unreadable = f"the answer unpacks to more than {ANSWER_BYTES} bytes"
-        return []
-    if _has_too_many_values(body):
-        reply.unreadable = f"the answer holds more than {BODY_VALUES} values"
-        return []
-    passages = read_stream(operation, body) if request.stream else read_response(operation, body)
-    if not passages and not request.stream and not _is_json(body):
-        reply.unreadable = "the answer is not JSON"
-    return passages
+    except EncodingError:
+        return Reading([], [Unread("assistant", "encoding")])
+    if more or _has_too_many_values(body):
+        return _too_long("assistant")
+    return read_stream(operation, body) if request.stream else read_response(operation, body)
 
 
-def _bounded(passages: Sequence[Passage], reply: Findings) -> Sequence[Passage]:
+def _too_long(channel: Channel) -> Reading:
+    return Reading([], [Unread(channel, "too_long")])
+
+
+def _bounded(reading: Reading, direction: Direction, reply: Findings) -> Sequence[Passage]:
     """The latest passages within the bounds of one request; of the last that fits in part, its beginning."""
+    for channel, reason in reading.unread:
+        reply.note_unread(direction, channel, reason)
     left = REQUEST_CHARACTERS
     kept: list[Passage] = []
-    for passage in reversed(passages):
+    for passage in reversed(reading.passages):
+        if len(kept) == REQUEST_TEXTS or len(passage.text) > left:
+            reply.note_unread(direction, passage.channel, "too_long")
         if not left or len(kept) == REQUEST_TEXTS:
-            reply.cut = True
             break
         if len(passage.text) > left:
-            reply.cut = True
             passage = msgspec.structs.replace(passage, text=passage.text[:left])
         left -= len(passage.text)
         kept.append(passage)
@@ -85,11 +94,3 @@ def _bounded(passages: Sequence[Passage], reply: Findings) -> Sequence[Passage]:
 
 def _has_too_many_values(body: bytes) -> bool:
     return len(body) > BODY_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > BODY_VALUES
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True

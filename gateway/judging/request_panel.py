@@ -49,6 +49,8 @@ class RequestPanel:
             finding.opinions += answer.opinions
             reply.findings.append(finding)
             reply.failed |= answer.failed
+            if "unreadable" in answer.states.values():
+                reply.note_unread(finding.direction, finding.channel, "script")
         self._sum_up(replies, asked, answers)
         return replies
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from detectors.base import Steps
-from gateway.judging.messages import EXPIRED, Findings, JudgingRequest
+from gateway.judging.messages import Findings, JudgingRequest
 
 BATCH = 8  # requests judged together: half as dear as each alone
 MOST_SECONDS = 10.0  # of the detectors' time for one request; what was not read then counts as truncated
@@ -204,4 +204,4 @@ def _is_late(request: JudgingRequest, now: float) -> bool:
 
 
 def _expired(request: JudgingRequest) -> Findings:
-    return Findings(request.id, [], [], {}, unreadable=EXPIRED)
+    return Findings(request.id, [], [], {}, expired=True)

@@ -20,7 +20,7 @@ from gateway.moderation.replies import (
     with_moderation,
     withheld_body,
 )
-from gateway.openai_api import SURFACES
+from gateway.openai_api import SURFACES, Unread
 from gateway.openai_api.sse import Decoder, SseError
 from gateway.telemetry import metrics
 
@@ -110,7 +110,8 @@ class ModeratedAnswer:
         withheld = self._withheld(output)
         return [Treatment(blocked=stretch.choice in withheld) for stretch in stretches]
 
-    def unreadable(self) -> bool:
+    def unread(self, unread: Sequence[Unread]) -> bool:
+        """Whether the answer must end: where it may be blocked, what cannot be read is."""
         if self.blocks:
             self._withheld(SideResult(failure="unreadable"))
         return self.blocks

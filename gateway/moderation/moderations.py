@@ -116,7 +116,7 @@ class Moderation:
             findings = await self._judging.judge(wanted, self._held_seconds)
         except JudgingError as error:
             return error.reason
-        if findings.unreadable:
+        if findings.unread and not findings.findings:
             return "unreadable"
         return "detector" if findings.findings and _nobody_answered(findings) else findings
 
@@ -164,6 +164,9 @@ def _failure(found: Findings) -> str:
     states = {state for _, state, _ in found.coverage}
     if found.failed and found.findings:
         return "detector"
-    if found.cut or "truncated" in states:
-        return "truncated"
-    return next((state for state in ("timed_out", "unreadable") if state in states), "")
+    reasons = {reason for _, channel, reason in found.unread if channel != "system"}
+    if "timed_out" in states:
+        return "timed_out"
+    if reasons - {"too_long"} or "unreadable" in states:
+        return "unreadable"
+    return "truncated" if reasons or "truncated" in states else ""

@@ -9,7 +9,19 @@ Beside them: the little a request must tell to be routed (`envelope`).
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
 from gateway.openai_api.document import Path, rewrite, set_fields
 from gateway.openai_api.envelope import BodyError, Envelope, Moderated, choices_wanted, read_envelope, read_moderation
-from gateway.openai_api.passages import Channel, Direction, EventRead, Passage, Said
+from gateway.openai_api.passages import (
+    CHANNELS,
+    REASONS,
+    Channel,
+    Direction,
+    EventRead,
+    Passage,
+    Reading,
+    Reason,
+    Said,
+    Unread,
+    edits,
+)
 from gateway.openai_api.replies import error_body
 from gateway.openai_api.sse import DONE_DATA
 from gateway.openai_api.surfaces import (
@@ -30,7 +42,9 @@ from gateway.openai_api.surfaces import (
 )
 
 __all__ = [
+    "CHANNELS",
     "DONE_DATA",
+    "REASONS",
     "SURFACES",
     "Answers",
     "BodyError",
@@ -43,10 +57,14 @@ __all__ = [
     "Operation",
     "Passage",
     "Path",
+    "Reading",
+    "Reason",
     "Said",
     "Surface",
+    "Unread",
     "answers_of",
     "choices_wanted",
+    "edits",
     "error_body",
     "error_event",
     "error_reply",

@@ -1,45 +1,85 @@
 """What is read of chat and of plain completions: requests, whole answers, and streams of chunks."""
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection
 from typing import Any
 
-from gateway.openai_api.document import Path, map_entries, parse
+from gateway.openai_api.document import map_entries, parse
 from gateway.openai_api.passages import (
     ARGUMENTS,
     ASKED,
+    AUDIO,
+    CITED,
+    DEFINED,
+    EVERYTHING,
+    IMAGE,
+    NAME,
+    QUIET,
     SAID,
     THOUGHT,
+    TOOL_NAME,
     EventRead,
-    Passage,
+    Found,
+    Reading,
     Said,
     Schema,
     Turn,
+    Unread,
     channel_of,
     choice_number,
     find,
+    passages_of,
+    quiet,
 )
 
-MESSAGE = Schema(
+_CALL = Schema(name=TOOL_NAME, arguments=ARGUMENTS, description=DEFINED)
+_MESSAGE = Schema(
     content=SAID,
     refusal=SAID,
+    name=NAME,
+    tool_name=NAME,
     reasoning_content=THOUGHT,
     reasoning=THOUGHT,
     reasoning_details=THOUGHT,
-    audio=Schema(transcript=SAID),
-    function_call=Schema(arguments=ARGUMENTS),
-    tool_calls=Schema(function=Schema(arguments=ARGUMENTS), custom=Schema(input=ARGUMENTS)),
+    thinking=THOUGHT,
+    audio=Schema(transcript=SAID, data=AUDIO, id=QUIET),
+    images=IMAGE,
+    annotations=CITED,
+    citations=CITED,
+    context=CITED,
+    function_call=_CALL,
+    tool_calls=Schema(function=_CALL, custom=Schema(name=TOOL_NAME, input=ARGUMENTS)) | quiet("id type index"),
+) | quiet("role tool_call_id prefix cache_control index")
+_CHOICE = Schema(message=_MESSAGE, delta=_MESSAGE, text=SAID, error=EVERYTHING) | quiet(
+    "index finish_reason logprobs stop_reason content_filter_results content_filter_result"
 )
-_PLAIN = Schema(prompt=ASKED, input=ASKED, suffix=ASKED)
-CHOICE = Schema(message=MESSAGE, delta=MESSAGE, text=SAID)
+_REQUEST = Schema(
+    tools=DEFINED,
+    functions=DEFINED,
+    response_format=DEFINED,
+    prediction=Schema(content=ASKED, type=QUIET),
+    documents=CITED,
+    chat_template=DEFINED,
+    chat_template_kwargs=DEFINED,
+) | quiet("messages metadata user safety_identifier stop tool_choice function_call web_search_options moderation")
+_PLAIN = Schema(prompt=ASKED, input=ASKED, suffix=ASKED, query=ASKED, documents=ASKED) | quiet(
+    "metadata user safety_identifier stop"
+)
+_ANSWER = Schema(
+    error=EVERYTHING, warnings=EVERYTHING, search_results=CITED, citations=CITED, response_format=DEFINED
+) | quiet("choices usage model provider metadata moderation tools prompt_filter_results service_tier user")
+_USUAL = frozenset(("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"))
+_UNSPOKEN = re.compile(r"<\|.*?\|>|[\s\u0120\u010a\u2581]")  # how tokenizers write spaces, and marks of their own
+_MOST_BESIDE = 32  # characters of tokens that may stand beside the text that they spell
 
 
 def chat_turns(body: dict[str, Any]) -> list[Turn]:
-    """The messages of a request of chat."""
+    """The messages of a request of chat, behind what the application defines."""
     messages = body.get("messages")
-    turns = []
+    turns = [Turn(find(body, _REQUEST, (), "user"), False)]
     for i, message in enumerate(messages if isinstance(messages, list) else ()):
         channel = channel_of(message, "user")
-        schema = MESSAGE if isinstance(message, dict) else SAID
+        schema = _MESSAGE if isinstance(message, dict) else SAID
         turns.append(Turn(find(message, schema, ("messages", i), channel), channel == "assistant"))
     return turns
 
@@ -49,28 +89,67 @@ def plain_turns(body: dict[str, Any]) -> list[Turn]:
     return [Turn(find(body, _PLAIN, (), "user"), False)]
 
 
-def read_choices(body: dict[str, Any]) -> list[Passage]:
+def read_choices(body: dict[str, Any]) -> Reading:
     """Every text of a whole answer, choice by choice."""
     entries = body.get("choices")
-    found = []
+    about = find(body, _ANSWER, (), "assistant")
+    reading = Reading(passages_of(about.pieces, "response"), about.unread)
     for i, entry in enumerate(entries if isinstance(entries, list) else ()):
-        number = choice_number(entry, i)
-        pieces = find(entry, CHOICE, ("choices", i), "assistant")
-        found += [Passage("response", channel, text, at, number) for channel, at, text in pieces]
-    return found
+        found = find(entry, _CHOICE, ("choices", i), "assistant")
+        reading.passages.extend(passages_of(found.pieces, "response", choice_number(entry, i)))
+        reading.unread.extend([*found.unread, *_spelled_beside(entry, found)])
+    return reading
 
 
 def read_chunk(value: dict[str, Any]) -> EventRead:
     """One event of a stream of chunks."""
+    read = EventRead(value, [], [], [], [], [])
+    if not value.keys() <= _USUAL:
+        about = find(value, _ANSWER, (), "assistant")
+        read.said.extend(Said(piece.channel, piece.path, piece.path, piece.text, False, 0) for piece in about.pieces)
+        read.unread.extend(about.unread)
     entries = value.get("choices")
-    numbers, ends, with_logprobs = [], list[Path](), []
     for i, entry in enumerate(entries if isinstance(entries, list) else ()):
-        numbers.append(choice_number(entry, i))
-        if isinstance(entry, dict) and entry.get("finish_reason") is not None:
-            ends.append(("choices", numbers[-1]))
-        if isinstance(entry, dict) and entry.get("logprobs"):
-            with_logprobs.append(numbers[-1])
-    return EventRead(value, list(_in_chunk(value)), numbers, ends, with_logprobs)
+        _read_choice(read, entry, i)
+    return read
+
+
+def _read_choice(read: EventRead, entry: Any, position: int) -> None:
+    """A choice of a chunk; the entries of its lists are known by their `index`."""
+    choice = choice_number(entry, position)
+    read.choices.append(choice)
+    if not isinstance(entry, dict):
+        return
+    if entry.get("finish_reason"):  # some servers write "" until the end
+        read.ends.append(("choices", choice))
+    if entry.get("logprobs"):
+        read.with_logprobs.append(choice)
+    found = find(entry, _CHOICE, ("choices", position), "assistant")
+    read.unread.extend([*found.unread, *_spelled_beside(entry, found)])
+    for piece in found.pieces:
+        field, *below = piece.path[2:]
+        if below[:1] == ["tool_calls"] and len(below) > 1:
+            calls = entry[field]["tool_calls"]
+            if isinstance(calls, list) and isinstance(below[1], int):
+                below[1] = choice_number(calls[below[1]], below[1])
+        path = ("choices", choice, "message" if field == "delta" else field, *below)
+        read.said.append(Said(piece.channel, piece.path, path, piece.text, field == "message", choice))
+
+
+def _spelled_beside(entry: Any, found: Found) -> list[Unread]:
+    """Told where token log-probabilities spell out more than the texts of their choice say."""
+    logprobs = entry.get("logprobs") if isinstance(entry, dict) else None
+    if not isinstance(logprobs, dict):
+        return []
+    tokens: list[str] = [token for token in logprobs.get("tokens") or () if isinstance(token, str)]
+    for name in ("content", "refusal"):
+        listed = logprobs.get(name)
+        entries = listed if isinstance(listed, list) else ()
+        tokens += [str(token["token"]) for token in entries if isinstance(token, dict) and "token" in token]
+    spelled = _UNSPOKEN.sub("", "".join(tokens))
+    said = _UNSPOKEN.sub("", "".join(piece.text for piece in found.pieces))
+    beside = len(spelled) > len(said) + _MOST_BESIDE
+    return [Unread("assistant", "field")] if beside else []
 
 
 def without_choices(data: bytes, numbers: Collection[int]) -> bytes | None:
@@ -104,19 +183,3 @@ def says_nothing(data: bytes) -> bool:
         elif value is not None and value != "":
             return False
     return True
-
-
-def _in_chunk(event: dict[str, Any]) -> Iterator[Said]:
-    """Texts of a chunk of chat or completions; the entries of its lists are known by their `index`."""
-    choices = event.get("choices")
-    for i, entry in enumerate(choices if isinstance(choices, list) else ()):
-        choice = choice_number(entry, i)
-        pieces = find(entry, CHOICE, ("choices", i), "assistant") if isinstance(entry, dict) else ()
-        for channel, at, text in pieces:
-            field, *below = at[2:]
-            if below[:1] == ["tool_calls"] and len(below) > 1:
-                calls = entry[field]["tool_calls"]
-                if isinstance(calls, list) and isinstance(below[1], int):
-                    below[1] = choice_number(calls[below[1]], below[1])
-            name = "message" if field == "delta" else field
-            yield Said(channel, at, ("choices", choice, name, *below), text, field == "message", choice)

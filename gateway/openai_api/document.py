@@ -1,8 +1,9 @@
 """A JSON body as a tree of texts: read leniently, changed in places, the rest left byte for byte."""
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, cast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -10,17 +11,16 @@ Path = tuple[str | int, ...]
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_text = msgspec.json.Decoder(str).decode
 
 
-def parse(body: bytes) -> Any:
-    """Any JSON value. What the strict reader refuses though it is JSON (a lone surrogate escape, a number out
-    of range) is read by the standard library. Raises ValueError for what is not JSON, RecursionError for what
-    is nested too deeply."""
+def parse(body: bytes, *, with_nan: bool = True) -> Any:
+    """Any JSON value, as clients read it. What the strict reader refuses (a lone surrogate escape, a number out of
+    range, a byte order mark, NaN and Infinity unless `with_nan` is False) is read by the standard library. Raises
+    ValueError for what is not JSON, RecursionError for what is nested too deeply."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return json.loads(body.decode(), parse_int=_integer, parse_constant=_not_json)
+        return json.loads(body, parse_int=_integer, parse_constant=float if with_nan else _not_json)
 
 
 def _integer(digits: str) -> int | float:
@@ -31,8 +31,20 @@ def _not_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def has_repeated_keys(body: bytes) -> bool:
+    """Whether an object of the body has a key twice: of the two, readers choose differently."""
+    repeated = False
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal repeated
+        repeated = repeated or len(dict(pairs)) != len(pairs)
+
+    json.loads(body, parse_int=_integer, object_pairs_hook=note)
+    return repeated
+
+
 def rewrite(body: bytes, edits: Mapping[Path, str]) -> bytes:
-    """The body with the texts at these paths replaced; every other value keeps its bytes, keys their order.
+    """The body with the texts at these paths replaced; everything else keeps its bytes.
 
     One thing goes with a text: its token log-probabilities, which would spell out what was replaced (an object
     becomes null, an array empty). Raises KeyError with the path when there is no text at it, so that no
@@ -40,14 +52,20 @@ def rewrite(body: bytes, edits: Mapping[Path, str]) -> bytes:
     """
     if not edits:
         return body
-    try:
-        return _graft(body, _tree(edits), ())
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _graft_leniently(body, edits)
+    parse(body)
+    return _Splice(_in_utf8(body), _tree(edits)).done()
 
 
-def _tree(edits: Mapping[Path, str]) -> dict[str | int, Any]:
-    root: dict[str | int, Any] = {}
+def _in_utf8(body: bytes) -> bytes:
+    encoding = json.detect_encoding(body)
+    return body if encoding.startswith("utf-8") else body.decode(encoding, "surrogatepass").encode(errors="replace")
+
+
+Tree = dict[str | int, Any]  # key → what is below it; in the end a text
+
+
+def _tree(edits: Mapping[Path, str]) -> Tree:
+    root: Tree = {}
     for path, text in edits.items():
         if not path:
             raise KeyError(path)
@@ -58,25 +76,79 @@ def _tree(edits: Mapping[Path, str]) -> dict[str | int, Any]:
     return root
 
 
-def _graft(raw: bytes | msgspec.Raw, tree: dict[str | int, Any] | str, path: Path) -> bytes:
-    try:
-        if isinstance(tree, str):
-            _text(raw)
-            return _encode_text(tree)
-        node = cast(
-            "dict[str | int, msgspec.Raw]",
-            _fields(raw) if isinstance(next(iter(tree)), str) else dict(enumerate(_entries(raw))),
-        )
-    except msgspec.ValidationError:
-        raise KeyError(path) from None
-    for key, branch in tree.items():
-        if key not in node:
-            raise KeyError((*path, key))
-        node[key] = msgspec.Raw(_graft(node[key], branch, (*path, key)))
-    logprobs = bytes(node.get("logprobs", b""))
-    if logprobs[:1] in (b"{", b"["):
-        node["logprobs"] = msgspec.Raw(b"null" if logprobs[:1] == b"{" else b"[]")
-    return msgspec.json.encode(list(node.values()) if 0 in node else node)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
+
+
+class _Frame:
+    """An object or a list that is open: what is to be changed in it, and the key of the value that comes."""
+
+    __slots__ = ("dropped", "is_list", "key", "node")
+
+    def __init__(self, node: Tree | None, is_list: bool, dropped: tuple[int, bytes] | None) -> None:
+        self.node = node
+        self.is_list = is_list
+        self.key: str | int | None = 0 if is_list else None  # None: a key comes
+        self.dropped = dropped  # where it begins, if it is to be dropped, and what stands in its place
+
+
+class _Splice:
+    """One pass over the tokens of a body that puts texts in place of others."""
+
+    def __init__(self, body: bytes, tree: Tree) -> None:
+        self._body = body
+        self._tree = tree
+        self._pieces: list[bytes] = []
+        self._last = 0
+        self._frames: list[_Frame] = []
+        self._left = dict(_leaves(tree, ()))
+
+    def done(self) -> bytes:
+        for token in _TOKEN.finditer(self._body):
+            self._take(token.group(), token.start(), token.end())
+        for path in self._left.values():
+            raise KeyError(path)
+        return b"".join([*self._pieces, self._body[self._last :]])
+
+    def _take(self, token: bytes, start: int, end: int) -> None:
+        frame = self._frames[-1] if self._frames else None
+        if token in b"{[":
+            self._open(frame, token, start)
+        elif token in b"}]":
+            dropped = self._frames.pop().dropped
+            if dropped is not None:
+                self._put(dropped[0], end, dropped[1])
+        elif token == b",":
+            assert frame is not None
+            frame.key = frame.key + 1 if isinstance(frame.key, int) else None
+        elif token != b":":
+            if frame is not None and frame.key is None:
+                frame.key = parse(token)
+            else:
+                self._value(frame, token, start, end)
+
+    def _open(self, frame: _Frame | None, token: bytes, start: int) -> None:
+        below = self._below(frame)
+        dropped = None
+        if frame is not None and frame.key == "logprobs" and frame.node is not None and below is None:
+            dropped = (start, b"null" if token == b"{" else b"[]")
+        self._frames.append(_Frame(below if isinstance(below, dict) else None, token == b"[", dropped))
+
+    def _value(self, frame: _Frame | None, token: bytes, start: int, end: int) -> None:
+        below = self._below(frame)
+        if isinstance(below, str) and token.startswith(b'"'):
+            assert frame is not None
+            self._left.pop((id(frame.node), frame.key), None)
+            self._put(start, end, _encode_text(below))
+
+    def _below(self, frame: _Frame | None) -> Any:
+        if frame is None:
+            return self._tree
+        return None if frame.node is None or frame.key is None else frame.node.get(frame.key)
+
+    def _put(self, start: int, end: int, new: bytes) -> None:
+        if start >= self._last:
+            self._pieces += [self._body[self._last : start], new]
+            self._last = end
 
 
 def _encode_text(text: str) -> bytes:
@@ -86,25 +158,13 @@ def _encode_text(text: str) -> bytes:
         return json.dumps(text).encode()
 
 
-def _graft_leniently(body: bytes, edits: Mapping[Path, str]) -> bytes:
-    root = parse(body)
-    for path, text in edits.items():
-        node, above = root, root
-        for key in path:
-            if isinstance(node, dict) and isinstance(node.get("logprobs"), dict | list):
-                node["logprobs"] = None if isinstance(node["logprobs"], dict) else []
-            node, above = _child(node, key, path), node
-        if not path or not isinstance(node, str):
-            raise KeyError(path)
-        above[path[-1]] = text
-    return json.dumps(root, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _child(node: Any, key: str | int, path: Path) -> Any:
-    try:
-        return node[key]
-    except (KeyError, IndexError, TypeError):
-        raise KeyError(path) from None
+def _leaves(tree: Tree, path: Path) -> Iterator[tuple[tuple[int, str | int | None], Path]]:
+    """Where each text goes, and its whole path."""
+    for key, below in tree.items():
+        if isinstance(below, str):
+            yield (id(tree), key), (*path, key)
+        else:
+            yield from _leaves(below, (*path, key))
 
 
 def set_fields(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
@@ -130,7 +190,7 @@ def set_fields(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
     try:
         return msgspec.json.encode(whole)
     except UnicodeEncodeError:
-        return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(whole, separators=(",", ":")).encode()
 
 
 def map_entries(body: bytes, key: str, each: Callable[[int, Any], Any]) -> bytes:
@@ -153,7 +213,7 @@ def map_entries(body: bytes, key: str, each: Callable[[int, Any], Any]) -> bytes
     try:
         return msgspec.json.encode(whole)
     except UnicodeEncodeError:
-        return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(whole, separators=(",", ":")).encode()
 
 
 def _fields_leniently(body: bytes, key: str) -> tuple[Any, list[Any], list[Any]]:

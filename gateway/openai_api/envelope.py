@@ -114,7 +114,7 @@ def _decode_leniently(body: bytes, strict: msgspec.DecodeError) -> _Wire:
     if b"\\u" not in body:
         _refuse_syntax(body, strict)
     try:
-        value = parse(body)
+        value = parse(body, with_nan=False)
         wire = msgspec.convert(_only_what_is_read(value), _Wire)
     except msgspec.ValidationError as error:
         _refuse_types(error)

@@ -10,79 +10,116 @@ from typing import Any, NamedTuple
 from gateway.openai_api.document import Path
 from gateway.openai_api.passages import (
     ARGUMENTS,
+    CITED,
+    DEFINED,
+    EVERYTHING,
+    FILE_ELSEWHERE,
+    IMAGE,
+    NAME,
+    QUIET,
     RESULT,
     RETRIEVED,
     SAID,
     THOUGHT,
     Channel,
     EventRead,
+    Found,
     Leaf,
-    Passage,
-    Piece,
+    Reading,
     Said,
     Schema,
     Turn,
+    Unread,
     channel_of,
     find,
+    passages_of,
+    quiet,
 )
 
-_CALL = Schema(input=ARGUMENTS)
-_OUTPUT = Schema(content=Leaf("tool", deep=True))
-_CITED = Schema(cited_text=RETRIEVED)
+_BLOCK = Schema(name=NAME, server_name=NAME) | quiet(
+    "type id tool_use_id cache_control is_error signature data encrypted_content caller index"
+)
+_CITED = Schema(cited_text=RETRIEVED, title=RETRIEVED, document_title=RETRIEVED, url=CITED, source=CITED) | quiet(
+    "type file_id encrypted_index"
+)
+_CALL = Schema(input=ARGUMENTS) | _BLOCK
+_OUTPUT = Schema(content=Leaf("tool", deep=True)) | _BLOCK
 _BLOCKS = {
-    "text": Schema(text=SAID, citations=_CITED),
-    "thinking": Schema(thinking=THOUGHT),
+    "text": Schema(text=SAID, citations=_CITED) | _BLOCK,
+    "thinking": Schema(thinking=THOUGHT) | _BLOCK,
+    "redacted_thinking": _BLOCK,
     "tool_use": _CALL,
     "server_tool_use": _CALL,
     "mcp_tool_use": _CALL,
-    "tool_result": Schema(content=RESULT),
-    "mcp_tool_result": Schema(content=RESULT),
-    "search_result": Schema(title=RETRIEVED, content=RETRIEVED),
-    "web_search_tool_result": Schema(content=Schema(title=RETRIEVED)),
+    "tool_result": Schema(content=RESULT) | _BLOCK,
+    "mcp_tool_result": Schema(content=RESULT) | _BLOCK,
+    "search_result": Schema(title=RETRIEVED, content=RETRIEVED, source=CITED, citations=QUIET) | _BLOCK,
+    "web_search_tool_result": Schema(content=CITED) | _BLOCK,
+    "web_fetch_tool_result": Schema(content=CITED) | _BLOCK,
     "code_execution_tool_result": _OUTPUT,
     "bash_code_execution_tool_result": _OUTPUT,
     "text_editor_code_execution_tool_result": _OUTPUT,
+    "image": Schema(source=IMAGE) | _BLOCK,
+    "container_upload": Schema(file_id=FILE_ELSEWHERE) | _BLOCK,
 }
-_UNKNOWN_BLOCK = Schema(text=SAID, content=SAID, input=ARGUMENTS, thinking=THOUGHT, stdout=RESULT, stderr=RESULT)
-_DOCUMENT = Schema(title=RETRIEVED, context=RETRIEVED)
-_DOCUMENT_TEXT = _DOCUMENT | {"source": Schema(data=RETRIEVED, content=RETRIEVED)}
+_UNKNOWN_BLOCK = _BLOCK | Schema(
+    text=SAID, content=SAID, input=ARGUMENTS, thinking=THOUGHT, stdout=RESULT, stderr=RESULT
+)
+_DOCUMENT = Schema(title=RETRIEVED, context=RETRIEVED, citations=QUIET) | _BLOCK
+_DOCUMENT_TEXT = _DOCUMENT | {"source": Schema(data=RETRIEVED, content=RETRIEVED) | quiet("type media_type")}
+_DOCUMENT_FILE = _DOCUMENT | {"source": FILE_ELSEWHERE}
+_REQUEST = Schema(tools=DEFINED, mcp_servers=DEFINED, output_format=DEFINED, output_config=DEFINED) | quiet(
+    "system messages metadata stop_sequences tool_choice"
+)
+_MESSAGE = quiet("role content cache_control")
+_ANSWER = Schema(error=EVERYTHING, stop_details=EVERYTHING) | quiet(
+    "content usage container context_management stop_sequence"
+)
 
 
 def message_turns(body: dict[str, Any]) -> list[Turn]:
-    """The system prompt, then the messages of a request."""
-    turns = [Turn(_in_content(body.get("system"), ("system",), "system"), False)]
+    """What the application defines, the system prompt, then the messages of a request."""
+    turns = [Turn(find(body, _REQUEST, (), "user"), False)]
+    turns.append(Turn(_in_content(body.get("system"), ("system",), "system"), False))
     messages = body.get("messages")
     for i, message in enumerate(messages if isinstance(messages, list) else ()):
         channel = channel_of(message, "user")
+        found = find(message, _MESSAGE, ("messages", i), channel)
         content = message.get("content") if isinstance(message, dict) else None
-        turns.append(Turn(_in_content(content, ("messages", i, "content"), channel), channel == "assistant"))
+        found.add(_in_content(content, ("messages", i, "content"), channel))
+        turns.append(Turn(found, channel == "assistant"))
     return turns
 
 
-def read_message(body: dict[str, Any]) -> list[Passage]:
+def read_message(body: dict[str, Any]) -> Reading:
     """Every text of a whole answer, block by block."""
-    return [Passage("response", *piece_parts) for piece_parts in _parts(body)]
+    found = _in_answer(body)
+    return Reading(passages_of(found.pieces, "response"), found.unread)
 
 
-def _parts(body: dict[str, Any]) -> Iterator[tuple[Channel, str, Path]]:
-    for channel, path, text in _in_content(body.get("content"), ("content",), "assistant"):
-        yield channel, text, path
+def _in_answer(body: dict[str, Any]) -> Found:
+    found = find(body, _ANSWER, (), "assistant")
+    found.add(_in_content(body.get("content"), ("content",), "assistant"))
+    return found
 
 
-def _in_content(content: Any, path: Path, speaker: Channel) -> list[Piece]:
+def _in_content(content: Any, path: Path, speaker: Channel) -> Found:
     """The texts of a message's content: a text, or a list of blocks."""
     if not isinstance(content, list):
         return find(content, SAID, path, speaker) if isinstance(content, str) else _in_block(content, path, speaker)
-    return [piece for i, block in enumerate(content) for piece in _in_block(block, (*path, i), speaker)]
+    found = Found([], [])
+    for i, block in enumerate(content):
+        found.add(_in_block(block, (*path, i), speaker))
+    return found
 
 
-def _in_block(block: Any, path: Path, speaker: Channel) -> list[Piece]:
+def _in_block(block: Any, path: Path, speaker: Channel) -> Found:
     """The texts of one block, and of the blocks that a result of a tool holds."""
     if not isinstance(block, dict):
         return find(block, SAID, path, speaker)
     kind, inner = block.get("type"), block.get("content")
     if kind in ("tool_result", "mcp_tool_result") and isinstance(inner, list):
-        return [piece for i, below in enumerate(inner) for piece in _in_block(below, (*path, "content", i), "tool")]
+        return _in_content(inner, (*path, "content"), "tool")
     if kind == "web_fetch_tool_result" and isinstance(inner, dict):
         return _in_block(inner.get("content"), (*path, "content", "content"), "retrieved")
     return find(block, _schema(kind, block), path, speaker)
@@ -92,7 +129,7 @@ def _schema(kind: Any, block: dict[str, Any]) -> Schema:
     if kind == "document":
         source = block.get("source")
         plain = isinstance(source, dict) and source.get("type") in ("text", "content")
-        return Schema(_DOCUMENT_TEXT if plain else _DOCUMENT)  # what is a file or a link is no text
+        return _DOCUMENT_TEXT if plain else _DOCUMENT_FILE
     return _BLOCKS.get(kind, _UNKNOWN_BLOCK) if isinstance(kind, str) else _UNKNOWN_BLOCK
 
 
@@ -116,8 +153,17 @@ _GROWING = {("text",), ("thinking",)}  # what a block may open with and its delt
 def read_message_event(value: dict[str, Any]) -> EventRead:
     """One event of a stream."""
     type_ = value.get("type")
+    read = EventRead(value, [], [0], _ends(value, type_), [], [])
     reader = _EVENTS.get(type_) if isinstance(type_, str) else None
-    return EventRead(value, list(reader(value)) if reader else [], [0], _ends(value, type_))
+    if reader is not None:
+        read.said.extend(reader(value, read.unread))
+    elif type_ not in ("ping", "content_block_stop", "message_stop") and _holds_more(value):
+        read.unread.append(Unread("assistant", "event"))
+    return read
+
+
+def _holds_more(event: dict[str, Any]) -> bool:
+    return any(value for key, value in event.items() if key != "type" and isinstance(value, str | dict | list))
 
 
 def _ends(value: dict[str, Any], type_: Any) -> list[Path]:
@@ -126,12 +172,12 @@ def _ends(value: dict[str, Any], type_: Any) -> list[Path]:
     return [()] if type_ in ("message_delta", "message_stop", "error") else []
 
 
-def _in_delta(event: dict[str, Any]) -> Iterator[Said]:
+def _in_delta(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
     delta = event.get("delta")
     kind = delta.get("type") if isinstance(delta, dict) else None
     known = _DELTAS.get(kind) if isinstance(kind, str) else None
     if known is None:
-        yield from _whole(delta, "delta", ("content", _index(event)))
+        yield from _whole(delta, "delta", ("content", _index(event)), unread)
         return
     text: Any = delta
     for key in known.at:
@@ -140,24 +186,25 @@ def _in_delta(event: dict[str, Any]) -> Iterator[Said]:
         yield Said(known.channel, ("delta", *known.at), ("content", _index(event), *known.below), text, False, 0)
 
 
-def _in_start(event: dict[str, Any]) -> Iterator[Said]:
-    for said in _whole(event.get("content_block"), "content_block", ("content", _index(event))):
+def _in_start(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
+    for said in _whole(event.get("content_block"), "content_block", ("content", _index(event)), unread):
         yield said._replace(whole=said.path[2:] not in _GROWING)
 
 
-def _in_message(event: dict[str, Any]) -> Iterator[Said]:
+def _in_message(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
     message = event.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
-    for channel, below, text in _in_content(content, ("content",), "assistant"):
+    found = _in_answer(message) if isinstance(message, dict) else Found([], [])
+    unread.extend(found.unread)
+    for channel, below, text, _ in found.pieces:
         yield Said(channel, ("message", *below), below, text, True, 0)
 
 
-def _in_end(event: dict[str, Any]) -> Iterator[Said]:
+def _in_end(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
     """Why the model refused, in its words."""
     yield from _named(event, ("delta", "stop_details", "explanation"))
 
 
-def _in_error(event: dict[str, Any]) -> Iterator[Said]:
+def _in_error(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
     yield from _named(event, ("error", "message"))
 
 
@@ -178,8 +225,10 @@ _EVENTS = {
 }
 
 
-def _whole(block: Any, field: str, base: Path) -> Iterator[Said]:
-    for channel, below, text in _in_block(block, (), "assistant"):
+def _whole(block: Any, field: str, base: Path, unread: list[Unread]) -> Iterator[Said]:
+    found = _in_block(block, (), "assistant")
+    unread.extend(found.unread)
+    for channel, below, text, _ in found.pieces:
         yield Said(channel, (field, *below), (*base, *below), text, True, 0)
 
 

@@ -1,18 +1,51 @@
-"""The texts of a body or of a stream, with their channels and paths: the vocabulary, and the search for them.
+"""The texts of a body or of a stream, and what in them is no text that could be read: vocabulary and search.
 
 What a body may hold is written as schemas: nested dicts of the keys to follow, ending in the channel of the
-text found there. Lists are gone through wherever they stand. A new field is a new row.
+text found there. Lists are gone through wherever they stand. A new field is a new row. What a schema does not know is
+never passed over in silence: where it carries text it is told as unread.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+import binascii
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
+from gateway.openai_api import texts
 from gateway.openai_api.document import Path
+from gateway.openai_api.texts import Cut
 
 Direction = Literal["prompt", "response"]
 Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning"]
+Reason = Literal[
+    "image", "audio", "file", "tokens", "field", "part", "event", "operation", "not_json", "ambiguous", "encoding",
+    "script", "too_long",
+]  # fmt: skip
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+class Unread(NamedTuple):
+    """A part of an exchange that no detector is shown, and why.
+
+    `field`, `part`, `event`, `operation`: one that is not known here and carries text. `ambiguous`: readers differ in
+    what it says. `script`: its letters are none that the detectors were made for.
+    """
+
+    channel: Channel
+    reason: Reason
+
+
+class Source(NamedTuple):
+    """A string of the body that a passage was read from; what it says stands from `start` to `end` of the passage."""
+
+    path: Path
+    text: str
+    start: int
+    end: int
+    is_file: bool = False
 
 
 class Passage(msgspec.Struct, frozen=True, gc=False):
@@ -21,7 +54,7 @@ class Passage(msgspec.Struct, frozen=True, gc=False):
     `path` are the keys that lead to it in the JSON body (in a stream: in the reply that the stream amounts to).
     `choice` is the number of the answer it belongs to, 0 in prompts. `fresh` is True for what this request
     adds: all that comes after the last answer of the model, or everything when there is none yet; responses
-    are always fresh.
+    are always fresh. `sources` are the strings it was read from, where it is not one string as it stands.
     """
 
     direction: Direction
@@ -30,41 +63,108 @@ class Passage(msgspec.Struct, frozen=True, gc=False):
     path: Path
     choice: int = 0
     fresh: bool = True
+    sources: tuple[Source, ...] = ()
 
 
 class Piece(NamedTuple):
-    """A text as found: channel, path and text."""
+    """A text as found: channel, path and text; `file` is the string that it was read from, when it was a file's."""
 
     channel: Channel
     path: Path
     text: str
+    file: str = ""
 
 
-class Schema(dict[str, "Schema | Leaf"]):
+class Found(NamedTuple):
+    """The texts of a value, and what in it could not be read."""
+
+    pieces: list[Piece]
+    unread: list[Unread]
+
+    def add(self, more: "Found") -> None:
+        """What was found elsewhere."""
+        self.pieces.extend(more.pieces)
+        self.unread.extend(more.unread)
+
+
+class Reading(NamedTuple):
+    """The passages of one side of an exchange, and what in it could not be read."""
+
+    passages: list[Passage]
+    unread: list[Unread]
+
+
+class Schema(dict[str, "Node"]):
     """The keys to follow in an object."""
+
+    def __or__(self, other: Mapping[str, "Node"]) -> "Schema":  # type: ignore[override]
+        return Schema({**self, **other})
 
 
 class Leaf(NamedTuple):
     """A text, a content part, or a list of them.
 
-    `channel` None: that of whoever speaks; `deep`: any string below counts, as in the arguments of a tool.
+    `channel` None: that of whoever speaks; `deep`: any string below counts, as in the arguments of a tool; `long`: but
+    for names and other short ones.
     """
 
     channel: Channel | None = None
     deep: bool = False
+    long: bool = False
 
 
+class Blind(NamedTuple):
+    """Something that cannot be read as text."""
+
+    reason: Reason
+
+
+class Quiet(NamedTuple):
+    """Names, numbers and settings: nothing that anyone says."""
+
+
+class File(NamedTuple):
+    """A file in base64, maybe as a data URL: read if it is text."""
+
+
+Node = Schema | Leaf | Blind | Quiet | File
 SAID = Leaf()
 THOUGHT = Leaf("reasoning")
 ASKED = Leaf("user")
 ARGUMENTS = Leaf("arguments", deep=True)
 RESULT = Leaf("tool")
 RETRIEVED = Leaf("retrieved")
+CITED = Leaf("retrieved", deep=True, long=True)  # where things were found: titles, addresses, quotes
+DEFINED = Leaf("system", deep=True, long=True)  # by the application: tools, forms of answers
+NAME, TOOL_NAME = Leaf(long=True), Leaf("arguments", long=True)
+EVERYTHING = Leaf(deep=True, long=True)  # where nothing is known of the form
+QUIET = Quiet()
+IMAGE, AUDIO, FILE_ELSEWHERE = Blind("image"), Blind("audio"), Blind("file")
 
-# The keys of a content part (or of a tool's output) that hold text; images, audio and files have none of them.
-_PART = Schema(
-    dict.fromkeys(("text", "refusal", "content", "summary", "transcript", "logs", "stdout", "stderr"), SAID)
-    | {"thinking": THOUGHT}
+
+def rows(names: str, node: Node) -> Schema:
+    """A row for each of these names, which are parted by spaces."""
+    return Schema(dict.fromkeys(names.split(), node))
+
+
+def quiet(names: str) -> Schema:
+    """Keys that hold nothing that anyone says."""
+    return rows(names, QUIET)
+
+
+_FILE = Schema(file_data=File(), filename=SAID, file_id=FILE_ELSEWHERE, file_url=FILE_ELSEWHERE)
+# The keys of a content part, or of a tool's output.
+_PART = (
+    rows("text refusal content summary transcript logs stdout stderr title", SAID)
+    | {"thinking": THOUGHT, "reasoning": THOUGHT, "annotations": CITED, "citations": CITED}
+    | rows("image_url image video_url video image_file", IMAGE)
+    | rows("input_audio audio audio_url", AUDIO)
+    | _FILE
+    | {"file": _FILE}
+    | quiet(
+        "type id index detail cache_control signature data encrypted_content format status logprobs outcome role name "
+        "prompt_cache_breakpoint phase"
+    )
 )
 _ROLES: dict[Any, Channel] = {
     "system": "system",
@@ -73,39 +173,99 @@ _ROLES: dict[Any, Channel] = {
     "tool": "tool",
     "function": "tool",
 }
+_LONG = 16  # characters of a name that may say something
+_DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "search_results", "citations"})
+_VISIBLE_RUN = re.compile(r"[!-~]*")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
-def find(value: Any, schema: Schema | Leaf, path: Path, channel: Channel) -> list[Piece]:
-    """The texts in `value`, in its own order, as far as `schema` leads; paths begin with `path`.
+def carries_text(value: Any) -> bool:
+    """Whether a string below says something: more than one run of visible ASCII characters, such as a name or a key."""
+    todo = [value]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            if not _VISIBLE_RUN.fullmatch(value.strip()) and _LETTER.search(value):
+                return True
+        elif isinstance(value, list):
+            todo += value
+        elif isinstance(value, dict):
+            todo += value.values()
+    return False
+
+
+def find(value: Any, node: Node, path: Path, channel: Channel) -> Found:
+    """The texts in `value`, in its own order, as far as `node` leads; paths begin with `path`.
 
     Goes without recursion, since a caller chooses how deep his body is.
     """
-    found: list[Piece] = []
-    todo: list[tuple[Any, Schema | Leaf, Path, Channel]] = [(value, schema, path, channel)]
+    found = Found([], [])
+    todo: list[tuple[Any, Node, Path, Channel]] = [(value, node, path, channel)]
     while todo:
-        value, schema, path, channel = todo.pop()
-        if isinstance(schema, Leaf):
-            channel = schema.channel or channel
-            if isinstance(value, str):
-                if value:
-                    found.append(Piece(channel, path, value))
-                continue
-        if isinstance(value, list):
-            todo.extend((value[i], schema, (*path, i), channel) for i in range(len(value) - 1, -1, -1))
+        value, node, path, channel = todo.pop()
+        if isinstance(node, Quiet) or value is None:
+            continue
+        if isinstance(node, Leaf):
+            channel = node.channel or channel
+        if isinstance(node, Blind):
+            if value not in ("", [], {}):
+                found.unread.append(Unread(channel, node.reason))
+        elif isinstance(value, str):
+            _note_text(found, value, node, path, channel)
+        elif isinstance(value, list):
+            if isinstance(node, Leaf) and not node.deep and value and all(type(entry) is int for entry in value):
+                found.unread.append(Unread(channel, "tokens"))
+            todo.extend((value[i], node, (*path, i), channel) for i in range(len(value) - 1, -1, -1))
         elif isinstance(value, dict):
-            below = _below(schema)
-            for key in reversed(value):
-                branch = schema if below is None else below.get(key)
-                if branch is not None:
-                    todo.append((value[key], branch, (*path, key), channel))
+            todo += _below(found, value, node, path, channel)
     return found
 
 
-def _below(schema: Schema | Leaf) -> Schema | None:
-    """The keys to follow in an object under this schema; None: all of them."""
-    if isinstance(schema, Schema):
-        return schema
-    return None if schema.deep else _PART
+def _note_text(found: Found, value: str, node: Node, path: Path, channel: Channel) -> None:
+    if not value:
+        return
+    if isinstance(node, Leaf):
+        if not node.long or len(value) > _LONG or carries_text(value):
+            found.pieces.append(Piece(channel, path, value))
+    elif isinstance(node, File):
+        text = _file_text(value)
+        if text is None:
+            found.unread.append(Unread(channel, "file"))
+        elif text:
+            found.pieces.append(Piece(channel, path, text, value))
+    elif carries_text(value):
+        found.unread.append(Unread(channel, "field"))
+
+
+def _below(
+    found: Found, value: dict[str, Any], node: Node, path: Path, channel: Channel
+) -> Iterator[tuple[Any, Node, Path, Channel]]:
+    """What is to be followed in an object, last first; what is not known is noted."""
+    if isinstance(node, Leaf) and node.deep:
+        yield from ((value[key], node, (*path, key), channel) for key in reversed(value))
+        return
+    schema = node if isinstance(node, Schema) else _PART
+    for key in reversed(value):
+        branch = schema.get(key)
+        if branch is not None:
+            yield value[key], branch, (*path, key), channel
+        elif key.casefold() in schema:
+            found.unread.append(Unread(channel, "ambiguous"))
+        elif schema is _PART:
+            if isinstance(value[key], str | list | dict) and value[key]:
+                found.unread.append(Unread(channel, "part"))
+        elif carries_text(value[key]):
+            found.unread.append(Unread(channel, "field"))
+
+
+def _file_text(data: str) -> str | None:
+    """The text of a file in base64; None when it is none."""
+    encoded = data.partition(";base64,")[2] if data.startswith("data:") else data
+    try:
+        text = b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+    return None if "\0" in text else text
 
 
 def channel_of(item: Any, speaker: Channel) -> Channel:
@@ -116,7 +276,7 @@ def channel_of(item: Any, speaker: Channel) -> Channel:
 class Turn(NamedTuple):
     """What one message or item of a request says, and whether the model made it."""
 
-    pieces: list[Piece]
+    found: Found
     by_model: bool
 
 
@@ -140,6 +300,84 @@ def choice_number(entry: Any, position: int) -> int:
     return index if type(index) is int and index >= 0 else position
 
 
+# --- passages from what was found
+
+
+def passages_of(pieces: Iterable[Piece], direction: Direction, choice: int = 0, *, fresh: bool = True) -> list[Passage]:
+    """One passage a text, each as it is meant; the text parts of one message are one text."""
+    passages = []
+    group: list[Piece] = []
+    for piece in [*pieces, None]:
+        if group and (piece is None or not _continues(group[-1], piece)):
+            passages.append(_passage(group, direction, choice, fresh))
+            group = []
+        if piece is not None:
+            group.append(piece)
+    return passages
+
+
+def _continues(before: Piece, piece: Piece) -> bool:
+    """Whether two texts are one: parts of one content list, such as ("messages", 0, "content", 0, "text") and the next,
+    or what defines one tool."""
+    if before.channel != piece.channel:
+        return False
+    if before.path[:1] == piece.path[:1] and before.path[0] in _DEFINITIONS:
+        return before.path[:2] == piece.path[:2]
+    in_list = piece.path[-3:-2] == ("content",) and isinstance(piece.path[-2], int)
+    return in_list and before.path[-1:] == piece.path[-1:] == ("text",) and before.path[:-2] == piece.path[:-2]
+
+
+def _passage(group: Sequence[Piece], direction: Direction, choice: int, fresh: bool) -> Passage:
+    first = group[0]
+    apart = "\n" if first.path and first.path[0] in _DEFINITIONS else ""
+    sources: list[Source] = []
+    meant: list[str] = []
+    start = 0
+    plain = len(group) == 1 and not first.file
+    for piece in group:
+        written = None if piece.file else texts.read(piece.text)
+        plain = plain and written is None
+        meant.append(piece.text if written is None else written.text)
+        end = start + len(meant[-1])
+        sources.append(Source(piece.path, piece.file or piece.text, start, end, bool(piece.file)))
+        start = end + len(apart)
+    return Passage(
+        direction, first.channel, apart.join(meant), first.path, choice, fresh, () if plain else tuple(sources)
+    )
+
+
+def edits(passage: Passage, cuts: Sequence[Cut]) -> dict[Path, str]:
+    """The strings of the body with these parts of the passage cut out, by their paths; JSON in them stays JSON."""
+    if not passage.sources:
+        return {passage.path: _without(passage.text, cuts)}
+    found: dict[Path, str] = {}
+    for source in passage.sources:
+        own = [
+            (max(cut[0], source.start) - source.start, min(cut[1], source.end) - source.start, cut[2])
+            for cut in cuts
+            if cut[0] < source.end and cut[1] > source.start
+        ]
+        if own:
+            found[source.path] = _file_without(source.text, own) if source.is_file else _without(source.text, own)
+    return found
+
+
+def _without(text: str, cuts: Sequence[Cut]) -> str:
+    written = texts.read(text)
+    over = list(cuts) if written is None else written.put_back(cuts)
+    if texts.is_json(text) and texts.is_valid(text):
+        over = texts.within_json(text, over)
+    return texts.cut_out(text, over)
+
+
+def _file_without(data: str, cuts: Sequence[Cut]) -> str:
+    head, comma, _ = data.rpartition(",")
+    return head + comma + b64encode(texts.cut_out(_file_text(data) or "", cuts).encode()).decode()
+
+
+# --- streams
+
+
 class Said(NamedTuple):
     """A text in one event: where in the event, which text of the reply, and whether it is all of that text."""
 
@@ -154,11 +392,13 @@ class Said(NamedTuple):
 class EventRead(NamedTuple):
     """An event as a JSON object, its texts, the choices it speaks of, and the paths below which no more text comes.
 
-    `with_logprobs` are those of the choices of which it tells token log-probabilities.
+    `with_logprobs` are those of the choices of which it tells token log-probabilities. `unread` is what in it could not
+    be read.
     """
 
     value: dict[str, Any]
     said: list[Said]
     choices: list[int]
     ends: list[Path]
-    with_logprobs: Sequence[int] = ()
+    with_logprobs: list[int]
+    unread: list[Unread]

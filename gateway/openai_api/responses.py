@@ -7,23 +7,40 @@ from gateway.openai_api.document import Path
 from gateway.openai_api.passages import (
     ARGUMENTS,
     ASKED,
+    AUDIO,
+    CITED,
+    DEFINED,
+    EVERYTHING,
+    IMAGE,
+    NAME,
     RESULT,
-    RETRIEVED,
     SAID,
     THOUGHT,
+    TOOL_NAME,
     Channel,
     EventRead,
+    Found,
     Leaf,
-    Passage,
-    Piece,
+    Node,
+    Reading,
     Said,
     Schema,
     Turn,
+    Unread,
     channel_of,
     find,
+    passages_of,
+    quiet,
 )
 
-_TEMPLATE = Schema(variables=Leaf("user", deep=True))
+_TEMPLATE = Schema(variables=Leaf("user", deep=True)) | quiet("id version")
+_REQUEST = Schema(tools=DEFINED, text=DEFINED) | quiet(
+    "input instructions prompt metadata user safety_identifier moderation tool_choice context_management"
+)
+# What a response repeats of its request is left out: it was read there.
+_RESPONSE = Schema(error=EVERYTHING, output_text=SAID) | quiet(
+    "output instructions tools text prompt metadata user safety_identifier moderation tool_choice reasoning usage"
+)
 
 
 class Item(NamedTuple):
@@ -33,35 +50,46 @@ class Item(NamedTuple):
     by_model: bool
 
 
+def _item(by_model: bool, **fields: Node) -> Item:
+    named = Schema(name=TOOL_NAME, server_label=NAME, namespace=NAME, action=EVERYTHING) | fields
+    return Item(named | quiet("type id call_id status role index created_by phase encrypted_content"), by_model)
+
+
+_SEARCH = Schema(query=ARGUMENTS, queries=ARGUMENTS, url=TOOL_NAME, pattern=ARGUMENTS, sources=CITED)
 _ITEMS = {
-    "function_call": Item(Schema(arguments=ARGUMENTS), True),
-    "function_call_output": Item(Schema(output=RESULT), False),
-    "custom_tool_call": Item(Schema(input=ARGUMENTS), True),
-    "custom_tool_call_output": Item(Schema(output=RESULT), False),
-    "mcp_call": Item(Schema(arguments=ARGUMENTS, output=RESULT, error=RESULT), True),
-    "mcp_approval_request": Item(Schema(arguments=ARGUMENTS), True),
-    "mcp_approval_response": Item(Schema(reason=ASKED), False),
-    "reasoning": Item(Schema(summary=THOUGHT, content=THOUGHT), True),
-    "code_interpreter_call": Item(Schema(code=ARGUMENTS, outputs=RESULT), True),
-    "web_search_call": Item(Schema(action=Schema(query=ARGUMENTS, queries=ARGUMENTS)), True),
-    "file_search_call": Item(Schema(queries=ARGUMENTS, results=RETRIEVED), True),
-    "shell_call": Item(Schema(action=Schema(commands=ARGUMENTS)), True),
-    "shell_call_output": Item(Schema(output=RESULT), False),
-    "local_shell_call": Item(Schema(action=Schema(command=ARGUMENTS)), True),
-    "local_shell_call_output": Item(Schema(output=RESULT), False),
-    "apply_patch_call": Item(Schema(operation=Schema(diff=ARGUMENTS)), True),
-    "apply_patch_call_output": Item(Schema(output=RESULT), False),
-    "computer_call": Item(Schema(action=Schema(text=ARGUMENTS)), True),
-    "image_generation_call": Item(Schema(revised_prompt=ARGUMENTS), True),
-    "tool_search_call": Item(Schema(arguments=ARGUMENTS), True),
-    "program": Item(Schema(code=ARGUMENTS), True),
-    "program_output": Item(Schema(result=RESULT), False),
+    "function_call": _item(True, arguments=ARGUMENTS),
+    "function_call_output": _item(False, output=RESULT),
+    "custom_tool_call": _item(True, input=ARGUMENTS),
+    "custom_tool_call_output": _item(False, output=RESULT),
+    "mcp_call": _item(True, arguments=ARGUMENTS, output=RESULT, error=Leaf("tool", deep=True)),
+    "mcp_list_tools": _item(True, tools=DEFINED, error=Leaf("tool", deep=True)),
+    "mcp_approval_request": _item(True, arguments=ARGUMENTS),
+    "mcp_approval_response": _item(False, reason=ASKED),
+    "reasoning": _item(True, summary=THOUGHT, content=THOUGHT),
+    "code_interpreter_call": _item(True, code=ARGUMENTS, outputs=RESULT),
+    "web_search_call": _item(True, action=_SEARCH),
+    "file_search_call": _item(True, queries=ARGUMENTS, results=CITED),
+    "shell_call": _item(True, action=Schema(commands=ARGUMENTS)),
+    "shell_call_output": _item(False, output=RESULT),
+    "local_shell_call": _item(True, action=Schema(command=ARGUMENTS, env=ARGUMENTS, working_directory=ARGUMENTS)),
+    "local_shell_call_output": _item(False, output=RESULT),
+    "apply_patch_call": _item(True, operation=Schema(diff=ARGUMENTS, path=TOOL_NAME)),
+    "apply_patch_call_output": _item(False, output=RESULT),
+    "computer_call": _item(True, action=Schema(text=ARGUMENTS), actions=Schema(text=ARGUMENTS)),
+    "computer_call_output": _item(False, output=IMAGE),
+    "image_generation_call": _item(True, revised_prompt=ARGUMENTS, result=IMAGE),
+    "tool_search_call": _item(True, arguments=ARGUMENTS),
+    "tool_search_output": _item(False, tools=DEFINED),
+    "program": _item(True, code=ARGUMENTS),
+    "program_output": _item(False, result=RESULT),
+    "item_reference": _item(False),
+    "compaction": _item(True),
 }
-_MESSAGE_ITEM = Item(Schema(content=SAID), False)
-_UNKNOWN_ITEM = Item(Schema(content=SAID, text=SAID, input=ARGUMENTS, arguments=ARGUMENTS, output=RESULT), False)
+_MESSAGE_ITEM = _item(False, content=SAID, name=NAME)
+_UNKNOWN_ITEM = _item(False, content=SAID, text=SAID, input=ARGUMENTS, arguments=ARGUMENTS, output=RESULT)
 
 
-def find_in_item(item: Any, path: Path, speaker: Channel) -> list[Piece]:
+def find_in_item(item: Any, path: Path, speaker: Channel) -> Found:
     """The texts of one item of the Responses API; a message's own role comes before `speaker`."""
     return find(item, _kind(item).schema, path, channel_of(item, speaker))
 
@@ -75,30 +103,40 @@ def _kind(item: Any) -> Item:
 
 def response_turns(body: dict[str, Any]) -> list[Turn]:
     """The items of a request; what the server keeps of earlier ones stands for a turn of the model."""
-    turns = [Turn(find(body.get("instructions"), SAID, ("instructions",), "system"), False)]
+    turns = [Turn(find(body, _REQUEST, (), "user"), False)]
+    turns.append(Turn(find(body.get("instructions"), SAID, ("instructions",), "system"), False))
     if body.get("previous_response_id") or body.get("conversation"):
-        turns.append(Turn([], True))  # the earlier turns, which the server keeps
-    template = find(body.get("prompt"), _TEMPLATE, ("prompt",), "user")
-    turns.append(Turn(template, False))
+        turns.append(Turn(Found([], []), True))  # the earlier turns, which the server keeps
+    turns.append(Turn(find(body.get("prompt"), _TEMPLATE, ("prompt",), "user"), False))
     given = body.get("input")
     if not isinstance(given, list):
         return [*turns, Turn(find(given, ASKED, ("input",), "user"), False)]
-    for i, item in enumerate(given):
-        pieces = find_in_item(item, ("input", i), "user") or find(item, SAID, ("input", i), "user")
-        by_model = _kind(item).by_model or channel_of(item, "user") == "assistant"
-        turns.append(Turn(pieces, by_model))
+    return turns + item_turns(given, ("input",))
+
+
+def item_turns(items: list[Any], path: Path) -> list[Turn]:
+    """The items of a list that a caller sends."""
+    turns = []
+    for i, item in enumerate(items):
+        bare = not isinstance(item, dict) or (_kind(item) is _MESSAGE_ITEM and "content" not in item)
+        found = find(item, SAID, (*path, i), "user") if bare else find_in_item(item, (*path, i), "user")
+        turns.append(Turn(found, _kind(item).by_model or channel_of(item, "user") == "assistant"))
     return turns
 
 
-def read_output(body: dict[str, Any]) -> list[Passage]:
+def read_output(body: dict[str, Any]) -> Reading:
     """Every text of a whole response, item by item."""
-    pieces = _in_output(body)
-    return [Passage("response", channel, text, at) for channel, at, text in pieces]
+    found = _in_response(body)
+    return Reading(passages_of(found.pieces, "response"), found.unread)
 
 
 def read_response_event(value: dict[str, Any]) -> EventRead:
     """One event of a stream."""
-    return EventRead(value, list(_in_event(value)), [0], _ends_of_event(value))
+    read = EventRead(value, [], [0], _ends_of_event(value), [], [])
+    type_ = value.get("type", "error")
+    if isinstance(type_, str):
+        read.said.extend(_in_event(type_, value, read.unread))
+    return read
 
 
 _THOUGHT_PARTS = {"reasoning_text", "summary_text"}
@@ -157,11 +195,22 @@ for _state in ("created", "queued", "in_progress", "completed", "incomplete", "f
     _SNAPSHOTS[f"response.{_state}"] = ("response", ())
 
 
-def _in_event(event: dict[str, Any]) -> Iterator[Said]:
-    """Texts of an event of the Responses API."""
-    type_ = event.get("type")
-    if not isinstance(type_, str):
-        return
+# Other events with something to read, and the names of those that only tell what is done.
+_OTHERS: dict[str, Schema] = {
+    "error": Schema(message=SAID, error=EVERYTHING, detail=EVERYTHING),
+    "response.output_text.annotation.added": Schema(annotation=CITED),
+    "response.audio.delta": Schema(delta=AUDIO),
+    "response.image_generation_call.partial_image": Schema(partial_image_b64=IMAGE),
+}
+_TOLD = quiet("in_progress searching completed interpreting generating failed done keepalive")
+_PLACE = quiet(
+    "type sequence_number item_id output_index content_index summary_index annotation_index command_index "
+    "partial_image_index response_id obfuscation logprobs code param size quality background output_format name"
+)
+
+
+def _in_event(type_: str, event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
+    """Texts of an event of the Responses API; what could not be read is added to `unread`."""
     for channel, at, path, whole in _PLACES.get(type_, ()):
         value: Any = event
         for key in at:
@@ -171,8 +220,22 @@ def _in_event(event: dict[str, Any]) -> Iterator[Said]:
     if type_ in _SNAPSHOTS:
         field, base = _SNAPSHOTS[type_]
         prefix = _number(base, event)
-        for channel, below, text in _in_snapshot(field, event.get(field)):
+        found = _in_snapshot(field, event.get(field))
+        unread.extend(found.unread)
+        for channel, below, text, _ in found.pieces:
             yield Said(channel, (field, *below), prefix + below, text, True, 0)
+    elif type_ in _OTHERS:
+        found = find(event, _OTHERS[type_] | _PLACE, (), "assistant")
+        unread.extend(found.unread)
+        for channel, at, text, _ in found.pieces:
+            yield Said(channel, at, (type_, *at), text, True, 0)
+    elif type_ not in _PLACES and type_.rpartition(".")[2] not in _TOLD and _holds_more(event):
+        unread.append(Unread("assistant", "event"))
+
+
+def _holds_more(event: dict[str, Any]) -> bool:
+    """Whether an event has more than what says where it belongs."""
+    return any(value for key, value in event.items() if key not in _PLACE and isinstance(value, str | dict | list))
 
 
 _LAST = {"response.completed", "response.incomplete", "response.failed"}
@@ -185,23 +248,25 @@ def _ends_of_event(event: dict[str, Any]) -> list[Path]:
     return [()] if isinstance(type_, str) and type_ in _LAST else []
 
 
-def _in_snapshot(field: str, value: Any) -> list[Piece]:
+def _in_snapshot(field: str, value: Any) -> Found:
     if not isinstance(value, dict):
-        return []
+        return Found([], [])
     if field == "item":
         return find_in_item(value, (), "assistant")
     if field == "part":
         kind: Channel = "reasoning" if value.get("type") in _THOUGHT_PARTS else "assistant"
         return find(value, SAID, (), kind)
-    return _in_output(value)
+    return _in_response(value)
 
 
-def _in_output(response: dict[str, Any]) -> list[Piece]:
+def _in_response(response: dict[str, Any]) -> Found:
+    found = find(response, _RESPONSE, (), "assistant")
     output = response.get("output")
-    pieces: list[Piece] = []
     for i, item in enumerate(output if isinstance(output, list) else ()):
-        pieces += find_in_item(item, ("output", i), "assistant")
-    return pieces
+        below = find_in_item(item, ("output", i), "assistant")
+        found.pieces.extend(below.pieces)
+        found.unread.extend(below.unread)
+    return found
 
 
 def _number(path: Path, event: dict[str, Any]) -> Path:

@@ -32,6 +32,15 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     id: bytes | None = None
 
 
+_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:|(?:\xef\xbb\xbf)?[\r\n]*\{")
+
+
+def is_stream(body: bytes) -> bool:
+    """Whether this begins as a stream does, whatever it was called: with a field, a comment, or lines of JSON."""
+    found = _FIELD.match(body)
+    return found is not None
+
+
 class SseError(ValueError):
     """A block outgrew the decoder's limit. `events` are those that ended before it; the decoder is spent."""
 
@@ -77,7 +86,7 @@ class Decoder:
         rest = bytes(self._held[used:])
         self._held.clear()
         if rest:
-            events.append(self._parse(rest))
+            events += self._events(rest)
         return events
 
     def _cut(self, buffer: bytes | bytearray, *, final: bool) -> tuple[list[Event], int]:
@@ -92,7 +101,7 @@ class Decoder:
                 raise SseError(self._limit, events)
             if not complete:
                 break
-            events.append(self._parse(bytes(buffer[start:end])))
+            events += self._events(bytes(buffer[start:end]))
             start = scan = end
         self._scanned = max(0, size - start - (_LONGEST_END - 1))
         return events, start
@@ -110,6 +119,20 @@ class Decoder:
             return at + 2 if at >= 0 else 0
         found = _BLANK_LINE.search(buffer, max(lead, scan))
         return found.end() if found else 0
+
+    def _events(self, raw: bytes) -> list[Event]:
+        """The event of a block; more than one where the server parts its events by a single line end.
+
+        Clients that read line by line see each `data` line as an event of its own.
+        """
+        event = self._parse(raw)
+        if b"\n" not in event.data:
+            return [event]
+        lines = event.data.split(b"\n")
+        if not all(line == DONE_DATA or (line.startswith(b"{") and line.endswith(b"}")) for line in lines):
+            return [event]
+        raws = _raw_lines(raw, len(lines))
+        return [Event(line, part) for line, part in zip(lines, raws, strict=True)]
 
     def _parse(self, raw: bytes) -> Event:
         block = raw
@@ -135,6 +158,27 @@ def _fields(lines: list[bytes], raw: bytes) -> Event:
         elif name == b"id" and b"\0" not in value:
             id_ = value
     return Event(b"\n".join(data), raw, event, id_)
+
+
+def _raw_lines(raw: bytes, count: int) -> list[bytes]:
+    """The block in as many parts as it has `data` lines, each with one; joined they are the block."""
+    parts: list[bytes] = []
+    part = b""
+    for line in raw.splitlines(keepends=True):
+        if line.startswith(b"data") and part.lstrip(_BOM).startswith(b"data"):
+            parts.append(part)
+            part = b""
+        part += line
+    parts.append(part)
+    return parts if len(parts) == count else [*(b"" for _ in range(count - 1)), raw]
+
+
+def events_of(stream: bytes) -> list[Event]:
+    """All the events of a stream that is here; lines of JSON are events as well."""
+    if stream.lstrip(_BOM + b"\r\n").startswith(b"{"):
+        return [Event(line, line) for line in stream.splitlines() if line.strip()]
+    decoder = Decoder(max_event_bytes=len(stream))
+    return decoder.feed(stream) + decoder.close()
 
 
 def encode(data: bytes, event: str | None = None) -> bytes:

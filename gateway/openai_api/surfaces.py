@@ -25,8 +25,19 @@ from gateway.openai_api import (
     responses_replies,
     sse,
 )
-from gateway.openai_api.document import Path, parse
-from gateway.openai_api.passages import Channel, EventRead, Passage, Said, Turn, first_new
+from gateway.openai_api.document import Path, has_repeated_keys, parse
+from gateway.openai_api.passages import (
+    Channel,
+    EventRead,
+    Passage,
+    Piece,
+    Reading,
+    Said,
+    Turn,
+    Unread,
+    first_new,
+    passages_of,
+)
 
 
 class Operation(StrEnum):
@@ -110,7 +121,7 @@ class Answers:
     answered by one of them, otherwise by an error.
     """
 
-    read: Callable[[dict[str, Any]], list[Passage]]
+    read: Callable[[dict[str, Any]], Reading]
     read_event: Callable[[dict[str, Any]], EventRead]
     ending: Callable[[str], Ending]
     message_body: MessageBody
@@ -278,47 +289,66 @@ def _of_unusual(method: str, path: str) -> Operation:
 # --- what is read
 
 
-def read_request(operation: Operation, body: bytes) -> list[Passage]:
-    """Every text of a request, in the order of the conversation.
+def read_request(operation: Operation, body: bytes) -> Reading:
+    """Every text of a request, in the order of the conversation, and what of it could not be read.
 
-    What is no text (images, audio, files, token ids) or has no known shape is skipped; an invalid body gives
-    none. A body nested too deeply to be read gives itself as one passage with an empty path: better to judge
-    too much than nothing.
+    A body nested too deeply to be read gives itself as one passage with an empty path: better to judge too much than
+    nothing.
     """
     turns_of = SURFACES[operation].turns
-    if turns_of is None:
-        return []
-    try:
-        value = parse(body)
-    except ValueError:
-        return []
-    except RecursionError:
-        return [Passage("prompt", "user", body.decode(errors="replace"), ())]
-    turns = turns_of(value) if isinstance(value, dict) else []
+    if turns_of is None or not body:
+        return Reading([], [])
+    value = _parsed(body)
+    if isinstance(value, str):
+        return Reading([Passage("prompt", "user", value, ())], [])
+    if not isinstance(value, dict):
+        return Reading([], [Unread("user", "not_json")])
+    turns = turns_of(value)
     new = first_new(turns)
-    return [
-        Passage("prompt", channel, text, path, 0, number >= new)
-        for number, turn in enumerate(turns)
-        for channel, path, text in turn.pieces
-    ]
+    reading = Reading([], _ambiguities(body, "user"))
+    for number, turn in enumerate(turns):
+        reading.passages.extend(passages_of(turn.found.pieces, "prompt", fresh=number >= new))
+        reading.unread.extend(turn.found.unread)
+    return reading
 
 
-def read_response(operation: Operation, body: bytes) -> list[Passage]:
-    """Every text of a whole (not streamed) answer, choice by choice or item by item.
+def read_response(operation: Operation, body: bytes) -> Reading:
+    """Every text of a whole answer, choice by choice or item by item, and what of it could not be read.
 
-    Skips what it does not know, and gives none for an invalid body; one nested too deeply is one passage, as
-    in `read_request`.
+    What is a stream, whatever it was called, is read as one. A body nested too deeply is one passage, as in
+    `read_request`.
     """
     answers = SURFACES[operation].answers
-    if answers is None:
-        return []
+    if answers is None or not body.strip():
+        return Reading([], [])
+    value = _parsed(body)
+    if isinstance(value, str):
+        return Reading([Passage("response", "assistant", value, ())], [])
+    if isinstance(value, dict):
+        reading = answers.read(value)
+        reading.unread.extend(_ambiguities(body, "assistant"))
+        return reading
+    if value is None and sse.is_stream(body):
+        return read_stream(operation, body)
+    return Reading([], [Unread("assistant", "not_json")])
+
+
+def _parsed(body: bytes) -> Any:
+    """The body as JSON; as one text when it is nested too deeply, None when it is no JSON."""
     try:
         value = parse(body)
     except ValueError:
-        return []
+        return None
     except RecursionError:
-        return [Passage("response", "assistant", body.decode(errors="replace"), ())]
-    return answers.read(value) if isinstance(value, dict) else []
+        return body.decode(errors="replace")
+    return value if isinstance(value, dict) else [value]
+
+
+def _ambiguities(body: bytes, channel: Channel) -> list[Unread]:
+    try:
+        return [Unread(channel, "ambiguous")] if has_repeated_keys(body) else []
+    except RecursionError:
+        return []
 
 
 def read_event(operation: Operation, data: bytes) -> EventRead | None:
@@ -331,32 +361,37 @@ def read_event(operation: Operation, data: bytes) -> EventRead | None:
     except (ValueError, RecursionError):
         return None
     answers = SURFACES[operation].answers
-    return EventRead(value, [], [], []) if answers is None else answers.read_event(value)
+    return EventRead(value, [], [], [], [], []) if answers is None else answers.read_event(value)
 
 
-def read_stream(operation: Operation, transcript: bytes) -> list[Passage]:
+def read_stream(operation: Operation, transcript: bytes) -> Reading:
     """The passages of a streamed answer, as `read_response` gives those of a whole one.
 
     The deltas of a text are joined; where an event repeats the whole text the longer of the two counts. A
-    transcript that was cut short gives what had come. Events that cannot be read are skipped.
+    transcript that was cut short gives what had come.
     """
     channels: dict[Path, tuple[Channel, int]] = {}
     deltas: dict[Path, list[str]] = {}
     wholes: dict[Path, str] = {}
-    decoder = sse.Decoder(max_event_bytes=len(transcript))
-    for event in decoder.feed(transcript) + decoder.close():
+    reading = Reading([], [])
+    for event in sse.events_of(transcript):
         read = read_event(operation, event.data)
+        if read is None and event.data.strip() not in (b"", sse.DONE_DATA):
+            reading.unread.append(Unread("assistant", "event"))
+        reading.unread.extend(read.unread if read else ())
         for said in read.said if read else ():
             channels.setdefault(said.path, (said.channel, said.choice))
             if not said.whole:
                 deltas.setdefault(said.path, []).append(said.text)
             elif len(said.text) > len(wholes.get(said.path, "")):
                 wholes[said.path] = said.text
-    passages = []
+    by_choice: dict[int, list[Piece]] = {}
     for path, (channel, choice) in channels.items():
         text = max("".join(deltas.get(path, ())), wholes.get(path, ""), key=len)
-        passages.append(Passage("response", channel, text, path, choice))
-    return passages
+        by_choice.setdefault(choice, []).append(Piece(channel, path, text))
+    for choice, pieces in by_choice.items():
+        reading.passages.extend(passages_of(pieces, "response", choice))
+    return reading
 
 
 # --- what is written
@@ -406,4 +441,4 @@ def with_system(operation: Operation, body: bytes, text: str) -> bytes:
     if not isinstance(value, dict):
         raise ValueError("the body is no object")
     answers.with_system(value, text)
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(value, separators=(",", ":")).encode()

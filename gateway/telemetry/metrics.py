@@ -149,6 +149,13 @@ REMEMBERED = _counter(
     "assay_detector_texts_total as well.",
     "detector",
 )
+UNREAD = _counter(
+    "assay_unread_total",
+    "How much of the traffic was shown to no detector, by who said it and why? Once for each exchange, or for each "
+    "event of a stream. What is not read is not clean: the `on_error` of each rule decides.",
+    "channel",
+    "reason",
+)
 VERDICTS = _counter(
     "assay_verdicts_total",
     "How many sampled exchanges were judged for a sub-category, and flagged at the default operating point? "
@@ -331,12 +338,19 @@ def spread(histogram: Histogram, *labels: str) -> Spread:
     return found
 
 
-def covered(coverage: Iterable[tuple[str, str, int]], remembered: Iterable[tuple[str, int]]) -> None:
-    """Count what became of texts, by (detector, state), and by detector those that it had judged before."""
+def covered(
+    coverage: Iterable[tuple[str, str, int]],
+    remembered: Iterable[tuple[str, int]],
+    unread: Iterable[tuple[str, str, str]],
+) -> None:
+    """Count what became of texts, by (detector, state), by detector those that it had judged before, and what was shown
+    to none, as (direction, channel, reason)."""
     for detector, state, texts in coverage:
         tally(COVERAGE, detector, state).add(texts)
     for detector, texts in remembered:
         tally(REMEMBERED, detector).add(texts)
+    for _, channel, reason in unread:
+        tally(UNREAD, channel, reason).add()
 
 
 def flush() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.delivery.tap import Tap
 from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Asked, Exchange, Headers, Route, Streams, Stretch, Treatment
-from gateway.openai_api import Operation
+from gateway.openai_api import Operation, Unread
 from gateway.openai_api.sse import PING
 from tests.support.fakes import DONE, chunk, upstream
 
@@ -123,7 +123,7 @@ class Ruler:
         self.heard += [stretch.text for stretch in stretches]
         return [Treatment(blocked=self._rule is refuse) for _ in stretches]
 
-    def unreadable(self) -> bool:
+    def unread(self, unread: Sequence[Unread]) -> bool:
         return False
 
     def refusal(self) -> GatewayError | None:

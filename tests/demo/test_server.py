@@ -362,7 +362,7 @@ def test_big(http: httpx.Client) -> None:
 
 def test_a_picked_conversation(http: httpx.Client) -> None:
     body = ask(model="demo-small?pick=capital-australia", stream=True)
-    [passage] = read_stream(Operation.CHAT, http.post("/v1/chat/completions", json=body).content)
+    [passage] = read_stream(Operation.CHAT, http.post("/v1/chat/completions", json=body).content).passages
     assert passage.text.startswith("Canberra")
 
 

@@ -8,7 +8,7 @@ import pytest
 from gateway.enforcement.guard import Guard
 from gateway.errors import GatewayError
 from gateway.exchange import Asked, Exchange, Route
-from gateway.openai_api import Operation
+from gateway.openai_api import SURFACES, Operation
 from tests.support.fakes import (
     DETECTOR,
     ENFORCE,
@@ -24,7 +24,7 @@ from tests.support.fakes import (
     upstream,
 )
 
-TEXTUAL = (Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES)
+TEXTUAL = tuple(operation for operation, surface in SURFACES.items() if surface.answers is not None)
 
 
 class Desk:
@@ -80,7 +80,7 @@ async def test_which_operations_are_judged(operation: Operation) -> None:
     desk = Desk(operation=operation)
     assert desk.guard.holds(desk.exchange) is (operation in TEXTUAL)
     await desk.guard.prompt(desk.exchange, b"{}")
-    assert bool(desk.judge.requests) is (operation in (*TEXTUAL, Operation.EMBEDDINGS))
+    assert bool(desk.judge.requests) is SURFACES[operation].judged
 
 
 async def test_a_rule_for_one_route_holds_no_other() -> None:

@@ -60,7 +60,7 @@ def test_a_request_that_nobody_waits_for_is_answered_unjudged() -> None:
         line.settimeout(5)
         while len(replies) < 2:
             replies += [msgspec.msgpack.decode(body, type=Findings) for body in reader.feed(line.recv(1 << 16))]
-    assert [(reply.id, reply.unreadable, len(reply.findings)) for reply in replies] == [(1, "expired", 0), (2, "", 1)]
+    assert [(reply.id, reply.expired, len(reply.findings)) for reply in replies] == [(1, True, 0), (2, False, 1)]
 
 
 def test_an_urgent_request_that_comes_later_waits_for_one_piece_only() -> None:

@@ -132,16 +132,16 @@ def test_the_requests_of_a_batch_do_not_mix() -> None:
     assert flags == [["violence"], [], ["privacy_violation"]]
 
 
-def test_what_nobody_can_read_is_said_to_be_unreadable() -> None:
-    def why(answer: bytes, encoding: str = "") -> str:
-        return findings_of(judging_request("chat", answer=answer, encoding=encoding, answer_slugs=None)).unreadable
+def test_what_nobody_can_read_is_told_as_unread() -> None:
+    def unread(answer: bytes, encoding: str = "") -> list[tuple[str, str, str]]:
+        return findings_of(judging_request("chat", answer=answer, encoding=encoding, answer_slugs=None)).unread
 
-    assert why(completion("fine")) == ""
-    assert why(b'{"choices": []}') == ""
-    assert why(b"") == ""
-    assert why(b"<html>") == "the answer is not JSON"
-    assert "'br'" in why(b"\x0b", "br")
-    assert "gzip" in why(b"no gzip", "gzip")
+    assert unread(completion("fine")) == []
+    assert unread(b'{"choices": []}') == []
+    assert unread(b"") == []
+    assert unread(b"<html>") == [("response", "assistant", "not_json")]
+    assert unread(b"\x0b", "br") == [("response", "assistant", "encoding")]
+    assert unread(b"no gzip", "gzip") == [("response", "assistant", "encoding")]
 
 
 def test_a_request_is_bounded_and_the_latest_texts_are_the_ones_judged() -> None:
@@ -151,16 +151,18 @@ def test_a_request_is_bounded_and_the_latest_texts_are_the_ones_judged() -> None
     reply = findings_of(
         judging_request("chat", prompt=msgspec.json.encode({"model": "m", "messages": turns}), prompt_slugs=None)
     )
-    assert reply.cut
+    assert reply.unread == [("prompt", "user", "too_long")]
     assert 150 < len(reply.findings) < 252
     assert {opinion.slug for found in reply.findings for opinion in found.opinions if opinion.flagged} == {
         "prompt_attacks"
     }
     many = [{"role": "user", "content": "x"} for _ in range(1500)]
-    assert findings_of(judging_request("chat", prompt=msgspec.json.encode({"messages": many}), prompt_slugs=None)).cut
+    assert findings_of(
+        judging_request("chat", prompt=msgspec.json.encode({"messages": many}), prompt_slugs=None)
+    ).unread
     one = msgspec.json.encode({"messages": [{"role": "user", "content": "grenade" + "x" * 500_000 + "ignore"}]})
     reply = findings_of(judging_request("chat", prompt=one, prompt_slugs=None))
-    assert reply.cut
+    assert reply.unread == [("prompt", "user", "too_long")]
     assert [opinion.slug for opinion in reply.findings[0].opinions if opinion.flagged] == ["violence"]
 
 
@@ -179,9 +181,9 @@ def test_what_one_caller_sent_is_not_remembered_for_another() -> None:
 def test_a_body_of_very_many_values_is_not_read_and_says_so() -> None:
     bomb = b'{"messages":[' + b"{}," * 600_000 + b'{"role":"user","content":"grenade"}]}'
     reply = findings_of(judging_request("chat", prompt=bomb, prompt_slugs=None))
-    assert (reply.findings, reply.unreadable) == ([], "the request holds more than 500000 values")
+    assert (reply.findings, reply.unread) == ([], [("prompt", "user", "too_long")])
     reply = findings_of(judging_request("chat", answer=bomb, answer_slugs=None))
-    assert (reply.findings, reply.unreadable) == ([], "the answer holds more than 500000 values")
+    assert (reply.findings, reply.unread) == ([], [("response", "assistant", "too_long")])
 
 
 def test_the_latest_text_is_judged_first_and_findings_keep_the_order_of_the_body() -> None:

@@ -197,6 +197,6 @@ def test_what_nobody_waits_for_any_more_is_answered_unjudged() -> None:
     late = [on.add("a", 60_000, seconds=0.5), on.add("b", 90_000, seconds=0.5, urgent=False)]
     due = on.add("c", 300, seconds=30.0, urgent=False)
     on.work()
-    assert [on.replies[id].unreadable for id in late] == ["expired"] * 2
-    assert on.replies[due].unreadable == ""
+    assert [on.replies[id].expired for id in late] == [True] * 2
+    assert not on.replies[due].expired
     assert max(on.at[id] for id in late) < 1.0

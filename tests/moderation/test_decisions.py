@@ -86,7 +86,7 @@ def test_every_text_of_the_input_and_the_questions_is_read() -> None:
         {"type": "function_call_output", "call_id": "c", "output": "done"},
     ]  # fmt: skip
     question = {"type": "choice", "instructions": "which", "choices": [{"value": "v", "description": "d"}]}
-    found = read_request(Operation.DECISIONS, asked(items, question))
+    found = read_request(Operation.DECISIONS, asked(items, question)).passages
     assert [(passage.channel, passage.text) for passage in found] == [
         ("system", "rules"), ("user", "hello"), ("user", "x"), ("assistant", "hi"), ("arguments", "{}"),
         ("tool", "done"), ("system", "which"), ("system", "v"), ("system", "d"),

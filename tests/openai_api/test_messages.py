@@ -29,7 +29,7 @@ def test_the_system_prompt_and_each_turn_are_read(system: Any) -> None:
         {"role": "assistant", "content": [{"type": "text", "text": "answer"}]},
         {"role": "user", "content": [{"type": "text", "text": "new"}]},
     ]
-    found = read_request(OURS, asked(*turns, system=system))
+    found = read_request(OURS, asked(*turns, system=system)).passages
     assert texts(found) == [("system", "be brief"), ("user", "old"), ("assistant", "answer"), ("user", "new")]
     assert [passage.fresh for passage in found] == [False, False, False, True]
 
@@ -88,7 +88,7 @@ BLOCKS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
 @pytest.mark.parametrize(("block", "expected"), BLOCKS, ids=lambda value: str(value)[:40])
 def test_each_kind_of_block_is_read_where_its_texts_are(block: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     body = asked({"role": "user", "content": [block]})
-    found = read_request(OURS, body)
+    found = read_request(OURS, body).passages
     assert texts(found) == expected
     for passage in found:  # each path leads to its text
         value: Any = json.loads(body)
@@ -99,14 +99,14 @@ def test_each_kind_of_block_is_read_where_its_texts_are(block: dict[str, Any], e
 
 @pytest.mark.parametrize("content", [None, 7, {}, [None, 7, [[]]], {"type": "text", "text": "alone"}, ["plain"]])
 def test_what_is_no_block_breaks_nothing(content: Any) -> None:
-    found = read_request(OURS, asked({"role": "user", "content": content}, None, "loose"))
+    found = read_request(OURS, asked({"role": "user", "content": content}, None, "loose")).passages
     assert [text for _, text in texts(found)] in ([], ["alone"], ["plain"])
 
 
 def test_a_whole_answer_is_read_block_by_block() -> None:
     cited = {"type": "text", "text": "as it says", "citations": [{"type": "char_location", "cited_text": "source"}]}
     body = json.dumps({"content": [{"type": "thinking", "thinking": "hm"}, cited]}).encode()
-    assert texts(read_response(OURS, body)) == [
+    assert texts(read_response(OURS, body).passages) == [
         ("reasoning", "hm"),
         ("assistant", "as it says"),
         ("retrieved", "source"),

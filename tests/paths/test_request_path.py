@@ -751,7 +751,7 @@ async def test_a_guard_that_takes_too_long_is_not_waited_for() -> None:
     judge.pause = asyncio.Event()
     async with World(9, rules=STRICT, judge=judge, guard_seconds=0.01) as world:
         seen = await world.ask(body=chat("hi"))
-    assert (seen.status, seen.error["code"]) == (400, "content_filter")
+    assert (seen.status, seen.error["code"]) == (400, "content_unjudged")
     assert "could not be judged" in seen.error["message"]
 
 
@@ -773,7 +773,7 @@ async def test_an_absent_detector_that_no_enforced_rule_listens_to_is_no_failure
 UNREADABLE = {
     "an encoding nobody reads here": answer(b"\x0b\x02\x80", JSON, b"content-encoding: lzma"),
     "a damaged encoding": answer(b"no gzip", JSON, b"content-encoding: gzip"),
-    "what is not JSON": answer(b'{"choices": [{"message": {"content": "grenade"}, "logprob": NaN}]}', JSON),
+    "what is not JSON": answer(b'{"choices": [{"message": {"content": "grenade"}, "logprob": 1,}]}', JSON),
     "invalid UTF-8": answer(b'{"choices": [{"message": {"content": "grenade \xff"}}]}', JSON),
 }
 

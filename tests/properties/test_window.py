@@ -49,7 +49,7 @@ def through(
         if window.over:
             return
     assert window.size == 0
-    assert not window.unreadable
+    assert not window.unread
 
 
 def cut(data: bytes, sizes: Sequence[int]) -> list[bytes]:

@@ -84,12 +84,12 @@ class JudgingHere:
         if self.error:
             self._give_up(self.error)
         (findings,) = self._panel.judge([request])
-        metrics.covered(findings.coverage, findings.remembered)
+        metrics.covered(findings.coverage, findings.remembered, findings.unread)
         return findings
 
     def _give_up(self, reason: str) -> NoReturn:
         if reason == "timed_out":
-            metrics.covered([(detector, reason, 1) for detector in self.detectors], [])
+            metrics.covered([(detector, reason, 1) for detector in self.detectors], [], [])
         raise JudgingError(reason)
 
 

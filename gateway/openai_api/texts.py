@@ -1,0 +1,192 @@
+"""Texts as they are meant: JSON inside a string is read without its escapes, and what is cut is cut where it stands.
+
+Tool arguments, JSON-mode content and tool results are JSON in a string, and may hold JSON in a string again. Detectors
+are shown the text with every escape undone, on every level; their spans are then put back over the escaped text, so
+that what was valid JSON stays valid and every other character stays as it was.
+"""
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+Cut = tuple[int, int, str]  # start, end, and what was found there
+_ESCAPE = re.compile(
+    r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|([^u]))", re.DOTALL
+)
+_NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_TOKEN = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)(?:"|\Z)|(?P<scalar>[^\s"{}\[\],:]+)', re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*```[ \t]*\w*[ \t]*\n([{\[].*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
+_LEVELS = 4  # of JSON in JSON
+_UNFINISHED = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+
+
+class Written(NamedTuple):
+    """A text, and where its characters stand in what it was read from: from `at[i]` of the text on, at `places[i]`."""
+
+    text: str
+    at: list[int]
+    places: list[int]
+
+    def place(self, offset: int) -> int:
+        """Where the character at this offset of the text stands."""
+        found = bisect_right(self.at, offset) - 1
+        return self.places[found] + offset - self.at[found]
+
+    def put_back(self, cuts: Iterable[Cut]) -> list[Cut]:
+        """The same cuts over what the text was read from."""
+        return [(self.place(start), self.place(end), label) for start, end, label in cuts]
+
+
+def is_json(text: str) -> bool:
+    """Whether this looks like an object or a list, complete or not."""
+    return text.lstrip()[:1] in ("{", "[")
+
+
+def read(text: str) -> Written | None:
+    """The text without the escapes of the JSON that it is, or that its code fences hold; None when there are none."""
+    if "\\" not in text:
+        return None
+    if is_json(text):
+        return _unescaped(text, [(0, len(text))], _LEVELS)
+    fenced = [found.span(1) for found in _FENCE.finditer(text)]
+    return _unescaped(text, fenced, _LEVELS) if fenced else None
+
+
+def read_part(text: str) -> Written | None:
+    """As `read`, for a part of a JSON text that may begin and end anywhere."""
+    if "\\" not in text:
+        return None
+    written = _without_escapes(text, 0, len(text))
+    return (
+        _composed(written, _without_escapes(written.text, 0, len(written.text))) if '\\"' in written.text else written
+    )
+
+
+def unfinished(text: str) -> int:
+    """How many characters at the end of a part of a JSON text are the beginning of an escape."""
+    found = _UNFINISHED.search(text)
+    if found is None:
+        return 0
+    behind = text[: found.start()]
+    return 0 if (len(behind) - len(behind.rstrip("\\"))) % 2 else len(text) - found.start()
+
+
+def _unescaped(text: str, spans: Sequence[tuple[int, int]], levels: int) -> Written:
+    """With the strings inside these spans read, and what is JSON in them in the same way."""
+    pieces, at, places = list[str](), list[int](), list[int]()
+    length = last = 0
+
+    def add(piece: str, place: int) -> None:
+        nonlocal length
+        at.append(length)
+        places.append(place)
+        pieces.append(piece)
+        length += len(piece)
+
+    for start, end in spans:
+        for token in _TOKEN.finditer(text, start, end):
+            inner = token["text"]
+            if inner is None or "\\" not in inner:
+                continue
+            begin = token.start("text")
+            add(text[last:begin], last)
+            written = _without_escapes(text, begin, token.end("text"))
+            if levels > 1 and "\\" in written.text and is_json(written.text):
+                deeper = _unescaped(written.text, [(0, len(written.text))], levels - 1)
+                written = _composed(written, deeper)
+            at += [length + offset for offset in written.at[:-1]]
+            places += written.places[:-1]
+            pieces.append(written.text)
+            length += len(written.text)
+            last = token.end("text")
+    add(text[last:], last)
+    at.append(length)
+    places.append(len(text))
+    return Written("".join(pieces), at, places)
+
+
+def _without_escapes(text: str, start: int, end: int) -> Written:
+    pieces, at, places = list[str](), [0], [start]
+    length, last = 0, start
+    for found in _ESCAPE.finditer(text, start, end):
+        plain = text[last : found.start()]
+        meant = _meant(found)
+        pieces += [plain, meant]
+        at += [length + len(plain), length + len(plain) + len(meant)]
+        places += [found.start(), found.end()]
+        length, last = at[-1], found.end()
+    pieces.append(text[last:end])
+    at.append(length + end - last)
+    places.append(end)
+    return Written("".join(pieces), at, places)
+
+
+def _meant(escape: re.Match[str]) -> str:
+    """The one character that an escape stands for."""
+    high, low, unit, named = escape.groups()
+    if named is not None:
+        return _NAMED.get(named, named)
+    if unit is not None:
+        return chr(int(unit, 16))
+    return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + (int(low, 16) - 0xDC00))
+
+
+def _composed(outer: Written, inner: Written) -> Written:
+    """`inner` was read from the text of `outer`: its characters, and where they stand in what that was read from."""
+    breaks = dict(zip(inner.at, inner.places, strict=True))
+    for offset, middle in zip(inner.at, inner.places, strict=True):
+        following = inner.at[bisect_right(inner.at, offset)] if offset < inner.at[-1] else offset
+        first = bisect_right(outer.at, middle)
+        for mark in outer.at[first : bisect_right(outer.at, middle + following - offset)]:
+            breaks.setdefault(offset + mark - middle, mark)
+    at = sorted(breaks)
+    return Written(inner.text, at, [outer.place(breaks[offset]) for offset in at])
+
+
+# --- cut
+
+
+def cut_out(text: str, cuts: Iterable[Cut]) -> str:
+    """The text with each part replaced by its label; cuts are sorted and disjoint, as `decide` gives them."""
+    pieces: list[str] = []
+    last = 0
+    for start, end, label in cuts:
+        if last <= start < len(text):
+            pieces += [text[last:start], _mark(label)]
+            last = end
+    return "".join([*pieces, text[last:]])
+
+
+def _mark(label: str) -> str:
+    return f'"[REDACTED:{label[1:]}]"' if label.startswith('"') else f"[REDACTED:{label}]"
+
+
+def within_json(text: str, cuts: Iterable[Cut]) -> list[Cut]:
+    """The cuts as they leave valid JSON behind: each inside the strings that it reaches into, and whole numbers and
+    words, whose label begins with a quote because it needs quotes of its own."""
+    given = list(cuts)
+    ends = [end for _, end, _ in given]
+    found: list[Cut] = []
+    for token in _TOKEN.finditer(text) if given else ():
+        name = "text" if token["text"] is not None else "scalar"
+        start, end = token.span(name)
+        for cut in given[bisect_right(ends, start) :]:
+            inside = max(cut[0], start), min(cut[1], end)
+            if inside[0] >= inside[1]:
+                break
+            if name == "scalar":
+                found.append((start, end, '"' + cut[2]))
+                break
+            found.append((*inside, cut[2]))
+    return found
+
+
+def is_valid(text: str) -> bool:
+    """Whether this is JSON."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
