@@ -100,6 +100,7 @@ def held_out() -> list[Outcome]:
     return list(outcomes(rows, policies, PanelJudge(load_panel()), step=lambda texts: None))
 
 
+@pytest.mark.slow
 def test_the_shipped_policies_leave_harmless_texts_alone(held_out: list[Outcome]) -> None:
     for policy, most in (("default", MOST_BY_DEFAULT), ("strict", MOST_BY_STRICT)):
         acted = [item.row for item in held_out if item.decisions[policy].would.acts]
