@@ -148,7 +148,10 @@ class _Work:
         for place in dict.fromkeys(place for detector in detectors for place in self._new(detector)):
             text = self._questions[place].text.text
             if text not in self._revealed:
-                self._revealed[text] = unhide.reveal(text)
+                revealed = yield from unhide.reveal_in_steps(text)
+                if revealed is None:
+                    return
+                self._revealed[text] = revealed
                 if (yield):
                     return
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from detectors.base import Judgement, Span, State, Text, Verdict
+from detectors.base import Judgement, Span, State, Steps, Text, Verdict, finish
 from detectors.hiding import disguises, encodings
 from detectors.hiding.disguises import Edit
 from detectors.hiding.tricks import Trick
@@ -18,6 +18,7 @@ MAX_DEPTH = 3  # encodings within one another
 MAX_SHOWN = 100_000  # code points of decoded text in all
 MAX_VIEWS = 64  # decoded texts in all
 MAX_ROUNDS = 4  # disguises worn over one another
+PIECE = 8_000  # code points that are undressed in one step: 40 ms for the worst of texts
 
 
 class Decoded(NamedTuple):
@@ -62,6 +63,13 @@ class Revealed:
 
 def reveal(text: str) -> Revealed:
     """Every view of a text; only the text itself when nothing is hidden in it."""
+    revealed = finish(reveal_in_steps(text))
+    assert revealed is not None, "nobody stopped it"
+    return revealed
+
+
+def reveal_in_steps(text: str) -> Steps[Revealed | None]:
+    """The same in bounded pieces of work; None when stopped before the end."""
     return _reveal(text, MAX_DEPTH)
 
 
@@ -83,25 +91,49 @@ def folded(revealed: Sequence[Revealed], judged: Iterable[Judgement]) -> list[Ju
     return [_worst(found, [next(each) for _ in found.views]) for found in revealed]
 
 
-def _reveal(text: str, depth: int) -> Revealed:
+def _reveal(text: str, depth: int) -> Steps[Revealed | None]:
     if text.isascii() and _is_plain(text.encode()):
         return Revealed(text)
     tricks: set[Trick] = set()
     decoded: list[Decoded] = []
-    draft = _Draft(text)
-    for _ in range(MAX_ROUNDS):
-        before = draft.text
-        _undress(draft, tricks, decoded)
-        if draft.text == before:
-            break
+    draft = _Draft()
+    for start, end in _pieces(text):
+        draft += _undressed(text[start:end], start, tricks, decoded)
+        if end < len(text) and (yield):
+            return None
     for trick, content, start, end in encodings.encoded(draft.text):
         tricks.add(trick)
         decoded.append(Decoded(content, *draft.locate(start, end)))
     if not tricks:
         return Revealed(text)
-    views = tuple(_bounded(_deeper(decoded, depth, tricks)))
+    views = yield from _deeper(decoded, depth, tricks)
+    if views is None:
+        return None
     plain = None if draft.text == text else draft.text
-    return Revealed(text, plain, views, frozenset(tricks), draft.firsts, draft.lasts)
+    return Revealed(text, plain, tuple(_bounded(views)), frozenset(tricks), draft.firsts, draft.lasts)
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Stretches of about PIECE code points, which end at white space where there is some."""
+    start = 0
+    while len(text) - start > PIECE:
+        end = start + PIECE
+        cut = max(text.rfind("\n", end - PIECE // 8, end), text.rfind(" ", end - PIECE // 8, end))
+        end = cut + 1 if cut >= 0 else end
+        yield start, end
+        start = end
+    yield start, len(text)
+
+
+def _undressed(text: str, offset: int, tricks: set[Trick], decoded: list[Decoded]) -> "_Draft":
+    """Take all disguises off a piece, which begins at `offset`."""
+    draft = _Draft(text, offset)
+    for _ in range(MAX_ROUNDS):
+        before = draft.text
+        _undress(draft, tricks, decoded)
+        if draft.text == before:
+            break
+    return draft
 
 
 def _is_plain(raw: bytes) -> bool:
@@ -128,12 +160,20 @@ def _undress(draft: "_Draft", tricks: set[Trick], decoded: list[Decoded]) -> Non
             draft.edit(edits)
 
 
-def _deeper(decoded: Iterable[Decoded], depth: int, tricks: set[Trick]) -> Iterator[Decoded]:
-    """Each decoded text, and what is hidden in it in turn: all of it in the same place."""
+def _deeper(decoded: Iterable[Decoded], depth: int, tricks: set[Trick]) -> Steps[list[Decoded] | None]:
+    """Each decoded text, and what is hidden in it in turn, all of it in the same place; not more than is shown."""
+    views: list[Decoded] = []
+    shown = 0
     for found in decoded:
-        inner = _reveal(found.text, depth - 1) if depth > 1 else Revealed(found.text)
+        inner = (yield from _reveal(found.text, depth - 1)) if depth > 1 else Revealed(found.text)
+        if inner is None:
+            return None
         tricks |= inner.tricks
-        yield from (found._replace(text=view) for view in inner.views)
+        views += (found._replace(text=view) for view in inner.views)
+        shown += sum(map(len, inner.views))
+        if shown >= MAX_SHOWN or len(set(views)) >= MAX_VIEWS:
+            break
+    return views
 
 
 def _bounded(views: Iterable[Decoded]) -> Iterator[Decoded]:
@@ -152,20 +192,27 @@ def _bounded(views: Iterable[Decoded]) -> Iterator[Decoded]:
 class _Draft:
     """A text under correction that knows where each of its code points comes from."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str = "", offset: int = 0) -> None:
+        """`offset` is where it stands in the text as given."""
         self.text = text
-        self.firsts: array[int] = array("I")
-        self.lasts: array[int] = array("I")
+        self.firsts: array[int] = array("I", range(offset, offset + len(text)))
+        self.lasts: array[int] = array("I", self.firsts)
+
+    def __iadd__(self, behind: "_Draft") -> "_Draft":
+        self.text += behind.text
+        self.firsts += behind.firsts
+        self.lasts += behind.lasts
+        return self
 
     def locate(self, start: int, end: int) -> tuple[int, int]:
         """The half-open range of the text as given behind the non-empty range [start, end) of this draft."""
-        return (self.firsts[start], self.lasts[end - 1] + 1) if self.firsts else (start, end)
+        return self.firsts[start], self.lasts[end - 1] + 1
 
     def edit(self, edits: Sequence[Edit]) -> None:
         """Make the edits; of two that overlap the first stands."""
         if not edits:
             return
-        before, after = self.firsts or range(len(self.text)), self.lasts or range(len(self.text))
+        before, after = self.firsts, self.lasts
         out: list[str] = []
         firsts, lasts = array("I"), array("I")
         position = 0
