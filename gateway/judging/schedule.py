@@ -21,8 +21,8 @@ _SECONDS_A_BYTE = 25e-6
 _MOST_EXPECTED = 2.0
 _USE_WEIGHT = 0.25  # of what a caller used lately
 _USE_SECONDS = 3.0  # in which use is forgotten to 1/e
-_MARGIN = 0.1  # of the time that is left, kept for the way back
-_LONGEST_MARGIN = 0.05
+_MARGIN = 0.25  # of the time that is left, kept for the way back: a piece of work may be under way
+_LONGEST_MARGIN = 0.25
 _SWEEP_SECONDS = 0.25
 _CALLERS = 10_000  # whose use is remembered
 

@@ -180,7 +180,7 @@ def test_out_of_time_it_stops_with_what_it_has() -> None:
     id = on.add("a", 1_000_000, seconds=1.0)
     on.work()
     assert on.replies[id].coverage == [("d@1", "timed_out", 1)]
-    assert 0.9 < on.at[id] <= 1.0
+    assert 0.7 < on.at[id] <= 0.85
 
 
 def test_one_request_gets_so_much_work_and_no_more() -> None:
