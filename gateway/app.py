@@ -65,7 +65,7 @@ class NoDetectors:
     def __init__(self) -> None:
         self.absent = {}
 
-    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:  # noqa: ARG002 - never judges
+    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
         raise JudgingError("turned_off")
 
 

@@ -58,7 +58,7 @@ def load_with_notes(
         if "upstream_key" not in values:
             values["upstream_key"], origin["upstream_key"] = environ["OPENAI_API_KEY"], "OPENAI_API_KEY"
     config = _checked(values, origin)
-    return Loaded(config, explain.unknown_environment(environ, referred) + explain.slips(config))
+    return Loaded(config, explain.unknown_environment(environ, referred) + explain.slips(config, origin))
 
 
 def config_path(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path | None:

@@ -38,7 +38,7 @@ def run(
         timeout_graceful_shutdown=math.ceil(drain_seconds),
     )
     # uvicorn stops gracefully on SIGTERM and then raises it again: by then it only means "done".
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if workers > 1:
         announce()
         _Workers(config, sockets=[listening]).run()

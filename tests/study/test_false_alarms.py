@@ -90,7 +90,7 @@ def test_a_wrong_file_is_named_with_its_line(tmp_path: Path, content: str, messa
 
 
 # What the shipped detectors may cost on the held-out half, as shares of all its texts, or of one side and band.
-MOST_BY_DEFAULT, MOST_BY_STRICT, MOST_BY_HEAD = 0.004, 0.028, 0.20
+MOST_BY_DEFAULT, MOST_BY_STRICT, MOST_BY_HEAD = 0.003, 0.025, 0.20
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +100,12 @@ def held_out() -> list[Outcome]:
     return list(outcomes(rows, policies, PanelJudge(load_panel()), step=lambda texts: None))
 
 
-@pytest.mark.slow
 def test_the_shipped_policies_leave_harmless_texts_alone(held_out: list[Outcome]) -> None:
+    read = [item for item in held_out if not item.heard.unread]
+    assert len(read) >= 0.98 * len(held_out)
     for policy, most in (("default", MOST_BY_DEFAULT), ("strict", MOST_BY_STRICT)):
-        acted = [item.row for item in held_out if item.decisions[policy].would.acts]
-        assert len(acted) <= most * len(held_out), (policy, acted)
+        acted = [item.row for item in read if item.decisions[policy].would.acts]
+        assert len(acted) <= most * len(read), (policy, acted)
 
 
 def test_no_head_flags_more_of_a_length_than_its_bound(held_out: list[Outcome]) -> None:
