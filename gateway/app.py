@@ -10,7 +10,8 @@ from pathlib import Path
 
 from detectors import taxonomy
 from gateway.access.admission import Admission
-from gateway.config.load import load
+from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
+from gateway.config.load import config_path, load
 from gateway.config.routes import route_names, routes, upstreams
 from gateway.config.settings import Config, ConfigError
 from gateway.delivery.reply import Send
@@ -18,7 +19,7 @@ from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import SHIPPED
-from gateway.exchange import Principal, SampleQueue
+from gateway.exchange import SampleQueue
 from gateway.judging.client import Judging, JudgingClient, JudgingError
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.moderation.moderations import Moderation
@@ -30,10 +31,10 @@ from gateway.pipeline import Pipeline, Scope
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.redis_queue import RedisQueue
 from gateway.samples.sampling import Sampler
-from gateway.serving import heap
+from gateway.serving import descriptors, draining, heap
 from gateway.serving.background import Background
 from gateway.serving.bodies import Bodies, BodyBounds, Receive
-from gateway.telemetry import metrics
+from gateway.telemetry import logs, metrics
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.recorder import Recorder
@@ -94,7 +95,10 @@ class App:
             tries=_tries(config),
             cooldown=Cooldown(config.cooldown_seconds, config.max_cooldown_seconds),
         )
-        admission = _admission(config)
+        callers = KeyRing(callers_of(config), _wall_clock)
+        operators = KeyRing(operators_of(config), _wall_clock)
+        self.keys = _key_files(config, callers, operators)
+        admission = Admission(callers, local_only=not config.allow_without_keys)
         self.pipeline = self._pipeline(config, admission)
         self.background = self._background(config)
         readiness = Readiness(
@@ -103,15 +107,15 @@ class App:
             needs_detectors=lambda: self.enforces,
             redis_is_up=_redis_is_up(self.queue),
             needs_redis=False,  # only samples suffer
+            is_ending=draining.has_begun,
         )
-        # Without keys a page in a local browser must not read the operator's pages either.
-        doors = [*([] if config.keys else [admission]), *_operators(config)]
         self._site = Site(
             [*probes(self.background, readiness, self.gauges), *trust_pages(self.policy, self.audit, self.ledger)],
             version=_VERSION,
-            doors=doors,
+            # Without keys a page in a local browser must not read the operator's pages either.
+            doors=[admission.refuse_foreign, Admission(operators, local_only=False).admit],
             background=self.background,
-            on_hangup=self.policy.look_again,
+            on_hangup=self._look_again,
             finish=_nothing,
             close=self._close,
         )
@@ -160,13 +164,14 @@ class App:
 
     def _background(self, config: Config) -> Background:
         publish_error_rates()
-        self.gauges = Gauges([self._read_gauges])
+        self.gauges = Gauges([self._read_gauges, _descriptors()])
         background = Background()
         background.add("audit", self.audit.run)
         background.add("ledger", self.ledger.run)
         background.add("gauges", self.gauges.run)
         background.add("memory", heap.give_back_regularly)
         background.add("policy", self.policy.run)
+        background.add("keys", self.keys.run)
         if isinstance(self.judge, JudgingClient):
             background.add("judge", self.judge.run)
             if config.redis_url is None:
@@ -188,6 +193,10 @@ class App:
             metrics.UPSTREAM_CONNECTIONS.labels(name, "idle").set(idle)
             metrics.UPSTREAM_CONNECTIONS.labels(name, "busy").set(busy)
         show_states(self.upstreams.states())
+
+    def _look_again(self) -> None:
+        self.policy.look_again()
+        self.keys.look_again()
 
     async def _close(self) -> None:
         await self.upstreams.close()
@@ -212,7 +221,7 @@ class WorkerApp:
         self.judge = _judge(config, nice=_NICE)
         worker = _worker(config, self.queue, self.judge, [AuditSink(audit), ledger], policy)
         publish_error_rates()
-        gauges = Gauges([lambda: _read_depth(self.queue), lambda: _read_detectors(self.judge)])
+        gauges = Gauges([lambda: _read_depth(self.queue), lambda: _read_detectors(self.judge), _descriptors()])
         background = Background()
         background.add("audit", audit.run)
         background.add("ledger", ledger.run)
@@ -227,11 +236,12 @@ class WorkerApp:
             needs_detectors=lambda: True,
             redis_is_up=lambda: self.queue.is_up,
             needs_redis=True,
+            is_ending=draining.has_begun,
         )
         self._site = Site(
             [*probes(background, readiness, gauges), rates_route(ledger)],
             version=_VERSION,
-            doors=_operators(config),
+            doors=[Admission(KeyRing(operators_of(config), _wall_clock), local_only=False).admit],
             background=background,
             on_hangup=policy.look_again,
             finish=lambda: worker.finish(config.drain_seconds),
@@ -249,7 +259,9 @@ def create_worker_app() -> WorkerApp:
 
 def create_app() -> App:
     """For uvicorn: configured by the environment alone, so that worker processes build the same."""
-    app = App(load())
+    config = load()
+    logs.configure(config.log_format, config.log_level)  # worker processes begin here
+    app = App(config)
     # What was built so far lives as long as the process. Requests leave hardly any cycles behind, so looking for
     # them after every few hundred allocations costs some percent of all time and finds nothing.
     gc.collect()
@@ -262,14 +274,6 @@ async def _nothing() -> None:
     """Nothing is to be finished."""
 
 
-def _admission(config: Config) -> Admission:
-    keys = [
-        (key.key.get_secret_value(), Principal(key.name, None if key.routes is None else frozenset(key.routes)))
-        for key in config.keys
-    ]
-    return Admission(keys, local_only=not config.allow_without_keys)
-
-
 def _tries(config: Config) -> Tries:
     return Tries(
         config.retries,
@@ -280,10 +284,9 @@ def _tries(config: Config) -> Tries:
     )
 
 
-def _operators(config: Config) -> list[Admission]:
-    if config.operator_key is None:
-        return []
-    return [Admission([(config.operator_key.get_secret_value(), Principal("operator"))], local_only=False)]
+def _key_files(config: Config, callers: KeyRing, operators: KeyRing) -> KeyFiles:
+    files = [file for file in (config_path(), config.keys_file) if file is not None]
+    return KeyFiles(files, load, callers=callers, operators=operators)
 
 
 def _adopting(guard: Guard, judging: Judging) -> Callable[[Policy], None]:
@@ -376,6 +379,11 @@ def _read_depth(queue: SampleQueue) -> None:
     items, size = queue.depth()
     metrics.QUEUE_ITEMS.set(items)
     metrics.QUEUE_BYTES.set(size)
+
+
+def _descriptors() -> Callable[[], None]:
+    shortage = descriptors.Shortage()
+    return lambda: shortage.look(descriptors.in_use())
 
 
 def _read_detectors(judge: JudgingClient | NoDetectors) -> None:

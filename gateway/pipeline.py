@@ -28,6 +28,7 @@ from gateway.samples.sampling import Sampler
 from gateway.serving.bodies import Bodies, Receive, Take, content_length
 from gateway.serving.disconnect import Watch
 from gateway.serving.request import TAKE, WRITE
+from gateway.telemetry.logs import REQUEST
 from gateway.upstream.calls import Upstreams
 from gateway.upstream.headers import downstream
 from gateway.upstream.routing import Routing, renamed
@@ -83,6 +84,7 @@ class Pipeline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._begin(scope)
+        REQUEST.set(exchange.id)
         watch = Watch(scope)
         extensions: Mapping[str, Any] = scope.get("extensions", {})
         reply = ClientReply(

@@ -455,7 +455,16 @@ PROCESS = Row(
             [Query(or_none(rate("assay_background_restarts_total", "task"), "task"), "{{task}}")],
             "stacked",
             "cps",
-            width=24,
+            width=12,
+        ),
+        Panel(
+            "Changed keys",
+            "Were keys that changed in their file taken up? `refused`: the file has a fault, the log says which, and "
+            "the keys before it stay in force. `none` at zero: no key changed.",
+            [Query(or_none(rate("assay_key_loads_total", "result"), "result"), "{{result}}")],
+            "stacked",
+            "cps",
+            width=12,
         ),
     ],
 )

@@ -1,9 +1,9 @@
 """Who is calling, and may they."""
 
-from collections.abc import Iterable, Mapping
-from hashlib import sha256
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from gateway.access.keys import KeyRing
 from gateway.config.settings import is_loopback
 from gateway.errors import GatewayError
 from gateway.exchange import Principal, Route
@@ -16,34 +16,41 @@ _REMEMBERED_BYTES = 256  # of Host and Origin together
 
 
 class Admission:
-    """Callers by the digest of their key: constant time in the number of keys, and no key in memory to dump.
+    """Callers by their key.
 
     Without any key everyone is admitted; `local_only` then refuses what a web page in a local browser could
     send (a foreign `Host` or `Origin`), because the loopback address alone does not keep those out.
     """
 
-    def __init__(self, keys: Iterable[tuple[str, Principal]], *, local_only: bool) -> None:
-        self._principals = {_digest(key.encode()): principal for key, principal in keys}
+    def __init__(self, keys: KeyRing, *, local_only: bool) -> None:
+        self._keys = keys
         self._local_only = local_only
         self._found_local: set[tuple[bytes, bytes]] = set()
 
     def admit(self, headers: Mapping[bytes, bytes]) -> Principal:
         """Raises GatewayError no_key, wrong_key or not_local."""
-        if not self._principals:
-            if self._local_only:
-                asked = headers.get(b"host", b""), headers.get(b"origin", b"")
-                if asked not in self._found_local:
-                    _refuse_foreign(*asked)
-                    if len(self._found_local) < _REMEMBERED and len(asked[0]) + len(asked[1]) <= _REMEMBERED_BYTES:
-                        self._found_local.add(asked)
+        if not self._keys:
+            self.refuse_foreign(headers)
             return ANYONE
         key = _presented(headers)
         if not key:
             raise GatewayError("no_key", f"no API key was given; {_HINT}")
-        principal = self._principals.get(_digest(key))
-        if principal is None:
+        found = self._keys.find(key)
+        if found is None:
             raise GatewayError("wrong_key", f"the API key is not known to this gateway; {_HINT}")
-        return principal
+        if found.expired:
+            raise GatewayError("wrong_key", f"the API key of {found.principal.name!r} has expired; ask for a new one")
+        return found.principal
+
+    def refuse_foreign(self, headers: Mapping[bytes, bytes]) -> None:
+        """Without keys, only who is local may do anything here. Raises GatewayError not_local."""
+        if self._keys or not self._local_only:
+            return
+        asked = headers.get(b"host", b""), headers.get(b"origin", b"")
+        if asked not in self._found_local:
+            _refuse_foreign(*asked)
+            if len(self._found_local) < _REMEMBERED and len(asked[0]) + len(asked[1]) <= _REMEMBERED_BYTES:
+                self._found_local.add(asked)
 
     @staticmethod
     def may_send_unread(principal: Principal) -> None:
@@ -64,10 +71,6 @@ class Admission:
                 f"the key {principal.name!r} may not use the models of route {route.name!r}",
                 param="model",
             )
-
-
-def _digest(key: bytes) -> bytes:
-    return sha256(key).digest()
 
 
 def _presented(headers: Mapping[bytes, bytes]) -> bytes:

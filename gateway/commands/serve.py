@@ -16,7 +16,8 @@ from gateway.config import routes
 from gateway.config.load import load_with_notes
 from gateway.config.settings import Config, env_name
 from gateway.enforcement.signals import load_policy
-from gateway.serving import process
+from gateway.serving import descriptors, process
+from gateway.telemetry import logs
 
 # Settings that `assay serve` takes as flags; each is also in the file and in the environment.
 FLAGS = ("host", "port", "workers", "upstream_url", "upstream_key", "keys", "policy", "sample_rate", "redis_url")
@@ -29,7 +30,9 @@ def serve(parsed: argparse.Namespace) -> int:
     policy = load_policy(config.policy, routes.targets(config), routes.route_names(config))
     for sentence in (*notes, *(f"{config.policy}: {warning}" for warning in policy.warnings)):
         warn(sentence)
-    listening = process.listen(config.host, config.port, "--host or --port")
+    logs.configure(config.log_format, config.log_level)
+    descriptors.raise_limit()
+    listening = process.listen(config.host, config.port, "--host or --port", shared=config.reuse_port)
     port = listening.getsockname()[1]
     # Worker processes read the same settings again: what came as a flag goes to them through the environment.
     export({name: value for name, value in flags.items() if value is not None}, parsed.config)
@@ -45,7 +48,7 @@ def serve(parsed: argparse.Namespace) -> int:
             "gateway.app:create_app",
             listening,
             workers=config.workers,
-            drain_seconds=config.drain_seconds,
+            ending=process.Ending(config.shutdown_delay_seconds, config.drain_seconds),
             announce=lambda: out(_banner(config, port, policy.revision, policy.mode)),
         )
     finally:

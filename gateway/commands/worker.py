@@ -7,6 +7,7 @@ from gateway.commands import out, warn
 from gateway.commands.serve import export
 from gateway.config.load import load_with_notes
 from gateway.serving import process
+from gateway.telemetry import logs
 
 FLAGS = ("redis_url", "policy")  # settings that it takes as flags
 
@@ -18,6 +19,7 @@ def worker(parsed: argparse.Namespace) -> int:
     for sentence in notes:
         warn(sentence)
     export({name: value for name, value in flags.items() if value is not None}, parsed.config)
+    logs.configure(config.log_format, config.log_level)
     listening = process.listen(parsed.metrics_host, parsed.metrics_port, "--metrics-host or --metrics-port")
     host, port = listening.getsockname()[:2]
     announced = f"Assay {version('assay-gateway')} worker: policy {config.policy}; metrics http://{host}:{port}/metrics"
@@ -25,7 +27,7 @@ def worker(parsed: argparse.Namespace) -> int:
         "gateway.app:create_worker_app",
         listening,
         workers=1,
-        drain_seconds=1,  # for a scrape: the batch at hand is waited for by the application itself
+        ending=process.Ending(0, 1),  # for a scrape: the batch at hand is waited for by the application itself
         announce=lambda: out(announced),
     )
     return 0

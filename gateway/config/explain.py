@@ -110,7 +110,7 @@ def _models_of_several(config: Config, where: str) -> Iterator[str]:
 
 def _duplicates(config: Config, where: str) -> Iterator[str]:
     names = [key.name for key in config.keys]
-    secrets = [key.key.get_secret_value() for key in config.keys]
+    secrets = [key.digest for key in config.keys]
     yield from (f"{where}: the name {name!r} is given to several keys" for name in sorted(_repeated(names)))
     if len(set(secrets)) < len(secrets):
         yield f"{where}: the same key is listed twice; each caller needs its own"

@@ -38,6 +38,18 @@ def read(file: Path, environ: Mapping[str, str]) -> Content:
     return Content(values, frozenset(used))
 
 
+def read_list(file: Path, environ: Mapping[str, str]) -> list[Any]:
+    """A file that is a list, such as one of keys. Raises ConfigError."""
+    content = _parsed(file)
+    if not isinstance(content, list | None):
+        raise ConfigError([f"{file}: must be a list, found {type(content).__name__}"])
+    missing: list[str] = []
+    expanded: list[Any] = _expand(content or [], environ, str(file), missing, set())
+    if missing:
+        raise ConfigError(missing)
+    return expanded
+
+
 def value_of(text: str, origin: str) -> Any:
     """A structured setting from a flag or the environment. Raises ConfigError, without the text: it may hold keys."""
     try:

@@ -57,8 +57,22 @@ def load_with_notes(
         values["upstream_url"] = OPENAI_URL
         if "upstream_key" not in values:
             values["upstream_key"], origin["upstream_key"] = environ["OPENAI_API_KEY"], "OPENAI_API_KEY"
+    if values.get("keys_file"):
+        _add_keys(values, origin, environ)
     config = _checked(values, origin)
     return Loaded(config, explain.unknown_environment(environ, referred) + explain.slips(config, origin))
+
+
+def _add_keys(values: dict[str, Any], origin: dict[str, str], environ: Mapping[str, str]) -> None:
+    """Put the keys of `keys_file` behind the others."""
+    path = Path(str(values["keys_file"]))
+    try:
+        more = file.read_list(path, environ)
+    except ConfigError as error:
+        raise ConfigError([f"{origin['keys_file']}: keys_file: {each}" for each in error.problems]) from None
+    given = values.get("keys") or []
+    values["keys"] = [*(given.split(",") if isinstance(given, str) else given), *more]
+    origin["keys"] = str(path)
 
 
 def config_path(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path | None:

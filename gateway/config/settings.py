@@ -5,12 +5,14 @@
 
 import ipaddress
 import re
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -185,8 +187,30 @@ class RouteConfig(_Strict):
 
 class KeyConfig(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the caller, for audit and limits.")
-    key: Key = Field(min_length=8, description="What the caller sends as its API key.")
+    key: Key | None = Field(None, min_length=8, description="What the caller sends as its API key.")
+    key_sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-fA-F]{64}$",
+        description="In place of `key`, its SHA-256 in hex, so that the key itself stands nowhere "
+        "(`printf %s KEY | sha256sum`).",
+    )
     routes: list[str] | None = Field(None, description="Routes this caller may use; all when left out.")
+    expires_at: AwareDatetime | None = Field(
+        None, description="When the key ceases to be valid, with its time zone, as 2027-01-31T00:00:00Z."
+    )
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> "KeyConfig":
+        if (self.key is None) == (self.key_sha256 is None):
+            raise ValueError("needs either `key` or `key_sha256`")
+        return self
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the key."""
+        if self.key is not None:
+            return sha256(self.key.get_secret_value().encode()).digest()
+        return bytes.fromhex(self.key_sha256 or "")
 
 
 class Config(_Strict):
@@ -215,7 +239,11 @@ class Config(_Strict):
     )
     keys: list[KeyConfig] = Field(
         [],
-        description="Callers' keys: a list of `name`, `key`, `routes`; in the environment comma-separated keys.",
+        description="Callers' keys: a list of `name`, `key` or `key_sha256`, `routes`, `expires_at`; in the "
+        "environment comma-separated keys. What changes in the file is in force within a second, or after SIGHUP.",
+    )
+    keys_file: Path | None = Field(
+        None, description="A file with more `keys`, as a list in YAML; watched like those of the configuration."
     )
     allow_without_keys: bool = Field(
         False,
@@ -349,6 +377,22 @@ class Config(_Strict):
         description="Keys the text hashes of the audit file, so that equal texts can be joined over restarts.",
     )
     drain_seconds: Positive = Field(30.0, description="Time that open exchanges get to end after SIGTERM.")
+    shutdown_delay_seconds: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time after SIGTERM in which new connections are still taken while `/readyz` already says no: for "
+        "load balancers, which need a moment to notice (5 s on Kubernetes).",
+    )
+    reuse_port: bool = Field(
+        False,
+        description="Share the port with other `assay serve` that do so too (SO_REUSEPORT): start the new one, then "
+        "stop the old one, and no request is lost.",
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Log lines as `text` or as `json` objects.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="What is logged: this and what is more severe."
+    )
 
     @field_validator("fingerprints")
     @classmethod

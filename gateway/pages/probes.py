@@ -29,7 +29,7 @@ class Detectors(Protocol):
 class Readiness:
     """`needs_detectors` and `needs_redis` say whether traffic must wait for them; `redis_is_up` is None without Redis.
 
-    `wants_detectors` says whether there is a detector process at all.
+    `wants_detectors` says whether there is a detector process at all, `is_ending` whether the process was told to stop.
     """
 
     def __init__(
@@ -40,12 +40,14 @@ class Readiness:
         needs_detectors: Callable[[], bool],
         redis_is_up: Callable[[], bool] | None,
         needs_redis: bool,
+        is_ending: Callable[[], bool],
     ) -> None:
         self._detectors = detectors
         self._wants_detectors = wants_detectors
         self._needs_detectors = needs_detectors
         self._redis_is_up = redis_is_up
         self._needs_redis = needs_redis
+        self._is_ending = is_ending
 
     def report(self) -> dict[str, Any]:
         """The body of `/readyz`."""
@@ -61,6 +63,8 @@ class Readiness:
             ready = ready and not (self._needs_redis and body["redis"] == "down")
         if detectors.absent:
             body["absent"] = dict(detectors.absent)
+        if self._is_ending():
+            return {"ready": False, "ending": True, **body}
         return {"ready": ready, **body}
 
 

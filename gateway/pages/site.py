@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.access.admission import Admission
 from gateway.errors import GatewayError
 from gateway.openai_api import error_body
 from gateway.serving.background import Background
@@ -26,7 +25,9 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Site:
-    """An ASGI application: the pages of `routes`, for those whom each of `doors` admits.
+    """An ASGI application: the pages of `routes`, for those whom each of `doors` lets in.
+
+    A door raises GatewayError for the headers of others.
 
     While it runs, so does `background`. SIGHUP calls `on_hangup`. At the end of the process `finish` is awaited while
     the background still runs, then `close`.
@@ -37,7 +38,7 @@ class Site:
         routes: Sequence[Route],
         *,
         version: str,
-        doors: Sequence[Admission],
+        doors: Sequence[Callable[[Mapping[bytes, bytes]], object]],
         background: Background,
         on_hangup: Callable[[], None],
         finish: Callable[[], Awaitable[None]],
@@ -62,7 +63,7 @@ class Site:
             return None
         try:
             for door in self._doors:
-                door.admit(dict(scope["headers"]))
+                door(dict(scope["headers"]))
         except GatewayError as error:
             what = error.what
             body = error_body(error.message, what.type, error.param, what.code)

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import httptools
 
 from gateway.openai_api import error_body
+from gateway.serving import draining
 from gateway.serving.head import STATUS_LINES, BadRequest, check_host, check_version, origin_form, without_upgrade
 from gateway.serving.request import Application, ServerRequest, answer_server_options
 
@@ -153,6 +154,10 @@ class ServerConnection(asyncio.Protocol):
 
     # --- called by uvicorn
 
+    def retire(self) -> None:
+        """The next answer is the last here; an idle connection stays open for a request that is on its way."""
+        self.closing = self._active is not None
+
     def shutdown(self) -> None:
         """Close as soon as the requests that have come are answered."""
         self.closing = True
@@ -216,11 +221,12 @@ class ServerConnection(asyncio.Protocol):
         request = ServerRequest(self, scope, parser.should_keep_alive(), expects_continue)
         self.state.total_requests += 1
         self._filling = request
+        self.closing = draining.has_begun()
         if self._active is None:
             self._start(request)
         else:
             self._queued.append(request)
-            self.closing = len(self._queued) >= _PIPELINED
+            self.closing = self.closing or len(self._queued) >= _PIPELINED
             self.pause_reading()
 
     def on_body(self, body: bytes) -> None:

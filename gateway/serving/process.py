@@ -1,23 +1,51 @@
-"""Runs an ASGI application on a listening socket, in this process or in several that share the socket."""
+"""Runs an ASGI application on a listening socket, in this process or in several that share the socket.
 
+A process that is told to end goes step by step, so that no request is lost on the way:
+
+1. `/readyz` says no at once, and every answer asks its client to open a new connection.
+2. For `delay_seconds` new connections are still taken, until load balancers have noticed.
+3. The listener closes; connections that the system had already accepted on our behalf are served.
+4. Idle connections get a moment more: a request may be on its way.
+5. Open exchanges get `drain_seconds` to end.
+"""
+
+import asyncio
+import logging
 import math
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from gateway.config.settings import ConfigError
+from gateway.serving import draining
 from gateway.serving.connection import ServerConnection
 
+log = logging.getLogger("assay")
 
-def run(
-    factory: str, listening: socket.socket, *, workers: int, drain_seconds: float, announce: Callable[[], None]
-) -> None:
-    """Serve what `module:function` makes, until SIGTERM or SIGINT; then open exchanges get `drain_seconds` to end.
+_IDLE_SECONDS = 1.0  # that a connection may stay idle once the listener is closed
+_LOOK_SECONDS = 0.05
+_BACKLOG = 2048  # connections that the system accepts on our behalf
+_CANNOT_START = 3  # the exit status of a worker of uvicorn whose application could not be built
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ends: see above."""
+
+    delay_seconds: float
+    drain_seconds: float
+
+
+def run(factory: str, listening: socket.socket, *, workers: int, ending: Ending, announce: Callable[[], None]) -> None:
+    """Serve what `module:function` makes, until SIGTERM or SIGINT.
 
     `announce` is called when nothing more can be wrong with the settings. Raises what the function raises.
     """
@@ -30,27 +58,132 @@ def run(
         ws="none",
         lifespan="on",
         access_log=False,
-        log_level="warning",
+        log_config=None,
         date_header=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=math.ceil(drain_seconds),
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=math.ceil(ending.drain_seconds),
     )
     # uvicorn stops gracefully on SIGTERM and then raises it again: by then it only means "done".
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if workers > 1:
         announce()
-        _Workers(config, sockets=[listening]).run()
+        _Workers(config, [listening], ending).run()
     else:
         config.load()
         announce()
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, ending).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which ends as said above."""
+
+    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        draining.begin()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        draining.begin()
+        await self._wait(self._ending.delay_seconds, lambda: False)
+        await self._stop_accepting(sockets or [])
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, ServerConnection):
+                connection.retire()
+        await self._wait(_IDLE_SECONDS, lambda: not self.server_state.connections)
+        await super().shutdown(sockets)
+
+    async def _wait(self, seconds: float, is_over: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while loop.time() < until and not is_over() and not self.force_exit:  # noqa: ASYNC110 - uvicorn sets flags
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _stop_accepting(self, sockets: Sequence[socket.socket]) -> None:
+        """Close the listener. What waits in its queue would be reset with it, so that is taken first."""
+        loop = asyncio.get_running_loop()
+        waiting = []
+        for listening in sockets:
+            with listening.dup() as last:
+                for server in self.servers:
+                    server.close()
+                listening.close()
+                waiting += accept_all(last)
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._connection, connection)
+
+    def _connection(self) -> ServerConnection:
+        return ServerConnection(self.config, self.server_state, self.lifespan.state)
+
+
+def accept_all(listening: socket.socket) -> list[socket.socket]:
+    listening.setblocking(False)
+    found: list[socket.socket] = []
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:  # there is none, or no descriptor for one
+            return found
+        connection.setblocking(False)
+        found.append(connection)
+
+
+class _Worker(Process):
+    """A worker process, whose server ends as said above."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending) -> None:
+        self._ending = ending
+        super().__init__(config, sockets)
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = _Server(self.config, self._ending)
+        return self._server
 
 
 class _Workers(Multiprocess):
     """Worker processes that share the port. When they are told to stop, so does the parent: as long as it held the
     port open, new connections would wait in a queue that nobody serves."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending) -> None:
+        super().__init__(config, sockets)
+        self._ending = ending
+
+    def run(self) -> None:
+        """uvicorn's, with a shorter wait: a worker should hear of a signal at once."""
+        self.processes = [self._started() for _ in range(self.processes_num)]
+        while not self.should_exit.wait(0.1):
+            self.handle_signals()
+            self.keep_subprocess_alive()
+        self.terminate_all()
+        self.join_all()
+
+    def _started(self) -> _Worker:
+        worker = _Worker(self.config, self.sockets, self._ending)
+        worker.start()
+        return worker
+
+    def keep_subprocess_alive(self) -> None:
+        """Start another one for each that ended, with a line in the log.
+
+        uvicorn also asks for a sign of life; a thread gives it whether or not requests are served, and on a busy
+        machine too late, so that a worker would be killed while it starts.
+        """
+        for number, worker in enumerate(self.processes):
+            if worker.exitcode is None:
+                continue
+            if worker.exitcode == _CANNOT_START:
+                log.error("worker process %s could not start, so the gateway ends", worker.pid)
+                self.should_exit.set()
+                return
+            log.error("worker process %s ended (%s); another one is started", worker.pid, _how(worker.exitcode))
+            self.processes[number] = self._started()
 
     def terminate_all(self) -> None:
         for listening in self.sockets:
@@ -58,17 +191,30 @@ class _Workers(Multiprocess):
         super().terminate_all()
 
     def handle_hup(self) -> None:
-        """The workers read the policy's file again; nothing is restarted."""
+        """The workers read the files that may change again; nothing is restarted."""
         for process in self.processes:
             if process.pid is not None:
                 os.kill(process.pid, signal.SIGHUP)
 
 
-def listen(host: str, port: int, flags: str) -> socket.socket:
-    """A listening socket that child processes inherit. Raises ConfigError, which names the `flags` that choose it."""
+def _how(exitcode: int) -> str:
+    return f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"status {exitcode}"
+
+
+def listen(host: str, port: int, flags: str, *, shared: bool = False) -> socket.socket:
+    """A socket to listen on, which child processes inherit. Raises ConfigError, naming the `flags` that choose it.
+
+    With `shared` other processes may listen on the same port, if they share it as well; then this one listens when
+    its server has started, because from then on the system gives it connections that another could have served.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
+        if shared:
+            listening = socket.socket(family)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listening.bind((host, port))
+        else:
+            listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigError([f"cannot listen on {host}:{port}: {error.strerror}; choose another with {flags}"]) from None
     listening.set_inheritable(True)

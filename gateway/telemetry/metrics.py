@@ -247,6 +247,11 @@ POLICY_LOADS = _counter(
     "How often was a changed policy file adopted or refused? A refused one leaves the last good one in force.",
     "result",
 )
+KEY_LOADS = _counter(
+    "assay_key_loads_total",
+    "How often were changed keys taken up or refused? Refused ones leave those before them in force.",
+    "result",
+)
 BACKGROUND_RESTARTS = _counter(
     "assay_background_restarts_total",
     "How often did a task beside the traffic (judge, audit, policy and others) end and have to be started again?",

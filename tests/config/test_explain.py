@@ -101,7 +101,7 @@ def test_a_variable_that_the_file_refers_to_is_no_unknown_setting(tmp_path: Path
         "ASSAY_PROT": "1",
     }
     assert load_with_notes({}, environ, file).notes == [
-        "ASSAY_KEY_OLD is set but is no setting of Assay; did you mean `ASSAY_KEYS`?",
+        "ASSAY_KEY_OLD is set but is no setting of Assay; did you mean `ASSAY_KEYS_FILE`?",
         "ASSAY_PROT is set but is no setting of Assay; did you mean `ASSAY_PORT`?",
     ]
     assert len(unknown_environment(environ)) == 4

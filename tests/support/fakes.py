@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
 from detectors.panel import Panel
 from gateway.access.admission import Admission
+from gateway.access.keys import Grant, KeyRing
 from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
@@ -329,6 +331,11 @@ class Caller:
 # --- the whole request path
 
 
+def ring(keys: Iterable[tuple[str, Principal]]) -> KeyRing:
+    """Keys that never expire."""
+    return KeyRing([Grant(sha256(key.encode()).digest(), principal) for key, principal in keys], lambda: 0.0)
+
+
 class World(Caller):
     """The request path of one process: every stage is the real one. Close it, so that connections end."""
 
@@ -378,7 +385,7 @@ class World(Caller):
         sampler = Sampler(draw=draw)
         self.notebook = Notebook(Recorder(sampler, self.queue))
         self.pipeline = Pipeline(
-            admission=Admission(keys, local_only=local_only),
+            admission=Admission(ring(keys), local_only=local_only),
             bodies=Bodies(bounds),
             routing=routing,
             guard=guard,

@@ -1,0 +1,137 @@
+"""The callers' keys: found by digest, changed while the gateway serves."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.config.settings import Config, ConfigError
+from gateway.exchange import Principal
+from gateway.telemetry import metrics
+
+log = logging.getLogger("assay")
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a key lets its holder do. `digest` is the SHA-256 of the key; `expires_at` Unix seconds, None for never."""
+
+    digest: bytes
+    principal: Principal
+    expires_at: float | None = None
+
+
+class Found(NamedTuple):
+    """Whose key it is, and whether its time is over."""
+
+    principal: Principal
+    expired: bool
+
+
+class KeyRing:
+    """Grants by the digest of their key: constant time in their number, and no key in memory to dump."""
+
+    def __init__(self, grants: Iterable[Grant], wall_clock: Callable[[], float]) -> None:
+        self._wall_clock = wall_clock
+        self._grants: dict[bytes, Grant] = {}
+        self.replace(grants)
+
+    def __bool__(self) -> bool:
+        """Whether there is any key, so that one must be given."""
+        return bool(self._grants)
+
+    def replace(self, grants: Iterable[Grant]) -> None:
+        """From the next request on only these hold; requests under way keep what they were let in with."""
+        self._grants = {grant.digest: grant for grant in grants}
+
+    def find(self, key: bytes) -> Found | None:
+        """None for a key that was never given, or is revoked."""
+        grant = self._grants.get(sha256(key).digest())
+        if grant is None:
+            return None
+        expires_at = grant.expires_at
+        return Found(grant.principal, expires_at is not None and self._wall_clock() >= expires_at)
+
+
+def callers_of(config: Config) -> list[Grant]:
+    """What the settings grant to callers."""
+    return [
+        Grant(
+            key.digest,
+            Principal(key.name, None if key.routes is None else frozenset(key.routes)),
+            None if key.expires_at is None else key.expires_at.timestamp(),
+        )
+        for key in config.keys
+    ]
+
+
+def operators_of(config: Config) -> list[Grant]:
+    """What they grant to operators."""
+    key = config.operator_key
+    return [] if key is None else [Grant(sha256(key.get_secret_value().encode()).digest(), Principal("operator"))]
+
+
+class KeyFiles:
+    """Takes keys up from the files they stand in, when one of these changes or `look_again` is called (SIGHUP).
+
+    `read` gives the settings anew, or raises ConfigError; then the keys stay as they are, and the log says why. Keys
+    are never all taken away in this way: without any, the gateway would let everybody in.
+    """
+
+    def __init__(
+        self, files: Iterable[Path], read: Callable[[], Config], *, callers: KeyRing, operators: KeyRing
+    ) -> None:
+        self._files = tuple(files)
+        self._read = read
+        self._callers = callers
+        self._operators = operators
+        self._stamps = self._look()
+        self._asked = False
+        for result in ("adopted", "refused"):
+            metrics.KEY_LOADS.labels(result)
+
+    def look_again(self) -> None:
+        """Read the files at the next turn even if they look unchanged."""
+        self._asked = True
+
+    async def run(self) -> None:
+        """Watch the files until cancelled."""
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            stamps = self._look()
+            if (stamps == self._stamps and not self._asked) or None in stamps:
+                continue  # a file that is gone for a moment is being replaced
+            self._asked = False
+            self._stamps = stamps
+            await self._take_up()
+
+    async def _take_up(self) -> None:
+        try:
+            config = await asyncio.to_thread(self._read)
+            callers, operators = callers_of(config), operators_of(config)
+            if (self._callers and not callers) or (self._operators and not operators):
+                raise ConfigError(["the last key was taken away, which would let everybody in; restart to do so"])
+        except ConfigError as error:
+            metrics.KEY_LOADS.labels("refused").inc()
+            log.error("the keys stay as they are: %s", "; ".join(error.problems))
+            return
+        self._callers.replace(callers)
+        self._operators.replace(operators)
+        metrics.KEY_LOADS.labels("adopted").inc()
+        log.warning("%d keys of callers are in force", len(callers))
+
+    def _look(self) -> tuple[tuple[float, int, int] | None, ...]:
+        return tuple(_stamp(file) for file in self._files)
+
+
+def _stamp(file: Path) -> tuple[float, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ctime, found.st_size, found.st_ino

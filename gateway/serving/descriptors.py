@@ -1,0 +1,55 @@
+"""How many file descriptors the process has left. Without any, no connection comes in, and no detector is restarted."""
+
+import errno
+import logging
+import resource
+from pathlib import Path
+from typing import NamedTuple
+
+log = logging.getLogger("assay")
+
+_SHORT = 0.9  # the share in use from which the log tells of it
+_ENOUGH = 0.8  # and below which that is over
+
+
+class Use(NamedTuple):
+    """Descriptors that are open, and how many may be."""
+
+    open: int
+    most: int
+
+
+def raise_limit() -> None:
+    """Take as many as the system lets this process have without asking anybody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard and hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def in_use() -> Use:
+    """The descriptors of this process; all that there may be where not even that can be looked up."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        return Use(sum(1 for _ in Path("/proc/self/fd").iterdir()), most)
+    except OSError as error:
+        return Use(most if error.errno in (errno.EMFILE, errno.ENFILE) else 0, most)
+
+
+class Shortage:
+    """Logs when descriptors run short, and when there are enough again; once each."""
+
+    def __init__(self) -> None:
+        self._short = False
+
+    def look(self, use: Use) -> None:
+        if not self._short and use.open >= _SHORT * use.most:
+            self._short = True
+            log.error(
+                "%d of %d file descriptors are in use; at the limit connections fail and dead detectors stay down. "
+                "Raise the limit (ulimit -n, LimitNOFILE=) or lower max_connections",
+                use.open,
+                use.most,
+            )
+        elif self._short and use.open < _ENOUGH * use.most:
+            self._short = False
+            log.warning("%d of %d file descriptors are in use: enough are free again", use.open, use.most)
