@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # Only what is missing is asked for: a Node.js that is there may come from elsewhere and forbid Debian's.
 SERVERS := redis-server prometheus node npm
 PACKAGE_node := nodejs
+# A process for each core, four at most; each file is run by one of them.
+IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 # The gateways of `make bench-peers`.
 FERRO := 1.5.10
 PORTKEY := 1.15.2
@@ -13,7 +15,7 @@ LITELLM := 1.105.0
 # The scanner of `make bench-secrets`.
 DETECT_SECRETS := 1.5.0
 
-.PHONY: run test install lint bench bench-peers bench-secrets train settings servers clean
+.PHONY: run test install check lint bench bench-peers bench-secrets train settings servers clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -22,7 +24,11 @@ run: $(VENV)/.installed
 install: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev servers tests/e2e/node/node_modules
-	$(BIN)/python -m pytest -rs
+	$(BIN)/python -m pytest -rs $(IN_PARALLEL)
+
+# What to run before every commit: lint, types and the fast tests, which start no servers.
+check: lint
+	FEW_EXAMPLES=1 $(BIN)/python -m pytest $(IN_PARALLEL) -m "not server and not slow" --ignore tests/e2e
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -66,7 +66,7 @@ class NoDetectors:
     def __init__(self) -> None:
         self.absent = {}
 
-    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
+    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:  # noqa: ARG002 - never judges
         raise JudgingError("turned_off")
 
 

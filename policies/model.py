@@ -476,7 +476,7 @@ def load_document(text: str, source: str) -> Document:
         document = Document.model_validate(tree.plain())
     except ValidationError as error:
         raise _explained(error, tree, _POLICY) from None
-    document._file = tree
+    document._file = tree  # noqa: SLF001 - set once, where it is made
     return document
 
 

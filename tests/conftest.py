@@ -8,12 +8,13 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.support.examples import examples
 from tests.support.virtual_time import VirtualTimeLoop
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 # No test is timed: the machine is shared. In CI the examples are the same every time; elsewhere they are new ones.
-settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("here", examples(100, deadline=None, suppress_health_check=[HealthCheck.too_slow]))
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 

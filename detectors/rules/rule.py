@@ -28,7 +28,7 @@ class Rule:
     levels: tuple[float, ...]
     labels: frozenset[str]
     find: Callable[[str], Found]
-    spared: Callable[[str], Mapping[Span, str]] = lambda text: {}
+    spared: Callable[[str], Mapping[Span, str]] = lambda _text: {}
 
 
 class RuleDetector:

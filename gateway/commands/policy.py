@@ -53,7 +53,7 @@ def policy_simulate(parsed: argparse.Namespace) -> int:
     return 0 if simulation.exchanges else 1
 
 
-def policy_schema(parsed: argparse.Namespace) -> int:
+def policy_schema(_parsed: argparse.Namespace) -> int:
     """`assay policy schema`."""
     sys.stdout.write(schema_text())
     return 0

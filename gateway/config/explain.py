@@ -133,7 +133,7 @@ def _open_doors(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
         )
 
 
-def slips(config: Config, origin: Mapping[str, str]) -> list[str]:
+def slips(config: Config) -> list[str]:
     """What works perhaps, and is most often a mistake."""
     found = []
     urls = {f"upstreams.{name}.url": entry.url for name, entry in config.upstreams.items()}

@@ -60,7 +60,7 @@ def load_with_notes(
     if values.get("keys_file"):
         _add_keys(values, origin, environ)
     config = _checked(values, origin)
-    return Loaded(config, explain.unknown_environment(environ, referred) + explain.slips(config, origin))
+    return Loaded(config, explain.unknown_environment(environ, referred) + explain.slips(config))
 
 
 def _add_keys(values: dict[str, Any], origin: dict[str, str], environ: Mapping[str, str]) -> None:

@@ -90,7 +90,7 @@ class Tap:
                 policy.close()
 
     async def _hold_body(
-        self, exchange: Exchange, hold: Hold, policy: Inspection | None, asked: Moderated | None
+        self, _exchange: Exchange, hold: Hold, policy: Inspection | None, asked: Moderated | None
     ) -> None:
         await hold.body([each for each in (policy, asked) if each is not None])
 

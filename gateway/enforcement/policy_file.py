@@ -51,7 +51,7 @@ class PolicyFile:
         routes: Iterable[str] = (),
     ) -> None:
         self.source = source
-        self.adopt: Callable[[Policy], None] = lambda policy: None
+        self.adopt: Callable[[Policy], None] = lambda _policy: None
         self.refusal = ""
         self._path = policy_path(source)
         self._wall_clock = wall_clock

@@ -46,7 +46,7 @@ class _Line(asyncio.Protocol):
         for body in self._reader.feed(data):
             self._on_frame(body)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the name is asyncio's
         self._on_lost()
 
 

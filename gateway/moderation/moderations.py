@@ -61,7 +61,7 @@ class Moderation:
         questions = read_questions(exchange.asked.body)
         findings = await self._all(exchange)
         about = [finding for finding in findings.findings if finding.path[:1] == ["input"]]
-        scored = _scored(about, lambda finding: 0).get(0) or Scored()
+        scored = _scored(about, lambda _finding: 0).get(0) or Scored()
         return decision_body(questions, scored, failure=_failure(findings))
 
     async def _all(self, exchange: Exchange) -> Findings:
@@ -83,7 +83,7 @@ class Moderation:
         if isinstance(found, str):
             return SideResult(failure=found)
         of_others = [finding for finding in found.findings if finding.channel != "system"]
-        return _judged(found, _scored(of_others, lambda finding: 0))
+        return _judged(found, _scored(of_others, lambda _finding: 0))
 
     async def output(self, exchange: Exchange, body: bytes, *, stream: bool) -> SideResult:
         """What is said of each choice of an answer, which is in no content-encoding any more."""

@@ -131,7 +131,7 @@ class ServerConnection(asyncio.Protocol):
     def eof_received(self) -> None:
         return None
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the name is asyncio's
         self.lost = True
         self.state.connections.discard(self)
         if self._timer is not None:

@@ -67,7 +67,7 @@ def run(factory: str, listening: socket.socket, *, workers: int, ending: Ending,
         timeout_graceful_shutdown=math.ceil(ending.drain_seconds),
     )
     # uvicorn stops gracefully on SIGTERM and then raises it again: by then it only means "done".
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     if workers > 1:
         announce()
         _Workers(config, [listening], ending).run()

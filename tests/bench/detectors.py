@@ -50,7 +50,9 @@ _HARMFUL = (
 def bench_detectors(table: Table, rounds: int) -> None:
     """`rounds` passes over each target, interleaved; medians are printed."""
     info = load()["encoder"]
-    assert info.first is not None and info.file is not None and info.vocabulary is not None
+    assert info.first is not None
+    assert info.file is not None
+    assert info.vocabulary is not None
     int8 = network(info)
     fp32 = os.environ.get(FP32)
     exact = PieceNetwork(Path(fp32), info.vocabulary, len(info.heads)) if fp32 else None

@@ -72,7 +72,8 @@ def test_figures_are_medians_and_ratios_are_taken_within_a_round() -> None:
     assert windows["base"] == Shot(20, 1, 5, 0)
     assert windows.ratio("other", "base", rate) == 3
     assert windows.added("other", "base", p99) == 4
-    assert "base" in windows and "broken" not in windows
+    assert "base" in windows
+    assert "broken" not in windows
 
 
 def test_a_window_with_a_failed_request_does_not_count() -> None:
@@ -122,7 +123,8 @@ def test_a_reader_counts_every_event_however_the_bytes_are_cut(ticking: Iterator
         for at in range(0, len(data), size):
             reader.data_received(data[at : at + size])
     assert [len(arrived) for arrived in reader.arrivals] == [1 + 4 + 2] * 2
-    assert wire.written == [b"asking"] * 2 and wire.closed
+    assert wire.written == [b"asking"] * 2
+    assert wire.closed
     assert summed_up([reader], 4, 2).whole == 2
 
 

@@ -342,7 +342,8 @@ def test_fingerprints_are_built_and_checked(tmp_path: Path) -> None:
     (tmp_path / "works" / "a.txt").write_text("one two three four five six seven eight nine ten", "utf-8")
     done = assay("fingerprint", "build", "works", "works.fp", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("works.fp: ") and "10 words in 1 texts" in done.stdout
+    assert done.stdout.startswith("works.fp: ")
+    assert "10 words in 1 texts" in done.stdout
     assert assay("fingerprint", "check", "works.fp", cwd=tmp_path).stdout == done.stdout
 
 

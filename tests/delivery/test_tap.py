@@ -85,12 +85,14 @@ class Screen:
         await self.send(data)
 
     async def send(self, data: bytes) -> None:
-        assert self.started and not self.finished
+        assert self.started
+        assert not self.finished
         assert data
         self.pieces.append(data)
 
     async def finish(self, data: bytes = b"") -> None:
-        assert self.started and not self.finished
+        assert self.started
+        assert not self.finished
         self.finished = True
         self.pieces.append(data)
 
@@ -276,7 +278,8 @@ async def test_what_is_too_large_to_hold_does_not_leave(headers: Headers) -> Non
         await tap(guard, held=5).pass_on(exchange(), ScriptedAnswer(b"abc", b"def"), [*headers], screen)
     assert caught.value.reason == "answer_too_large"
     assert not screen.started
-    assert not guard.seen and not guard.heard
+    assert not guard.seen
+    assert not guard.heard
 
 
 async def test_a_refused_body_leaves_nothing() -> None:
@@ -316,7 +319,8 @@ async def test_a_stream_that_is_only_watched_is_not_held() -> None:
     opened = exchange(streams="observe")
     await tap(guard, observed=told.append).pass_on(opened, ScriptedAnswer(chunk("a"), DONE), [*EVENTS], screen)
     assert screen.body == chunk("a") + DONE
-    assert not guard.seen and not guard.heard
+    assert not guard.seen
+    assert not guard.heard
     assert told == [opened], "the side path is to judge it for certain"
     assert not screen.decided
 

@@ -196,7 +196,9 @@ def test_panels_have_their_own_ids_and_places(dashboard: Json) -> None:
     assert len({panel["id"] for panel in every}) == len(every)
     for panel in every:
         place = panel["gridPos"]
-        assert place["x"] >= 0 and place["w"] > 0 and place["h"] > 0
+        assert place["x"] >= 0
+        assert place["w"] > 0
+        assert place["h"] > 0
         assert place["x"] + place["w"] <= 24, panel["title"]
     for one, other in combinations(every, 2):
         assert not _overlap(one["gridPos"], other["gridPos"]), f"{one['title']} lies over {other['title']}"
@@ -282,7 +284,8 @@ def test_compose_has_the_services_checked_and_limited() -> None:
     assert set(services) == {"gateway", "worker", "redis", "prometheus", "grafana"}
     for name, service in services.items():
         limits = service["deploy"]["resources"]["limits"]
-        assert limits["cpus"] and limits["memory"], name
+        assert limits["cpus"], name
+        assert limits["memory"], name
         # The gateway's health check is in its image.
         assert "healthcheck" in service or name == "gateway", name
         if "image" in service:
@@ -326,12 +329,15 @@ def test_the_parts_find_each_other() -> None:
     source = _yaml(PROVISIONING / "datasources" / "prometheus.yaml")["datasources"][0]
     provider = _yaml(PROVISIONING / "dashboards" / "assay.yaml")["providers"][0]
     jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in scrape["scrape_configs"]}
-    assert jobs["assay"] == ["gateway:8080"] and "gateway" in services
+    assert jobs["assay"] == ["gateway:8080"]
+    assert "gateway" in services
     (found,) = (job["dns_sd_configs"] for job in scrape["scrape_configs"] if job["job_name"] == "assay")
     assert [(entry["names"], entry["port"]) for entry in found] == [(["worker"], 9108)]
     assert services["worker"]["environment"]["ASSAY_REDIS_URL"] == services["gateway"]["environment"]["ASSAY_REDIS_URL"]
-    assert "worker" in services["worker"]["command"] and ":9108/" in str(services["worker"]["healthcheck"])
-    assert source["url"] == "http://prometheus:9090" and "prometheus" in services
+    assert "worker" in services["worker"]["command"]
+    assert ":9108/" in str(services["worker"]["healthcheck"])
+    assert source["url"] == "http://prometheus:9090"
+    assert "prometheus" in services
     assert source["jsonData"]["timeInterval"] == scrape["global"]["scrape_interval"]
     mounts = dict(mount.split(":")[:2] for mount in services["grafana"]["volumes"])
     assert mounts["../grafana/dashboards"] == provider["options"]["path"]

@@ -41,7 +41,8 @@ def test_a_chart_puts_points_where_they_belong(tmp_path: Path) -> None:
     (line,) = ElementTree.parse(tmp_path / "c.svg").getroot().iter(f"{SVG}polyline")
     (x0, y0), (x1, y1), (x2, y2) = (tuple(map(float, pair.split(","))) for pair in line.attrib["points"].split())
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)  # what is left of the first tick stands on it
-    assert y1 - y0 == pytest.approx(y2 - y1, abs=0.2) and y2 < y0
+    assert y1 - y0 == pytest.approx(y2 - y1, abs=0.2)
+    assert y2 < y0
 
 
 class Counting:
@@ -69,6 +70,7 @@ def test_recall_grows_with_the_words_seen(info: DetectorInfo) -> None:
     assert all(score > 0.3 / prefixes.WORDS[0] for _, score in table)
     recall = {item.metric: item.value for item in told.measured if item.slug == "unsafe"}
     seen = [recall[f"response: {prefixes.AFTER.format(words)}"] for words in prefixes.WORDS]
-    assert seen == sorted(seen) and seen[0] > 0
+    assert seen == sorted(seen)
+    assert seen[0] > 0
     assert recall[f"response: {prefixes.AT_END}"] == 1
     assert all(item.rows == 40 for item in told.measured if "recall" in item.metric)

@@ -29,7 +29,8 @@ def test_operating_tables_are_ordered_and_bounded(name: str) -> None:
     for key, table in info.operating.items():
         rates = [rate for rate, _ in table]
         scores = [score for _, score in table]
-        assert rates == sorted(set(rates)) and scores == sorted(scores, reverse=True), key
+        assert rates == sorted(set(rates)), key
+        assert scores == sorted(scores, reverse=True), key
         assert all(0 < score <= 1 for score in scores), key
         assert rates[0] * info.benign_rows[key] >= 2, key
 

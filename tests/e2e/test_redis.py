@@ -29,7 +29,8 @@ class WorkerProcess(Process):
         super().__init__(["worker", "--metrics-port", "0"], env)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (found := re.search(r"metrics (http://\S+)/metrics", self.output)):
-            assert time.monotonic() < deadline and self._process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            assert self._process.poll() is None, self.output
             time.sleep(0.02)
         self.url = found[1]
         self.wait_for(self.url + "/readyz")

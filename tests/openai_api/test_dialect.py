@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -34,6 +34,7 @@ from gateway.openai_api import (
     rewrite,
     sse,
 )
+from tests.support.examples import examples
 from tests.support.steps import grows_with_the_length
 
 CHAT, RESPONSES, COMPLETIONS = Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS
@@ -328,7 +329,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(VALUES, st.sampled_from(Operation))
 def test_no_json_is_too_odd_to_read(value: Any, operation: Operation) -> None:
     body = dump(value)

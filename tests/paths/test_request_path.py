@@ -9,7 +9,7 @@ from typing import Any
 import brotli
 import pytest
 from backports import zstd
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from gateway.errors import REASONS
@@ -17,6 +17,7 @@ from gateway.exchange import Outcome, Principal, Route, Streams
 from gateway.openai_api.sse import Decoder
 from gateway.serving.bodies import BodyBounds
 from gateway.upstream.transport import Limits
+from tests.support.examples import examples
 from tests.support.fakes import (
     DONE,
     ENFORCE,
@@ -363,7 +364,8 @@ async def test_after_the_first_byte_nothing_is_tried_again_and_the_stream_ends_w
     assert seen.ended
     assert seen.body.startswith(chunk("Good ") + chunk("day"))
     last = seen.body[len(chunk("Good ") + chunk("day")) :]
-    assert last.startswith(b"data: ") and last.endswith(b"\n\n")
+    assert last.startswith(b"data: ")
+    assert last.endswith(b"\n\n")
     error = json.loads(last[6:])["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert error["code"] == "upstream_truncated"
@@ -544,7 +546,8 @@ async def test_a_blocked_prompt_never_leaves() -> None:
     assert world.fate == ("blocked", "prompt_blocked")
     assert decisions.added() == {("block", "prompt", "enforced", "no-violence"): 1}
     (kind, line), *more = world.journal.lines
-    assert kind == "decision" and more == []
+    assert kind == "decision"
+    assert more == []
     assert line["request"] == world.last.id
     assert (line["direction"], line["action"], line["rule"]) == ("prompt", "block", "no-violence")
     assert "grenade" not in json.dumps(line)
@@ -851,7 +854,7 @@ FAULTS: dict[str, Script] = {
 }
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     fault=st.sampled_from(sorted(FAULTS)),
     rules=st.sampled_from([OBSERVE, ENFORCE, STRICT]),

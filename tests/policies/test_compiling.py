@@ -156,6 +156,7 @@ def test_the_revision_follows_the_meaning_and_not_the_spelling() -> None:
     assert len({first.revision, *(other.revision for other in others)}) == 4
 
 
+@pytest.mark.slow
 def test_ten_thousand_rules_compile_in_proportion_and_cost_a_decision_nothing() -> None:
     slugs = ("toxicity", "unsafe", "hate", "stereotype_bias")
 

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from policies.compiling import Expression, Leaf, Policy
 from policies.conditions import AllOf, AnyOf, InOneText, Not, RequestIs
 from policies.engine import ALL_DETECTORS, Action, Context, Decision, Signal, decide, join, on_failure, redact
 from policies.model import CHANNELS, Document
+from tests.support.examples import examples
 from tests.support.policy_world import with_tables
 
 SLUGS = ("violence", "toxicity", "privacy_violation", "unsafe")
@@ -145,7 +146,7 @@ def plain(policy: Policy, given_signals: list[Signal], route: str) -> dict[str, 
 
 
 @given(policies(), signal_lists, st.sampled_from((*ROUTES, "other")), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_one_decision_whatever_the_input_and_its_order(
     policy: Policy, given_signals: list[Signal], route: str, random: Any
 ) -> None:
@@ -206,7 +207,7 @@ def found_by(tree: Expression, told: list[Signal], route: str, about: Context) -
 
 
 @given(whole_policies(), signal_lists, contexts, st.sampled_from((*ROUTES, "other")), st.randoms())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300, suppress_health_check=[HealthCheck.too_slow])
 def test_every_policy_gives_every_input_exactly_one_decision(
     policy: Policy, given_signals: list[Signal], about: Context, route: str, random: Any
 ) -> None:
@@ -239,7 +240,7 @@ def test_every_policy_gives_every_input_exactly_one_decision(
 
 
 @given(policies(), signal_lists, signals)
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_finding_more_never_makes_a_decision_milder(
     policy: Policy, given_signals: list[Signal], one_more: Signal
 ) -> None:
@@ -254,7 +255,7 @@ def test_finding_more_never_makes_a_decision_milder(
 
 
 @given(policies(), st.lists(st.sampled_from((*SLUGS, "hate"))), st.sampled_from(("prompt", "response")))
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_a_failure_has_one_decision_too(policy: Policy, slugs: list[str], direction: str) -> None:
     decision = on_failure(policy, slugs, direction=direction, route="chat")
     assert decision == on_failure(policy, reversed(slugs), direction=direction, route="chat")
@@ -264,7 +265,7 @@ def test_a_failure_has_one_decision_too(policy: Policy, slugs: list[str], direct
 
 
 @given(st.text(max_size=30), st.lists(spans, max_size=5))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_redacting_keeps_all_the_rest(text: str, cuts: list[tuple[int, int, str]]) -> None:
     gone = {at for start, end, _ in cuts for at in range(start, end)}
     rest = "".join(letter for at, letter in enumerate(text) if at not in gone)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.delivery.window import Window
@@ -12,6 +12,7 @@ from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import Channel
 from gateway.openai_api.messages_replies import EXPLANATION
 from gateway.openai_api.sse import Decoder
+from tests.support.examples import examples
 from tests.support.surfaces import CHAT, SURFACES, Delta, Surface, joined
 
 BAD, SECRET = "grenade", "AKIA42 7"  # a secret with a space in it, so that no rule about words protects it
@@ -76,7 +77,7 @@ WINDOW = st.integers(len(SECRET), 40)
 SURFACE = st.sampled_from(list(SURFACES.values()))
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(st.data(), SURFACE, TEXT, SIZES, BYTES, st.one_of(st.none(), st.integers(1, 40)))
 def test_a_clean_stream_leaves_byte_for_byte(
     data: st.DataObject, surface: Surface, text: str, sizes: list[int], bytes_: list[int], characters: int | None
@@ -92,7 +93,7 @@ def test_a_clean_stream_leaves_byte_for_byte(
 
 @pytest.mark.parametrize("channel", CHAT.channels)
 @pytest.mark.parametrize("name", SURFACES)
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(TEXT, TEXT, SIZES, BYTES, WINDOW)
 def test_nothing_of_what_is_blocked_leaves(
     name: str, channel: Channel, before: str, after: str, sizes: list[int], bytes_: list[int], characters: int
@@ -109,7 +110,7 @@ def test_nothing_of_what_is_blocked_leaves(
 
 @pytest.mark.parametrize("channel", CHAT.channels)
 @pytest.mark.parametrize("name", SURFACES)
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(TEXT, TEXT, TEXT, SIZES, BYTES, st.one_of(st.none(), WINDOW))
 def test_nothing_of_a_secret_leaves_and_all_of_the_rest_does(
     name: str, channel: Channel, one: str, two: str, three: str, sizes: list[int], bytes_: list[int], characters: int
@@ -127,7 +128,7 @@ def test_nothing_of_a_secret_leaves_and_all_of_the_rest_does(
 
 
 @pytest.mark.parametrize("other", ["reasoning", "arguments"])
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(TEXT, TEXT, SIZES, st.lists(st.integers(0, 60), min_size=1, max_size=6), BYTES, WINDOW)
 def test_a_text_that_others_interrupt_keeps_what_may_yet_become_a_secret(
     other: Channel, one: str, two: str, sizes: list[int], pauses: list[int], bytes_: list[int], characters: int
@@ -141,6 +142,7 @@ def test_a_text_that_others_interrupt_keeps_what_may_yet_become_a_secret(
     assert CHAT.said(left).get((0, other), "") == joined(said).get((0, other), "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", range(64))
 def test_every_offset_and_every_size_of_delta(offset: int) -> None:
     """Exhaustively: where the secret stands, how long the deltas are, how many bytes come at once."""
@@ -157,7 +159,7 @@ def test_every_offset_and_every_size_of_delta(offset: int) -> None:
                     assert filler[:offset].startswith(left)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(TEXT, TEXT, SIZES, st.integers(1, len(BAD)))
 def test_of_what_is_longer_than_the_window_only_what_was_beyond_it_has_left(
     before: str, after: str, sizes: list[int], characters: int
@@ -168,7 +170,7 @@ def test_of_what_is_longer_than_the_window_only_what_was_beyond_it_has_left(
     assert len(left) <= len(before) + len(BAD) - characters
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(TEXT, SIZES, st.integers(1, 30))
 def test_so_many_characters_are_held_back_at_every_moment(text: str, sizes: list[int], characters: int) -> None:
     said = deltas(text, sizes)
@@ -181,7 +183,7 @@ def test_so_many_characters_are_held_back_at_every_moment(text: str, sizes: list
         assert len(CHAT.said(left).get((0, "assistant"), "")) <= max(0, came - characters)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(st.data(), TEXT, TEXT, TEXT, SIZES, BYTES, st.one_of(st.none(), WINDOW), st.integers(2, 3))
 def test_a_block_of_one_choice_lets_the_others_go_on(
     data: st.DataObject,
@@ -213,7 +215,8 @@ def test_a_block_of_one_choice_lets_the_others_go_on(
     assert out.endswith(b"data: [DONE]\n\n")
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.slow
+@examples(60)
 @given(st.integers(20, 200), st.lists(st.integers(1, 20), min_size=1, max_size=4))
 def test_the_work_is_bounded(characters: int, sizes: list[int]) -> None:
     """Each character is judged a few times, and a call comes with every half of a window."""

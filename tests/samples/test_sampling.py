@@ -97,5 +97,7 @@ def test_a_sample_holds_the_raw_bytes_and_the_known_probability() -> None:
     assert kept.closed_at == NOON.timestamp()
     assert (kept.id, kept.route, kept.principal, kept.operation) == ("req_1", "default", "app", "chat")
     assert (kept.outcome, kept.status, kept.encoding) == ("completed", 200, "gzip")
-    assert kept.cut and kept.stream and kept.guarded
+    assert kept.cut
+    assert kept.stream
+    assert kept.guarded
     assert kept.size() >= len(kept.prompt) + len(kept.answer)

@@ -19,13 +19,14 @@ from typing import Any
 import h11
 import pytest
 import uvicorn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.serving import connection
 from gateway.serving.connection import ServerConnection
 from gateway.serving.disconnect import Watch
 from gateway.serving.request import GONE, TAKE, WRITE, Application, Message
+from tests.support.examples import examples
 from tests.support.patience import PATIENCE_SECONDS, until
 
 Receive = Callable[[], Awaitable[Message]]
@@ -96,7 +97,8 @@ class Wire(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writes.append(bytes(data))
-        assert not self.closing and not self.half_closed, "a write after the end"
+        assert not self.closing, "a write after the end"
+        assert not self.half_closed, "a write after the end"
         assert data, "an empty write"
 
     def write_eof(self) -> None:
@@ -713,7 +715,8 @@ async def test_http_1_0_gets_an_unknown_length_until_the_end_of_the_connection()
     client = Client(answering(start(), part(b"one", True), part(b"two")))
     await client.say(b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
     assert client.heard == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nonetwo"
-    assert client.wire.closing and not client.wire.aborted
+    assert client.wire.closing
+    assert not client.wire.aborted
 
 
 @pytest.mark.parametrize("value", [b"close", b"Close"])
@@ -736,7 +739,8 @@ async def test_an_early_answer_closes_after_the_client_had_time_to_read_it() -> 
     await client.say(post(bytes(1000))[:-500])
     answer = client.answers("POST")[0]
     assert (answer.body, answer.headers[b"connection"]) == (b"no", b"close")
-    assert client.wire.half_closed and not client.wire.closing  # bytes in flight would turn a close into a reset
+    assert client.wire.half_closed
+    assert not client.wire.closing
     await client.say(bytes(500), GET)
     assert client.state.total_requests == 1  # what comes now is thrown away
     assert client.connection._active is None
@@ -982,7 +986,8 @@ async def test_a_body_that_breaks_after_the_answer_began_breaks_the_answer_off()
     client = Client(app)
     await client.say(chunked(b"abc", end=b""), b"zzz\r\n")
     assert client.heard.endswith(b"\r\n\r\n3\r\none\r\n")
-    assert client.wire.lost and client.state.tasks == set()
+    assert client.wire.lost
+    assert client.state.tasks == set()
 
 
 async def test_a_body_that_breaks_before_the_head_of_the_answer_left_is_refused() -> None:
@@ -1110,7 +1115,8 @@ async def test_an_application_that_raises_under_way_breaks_the_answer_off(
 
     client = Client(app)
     await client.say(GET + GET)
-    assert client.wire.lost and client.state.connections == set()
+    assert client.wire.lost
+    assert client.state.connections == set()
     with pytest.raises(h11.RemoteProtocolError):
         client.answers()
     assert len(caplog.records) == 1
@@ -1550,7 +1556,9 @@ async def test_a_stop_closes_idle_connections_at_once() -> None:
     for client in (fresh, used, half):
         client.connection.shutdown()
     await settle()
-    assert fresh.wire.lost and used.wire.lost and half.wire.lost
+    assert fresh.wire.lost
+    assert used.wire.lost
+    assert half.wire.lost
 
 
 async def test_a_stop_lets_requests_end_and_takes_no_more() -> None:
@@ -1699,7 +1707,7 @@ def conversation(pieces: Sequence[bytes]) -> tuple[Echo, bytes, bool]:
     return echo, heard, closed
 
 
-@settings(deadline=None, max_examples=120, derandomize=True)
+@examples(120, derandomize=True)
 @given(st.lists(requests(), min_size=1, max_size=3), st.lists(st.integers(min_value=0), max_size=12))
 def test_however_the_bytes_are_cut_the_application_sees_the_same(
     asked: list[tuple[bytes, tuple[str, bytes, list[tuple[bytes, bytes]], bytes]]], places: list[int]
@@ -1711,7 +1719,7 @@ def test_however_the_bytes_are_cut_the_application_sees_the_same(
     assert not closed
 
 
-@settings(deadline=None, max_examples=120, derandomize=True)
+@examples(120, derandomize=True)
 @given(
     st.lists(requests(), min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(min_value=0), st.binary(max_size=2), st.integers(0, 2)), max_size=3),

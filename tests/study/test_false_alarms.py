@@ -100,6 +100,7 @@ def held_out() -> list[Outcome]:
     return list(outcomes(rows, policies, PanelJudge(load_panel()), step=lambda texts: None))
 
 
+@pytest.mark.slow
 def test_the_shipped_policies_leave_harmless_texts_alone(held_out: list[Outcome]) -> None:
     read = [item for item in held_out if not item.heard.unread]
     assert len(read) >= 0.98 * len(held_out)

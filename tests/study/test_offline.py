@@ -66,7 +66,8 @@ def test_a_bad_line_is_answered_in_its_place_and_the_run_goes_on() -> None:
     bad, rows = run(lines, batch=4)
     assert bad == 6
     assert len(rows) == 8
-    assert "scores" in rows[0] and "scores" in rows[-1]
+    assert "scores" in rows[0]
+    assert "scores" in rows[-1]
     assert [row["error"].split(":")[0] for row in rows[1:-1]] == [f"line {number}" for number in (2, 3, 4, 5, 6, 8)]
     assert "text" in rows[2]["error"]
     assert rows[3]["error"] == 'line 4: role is \'user\', must be "prompt" or "response"'

@@ -42,7 +42,8 @@ def test_unequal_weights_are_worth_fewer_samples() -> None:
     assert weights.effective_samples == pytest.approx(10_000 / 820)
     assert Weights(50.0, 250.0, 0.0, 0.0).effective_samples == 10  # ten of weight 5 are worth ten
     wide, narrow = flagged_share(weights), flagged_share(simple(2, 20))
-    assert wide and narrow
+    assert wide
+    assert narrow
     assert wide.high - wide.low > narrow.high - narrow.low
 
 

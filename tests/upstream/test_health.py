@@ -82,7 +82,8 @@ def test_cooldowns_are_drawn_from_half_to_whole() -> None:
         health.chosen()
         health.failed(0, 0)
         drawn.append(health.ready_at())
-    assert 5 <= min(drawn) < 5.5 and 9.5 < max(drawn) <= 10
+    assert 5 <= min(drawn) < 5.5
+    assert 9.5 < max(drawn) <= 10
 
 
 def test_many_that_fail_together_count_as_one_failure() -> None:

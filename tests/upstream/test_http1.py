@@ -257,7 +257,8 @@ class Taker:
         self._full = False
 
     def offer(self, data: bytes) -> bool:
-        assert data and not self._full, "nothing is offered while it settles"
+        assert data
+        assert not self._full, "nothing is offered while it settles"
         self.got.append(data)
         self._full = len(self.got) % 3 == 0
         return not self._full

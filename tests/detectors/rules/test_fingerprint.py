@@ -5,11 +5,12 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.manifest import ModelError
 from detectors.rules.fingerprint import BATCH, GRAM, GUARANTEED, MAGIC, WINDOW, Fingerprints, build, read_corpus
+from tests.support.examples import examples
 
 RNG = random.Random(5)
 VOCABULARY = ["".join(RNG.choices("etaoinshrdlu", k=RNG.randint(2, 9))) for _ in range(4000)]
@@ -89,14 +90,15 @@ def test_a_run_over_the_seam_of_two_batches_is_found(tmp_path: Path) -> None:
     assert run.words >= len(seam.split()) - 2 * (WINDOW - 1)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.lists(st.text(max_size=300), max_size=6))
 def test_any_corpus_is_taken_or_refused(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     path = tmp_path_factory.mktemp("any") / "works.fp"
     try:
         header = build(texts, path)
     except ValueError as error:
-        assert "8 words" in str(error) and not path.exists()
+        assert "8 words" in str(error)
+        assert not path.exists()
     else:
         assert Fingerprints(path).header == header
 
@@ -134,7 +136,8 @@ def test_a_damaged_file_is_refused_and_named(file: Path, damage: object, why: st
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ModelError, match=why) as caught:
         Fingerprints(file)
-    assert str(file) in str(caught.value) and "assay fingerprint build" in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "assay fingerprint build" in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

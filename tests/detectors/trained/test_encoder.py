@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import Judgement, State, Text
@@ -13,6 +13,7 @@ from detectors.trained.encoder import Encoder
 from detectors.trained.features import LIMIT
 from detectors.training.data import read
 from detectors.training.measure import auroc, scores_of
+from tests.support.examples import examples
 
 INFO = load_one("ngram")
 ENCODER = Encoder(INFO)
@@ -54,7 +55,7 @@ def test_nothing_in_nothing_out() -> None:
 roles = st.sampled_from(("prompt", "response"))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.builds(Text, st.text(max_size=80), roles, st.none() | st.text(max_size=20)), max_size=8))
 def test_a_verdict_does_not_depend_on_the_batch(texts: list[Text]) -> None:
     together = ENCODER.detect(texts)

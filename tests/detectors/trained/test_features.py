@@ -39,7 +39,8 @@ def test_a_text_hashes_alike_in_any_batch(batch: list[bytes]) -> None:
 def test_indices_are_rows_of_the_table(batch: list[bytes]) -> None:
     for extract in (gram_indices, word_indices):
         found = extract(batch)
-        assert found.min(initial=0) >= 0 and found.max(initial=0) < BUCKETS
+        assert found.min(initial=0) >= 0
+        assert found.max(initial=0) < BUCKETS
 
 
 def test_counts_of_grams_and_words() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import Text
@@ -25,6 +25,7 @@ from detectors.trained.tokens import (
     starts,
     window,
 )
+from tests.support.examples import examples
 
 
 def small() -> Tokenizer:
@@ -58,7 +59,8 @@ def test_windows_of_a_reply_cover_it_with_overlap(text: int, context: int, lengt
         assert len(np.intersect1d(stretch, before)) == OVERLAP or len(stretch) <= OVERLAP
     for each in windows:
         assert len(each.tokens) == len(each.kinds) <= length
-        assert each.tokens[0] == CLS and each.tokens[-1] == SEP
+        assert each.tokens[0] == CLS
+        assert each.tokens[-1] == SEP
         assert each.kinds.tolist() == [0] * (context + 2) + [1] * (len(each.tokens) - context - 2)
 
 
@@ -96,7 +98,7 @@ def test_a_long_text_is_read_to_its_end() -> None:
     assert len(found.text) == 6_000
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.lists(st.text(max_size=100), max_size=5))
 def test_any_text_is_cut(texts: list[str]) -> None:
     found = pieces(TOKENIZER, [Text(text, "response", text) for text in texts])

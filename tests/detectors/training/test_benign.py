@@ -24,6 +24,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_set_is_large_and_both_halves_have_every_kind(found: list[Benign]) -> None:
     halves = Counter(item.half for item in found)
     assert min(halves[half] for half in HALVES) >= 1_000
@@ -51,6 +52,7 @@ def _sentences(text: str) -> set[str]:
     return {part for part in re.split(r"(?<=[.!?])\s|\n", text) if len(part.split()) > 8}
 
 
+@pytest.mark.slow
 def test_the_set_is_the_same_at_every_call(found: list[Benign]) -> None:
     assert texts() == found
     assert texts("dev") == [item for item in found if item.half == "dev"]

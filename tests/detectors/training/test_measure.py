@@ -64,4 +64,5 @@ def test_calibration_error_weighs_both_classes_the_same() -> None:
 
 def test_platt_stays_finite_when_classes_are_apart() -> None:
     slope, offset = platt(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([False, False, True, True]))
-    assert 0 < slope < 10 and abs(offset) < 1
+    assert 0 < slope < 10
+    assert abs(offset) < 1

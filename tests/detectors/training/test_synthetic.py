@@ -87,6 +87,7 @@ def test_a_wrong_file_is_named_with_its_family(tmp_path: Path, text: str, messag
     assert "topic.yaml" in str(error.value)
 
 
+@pytest.mark.slow
 def test_rows_are_the_same_at_every_call(found: list[Row]) -> None:
     assert rows() == found
 
@@ -108,6 +109,7 @@ def test_no_row_stands_twice_and_none_is_empty(found: list[Row]) -> None:
     assert all(row.text.strip() for row in found)
 
 
+@pytest.mark.slow
 def test_every_topic_is_varied() -> None:
     for topic, found in topics().items():
         words = {word for row in found for word in row.text.lower().split()}
@@ -115,6 +117,7 @@ def test_every_topic_is_varied() -> None:
         assert len(words) >= 300, topic
 
 
+@pytest.mark.slow
 def test_length_gives_no_head_away() -> None:
     """In the topics that show both sides of a head: elsewhere a row's opposite stands in the public sets."""
     lengths: defaultdict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
