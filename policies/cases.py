@@ -1,4 +1,4 @@
-"""The examples beside a policy, run: which hold, which do not, and which rules no example ever reached."""
+"""Runs the examples beside a policy: which hold, which do not, and which rules no example matched."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ def _run(policy: Policy, case: Case, judge: Judge | None) -> tuple[Result, Decis
 
 
 def _unknown(policy: Policy, case: Case) -> str:
-    """A mistyped name in a case would otherwise pass as "nothing matched"."""
+    """Without this check a mistyped name in a case would count as "nothing matched"."""
     for given in case.signals or ():
         if given.detector is not None and given.detector not in policy.detectors:
             return f"the detector {given.detector!r}; {nearest(given.detector, policy.detectors)}"

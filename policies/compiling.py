@@ -90,7 +90,7 @@ class Rule:
 
     @property
     def enforced(self) -> bool:
-        """Whether it acts at all, be it on a share of the requests."""
+        """Whether it acts on at least a share of the requests."""
         return self.share > 0
 
     def acts(self, draw: float) -> bool:
@@ -165,9 +165,9 @@ class Policy:
     def needs(
         self, direction: str, route: str, draw: float = 0.0, *, model: str | None = None, caller: str | None = None
     ) -> frozenset[str]:
-        """The slugs that rules need which may change or stop this text; empty: no inline work.
+        """The slugs that acting rules need for this text; if empty, nothing has to be judged inline.
 
-        `draw` leaves the canaries out that do not act. Where `model` and `caller` are None, every one counts.
+        `draw` leaves out canaries that do not act. If `model` and `caller` are None, rules for any of them count.
         """
         found = self._concerned(direction, route, draw, model, caller)
         if len(found) == 1:
@@ -201,7 +201,7 @@ class Policy:
         return found
 
     def least(self, slug: str, direction: str, detector: str) -> float:
-        """The lowest score of such a verdict that any rule minds, infinite when none does: spare the others."""
+        """The lowest threshold that any rule has for such a verdict, infinite if none has."""
         return self._least.get((slug, direction, detector), math.inf)
 
     def reached(
@@ -337,7 +337,7 @@ def _gates(asked: Iterable[RequestIs]) -> tuple[Gate, ...]:
 
 
 def _strays(document: Document, rules: list[Rule], targets: frozenset[str]) -> Iterator[Problem]:
-    """Reroutes to what is not configured, where that is known."""
+    """Reroutes to names that are not configured, if the configured names are known."""
     for rule in rules:
         if targets and rule.reroute and rule.reroute.to and rule.reroute.to not in targets:
             what = f"there is no route or upstream {rule.reroute.to!r}"

@@ -173,7 +173,7 @@ class Condition(_Written):
         return self
 
     def _says_something(self) -> None:
-        """A condition that names nothing to look for may still ask who is calling, or deny something."""
+        """A condition without anything to look for may still name a caller, or contain a `not`."""
         narrowing = [name for name in _NARROWING if name in self.model_fields_set]
         asks = self.not_ is not None or _any(getattr(self, name) is not None for name in _ASKING)
         if narrowing and self.not_ is None:
@@ -266,7 +266,7 @@ class When(Condition):
 
 
 Percent = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-# Keys that only one action reads, and those of which it needs one.
+# Keys that only one action reads, and keys of which an action needs at least one.
 _BELONGS = {
     "message": "replace",
     "to": "reroute",
@@ -503,7 +503,7 @@ def _explained(error: ValidationError, tree: YamlFile, models: Models) -> Policy
     details = error.errors(include_url=False)
     for detail in details:
         detail["loc"] = _in_file(detail["loc"])
-    # A list of which every item was refused is also reported as too short, which would mislead.
+    # A list whose items were all rejected is also reported as too short, which would mislead.
     above = {detail["loc"][:end] for detail in details for end in range(1, len(detail["loc"]))}
     told = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in above]
     return PolicyError(_problem(detail, tree, models) for detail in told)

@@ -53,7 +53,7 @@ class PolicyError(ValueError):
 def nearest(name: str, names: Iterable[str]) -> str:
     """The remedy for an unknown name: the nearest of `names`, or the first twelve when none is near."""
     known = sorted({str(name) for name in names})
-    # A long name is no typing error, and comparing it costs time.
+    # A long name is hardly a typing error, and comparing it costs time.
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6) if len(name) <= 100 else []
     if close:
         return f"did you mean {close[0]!r}?"

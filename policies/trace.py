@@ -1,4 +1,4 @@
-"""How a decision came about, for people: every rule, part by part, and whether it held."""
+"""Explains a decision: every rule, part by part, and whether it held."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Who is calling, and may they."""
+"""Who is calling, and whether they may."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit

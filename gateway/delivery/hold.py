@@ -18,7 +18,7 @@ from gateway.openai_api.sse import PING, Decoder, Event, SseError
 
 
 class Answer(Protocol):
-    """An answer under way, as far as it is read here: see `http1.Answer`."""
+    """An answer under way, as far as it is used here: see `transport.Response`."""
 
     status: int
     complete: bool
@@ -42,7 +42,7 @@ class Inspection(Protocol):
         ...
 
     def unread(self, unread: Sequence[Unread]) -> bool:
-        """Whether the answer must end because of what came that nobody can read."""
+        """Whether the answer must end because it contains something unreadable."""
         ...
 
     def refusal(self) -> GatewayError | None:
@@ -195,7 +195,7 @@ class Hold:
         _raise_first(stages)
 
     async def _pass_on(self, stages: Sequence[Stage]) -> UpstreamError | None:
-        """All that comes before the end, or before nobody needs more of it; the error when it broke off."""
+        """All that comes before the end, or until no more is needed; the error if the answer broke off."""
         while not any(stage.over for stage in stages):
             try:
                 data = await self._answer.more()
@@ -213,7 +213,7 @@ class Hold:
         return body
 
     def _unpacked(self, body: bytes, inspections: Sequence[Inspection]) -> bytes | None:
-        """The body out of its content-encoding; None when nobody can read it and it may leave all the same."""
+        """The decoded body; None if it cannot be decoded and may be passed on all the same."""
         encoding = self._exchange.transcript.encoding
         if not encoding:
             return body
@@ -297,7 +297,7 @@ def _raise_first(judged: Sequence[Inspection | Stage]) -> None:
 
 
 def too_large(most: int) -> GatewayError:
-    """Of an answer of which more would have to wait than may."""
+    """The error for an answer that is larger than what may be held."""
     return GatewayError(
         "answer_too_large", f"the answer is larger than {most} bytes, the most that is held of it to be judged"
     )

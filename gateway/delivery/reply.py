@@ -97,7 +97,7 @@ class ClientReply:
     async def whole(
         self, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = (), length: int | None = None
     ) -> None:
-        """Send an answer of our own, in JSON. `length` is told instead of the body's, when that is left out."""
+        """Send an answer of our own, in JSON. `length` is the content-length if the body is left out (HEAD)."""
         size = len(body) if length is None else length
         headers = [(b"content-type", _JSON), (b"content-length", b"%d" % size), *more]
         await self.start(status, headers, body_follows=True)

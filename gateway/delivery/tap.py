@@ -97,7 +97,7 @@ class Tap:
     async def _hold_stream(
         self, exchange: Exchange, hold: Hold, policy: Inspection | None, asked: Moderated | None
     ) -> None:
-        """Through the policy's window and the moderation's, of which each may be missing."""
+        """Through the policy's window and the moderation's; either may be missing."""
         assert exchange.route is not None
         packed = bool(exchange.transcript.encoding)
         slides = exchange.route.streams == "window" and not packed

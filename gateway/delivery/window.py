@@ -200,7 +200,7 @@ class Window:
 
     @property
     def replaced(self) -> bool:
-        """Whether a message stands in place of some choice."""
+        """Whether a message replaces some choice."""
         return bool(self._replaced)
 
     # --- in
@@ -410,16 +410,21 @@ class Window:
     def _may_leave(self, piece: _Piece) -> bool:
         return piece.strand.released >= piece.end or piece.strand.choice in self._blocked
 
-    def _written(self, entry: _Entry) -> bytes:
-        event, read = entry.event, entry.read
-        if read is None:
-            return event.raw
+    def _changes(self, entry: _Entry) -> dict[Path, str]:
+        """The texts of an event that lose something, each by its path."""
         changes: dict[Path, str] = {}
         for piece in entry.pieces:
             if piece.strand.ends and piece.strand.choice not in self._blocked:
                 text = piece.strand.without_cuts(piece.said.text, piece.start)
                 if text != piece.said.text:
                     changes[piece.said.at] = text
+        return changes
+
+    def _written(self, entry: _Entry) -> bytes:
+        event, read = entry.event, entry.read
+        if read is None:
+            return event.raw
+        changes = self._changes(entry)
         data: bytes | None = rewrite(event.data, changes) if changes else event.data
         if changes and self._has_choices and not any(changes.values()):
             data = None if says_nothing(data or b"") else data

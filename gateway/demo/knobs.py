@@ -1,4 +1,4 @@
-"""How the demo upstream is told to behave: in its settings, by header, by query, or inside the model's name."""
+"""How to tell the demo upstream what to do: in its settings, by header, by query, or inside the model's name."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -65,7 +65,7 @@ def with_headers(knobs: Knobs, headers: Iterable[tuple[bytes, bytes]]) -> Knobs:
 
 
 def with_query(knobs: Knobs, query: str) -> Knobs:
-    """`query` as behind a question mark; what is no knob is an error."""
+    """`query` as it stands after a question mark; an unknown knob is an error."""
     return turned(knobs, dict(parse_qsl(query, keep_blank_values=True))) if query else knobs
 
 

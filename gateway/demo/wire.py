@@ -21,7 +21,7 @@ class QuestionError(ValueError):
 
 
 def text_of(content: Any) -> str:
-    """The text of a message's content: a string, or parts of which some hold text."""
+    """The text of a message's content: a string, or the text parts of a list."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else ()

@@ -1,4 +1,4 @@
-"""What a policy remembers of callers: how often a rule's condition held, and who is slowed down for how long.
+"""What a policy remembers about callers: how often a rule's condition held, and who is throttled for how long.
 
 In memory, so each gateway process counts for itself: with N processes a caller may get up to N times as far. Callers
 are the configured keys, so there are only so many of them; times are seconds of the clock that is passed in.

@@ -126,7 +126,7 @@ class Decider:
         return decisions
 
     def unread(self, unread: Sequence[Unread]) -> Decision:
-        """The decision about what nobody can read."""
+        """The decision about text that no detector can read."""
         for channel, reason in unread:
             metrics.UNREAD.labels(channel, reason).inc()
             self._unread[channel, reason] = None

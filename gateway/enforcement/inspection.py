@@ -96,7 +96,7 @@ class PolicyInspection:
         return treatments
 
     def unread(self, unread: Sequence[Unread]) -> bool:
-        """Whether the answer is to end because something came that nobody can read."""
+        """Whether the answer must end because it contains something unreadable."""
         return self._stops(self._decider.unread(unread))
 
     def _stops(self, decision: Decision) -> bool:

@@ -1,4 +1,4 @@
-"""The policy in force, and its file: what is saved there comes into force without a restart, or is refused and said."""
+"""The policy in force, and its file: a saved change comes into force without a restart, or is rejected and reported."""
 
 import asyncio
 import logging

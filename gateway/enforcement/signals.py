@@ -74,7 +74,7 @@ def draw_of(request: str) -> float:
 
 
 def signals(findings: Iterable[Finding], direction: Direction, policy: Policy) -> list[Signal]:
-    """The opinions on one direction's texts that the policy minds; `passage` is the text's place among all findings."""
+    """The opinions on one direction's texts that can reach a threshold; `passage` is the text's index among all."""
     return [
         Signal(
             slug=opinion.slug,

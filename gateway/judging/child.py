@@ -106,7 +106,7 @@ class DetectorProcess:
         self._transport.write(frame(request))
 
     def take_back(self) -> list[JudgingRequest]:
-        """What it owes and is not working on: others may do it. Should it answer all the same, that harms nobody."""
+        """Requests that it holds and has not begun: other processes may do them. A late answer does no harm."""
         assert self._progress is not None
         at_work = set(self._progress.at_work_on)
         taken = [request for id, request in self._owed.items() if id not in at_work]

@@ -152,7 +152,7 @@ class JudgingClient:
         if not self.is_ready and self._clock() - self._lost_at > _GRACE_SECONDS:
             raise JudgingError("not_ready")
         size = request.size()
-        # A share of what is free (Choudhury & Hahne 1998): whoever asks for much leaves room for those who do not.
+        # A share of what is free (Choudhury & Hahne 1998): a caller that asks for much leaves room for the others.
         if self._bytes_of[request.caller] + size > self._most_bytes - self._bytes:
             raise JudgingError("overloaded")
         self._next_id = request.id = self._next_id + 1
@@ -188,7 +188,7 @@ class JudgingClient:
         return findings
 
     def _forget(self, id: int) -> None:
-        """It was answered, or nobody will: its bytes are free. One that is only given up is still held by a process."""
+        """It was answered, or never will be: its bytes are free. A process still holds an abandoned one."""
         waiting = self._waiting.pop(id, None)
         if waiting is None:
             return

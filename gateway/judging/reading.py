@@ -37,7 +37,7 @@ class TextToJudge(NamedTuple):
 
 
 def texts_to_judge(request: JudgingRequest, reply: Findings) -> Iterator[TextToJudge]:
-    """In the order of the bodies. What cannot be read, or was left out, is told to `reply`."""
+    """In the order of the bodies. `reply` records what cannot be read or was left out."""
     operation = Operation(request.operation)
     prompts = _prompts(operation, request.prompt)
     prompt_slugs = None if request.prompt_slugs is None else frozenset(request.prompt_slugs)

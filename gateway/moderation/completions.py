@@ -41,7 +41,7 @@ class Moderation(Protocol):
 
 
 class ModeratedAnswer:
-    """What is said of the two sides, and what follows from it for the answer. To be closed.
+    """The moderation of both sides, and what follows from it for the answer. Close it when done.
 
     `held_bytes` bounds what is kept of a stream.
     """
@@ -65,7 +65,7 @@ class ModeratedAnswer:
         self._input.cancel()
 
     async def screen(self) -> None:
-        """Wait for what is said of the prompt, if it may be blocked for it.
+        """Wait for the prompt's result, if it may block the prompt.
 
         Raises GatewayError prompt_blocked, and guard_unavailable when it could not be judged.
         """
@@ -110,7 +110,7 @@ class ModeratedAnswer:
         withheld = self._withheld(output)
         return [Treatment(blocked=stretch.choice in withheld) for stretch in stretches]
 
-    def unread(self, unread: Sequence[Unread]) -> bool:
+    def unread(self, unread: Sequence[Unread]) -> bool:  # noqa: ARG002 - a stage is given it
         """Whether the answer must end: where it may be blocked, what cannot be read is."""
         if self.blocks:
             self._withheld(SideResult(failure="unreadable"))
@@ -135,7 +135,7 @@ class ModeratedAnswer:
         self._output = output
         return withheld
 
-    # --- where it is told
+    # --- how it is reported
 
     def ending(self) -> "StreamModeration":
         """Puts the moderation at the end of a stream."""

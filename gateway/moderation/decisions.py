@@ -33,7 +33,7 @@ class Question(NamedTuple):
 
 
 def read_questions(body: bytes) -> list[Question]:
-    """The questions of a request. Raises BodyError for what is no request of this API."""
+    """The questions of a request. Raises BodyError if the body is not a request of this API."""
     try:
         request = parse(body)
     except (ValueError, RecursionError):

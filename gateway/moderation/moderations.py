@@ -78,7 +78,7 @@ class Moderation:
         return findings
 
     async def input(self, exchange: Exchange) -> SideResult:
-        """What is said of the exchange's prompt, as one text; of the application's own system messages nothing is."""
+        """The result for the exchange's prompt, as one text, without the application's own system messages."""
         found = await self._judge(_of_prompt(exchange))
         if isinstance(found, str):
             return SideResult(failure=found)
@@ -86,7 +86,7 @@ class Moderation:
         return _judged(found, _scored(of_others, lambda _finding: 0))
 
     async def output(self, exchange: Exchange, body: bytes, *, stream: bool) -> SideResult:
-        """What is said of each choice of an answer, which is in no content-encoding any more."""
+        """The result for each choice of a decoded answer."""
         asked = exchange.asked
         wanted = judging_request(
             asked.operation,
@@ -103,7 +103,7 @@ class Moderation:
         return _judged(found, _scored(found.findings, lambda finding: finding.choice))
 
     async def stretches(self, exchange: Exchange, stretches: Sequence[Stretch]) -> SideResult:
-        """What is said of each choice of a stream, of which these are all the texts."""
+        """The result for each choice of a stream; these are all its texts."""
         prompt = await last_words(exchange.asked)
         found = await self._judge(request_of(_caller(exchange), prompt, stretches, None))
         if isinstance(found, str):
@@ -160,7 +160,7 @@ def _judged(found: Findings, groups: dict[int, Scored]) -> SideResult:
 
 
 def _failure(found: Findings) -> str:
-    """Why not all of the text was judged by every detector, if it was not: text that nobody read is no clean text."""
+    """Why some detector did not judge all of the text, or nothing if all did: unread text is never clean text."""
     states = {state for _, state, _ in found.coverage}
     if found.failed and found.findings:
         return "detector"

@@ -25,7 +25,7 @@ _encode = msgspec.json.encode
 
 @dataclass(frozen=True, slots=True)
 class SideResult:
-    """One side: what is said of the prompt (0) or of each choice, and why not all was judged, if it was not.
+    """One side: the result for the prompt (0) or for each choice, and why not all was judged, if so.
 
     `failure` is a code such as `timed_out` or `truncated`; without results nothing was judged.
     """

@@ -92,7 +92,7 @@ class _Frame:
 
 
 class _Splice:
-    """One pass over the tokens of a body that puts texts in place of others."""
+    """Replaces texts in one pass over the tokens of a body."""
 
     def __init__(self, body: bytes, tree: Tree) -> None:
         self._body = body
@@ -225,7 +225,7 @@ def _fields_leniently(body: bytes, key: str) -> tuple[Any, list[Any], list[Any]]
 
 
 def fields_of(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
-    """The fields of an object as they stand; none of what is no object."""
+    """The fields of an object, undecoded; none if the value is not an object."""
     try:
         return _fields(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -79,7 +79,7 @@ _decode_asked = msgspec.json.Decoder(_Asked).decode
 
 
 def choices_wanted(body: bytes) -> int:
-    """How many choices a request of chat or completions asks for: `n` for every prompt; 1 when nobody can tell."""
+    """How many choices a request of chat or completions asks for: `n` for every prompt; 1 if that cannot be read."""
     try:
         asked = _decode_asked(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -77,13 +77,13 @@ def refusal_stream(model: str, explanation: str, *, id: str) -> bytes:
 
 
 def replaced(body: bytes, messages: Mapping[int, str], *, model: str, id: str) -> bytes:
-    """The answer with the message in place of the model's content. Raises ValueError for what is no object."""
+    """The answer with the message instead of the model's content. Raises ValueError if the body is not an object."""
     said = {"content": _encode([_text(messages[0])]), "stop_reason": b'"end_turn"'}
     return set_fields(body, {**said, "stop_sequence": b"null", "stop_details": b"null"})
 
 
 def withheld(body: bytes, choices: Collection[int]) -> bytes:
-    """A whole answer without its content; ids and usage stay. Raises ValueError for what is no object."""
+    """A whole answer without its content; ids and usage stay. Raises ValueError if the body is not an object."""
     ended = {key: _encode(value) for key, value in _refused(EXPLANATION).items()}
     return set_fields(body, {"content": b"[]", **ended})
 
@@ -100,7 +100,7 @@ def with_system(body: dict[str, Any], text: str) -> None:
 
 
 def error_body(message: str, type: str, param: str | None, code: str | None, status: int) -> bytes:
-    """An error reply: the type follows the status, and the name that the gateway has for it is told beside it."""
+    """An error reply: its type follows the status; the gateway's own name for the error stands beside it."""
     return _encode(_error(message, _ERRORS.get(status, "api_error"), code))
 
 

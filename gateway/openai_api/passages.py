@@ -240,7 +240,7 @@ def _note_text(found: Found, value: str, node: Node, path: Path, channel: Channe
 def _below(
     found: Found, value: dict[str, Any], node: Node, path: Path, channel: Channel
 ) -> Iterator[tuple[Any, Node, Path, Channel]]:
-    """What is to be followed in an object, last first; what is not known is noted."""
+    """The fields of an object to follow, last first; unknown ones are noted."""
     if isinstance(node, Leaf) and node.deep:
         yield from ((value[key], node, (*path, key), channel) for key in reversed(value))
         return
@@ -304,7 +304,7 @@ def choice_number(entry: Any, position: int) -> int:
 
 
 def passages_of(pieces: Iterable[Piece], direction: Direction, choice: int = 0, *, fresh: bool = True) -> list[Passage]:
-    """One passage a text, each as it is meant; the text parts of one message are one text."""
+    """One passage for each text, decoded; the text parts of one message are one text."""
     passages = []
     group: list[Piece] = []
     for piece in [*pieces, None]:

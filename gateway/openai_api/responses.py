@@ -102,7 +102,7 @@ def _kind(item: Any) -> Item:
 
 
 def response_turns(body: dict[str, Any]) -> list[Turn]:
-    """The items of a request; what the server keeps of earlier ones stands for a turn of the model."""
+    """The items of a request; a reference to earlier items counts as a turn of the model."""
     turns = [Turn(find(body, _REQUEST, (), "user"), False)]
     turns.append(Turn(find(body.get("instructions"), SAID, ("instructions",), "system"), False))
     if body.get("previous_response_id") or body.get("conversation"):

@@ -101,13 +101,13 @@ class _Head(msgspec.Struct):
 
 
 def replaced(body: bytes, messages: Mapping[int, str], *, model: str, id: str) -> bytes:
-    """A response that says the message in place of the model's output. Raises ValueError for what is no response."""
+    """A response with the message instead of the model's output. Raises ValueError if the body is not a response."""
     head = msgspec.json.decode(body, type=_Head)
     return message_body(head.model or model, messages[0], id=id, created=int(head.created_at), usage=head.usage)
 
 
 def withheld(body: bytes, choices: Collection[int]) -> bytes:
-    """A whole response without its output; ids and usage stay. Raises ValueError for what is no response."""
+    """A whole response without its output; ids and usage stay. Raises ValueError if the body is not a response."""
     ended = {"status": b'"incomplete"', "incomplete_details": b'{"reason":"content_filter"}', "output": b"[]"}
     return set_fields(body, {**ended, "output_text": None})
 

@@ -71,7 +71,7 @@ class Ending(Protocol):
         ...
 
     def close(self, *, done: bool, message: str = "", usage: Any = None) -> bytes:
-        """What is to be said last; `done` when [DONE] was sent already. `message` stands in place of the answer.
+        """The last events; `done` if [DONE] was sent already. `message` replaces the answer.
 
         `usage` is what the upstream's own ending told of it, where that is part of the ending (Responses).
         """
@@ -91,7 +91,7 @@ class MessageStream(Protocol):
 
 
 class Replaced(Protocol):
-    """A whole answer in which these choices say a message. Raises ValueError for what is no answer of the surface."""
+    """A whole answer in which a message replaces these choices. Raises ValueError if the body is no answer."""
 
     def __call__(self, body: bytes, messages: Mapping[int, str], *, model: str, id: str) -> bytes: ...
 
@@ -137,7 +137,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """One operation. `paths` are (method, path); a path that ends in `/` stands for everything below it.
+    """One operation. `paths` are (method, path); a path that ends in `/` covers everything below it.
 
     `turns` reads the texts of a request, which its field `param` holds. `modelled`: the body is read for the model, so
     it is never passed on unread. `inference`: a request changes nothing on the server, so that it may be sent again.
@@ -231,7 +231,7 @@ _TABLE = (
         judged=True,
         modelled=True,
     ),
-    # Counts the tokens of a request: no model reads its texts, and nothing is said.
+    # Counts the tokens of a request: no model reads its texts, and there is no answer to judge.
     Surface(
         Operation.MESSAGE_TOKENS,
         paths=(("POST", "/v1/messages/count_tokens"),),
@@ -247,7 +247,7 @@ _TABLE = (
         judged=True,
         modelled=True,
     ),
-    # What is asked here is judged by whoever answers it, so no policy judges it first.
+    # The request asks for a judgement, so no policy judges it first.
     Surface(
         Operation.MODERATIONS,
         paths=(("POST", "/v1/moderations"),),
@@ -352,7 +352,7 @@ def _ambiguities(body: bytes, channel: Channel) -> list[Unread]:
 
 
 def read_event(operation: Operation, data: bytes) -> EventRead | None:
-    """What one event of a stream says; None when it is no JSON object, so that nobody knows."""
+    """The texts of one event of a stream; None if it is not a JSON object, and so unreadable."""
     data = data.strip()
     if not data.startswith(b"{"):
         return None

@@ -124,7 +124,7 @@ def _without_escapes(text: str, start: int, end: int) -> Written:
 
 
 def _meant(escape: re.Match[str]) -> str:
-    """The one character that an escape stands for."""
+    """The character that an escape means."""
     high, low, unit, named = escape.groups()
     if named is not None:
         return _NAMED.get(named, named)

@@ -14,7 +14,7 @@ from gateway.telemetry.gauges import Gauges
 
 
 class Detectors(Protocol):
-    """What is told of the detector process."""
+    """What is reported about the detector process."""
 
     @property
     def is_ready(self) -> bool: ...

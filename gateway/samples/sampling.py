@@ -37,7 +37,7 @@ class Sampler:
         transcript.probability = rate
 
     def insist(self, exchange: Exchange) -> None:
-        """Choose this exchange whatever was drawn. Whoever is insisted on, is so for what it is and not by chance."""
+        """Choose this exchange with certainty, because of what it is; its inclusion probability is 1."""
         if exchange.asked.operation in self._operations:
             exchange.transcript.sampled = True
             exchange.transcript.probability = 1.0

@@ -41,7 +41,7 @@ def check_version(version: str, method: bytes, url: bytes, received: bytes) -> N
 
 
 def check_host(host: bytes) -> bytes:
-    """The host of a request as it is. Raises BadRequest for what is no host with an optional port."""
+    """The host of a request, unchanged. Raises BadRequest unless it is a host with an optional port."""
     if host not in _good_hosts:
         if not _HOST.fullmatch(host):
             raise BadRequest(400, "the Host header is no host name with an optional port")

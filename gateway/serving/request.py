@@ -233,7 +233,7 @@ class ServerRequest:
             self._connection.write(head)
 
     def _render(self, message: Message) -> bytes:
-        """The head. How the body is framed and whether the connection stays is said here and by nobody else."""
+        """The head. Only this function decides how the body is framed and whether the connection stays open."""
         status: int = message["status"]
         keep_alive = self.keep_alive and self.has_whole_body  # the client must not wait for us to read the rest
         bodiless = self._bodiless or status in _NO_BODY

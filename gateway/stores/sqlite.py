@@ -18,7 +18,7 @@ _BUSY_SECONDS = 2.0
 
 
 class SqliteFile:
-    """Opened at the first use, and again after a failure. `schema` makes what is not there; `most_bytes` bounds it.
+    """Opened at the first use, and again after a failure. `schema` creates what is missing; `most_bytes` is its bound.
 
     A damaged file is set aside, named `*.broken`, and a new one begun.
     """

@@ -100,7 +100,7 @@ def cost(
     batch: int = 32,
     step: Callable[[int], object],
 ) -> dict[bool, Tally]:
-    """By harmful or not: the tallies. `step` is told how many texts were judged."""
+    """The tallies, by harmful or not. `step` is called with the number of texts judged."""
     tallies = {harmful: Tally(acted=[0] * len(policies)) for harmful in (False, True)}
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]

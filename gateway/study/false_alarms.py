@@ -102,7 +102,7 @@ def read_texts(path: Path) -> list[Row]:
 def outcomes(
     rows: Sequence[Row], policies: Mapping[str, Policy], ear: Ear, *, batch: int = 64, step: Callable[[int], object]
 ) -> Iterator[Outcome]:
-    """Each text with what became of it, in order. `step` is told how many texts were judged."""
+    """Each text with its result, in order. `step` is called with the number of texts judged."""
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
         for row, heard in zip(part, ear([row.place for row in part]), strict=True):

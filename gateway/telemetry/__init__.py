@@ -1,1 +1,1 @@
-"""What the gateway tells of itself: metrics, the audit file, one outcome an exchange."""
+"""What the gateway reports about itself: metrics, the audit file, one outcome for each exchange."""

@@ -183,7 +183,7 @@ class Ledger:
             await self._store.close()
 
     async def flush(self) -> None:
-        """Write what waits, as far as the store takes it."""
+        """Write the waiting entries, as many as the store accepts."""
         async with self._writing:
             while self._waiting:
                 batch = self._waiting[:_BATCH]

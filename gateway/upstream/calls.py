@@ -1,4 +1,4 @@
-"""Calls a model server: which one, how often, and what is told of every try."""
+"""Calls a model server: chooses it, tries again, and reports every try."""
 
 import asyncio
 import random
@@ -219,7 +219,7 @@ class Upstreams:
     async def _watched(
         self, exchange: Exchange, upstream: Upstream, send: Callable[[], Awaitable[Response]]
     ) -> Response:
-        """One try: what becomes of it is told to the upstream's health and to the observer."""
+        """One try. Its outcome is reported to the upstream's health and to the observer."""
         exchange.upstream = upstream
         health = self._health.of(upstream)
         health.chosen()

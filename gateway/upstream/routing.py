@@ -42,7 +42,7 @@ class Routing:
 
     @property
     def targets(self) -> frozenset[str]:
-        """The names that a request can be sent to in place of its own route."""
+        """The names that a request can be sent to instead of its own route."""
         return frozenset(self._named) | frozenset(self._upstreams)
 
     def detour(self, route: Route, to: str) -> Route:

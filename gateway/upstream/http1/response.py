@@ -115,7 +115,7 @@ class Http1Response:
         raise self._error
 
     def abort(self) -> None:
-        """Give the answer up: an unfinished one takes its connection along, so the model server stops as well."""
+        """Abandon the answer. An unfinished one closes its connection, so that the model server stops too."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -69,7 +69,7 @@ class Response(Protocol):
         ...
 
     def abort(self) -> None:
-        """Give it up: an unfinished one takes its connection along."""
+        """Abandon it. An unfinished one closes its connection."""
         ...
 
     async def send(self, data: bytes) -> None:

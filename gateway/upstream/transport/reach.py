@@ -1,4 +1,4 @@
-"""TLS towards upstreams, and what is said when one cannot be reached."""
+"""TLS towards upstreams, and the messages for an upstream that cannot be reached."""
 
 import os
 import ssl
