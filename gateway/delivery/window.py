@@ -18,9 +18,9 @@ from gateway.openai_api import (
     DONE_DATA,
     Channel,
     EventRead,
+    EventText,
     Operation,
     Path,
-    Said,
     Unread,
     answers_of,
     read_event,
@@ -62,7 +62,7 @@ class _Strand:
         "released",
     )
 
-    def __init__(self, said: Said, look_at: int) -> None:
+    def __init__(self, said: EventText, look_at: int) -> None:
         self.path = said.path
         self.choice = said.choice
         self.channel: Channel = said.channel
@@ -129,7 +129,7 @@ class _Piece(NamedTuple):
     """A text in an event: which part of which strand."""
 
     strand: _Strand
-    said: Said
+    said: EventText
     start: int
     end: int
 
@@ -239,7 +239,7 @@ class Window:
             ended = read.value.get("response", read.value)
             self._usage = (ended.get("usage") if isinstance(ended, dict) else None) or self._usage
 
-    def _delta(self, said: Said) -> _Piece:
+    def _delta(self, said: EventText) -> _Piece:
         strand = self._growing.get(said.path)
         if strand is None:
             strand = self._growing[said.path] = self._begin(said)
@@ -252,7 +252,7 @@ class Window:
                 other.after += len(said.text)
         return _Piece(strand, said, start, strand.length)
 
-    def _whole(self, said: Said) -> _Piece:
+    def _whole(self, said: EventText) -> _Piece:
         """An event that repeats a text: most often one that came in deltas and was ruled on already."""
         digest = blake2b(said.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         for strand in self._known.get(said.path, ()):
@@ -265,7 +265,7 @@ class Window:
         self._open[id(strand)] = strand
         return _Piece(strand, said, 0, strand.length)
 
-    def _begin(self, said: Said) -> _Strand:
+    def _begin(self, said: EventText) -> _Strand:
         strand = _Strand(said, 0 if self._characters is None else self._characters + 1)
         self._known.setdefault(said.path, []).append(strand)
         return strand

@@ -19,9 +19,9 @@ from gateway.openai_api.passages import (
     THOUGHT,
     TOOL_NAME,
     EventRead,
+    EventText,
     Found,
     Reading,
-    Said,
     Schema,
     Turn,
     Unread,
@@ -106,7 +106,9 @@ def read_chunk(value: dict[str, Any]) -> EventRead:
     read = EventRead(value, [], [], [], [], [])
     if not value.keys() <= _USUAL:
         about = find(value, _ANSWER, (), "assistant")
-        read.said.extend(Said(piece.channel, piece.path, piece.path, piece.text, False, 0) for piece in about.pieces)
+        read.said.extend(
+            EventText(piece.channel, piece.path, piece.path, piece.text, False, 0) for piece in about.pieces
+        )
         read.unread.extend(about.unread)
     entries = value.get("choices")
     for i, entry in enumerate(entries if isinstance(entries, list) else ()):
@@ -133,7 +135,7 @@ def _read_choice(read: EventRead, entry: Any, position: int) -> None:
             if isinstance(calls, list) and isinstance(below[1], int):
                 below[1] = choice_number(calls[below[1]], below[1])
         path = ("choices", choice, "message" if field == "delta" else field, *below)
-        read.said.append(Said(piece.channel, piece.path, path, piece.text, field == "message", choice))
+        read.said.append(EventText(piece.channel, piece.path, path, piece.text, field == "message", choice))
 
 
 def _spelled_beside(entry: Any, found: Found) -> list[Unread]:

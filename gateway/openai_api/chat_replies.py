@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.openai_api import sse
 from gateway.openai_api.document import fields_of, map_entries
-from gateway.openai_api.passages import Said, choice_number
+from gateway.openai_api.passages import EventText, choice_number
 
 _encode = msgspec.json.encode
 _NO_TOKENS = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -122,7 +122,7 @@ class ChunkEnding:
         known = ("id", "created", "model")
         self._head |= {key: fields[key] for key in known if bytes(fields.get(key, b"0")) not in _UNSET}
 
-    def sent(self, event: Mapping[str, Any], said: list[Said]) -> None:
+    def sent(self, event: Mapping[str, Any], said: list[EventText]) -> None:
         """Nothing to remember."""
 
     def blocked(self, choice: int, message: str = "") -> bytes:

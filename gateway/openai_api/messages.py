@@ -23,10 +23,10 @@ from gateway.openai_api.passages import (
     THOUGHT,
     Channel,
     EventRead,
+    EventText,
     Found,
     Leaf,
     Reading,
-    Said,
     Schema,
     Turn,
     Unread,
@@ -172,7 +172,7 @@ def _ends(value: dict[str, Any], type_: Any) -> list[Path]:
     return [()] if type_ in ("message_delta", "message_stop", "error") else []
 
 
-def _in_delta(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
+def _in_delta(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
     delta = event.get("delta")
     kind = delta.get("type") if isinstance(delta, dict) else None
     known = _DELTAS.get(kind) if isinstance(kind, str) else None
@@ -183,37 +183,37 @@ def _in_delta(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
     for key in known.at:
         text = text.get(key) if isinstance(text, dict) else None
     if isinstance(text, str) and text:
-        yield Said(known.channel, ("delta", *known.at), ("content", _index(event), *known.below), text, False, 0)
+        yield EventText(known.channel, ("delta", *known.at), ("content", _index(event), *known.below), text, False, 0)
 
 
-def _in_start(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
+def _in_start(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
     for said in _whole(event.get("content_block"), "content_block", ("content", _index(event)), unread):
         yield said._replace(whole=said.path[2:] not in _GROWING)
 
 
-def _in_message(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
+def _in_message(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
     message = event.get("message")
     found = _in_answer(message) if isinstance(message, dict) else Found([], [])
     unread.extend(found.unread)
     for channel, below, text, _ in found.pieces:
-        yield Said(channel, ("message", *below), below, text, True, 0)
+        yield EventText(channel, ("message", *below), below, text, True, 0)
 
 
-def _in_end(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
+def _in_end(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
     """Why the model refused, in its words."""
     yield from _named(event, ("delta", "stop_details", "explanation"))
 
 
-def _in_error(event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
+def _in_error(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
     yield from _named(event, ("error", "message"))
 
 
-def _named(event: dict[str, Any], at: Path) -> Iterator[Said]:
+def _named(event: dict[str, Any], at: Path) -> Iterator[EventText]:
     text: Any = event
     for key in at:
         text = text.get(key) if isinstance(text, dict) else None
     if isinstance(text, str) and text:
-        yield Said("assistant", at, at, text, True, 0)
+        yield EventText("assistant", at, at, text, True, 0)
 
 
 _EVENTS = {
@@ -225,11 +225,11 @@ _EVENTS = {
 }
 
 
-def _whole(block: Any, field: str, base: Path, unread: list[Unread]) -> Iterator[Said]:
+def _whole(block: Any, field: str, base: Path, unread: list[Unread]) -> Iterator[EventText]:
     found = _in_block(block, (), "assistant")
     unread.extend(found.unread)
     for channel, below, text, _ in found.pieces:
-        yield Said(channel, (field, *below), (*base, *below), text, True, 0)
+        yield EventText(channel, (field, *below), (*base, *below), text, True, 0)
 
 
 def _index(event: dict[str, Any]) -> int:

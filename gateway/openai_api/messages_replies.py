@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.openai_api import sse
 from gateway.openai_api.document import fields_of, set_fields
-from gateway.openai_api.passages import Said
+from gateway.openai_api.passages import EventText
 
 _encode = msgspec.json.encode
 _NO_TOKENS = {"input_tokens": 0, "output_tokens": 0}
@@ -139,7 +139,7 @@ class MessageEnding:
         kept = {key: fields[key] for key in ("id", "model", "usage") if key in fields}
         self._message |= {key: msgspec.json.decode(value) for key, value in kept.items()}
 
-    def sent(self, event: Mapping[str, Any], said: list[Said]) -> None:
+    def sent(self, event: Mapping[str, Any], said: list[EventText]) -> None:
         type_, index = event.get("type"), event.get("index")
         self._begun |= type_ == "message_start"
         if type(index) is not int:

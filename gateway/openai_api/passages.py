@@ -378,7 +378,7 @@ def _file_without(data: str, cuts: Sequence[Cut]) -> str:
 # --- streams
 
 
-class Said(NamedTuple):
+class EventText(NamedTuple):
     """A text in one event: where in the event, which text of the reply, and whether it is all of that text."""
 
     channel: Channel
@@ -397,7 +397,7 @@ class EventRead(NamedTuple):
     """
 
     value: dict[str, Any]
-    said: list[Said]
+    said: list[EventText]
     choices: list[int]
     ends: list[Path]
     with_logprobs: list[int]

@@ -19,11 +19,11 @@ from gateway.openai_api.passages import (
     TOOL_NAME,
     Channel,
     EventRead,
+    EventText,
     Found,
     Leaf,
     Node,
     Reading,
-    Said,
     Schema,
     Turn,
     Unread,
@@ -209,26 +209,26 @@ _PLACE = quiet(
 )
 
 
-def _in_event(type_: str, event: dict[str, Any], unread: list[Unread]) -> Iterator[Said]:
+def _in_event(type_: str, event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
     """Texts of an event of the Responses API; what could not be read is added to `unread`."""
     for channel, at, path, whole in _PLACES.get(type_, ()):
         value: Any = event
         for key in at:
             value = value.get(key) if isinstance(value, dict) else None
         if isinstance(value, str) and value:
-            yield Said(channel, at, _number(path, event), value, whole, 0)
+            yield EventText(channel, at, _number(path, event), value, whole, 0)
     if type_ in _SNAPSHOTS:
         field, base = _SNAPSHOTS[type_]
         prefix = _number(base, event)
         found = _in_snapshot(field, event.get(field))
         unread.extend(found.unread)
         for channel, below, text, _ in found.pieces:
-            yield Said(channel, (field, *below), prefix + below, text, True, 0)
+            yield EventText(channel, (field, *below), prefix + below, text, True, 0)
     elif type_ in _OTHERS:
         found = find(event, _OTHERS[type_] | _PLACE, (), "assistant")
         unread.extend(found.unread)
         for channel, at, text, _ in found.pieces:
-            yield Said(channel, at, (type_, *at), text, True, 0)
+            yield EventText(channel, at, (type_, *at), text, True, 0)
     elif type_ not in _PLACES and type_.rpartition(".")[2] not in _TOLD and _holds_more(event):
         unread.append(Unread("assistant", "event"))
 

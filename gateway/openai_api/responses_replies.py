@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.openai_api import sse
 from gateway.openai_api.document import Path, fields_of, set_fields
-from gateway.openai_api.passages import Said
+from gateway.openai_api.passages import EventText
 from gateway.openai_api.responses import PAIRS
 
 _encode = msgspec.json.encode
@@ -154,7 +154,7 @@ class ResponseEnding:
         if response:
             self._response = dict(response)
 
-    def sent(self, event: Mapping[str, Any], said: list[Said]) -> None:
+    def sent(self, event: Mapping[str, Any], said: list[EventText]) -> None:
         type_, number = event.get("type"), event.get("sequence_number")
         self._next = number + 1 if type(number) is int else self._next + 1
         if not isinstance(type_, str):
@@ -167,7 +167,7 @@ class ResponseEnding:
             self._items[index] = item
             (self._open_items.add if type_.endswith(".added") else self._open_items.discard)(index)
 
-    def _note_texts(self, type_: str, said: list[Said]) -> None:
+    def _note_texts(self, type_: str, said: list[EventText]) -> None:
         name, _, state = type_.rpartition(".")
         if name not in PAIRS:
             return

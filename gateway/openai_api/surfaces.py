@@ -29,10 +29,10 @@ from gateway.openai_api.document import Path, has_repeated_keys, parse
 from gateway.openai_api.passages import (
     Channel,
     EventRead,
+    EventText,
     Passage,
     Piece,
     Reading,
-    Said,
     Turn,
     Unread,
     first_new,
@@ -62,7 +62,7 @@ class Ending(Protocol):
         """The data of the upstream's first event, sent or not: its id, model and time are kept."""
         ...
 
-    def sent(self, event: Mapping[str, Any], said: list[Said]) -> None:
+    def sent(self, event: Mapping[str, Any], said: list[EventText]) -> None:
         """An event that left, with the texts in it as they left."""
         ...
 
