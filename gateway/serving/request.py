@@ -245,7 +245,7 @@ class ServerRequest:
         for header in message.get("headers", ()):
             if header[0] in _FRAMING:
                 name, value = header
-                if name == b"connection" and value.lower() == b"close":
+                if name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
                     keep_alive = False
                 if name != b"content-length" or status == 204:
                     continue
