@@ -185,6 +185,7 @@ class Pipeline:
         exchange.route = self._routing.without_model()
         self._admission.may_send_unread(exchange.principal)
         self._admission.may_use(exchange.principal, exchange.route)
+        self._guard.upload(exchange)
         return await self._upstreams.stream(exchange, self._bodies.pieces(receive), length, exchange.asked.tail)
 
     def _route(self, exchange: Exchange) -> bytes:

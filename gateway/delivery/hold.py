@@ -12,16 +12,20 @@ from typing import Protocol
 from gateway.delivery.window import Window
 from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Exchange, Headers, Reply, Stretch, Treatment, rewritten
-from gateway.openai_api import Unread
+from gateway.openai_api import Reason, Unread
 from gateway.openai_api.encodings import EncodingError, decode
-from gateway.openai_api.sse import PING, Decoder, Event, SseError
+from gateway.openai_api.sse import PING, Decoder, Event, SseError, is_stream
+
+_ENOUGH = 8  # bytes that tell a stream from JSON
 
 
 class Answer(Protocol):
     """An answer under way, as far as it is used here: see `transport.Response`."""
 
     status: int
-    complete: bool
+
+    @property
+    def complete(self) -> bool: ...
 
     def take(self) -> bytes: ...
 
@@ -223,9 +227,13 @@ class Hold:
             more = True
         if not more:
             return plain
-        unread = [Unread("assistant", "encoding")]
-        _raise_first([inspection for inspection in inspections if inspection.unread(unread)])
+        self.raise_unread(inspections, "encoding")
         return None
+
+    def raise_unread(self, inspections: Sequence[Inspection], reason: Reason) -> None:
+        """Tell that the answer cannot be read. Raises GatewayError when it may not leave for that."""
+        unread = [Unread("assistant", reason)]
+        _raise_first([inspection for inspection in inspections if inspection.unread(unread)])
 
     async def _send(self, data: bytes) -> None:
         if not data:
@@ -262,6 +270,39 @@ class Hold:
             await asyncio.sleep(max(0.0, self._sent_at + seconds - loop.time()))
             if loop.time() >= self._sent_at + seconds:
                 await self._send(PING)
+
+
+class Begun:
+    """An answer whose beginning was looked at, to tell a stream whatever its content type says."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status = answer.status
+        self._answer = answer
+        self._first: list[bytes] = []
+
+    @property
+    def complete(self) -> bool:
+        return self._answer.complete
+
+    async def is_stream(self) -> bool:
+        """Whether it begins as a stream does. Waits for the first bytes. Raises UpstreamError."""
+        begun = b""
+        while len(begun.strip()) < _ENOUGH and (data := await self._answer.more()):
+            begun += data
+        self._first = [begun] if begun else []
+        return is_stream(begun)
+
+    def take(self) -> bytes:
+        first, self._first = b"".join(self._first), []
+        return first + self._answer.take()
+
+    async def more(self) -> bytes:
+        return self._first.pop() if self._first else await self._answer.more()
+
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
+        if self._first and not offer(self._first.pop()):
+            await settle()
+        return await self._answer.pour(offer, settle)
 
 
 async def collected(answer: Answer, most: int) -> bytes:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from gateway.delivery.hold import Answer, Hold, Inspection, Screen, Stage
+from gateway.delivery.hold import Answer, Begun, Hold, Inspection, Screen, Stage
 from gateway.delivery.window import Window
 from gateway.exchange import Exchange, Headers, Reply
-from gateway.openai_api import choices_wanted
+from gateway.openai_api import SURFACES, choices_wanted
 
 _EVENTS = b"text/event-stream"
 _LONGEST_LINE = 64 * 1024  # an unfinished line is kept back up to this size
@@ -21,7 +21,7 @@ class Guard(Protocol):
 
     def holds(self, exchange: Exchange) -> bool: ...
 
-    def inspection(self, exchange: Exchange) -> Inspection: ...
+    def inspection(self, exchange: Exchange, *, failed: bool = False) -> Inspection: ...
 
 
 class Moderated(Inspection, Protocol):
@@ -72,22 +72,39 @@ class Tap:
         Raises UpstreamError, and GatewayError when the answer may not leave.
         """
         events = _is_stream(exchange, answer.status, headers)
-        guarded = answer.status < 300 and self._guard.holds(exchange)
+        guarded = self._guard.holds(exchange)
         observed = guarded and events and exchange.route is not None and exchange.route.streams == "observe"
         if observed:
             self._observed(exchange)
         asked = moderated if answer.status < 300 else None
+        if (guarded or asked is not None) and exchange.asked.stream and not events and answer.status < 300:
+            answer = begun = Begun(answer)
+            events = exchange.transcript.stream = await begun.is_stream()
         if asked is None and (observed or not guarded):
             await self._pass(exchange, answer, headers, reply, events=events, decided=not observed)
             return
         keep = partial(exchange.transcript.keep, most=self._sample_bytes)
         hold = Hold(exchange, answer, headers, reply, held_bytes=self._held_bytes, keep=keep, decided=not observed)
-        policy = self._guard.inspection(exchange) if guarded and not observed else None
+        policy = self._guard.inspection(exchange, failed=answer.status >= 400) if guarded and not observed else None
         try:
+            if policy is not None and not self._can_hold(exchange, headers):
+                hold.raise_unread([policy], "operation")
+                await self._pass(exchange, answer, headers, reply, events=events, decided=True)
+                return
+            events = events and SURFACES[exchange.asked.operation].answers is not None
             await (self._hold_stream if events else self._hold_body)(exchange, hold, policy, asked)
         finally:
             if policy is not None:
                 policy.close()
+
+    def _can_hold(self, exchange: Exchange, headers: Headers) -> bool:
+        """Whether an answer can be read at all: of operations that are not known here, JSON within the bounds."""
+        if SURFACES[exchange.asked.operation].answers is not None:
+            return True
+        named = dict(headers)
+        length = named.get(b"content-length", b"")
+        fits = length.isdigit() and int(length) <= self._held_bytes
+        return fits and b"json" in named.get(b"content-type", b"").lower()
 
     async def _hold_body(
         self, _exchange: Exchange, hold: Hold, policy: Inspection | None, asked: Moderated | None
@@ -175,7 +192,7 @@ def _is_stream(exchange: Exchange, status: int, headers: Headers) -> bool:
     events = False
     for name, value in headers:
         if name == b"content-type":
-            events = value.startswith(_EVENTS)
+            events = value.lower().startswith(_EVENTS)
         elif name == b"content-encoding":
             exchange.transcript.encoding = value.decode("latin-1")
     if status < 300:

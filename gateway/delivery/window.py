@@ -219,6 +219,8 @@ class Window:
                 self.unread.append(Unread("assistant", "event"))
             else:
                 self._read(data, read, pieces)
+        elif sse.says_more(event.raw):
+            self.unread.append(Unread("assistant", "event"))
         self.size += len(event.raw)
         self._queue.append(_Entry(event, read, pieces))
 

@@ -21,7 +21,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.judging.client import Judging
 from gateway.judging.messages import judging_request
-from gateway.openai_api import SURFACES, read_request, rewrite
+from gateway.openai_api import SURFACES, Unread, read_request, rewrite
 from policies.engine import Action, Policy
 
 _CUT = frozenset({Action.REDACT, Action.REROUTE})
@@ -61,7 +61,8 @@ class Guard:
 
     def holds(self, exchange: Exchange) -> bool:
         """Whether an answer to this exchange must be judged before it leaves."""
-        if not self._held_routes or exchange.route is None or SURFACES[exchange.asked.operation].answers is None:
+        surface = SURFACES[exchange.asked.operation]
+        if not self._held_routes or exchange.route is None or (surface.answers is None and surface.reads is None):
             return False
         return exchange.route.name in self._held_routes and bool(needed_of(self._shared.policy, "response", exchange))
 
@@ -107,9 +108,20 @@ class Guard:
             return body
         return rewrite(body, edits_of(read_request(exchange.asked.operation, body).passages, found.findings, decision))
 
-    def inspection(self, exchange: Exchange) -> PolicyInspection:
-        """The judging of one answer; to be closed."""
-        return PolicyInspection(self._shared, exchange)
+    def inspection(self, exchange: Exchange, *, failed: bool = False) -> PolicyInspection:
+        """The judging of one answer, which may be an error of the upstream; to be closed."""
+        return PolicyInspection(self._shared, exchange, failed=failed)
+
+    def upload(self, exchange: Exchange) -> None:
+        """A body that goes through unread. Raises GatewayError prompt_unjudged where a rule lets none of that pass."""
+        needed = needed_of(self._shared.policy, "prompt", exchange)
+        if not needed:
+            return
+        decider = Decider(self._shared, exchange, "prompt", needed)
+        decision = decider.unread([Unread("user", "operation")])
+        decider.close()
+        if decision.action not in PASSING:
+            raise decider.error("prompt", decision)
 
 
 def _ambiguous() -> GatewayError:

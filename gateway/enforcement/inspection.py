@@ -7,7 +7,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Stretch, Treatment
 from gateway.judging.messages import Finding, judging_request
 from gateway.judging.stretches import last_words, request_of, stretch_of
-from gateway.openai_api import Unread, answers_of, read_response, rewrite
+from gateway.openai_api import SURFACES, Operation, Unread, answers_of, read_response, rewrite
 from policies.engine import Action, Decision
 
 _KEPT = PASSING | {Action.REDACT, Action.REPLACE}  # a choice that is neither of these is emptied
@@ -16,13 +16,15 @@ _KEPT = PASSING | {Action.REDACT, Action.REPLACE}  # a choice that is neither of
 class PolicyInspection:
     """Decides on one answer. A stretch of a stream is shown to the detectors with the prompt's last words.
 
-    The policy stays the same throughout. To be closed.
+    The policy stays the same throughout. `failed`: the answer is an error of the upstream, of which any text is read.
+    To be closed.
     """
 
-    def __init__(self, shared: Shared, exchange: Exchange) -> None:
+    def __init__(self, shared: Shared, exchange: Exchange, *, failed: bool) -> None:
         assert exchange.route is not None
         self._decider = Decider(shared, exchange, "response", needed_of(shared.policy, "response", exchange))
         self._exchange = exchange
+        self._operation = Operation.OTHER if failed else exchange.asked.operation
         self._prompt: bytes | None = None
         self._refusal: Decision | None = None
 
@@ -34,7 +36,7 @@ class PolicyInspection:
         """
         asked = self._exchange.asked
         wanted = judging_request(
-            asked.operation,
+            self._operation,
             caller=self._decider.caller,
             prompt=asked.body,
             answer=body,
@@ -44,15 +46,15 @@ class PolicyInspection:
         found = await self._decider.ask(wanted)
         by_choice = _by_choice(found.findings)
         decisions = self._decider.rule(by_choice, found)
-        surface = answers_of(asked.operation)
+        surface = SURFACES[self._operation].answers
         stopped = {choice: decision for choice, decision in decisions.items() if decision.action not in _KEPT}
-        if stopped and (len(stopped) == len(decisions) or not surface.has_choices):
+        if stopped and (len(stopped) == len(decisions) or surface is None or not surface.has_choices):
             raise self._decider.error("answer", next(iter(stopped.values())))
         if all(decision.action in PASSING for decision in decisions.values()):
             return body
         try:
             return self._rewritten(body, by_choice, decisions, stopped)
-        except ValueError as error:  # the detectors could read it, so this is a bug: nothing leaves
+        except (ValueError, KeyError) as error:  # it has no place for what the policy asks, so nothing leaves
             raise GatewayError("answer_blocked", f"the answer could not be redacted: {error}") from None
 
     def _rewritten(
@@ -62,12 +64,15 @@ class PolicyInspection:
         decisions: Mapping[int, Decision],
         stopped: Collection[int],
     ) -> bytes:
-        asked, surface = self._exchange.asked, answers_of(self._exchange.asked.operation)
-        passages = read_response(asked.operation, body).passages
+        asked = self._exchange.asked
+        passages = read_response(self._operation, body).passages
         for choice, findings in by_choice.items():
             if decisions[choice].action is Action.REDACT:
-                body = rewrite(body, edits_of(passages, findings, decisions[choice]))
+                changes = edits_of(passages, findings, decisions[choice])
+                body = changes[()].encode() if () in changes else rewrite(body, changes)
         messages = {n: each.replacement for n, each in decisions.items() if each.action is Action.REPLACE}
+        if messages or stopped:
+            surface = answers_of(self._operation)
         if messages:
             body = surface.replaced(body, messages, model=asked.model, id=self._exchange.id.removeprefix("req_"))
         return surface.withheld(body, stopped) if stopped else body

@@ -2,11 +2,12 @@
 
 One table has a row for every operation (`surfaces`): what is read of it, and how its answers, errors and blocks are
 written, by the modules of its dialect (`chat`, `responses`, `messages`, each with its `_replies`). They share the texts
-and their paths (`passages`), a body that is changed in places (`document`), streams (`sse`) and errors (`replies`).
+and their paths (`passages`), a body that is changed in places (`document`), JSON inside texts (`texts`) and streams (`sse`).
 Beside them: the little a request must tell to be routed (`envelope`).
 """
 
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
+from gateway.openai_api.chat_replies import error_body
 from gateway.openai_api.document import Path, rewrite, set_fields
 from gateway.openai_api.envelope import BodyError, Envelope, Moderated, choices_wanted, read_envelope, read_moderation
 from gateway.openai_api.passages import (
@@ -22,7 +23,6 @@ from gateway.openai_api.passages import (
     Unread,
     edits,
 )
-from gateway.openai_api.replies import error_body
 from gateway.openai_api.sse import DONE_DATA
 from gateway.openai_api.surfaces import (
     SURFACES,

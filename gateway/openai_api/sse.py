@@ -32,13 +32,22 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     id: bytes | None = None
 
 
-_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:|(?:\xef\xbb\xbf)?[\r\n]*\{")
+_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 
 
 def is_stream(body: bytes) -> bool:
-    """Whether this begins as a stream does, whatever it was called: with a field, a comment, or lines of JSON."""
-    found = _FIELD.match(body)
-    return found is not None
+    """Whether this begins as a stream does, whatever it was called: with a field or a comment."""
+    return _FIELD.match(body) is not None
+
+
+def is_lines(body: bytes) -> bool:
+    """Whether this may be a line of JSON for each event."""
+    return body.lstrip(_BOM + b"\r\n ").startswith(b"{") and b"\n" in body.strip()
+
+
+def says_more(raw: bytes) -> bool:
+    """Whether a block without data holds more than comments and the other fields of an event."""
+    return any(not _FIELD.match(line) for line in raw.removeprefix(_BOM).splitlines() if line.strip())
 
 
 class SseError(ValueError):

@@ -7,8 +7,9 @@ row names. What a row leaves out is not done: its texts are not read, its answer
 
 import json
 import posixpath
+import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from types import MappingProxyType
@@ -20,7 +21,7 @@ from gateway.openai_api import (
     decisions,
     messages,
     messages_replies,
-    replies,
+    other,
     responses,
     responses_replies,
     sse,
@@ -51,6 +52,10 @@ class Operation(StrEnum):
     EMBEDDINGS = "embeddings"
     MODELS = "models"
     MODERATIONS = "moderations"
+    RESPONSES_INPUT = "responses_input"
+    STORED_RESPONSES = "stored_responses"
+    STORED_CHAT = "stored_chat"
+    CONVERSATIONS = "conversations"
     DECISIONS = "decisions"
     OTHER = "other"
 
@@ -129,8 +134,8 @@ class Answers:
     replaced: Replaced
     withheld: Callable[[bytes, Collection[int]], bytes]
     with_system: Callable[[dict[str, Any], str], None]
-    error_body: Callable[[str, str, str | None, str | None, int], bytes] = replies.error_of_status
-    error_event: Callable[[str, str, str | None, str | None, int], bytes] = replies.error_event
+    error_body: Callable[[str, str, str | None, str | None, int], bytes] = chat_replies.error_of_status
+    error_event: Callable[[str, str, str | None, str | None, int], bytes] = chat_replies.error_event
     refusals: Refusals | None = None
     has_choices: bool = True
 
@@ -141,7 +146,8 @@ class Surface:
 
     `turns` reads the texts of a request, which its field `param` holds. `modelled`: the body is read for the model, so
     it is never passed on unread. `inference`: a request changes nothing on the server, so that it may be sent again.
-    `moderated`: a request may ask for moderation. Without `answers` an answer has no text to judge.
+    `moderated`: a request may ask for moderation. Without `answers` nothing can be written in the words of the surface;
+    then `reads` finds what texts its answers have, and where that is missing too they have none.
     """
 
     operation: Operation
@@ -149,6 +155,7 @@ class Surface:
     turns: Callable[[dict[str, Any]], list[Turn]] | None = None
     param: str | None = None
     answers: Answers | None = None
+    reads: Callable[[dict[str, Any]], Reading] | None = None
     judged: bool = False
     modelled: bool = False
     inference: bool = True
@@ -168,6 +175,18 @@ def _chunked(shape: chat_replies.Shape, with_system: Callable[[dict[str, Any], s
     )
 
 
+_RESPONSES = Answers(
+    read=responses.read_output,
+    read_event=responses.read_response_event,
+    ending=responses_replies.ResponseEnding,
+    message_body=responses_replies.message_body,
+    message_stream=responses_replies.message_stream,
+    replaced=responses_replies.replaced,
+    withheld=responses_replies.withheld,
+    with_system=responses_replies.with_system,
+    error_event=responses_replies.error_event,
+    has_choices=False,
+)
 _TABLE = (
     Surface(
         Operation.CHAT,
@@ -193,18 +212,7 @@ _TABLE = (
         paths=(("POST", "/v1/responses"),),
         turns=responses.response_turns,
         param="input",
-        answers=Answers(
-            read=responses.read_output,
-            read_event=responses.read_response_event,
-            ending=responses_replies.ResponseEnding,
-            message_body=responses_replies.message_body,
-            message_stream=responses_replies.message_stream,
-            replaced=responses_replies.replaced,
-            withheld=responses_replies.withheld,
-            with_system=responses_replies.with_system,
-            error_event=responses_replies.error_event,
-            has_choices=False,
-        ),
+        answers=_RESPONSES,
         judged=True,
         modelled=True,
         moderated=True,
@@ -264,10 +272,44 @@ _TABLE = (
         modelled=True,
     ),
     Surface(Operation.MODELS, paths=(("GET", "/v1/models"), ("GET", "/v1/models/"))),
-    Surface(Operation.OTHER, inference=False),
+    Surface(
+        Operation.RESPONSES_INPUT,
+        paths=(("POST", "/v1/responses/compact"), ("POST", "/v1/responses/input_tokens")),
+        turns=responses.response_turns,
+        param="input",
+        answers=replace(_RESPONSES, read=partial(other.read_stored, responses.read_output, "output")),
+        judged=True,
+        modelled=True,
+    ),
+    # What is kept on the server comes back by another way, and is judged there as well.
+    Surface(
+        Operation.STORED_RESPONSES,
+        paths=(("GET", "/v1/responses/"),),
+        answers=replace(_RESPONSES, read=partial(other.read_stored, responses.read_output, "output")),
+    ),
+    Surface(
+        Operation.STORED_CHAT,
+        paths=(("GET", "/v1/chat/completions/"), ("GET", "/v1/chat/completions")),
+        answers=replace(
+            _chunked(chat_replies.CHAT, chat_replies.chat_with_system),
+            read=partial(other.read_stored, chat.read_choices, "choices"),
+        ),
+    ),
+    Surface(
+        Operation.CONVERSATIONS,
+        paths=(("POST", "/v1/conversations"), ("POST", "/v1/conversations/"), ("GET", "/v1/conversations/")),
+        turns=other.conversation_turns,
+        param="items",
+        reads=other.read_anything,
+        judged=True,
+        inference=False,
+    ),
+    Surface(Operation.OTHER, turns=other.any_turns, reads=other.read_anything, judged=True, inference=False),
 )
 SURFACES: Mapping[Operation, Surface] = MappingProxyType({surface.operation: surface for surface in _TABLE})
 _BY_PATH = {at: surface.operation for surface in _TABLE for at in surface.paths}
+_UNSEEN = re.compile(r"[;?#\x00-\x20]")  # where some servers end a path
+_LONGER = re.compile(r"/v1/.*?/?(chat/completions|(?<!chat/)completions|responses|messages|embeddings)")
 _BELOW = [(method, path, operation) for (method, path), operation in _BY_PATH.items() if path.endswith("/")]
 
 
@@ -281,7 +323,9 @@ def operation_of(method: str, path: str) -> Operation:
 
 
 def _of_unusual(method: str, path: str) -> Operation:
-    plain = "/" + posixpath.normpath(path.lower()).lstrip("/")
+    plain = "/" + posixpath.normpath(_UNSEEN.split(path.lower(), maxsplit=1)[0]).lstrip("/")
+    if (method, plain) not in _BY_PATH and (longer := _LONGER.fullmatch(plain)):
+        plain = f"/v1/{longer[1]}"  # /v1/engines/NAME/chat/completions and the like
     below = (operation for asked, at, operation in _BELOW if asked == method and plain.startswith(at))
     return _BY_PATH.get((method, plain)) or next(below, Operation.OTHER)
 
@@ -318,19 +362,34 @@ def read_response(operation: Operation, body: bytes) -> Reading:
     What is a stream, whatever it was called, is read as one. A body nested too deeply is one passage, as in
     `read_request`.
     """
-    answers = SURFACES[operation].answers
-    if answers is None or not body.strip():
+    surface = SURFACES[operation]
+    answers = surface.answers
+    read = surface.reads if answers is None else answers.read
+    if read is None or not body.strip():
         return Reading([], [])
     value = _parsed(body)
     if isinstance(value, str):
         return Reading([Passage("response", "assistant", value, ())], [])
     if isinstance(value, dict):
-        reading = answers.read(value)
+        reading = read(value)
         reading.unread.extend(_ambiguities(body, "assistant"))
         return reading
-    if value is None and sse.is_stream(body):
+    if value is None and answers is not None and (sse.is_stream(body) or sse.is_lines(body)):
         return read_stream(operation, body)
-    return Reading([], [Unread("assistant", "not_json")])
+    return _plain_text(body) if answers is None and value is None else _NOT_JSON
+
+
+_NOT_JSON = Reading([], [Unread("assistant", "not_json")])
+
+
+def _plain_text(body: bytes) -> Reading:
+    """What is no JSON and no answer of a model, such as the error page of a proxy."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return _NOT_JSON
+    looks_like_json = text.lstrip().startswith(("{", "["))
+    return _NOT_JSON if looks_like_json else Reading([Passage("response", "assistant", text, ())], [])
 
 
 def _parsed(body: bytes) -> Any:
@@ -410,7 +469,7 @@ def error_reply(
 ) -> bytes:
     """An error reply, in the words of the surface; `status` is that of HTTP."""
     answers = SURFACES[operation].answers
-    write = replies.error_of_status if answers is None else answers.error_body
+    write = chat_replies.error_of_status if answers is None else answers.error_body
     return write(message, type, param, code, status)
 
 
@@ -425,7 +484,7 @@ def error_event(
 ) -> bytes:
     """An error as the final event of a stream whose status line is gone, in the words of the surface."""
     answers = SURFACES[operation].answers
-    write = replies.error_event if answers is None else answers.error_event
+    write = chat_replies.error_event if answers is None else answers.error_event
     return write(message, type, param, code, sequence_number)
 
 

@@ -1,0 +1,272 @@
+"""What no detector is shown is not clean: whatever a rule blocks for it leaves on no surface and in no mode."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.fakes import Counts, World, rules
+from tests.support.scripted_server import JSON, Script, answer, answering, serve, streaming
+from tests.support.surfaces import CHAT, COMPLETIONS, RESPONSES, Delta, Surface
+
+STRICT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: block")
+LENIENT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: allow")
+CUTTING = rules("id: r, when: {subcategory: privacy_violation, on: [prompt, response]}, then: redact, on_error: block")
+SURFACES = {"chat": CHAT, "completions": COMPLETIONS, "responses": RESPONSES}
+MARK = "kept-back"
+BROKEN = {
+    "an array": b'data: ["' + MARK.encode() + b'"]\n\n',
+    "a trailing comma": b'data: {"a": "' + MARK.encode() + b'",}\n\n',
+    "a broken byte": b'data: {"a": "' + MARK.encode() + b'\xff"}\n\n',
+    "no event": b'{"a": "' + MARK.encode() + b'"}\n\n',
+    "an unknown field": b'data: {"novel": "it says ' + MARK.encode() + b'"}\n\n',
+}
+
+
+def asked(surface: Surface, *, stream: bool) -> bytes:
+    return surface.request(stream=stream)
+
+
+@pytest.mark.parametrize("mode", ["hold", "window"])
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize("name", SURFACES)
+async def test_an_event_that_nobody_can_read_ends_the_stream_and_does_not_leave(
+    name: str, what: str, mode: str
+) -> None:
+    surface, unread = SURFACES[name], Counts("assay_unread_total")
+    events = surface.stream([Delta("Good day. ")])
+    script = streaming(events[0], BROKEN[what], *events[1:])
+    async with serve(script) as server, World(server.port, rules=STRICT, streams=mode) as world:
+        seen = await world.ask(surface.path, asked(surface, stream=True))
+    assert MARK.encode() not in seen.body
+    assert b"content_filter" in seen.body
+    assert world.fate == ("blocked", "answer_unjudged")
+    assert sum(unread.added().values()) >= 1
+
+
+@pytest.mark.parametrize("mode", ["hold", "window", "observe"])
+@pytest.mark.parametrize("what", BROKEN)
+async def test_it_passes_and_is_counted_where_the_rule_says_allow(what: str, mode: str) -> None:
+    events = CHAT.stream([Delta("Good day. ")])
+    script = streaming(events[0], BROKEN[what], *events[1:])
+    async with serve(script) as server, World(server.port, rules=LENIENT, streams=mode) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=True))
+    assert seen.body == b"".join([events[0], BROKEN[what], *events[1:]])
+    assert world.fate == ("completed", "")
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+PROMPTS: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
+    "an image": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}, IMAGE]}]},
+        ("user", "image"),
+    ),
+    "audio": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA"}}]}]},
+        ("user", "audio"),
+    ),
+    "a file": (
+        "/v1/responses",
+        {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file_1"}]}]},
+        ("user", "file"),
+    ),
+    "an image of the Responses API": (
+        "/v1/responses",
+        {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "https://x.test/a.png"}]}]},
+        ("user", "image"),
+    ),
+    "tokens": ("/v1/completions", {"prompt": [1, 2, 3]}, ("user", "tokens")),
+    "tokens to embed": ("/v1/embeddings", {"input": [[1, 2], [3]]}, ("user", "tokens")),
+    "an unknown field": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "hi"}], "novel": {"deep": ["it says this"]}},
+        ("user", "field"),
+    ),
+    "an unknown field of a message": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "hi", "novel": "it says this"}]},
+        ("user", "field"),
+    ),
+    "an unknown part": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": [{"type": "hologram", "beam": "AAAA"}]}]},
+        ("user", "part"),
+    ),
+    "an unknown operation": ("/v1/novel", {"text": "hello there"}, ("user", "operation")),
+}
+
+
+@pytest.mark.parametrize("what", PROMPTS)
+async def test_a_prompt_that_is_not_wholly_read_goes_nowhere_where_a_rule_says_so(what: str) -> None:
+    path, more, (channel, reason) = PROMPTS[what]
+    body = json.dumps({"model": "m", **more}).encode()
+    script = answering(answer(b'{"object":"list","data":[]}', JSON))
+    for policy, passes in ((LENIENT, True), (STRICT, False)):
+        unread = Counts("assay_unread_total")
+        async with serve(script) as server, World(server.port, rules=policy) as world:
+            seen = await world.ask(path, body)
+            assert bool(server.requests) is passes
+        assert unread.added() == {(channel, reason): 1}
+        assert (seen.status == 200) is passes
+        if not passes:
+            assert seen.error["code"] == "content_unjudged"
+            assert reason in seen.error["message"]
+            assert world.fate == ("blocked", "prompt_unjudged")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"m","messages":[{"role":"user","content":"hi"}],"messages":[]}',
+        b'{"model":"m","Messages":[{"role":"user","content":"hi"}]}',
+        b'{"model":"m","messages":[{"role":"user","content":"hi","Content":"grenade"}]}',
+        '{"model":"m","me\u017fsages":[]}'.encode(),
+    ],
+)
+async def test_a_body_that_servers_read_in_two_ways_is_refused(body: bytes) -> None:
+    async with serve(answering(answer(b"{}", JSON))) as server, World(server.port, rules=LENIENT) as world:
+        seen = await world.ask(CHAT.path, body)
+        assert (seen.status, server.requests) == (400, [])
+    assert world.fate == ("rejected", "bad_body")
+
+
+# --- answers as clients read them
+
+
+def typed(kind: bytes) -> tuple[bytes, ...]:
+    return (b"content-type: " + kind,) if kind else ()
+
+
+@pytest.mark.parametrize("kind", [b"text/event-stream", b"Text/Event-Stream", b"", b"text/plain", b"application/json"])
+@pytest.mark.parametrize("name", SURFACES)
+async def test_a_stream_is_one_whatever_it_is_called(name: str, kind: bytes) -> None:
+    surface = SURFACES[name]
+    script: Script = streaming(*surface.stream([Delta("my key AKI"), Delta("A42 here")]), lines=typed(kind))
+    async with serve(script) as server, World(server.port, rules=CUTTING) as world:
+        seen = await world.ask(surface.path, asked(surface, stream=True))
+    assert b"A42" not in seen.body
+    assert b"[REDACTED:word]" in seen.body
+    assert world.fate == ("completed", "")
+
+
+ANSWERED = '{"choices":[{"index":0,"message":{"role":"assistant","content":"my key AKIA42"},"logprobs":%s}]}'
+
+
+@pytest.mark.parametrize("whole", [b"\xef\xbb\xbf" + (ANSWERED % "null").encode(), (ANSWERED % "-Infinity").encode()])
+async def test_a_body_is_json_as_clients_read_it(whole: bytes) -> None:
+    async with serve(answering(answer(whole, JSON))) as server, World(server.port, rules=CUTTING) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=False))
+    assert seen.body == whole.replace(b"AKIA42", b"[REDACTED:word]")
+
+
+@pytest.mark.parametrize("mode", ["hold", "window"])
+async def test_events_parted_by_one_line_end_are_events(mode: str) -> None:
+    stream = b"".join(CHAT.stream([Delta("my key AKI"), Delta("A42 here")])).replace(b"\n\n", b"\n")
+    async with serve(streaming(stream)) as server, World(server.port, rules=CUTTING, streams=mode) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=True))
+    assert b"A42" not in seen.body
+    assert b"[REDACTED:word]" in seen.body
+
+
+@pytest.mark.parametrize("mode", ["hold", "window"])
+@pytest.mark.parametrize("finish", ['""', '"stop"'])
+async def test_a_text_that_is_said_to_end_in_every_event_is_one_text(finish: str, mode: str) -> None:
+    event = 'data: {"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":%s}]}\n\n'
+    events = [(event % (text, finish)).encode() for text in ("a gre", "na", "de ")]
+    async with serve(streaming(*events)) as server, World(server.port, rules=STRICT, streams=mode) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=True))
+    assert b"de " not in seen.body or (finish == '"stop"' and mode == "window")
+    assert world.fate[0] == "blocked"
+
+
+@pytest.mark.parametrize("status", [b"400 Bad", b"500 Down"])
+@pytest.mark.parametrize("body", [b'{"error":{"message":"no","failed_generation":"a grenade"}}', b"about a grenade"])
+async def test_the_errors_of_an_upstream_are_judged(status: bytes, body: bytes) -> None:
+    script = answering(answer(body, JSON, status=status))
+    async with serve(script) as server, World(server.port, rules=LENIENT) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=False))
+    assert b"a grenade" not in seen.body
+    assert world.fate == ("blocked", "answer_blocked")
+
+
+async def test_parts_of_one_message_are_one_text() -> None:
+    parts = [{"type": "text", "text": text} for text in ("a gren", "ade")]
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": parts}]}).encode()
+    async with serve(answering(answer(b"{}", JSON))) as server, World(server.port, rules=LENIENT) as world:
+        assert (await world.ask(CHAT.path, body)).status == 400
+        assert server.requests == []
+
+
+STORED = {
+    "/v1/responses/resp_1": b'{"output":[{"type":"message","content":[{"type":"output_text","text":"%s"}]}]}',
+    "/v1/responses/resp_1/input_items": b'{"data":[{"type":"message","content":[{"type":"input_text","text":"%s"}]}]}',
+    "/v1/chat/completions/c1": b'{"id":"c1","choices":[{"index":0,"message":{"content":"%s"}}]}',
+    "/v1/chat/completions/c1/messages": b'{"data":[{"role":"user","content":"%s"}]}',
+    "/v1/conversations/conv_1/items": b'{"data":[{"type":"message","content":[{"text":"%s"}]}]}',
+    "/v1/files/file_1/content": b'{"custom_id":"1","response":{"body":{"text":"%s"}}}',
+}
+
+
+@pytest.mark.parametrize("path", STORED)
+async def test_what_a_server_kept_is_judged_when_it_is_fetched(path: str) -> None:
+    for text, kept in ((b"look at my AKIA42 key", b"look at my [REDACTED:word] key"), (b"good day to you", None)):
+        body = STORED[path] % text
+        async with serve(answering(answer(body, JSON))) as server, World(server.port, rules=CUTTING) as world:
+            seen = await world.ask(path, b"", method="GET")
+        assert seen.body == (body if kept is None else STORED[path] % kept)
+
+
+async def test_items_of_a_conversation_are_judged_when_they_are_sent() -> None:
+    body = json.dumps({"items": [{"type": "message", "role": "user", "content": "a grenade"}]}).encode()
+    async with serve(answering(answer(b"{}", JSON))) as server, World(server.port, rules=LENIENT) as world:
+        for path in ("/v1/conversations", "/v1/conversations/conv_1/items"):
+            assert (await world.ask(path, body)).status == 400
+        assert server.requests == []
+
+
+# --- text inside text
+
+
+@pytest.mark.parametrize("mode", ["hold", "window"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", ["chat", "responses"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"content": "first\nAKIA42\n", "n": 1.50},
+        {"body": json.dumps({"api": "AKIA42\t", "list": [1, "\u00e9"]})},
+        {"a": json.dumps({"b": json.dumps({"c": 'say "AKIA42"'})})},
+    ],
+)
+async def test_arguments_are_cut_as_they_are_meant_and_stay_json(
+    arguments: dict[str, Any], name: str, stream: bool, mode: str
+) -> None:
+    surface, text = SURFACES[name], json.dumps(arguments)
+    deltas = [Delta(text[i : i + 5], "arguments") for i in range(0, len(text), 5)]
+    script = streaming(*surface.stream(deltas)) if stream else answering(answer(surface.whole(deltas), JSON))
+    async with serve(script) as server, World(server.port, rules=CUTTING, streams=mode) as world:
+        seen = await world.ask(surface.path, asked(surface, stream=stream))
+    if stream:
+        out = surface.said(seen.body)[0, "arguments"]
+    else:
+        value = json.loads(seen.body)
+        chat = name == "chat"
+        item = value["choices"][0]["message"]["tool_calls"][0]["function"] if chat else value["output"][0]
+        out = item["arguments"]
+    assert out == text.replace("AKIA42", "[REDACTED:word]")
+    json.loads(out)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_half_a_surrogate_pair_is_never_an_error(stream: bool) -> None:
+    whole = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"a \\ud83d AKIA42 \\ude00"}}]}'
+    chunk = b'data: {"choices":[{"index":0,"delta":{"content":"a \\ud83d AKIA42 \\ude00"}}]}\n\ndata: [DONE]\n\n'
+    script = streaming(chunk) if stream else answering(answer(whole, JSON))
+    body = CHAT.request(stream=stream, messages=[{"role": "user", "content": "half a \ud83d pair"}])
+    async with serve(script) as server, World(server.port, rules=CUTTING) as world:
+        seen = await world.ask(CHAT.path, body)
+    assert seen.status == 200
+    assert b"AKIA42" not in seen.body
+    assert b"\\ud83d" in seen.body
