@@ -361,6 +361,37 @@ async def test_garbage(name: str) -> None:
         assert pool.counts() == (0, 0)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"HTTP/1.1 600 Odd",
+        b"HTTP/1.1 999 Odd",
+        b"RTSP/1.0 200 OK",
+        b"ICE/1.0 200 OK",
+        b"HTTP/2.0 200 OK",
+        b"HTTP/0.9 200",
+    ],
+)
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_heads_of_no_http_answer(line: bytes, interim: bytes) -> None:
+    async with connected(always(interim + line + b"\r\ncontent-length: 0\r\n\r\n")) as (pool, _):
+        assert await fails(pool) == "bad_response"
+
+
+@pytest.mark.parametrize("cut", [False, True])
+async def test_white_space_around_values_is_no_part_of_them(cut: bool) -> None:
+    wire = b"HTTP/1.1 200 OK\r\nx:\t a b \r\ncontent-length: 2 \t\r\n\r\nok"
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(*([wire[at : at + 1] for at in range(len(wire))] if cut else [wire]))
+
+    async with connected(script) as (pool, _):
+        for reused in (False, True):
+            assert await ask(pool) == Whole(200, [(b"x", b"a b"), (b"content-length", b"2")], b"ok", reused)
+
+
 async def test_many_and_long_headers_pass_below_the_limit() -> None:
     lines = [b"x-%d: %s" % (number, b"y" * 300) for number in range(199)]
     async with connected(always(answer(b"ok", *lines))) as (pool, _):
