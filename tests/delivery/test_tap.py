@@ -343,3 +343,14 @@ async def test_a_window_that_breaks_off_serves_what_was_judged() -> None:
         await tap(guard, held=100_000).pass_on(exchange(streams="window"), answer, [*EVENTS], screen)
     assert screen.body == b"".join(words)
     assert not screen.finished
+
+
+async def test_what_left_a_window_is_judged_again_before_what_follows() -> None:
+    screen, guard = Screen(), Ruler(holding=True)
+    words = [f"word{number} " for number in range(100)]
+    answer = ScriptedAnswer(*map(chunk, words), DONE)
+    await tap(guard, held=100_000).pass_on(exchange(streams="window"), answer, [*EVENTS], screen)
+    later = [stretch for stretch in guard.heard if not stretch.startswith("word0 ")]
+    assert len(later) > 3
+    assert all(stretch in "".join(words) for stretch in later)
+    assert min(map(len, later)) > 128, "a rule may look at so many characters before what it finds"

@@ -10,7 +10,7 @@ from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import load_policy
 from gateway.telemetry import metrics
 from policies.compiling import Policy
-from tests.support.fakes import ENFORCE, OBSERVE, Counts
+from tests.support.fakes import ENFORCE, OBSERVE, STRICT, Counts
 from tests.support.patience import until
 from tests.support.virtual_time import VirtualTimeLoop
 
@@ -106,6 +106,19 @@ async def test_a_file_that_is_replaced_or_gone_for_a_while(tmp_path: Path) -> No
         (tmp_path / "new.yaml").write_text(ENFORCE)
         (tmp_path / "new.yaml").replace(path)
         await until(lambda: file.current.mode == "enforce")
+
+
+async def test_a_file_that_is_saved_again_before_it_comes_into_force_is_taken_once(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    file = PolicyFile(str(path), wall_clock=now, settle_seconds=60)
+    adopted: list[Policy] = []
+    file.adopt = adopted.append
+    async with watching(file):
+        path.write_text(STRICT)
+        await asyncio.sleep(30)
+        path.write_text(ENFORCE)
+        await until(lambda: file.current.mode == "enforce")
+    assert [policy.revision for policy in adopted] == [load_policy(str(path)).revision]
 
 
 async def test_what_cannot_come_into_force_here_is_refused(tmp_path: Path) -> None:

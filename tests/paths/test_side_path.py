@@ -104,7 +104,7 @@ async def test_a_detector_that_raises_fails_the_sample_and_is_covered_as_such() 
 
 async def test_what_cannot_be_read_of_an_answer_is_judged_without_it() -> None:
     path = SidePath()
-    fates = await path.work(sample(encoding="br", answer=b"\x0b\x02\x80"), sample(answer=b"<html>"))
+    fates = await path.work(sample(encoding="compress", answer=b"\x0b\x02\x80"), sample(answer=b"<html>"))
     assert fates == {("judged", "unreadable"): 2}
 
 
@@ -311,7 +311,7 @@ async def test_texts_are_written_only_where_asked_for_and_flagged() -> None:
 
 async def test_a_text_of_an_unreadable_answer_is_no_reason_to_fail() -> None:
     path = SidePath(audit_text=True)
-    fates = await path.work(sample(prompt=chat("grenade"), encoding="br", answer=b"\x0b"))
+    fates = await path.work(sample(prompt=chat("grenade"), encoding="compress", answer=b"\x0b"))
     assert fates == {("judged", "unreadable"): 1}
     assert path.lines[0]["texts"][0]["text"] == "grenade"
 
