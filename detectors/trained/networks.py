@@ -15,8 +15,8 @@ from detectors.trained.onnx import Model, Tokenizer
 Floats = npt.NDArray[np.float64]
 
 BATCH_BYTES = 16_384  # of padded text in one run of the n-gram model: the gathered rows stay in the processor's cache
-ROUND_BYTES = 60_000  # of text read in one step of the n-gram model: some 20 ms
-ROUND_CHARACTERS = 60_000  # of text cut into word pieces in one step
+ROUND_BYTES = 24_000  # of text read in one step of the n-gram model: some 10 ms
+ROUND_CHARACTERS = 24_000  # of text cut into word pieces in one step
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from gateway.judging.reading import TextToJudge, texts_to_judge
 from gateway.openai_api import Passage
 
 REMEMBERED_BYTES = 8 * 2**20
+_TEXTS_A_PIECE = 64  # made ready at once
 
 
 class RequestPanel:
@@ -40,9 +41,11 @@ class RequestPanel:
                 text = Text(each.passage.text, each.passage.direction, each.context)
                 asked.append((reply, _finding(each, digest)))
                 questions.append(Question(text, each.slugs))
+                if len(keys) % _TEXTS_A_PIECE == 0:
+                    yield
                 keys.append(self._memory.key(request.caller, text, digest))
                 known.setdefault(keys[-1], self._memory.of(keys[-1]))
-            yield
+        yield
         answers = yield from self.panel.steps(questions, [known[key] for key in keys])
         self._memory.keep(known)
         for (reply, finding), answer in zip(asked, answers, strict=True):

@@ -18,6 +18,7 @@ from pathlib import Path
 from detectors import manifest
 from tests.bench.detectors import bench_detectors
 from tests.bench.part_growth import bench_growth
+from tests.bench.part_hostile import bench_hostile
 from tests.bench.part_peers import bench_peers
 from tests.bench.part_policies import bench_policies
 from tests.bench.part_process import bench_process
@@ -55,6 +56,7 @@ PARTS: Mapping[str, Callable[[Table, Choice], None]] = {
     "growth": lambda table, asked: bench_growth(table, asked.folder, asked.seconds, asked.rounds),
     "workers": lambda table, asked: bench_workers(table, asked.folder, asked.seconds, asked.rounds),
     "policies": lambda table, asked: bench_policies(table, asked.folder, asked.seconds, asked.rounds),
+    "hostile": lambda table, asked: bench_hostile(table),
     "detectors": _detectors,
     "soak": lambda table, asked: bench_soak(table, asked.folder, asked.requests),
     "slow-reader": lambda table, asked: bench_slow_reader(table, asked.folder),
