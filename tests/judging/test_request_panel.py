@@ -140,7 +140,7 @@ def test_what_nobody_can_read_is_told_as_unread() -> None:
     assert unread(b'{"choices": []}') == []
     assert unread(b"") == []
     assert unread(b"<html>") == [("response", "assistant", "not_json")]
-    assert unread(b"\x0b", "br") == [("response", "assistant", "encoding")]
+    assert unread(b"\x0b", "compress") == [("response", "assistant", "encoding")]
     assert unread(b"no gzip", "gzip") == [("response", "assistant", "encoding")]
 
 
