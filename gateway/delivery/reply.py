@@ -1,5 +1,6 @@
 """The one way to the client: headers of our own, counted bytes, and an error in whatever way is still open."""
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from time import monotonic
 from typing import Any
@@ -12,6 +13,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Write = Callable[[bytes], bool]
 
 _JSON = b"application/json"
+_NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 _EVENTS = b"text/event-stream"
 _ENDS_OF_LINES = (b"\n", b"\r")
 _ENDS_OF_EVENTS = (b"\n\n", b"\r\n\r\n", b"\r\r")
@@ -132,7 +134,8 @@ class ClientReply:
             await self.whole(what.status, b"" if exchange.asked.method == "HEAD" else body, more, length=len(body))
         elif self._events and (not self._last or self._last.endswith(_ENDS_OF_LINES)):
             operation = self._exchange.asked.operation
-            event = error_event(operation, error.message, what.type, error.param, what.code)
+            number = _next_number(self._last)
+            event = error_event(operation, error.message, what.type, error.param, what.code, sequence_number=number)
             # The event that broke off ends here: empty lines more than it needs mean nothing.
             await self.finish(event if not self._last or self._last.endswith(_ENDS_OF_EVENTS) else b"\n\n" + event)
         # Else the answer stays unfinished: the server closes the connection and the client sees that it broke off.
@@ -155,6 +158,12 @@ class ClientReply:
             return
         await self.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body_follows=True)
         await self.finish(body)
+
+
+def _next_number(sent: bytes) -> int:
+    """The number after that of the last event of what was sent, on a surface that numbers its events."""
+    numbers = _NUMBER.findall(sent)
+    return int(numbers[-1]) + 1 if numbers else 0
 
 
 def _is_plain_stream(headers: Headers) -> bool:

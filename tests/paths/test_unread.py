@@ -270,3 +270,10 @@ async def test_half_a_surrogate_pair_is_never_an_error(stream: bool) -> None:
     assert seen.status == 200
     assert b"AKIA42" not in seen.body
     assert b"\\ud83d" in seen.body
+
+
+async def test_the_error_of_a_stream_that_breaks_off_has_the_next_number() -> None:
+    event = b'data: {"type":"response.in_progress","sequence_number":41}\n\n'
+    async with serve(streaming(event, cut=True)) as server, World(server.port) as world:
+        seen = await world.ask(RESPONSES.path, asked(RESPONSES, stream=True))
+    assert b'"sequence_number":42' in seen.body
