@@ -3,8 +3,7 @@
 One table has a row for every operation (`surfaces`): what is read of it, and how its answers, errors and blocks are
 written, by the modules of its dialect (`chat`, `responses`, `messages`, each with its `_replies`). They share the texts
 and their paths (`passages`), a body that is changed in places (`document`), JSON inside texts (`texts`) and streams
-(`sse`).
-Beside them: the little a request must tell to be routed (`envelope`).
+(`sse`). Beside them: the little a request must tell to be routed (`envelope`).
 """
 
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.exchange import Streams
 from tests.support.fakes import Counts, World, rules
 from tests.support.scripted_server import JSON, Script, answer, answering, serve, streaming
 from tests.support.surfaces import CHAT, COMPLETIONS, RESPONSES, Delta, Surface
@@ -31,7 +32,7 @@ def asked(surface: Surface, *, stream: bool) -> bytes:
 @pytest.mark.parametrize("what", BROKEN)
 @pytest.mark.parametrize("name", SURFACES)
 async def test_an_event_that_nobody_can_read_ends_the_stream_and_does_not_leave(
-    name: str, what: str, mode: str
+    name: str, what: str, mode: Streams
 ) -> None:
     surface, unread = SURFACES[name], Counts("assay_unread_total")
     events = surface.stream([Delta("Good day. ")])
@@ -46,7 +47,7 @@ async def test_an_event_that_nobody_can_read_ends_the_stream_and_does_not_leave(
 
 @pytest.mark.parametrize("mode", ["hold", "window", "observe"])
 @pytest.mark.parametrize("what", BROKEN)
-async def test_it_passes_and_is_counted_where_the_rule_says_allow(what: str, mode: str) -> None:
+async def test_it_passes_and_is_counted_where_the_rule_says_allow(what: str, mode: Streams) -> None:
     events = CHAT.stream([Delta("Good day. ")])
     script = streaming(events[0], BROKEN[what], *events[1:])
     async with serve(script) as server, World(server.port, rules=LENIENT, streams=mode) as world:
@@ -162,7 +163,7 @@ async def test_a_body_is_json_as_clients_read_it(whole: bytes) -> None:
 
 
 @pytest.mark.parametrize("mode", ["hold", "window"])
-async def test_events_parted_by_one_line_end_are_events(mode: str) -> None:
+async def test_events_parted_by_one_line_end_are_events(mode: Streams) -> None:
     stream = b"".join(CHAT.stream([Delta("my key AKI"), Delta("A42 here")])).replace(b"\n\n", b"\n")
     async with serve(streaming(stream)) as server, World(server.port, rules=CUTTING, streams=mode) as world:
         seen = await world.ask(CHAT.path, asked(CHAT, stream=True))
@@ -172,7 +173,7 @@ async def test_events_parted_by_one_line_end_are_events(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["hold", "window"])
 @pytest.mark.parametrize("finish", ['""', '"stop"'])
-async def test_a_text_that_is_said_to_end_in_every_event_is_one_text(finish: str, mode: str) -> None:
+async def test_a_text_that_is_said_to_end_in_every_event_is_one_text(finish: str, mode: Streams) -> None:
     event = 'data: {"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":%s}]}\n\n'
     events = [(event % (text, finish)).encode() for text in ("a gre", "na", "de ")]
     async with serve(streaming(*events)) as server, World(server.port, rules=STRICT, streams=mode) as world:
@@ -241,7 +242,7 @@ async def test_items_of_a_conversation_are_judged_when_they_are_sent() -> None:
     ],
 )
 async def test_arguments_are_cut_as_they_are_meant_and_stay_json(
-    arguments: dict[str, Any], name: str, stream: bool, mode: str
+    arguments: dict[str, Any], name: str, stream: bool, mode: Streams
 ) -> None:
     surface, text = SURFACES[name], json.dumps(arguments)
     deltas = [Delta(text[i : i + 5], "arguments") for i in range(0, len(text), 5)]
