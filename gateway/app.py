@@ -140,6 +140,7 @@ class App:
             routes=[route.name for route in self.routing.routes],
         )
         self.policy.adopt = _adopting(guard, self.judge)
+        self.policy.on_change = lambda change: self.audit.append("policy", change)
         sampler = Sampler(enabled=config.detectors)
         return Pipeline(
             admission=admission,

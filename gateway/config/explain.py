@@ -1,6 +1,7 @@
 """Sentences about settings: what is wrong with them, what was probably meant, and the table of all."""
 
 import difflib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -73,7 +74,23 @@ def contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
     found += _models_of_several(config, origin.get("routes", source))
     found += _duplicates(config, origin.get("keys", source))
     found += _open_doors(config, origin)
+    found += _unwritable(config, origin)
     return found
+
+
+def _unwritable(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
+    """Files and folders that the gateway would write and cannot."""
+    for setting, path in (("audit_path", config.audit_path), ("state_dir", config.state_dir)):
+        if path is None:
+            continue
+        folder = path if setting == "state_dir" and path.exists() else path.parent
+        target = path if path.exists() else folder
+        where = origin.get(setting, setting)
+        where = where if where == env_name(setting) else f"{where}: {setting}"
+        if not folder.is_dir():
+            yield f"{where}: there is no folder {folder}; make it, or name another"
+        elif not os.access(target, os.W_OK):
+            yield f"{where}: {target} cannot be written; change its owner or mode, or name another place"
 
 
 def _unknown_names(config: Config, origin: Mapping[str, str], source: str) -> Iterator[str]:

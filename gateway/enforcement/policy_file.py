@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from detectors.manifest import ModelError
 from gateway.enforcement.signals import load_policy, policy_path
@@ -19,6 +19,7 @@ POLL_SECONDS = 0.25
 # From a change of the file to its coming into force. Every process sees the same change time, so all of them, on this
 # machine, change at the same moment, whenever each of them looked and however long it compiled.
 SETTLE_SECONDS = 2.0
+_CLOCKS_DIFFER_SECONDS = 1.0  # that the clocks of a file system and of this machine may be apart
 
 
 class _Stamp(NamedTuple):
@@ -36,7 +37,8 @@ class AdoptionError(Exception):
 class PolicyFile:
     """`current` is the policy in force; `refusal` says why the file's newest state is not, else empty.
 
-    `adopt` is called with a policy before it comes into force and may raise AdoptionError. `wall_clock` is Unix
+    `adopt` is called with a policy before it comes into force and may raise AdoptionError, `on_change` with what is to
+    be put on record after it came. `wall_clock` is Unix
     seconds, as in a file's change time; `targets` are the routes and upstreams that a rule may reroute to, `routes`
     those that it may name, each any where there are none. Raises what `load_policy` raises.
     """
@@ -52,6 +54,7 @@ class PolicyFile:
     ) -> None:
         self.source = source
         self.adopt: Callable[[Policy], None] = lambda _policy: None
+        self.on_change: Callable[[Mapping[str, Any]], None] = lambda _change: None
         self.refusal = ""
         self._path = policy_path(source)
         self._wall_clock = wall_clock
@@ -73,13 +76,13 @@ class PolicyFile:
             stamp = _stamp(self._path)
             if stamp is None or (stamp == self._stamp and not self._asked):
                 continue  # a file that is gone for a moment is being replaced
-            self._asked = False
-            await self._take_up(stamp)
+            asked, self._asked = self._asked, False
+            await self._take_up(stamp, "SIGHUP" if asked else "the file changed")
 
-    async def _take_up(self, stamp: _Stamp) -> None:
+    async def _take_up(self, stamp: _Stamp, why: str) -> None:
         try:
             policy = await asyncio.to_thread(self._load)
-            await asyncio.sleep(stamp.changed_at + self._settle_seconds - self._wall_clock())
+            await asyncio.sleep(self._seconds_to_settle(stamp))
             if _stamp(self._path) != stamp:
                 return  # saved again meanwhile: the next look takes that
             self.adopt(policy)
@@ -95,7 +98,44 @@ class PolicyFile:
         if policy.revision != self.current.revision:
             log.warning("policy %s: revision %s, mode %s is in force", self.source, policy.revision, policy.mode)
         before, self.current = self.current, policy
+        self.on_change({"why": why, "before": before.revision, **described(self)})
         _publish(before, policy)
+
+    def _seconds_to_settle(self, stamp: _Stamp) -> float:
+        """Until all processes take this state of the file up; never longer than that takes by a clock that is right."""
+        left = stamp.changed_at + self._settle_seconds - self._wall_clock()
+        if left > self._settle_seconds + _CLOCKS_DIFFER_SECONDS:
+            ahead = left - self._settle_seconds
+            log.warning(
+                "%s was changed %.0f s ahead of this machine's clock; it is taken up all the same", self._path, ahead
+            )
+        return min(max(left, 0.0), self._settle_seconds)
+
+
+def described(file: PolicyFile) -> dict[str, Any]:
+    """The policy in force with its rules, each with its thresholds and the detector whose table they come from."""
+    policy = file.current
+    return {
+        "source": file.source,
+        "revision": policy.revision,
+        "mode": policy.mode,
+        "rules": [
+            {
+                "id": rule.id,
+                "action": rule.action,
+                "mode": rule.mode,
+                "share": rule.share,
+                "enforced": rule.enforced,
+                "on_error": rule.on_error,
+                "listens_to": sorted({threshold.slug for threshold in rule.thresholds}),
+                "thresholds": [
+                    {"subcategory": each.slug, "direction": each.direction, "table": each.detector, "score": each.score}
+                    for each in rule.thresholds
+                ],
+            }
+            for rule in policy.rules
+        ],
+    }
 
 
 def _stamp(path: Path) -> _Stamp | None:

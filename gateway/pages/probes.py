@@ -81,8 +81,9 @@ def probes(background: Background, readiness: Readiness, gauges: Gauges) -> list
         body = readiness.report()
         return JSONResponse(body, 200 if body["ready"] else 503)
 
-    async def exposition(_: Request) -> Response:
+    async def exposition(request: Request) -> Response:
         gauges.read()
-        return Response(await asyncio.to_thread(metrics.render), media_type=metrics.CONTENT_TYPE)
+        body, content_type = await asyncio.to_thread(metrics.render, request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposition)]

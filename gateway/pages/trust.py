@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from detectors import taxonomy
-from gateway.enforcement.policy_file import PolicyFile
+from gateway.enforcement.policy_file import PolicyFile, described
 from gateway.pages.rates import rates_route
 from gateway.telemetry.audit import Audit
 from gateway.trust.ledger import Ledger
@@ -61,24 +61,4 @@ async def _taxonomy(_: Request) -> Response:
 
 def policy_in_force(file: PolicyFile) -> dict[str, Any]:
     """The policy with its rules, and why the newest state of its file is not in force, if it is not."""
-    policy = file.current
-    rules = [
-        {
-            "id": rule.id,
-            "action": rule.action,
-            "mode": rule.mode,
-            "share": rule.share,
-            "enforced": rule.enforced,
-            "on_error": rule.on_error,
-            "listens_to": sorted({threshold.slug for threshold in rule.thresholds}),
-        }
-        for rule in policy.rules
-    ]
-    return {
-        "source": file.source,
-        "revision": policy.revision,
-        "mode": policy.mode,
-        "rules": rules,
-        "warnings": list(policy.warnings),
-        "refused": file.refusal,
-    }
+    return {**described(file), "warnings": list(file.current.warnings), "refused": file.refusal}

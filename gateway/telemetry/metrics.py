@@ -19,6 +19,7 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -376,15 +377,25 @@ def catalogue() -> dict[str, MetricWrapperBase]:
     return found
 
 
-def render() -> bytes:
-    """The exposition text, summed over all worker processes. May take milliseconds: call it off the event loop."""
+def render(accept: str = "") -> tuple[bytes, str]:
+    """The exposition, summed over all worker processes, and its content type: OpenMetrics for who accepts that.
+
+    May take milliseconds: call it off the event loop.
+    """
+    generate, content_type = choose_encoder(accept)
+    if "openmetrics" not in content_type:
+        generate, content_type = generate_latest, CONTENT_TYPE
+    return generate(_whole()), content_type
+
+
+def _whole() -> CollectorRegistry:
     if not _MULTIPROCESS:
-        return generate_latest(REGISTRY)
+        return REGISTRY
     folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
     _forget_dead_workers(folder)
     merged = CollectorRegistry()
     multiprocess.MultiProcessCollector(merged, path=folder)  # type: ignore[no-untyped-call]
-    return generate_latest(merged)
+    return merged
 
 
 def samples(name: str) -> dict[tuple[tuple[str, str], ...], float]:

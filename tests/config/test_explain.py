@@ -105,3 +105,15 @@ def test_a_variable_that_the_file_refers_to_is_no_unknown_setting(tmp_path: Path
         "ASSAY_PROT is set but is no setting of Assay; did you mean `ASSAY_PORT`?",
     ]
     assert len(unknown_environment(environ)) == 4
+
+
+def test_a_folder_that_is_missing_or_cannot_be_written_is_found_before_the_start(tmp_path: Path) -> None:
+    missing, present = tmp_path / "missing", tmp_path / "present"
+    present.mkdir()
+    assert problems(tmp_path, f"audit_path: {missing}/audit.jsonl\nstate_dir: {missing}/deeper/state\n") == [
+        f"assay.yaml: audit_path: there is no folder {missing}; make it, or name another",
+        f"assay.yaml: state_dir: there is no folder {missing}/deeper; make it, or name another",
+    ]
+    file = tmp_path / "assay.yaml"
+    file.write_text(f"audit_path: {present}/audit.jsonl\nstate_dir: {present}\n")
+    assert load({}, {}, file).state_dir == present

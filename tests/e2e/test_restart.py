@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -88,6 +89,12 @@ class Load:
         return "whole" if whole else "broken off"
 
 
+def listeners(port: int) -> int:
+    """How many sockets of this machine listen on a port: state 0A in /proc/net/tcp."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_three_restarts_under_load_lose_nothing_where_another_process_listens(
     models: DemoUpstream, workers: int
@@ -100,6 +107,8 @@ def test_three_restarts_under_load_lose_nothing_where_another_process_listens(
             load.wait_for(25)
             for _ in range(3):
                 following = gateway(models, port, workers=workers)
+                # Its own /readyz cannot be told from that of the one before it: they share the port.
+                following.wait_until("both listen", lambda: listeners(port) == 2)
                 load.wait_for(10)
                 assert serving.stop() == 0
                 serving = following

@@ -2,9 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import load_policy
@@ -143,3 +146,38 @@ async def test_being_asked_reads_an_unchanged_file(tmp_path: Path) -> None:
         file.look_again()
         await until(lambda: bool(adopted))
     assert adopted[0].revision == file.current.revision
+
+
+async def test_a_change_is_put_on_record_with_the_thresholds_and_why_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(OBSERVE)
+    file = watched(path)
+    changes: list[Mapping[str, Any]] = []
+    file.on_change = changes.append
+    before = file.current.revision
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(file.run())
+        path.write_text(ENFORCE)
+        await until(lambda: len(changes) == 1)
+        file.look_again()
+        await until(lambda: len(changes) == 2)
+        watching.cancel()
+    assert (changes[0]["why"], changes[1]["why"]) == ("the file changed", "SIGHUP")
+    assert (changes[0]["before"], changes[0]["revision"]) == (before, file.current.revision)
+    assert [rule["id"] for rule in changes[0]["rules"]] == [rule.id for rule in file.current.rules]
+    assert all({"table", "score"} <= each.keys() for rule in changes[0]["rules"] for each in rule["thresholds"])
+
+
+async def test_a_policy_saved_under_a_clock_ahead_of_ours_comes_into_force_and_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(OBSERVE)
+    file = PolicyFile(str(path), wall_clock=lambda: now() - 600, settle_seconds=SETTLE_SECONDS)
+    before = file.current.revision
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(file.run())
+        path.write_text(ENFORCE)
+        await until(lambda: file.current.revision != before)
+        watching.cancel()
+    assert any("ahead of this machine's clock" in record.getMessage() for record in caplog.records)

@@ -84,7 +84,7 @@ def test_every_metric_is_registered_once_and_exported() -> None:
 def test_the_page_can_be_read_by_prometheus_own_parser() -> None:
     metrics.tally(metrics.ERRORS, Source.CLIENT, "no_key").add()
     metrics.flush()
-    page = metrics.render().decode()
+    page = metrics.render()[0].decode()
     families = {family.name for family in text_string_to_metric_families(page)}
     assert {name.removesuffix("_total") for name in CATALOGUE} == families
     assert "_created" not in page
@@ -98,7 +98,7 @@ def test_a_label_cannot_break_a_line() -> None:
     assert 'a"\n\\b' in reasons
     read_back = {
         sample.labels.get("reason")
-        for family in text_string_to_metric_families(metrics.render().decode())
+        for family in text_string_to_metric_families(metrics.render()[0].decode())
         for sample in family.samples
     }
     assert 'a"\n\\b' in read_back
@@ -164,7 +164,7 @@ sys.stdin.read()
 if sys.argv[2] == "orderly":
     metrics.forget_this_process()
 """
-READER = "from gateway.telemetry import metrics; print(metrics.render().decode())"
+READER = "from gateway.telemetry import metrics; print(metrics.render()[0].decode())"
 
 
 def run_worker(folder: Path, count: int, end: str) -> "subprocess.Popen[str]":
@@ -216,3 +216,12 @@ def test_gauges_say_how_they_add_up() -> None:
         if isinstance(metric, Gauge):
             constant = name.endswith("_info") or "_rate_ratio" in name
             assert metric._multiprocess_mode == ("mostrecent" if constant else "livesum")
+
+
+def test_openmetrics_is_written_for_who_accepts_it() -> None:
+    body, content_type = metrics.render("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+    body, content_type = metrics.render("text/plain;version=0.0.4")
+    assert content_type == metrics.CONTENT_TYPE
+    assert b"# EOF" not in body
