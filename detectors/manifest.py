@@ -31,7 +31,8 @@ class ModelError(Exception):
 class Measurement(msgspec.Struct, frozen=True):
     """One measured figure. `set` names the data and the side judged, `metric` what was counted, over `rows` rows.
 
-    `length_auroc` is what the text's length alone scores on the same rows, where that was computed.
+    `length_auroc` is what the text's length alone scores on the same rows, where that was computed. `seen`: the
+    detector was trained on other rows of the same source.
     """
 
     set: str
@@ -41,6 +42,7 @@ class Measurement(msgspec.Struct, frozen=True):
     rows: int
     date: str
     length_auroc: float | None = None
+    seen: bool = False
 
 
 class DataSet(msgspec.Struct, frozen=True):
@@ -64,8 +66,13 @@ class DetectorInfo:
     `streams` is for replies judged again and again while they grow: thresholds by the share of benign replies that
     reach them at any moment.
 
-    A cascade has a `first` stage; `alone` are slope and offset of that stage's logit where it is judged alone, and
-    `gates`, by role, its heads' slopes and an offset: below 0 in sum, it is.
+    A cascade has a `first` stage. `means` is the share of the mean over a text's windows in a head's logit, the rest
+    being the largest; `clear` the logits, of the first stage and of its own, below which a head has nothing to find:
+    when all are, the middle of a long reply is not read. `composite` are lines on log-odds: where a role has them,
+    `unsafe` is its own line plus the highest of the others'. `lengths` are upper ends, in words, of length bands, and
+    `shifts` what is taken off a head's log-odds in each, and in what is longer: in short texts it must be surer.
+
+    `off` says of heads that the model has and that are not used what is missing.
     """
 
     name: str
@@ -83,10 +90,14 @@ class DetectorInfo:
     measured: tuple[Measurement, ...]
     vocabulary: Path | None = None
     first: "DetectorInfo | None" = None
-    alone: BySlugRole[tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    gates: Mapping[Role, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    means: BySlugRole[float] = field(default_factory=lambda: MappingProxyType({}))
+    clear: BySlugRole[tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
+    composite: BySlugRole[tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
+    lengths: tuple[int, ...] = ()
+    shifts: BySlugRole[tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     streams: BySlugRole[OperatingTable] = field(default_factory=lambda: MappingProxyType({}))
     labels: frozenset[str] = frozenset()
+    off: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def id(self) -> str:
@@ -103,10 +114,14 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rates: dict[str, dict[Role, tuple[float, float]]]
     calibration: dict[str, dict[Role, tuple[float, ...]]]
     measured: tuple[Measurement, ...]
-    alone: dict[str, dict[Role, tuple[float, ...]]] = {}
-    gates: dict[Role, tuple[float, ...]] = {}
+    means: dict[str, dict[Role, float]] = {}
+    clear: dict[str, dict[Role, tuple[float, float]]] = {}
+    composite: dict[str, dict[Role, tuple[float, float]]] = {}
+    lengths: tuple[int, ...] = ()
+    shifts: dict[str, dict[Role, tuple[float, ...]]] = {}
     streams: dict[str, dict[Role, OperatingTable]] = {}
     labels: tuple[str, ...] = ()
+    off: dict[str, str] = {}
 
 
 def load(directory: Path = MODELS, *, weights: bool = True) -> Mapping[str, DetectorInfo]:
@@ -172,10 +187,14 @@ def _info(name: str, index: Mapping[str, Mapping[str, Any]], directory: Path, we
             measured=tables.measured,
             vocabulary=_file(entry, "vocabulary", "vocabulary_sha256", directory, weights),
             first=_info(entry["first"], index, directory, weights) if "first" in entry else None,
-            alone=_flat(tables.alone),
-            gates=MappingProxyType(tables.gates),
+            means=_flat(tables.means),
+            clear=_flat(tables.clear),
+            composite=_flat(tables.composite),
+            lengths=tables.lengths,
+            shifts=_flat(tables.shifts),
             streams=_flat(tables.streams),
             labels=frozenset(tables.labels),
+            off=MappingProxyType(tables.off),
         )
     except KeyError as error:
         raise ModelError(f"{directory / INDEX}: [{name}] lacks {error}; run `make train`") from error

@@ -200,9 +200,7 @@ def _in_cycles(edges: set[tuple[str, str]]) -> set[str]:
 
 def test_no_folder_is_too_full_to_find_anything_in() -> None:
     counts = Counter(path.parent for path in FILES.values() if path.name != "__init__.py")
-    assert {str(place.relative_to(ROOT)): count for place, count in counts.items() if count > LARGEST_FOLDER} == {
-        "detectors/training": 17
-    }
+    assert not {str(place.relative_to(ROOT)): count for place, count in counts.items() if count > LARGEST_FOLDER}
 
 
 def test_there_is_no_cycle() -> None:

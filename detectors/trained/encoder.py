@@ -1,14 +1,17 @@
-"""The trained detectors: a network's head outputs, calibrated, as verdicts. Alone, or as a cascade of two."""
+"""The trained detectors: a network's head outputs, calibrated, as verdicts. Alone, or two networks joined."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from detectors.base import Judgement, Role, State, Steps, Text, Verdict, finish
 from detectors.manifest import DetectorInfo, ModelError
 from detectors.trained.networks import Floats, NgramNetwork, PieceNetwork, Scored, StepwiseNetwork
+from detectors.trained.scripts import readable_part
 
 ROLES: tuple[Role, ...] = ("prompt", "response")
+UNSAFE = "unsafe"
 
 
 def network(info: DetectorInfo) -> StepwiseNetwork:
@@ -17,17 +20,27 @@ def network(info: DetectorInfo) -> StepwiseNetwork:
         raise ModelError(f"{info.name}: models.toml names no model file for it; run `make train`")
     if info.vocabulary is None:
         return NgramNetwork(info.file, len(info.heads))
-    return PieceNetwork(info.file, info.vocabulary, len(info.heads))
+    return piece_network(info)
 
 
-class Encoder:
-    """A Detector over one network. Speaks, for each role, of the heads that were measured for it."""
+def piece_network(info: DetectorInfo) -> PieceNetwork:
+    """As `network`, for one that reads word pieces."""
+    if info.file is None or info.vocabulary is None:
+        raise ModelError(f"{info.name}: models.toml names no model file and vocabulary for it; run `make train`")
+    means = {role: [info.means.get((slug, role), 0.0) for slug in info.heads] for role in ROLES}
+    return PieceNetwork(info.file, info.vocabulary, len(info.heads), means)
+
+
+class _Trained:
+    """A Detector over networks. Speaks, for each role, of the heads that were measured for it.
+
+    Of a text in a script that it does not know it judges what is left without it, if that is anything, and says that
+    the text was unreadable.
+    """
 
     def __init__(self, info: DetectorInfo) -> None:
-        """Load the model behind `info`. Raises ModelError."""
         self.id = info.id
         self.slugs = info.slugs
-        self._network = network(info)
         self._voices = {role: _Voice(info, role) for role in ROLES}
 
     def detect(self, texts: Sequence[Text]) -> list[Judgement]:
@@ -36,84 +49,80 @@ class Encoder:
 
     def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
         """The same in bounded pieces of work."""
-        found = yield from self._network.steps(texts)
-        judged = [Judgement(state) for state in found.states]
+        parts = [readable_part(text.text) for text in texts]
+        shown = [text if part is None else replace(text, text=part) for text, part in zip(texts, parts, strict=True)]
+        found = yield from self._score(shown)
+        states = [state if part is None else State.UNREADABLE for state, part in zip(found.states, parts, strict=True)]
+        judged = [Judgement(state) for state in states]
+        words = np.array([len(text.text.split()) for text in shown])
         for role, voice in self._voices.items():
-            for position in _readable(texts, role, found):
-                odds = voice.lines.of(found.logits[position])
-                judged[position] = Judgement(found.states[position], voice.verdicts(odds))
+            mine = _read(shown, role, found.logits)
+            for position, verdicts in zip(mine, voice.verdicts(found.logits[mine], words[mine]), strict=True):
+                judged[position] = Judgement(states[position], verdicts)
         return judged
 
+    def _score(self, texts: Sequence[Text]) -> Steps[Scored]:
+        """All outputs, side by side, NaN where something was not read."""
+        raise NotImplementedError
 
-class Cascade:
-    """A Detector of two stages: the first reads every text, the second those of which the first is not sure.
 
-    A text of which the second can read nothing keeps the first one's word, and is marked unreadable.
+class Encoder(_Trained):
+    """A Detector over one network."""
+
+    def __init__(self, info: DetectorInfo) -> None:
+        """Load the model behind `info`. Raises ModelError."""
+        super().__init__(info)
+        self._network = network(info)
+
+    def _score(self, texts: Sequence[Text]) -> Steps[Scored]:
+        return self._network.steps(texts)
+
+
+class Cascade(_Trained):
+    """A Detector over two networks that both read every text; of long replies in which nothing is, the second the ends.
+
+    A text of which either can read nothing gets no verdict.
     """
 
     def __init__(self, info: DetectorInfo) -> None:
         """Load both models. Raises ModelError, also when `info` names no first stage."""
         if info.first is None:
             raise ModelError(f"{info.name}: models.toml names no first stage for it; run `make train`")
-        self.id = info.id
-        self.slugs = info.slugs
-        self._first, self._second = network(info.first), network(info)
-        self._voices = {role: _CascadeVoice(info, info.first, role) for role in ROLES}
+        super().__init__(info)
+        self._first, self._second = network(info.first), piece_network(info)
+        self._limits = _clear_limits(info)
 
-    def detect(self, texts: Sequence[Text]) -> list[Judgement]:
-        """Judge a batch: same length, same order."""
-        return finish(self.steps(texts))
-
-    def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
-        """The same in bounded pieces of work: first the first stage, which is quick, on all of the texts."""
+    def _score(self, texts: Sequence[Text]) -> Steps[Scored]:
+        """First the quick network on all of the texts; where that was stopped there is no time for the other."""
         first = yield from self._first.steps(texts)
-        judged = [Judgement(state) for state in first.states]
-        unsure: list[int] = []
-        for role, voice in self._voices.items():
-            for position in _readable(texts, role, first):
-                odds = voice.alone.of(first.logits[position])
-                judged[position] = Judgement(first.states[position], voice.verdicts(odds))
-                if not voice.is_sure(first.logits[position]):
-                    unsure.append(position)
-        unsure.sort()
-        if State.STOPPED in first.states:  # there is no time for the second stage
-            return _stopped(judged, unsure)
-        second = yield from self._second.steps([texts[position] for position in unsure])
-        for position, state, logits in zip(unsure, second.states, second.logits, strict=True):
-            if np.isnan(logits[0]):
-                unread = state if state is State.STOPPED else State.UNREADABLE
-                judged[position] = Judgement(unread, judged[position].verdicts)
-            else:
-                voice = self._voices[texts[position].role]
-                odds = voice.lines.of(np.concatenate((first.logits[position], logits)))
-                judged[position] = Judgement(state, voice.verdicts(odds))
-        return judged
+        if State.STOPPED in first.states:
+            none = np.full((len(texts), len(self._limits[1])), np.nan)
+            return Scored(np.concatenate((first.logits, none), axis=1), [State.STOPPED] * len(texts))
+
+        def is_clear(position: int, ends: Floats) -> bool:
+            of_first, of_second = self._limits
+            return bool(np.all(first.logits[position] < of_first) and np.all(ends < of_second))
+
+        second = yield from self._second.steps(texts, is_clear)
+        states = [_both(*pair) for pair in zip(first.states, second.states, strict=True)]
+        return Scored(np.concatenate((first.logits, second.logits), axis=1), states)
 
 
-def _stopped(judged: list[Judgement], positions: Sequence[int]) -> list[Judgement]:
-    for position in positions:
-        judged[position] = Judgement(State.STOPPED, judged[position].verdicts)
-    return judged
+def _both(first: State, second: State) -> State:
+    return first if second is State.SCANNED else second
 
 
-def _readable(texts: Sequence[Text], role: Role, found: Scored) -> list[int]:
-    read = ~np.isnan(found.logits[:, 0])
-    return [position for position, text in enumerate(texts) if text.role == role and read[position]]
+def _clear_limits(info: DetectorInfo) -> tuple[Floats, Floats]:
+    """The logits of replies' heads below which there is nothing to find, by stage; infinite for heads not asked."""
+    limits = np.array([info.clear.get((slug, "response"), (np.inf, np.inf)) for slug in info.heads])
+    if not info.clear:
+        limits[:] = -np.inf  # nothing was measured: read everything
+    return limits[:, 0], limits[:, 1]
 
 
-class _Lines:
-    """Log-odds as linear functions of the logits (Platt 1999): one row a slug."""
-
-    def __init__(self, width: int, rows: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
-        """`rows`: the columns that count among `width`, and their slopes with the offset behind them."""
-        self._slopes = np.zeros((len(rows), width))
-        for row, (columns, numbers) in enumerate(rows):
-            self._slopes[row, list(columns)] = numbers[:-1]
-        self._offsets = np.array([numbers[-1] for _, numbers in rows])
-
-    def of(self, logits: Floats) -> Floats:
-        odds: Floats = self._slopes @ logits + self._offsets
-        return odds
+def _read(texts: Sequence[Text], role: Role, logits: Floats) -> list[int]:
+    blank = np.any(np.isnan(logits), axis=1).tolist()
+    return [position for position, text in enumerate(texts) if text.role == role and not blank[position]]
 
 
 class _Voice:
@@ -122,28 +131,48 @@ class _Voice:
     def __init__(self, info: DetectorInfo, role: Role) -> None:
         self._id = info.id
         self._slugs = tuple(slug for slug in info.heads if (slug, role) in info.calibration)
-        width = len(info.heads) + (len(info.first.heads) if info.first else 0)
-        rows = []
-        for slug in self._slugs:
-            own = width - len(info.heads) + info.heads.index(slug)
-            columns = (info.first.heads.index(slug), own) if info.first else (own,)
-            rows.append((columns, info.calibration[slug, role]))
-        self.lines = _Lines(width, rows)
+        self._slopes, self._offsets = _lines(info, self._slugs, role)
+        self._composite = _Composite(info, self._slugs, role)
+        self._lengths = np.array(info.lengths)
+        none = (0.0,) * (len(info.lengths) + 1)
+        shifts = [info.shifts.get((slug, role), none) for slug in self._slugs]
+        self._shifts = np.array(shifts).reshape(len(self._slugs), len(none))
 
-    def verdicts(self, odds: Floats) -> tuple[Verdict, ...]:
-        scores = (1 / (1 + np.exp(-np.clip(odds, -40, 36)))).tolist()
-        return tuple(Verdict(self._id, slug, score) for slug, score in zip(self._slugs, scores, strict=True))
+    def verdicts(self, logits: Floats, words: Floats) -> list[tuple[Verdict, ...]]:
+        """Verdicts of texts by their logits, [texts, outputs], and their lengths."""
+        odds = self._composite.applied(logits @ self._slopes.T + self._offsets)
+        odds = odds - self._shifts[:, np.searchsorted(self._lengths, words)].T
+        scores = 1 / (1 + np.exp(-np.clip(odds, -40, 36)))
+        return [
+            tuple(Verdict(self._id, slug, score) for slug, score in zip(self._slugs, row, strict=True))
+            for row in scores.tolist()
+        ]
 
 
-class _CascadeVoice(_Voice):
-    """Besides: what the first stage says alone, and when that is enough."""
+def _lines(info: DetectorInfo, slugs: Sequence[str], role: Role) -> tuple[Floats, Floats]:
+    """Log-odds as linear functions of the logits (Platt 1999): slopes [slugs, outputs] and offsets [slugs]."""
+    before = len(info.first.heads) if info.first else 0
+    slopes, offsets = np.zeros((len(slugs), before + len(info.heads))), np.zeros(len(slugs))
+    for row, slug in enumerate(slugs):
+        own = before + info.heads.index(slug)
+        columns = [info.first.heads.index(slug), own] if info.first else [own]
+        *slopes[row, columns], offsets[row] = info.calibration[slug, role]
+    return slopes, offsets
 
-    def __init__(self, info: DetectorInfo, first: DetectorInfo, role: Role) -> None:
-        super().__init__(info, role)
-        rows = [((first.heads.index(slug),), info.alone[slug, role]) for slug in self._slugs]
-        self.alone = _Lines(len(first.heads), rows)
-        gate = np.array(info.gates[role])
-        self._slopes, self._offset = gate[:-1], gate[-1]
 
-    def is_sure(self, logits: Floats) -> bool:
-        return bool(self._slopes @ logits + self._offset < 0)
+class _Composite:
+    """What is unsafe by one of the other heads is unsafe: where a role has such lines."""
+
+    def __init__(self, info: DetectorInfo, slugs: Sequence[str], role: Role) -> None:
+        lines = {slugs.index(slug): info.composite[slug, role] for slug in slugs if (slug, role) in info.composite}
+        self._target = slugs.index(UNSAFE) if UNSAFE in slugs else None
+        self._own = lines.pop(self._target, (1.0, 0.0)) if self._target is not None else (1.0, 0.0)
+        self._others = list(lines)
+        self._slopes, self._offsets = np.array(list(lines.values())).reshape(len(lines), 2).T
+
+    def applied(self, odds: Floats) -> Floats:
+        """The odds [texts, slugs], those of `unsafe` put together anew."""
+        if self._others and self._target is not None:
+            highest = (odds[:, self._others] * self._slopes + self._offsets).max(axis=1)
+            odds[:, self._target] = self._own[0] * odds[:, self._target] + self._own[1] + highest
+        return odds

@@ -1,14 +1,15 @@
-"""The trained networks, from texts to raw head outputs: cut into windows, run, the largest output of each head kept."""
+"""The trained networks, from texts to raw head outputs: cut into windows, run, the windows' outputs put together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import State, Steps, Text, finish
+from detectors.base import Role, State, Steps, Text, finish
 from detectors.trained import features, tokens
 from detectors.trained.onnx import Model, Tokenizer
 
@@ -31,7 +32,7 @@ class Network(Protocol):
     """A loaded model with its way of reading text."""
 
     def score(self, texts: Sequence[Text]) -> Scored:
-        """Raw head outputs, the largest over the windows of each text; any text is legal input."""
+        """Raw head outputs of each text; any text is legal input."""
         ...
 
 
@@ -43,8 +44,11 @@ class StepwiseNetwork(Network, Protocol):
         ...
 
 
+IsClear = Callable[[int, Floats], bool]  # of a text's place and its largest outputs so far: is there nothing to find?
+
+
 class NgramNetwork:
-    """Hashed n-grams (`features`) through a bag model, windows of like length together."""
+    """Hashed n-grams (`features`) through a bag model, windows of like length together; the largest output counts."""
 
     def __init__(self, path: Path, heads: int) -> None:
         """Load `path`, a model of `heads` outputs. Raises manifest.ModelError."""
@@ -107,45 +111,66 @@ class PieceNetwork:
     are quantised with one scale a run.
     """
 
-    def __init__(self, path: Path, vocabulary: Path, heads: int) -> None:
-        """Load the model at `path`, of `heads` outputs, and its vocabulary. Raises manifest.ModelError."""
+    def __init__(
+        self, path: Path, vocabulary: Path, heads: int, means: Mapping[Role, Sequence[float]] = MappingProxyType({})
+    ) -> None:
+        """Load the model at `path`, of `heads` outputs, and its vocabulary. Raises manifest.ModelError.
+
+        `means`, by role, is for each head the share of the mean over a text's windows; the rest is the largest.
+        """
         self._model = Model(path)
         self._tokenizer = Tokenizer(vocabulary)
         self._heads = heads
+        self._means = {role: np.array(shares) for role, shares in means.items()}
 
-    def steps(self, texts: Sequence[Text]) -> Steps[Scored]:
+    def steps(self, texts: Sequence[Text], is_clear: IsClear | None = None) -> Steps[Scored]:
+        """As in StepwiseNetwork. The middle of a long reply is left out where `is_clear` says so of its two ends."""
         out = np.full((len(texts), self._heads), np.nan)
         states: list[State] = []
         for batch in _by_characters(texts):
             for found in tokens.pieces(self._tokenizer, batch):
+                position = len(states)
+                text = texts[position]
                 places = tokens.starts(found)
-                read, stopped = 0, False
+                runs: list[Floats] = []
+                stopped = False
                 if tokens.has_known(found):
-                    read, stopped = yield from self._windows(found, places[: tokens.MAX_WINDOWS], out[len(states)])
-                if stopped and read < min(len(places), tokens.MAX_WINDOWS):
+                    runs, stopped = yield from self._windows(found, places[: tokens.MAX_WINDOWS], position, is_clear)
+                if runs:
+                    share = self._means.get(text.role, 0.0)
+                    out[position] = (1 - share) * np.max(runs, axis=0) + share * np.mean(runs, axis=0)
+                if stopped and len(runs) < min(len(places), tokens.MAX_WINDOWS):
                     states.append(State.STOPPED)
                 else:
-                    states.append(_state_of_pieces(texts[len(states)], found, len(places)))
+                    states.append(_state_of_pieces(text, found, len(places)))
                 if stopped:
                     return Scored(out, states + [State.STOPPED] * (len(texts) - len(states)))
         return Scored(out, states)
 
-    def score(self, texts: Sequence[Text]) -> Scored:
-        return finish(self.steps(texts))
+    def score(self, texts: Sequence[Text], is_clear: IsClear | None = None) -> Scored:
+        return finish(self.steps(texts, is_clear))
 
-    def _windows(self, found: tokens.Pieces, places: Sequence[int], worst: Floats) -> Steps[tuple[int, bool]]:
-        """Raise `worst` to the outputs of each window, one a step. How many were read, and whether it was stopped."""
-        for number, start in enumerate(places, 1):
+    def _windows(
+        self, found: tokens.Pieces, places: Sequence[int], position: int, is_clear: IsClear | None
+    ) -> Steps[tuple[list[Floats], bool]]:
+        """The outputs of each window, one a step, both ends first; and whether it was stopped."""
+        ends = [places[0], places[-1]] if len(places) > 1 else [places[0]]
+        runs: list[Floats] = []
+        for start in (*ends, *places[1:-1]):
+            if found.reply and is_clear and len(runs) == len(ends) and is_clear(position, np.max(runs, axis=0)):
+                break
             window = tokens.window(found, start)
-            np.fmax(worst, self._model.run({"tokens": window.tokens, "kinds": window.kinds})[0], out=worst)
+            runs.append(self._model.run({"tokens": window.tokens, "kinds": window.kinds})[0].astype(np.float64))
             if (yield):
-                return number, True
-        return len(places), False
+                return runs, True
+        return runs, False
 
 
 def _state_of_pieces(text: Text, found: tokens.Pieces, windows: int) -> State:
     if not tokens.is_readable(found):
-        return State.UNREADABLE if features.normalise(text.text[: features.WINDOW]) else State.SKIPPED
+        return State.UNREADABLE
+    if not tokens.has_known(found):
+        return State.SKIPPED
     return _state(text, False) if windows <= tokens.MAX_WINDOWS else State.TRUNCATED
 
 

@@ -59,9 +59,9 @@ class Tokenizer:
         vocabulary = {piece: index for index, piece in enumerate(lines)}
         if missing := {"[UNK]", "[CLS]", "[SEP]"} - vocabulary.keys():
             raise ModelError(f"{path}: lacks {sorted(missing)}, so it is no vocabulary; reinstall, or run `make train`")
-        # Characters that each piece stands for; none for the special ones.
+        # Letters and digits that each piece stands for; none for the special ones.
         self.sizes = [
-            0 if piece.startswith("[") and len(piece) > 1 else len(piece.removeprefix("##")) for piece in lines
+            0 if piece.startswith("[") else sum(map(str.isalnum, piece.removeprefix("##"))) for piece in lines
         ]
         self._tokenizer = tokenizers.Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
         self._tokenizer.normalizer = BertNormalizer()

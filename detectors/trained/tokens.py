@@ -4,7 +4,7 @@ BERT's word pieces (Devlin et al. 2018, arXiv 1810.04805) of the same normalised
 A prompt is `[CLS] text [SEP]`; a reply is `[CLS] prompt [SEP] text [SEP]`, its own part marked as the second kind.
 """
 
-import unicodedata
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,9 +22,12 @@ LENGTH = 128  # of a window, all included
 OVERLAP = 16  # of neighbouring windows
 CONTEXT_LENGTH = 40  # of the end of the prompt behind a reply
 MAX_WINDOWS = 32
+MAX_PERIOD, REPEATS = 16, 5  # a stretch of so many pieces at most that stands so often in a row is read twice
 
 UNKNOWN, CLS, SEP = 100, 101, 102
-MAX_UNKNOWN = 0.3  # share of characters that the vocabulary does not know, above which a text counts as unreadable
+MAX_UNKNOWN = 0.3  # share of letters and digits that the vocabulary does not know, above which a text is unreadable
+_PICTURE = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+")  # arrows, symbols, emoji
+_LONG = re.compile(r"\S{90}(?=\S)")  # the vocabulary's algorithm gives up on words of more than 100 characters
 MAX_BYTES = 8 * LIMIT  # of a normalised text: NFKC can make 18 code points of one
 
 
@@ -32,7 +35,7 @@ MAX_BYTES = 8 * LIMIT  # of a normalised text: NFKC can make 18 code points of o
 class Pieces:
     """The word pieces of a text and of the end of the prompt behind it, and whether the text is a reply.
 
-    `unknown` is the share of the text's characters that the vocabulary does not know.
+    `unknown` is the share of the text's letters and digits that the vocabulary does not know.
     """
 
     text: Ids
@@ -55,7 +58,12 @@ def pieces(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Pieces]:
     own = tokenizer.ids(clean)
     behind = tokenizer.ids([_clean((text.context or "")[-CONTEXT:]) for text in texts])
     return [
-        Pieces(_array(ids), _array(context[-CONTEXT_LENGTH:] if reply else []), reply, _unknown(tokenizer, text, ids))
+        Pieces(
+            _unrepeated(_array(ids)),
+            _array(context[-CONTEXT_LENGTH:] if reply else []),
+            reply,
+            _unknown(tokenizer, text, ids),
+        )
         for text, ids, context, reply in zip(
             clean, own, behind, (text.role == "response" for text in texts), strict=True
         )
@@ -87,15 +95,30 @@ def has_known(found: Pieces) -> bool:
 
 
 def is_readable(found: Pieces) -> bool:
-    """Whether the vocabulary knows enough of the text to say that it was read."""
-    return has_known(found) and found.unknown <= MAX_UNKNOWN
+    """Whether the vocabulary knows enough of the words to say that the text was read; one of symbols has none."""
+    return found.unknown <= MAX_UNKNOWN
 
 
 def _unknown(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> float:
     if UNKNOWN not in ids:
         return 0.0
-    visible = sum(not char.isspace() and not unicodedata.combining(char) for char in text)
-    return 1 - min(sum(tokenizer.sizes[piece] for piece in ids) / max(visible, 1), 1)
+    there = sum(map(str.isalnum, text))
+    return 1 - min(sum(tokenizer.sizes[piece] for piece in ids) / there, 1) if there else 0.0
+
+
+def _unrepeated(ids: Ids) -> Ids:
+    """Of what is said over and over again, twice: no text like it was trained on, and more of it says nothing more."""
+    for period in range(1, MAX_PERIOD + 1):
+        if len(ids) < REPEATS * period:
+            break
+        same = np.concatenate(([False], ids[period:] == ids[:-period], [False]))
+        turns = np.flatnonzero(np.diff(same.astype(np.int8)))
+        keep = np.ones(len(ids), dtype=np.bool_)
+        for start, stop in zip(turns[::2].tolist(), turns[1::2].tolist(), strict=True):
+            if stop - start >= (REPEATS - 1) * period:
+                keep[start + 2 * period : stop + period] = False
+        ids = ids[keep]
+    return ids
 
 
 def _frame_length(found: Pieces) -> int:
@@ -103,7 +126,11 @@ def _frame_length(found: Pieces) -> int:
 
 
 def _clean(text: str) -> str:
-    return normalise(text, MAX_BYTES).decode("utf-8", "ignore")
+    """Normalised; what would be lost whole, pictures that touch words and endless words, in parts."""
+    clean = normalise(text, MAX_BYTES).decode("utf-8", "ignore")
+    if not clean.isascii():
+        clean = _PICTURE.sub(r" \g<0> ", clean)
+    return _LONG.sub(r"\g<0> ", clean)
 
 
 def _array(ids: list[int]) -> Ids:

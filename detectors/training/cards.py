@@ -6,11 +6,11 @@ from pathlib import Path
 
 from detectors.base import OperatingTable
 from detectors.manifest import BySlugRole, DetectorInfo, Measurement
-from detectors.training import prefixes
+from detectors.training import everyday, prefixes
 from detectors.training.leaks import measured as leaks
-from detectors.training.measure import ALONE, LOST, OWN_RATES, Curve
+from detectors.training.measure import OWN_RATES, RELATED, Curve
 from detectors.training.plots import Chart
-from detectors.training.tables import BENIGN, DEV, FIRST_ONLY, GATED, LEFT_OUT
+from detectors.training.tables import BENIGN, DEV, LEFT_OUT
 
 # What is drawn of a trained detector; the file is `name-key.svg`.
 ROC, RELIABILITY, PREFIXES = "roc", "reliability", "prefixes"
@@ -48,13 +48,15 @@ _SCORES = (
 )
 _FINDS = {
     "encoder": (
-        "One text at a time, a prompt or a reply (with the end of the prompt behind it), in two stages. The first, "
-        "`ngram`, reads every text; where a gate fitted on its outputs is sure that nothing would be flagged, its word "
-        "stands. All other texts are read by all-MiniLM-L6-v2 (Apache-2.0), fine-tuned with one output a head, int8 "
-        "weights and activations, in windows of 128 word pieces with 16 in common; the worst window counts, up to 32 "
-        "of them, and what lies beyond is reported as truncated. A head's score is a logistic combination of both "
-        "stages' outputs. Texts of which the vocabulary knows too little (more than 30 % unknown pieces: most scripts "
-        "but the Latin) are judged by the first stage alone and reported as unreadable. " + _SCORES
+        "One text at a time, a prompt or a reply (with the end of the prompt behind it), by two networks whose outputs "
+        "are joined: `ngram`, and all-MiniLM-L6-v2 (Apache-2.0), fine-tuned with one output a head, int8 weights and "
+        "activations, in windows of 128 word pieces with 16 in common, up to 32 of them; what lies beyond is reported "
+        "as truncated. A head's output for a reply is half the largest window's and half the mean of all, for a prompt "
+        "three quarters and one, for attacks the largest alone. Of a long reply only `ngram` reads the middle where "
+        "neither it nor both ends show anything. For prompts, `unsafe` is the mean of its own head and the highest "
+        "harm's. In short texts a head must be surer: what is taken off its log-odds was fitted on harmless texts of "
+        "each length. Everything was fitted on sources that no stage was trained on, where those have the labels. "
+        "Text in other letters than Latin ones is reported as unreadable, and only the rest of it is judged. " + _SCORES
     ),
     "ngram": (
         "One text at a time, a prompt or a reply (with the end of the prompt behind it): hashed word 1-2-grams and "
@@ -176,17 +178,15 @@ _COLUMNS = (
 )
 
 
-def write(
-    directory: Path, infos: Mapping[str, DetectorInfo], dropped: Mapping[str, Sequence[str]], curves: Curves
-) -> None:
-    """One Markdown file a detector, and its charts. `dropped`: lines on heads that were trained and left out."""
+def write(directory: Path, infos: Mapping[str, DetectorInfo], curves: Curves) -> None:
+    """One Markdown file a detector, and its charts."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, info in infos.items():
         drawn = {**curves.get(name, {}), PREFIXES: _prefix_curves(info.measured)}
         shown = [key for key, series in drawn.items() if series]
         for key in shown:
             _CHARTS[key].write(directory / f"{name}-{key}.svg", drawn[key])
-        text = "\n\n".join(_sections(info, dropped.get(name, ()), shown))
+        text = "\n\n".join(_sections(info, shown))
         (directory / f"{name}.md").write_text(text + "\n", "utf-8")
 
 
@@ -201,7 +201,7 @@ def _prefix_curves(measured: Sequence[Measurement]) -> dict[str, Curve]:
     }
 
 
-def _sections(info: DetectorInfo, dropped: Sequence[str], shown: Sequence[str]) -> list[str]:
+def _sections(info: DetectorInfo, shown: Sequence[str]) -> list[str]:
     out = [
         f"# {info.id}",
         f"Weights and tables: {info.licence}. Kind: {info.kind}.",
@@ -209,22 +209,25 @@ def _sections(info: DetectorInfo, dropped: Sequence[str], shown: Sequence[str]) 
         _FINDS[info.name],
     ]
     out.append("Sub-categories and auxiliaries: " + ", ".join(f"`{slug}`" for slug in sorted(info.slugs)) + ".")
-    if dropped:
-        out += ["Trained and left out, because held-out data shows nothing clearly above chance:", _bullets(dropped)]
     if info.data:
         sets = "; ".join(f"{item.set} ({item.licence}; {item.rows:,})" for item in info.data)
         out += ["## Trained on", f"Set (licence as published; rows): {sets}."]
+    if info.off:
+        lines = [f"`{slug}`: {why}" for slug, why in info.off.items()]
+        out += ["Switched off, because nothing shows that they work outside their own sources:", _bullets(lines)]
+    if info.heads:
+        out += ["## On public sets that a head was not trained on", _range_table(info)]
     if any(map(_is_public, info.measured)):
         out += ["## Measured on public benchmarks", _PREFACE, _benchmark_table(info.measured)]
+    out += _everyday(info.measured)
     if ROC in shown:
         out.append(f"![ROC curves on public benchmarks]({info.name}-{ROC}.svg)")
     if info.first:
         out += _against_first(info.measured, info.first.measured)
     out += _own_texts(info.measured)
-    out += _precision(info.measured)
     out += _benign_findings(info.measured)
     if any(item.set.startswith(LEFT_OUT) for item in info.measured):
-        out += ["## Sources left out of a second training, AUROC", _left_out_table(info.measured)]
+        out += ["## Sources that nothing was trained on, AUROC", _left_out_table(info.measured)]
     if info.heads:
         out += ["## Held-out rows of the training sets", _dev_table(info)]
     if RELIABILITY in shown:
@@ -246,18 +249,32 @@ def _against_first(measured: Sequence[Measurement], first: Sequence[Measurement]
     return ["## Where the first stage alone ranks as well (AUROC)", _bullets(lines)] if lines else []
 
 
-def _precision(measured: Sequence[Measurement]) -> list[str]:
-    lost = {
-        (item.set, item.slug, item.metric.partition(":")[0]): item for item in measured if item.metric.endswith(LOST)
-    }
-    rows = [
-        [item.set, f"`{item.slug}`", role, f"{item.rows:,}", _figure(item.value), f"{lost[key].value:+.4f}"]
-        for item in measured
-        if item.metric.endswith(ALONE) and (role := item.metric.partition(":")[0])
-        if (key := (item.set, item.slug, role)) in lost
-    ]
-    header = ["benchmark", "head", "role", "rows", "AUROC, int8", "lost against fp32"]
-    return ["## The second stage alone, and what int8 costs", _table(header, rows)] if rows else []
+def _range_table(info: DetectorInfo) -> str:
+    """By head and role the range of AUROC over the public sets of other sources: what to expect elsewhere."""
+    found: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
+    for item in filter(_is_public, info.measured):
+        role, _, metric = item.metric.partition(": ")
+        if metric == "AUROC" and not item.seen and item.slug in info.slugs and item.set.partition(",")[2] == "":
+            found[item.slug, role].append(item)
+    lines = []
+    for (slug, role), items in found.items():
+        low, high = (pick(items, key=lambda item: item.value) for pick in (min, max))
+        span = _figure(low.value) if len(items) == 1 else f"{_figure(low.value)} to {_figure(high.value)}"
+        lines.append([f"`{slug}`", role, str(len(items)), span, low.set, high.set])
+    return _table(["head", "role", "sets", "AUROC", "lowest on", "highest on"], lines)
+
+
+def _everyday(measured: Sequence[Measurement]) -> list[str]:
+    """False alarms on our own harmless texts, by head and length."""
+    by_key = {(item.slug, item.metric): item for item in measured if item.set == everyday.SET}
+    heads = dict.fromkeys((slug, metric.partition(":")[0]) for slug, metric in by_key)
+    names = [name for name, _, _ in everyday.bands()]
+    lines = []
+    for slug, role in heads:
+        items = [by_key.get((slug, f"{role}: {everyday.ALARMS}, {name}")) for name in names]
+        lines.append([f"`{slug}`", role, *("" if item is None else f"{item.value:.1%}" for item in items)])
+    text = f"Share flagged at the default threshold of {everyday.SET} (`detectors.training.benign`)."
+    return ["## False alarms on everyday texts", text, _table(["head", "role", *names], lines)] if lines else []
 
 
 def _growing(info: DetectorInfo, is_drawn: bool) -> list[str]:
@@ -283,8 +300,8 @@ def _growing(info: DetectorInfo, is_drawn: bool) -> list[str]:
 
 
 def _is_public(item: Measurement) -> bool:
-    own = item.set in (DEV, BENIGN, leaks.SET, prefixes.SET) or item.set.startswith(LEFT_OUT)
-    return not own and not item.metric.endswith((ALONE, LOST))
+    own = item.set in (DEV, BENIGN, leaks.SET, prefixes.SET, everyday.SET)
+    return not own and not item.set.startswith(LEFT_OUT)
 
 
 def _left_out_table(measured: Sequence[Measurement]) -> str:
@@ -307,7 +324,6 @@ def _own_texts(measured: Sequence[Measurement]) -> list[str]:
 
 
 _DEV_COLUMNS = ("AUROC", "average precision", "calibration error", "recall at 0.1 % false alarms")
-_GATE_COLUMNS = (GATED, FIRST_ONLY)
 _GROWING = (
     "Recall on held-out replies after so many words, when a reply counts as flagged from the first moment that it "
     "reaches the threshold, which 1 % of harmless replies ever do. Beside it, what the threshold for whole texts would "
@@ -316,7 +332,8 @@ _GROWING = (
 _PREFACE = (
     "Shipped file, nothing chosen on these rows. Recall @ is at that share of false alarms on the benchmark's own "
     "benign rows; recall and false alarms are at the default threshold (1 % on our own benign rows). Length: what the "
-    "text's length alone scores as AUROC."
+    "text's length alone scores as AUROC. Source: *own* where training saw other rows of the same source, *related* "
+    "where it saw rows of a collection or a pipeline that these have in part."
 )
 
 
@@ -330,12 +347,15 @@ def _benchmark_table(measured: Sequence[Measurement]) -> str:
     for (title, slug, role, rows), by_metric in groups.items():
         figures = [_figure(by_metric[column].value) if column in by_metric else "" for column in _COLUMNS]
         length = by_metric["AUROC"].length_auroc if "AUROC" in by_metric else None
-        lines.append([title, f"`{slug}`", role, f"{rows:,}", *figures, "" if length is None else _figure(length)])
+        source = "own" if any(item.seen for item in by_metric.values()) else "related" if title in RELATED else ""
+        cells = [title, f"`{slug}`", role, f"{rows:,}", source, *figures]
+        lines.append([*cells, "" if length is None else _figure(length)])
     header = [
         "benchmark",
         "head",
         "role",
         "rows",
+        "source",
         "AUROC",
         "AP",
         "F1 ≥ .5",
@@ -354,16 +374,12 @@ def _dev_table(info: DetectorInfo) -> str:
     lines = []
     by_key = {(item.slug, item.metric): item for item in info.measured if item.set == DEV}
     for (slug, role), (found, alarms) in info.rates.items():
-        columns = [*_DEV_COLUMNS, *(_GATE_COLUMNS if info.first else ())]
-        items = [by_key.get((slug, f"{role}: {metric}")) for metric in columns]
+        items = [by_key.get((slug, f"{role}: {metric}")) for metric in _DEV_COLUMNS]
         values = ["–" if item is None else _figure(item.value) for item in items]
-        rows = max(item.rows for item in items if item is not None)
-        split = len(_DEV_COLUMNS)
-        lines.append(
-            [f"`{slug}`", role, f"{rows:,}", *values[:split], _figure(found), _figure(alarms), *values[split:]]
-        )
+        rows = max((item.rows for item in items if item is not None), default=0)
+        lines.append([f"`{slug}`", role, f"{rows:,}", *values, _figure(found), _figure(alarms)])
     header = ["head", "role", "rows", "AUROC", "AP", "calibration error", "recall at 0.1 %", "at 1 %", "false alarms"]
-    return _table([*header, *(_GATE_COLUMNS if info.first else ())], lines)
+    return _table(header, lines)
 
 
 def _operating_text(info: DetectorInfo) -> str:

@@ -1,4 +1,8 @@
-"""Held-out rows as the networks see them, and the lines from head outputs to log-odds fitted on them."""
+"""Held-out rows as the networks see them, and what is fitted on them: lines, the composite, shifts of short texts.
+
+Sources that no stage was trained on come first: on rows of its own sources a network is surer than anywhere else. A
+head without enough positives among them is fitted on held-out rows of the training sets, and said so.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,16 +13,38 @@ import numpy as np
 
 from detectors.base import Role, Text
 from detectors.trained.networks import Floats, Network
-from detectors.training.data import HARMS, HEADS, Row
+from detectors.training.data import HARMS, HEADS, LEFT_OUT, UNLABELLED, Row
 from detectors.training.measure import Labels, Scores, auroc, platt
 
-MIN_POSITIVES = 20  # held-out positives of a head in one role, or its recall there is not stated
+MIN_POSITIVES = 20  # of a head in one role, or nothing is fitted or stated
 MIN_AUROC = 0.6  # of the lower end of a head's 95 % interval, or the head is dropped
-FALSE_ALARMS = 0.01  # what the gate must not lose: recall at this rate
-KEPT = 0.99  # share of that recall
-FOLDS, RIDGE = 5, 1.0  # of the gate's fit
+FALSE_ALARMS = 0.01  # the default operating point
+SOURCE_ROWS = 100  # a source with more rows of a class counts as if it had so many
+
+# Share of the mean over windows in a head's logit; the rest is the largest window's. Chosen on left-out sources. An
+# attack may hide in any window, so there the largest counts.
+REPLY_MEAN, PROMPT_MEAN = 0.5, 0.25
+MEANS: Mapping[str, Mapping[Role, float]] = {
+    slug: {role: REPLY_MEAN if role == "response" else PROMPT_MEAN for role in roles}
+    for slug, roles in HEADS.items()
+    if slug != "prompt_attacks"
+}
+# Share of the highest other harm in `unsafe`, of standardised log-odds: chosen there too.
+COMPOSITE: Mapping[Role, float] = {"prompt": 0.5}
+COMPOSITE_FROM = 0.95  # where the benign rows' distribution is taken as zero
+# Upper ends of bands of length, in words; what is longer is one more.
+LENGTHS = (4, 12, 40)
+BAND_RATES = (0.01, 0.002)
+SURE_OF = 0.8  # false alarms that a rate must stand for in a band, or nothing is said of it
+CLEAR = 0.99  # quantile of benign replies under which a head has nothing to find
 
 Line = tuple[float, ...]
+ByHead = dict[str, dict[Role, Line]]
+
+
+def is_unseen(row: Row) -> bool:
+    """Whether nothing was trained on the row's source."""
+    return row.set in LEFT_OUT or row.set in UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -36,16 +62,29 @@ class Evidence:
         ones = {slug: np.array([row.labels.get(slug) == 1 for row in self.rows], dtype=np.bool_) for slug in HEADS}
         return {slug: (known[slug], ones[slug]) for slug in HEADS}
 
+    @cached_property
+    def sets(self) -> Sequence[str]:
+        return [row.set for row in self.rows]
+
+    @cached_property
+    def unseen(self) -> Labels:
+        """The rows of sources that nothing was trained on."""
+        return np.array([is_unseen(row) for row in self.rows], dtype=np.bool_)
+
+    @cached_property
+    def words(self) -> Floats:
+        return np.array([len(row.text.split()) for row in self.rows])
+
     def benign(self, slug: str) -> Labels:
-        """The rows on which a flag for `slug` is a false alarm."""
-        return np.array([_is_benign(row.labels, slug, self.role) for row in self.rows], dtype=np.bool_)
+        """The unseen rows on which a flag for `slug` is a false alarm."""
+        harmless = np.array([_is_benign(row.labels, slug, self.role) for row in self.rows], dtype=np.bool_)
+        return harmless & self.unseen
 
-
-def only_written(rows: Sequence[Row], held_out: Sequence[Row]) -> list[Row]:
-    """Of `rows` those labelled for a head of which no held-out row is positive: they are ours, and were trained on."""
-    seen = {slug for row in held_out for slug, value in row.labels.items() if value == 1}
-    thin = HEADS.keys() - seen
-    return [row for row in rows if not thin.isdisjoint(row.labels)]
+    def firm(self, slug: str) -> Labels:
+        """The labelled rows that fit a head: unseen ones where there are enough of both classes, else all."""
+        known, ones = self.labels[slug]
+        few = min((known & ones & self.unseen).sum(), (known & ~ones & self.unseen).sum())
+        return known & self.unseen if few >= MIN_POSITIVES else known
 
 
 ByRole = Mapping[Role, Evidence]
@@ -68,7 +107,7 @@ def of_first(found: Evidence) -> Evidence:
 def _is_benign(labels: Mapping[str, int], slug: str, role: Role) -> bool:
     """For a harm: harmless in every respect. For any other head: labelled 0, or a harmless reply without a label.
 
-    Everyday requests, which come without labels, are benign for all heads.
+    Everyday texts, which come without labels, are benign for all heads.
     """
     harmless = labels.get("unsafe") == 0
     if not labels:
@@ -82,86 +121,89 @@ def _is_benign(labels: Mapping[str, int], slug: str, role: Role) -> bool:
 class Fitted:
     """How a detector turns logits into log-odds, and what that gives on the evidence.
 
-    `odds` [rows of the role's evidence] by slug and role; `written` are the slugs calibrated
-    on texts of our own for want of held-out positives; `ungated` are the odds of a cascade whose second stage reads
-    every row, and `sure` marks the rows that it does not read; the rest as in `manifest.DetectorInfo`.
+    `odds` [rows of the role's evidence] by slug and role; the rest as in `manifest.DetectorInfo`.
     """
 
     found: ByRole
-    calibration: dict[str, dict[Role, Line]]
+    calibration: ByHead
     odds: dict[str, dict[Role, Scores]]
-    alone: dict[str, dict[Role, Line]] = field(default_factory=dict)
-    gates: dict[Role, Line] = field(default_factory=dict)
-    written: frozenset[str] = frozenset()
-    ungated: dict[str, dict[Role, Scores]] = field(default_factory=dict)
-    sure: dict[Role, Labels] = field(default_factory=dict)
+    means: Mapping[str, Mapping[Role, float]] = field(default_factory=dict)
+    composite: dict[str, dict[Role, tuple[float, float]]] = field(default_factory=dict)
+    shifts: ByHead = field(default_factory=dict)
+    clear: dict[str, dict[Role, tuple[float, float]]] = field(default_factory=dict)
 
 
-def plain(found: ByRole, own: ByRole) -> Fitted:
-    """One network: a line a head. `own` is the evidence of texts that we wrote, for heads without held-out rows."""
+def plain(found: ByRole) -> Fitted:
+    """One network: a line a head."""
     columns = {slug: (column,) for column, slug in enumerate(HEADS)}
-    fitted, written = _lines(found, own, columns)
-    return Fitted(found, fitted, _odds(found, fitted, columns), written=written)
+    fitted = _lines(found, columns)
+    return Fitted(found, fitted, _odds(found, fitted, columns))
 
 
-def cascade(found: ByRole, own: ByRole) -> Fitted:
-    """Two networks, the first one's heads before the second one's: a line for both, one for the first, and the gate."""
-    first = {slug: (column,) for column, slug in enumerate(HEADS)}
+def cascade(found: ByRole) -> Fitted:
+    """Two networks, the first one's heads before the second one's: lines, the composite, and shifts by length."""
     both = {slug: (column, len(HEADS) + column) for column, slug in enumerate(HEADS)}
-    (calibration, written), (alone, _) = _lines(found, own, both), _lines(found, own, first)
-    odds, odds_alone = _odds(found, calibration, both), _odds(found, alone, first)
-    gates: dict[Role, Line] = {role: _gate(evidence, role, odds, odds_alone) for role, evidence in found.items()}
-    sure = {role: _sum(gates[role], found[role].logits[:, : len(HEADS)]) < 0 for role in found}
-    gated = {
-        slug: {role: np.where(sure[role], odds_alone[slug][role], whole) for role, whole in by_role.items()}
+    calibration = _lines(found, both)
+    odds = _odds(found, calibration, both)
+    composite: dict[str, dict[Role, tuple[float, float]]] = {}
+    for role, share in COMPOSITE.items():
+        for slug, line in _composite(found[role], odds, share).items():
+            composite.setdefault(slug, {})[role] = line
+        odds["unsafe"][role] = _joined(composite, odds, role)
+    shifts = {
+        slug: {role: _shifts(found[role], slug, own_odds) for role, own_odds in by_role.items()}
         for slug, by_role in odds.items()
     }
-    return Fitted(found, calibration, gated, alone, gates, written, odds, sure)
+    for slug, by_role in odds.items():
+        for role, own_odds in by_role.items():
+            by_role[role] = own_odds - _shift_of(found[role], shifts[slug][role])
+    return Fitted(found, calibration, odds, MEANS, composite, shifts, _clear(found["response"]))
 
 
-def _lines(
-    found: ByRole, own: ByRole, columns: Mapping[str, Sequence[int]]
-) -> tuple[dict[str, dict[Role, Line]], frozenset[str]]:
+def _lines(found: ByRole, columns: Mapping[str, Sequence[int]]) -> ByHead:
     """For each slug and role the slopes of its columns and the offset, fitted where positives suffice.
 
-    A role with too few borrows the other's line; a slug with too few in both is fitted on `own`, and named.
+    A role with too few borrows the other's line; a slug with too few in both has none.
     """
-    out: dict[str, dict[Role, Line]] = {}
-    written = set()
+    out: ByHead = {}
     for slug, roles in HEADS.items():
         fitted = {role: _line(found[role], slug, columns[slug]) for role in roles}
-        if not any(fitted.values()) and not any(found[role].labels[slug][1].any() for role in roles):
-            fitted = {role: _line(own[role], slug, columns[slug]) for role in roles}
-            written.add(slug)
         firm = [line for line in fitted.values() if line]
         if firm:
             out[slug] = {role: line or firm[0] for role, line in fitted.items()}
-    return out, frozenset(written & out.keys())
+    return out
 
 
 def _line(found: Evidence, slug: str, columns: Sequence[int]) -> Line | None:
-    """A head that speaks against another's evidence is left out of its line.
-
-    The offset is that of as many positives as negatives (prior correction, King and Zeng 2001, section 4.1): 0.5 is
-    where a text is as likely among the ones as among the others, whatever the mix of the held-out rows.
-    """
-    known, ones = found.labels[slug]
-    even = math.log((known & ~ones).sum() / ones.sum()) if ones.any() and (known & ~ones).any() else 0.0
-    if ones.sum() < MIN_POSITIVES or (known & ~ones).sum() < MIN_POSITIVES:
+    """A head that speaks against another's evidence is left out of its line. See `balanced` for what 0.5 means."""
+    mine, ones = found.firm(slug), found.labels[slug][1]
+    if min((mine & ones).sum(), (mine & ~ones).sum()) < MIN_POSITIVES:
         return None
+    weights = balanced(np.array(found.sets)[mine], ones[mine])
     used = list(range(len(columns)))
     while True:
-        line = platt(found.logits[known][:, [columns[place] for place in used]], ones[known])
+        line = platt(found.logits[mine][:, [columns[place] for place in used]], ones[mine], weights=weights)
         worst = int(np.argmin(line[:-1]))
         if line[worst] >= 0 or len(used) == 1:
             slopes = dict(zip(used, line[:-1], strict=True))
-            return (*(slopes.get(place, 0.0) for place in range(len(columns))), line[-1] + even)
+            return (*(slopes.get(place, 0.0) for place in range(len(columns))), line[-1])
         del used[worst]
 
 
-def _odds(
-    found: ByRole, fitted: Mapping[str, Mapping[Role, Line]], columns: Mapping[str, Sequence[int]]
-) -> dict[str, dict[Role, Scores]]:
+def balanced(sets: Sequence[str] | np.ndarray, ones: Labels) -> Floats:
+    """Weights: both classes alike, so that 0.5 is where a text is as likely in the one as in the other (prior
+    correction, King and Zeng 2001, section 4.1); within a class no source weighs more than one of SOURCE_ROWS rows."""
+    names = np.asarray(sets)
+    weights = np.zeros(len(ones))
+    for side in (ones, ~ones):
+        for name in np.unique(names[side]):
+            mine = side & (names == name)
+            weights[mine] = min(mine.sum(), SOURCE_ROWS) / mine.sum()
+        weights[side] *= len(ones) / 2 / weights[side].sum()
+    return weights
+
+
+def _odds(found: ByRole, fitted: ByHead, columns: Mapping[str, Sequence[int]]) -> dict[str, dict[Role, Scores]]:
     return {
         slug: {
             role: found[role].logits[:, columns[slug]] @ np.array(line[:-1]) + line[-1] for role, line in lines.items()
@@ -170,44 +212,78 @@ def _odds(
     }
 
 
-def _gate(
-    found: Evidence,
-    role: Role,
-    odds: Mapping[str, Mapping[Role, Scores]],
-    alone: Mapping[str, Mapping[Role, Scores]],
-) -> Line:
-    """Slopes of the first stage's heads and an offset: below 0 in sum, the second stage is not asked.
-
-    Fitted to whether the two stages together flag anything at FALSE_ALARMS; the offset then so that of what they flag
-    rightly, all heads taken together, the share KEPT is flagged still. For that each row is judged by a gate fitted
-    on other rows.
-    """
-    first = found.logits[:, : len(HEADS)]
-    flagged = np.zeros(len(found.rows), dtype=np.bool_)
-    rightly, missed_if_sure = np.zeros(len(found.rows)), np.zeros(len(found.rows))
-    for slug in odds:
-        if role in odds[slug]:
-            limit = np.quantile(odds[slug][role][found.benign(slug)], 1 - FALSE_ALARMS)
-            by_both = odds[slug][role] > limit
-            flagged |= by_both
-            rightly += by_both & found.labels[slug][1]
-            missed_if_sure += by_both & found.labels[slug][1] & (alone[slug][role] <= limit)
-    total = np.empty(len(flagged))
-    fold = np.arange(len(flagged)) % FOLDS
-    for number in range(FOLDS):
-        total[fold == number] = _sum(
-            platt(first[fold != number], flagged[fold != number], RIDGE), first[fold == number]
-        )
-    line = platt(first, flagged, RIDGE)
-    order = np.argsort(total)
-    place = int(np.searchsorted(np.cumsum(missed_if_sure[order]), (1 - KEPT) * rightly.sum(), "right"))
-    limit = total[order][place] if place < len(order) else total.max() + 1
-    return (*line[:-1], line[-1] - float(limit))
+def _composite(
+    found: Evidence, odds: Mapping[str, Mapping[Role, Scores]], share: float
+) -> dict[str, tuple[float, float]]:
+    """Lines by which `unsafe` and the highest harm make one log-odds: benign rows' spread is each one's unit."""
+    spread = {}
+    for slug in ("unsafe", *HARMS):
+        scores, benign = odds.get(slug, {}).get(found.role), found.benign(slug)
+        if scores is not None and _is_firm(found, slug, scores):
+            spread[slug] = (float(np.quantile(scores[benign], COMPOSITE_FROM)), float(scores[benign].std()))
+    unit = {slug: (1 / width, -zero / width) for slug, (zero, width) in spread.items()}
+    highest = np.max([_on(unit[slug], odds[slug][found.role]) for slug in HARMS if slug in unit], axis=0)
+    together = (1 - share) * _on(unit["unsafe"], odds["unsafe"][found.role]) + share * highest
+    mine, ones = found.firm("unsafe"), found.labels["unsafe"][1]
+    weights = balanced(np.array(found.sets)[mine], ones[mine])
+    slope, offset = platt(together[mine], ones[mine], weights=weights)
+    out = {slug: (slope * share * line[0], slope * share * line[1]) for slug, line in unit.items()}
+    own = unit["unsafe"]
+    return {**out, "unsafe": (slope * (1 - share) * own[0], slope * (1 - share) * own[1] + offset)}
 
 
-def _sum(line: Line, logits: Floats) -> Scores:
-    total: Scores = logits @ np.array(line[:-1]) + line[-1]
-    return total
+def _is_firm(found: Evidence, slug: str, scores: Scores) -> bool:
+    mine, ones = found.firm(slug), found.labels[slug][1]
+    enough = min((mine & ones).sum(), (mine & ~ones).sum()) >= MIN_POSITIVES
+    return bool(enough) and auroc_floor(scores[mine], ones[mine]) >= MIN_AUROC
+
+
+def _joined(
+    composite: Mapping[str, Mapping[Role, tuple[float, float]]], odds: Mapping[str, Mapping[Role, Scores]], role: Role
+) -> Scores:
+    lines = {slug: by_role[role] for slug, by_role in composite.items() if role in by_role}
+    highest = np.max([_on(line, odds[slug][role]) for slug, line in lines.items() if slug != "unsafe"], axis=0)
+    joined: Scores = _on(lines["unsafe"], odds["unsafe"][role]) + highest
+    return joined
+
+
+def _on(line: tuple[float, float], odds: Scores) -> Scores:
+    return odds * line[0] + line[1]
+
+
+def _shifts(found: Evidence, slug: str, odds: Scores) -> Line:
+    """What is taken off the log-odds in each band whose benign rows would be flagged more often than all are."""
+    benign = found.benign(slug)
+    bands = [
+        odds[benign & (found.words > low) & (found.words <= high)]
+        for low, high in zip((-1, *LENGTHS), (*LENGTHS, np.inf), strict=True)
+    ]
+    return tuple(max(_above(band, odds[benign], rate) for rate in BAND_RATES) for band in bands)
+
+
+def _above(band: Scores, everything: Scores, rate: float) -> float:
+    """By how much a band's threshold for a rate of false alarms exceeds that of all rows; 0 where it has too few."""
+    if len(band) * rate < SURE_OF:
+        return 0.0
+    return max(float(np.quantile(band, 1 - rate) - np.quantile(everything, 1 - rate)), 0.0)
+
+
+def _shift_of(found: Evidence, shifts: Line) -> Scores:
+    of_band: Scores = np.array(shifts)[np.searchsorted(LENGTHS, found.words)]
+    return of_band
+
+
+def _clear(found: Evidence) -> dict[str, dict[Role, tuple[float, float]]]:
+    """Limits on both stages' logits for the heads of harm: what few benign replies exceed."""
+    out: dict[str, dict[Role, tuple[float, float]]] = {}
+    for column, slug in enumerate(HEADS):
+        benign = found.benign(slug)
+        if (slug == "unsafe" or slug in HARMS) and benign.any():
+            first, second = (
+                float(np.quantile(found.logits[benign, place], CLEAR)) for place in (column, len(HEADS) + column)
+            )
+            out[slug] = {found.role: (first, second)}
+    return out
 
 
 def auroc_floor(scores: Scores, labels: Labels) -> float:

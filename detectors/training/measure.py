@@ -20,6 +20,7 @@ Labels = npt.NDArray[np.bool_]
 
 RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 OWN_RATES = {0.01: "recall at 1 % of its own false alarms", 0.001: "recall at 0.1 % of its own false alarms"}
+RECALL = "recall at 1 % false alarms"
 POINTS = 60  # of a drawn curve
 # The benchmarks whose ROC curves are drawn.
 DRAWN = frozenset(
@@ -83,32 +84,33 @@ def _bins(scores: Scores, labels: Labels) -> list[tuple[float, float, float]]:
     return out
 
 
-def platt(logits: Scores, labels: Labels, ridge: float = 1e-9) -> tuple[float, ...]:
-    """Slopes and, last, the offset of log-odds on one logit [rows] or several [rows, columns].
+def platt(logits: Scores, labels: Labels, ridge: float = 1e-9, weights: Scores | None = None) -> tuple[float, ...]:
+    """Slopes and, last, the offset of log-odds on one logit [rows] or several [rows, columns]; rows may have weights.
 
     Newton's method with halved steps on smoothed targets: Lin, Lin and Weng 2007, "A note on Platt's probabilistic
     outputs for support vector machines", algorithm 1.
     """
     positives, negatives = int(labels.sum()), int((~labels).sum())
     target = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    counts = np.ones(len(labels)) if weights is None else weights
     design = np.column_stack((logits, np.ones(len(labels))))
-    weights = np.zeros(design.shape[1])
-    weights[-1] = math.log((positives + 1) / (negatives + 1))
-    loss = _cross_entropy(design @ weights, target)
+    line = np.zeros(design.shape[1])
+    line[-1] = math.log((positives + 1) / (negatives + 1)) if weights is None else 0.0
+    loss = _cross_entropy(design @ line, target, counts)
     for _ in range(100):
-        chance = 1 / (1 + np.exp(-np.clip(design @ weights, -500, 500)))
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + np.eye(len(weights)) * ridge
-        step = np.linalg.solve(curvature, design.T @ (chance - target))
-        while (tried := _cross_entropy(design @ (weights - step), target)) > loss and np.abs(step).max() > 1e-10:
+        chance = 1 / (1 + np.exp(-np.clip(design @ line, -500, 500)))
+        curvature = (design * (counts * chance * (1 - chance))[:, None]).T @ design + np.eye(len(line)) * ridge
+        step = np.linalg.solve(curvature, design.T @ (counts * (chance - target)))
+        while (tried := _cross_entropy(design @ (line - step), target, counts)) > loss and np.abs(step).max() > 1e-10:
             step /= 2
         if loss - tried < 1e-10 * len(target):
             break
-        weights, loss = weights - step, tried
-    return tuple(weights.tolist())
+        line, loss = line - step, tried
+    return tuple(line.tolist())
 
 
-def _cross_entropy(odds: Scores, target: Scores) -> float:
-    return float((np.logaddexp(0, odds) - target * odds).sum())
+def _cross_entropy(odds: Scores, target: Scores, counts: Scores) -> float:
+    return float((counts * (np.logaddexp(0, odds) - target * odds)).sum())
 
 
 def operating_table(benign: Scores, levels: Iterable[float] = ()) -> OperatingTable:
@@ -142,7 +144,10 @@ def scores_in(judged: Sequence[Judgement], slug: str) -> Scores:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One figure's data: rows of eval/`file` that `where` keeps and that carry `label`, judged as `role` by `head`."""
+    """One figure's data: rows of eval/`file` that `where` keeps and that carry `label`, judged as `role` by `head`.
+
+    Of a big set that is no goal of ours every n-th row, about `most` in all.
+    """
 
     title: str
     file: str
@@ -150,6 +155,10 @@ class Benchmark:
     role: Role
     label: str
     where: Callable[[Mapping[str, Any]], bool] = bool
+    most: int | None = None
+
+
+SOME = 1_200  # rows of a big set that is no goal
 
 
 def _of(field: str, value: str) -> Callable[[Mapping[str, Any]], bool]:
@@ -157,9 +166,14 @@ def _of(field: str, value: str) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def _per_head(
-    title: str, file: str, role: Role, heads: Iterable[str], where: Callable[[Any], bool] = bool
+    title: str,
+    file: str,
+    role: Role,
+    heads: Iterable[str],
+    where: Callable[[Any], bool] = bool,
+    most: int | None = None,
 ) -> list[Benchmark]:
-    return [Benchmark(title, file, head, role, head, where) for head in heads]
+    return [Benchmark(title, file, head, role, head, where, most) for head in heads]
 
 
 _PROMPT, _REPLY, _ENGLISH = _of("role", "prompt"), _of("role", "response"), _of("lang", "en")
@@ -226,22 +240,30 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *_per_head("GPTFuzz responses test", "gptfuzz_responses", "response", ("unsafe",)),
     *_per_head("SMS phishing test", "smishing5971", "prompt", ("social_engineering_misuse",)),
     *_per_head("StereoSet test", "stereoset", "response", ("stereotype_bias",)),
-    *_per_head("CrowS-Pairs", "crows_pairs", "response", ("stereotype_bias",)),
-    *_per_head("ETHICS justice test", "ethics_justice", "response", ("injustice",)),
+    *_per_head("CrowS-Pairs", "crows_pairs", "response", ("stereotype_bias",), most=SOME),
+    *_per_head("ETHICS justice test", "ethics_justice", "response", ("injustice",), most=SOME),
     *_per_head("BABE", "babe", "response", ("preference_bias",)),
     *_per_head("GSM8K solutions test", "gsm8k_llm_solutions", "response", ("limited_logical_reasoning",)),
-    *_per_head("BIG-bench hard chains", "bbh_cot", "response", ("limited_logical_reasoning",)),
-    Benchmark("Fallacies in prose", "logical_fallacy", "limited_logical_reasoning", "response", "fallacy"),
+    *_per_head("BIG-bench hard chains", "bbh_cot", "response", ("limited_logical_reasoning",), most=SOME),
+    Benchmark("Fallacies in prose", "logical_fallacy", "limited_logical_reasoning", "response", "fallacy", most=SOME),
     *_per_head("BIG-bench causal", "bigbench_causal", "response", ("limited_causal_reasoning",)),
-    *_per_head("XCOPA", "xcopa", "response", ("limited_causal_reasoning",)),
+    *_per_head("XCOPA", "xcopa", "response", ("limited_causal_reasoning",), most=SOME),
     *_per_head(
         "Explanation acceptability test", "explanation_acceptability", "response", ("lack_of_interpretability",)
     ),
-    *_per_head("BIG-bench fact checker", "bigbench_fact_checker", "response", ("misinformation",)),
+    *_per_head("TrustLLM sycophancy", "trustllm_sycophancy", "response", ("sycophancy",)),
+    *_per_head("NormDial", "normdial", "response", ("cultural_insensitivity",)),
+    *_per_head("BIG-bench fact checker", "bigbench_fact_checker", "response", ("misinformation",), most=SOME),
     *_per_head("SYCON-Bench test", "sycon_bench", "response", ("sycophancy",)),
     *(
         Benchmark(
-            f"Multilingual HateCheck, {lang}", "multilingual_hatecheck", "hate", "prompt", "hate", _of("lang", lang)
+            f"Multilingual HateCheck, {lang}",
+            "multilingual_hatecheck",
+            "hate",
+            "prompt",
+            "hate",
+            _of("lang", lang),
+            SOME,
         )
         for lang in _MULTILINGUAL_HATECHECK
     ),
@@ -251,6 +273,26 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         for lang in _MULTIJAIL
     ),
 )
+# Training sets that come from where a benchmark's rows come from: its figure then says nothing of other sources.
+SOURCES: Mapping[str, tuple[str, ...]] = {
+    "BIPIA test": ("bipia",),
+    "ConvAbuse test": ("convabuse",),
+    "DiaSafety test": ("diasafety",),
+    "EDOS test": ("edos",),
+    "ETHICS justice test": ("ethics_justice",),
+    "Explanation acceptability test": ("explanation_acceptability",),
+    "GPTFuzz responses test": ("gptfuzz_responses",),
+    "GSM8K solutions test": ("gsm8k_llm_solutions",),
+    "RTP-LX": ("rtp_silver",),
+    "SMS phishing test": ("smishing5971",),
+    "StereoSet test": ("stereoset",),
+    "Stormfront test": ("vicomtech_stormfront",),
+    "SYCON-Bench test": ("sycon_bench",),
+}
+# Prompts of which our training sets have others from the same collection or pipeline (guardtrain_prompts mixes rows of
+# WildGuardMix, Aegis and ToxicChat; wildjailbreak's adversarial prompts are made as WildGuardTest's): not in-source,
+# and not an independent domain either. The cards mark them.
+RELATED = frozenset({"WildGuardTest prompts", "WildGuardTest harmless prompts", "Aegis test prompts", "ToxicChat test"})
 # Sentences with made-up personal data, names and addresses among them: what the rules are measured on.
 PERSONAL_DATA_BENCHMARKS = (
     Benchmark("Presidio synthetic test", "presidio_synth", "privacy_violation", "response", "privacy_violation"),
@@ -275,11 +317,7 @@ def benchmarks(
     for item in spoken:
         by_texts[item.file, item.role].append(item)
     for (file, role), group in tqdm(by_texts.items(), desc=f"benchmarks of {info.name}", mininterval=5):
-        rows = [
-            row
-            for row in read(data / "eval" / f"{file}.jsonl.gz")
-            if any(item.label in row["labels"] and item.where(row) for item in group)
-        ]
+        rows = _rows(group, read(data / "eval" / f"{file}.jsonl.gz"))
         texts = [text_of(row, role) for row in rows]
         judged = detect(texts)
         for item in group:
@@ -292,6 +330,17 @@ def benchmarks(
     return out, curves
 
 
+def _rows(group: Sequence[Benchmark], found: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows that any of the group wants, thinned evenly for those that want some."""
+    wanted: dict[int, Mapping[str, Any]] = {}
+    everything = list(found)
+    for item in group:
+        places = [place for place, row in enumerate(everything) if item.label in row["labels"] and item.where(row)]
+        step = math.ceil(len(places) / item.most) if item.most else 1
+        wanted |= {place: everything[place] for place in places[:: max(step, 1)]}
+    return [wanted[place] for place in sorted(wanted)]
+
+
 def roc(scores: Scores, labels: Labels) -> Curve:
     """(share of the negatives flagged, share of the positives flagged) at up to POINTS thresholds."""
     limits = np.unique(np.quantile(scores, 1 - np.geomspace(1 / len(scores), 1, POINTS)))[::-1]
@@ -301,10 +350,6 @@ def roc(scores: Scores, labels: Labels) -> Curve:
 def reliability(scores: Scores, labels: Labels) -> Curve:
     """(mean score, share of positives) in ten bins of equal weight, both classes weighing the same."""
     return [(said, true) for said, true, _ in _bins(scores, labels)]
-
-
-ALONE = "AUROC of the encoder alone, int8"
-LOST = "AUROC it lost by int8"
 
 
 def text_of(row: Mapping[str, Any], role: Role) -> Text:
@@ -327,8 +372,10 @@ def _benchmark(
     scores = scores_in([judged[place] for place in mine], item.head)
     lengths = np.array([float(len(texts[place].text)) for place in mine])
     figures = _figures(scores, labels, lengths, threshold(info.operating[item.head, item.role]))
+    trained_on = {entry.set for entry in info.data}
+    seen = not trained_on.isdisjoint(SOURCES.get(item.title.partition(",")[0], ()))
     return [
-        Measurement(item.title, item.head, f"{item.role}: {metric}", round(value, 4), len(mine), date, length)
+        Measurement(item.title, item.head, f"{item.role}: {metric}", round(value, 4), len(mine), date, length, seen)
         for metric, value, length in figures
     ]
 
@@ -351,7 +398,7 @@ def _figures(
     if flag_from is not None:
         flagged = scores >= flag_from
         if labels.any():
-            out.append(("recall at 1 % false alarms", float(flagged[labels].mean()), None))
+            out.append((RECALL, float(flagged[labels].mean()), None))
         if not labels.all():
             out.append(("false alarms at 1 %", float(flagged[~labels].mean()), None))
     if not labels.any():

@@ -11,13 +11,13 @@ import numpy as np
 from detectors.base import Judgement, OperatingTable, Role, Text
 from detectors.manifest import DetectorInfo, Measurement, threshold
 from detectors.training.data import Row
-from detectors.training.evidence import MIN_POSITIVES, Evidence
+from detectors.training.evidence import MIN_POSITIVES, Evidence, is_unseen
 from detectors.training.measure import Scores, operating_table, scores_in
 
 WORDS = (8, 16, 32, 64, 128, 256)  # seen of a reply when it is judged; at last all of it
 ROLE: Role = "response"
 SET = "held-out replies, judged while they grow"
-BENIGN_ROWS, POSITIVE_ROWS = 3_000, 150  # of each head; as many as there is time for
+BENIGN_ROWS, POSITIVE_ROWS = 2_200, 60  # of each head; as many as there is time for
 AFTER = "recall after {} words"
 AT_END = "recall at the end"
 NAIVE = "false alarms at the threshold for whole texts"
@@ -74,14 +74,14 @@ def _add_head(out: Streams, slug: str, highest: Scores, found: Evidence, info: D
 
 
 def _sample(rows: Sequence[Row], slugs: Sequence[str], rng: random.Random) -> list[Row]:
-    """Replies: harmless ones, and some of every head's positives."""
+    """Replies: harmless ones of sources that nothing was trained on, and some of every head's positives."""
     replies = [row for row in rows if ROLE in row.roles]
     rng.shuffle(replies)
     seen: Counter[str] = Counter()
     out = []
     for row in replies:
         reasons = [slug for slug in slugs if row.labels.get(slug) == 1 and seen[slug] < POSITIVE_ROWS]
-        if not row.labels or (row.labels.get("unsafe") == 0 and seen["benign"] < BENIGN_ROWS):
+        if is_unseen(row) and row.labels.get("unsafe", 0) == 0 and seen["benign"] < BENIGN_ROWS:
             reasons.append("benign")
         seen.update(reasons)
         out += [row] if reasons else []

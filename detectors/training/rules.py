@@ -8,7 +8,6 @@ import dataclasses
 import datetime
 import logging
 import random
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from detectors.catalogue import RULES
-from detectors.manifest import INDEX, Measurement, Tables, load_one
+from detectors.manifest import Measurement, Tables, load_one
 from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.rules import fingerprint
 from detectors.training import cards, data, measure, shipping, synthetic, tables
@@ -41,12 +40,12 @@ def main() -> None:
     rows = data.rows(options.data, data.TRAIN, rng)
     ordinary = [dataclasses.replace(row, labels={}) for row in data.rows(options.data, data.ORDINARY, rng)]
     found = measured(options.data, [*rows, *ordinary], rng, options.date)
-    _rewrite(options.out, found)
+    shipping.write(options.out, found)
     for name in ITEMS:
         figures = benchmarks(name, options.out, options.data, options.date)
         found[name] = msgspec.structs.replace(found[name], measured=(*found[name].measured, *figures))
-    _rewrite(options.out, found)
-    cards.write(options.out.parent / "cards", {name: load_one(name, options.out) for name in found}, {}, {})
+    shipping.write(options.out, found)
+    cards.write(options.out.parent / "cards", {name: load_one(name, options.out) for name in found}, {})
 
 
 def _options() -> argparse.Namespace:
@@ -63,7 +62,7 @@ def measured(folder: Path, rows: Sequence[data.Row], rng: random.Random, date: s
 
     Rows that we wrote ourselves are no evidence of false alarms and are left out.
     """
-    shown = [row for row in rows if row.set != synthetic.SET]
+    shown = [row for row in rows if row.set not in synthetic.SETS]
     out = {}
     for name, rule in RULES.items():
         log.info("judging %d rows: %s", len(shown), name)
@@ -112,16 +111,6 @@ def benchmarks(name: str, out: Path, folder: Path, date: str) -> list[Measuremen
     """The figures of a rule on the public sets that it can speak of."""
     info = load_one(name, out)
     return measure.benchmarks(FACTORIES[name](info).detect, info, ITEMS.get(name, ()), folder, date)[0]
-
-
-def _rewrite(out: Path, found: Mapping[str, Tables]) -> None:
-    """The entries of the rules behind those of the trained detectors, which stay as they are."""
-    index = out / INDEX
-    entries = re.split(r"(?m)^(?=\[)", index.read_text("utf-8"))
-    kept = [
-        entry.rstrip("\n") + "\n" for entry in entries if entry.strip() and entry[1:].partition("]")[0] not in found
-    ]
-    index.write_text("\n".join([*kept, *shipping.write_tables(out, found, ())]), "utf-8")
 
 
 if __name__ == "__main__":

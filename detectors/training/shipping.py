@@ -1,9 +1,12 @@
 """What a training run leaves behind: the tables of each detector, and models.toml that pins every file."""
 
 import json
+import re
+import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -18,7 +21,7 @@ from detectors.training import compose, data, synthetic
 
 LICENCE = "Apache-2.0"
 VOCABULARY = "vocab.txt"
-VERSIONS: Mapping[str, str] = {"ngram": "3", "encoder": "2", **dict.fromkeys((*RULES, FINGERPRINT), "1")} | {
+VERSIONS: Mapping[str, str] = {"ngram": "3", "encoder": "3", **dict.fromkeys((*RULES, FINGERPRINT), "1")} | {
     "secrets": "3",
     "pii": "2",
 }
@@ -45,23 +48,27 @@ def detector(name: str, out: Path) -> Detector:
 def trained_on(folder: Path, rows: Sequence[data.Row]) -> list[DataSet]:
     """The sets of the rows with their licences and how many rows of each trained."""
     licences = {name: entry["licence"] for name, entry in data.manifest(folder).items()}
-    licences[synthetic.SET] = f"{LICENCE}, written by us"
+    licences |= dict.fromkeys(synthetic.SETS, f"{LICENCE}, written by us")
     licences[compose.SET] = "those of the sets it is put together from"
     counts = Counter(row.set for row in rows if not row.dev)
     return [DataSet(name, licences[name], count) for name, count in sorted(counts.items())]
 
 
-def write(out: Path, found: Mapping[str, Tables], sets: Sequence[DataSet]) -> None:
-    """The tables as JSON and the index. `sets`: what the trained detectors were trained on."""
-    (out / INDEX).write_text("\n".join(write_tables(out, found, sets)), "utf-8")
+def write(out: Path, found: Mapping[str, Tables], sets: Mapping[str, Sequence[DataSet]] = MappingProxyType({})) -> None:
+    """The tables as JSON, and the index: the entries of those `found`, all others staying as they are.
 
-
-def write_tables(out: Path, found: Mapping[str, Tables], sets: Sequence[DataSet]) -> list[str]:
-    """The tables as JSON; what the index says of each."""
+    `sets`: what a detector was trained on; one that was not trained now keeps what the index says.
+    """
+    index = out / INDEX
+    text = index.read_text("utf-8") if index.exists() else ""
+    before = tomllib.loads(text)
+    entries = {entry[1:].partition("]")[0]: entry for entry in re.split(r"(?m)^(?=\[)", text) if entry.strip()}
     for name, tables in found.items():
         raw = msgspec.json.format(msgspec.json.encode(tables), indent=1)
         (out / f"{name}.json").write_bytes(raw + b"\n")
-    return [_entry(out, name, sets if tables.heads else ()) for name, tables in found.items()]
+        known = msgspec.convert(before.get(name, {}).get("data", []), list[DataSet])
+        entries[name] = _entry(out, name, sets.get(name, known))
+    index.write_text("\n".join(entry.rstrip("\n") + "\n" for entry in entries.values()), "utf-8")
 
 
 def _entry(out: Path, name: str, sets: Sequence[DataSet]) -> str:

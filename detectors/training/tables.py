@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -10,12 +11,10 @@ import numpy as np
 from detectors.base import OperatingTable, Role
 from detectors.manifest import DetectorInfo, Measurement, Tables, threshold
 from detectors.rules.rule import Rule, RuleDetector
-from detectors.trained.networks import Network
-from detectors.training.data import BOTH, HEADS, Row
-from detectors.training.evidence import FALSE_ALARMS, MIN_AUROC, MIN_POSITIVES, ByRole, Fitted, auroc_floor, gather
+from detectors.training.data import HEADS, Row
+from detectors.training.evidence import LENGTHS, MIN_AUROC, MIN_POSITIVES, Fitted, auroc_floor
 from detectors.training.measure import (
-    ALONE,
-    LOST,
+    RECALL,
     Curve,
     Labels,
     Scores,
@@ -27,23 +26,37 @@ from detectors.training.measure import (
     scores_of,
 )
 
+Value = TypeVar("Value")
+
 DEV = "held-out rows of the training sets"
 LEFT_OUT = "left out of training"
 BENIGN = "benign rows of the training sets"
 
 
-def head_tables(fitted: Fitted, date: str) -> tuple[Tables, list[str]]:
-    """Tables of the trained heads, and a line for each head that was dropped because it is no better than chance."""
-    tables = Tables((), tuple(HEADS), {}, {}, {}, fitted.calibration, (), fitted.alone, fitted.gates)
+def head_tables(fitted: Fitted, date: str) -> Tables:
+    """Tables of the trained heads; off are those of which held-out rows show nothing clearly above chance."""
+    tables = Tables(
+        (),
+        tuple(HEADS),
+        {},
+        {},
+        {},
+        fitted.calibration,
+        (),
+        means={slug: dict(by_role) for slug, by_role in fitted.means.items()},
+        composite=fitted.composite,
+        lengths=LENGTHS if fitted.shifts else (),
+        shifts=fitted.shifts,
+        clear=fitted.clear,
+    )
     measured: list[Measurement] = []
-    dropped: list[str] = []
+    off: dict[str, str] = {}
     for slug, roles in HEADS.items():
         labelled = {role: _labelled(fitted, slug, role) for role in roles if slug in fitted.odds}
         firm = [role for role, (scores, labels) in labelled.items() if _is_firm(scores, labels)]
-        if not firm and slug not in fitted.written:
-            pairs = "".join(f"; pair accuracy {item.value:.3f}" for item in _pair_figures(fitted, slug, date))
-            dropped.append(f"`{slug}`: held-out AUROC {_all_aurocs(labelled)}{pairs}")
-            for by_slug in (tables.calibration, tables.alone):
+        if not firm:
+            off[slug] = _all_aurocs(labelled)
+            for by_slug in (tables.calibration, tables.composite, tables.shifts):
                 by_slug.pop(slug, None)
             continue
         for role in roles:
@@ -57,57 +70,64 @@ def head_tables(fitted: Fitted, date: str) -> tuple[Tables, list[str]]:
                 measured += _dev_figures(slug, role, scores, labels, rest, date)
     for slug in tables.operating:
         measured += _pair_figures(fitted, slug, date)
-    measured += _gate_figures(fitted, tables, date)
-    return msgspec.structs.replace(tables, slugs=tuple(tables.operating), measured=tuple(measured)), dropped
+    measured += left_out_figures(fitted, date)
+    return msgspec.structs.replace(tables, slugs=tuple(tables.operating), measured=tuple(measured), off=off)
 
 
-GATED = "share of the recall at 1 % that the gate keeps"
-FIRST_ONLY = "share of benign rows that only the first stage reads"
+MIN_UNSEEN_AUROC = 0.75
 
 
-def _gate_figures(fitted: Fitted, tables: Tables, date: str) -> list[Measurement]:
-    """What a cascade saves, and what it loses of what its second stage would find on every row."""
-    out = []
-    for slug, by_role in tables.rates.items():
-        for role in by_role if fitted.ungated else ():
-            benign, (_, ones) = fitted.found[role].benign(slug), fitted.found[role].labels[slug]
-            recalls = [
-                float((odds[ones] > np.quantile(odds[benign], 1 - FALSE_ALARMS)).mean())
-                for odds in (fitted.odds[slug][role], fitted.ungated[slug][role])
-            ]
-            saved = float(fitted.sure[role][benign].mean())
-            for metric, value, rows in (
-                (GATED, recalls[0] / max(recalls[1], 1e-9), ones.sum()),
-                (FIRST_ONLY, saved, benign.sum()),
-            ):
-                out.append(Measurement(DEV, slug, f"{role}: {metric}", round(value, 4), int(rows), date))
-    return out
+def switched_off(tables: Tables) -> Tables:
+    """Without the heads that reach MIN_UNSEEN_AUROC on no set that they were not trained on; `off` says what each did.
+
+    Their figures stay, for whoever wants to know.
+    """
+    best: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+    for item in tables.measured:
+        if item.metric.endswith(": AUROC") and not item.seen:
+            best[item.slug].append((item.value, item.set))
+    off = {slug: _why(best[slug]) for slug in tables.slugs if max(best[slug], default=(0.0, ""))[0] < MIN_UNSEEN_AUROC}
+    kept = tuple(slug for slug in tables.slugs if slug not in off)
+
+    def without(by_slug: Mapping[str, Mapping[Role, Value]]) -> dict[str, dict[Role, Value]]:
+        return {slug: dict(by_role) for slug, by_role in by_slug.items() if slug in kept}
+
+    return msgspec.structs.replace(
+        tables,
+        slugs=kept,
+        operating=without(tables.operating),
+        benign_rows=without(tables.benign_rows),
+        rates=without(tables.rates),
+        calibration=without(tables.calibration),
+        composite=without(tables.composite),
+        shifts=without(tables.shifts),
+        streams=without(tables.streams),
+        off={**tables.off, **off},
+    )
 
 
-LOST_POSITIVES, LOST_NEGATIVES = 100, 150  # rows of a head that the slow fp32 model reads
+def _why(found: Sequence[tuple[float, str]]) -> str:
+    if not found:
+        return "no set that it was not trained on has labels for it, so nobody knows how it does outside"
+    area, name = max(found)
+    return f"AUROC {area:.2f} at best on a set that it was not trained on ({name.removeprefix(f'{LEFT_OUT}: ')})"
 
 
-def lost_figures(found: ByRole, exact: Network, date: str) -> list[Measurement]:
-    """What each head of a cascade's second stage ranks worse than in fp32, on some of the held-out rows."""
-    out = []
-    for role, evidence in found.items():
-        heads = [(column, slug) for column, (slug, roles) in enumerate(HEADS.items()) if role in roles]
-        chosen: set[int] = set()
-        for _, slug in heads:
-            known, ones = evidence.labels[slug]
-            chosen |= {*np.flatnonzero(ones)[:LOST_POSITIVES].tolist()}
-            chosen |= {*np.flatnonzero(known & ~ones)[:LOST_NEGATIVES].tolist()}
-        places = np.array(sorted(chosen))
-        slow = exact.score([evidence.rows[place].as_text(role) for place in places]).logits
-        for column, slug in heads:
-            known, ones = (mask[places] for mask in evidence.labels[slug])
-            if min(ones.sum(), (known & ~ones).sum()) >= MIN_POSITIVES:
-                quick = evidence.logits[places, len(HEADS) + column]
-                areas = [auroc(scores[known], ones[known]) for scores in (quick, slow[:, column])]
-                for metric, value in ((ALONE, areas[0]), (LOST, areas[1] - areas[0])):
-                    name = f"{role}: {metric}"
-                    out.append(Measurement(DEV, slug, name, round(value, 4), int(known.sum()), date))
-    return out
+def public_rates(tables: Tables) -> Tables:
+    """With true positive rates from the public sets that a head was not trained on, each alike, where there are any."""
+    found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for item in tables.measured:
+        role, _, metric = item.metric.partition(": ")
+        if metric == RECALL and not item.seen:
+            found[item.slug, role].append(item.value)
+    rates = {
+        slug: {
+            role: (float(np.mean(found[slug, role])) if found[slug, role] else pair[0], pair[1])
+            for role, pair in by_role.items()
+        }
+        for slug, by_role in tables.rates.items()
+    }
+    return msgspec.structs.replace(tables, rates=rates)
 
 
 # The heads whose calibration is drawn.
@@ -181,21 +201,28 @@ def _is_harmless(row: Row, slug: str) -> bool:
     return (row.labels.get("unsafe") == 0 or not row.labels) and row.labels.get(slug) != 1
 
 
-def left_out_figures(network: Network, unseen: Sequence[Row], date: str) -> list[Measurement]:
-    """AUROC per set, role and head on sources that `network` was trained without, where both classes are there."""
+def left_out_figures(fitted: Fitted, date: str) -> list[Measurement]:
+    """AUROC per set, role and head on the sources that nothing was trained on, where both classes are there."""
     out = []
-    for role in BOTH:
-        found = gather([network], unseen, role)
-        sets = np.array([row.set for row in found.rows])
-        for column, (slug, roles) in enumerate(HEADS.items()):
+    for role, found in fitted.found.items():
+        sets = np.array(found.sets)
+        for slug, roles in HEADS.items():
             known, ones = found.labels[slug]
-            for name in sorted(set(sets[known].tolist())) if role in roles else ():
-                mine = known & (sets == name)
-                scores, labels = found.logits[mine, column], ones[mine]
-                if min(labels.sum(), (~labels).sum()) >= MIN_POSITIVES:
-                    area = round(auroc(scores, labels), 4)
-                    out.append(Measurement(f"{LEFT_OUT}: {name}", slug, f"{role}: AUROC", area, len(scores), date))
+            mine = known & found.unseen
+            if role not in roles or slug not in fitted.odds:
+                continue
+            both = [name for name in np.unique(sets[mine]) if _has_both(ones[mine & (sets == name)])]
+            groups = {name: mine & (sets == name) for name in both} or {"several sources": mine}
+            for name, rows in groups.items():
+                if _has_both(ones[rows]):
+                    area = round(auroc(fitted.odds[slug][role][rows], ones[rows]), 4)
+                    title = f"{LEFT_OUT}: {name}"
+                    out.append(Measurement(title, slug, f"{role}: AUROC", area, int(rows.sum()), date))
     return out
+
+
+def _has_both(ones: Labels) -> bool:
+    return int(min(ones.sum(), (~ones).sum())) >= MIN_POSITIVES
 
 
 def _probability(odds: Scores) -> Scores:
@@ -210,7 +237,12 @@ def _rates(positives: Scores, benign: Scores, table: OperatingTable) -> tuple[fl
 
 
 def _all_aurocs(found: Mapping[Role, tuple[Scores, Labels]]) -> str:
-    return ", ".join(f"{auroc(*pair):.3f} ({role}, {int(pair[1].sum())} positives)" for role, pair in found.items())
+    told = [
+        f"{auroc(*pair):.2f} for a {role} ({int(pair[1].sum())} positives)"
+        for role, pair in found.items()
+        if pair[1].any() and not pair[1].all()
+    ]
+    return f"AUROC on held-out rows {', '.join(told)}" if told else "too few held-out rows are labelled for it"
 
 
 def _dev_figures(slug: str, role: Role, scores: Scores, labels: Labels, benign: Scores, date: str) -> list[Measurement]:

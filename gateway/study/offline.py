@@ -22,7 +22,7 @@ DIGITS = 6  # of a printed score, behind the point
 _NOT_WHOLLY_READ = ("truncated", "unreadable", "errored")  # the last that holds is told
 
 # How the sets begin that are no public benchmark: rows of the sources that train.
-_OWN_ROWS = ("held-out", "left out", "benign")
+_OWN_ROWS = ("held-out", "left out", "benign", "harmless")
 
 Row = dict[str, Any]
 
@@ -85,7 +85,8 @@ def known_slugs(only: Collection[str] | None) -> frozenset[str]:
 def taxonomy_rows() -> list[Row]:
     """The 29 sub-categories in order, each with the detectors behind it and their measured figures.
 
-    `detectors` is empty where nothing shipped can judge the sub-category. Raises detectors.manifest.ModelError.
+    `detectors` is empty where nothing shipped can judge the sub-category; `off` says of those that were trained for
+    it and are not used what is missing. Raises detectors.manifest.ModelError.
     """
     infos = load().values()
     return [
@@ -96,6 +97,7 @@ def taxonomy_rows() -> list[Row]:
             "kinds": list(entry.kinds),
             "honest_line": entry.honest_line,
             "detectors": [_behind(info, entry.slug) for info in infos if entry.slug in info.slugs],
+            "off": {info.id: info.off[entry.slug] for info in infos if entry.slug in info.off},
         }
         for entry in SUBCATEGORIES
     ]
@@ -107,7 +109,9 @@ def taxonomy_table(rows: Sequence[Row]) -> str:
     for category, group in itertools.groupby(rows, key=lambda row: row["category"]):
         lines.append(f"{category}")
         for row in group:
-            found = [(entry["id"], _headline(entry["measured"])) for entry in row["detectors"]] or [("none yet", "")]
+            found = [(entry["id"], _headline(entry["measured"])) for entry in row["detectors"]]
+            found += [(id_, f"off: {why}") for id_, why in row["off"].items()]
+            found = found or [("none yet", "")]
             names = itertools.chain([row["slug"]], itertools.repeat(""))
             lines += [
                 f"  {name:<27} {id_:<12} {text}".rstrip() for name, (id_, text) in zip(names, found, strict=False)
@@ -170,15 +174,15 @@ def _behind(info: DetectorInfo, slug: str) -> Row:
 
 
 def _headline(measured: Sequence[Mapping[str, Any]]) -> str:
-    """The range of AUROC over the public benchmarks, or of recall; or that nothing was measured."""
+    """The range of AUROC, or else of recall, over the public sets that the detector was not trained on."""
     for metric in ("AUROC", "recall at 1 % false alarms"):
         values = {
             (item["set"], item["metric"]): item["value"]
             for item in measured
-            if item["metric"].endswith(f": {metric}") and not item["set"].startswith(_OWN_ROWS)
+            if item["metric"].endswith(f": {metric}") and not item["seen"] and not item["set"].startswith(_OWN_ROWS)
         }
         if values:
             low, high = min(values.values()), max(values.values())
             figure = f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
             return f"{metric} {figure} on {len(values)} benchmark{'s' * (len(values) > 1)}"
-    return "not measured on a public benchmark"
+    return "not measured on a public set of another source"

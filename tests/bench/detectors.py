@@ -7,12 +7,13 @@ Tokenising is included everywhere.
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from detectors.base import Detector, State, Text
-from detectors.manifest import DetectorInfo, load
+from detectors.base import Detector, Role, State, Text
+from detectors.manifest import load
 from detectors.trained import tokens
 from detectors.trained.encoder import Cascade, Encoder, network
 from detectors.trained.networks import Network, PieceNetwork
@@ -21,7 +22,7 @@ from tests.bench.table import Table
 
 FP32 = "ASSAY_BENCH_FP32"  # names the fp32 model of the same weights, which no release carries
 GOALS_MS = {64: 6.0, 128: 12.0}
-CASCADE_MS = 1.0
+A_SECOND: Mapping[Role, int] = {"prompt": 250, "response": 60}  # texts on one core, by both networks
 FIRST_A_SECOND = 10_000
 TEXTS = 400
 _OWN_PIECES = 2  # [CLS] and [SEP]
@@ -64,7 +65,7 @@ def bench_detectors(table: Table, rounds: int) -> None:
     first = Encoder(replace(info.first))
     rate = len(texts) / _median(lambda: first.detect(texts), rounds)
     table.row("first stage alone, texts/s", f"{rate:,.0f}", goal=f">= {FIRST_A_SECOND:,}", met=rate >= FIRST_A_SECOND)
-    _cascade(table, Cascade(info), info, texts, rounds)
+    _cascade(table, Cascade(info), texts, rounds)
 
 
 def text_of(length: int, tokenizer: Tokenizer) -> Text:
@@ -91,11 +92,12 @@ def _one_length(
     table.row(f"encoder, {length} pieces, ms", f"{medians[0]:.2f}", ratio, f"<= {goal:g}", medians[0] <= goal)
 
 
-def _cascade(table: Table, detector: Detector, info: DetectorInfo, texts: Sequence[Text], rounds: int) -> None:
-    cost = _median(lambda: detector.detect(texts), rounds) / len(texts) * 1e3
-    judged = detector.detect(texts)
-    assert all(judgement.state is State.SCANNED for judgement in judged)
-    table.row("cascade on a made-up mix, ms a text", f"{cost:.2f}", goal=f"<= {CASCADE_MS:g}", met=cost <= CASCADE_MS)
+def _cascade(table: Table, detector: Detector, texts: Sequence[Text], rounds: int) -> None:
+    for role, goal in A_SECOND.items():
+        mine = [text for text in texts if text.role == role]
+        assert all(judgement.state is State.SCANNED for judgement in detector.detect(mine))
+        rate = len(mine) / _median(partial(detector.detect, mine), rounds)
+        table.row(f"both networks, {role}s/s on a made-up mix", f"{rate:,.0f}", goal=f">= {goal}", met=rate >= goal)
 
 
 def _traffic() -> list[Text]:

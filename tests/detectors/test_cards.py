@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,7 +11,7 @@ import pytest
 from detectors.base import Judgement, State, Text, Verdict
 from detectors.manifest import DetectorInfo, load, load_one
 from detectors.training import cards, prefixes
-from detectors.training.data import HARMS, Row
+from detectors.training.data import BENIGN, HARMS, Row
 from detectors.training.plots import Chart
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -19,17 +20,18 @@ HARMLESS = {"unsafe": 0, **dict.fromkeys(HARMS, 0)}
 
 def test_every_shipped_detector_has_a_card_with_its_figures(tmp_path: Path) -> None:
     infos = {**load(), "ngram": load_one("ngram")}
-    cards.write(tmp_path, infos, {"ngram": ["`some_head`: held-out AUROC 0.5"]}, {})
+    infos["ngram"] = replace(infos["ngram"], off={"some_head": "AUROC 0.5"})
+    cards.write(tmp_path, infos, {})
     for name, info in infos.items():
         text = (tmp_path / f"{name}.md").read_text("utf-8")
         assert text.startswith(f"# {info.id}\n")
         assert all(f"`{slug}`" in text for slug in info.slugs)
-    assert "`some_head`: held-out AUROC 0.5" in (tmp_path / "ngram.md").read_text("utf-8")
+    assert "`some_head`: AUROC 0.5" in (tmp_path / "ngram.md").read_text("utf-8")
 
 
 def test_a_card_shows_the_charts_that_were_drawn(tmp_path: Path) -> None:
     curve = [(0.0, 0.0), (0.5, 0.8), (1.0, 1.0)]
-    cards.write(tmp_path, {"ngram": load_one("ngram")}, {}, {"ngram": {cards.ROC: {"a & b": curve}}})
+    cards.write(tmp_path, {"ngram": load_one("ngram")}, {"ngram": {cards.ROC: {"a & b": curve}}})
     assert "ngram-roc.svg" in (tmp_path / "ngram.md").read_text("utf-8")
     drawn = ElementTree.parse(tmp_path / "ngram-roc.svg").getroot()
     assert "a & b" in [text.text for text in drawn.iter(f"{SVG}text")]
@@ -62,7 +64,7 @@ def info() -> DetectorInfo:
 
 
 def test_recall_grows_with_the_words_seen(info: DetectorInfo) -> None:
-    rows = [Row(f"fine {number} " * 200, None, ("response",), HARMLESS, "s", True) for number in range(300)]
+    rows = [Row(f"fine {number} " * 200, None, ("response",), HARMLESS, BENIGN, True) for number in range(300)]
     rows += [Row("bad word " * (5 + number), None, ("response",), {"unsafe": 1}, "s", True) for number in range(40)]
     told = prefixes.streams(Counting().detect, info, rows, random.Random(1), "2026-01-01")
     table = told.tables["unsafe"]["response"]

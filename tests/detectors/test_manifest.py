@@ -50,7 +50,15 @@ def test_weights_are_trained_on_shippable_licences_only() -> None:
 def test_figures_say_what_they_were_measured_on() -> None:
     for info in load().values():
         assert info.measured
-        assert all(item.rows > 0 and item.set and item.date and item.slug in info.slugs for item in info.measured)
+        known = info.slugs | info.off.keys()
+        assert all(item.rows > 0 and item.set and item.date and item.slug in known for item in info.measured)
+
+
+def test_a_head_that_is_off_says_why_and_gives_no_verdict() -> None:
+    for info in load().values():
+        assert all(info.off.values())
+        assert not info.slugs & info.off.keys()
+        assert not {slug for slug, _ in (*info.operating, *info.calibration)} & info.off.keys()
 
 
 def test_threshold_takes_the_largest_rate_that_is_allowed() -> None:

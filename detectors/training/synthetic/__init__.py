@@ -6,9 +6,9 @@ They train and never measure: rows so alike would flatter any figure.
 from pathlib import Path
 
 from detectors.training.data import Row
-from detectors.training.synthetic.grammar import SET, topic_rows
+from detectors.training.synthetic.grammar import SET, SETS, topic_rows
 
-__all__ = ["SET", "rows", "topics"]
+__all__ = ["SET", "SETS", "rows", "topics"]
 
 
 def topics(pattern: str = "*") -> dict[str, list[Row]]:

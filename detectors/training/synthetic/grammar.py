@@ -19,7 +19,10 @@ from detectors.base import Role
 from detectors.taxonomy import SUBCATEGORIES
 from detectors.training.data import BOTH, HARMS, HEADS, Row
 
-SET = "assay_synthetic"
+Name = Literal["assay_synthetic", "assay_web_texts"]
+SET: Name = "assay_synthetic"
+WEB_TEXTS: Name = "assay_web_texts"  # what no public set that may be shipped resembles: shown as a source of its own
+SETS = (SET, WEB_TEXTS)
 KNOWN = {*HEADS, *HARMS, *(item.slug for item in SUBCATEGORIES), "distress", "political_lean"}
 DEPTH = 8  # slots inside slots
 TRIES = 40  # draws for each row wanted, before a family counts as too small
@@ -45,6 +48,7 @@ class Topic(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One file. In an exchange, `context` has prompts, every other key names a family and has its texts."""
 
     families: list[Family]
+    set: Name = SET
     slots: dict[str, list[str | int | float]] = {}
     exchanges: list[dict[str, list[str]]] = []
 
@@ -89,7 +93,9 @@ def _family_rows(topic: Topic, family: Family, file: str) -> Iterator[Row]:
         key = (text.lower(), (context or "").lower())
         if text and key not in seen:
             seen.add(key)
-            yield Row(text, context if family.role == "response" else None, _ROLES[family.role], labels, SET, False)
+            yield Row(
+                text, context if family.role == "response" else None, _ROLES[family.role], labels, topic.set, False
+            )
     if len(seen) < family.count:
         raise ValueError(f"{where}: gives {len(seen)} different rows, not {family.count}: add texts or lower the count")
 

@@ -42,10 +42,12 @@ def test_any_text_is_judged_in_order() -> None:
         State.SKIPPED,
         State.SCANNED,
         State.TRUNCATED,
-        State.TRUNCATED,
-        *[State.SCANNED] * 3,
+        State.UNREADABLE,
+        State.UNREADABLE,
+        *[State.SCANNED] * 2,
     ]
-    assert all(bool(judgement.verdicts) == (judgement.state != State.SKIPPED) for judgement in judged)
+    silent = (State.SKIPPED, State.UNREADABLE)
+    assert all(bool(judgement.verdicts) == (judgement.state not in silent) for judgement in judged)
 
 
 def test_nothing_in_nothing_out() -> None:
@@ -73,7 +75,8 @@ def test_two_thousand_texts_at_once() -> None:
     texts = [Text(f"How long should I boil {count} eggs?", "prompt") for count in range(2_000)]
     judged = ENCODER.detect(texts)
     assert len(judged) == 2_000
-    assert judged[1_234].verdicts == pytest.approx(ENCODER.detect([texts[1_234]])[0].verdicts)
+    for one, other in zip(judged[1_234].verdicts, ENCODER.detect([texts[1_234]])[0].verdicts, strict=True):
+        assert one.score == pytest.approx(other.score)
 
 
 def test_speaks_for_a_role_of_the_heads_measured_for_it() -> None:

@@ -86,16 +86,31 @@ def test_disguises_are_undone_before_the_vocabulary_is_asked() -> None:
     assert plain.text.tolist() == hidden.text.tolist() == wide.text.tolist()
 
 
-@pytest.mark.parametrize(("text", "readable"), [("Guten Tag, wie geht es?", True), ("សួស្តីពិភពលោក", False), ("", False)])
+@pytest.mark.parametrize(
+    ("text", "readable"), [("Guten Tag, wie geht es?", True), ("សួស្តីពិភពលោក", False), ("", True), ("👍", True)]
+)
 def test_a_script_that_the_vocabulary_lacks_is_known_as_such(text: str, readable: bool) -> None:
     (found,) = pieces(TOKENIZER, [Text(text, "prompt")])
     assert is_readable(found) == readable
 
 
 def test_a_long_text_is_read_to_its_end() -> None:
-    words = "walk the dog " * 2_000
+    words = " ".join(f"walk {number}" for number in range(1_000))
     (found,) = pieces(TOKENIZER, [Text(words, "prompt")])
-    assert len(found.text) == 6_000
+    assert len(found.text) == 1_000 + sum(len(str(number)) for number in range(1_000))
+
+
+@pytest.mark.parametrize("repeated", ["walk", "walk the dog", "a b c d e f g h"])
+def test_what_is_said_over_and_over_again_is_read_twice(repeated: str) -> None:
+    frame = "x {} 1 2 3"
+    often, twice = pieces(TOKENIZER, [Text(frame.format(" ".join([repeated] * count)), "prompt") for count in (40, 2)])
+    assert often.text.tolist() == twice.text.tolist()
+
+
+def test_no_word_is_too_long_to_be_read() -> None:
+    (found,) = pieces(TOKENIZER, [Text("ab1" * 90 + "x" * 300, "prompt")])
+    assert is_readable(found)
+    assert UNKNOWN not in found.text
 
 
 @examples(50)

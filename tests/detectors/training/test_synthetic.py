@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from detectors.training.data import HARMS, HEADS, Row
-from detectors.training.synthetic import SET, rows, topics
+from detectors.training.synthetic import SET, SETS, rows, topics
 from detectors.training.synthetic.grammar import KNOWN, topic_rows
 
 FAMILY = "families: [{name: walks, role: response, labels: {refusal: 0}, count: %s, context: [how?], text: %s}]\n"
@@ -94,7 +94,7 @@ def test_rows_are_the_same_at_every_call(found: list[Row]) -> None:
 
 def test_labels_are_known_and_agree_with_each_other(found: list[Row]) -> None:
     for row in found:
-        assert row.set == SET
+        assert row.set in SETS
         assert not row.dev
         assert set(row.labels) <= KNOWN
         if any(row.labels.get(slug) == 1 for slug in HARMS):

@@ -7,6 +7,7 @@ of the weights over the last steps is what ships (Polyak and Juditsky 1992). Bat
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,15 @@ from tqdm import tqdm
 from detectors.base import Role
 from detectors.trained.onnx import Tokenizer
 from detectors.trained.tokens import LENGTH, Pieces, Window, is_readable, pieces, starts, window
-from detectors.training.bert import Network
 from detectors.training.data import BOTH, HARMS, HEADS, Row
+from detectors.training.encoder.bert import Network
+from detectors.training.encoder.mixture import Supply, draws
 
 BUDGET = 15_500_000  # word pieces, padding included
-RESTART = 0.42  # share of the budget at which the learning rate rises again, up to AGAIN of what it was
-AGAIN = 0.8
-BATCH = 2_304  # word pieces
-RATE, HEAD_RATE = 1.5e-4, 6e-4
-WARM_UP = 0.06
+BATCH = 3_072  # word pieces
+RATE, HEAD_RATE = 8e-5, 2e-4
+WARM_UP = 0.04
+FALL = 0.4  # share of the budget over which the learning rate falls at the end
 AVERAGE = 0.998  # weight of the past in the average
 POOL = 4_096  # windows drawn together and sorted by length
 LENGTHS = (48, 80, LENGTH, LENGTH)  # drawn for each window: a beginning must be judged as well as a whole
@@ -34,48 +35,15 @@ KEEP_CONTEXT = 0.85
 HIDE = 0.05  # share of word pieces replaced by MASK
 MASK = 103
 FIRST = 0.7  # share of harmful rows shown from their beginning; harmless ones are harmless everywhere
+NEVER_IMPLIED = frozenset({"toxicity", "hate"})  # most rows of the one are rows of the other
 IMPLIED = 0.15  # weight of the 0 that a row with another harm implies
 ENERGY, ENERGY_LOW, ENERGY_HIGH = 0.05, -3.0, 1.0
 EMPHASIS: Mapping[str, float] = {"unsafe": 3.0, "refusal": 1.5, "prompt_attacks": 2.0, "toxicity": 1.5}
-CHECKPOINT_STEPS = 400
+MOST_WEIGHT = 3.0  # of a thin head
+CHECKPOINT_STEPS = 200
 
-# How often a set's rows are drawn, against 1: much of little data, little of data that teaches one narrow head.
-SHARES: Mapping[str, float] = {
-    "adaptive_attacks": 2.0,
-    "aisafetylab_lg3": 4.0,
-    "anthropic_political": 0.25,
-    "bipia": 1.5,
-    "bon_jailbreaks": 1.5,
-    "convabuse": 2.0,
-    "counsel_chat": 0.5,
-    "cssrs500": 2.0,
-    "cyberseceval_code_tasks": 0.5,
-    "cysecbench": 0.6,
-    "deepset_prompt_injections": 4.0,
-    "derta_malicious": 2.0,
-    "diasafety": 1.2,
-    "dices990": 2.0,
-    "dolly_safety_only": 2.0,
-    "ethics_justice": 0.6,
-    "explanation_acceptability": 0.6,
-    "gptfuzz_responses": 3.0,
-    "gptfuzz_templates": 3.0,
-    "gsm8k_llm_solutions": 0.15,
-    "guardtrain_prompts": 5.0,
-    "inthewild_jailbreaks": 1.5,
-    "llm_self_defense": 3.0,
-    "refusal_direction_completions": 3.0,
-    "rtp_silver": 1.5,
-    "smishing5971": 0.5,
-    "spamassassin_ham": 0.3,
-    "surge_toxicity": 3.0,
-    "sycon_bench": 0.15,
-    "toxigen_demos": 4.0,
-    "trustllm_misuse": 1.5,
-    "truthfulqa_judge": 0.5,
-    "xsafety_attacks": 0.5,
-    "assay_synthetic": 0.9,
-}
+Kind = tuple[int | None, ...]  # what rows of one source are balanced by: the labels of KINDS
+KINDS = ("unsafe", "prompt_attacks", "refusal", "toxicity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +55,8 @@ class Example:
     weights: npt.NDArray[np.float32]
     harmless: bool
     harmful: bool
-    share: float
+    set: str
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +85,12 @@ def _example(row: Row, found: Mapping[Role, Pieces]) -> Example:
     weights = (labels >= 0).astype(np.float32)
     if any(row.labels.get(slug) == 1 for slug in HARMS):
         for column, slug in enumerate(HEADS):
-            if slug in HARMS and labels[column] < 0:
+            if slug in HARMS and slug not in NEVER_IMPLIED and labels[column] < 0:
                 labels[column], weights[column] = 0, IMPLIED
     harmless = row.labels.get("unsafe") == 0
     harmful = row.labels.get("unsafe") == 1
-    return Example(found, labels, weights, harmless, harmful, SHARES.get(row.set, 1.0))
+    kind = tuple(row.labels.get(slug) for slug in KINDS)
+    return Example(found, labels, weights, harmless, harmful, row.set, kind)
 
 
 def train(
@@ -210,11 +180,42 @@ def batches(found: Sequence[Example], rng: random.Random) -> Iterator[list[Drawn
 
 
 def _order(found: Sequence[Example], rng: random.Random) -> Iterator[Example]:
-    """Pass after pass; in each, a row of share 1.5 comes once or twice."""
+    """For ever: a source by its draws (`mixture`), one of its kinds by the root of its rows, that kind's next row."""
+    decks: dict[str, dict[Kind, list[Example]]] = {}
+    for example in found:
+        decks.setdefault(example.set, {}).setdefault(example.kind, []).append(example)
+    chances = draws({name: _supply(kinds) for name, kinds in decks.items()})
+    names = list(chances)
+    sources = list(accumulate(chances[name] for name in names))
+    by_source = {
+        name: (
+            list(accumulate(len(deck) ** 0.5 for deck in kinds.values())),
+            [_cycle(deck, rng) for deck in kinds.values()],
+        )
+        for name, kinds in decks.items()
+    }
     while True:
-        turn = [example for example in found for _ in range(int(example.share + rng.random()))]
-        rng.shuffle(turn)
-        yield from turn
+        (name,) = rng.choices(names, cum_weights=sources)
+        weights, turns = by_source[name]
+        (turn,) = rng.choices(turns, cum_weights=weights)
+        yield next(turn)
+
+
+def _supply(kinds: Mapping[Kind, Sequence[Example]]) -> Supply:
+    rows = [example for deck in kinds.values() for example in deck]
+    mean = float(np.mean([_shown(example) for example in rows]))
+    return Supply(len(rows), mean)
+
+
+def _shown(example: Example) -> float:
+    """About how many word pieces a draw of the example shows."""
+    found = next(iter(example.pieces.values()))
+    return float(np.mean([min(len(found.text) + len(found.context) // 2 + 3, length) for length in LENGTHS]))
+
+
+def _cycle(deck: Sequence[Example], rng: random.Random) -> Iterator[Example]:
+    while True:
+        yield from rng.sample(deck, len(deck))
 
 
 def _draw(example: Example, rng: random.Random) -> Drawn:
@@ -264,8 +265,8 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, ener
 
 def _head_weights(found: Sequence[Example]) -> torch.Tensor:
     """Thin heads count more for each label, the ones that matter most more still."""
-    known = sum(example.share * (example.weights == 1) for example in found)
-    weights = (np.max(known) / (known + 1.0)) ** 0.35
+    known = np.sum([example.weights == 1 for example in found], axis=0)
+    weights = np.minimum((np.max(known) / (known + 1.0)) ** 0.25, MOST_WEIGHT)
     return torch.tensor(weights * [EMPHASIS.get(slug, 1.0) for slug in HEADS], dtype=torch.float32)
 
 
@@ -278,9 +279,8 @@ def _optimiser(network: Network) -> torch.optim.AdamW:
 
 
 def _schedule(share: float) -> float:
-    """Linear up, then linear down to a fiftieth; twice, the second time lower (Loshchilov and Hutter 2017)."""
-    peak, share = (1.0, share / RESTART) if share < RESTART else (AGAIN, (share - RESTART) / (1 - RESTART))
-    return peak * (share / WARM_UP if share < WARM_UP else max((1 - share) / (1 - WARM_UP), 0.02))
+    """Linear up, level, linear down to a twentieth (Hu et al. 2024, arXiv 2404.06395): a run may be cut."""
+    return min(share / WARM_UP, 1.0, max((1 - share) / FALL, 0.05))
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]

@@ -5,6 +5,7 @@ Devlin et al. 2018 (arXiv 1810.04805), post-norm, with query, key and value in o
 
 import json
 import struct
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,19 @@ def pretrained(path: Path, heads: int) -> Network:
                 state[f"{ours}.{end}"] = torch.cat(parts) if len(parts) > 1 else parts[0]
     network.load_state_dict(state)
     return network
+
+
+def copied(network: Network) -> Network:
+    """The same weights once more."""
+    return deepcopy(network)
+
+
+def mean(one: Network, other: Network) -> Network:
+    """The mean of the weights of two networks that have a common start (Wortsman et al. 2022, arXiv 2203.05482)."""
+    with torch.no_grad():
+        for mine, theirs in zip(one.parameters(), other.parameters(), strict=True):
+            mine.copy_((mine + theirs) / 2)
+    return one
 
 
 def _names() -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from detectors.trained.tokens import LENGTH
-from detectors.training.bert import ATTENTION_HEADS, EPSILON, LAYERS, WIDTH, Network
+from detectors.training.encoder.bert import ATTENTION_HEADS, EPSILON, LAYERS, WIDTH, Network
 
 OPSET = 20  # the first with Gelu
 CONTRIB = "com.microsoft"  # operators that onnxruntime adds to the standard

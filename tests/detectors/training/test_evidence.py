@@ -1,0 +1,127 @@
+"""Lines, composite, shifts and switched-off heads from evidence that is made up."""
+
+import numpy as np
+import pytest
+
+from detectors.base import OperatingTable, Role
+from detectors.manifest import Measurement, Tables, threshold
+from detectors.training import evidence
+from detectors.training.data import HARMS, HEADS, LEFT_OUT, ORDINARY, TRAIN, Row
+from detectors.training.encoder.mixture import DOMAINS, MOST, Supply, draws
+from detectors.training.evidence import LENGTHS, MIN_POSITIVES, Evidence, balanced
+from detectors.training.synthetic import SETS
+from detectors.training.tables import head_tables, public_rates, switched_off
+
+UNSEEN = next(iter(LEFT_OUT))
+SEEN = next(iter(TRAIN))
+HARMLESS = {"unsafe": 0, "refusal": 0, **dict.fromkeys(HARMS, 0)}
+DATE = "2026-01-01"
+
+
+def made(role: Role, rng: np.random.Generator, words: int = 60, count: int = 600) -> Evidence:
+    """Rows of an unseen source, half of them violent; both networks know, the second better."""
+    labels = [HARMLESS if number % 2 else {"unsafe": 1, "violence": 1} for number in range(count)]
+    rows = [Row("w " * words, None, (role,), each, UNSEEN, False) for each in labels]
+    ones = np.array([each["unsafe"] for each in labels])
+    logits = rng.normal(size=(count, 2 * len(HEADS)))
+    heads = list(HEADS)
+    for slug in ("unsafe", "violence"):
+        for column, gain in ((heads.index(slug), 1.0), (len(heads) + heads.index(slug), 4.0)):
+            logits[:, column] += gain * (2 * ones - 1)
+    return Evidence(role, rows, logits)
+
+
+def both(rng: np.random.Generator, **more: int) -> dict[Role, Evidence]:
+    return {"prompt": made("prompt", rng, **more), "response": made("response", rng, **more)}
+
+
+def test_both_classes_weigh_the_same_and_no_source_is_most_of_one() -> None:
+    sets = np.array(["big"] * 5_000 + ["small"] * 50 + ["other"] * 100)
+    ones = np.array([True] * 5_050 + [False] * 100)
+    weights = balanced(sets, ones)
+    assert weights[ones].sum() == pytest.approx(weights[~ones].sum())
+    big, small = weights[sets == "big"].sum(), weights[sets == "small"].sum()
+    assert big / small == pytest.approx(evidence.SOURCE_ROWS / 50)
+
+
+def test_lines_rest_on_unseen_sources_where_there_are_enough() -> None:
+    found = made("prompt", np.random.default_rng(1))
+    rows = [*found.rows, *(Row("x", None, ("prompt",), {"unsafe": 1}, SEEN, True) for _ in range(50))]
+    whole = Evidence("prompt", rows, np.concatenate((found.logits, np.zeros((50, 2 * len(HEADS))))))
+    assert whole.firm("unsafe").sum() == len(found.rows)
+    few = Evidence("prompt", rows[MIN_POSITIVES:], whole.logits[MIN_POSITIVES:])
+    assert few.firm("unsafe")[-1] == (len(few.rows) - 50 < MIN_POSITIVES)
+    assert not whole.benign("unsafe")[-50:].any()
+
+
+def test_a_score_of_one_half_parts_what_was_shown_apart() -> None:
+    fitted = evidence.cascade(both(np.random.default_rng(2)))
+    for role in ("prompt", "response"):
+        odds, ones = fitted.odds["unsafe"][role], fitted.found[role].labels["unsafe"][1]
+        assert ((odds > 0) == ones).mean() > 0.98
+    first, second, _ = fitted.calibration["violence"]["prompt"]
+    assert 0 <= first < second
+    assert set(fitted.composite["unsafe"]) == {"prompt"}
+    assert "violence" in fitted.composite
+
+
+def test_a_short_band_with_more_false_alarms_gets_a_shift_that_ends_them() -> None:
+    rng = np.random.default_rng(3)
+    found = both(rng)
+    short = made("prompt", rng, words=2, count=400)
+    rows = [*found["prompt"].rows, *(row for row in short.rows if row.labels["unsafe"] == 0)]
+    quiet = short.logits[[row.labels["unsafe"] == 0 for row in short.rows]] + 6  # noisy: every head is surer of them
+    logits = np.concatenate((found["prompt"].logits, quiet))
+    fitted = evidence.cascade({**found, "prompt": Evidence("prompt", rows, logits)})
+    assert fitted.shifts["unsafe"]["prompt"][0] > 0.5
+    assert fitted.shifts["unsafe"]["prompt"][1:] == (0.0,) * len(LENGTHS)
+    tables = head_tables(fitted, DATE)
+    limit = threshold(tables.operating["unsafe"]["prompt"])
+    assert limit is not None
+    scores = 1 / (1 + np.exp(-fitted.odds["unsafe"]["prompt"][len(found["prompt"].rows) :]))
+    assert (scores >= limit).mean() <= 0.03
+
+
+def figure(slug: str, value: float, *, seen: bool = False, metric: str = "prompt: AUROC") -> Measurement:
+    return Measurement(f"set of {slug}", slug, metric, value, 100, DATE, seen=seen)
+
+
+def test_a_head_that_works_nowhere_else_is_switched_off_and_says_what_is_missing() -> None:
+    table: dict[Role, OperatingTable] = {"prompt": ((0.01, 0.9),)}
+    names = ("unsafe", "violence", "hate")
+    tables = Tables(
+        names,
+        names,
+        {slug: dict(table) for slug in names},
+        {slug: {"prompt": 500} for slug in names},
+        {slug: {"prompt": (0.9, 0.01)} for slug in names},
+        {slug: {"prompt": (1.0, 0.0)} for slug in names},
+        (
+            figure("unsafe", 0.9),
+            figure("unsafe", 0.3, metric="prompt: recall at 1 % false alarms"),
+            figure("violence", 0.7),
+            figure("violence", 0.99, seen=True),
+            figure("hate", 0.99, seen=True),
+        ),
+    )
+    kept = switched_off(tables)
+    assert kept.slugs == ("unsafe",)
+    assert kept.heads == names
+    assert set(kept.operating) == set(kept.calibration) == {"unsafe"}
+    assert "0.70 at best" in kept.off["violence"]
+    assert "no set" in kept.off["hate"]
+    assert public_rates(kept).rates == {"unsafe": {"prompt": (0.3, 0.01)}}
+
+
+def test_every_source_has_a_domain_and_none_is_most_of_what_is_shown() -> None:
+    named = [name for _, weights in DOMAINS.values() for name in weights]
+    assert len(named) == len(set(named))
+    assert {*TRAIN, *SETS, "assay_composed"} == set(named)
+    assert not {*TRAIN} & ({*LEFT_OUT} | {*ORDINARY})
+    supplies = {name: Supply(rows=10 ** (number % 5), pieces=20 + number) for number, name in enumerate(named)}
+    chances = draws(supplies)
+    shown = {name: chance * supplies[name].pieces for name, chance in chances.items()}
+    assert sum(chances.values()) == pytest.approx(1)
+    assert max(shown.values()) / sum(shown.values()) <= MOST + 1e-6
+    with pytest.raises(KeyError, match="nowhere"):
+        draws({**supplies, "nowhere": Supply(1, 1.0)})
