@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 from gateway.commands import out, warn
 from gateway.config import routes
@@ -39,10 +40,12 @@ def serve(parsed: argparse.Namespace) -> int:
     export({"port": str(port), "audit_hash_key": _hash_key(config)})
     demo = _start_demo() if config.uses_demo else None
     folder = tempfile.mkdtemp(prefix="assay-run-")  # what the processes of this start share and nobody needs later
+    for inner in ("metrics", "state"):  # apart: every `.db` file beside the metrics is taken for one of theirs
+        (Path(folder) / inner).mkdir()
     if config.workers > 1:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = f"{folder}/metrics"
     if config.state_dir is None:
-        export({"state_dir": folder})
+        export({"state_dir": f"{folder}/state"})
     try:
         process.run(
             "gateway.app:create_app",

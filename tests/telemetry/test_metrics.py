@@ -21,6 +21,7 @@ UNITS = ("_seconds", "_bytes", "_ratio", "_info")
 LABELS = {
     "action": "policies.engine.Action",
     "category": "the taxonomy's categories, and auxiliary",
+    "channel": "policies.model.CHANNELS",
     "detector": "the shipped detectors, as name@version",
     "direction": "prompt, response",
     "effect": "enforced, monitored, leaked",
