@@ -91,8 +91,14 @@ def _is_mixed(value: str) -> bool:
     return len(_PIECE.findall(value)) >= len(value) / 3
 
 
+_LONGEST_MIXED = 24  # characters of a sequence of letters and digits in turn: a longer one has the shape of a token
+
+
 def is_sequence(value: str) -> bool:
-    """Steps of one from each character to the next, as in abcdefgh and 12345678; also where the two are mixed."""
+    """Steps of one from each character to the next, as in abcdefgh and 12345678; in short ones also where the two are
+    mixed, as in a1b2c3d4. A whole token of letters and digits in turn is cut: nobody is hurt by it."""
+    if len(value) > _LONGEST_MIXED:
+        return _goes_up(value)
     letters = [character for character in value.lower() if character.isalpha()]
     digits = [character for character in value if character.isdigit()]
     return _goes_up(value) or (len(letters) >= 4 and _goes_up(letters) and (not digits or _goes_up(digits)))

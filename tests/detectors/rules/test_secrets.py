@@ -334,3 +334,8 @@ def test_the_halves_share_nothing() -> None:
     assert not dev & held_out
     assert len(dev | held_out) >= 60
     assert len(sets.positives(sets.HELD_OUT)) >= 600
+
+
+def test_a_token_whose_letters_and_digits_go_up_in_turn_is_cut_all_the_same() -> None:
+    token = "ghp_" + "9aB3cD4eF5gH6iJ7kL8mN9oP0qR1sT2uV3wX"
+    assert token not in cut(f"The key is {token}.")
