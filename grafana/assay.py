@@ -221,6 +221,25 @@ UPSTREAMS = Row(
             ],
             "stacked",
         ),
+        Panel(
+            "Tries",
+            "How many calls were made, and did an answer begin? Lines that come apart: that upstream fails while "
+            "another one answers for it.",
+            [Query(rate("assay_upstream_tries_total", "upstream, result"), "{{upstream}} {{result}}")],
+            unit="reqps",
+        ),
+        Panel(
+            "Fail-overs",
+            "How many requests went on to this upstream because another one had failed? Filtered by route.",
+            [Query(or_none(rate("assay_upstream_failovers_total", "upstream", ROUTE), "upstream"), "{{upstream}}")],
+            unit="reqps",
+        ),
+        Panel(
+            "State",
+            "In how many gateway processes is each upstream up, set aside after failures, or being probed?",
+            [Query("sum by (upstream, state) (assay_upstream_state)", "{{upstream}} {{state}}")],
+            "stacked",
+        ),
     ],
 )
 
@@ -283,6 +302,15 @@ DETECTORS = Row(
             "percentunit",
             width=8,
             maximum=1,
+        ),
+        Panel(
+            "Unread",
+            "How much of the traffic was shown to no detector, and why? Images, files, unknown fields and scripts that "
+            "the detectors do not know are not clean: `on_error` of each rule decides.",
+            [Query(or_none(rate("assay_unread_total", "channel, reason"), "reason"), "{{channel}} {{reason}}")],
+            "stacked",
+            "cps",
+            width=8,
         ),
         Panel(
             "Unjudged by detector",
