@@ -92,10 +92,8 @@ class Pipeline:
         )
         try:
             await self._carry_out(exchange, extensions.get(TAKE), receive, reply)
-            failed = exchange.status >= 500
-            exchange.close(
-                Outcome.UPSTREAM_FAILED if failed else Outcome.COMPLETED, "status" if failed else "", monotonic()
-            )
+            ended = (Outcome.UPSTREAM_FAILED, "status") if exchange.status >= 500 else (Outcome.COMPLETED, "")
+            exchange.close(*ended, monotonic())
         except GatewayError as error:
             watch.stop()
             exchange.close(outcome_of(error.reason), error.reason, monotonic())
