@@ -14,6 +14,7 @@ from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
 from gateway.config.load import config_path, load
 from gateway.config.routes import route_names, routes, upstreams
 from gateway.config.settings import Config, ConfigError
+from gateway.delivery.budget import Budget
 from gateway.delivery.reply import Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
@@ -153,6 +154,7 @@ class App:
                 guard,
                 sample_bytes=config.sample_bytes,
                 held_bytes=config.max_answer_bytes,
+                budget=Budget(config.max_answers_bytes),
                 window_characters=config.stream_window_chars,
                 ping_seconds=config.ping_seconds,
                 observed=sampler.insist,

@@ -301,6 +301,11 @@ class Config(_Strict):
         description="Bodies of all open requests together, in one process; 503 with Retry-After beyond.",
     )
     max_answer_bytes: Count = Field(20 * 2**20, description="Largest answer that is held for an enforcing policy.")
+    max_answers_bytes: Count = Field(
+        2**30,
+        description="Memory of all answers that are held to be judged, together in one process, with what is read of "
+        "them. One that does not fit ends with the error `overloaded`: 503, or the last event of a stream that began.",
+    )
     max_requests_in_flight: Count = Field(
         4096, description="Exchanges open at once in one process; 503 with Retry-After beyond."
     )

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from gateway.delivery.budget import Share
 from gateway.delivery.window import Window
 from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Exchange, Headers, Reply, Stretch, Treatment, rewritten
@@ -16,6 +17,7 @@ from gateway.openai_api import Reason, Unread
 from gateway.openai_api.encodings import EncodingError, decode
 from gateway.openai_api.sse import PING, Decoder, Event, SseError, is_stream
 
+_FED_BYTES = 64 * 1024  # at most go through the stages before what they hold is counted
 _ENOUGH = 8  # bytes that tell a stream from JSON
 
 
@@ -59,7 +61,8 @@ class Inspection(Protocol):
 class Stage(Protocol):
     """Stands between the events of an upstream and the client.
 
-    `over`: it needs nothing more of the upstream. `changed`: what left is not what came.
+    `over`: it needs nothing more of the upstream. `changed`: what left is not what came. `held`: the bytes of
+    memory that it holds.
     """
 
     @property
@@ -67,6 +70,9 @@ class Stage(Protocol):
 
     @property
     def changed(self) -> bool: ...
+
+    @property
+    def held(self) -> int: ...
 
     async def feed(self, data: bytes) -> bytes:
         """What may leave after this came."""
@@ -98,6 +104,10 @@ class Screen:
     @property
     def changed(self) -> bool:
         return self._window.changed
+
+    @property
+    def held(self) -> int:
+        return self._window.held + self._decoder.size
 
     async def feed(self, data: bytes) -> bytes:
         self._read(lambda: self._decoder.feed(data))
@@ -139,8 +149,9 @@ class Screen:
 class Hold:
     """Brings one answer to its client.
 
-    `held_bytes` bounds what waits of it. `keep` is told of the upstream's own bytes. `decided` False: the decision is
-    left out of the headers, because the policy decides later; that the answer is blocked is told in any case.
+    `held_bytes` bounds what waits of it, `share` what waits of all answers. `keep` is told of the upstream's own bytes.
+    `decided` False: the decision is left out of the headers, because the policy decides later; that the answer is
+    blocked is told in any case.
     """
 
     def __init__(
@@ -151,6 +162,7 @@ class Hold:
         reply: Reply,
         *,
         held_bytes: int,
+        share: Share,
         keep: Callable[[bytes], None],
         decided: bool = True,
     ) -> None:
@@ -159,10 +171,12 @@ class Hold:
         self._headers = headers
         self._reply = reply
         self._held_bytes = held_bytes
+        self._share = share
         self._keep = keep
         self._decided = decided
         self._sending = asyncio.Lock()
         self._sent_at = 0.0
+        self._whole = 0  # bytes that were collected
 
     async def body(self, inspections: Sequence[Inspection]) -> None:
         """A whole body. Raises GatewayError when nothing of it may leave."""
@@ -179,7 +193,7 @@ class Hold:
         """A stream in a content-encoding: all of it at once, since no comment can be put in between."""
         body = await self._collected()
         plain = self._unpacked(body, inspections)
-        out = body if plain is None else await _fed(stages, plain) + await _ended(stages, broken=False)
+        out = body if plain is None else await self._fed(stages, plain) + await _ended(stages, broken=False)
         changed = plain is not None and out != plain
         await self._finish(out if changed else body, changed=changed)
         _raise_first(stages)
@@ -208,13 +222,22 @@ class Hold:
             if not data:
                 return None
             self._keep(data)
-            await self._send(await _fed(stages, data))
+            await self._send(await self._fed(stages, data))
         return None
 
     async def _collected(self) -> bytes:
-        body = await collected(self._answer, self._held_bytes)
+        body = await _collected(self._answer, self._held_bytes, self._share)
+        self._whole = len(body)
         self._keep(body)
         return body
+
+    async def _fed(self, stages: Sequence[Stage], data: bytes) -> bytes:
+        """What leaves the last stage after this came; what the stages hold is counted piece by piece."""
+        out = []
+        for at in range(0, len(data), _FED_BYTES):
+            out.append(await _through(stages, data[at : at + _FED_BYTES]))
+            self._share.hold(self._whole + sum(stage.held for stage in stages))
+        return b"".join(out)
 
     def _unpacked(self, body: bytes, inspections: Sequence[Inspection]) -> bytes | None:
         """The decoded body; None if it cannot be decoded and may be passed on all the same."""
@@ -226,6 +249,8 @@ class Hold:
         except EncodingError:
             more = True
         if not more:
+            self._whole += len(plain)
+            self._share.hold(self._whole)
             return plain
         self.raise_unread(inspections, "encoding")
         return None
@@ -305,8 +330,8 @@ class Begun:
         return await self._answer.pour(offer, settle)
 
 
-async def collected(answer: Answer, most: int) -> bytes:
-    """The whole body. Raises GatewayError answer_too_large, and UpstreamError."""
+async def _collected(answer: Answer, most: int, share: Share) -> bytes:
+    """The whole body. Raises GatewayError answer_too_large and overloaded, and UpstreamError."""
     pieces: list[bytes] = []
     size = 0
     # One that is complete may still wait in the buffer.
@@ -314,11 +339,12 @@ async def collected(answer: Answer, most: int) -> bytes:
         size += len(data)
         if size > most:
             raise too_large(most)
+        share.hold(size)
         pieces.append(data)
     return b"".join(pieces)
 
 
-async def _fed(stages: Sequence[Stage], data: bytes) -> bytes:
+async def _through(stages: Sequence[Stage], data: bytes) -> bytes:
     for stage in stages:
         data = await stage.feed(data) if data else b""
     return data

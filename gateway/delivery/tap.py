@@ -4,9 +4,11 @@ Keeps a bounded transcript of what is sampled.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Protocol
 
+from gateway.delivery.budget import Budget
 from gateway.delivery.hold import Answer, Begun, Hold, Inspection, Screen, Stage
 from gateway.delivery.window import Window
 from gateway.exchange import Exchange, Headers, Reply
@@ -36,7 +38,8 @@ class Moderated(Inspection, Protocol):
 
 
 class Tap:
-    """`sample_bytes` bounds the transcript of a sampled answer, `held_bytes` what is held of one.
+    """`sample_bytes` bounds the transcript of a sampled answer, `held_bytes` what is held of one, `budget` what is
+    held of all.
 
     `window_characters` of every text are held back where a route's streams go through a window. `observed` is told of
     each stream that passes though a rule would have it judged first, so that the side path judges it for certain.
@@ -48,6 +51,7 @@ class Tap:
         *,
         sample_bytes: int,
         held_bytes: int,
+        budget: Budget,
         window_characters: int,
         ping_seconds: float,
         observed: Callable[[Exchange], None],
@@ -55,6 +59,7 @@ class Tap:
         self._guard = guard
         self._sample_bytes = sample_bytes
         self._held_bytes = held_bytes
+        self._budget = budget
         self._window_characters = window_characters
         self._ping_seconds = ping_seconds
         self._observed = observed
@@ -83,19 +88,26 @@ class Tap:
         if asked is None and (observed or not guarded):
             await self._pass(exchange, answer, headers, reply, events=events, decided=not observed)
             return
-        keep = partial(exchange.transcript.keep, most=self._sample_bytes)
-        hold = Hold(exchange, answer, headers, reply, held_bytes=self._held_bytes, keep=keep, decided=not observed)
         policy = self._guard.inspection(exchange, failed=answer.status >= 400) if guarded and not observed else None
-        try:
+        with ExitStack() as stack:
+            if policy is not None:
+                stack.callback(policy.close)
+            hold = Hold(
+                exchange,
+                answer,
+                headers,
+                reply,
+                held_bytes=self._held_bytes,
+                share=stack.enter_context(self._budget.share()),
+                keep=partial(exchange.transcript.keep, most=self._sample_bytes),
+                decided=not observed,
+            )
             if policy is not None and not self._can_hold(exchange, headers):
                 hold.raise_unread([policy], "operation")
                 await self._pass(exchange, answer, headers, reply, events=events, decided=True)
                 return
             events = events and SURFACES[exchange.asked.operation].answers is not None
             await (self._hold_stream if events else self._hold_body)(exchange, hold, policy, asked)
-        finally:
-            if policy is not None:
-                policy.close()
 
     def _can_hold(self, exchange: Exchange, headers: Headers) -> bool:
         """Whether an answer can be read at all: of operations that are not known here, JSON within the bounds."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from gateway.delivery.budget import STRAND_COST, event_cost
 from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import (
     DONE_DATA,
@@ -140,6 +141,7 @@ class _Entry(NamedTuple):
     event: sse.Event
     read: EventRead | None
     pieces: list[_Piece]
+    cost: int
 
 
 class Window:
@@ -184,6 +186,7 @@ class Window:
         self._cut: set[int] = set()  # those of which something was cut out
         self._message = ""
         self.size = 0  # bytes that wait
+        self.held = 0  # bytes of memory that are held for it, about
         self.unread: list[Unread] = []  # what came that nobody can read; for the caller to act on and to reset
         self.changed = False  # what left is not the upstream's own bytes
         self.over = False
@@ -221,8 +224,10 @@ class Window:
                 self._read(data, read, pieces)
         elif sse.says_more(event.raw):
             self.unread.append(Unread("assistant", "event"))
+        cost = event_cost(event, read)
         self.size += len(event.raw)
-        self._queue.append(_Entry(event, read, pieces))
+        self.held += cost
+        self._queue.append(_Entry(event, read, pieces, cost))
 
     def _read(self, data: bytes, read: EventRead, pieces: list[_Piece]) -> None:
         if not self._begun:
@@ -269,6 +274,7 @@ class Window:
 
     def _begin(self, said: EventText) -> _Strand:
         strand = _Strand(said, 0 if self._characters is None else self._characters + 1)
+        self.held += STRAND_COST
         self._known.setdefault(said.path, []).append(strand)
         return strand
 
@@ -336,8 +342,7 @@ class Window:
         """No choice may go on, and none that is still to come."""
         for choice in sorted(self._seen or {0}):
             self._block(choice)
-        self._queue.clear()
-        self.size = 0
+        self._drop()
         self.over = True
 
     def _release(self, strand: _Strand, target: int, cuts: Iterable[Cut]) -> None:
@@ -380,9 +385,14 @@ class Window:
         if self._has_choices:
             self.over = self._is_over()
         else:
-            self._queue.clear()
-            self.size = 0
+            self._drop()
             self.over = True
+
+    def _drop(self) -> None:
+        """Nothing of what waits leaves."""
+        self.held -= sum(entry.cost for entry in self._queue)
+        self._queue.clear()
+        self.size = 0
 
     def _is_over(self) -> bool:
         """Whether every choice of chat or completions is blocked and nothing else is waited for."""
@@ -403,6 +413,7 @@ class Window:
             while self._queue and all(self._may_leave(piece) for piece in self._queue[0].pieces):
                 entry = self._queue.popleft()
                 self.size -= len(entry.event.raw)
+                self.held -= entry.cost
                 out.append(self._written(entry))
         if self.over and not self._closed:
             self._closed = True

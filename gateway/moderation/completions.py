@@ -182,6 +182,11 @@ class StreamModeration:
         self._decoder = Decoder(max_event_bytes=held_bytes)
         self._end = StreamEnd(exchange.asked.operation, exchange.asked.model)
 
+    @property
+    def held(self) -> int:
+        """As it came, and once more for what waits of its end."""
+        return 2 * self._size
+
     async def feed(self, data: bytes) -> bytes:
         """What is no end. Raises GatewayError answer_too_large."""
         self._size += len(data)

@@ -73,6 +73,11 @@ class Decoder:
         self._scanned = 0  # no block ends before this offset of _held
         self._at_start = True
 
+    @property
+    def size(self) -> int:
+        """Bytes of a block that has not ended."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete. Raises SseError when a block exceeds the limit."""
         held = self._held

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.delivery.budget import Budget
 from gateway.delivery.tap import Tap
 from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Asked, Exchange, Headers, Route, Streams, Stretch, Treatment
@@ -152,10 +153,19 @@ def tap(
     *,
     sample: int = 1000,
     held: int = 1000,
+    budget: Budget | None = None,
     ping: float = 5.0,
     observed: Callable[[Exchange], None] = lambda exchange: None,
 ) -> Tap:
-    return Tap(guard, sample_bytes=sample, held_bytes=held, window_characters=16, ping_seconds=ping, observed=observed)
+    return Tap(
+        guard,
+        sample_bytes=sample,
+        held_bytes=held,
+        budget=budget or Budget(10**6),
+        window_characters=16,
+        ping_seconds=ping,
+        observed=observed,
+    )
 
 
 # --- passed as it comes
@@ -280,6 +290,60 @@ async def test_what_is_too_large_to_hold_does_not_leave(headers: Headers) -> Non
     assert not screen.started
     assert not guard.seen
     assert not guard.heard
+
+
+@pytest.mark.parametrize("headers", [JSON, EVENTS])
+async def test_what_does_not_fit_beside_other_answers_does_not_leave(headers: Headers) -> None:
+    budget = Budget(20_000)
+    screen, guard = Screen(), Ruler(holding=True)
+    with budget.share() as another:
+        another.hold(19_500)
+        with pytest.raises(GatewayError) as caught:
+            await tap(guard, budget=budget).pass_on(
+                exchange(), ScriptedAnswer(*[chunk("word ")] * 5), [*headers], screen
+            )
+    assert (caught.value.reason, caught.value.retry_after_seconds) == ("overloaded", 1)
+    assert not screen.started
+    assert not guard.seen
+    assert not guard.heard
+    assert budget.held == 0
+    await tap(guard, budget=budget).pass_on(exchange(), ScriptedAnswer(*[chunk("word ")] * 5, DONE), EVENTS, screen)
+    assert screen.body == chunk("word ") * 5 + DONE
+    assert budget.held == 0
+
+
+async def test_a_packed_stream_counts_unpacked_and_read() -> None:
+    budget, screen = Budget(100_000), Screen()
+    packed = gzip.compress(chunk("word ") * 1000)
+    with pytest.raises(GatewayError, match="max_answers_bytes"):
+        await tap(Ruler(holding=True), held=10**6, budget=budget).pass_on(
+            exchange(), ScriptedAnswer(packed), [*EVENTS, (b"content-encoding", b"gzip")], screen
+        )
+    assert not screen.started
+    assert budget.held == 0
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5))
+async def test_what_a_stream_holds_is_counted_while_it_waits_and_given_back(sizes: list[int]) -> None:
+    """A window lets out what it judged, so that it holds less than the whole of the same stream would."""
+    most = []
+    for streams in ("hold", "window"):
+        budget, seen = Budget(10**7), [0]
+        pieces = [chunk("word and word. " * size) for size in sizes] * 20
+
+        class Watching(Ruler):
+            async def judge(self, stretches: Sequence[Stretch]) -> list[Treatment]:
+                seen.append(budget.held)  # noqa: B023 - called within this turn
+                return [Treatment() for _ in stretches]
+
+        opened = exchange(streams=streams)
+        await tap(Watching(holding=True), held=10**6, budget=budget).pass_on(
+            opened, ScriptedAnswer(*pieces, DONE), EVENTS, Screen()
+        )
+        assert budget.held == 0
+        most.append(max(seen))
+    assert most[0] > most[1]
+    assert most[0] > 600 * 20 * len(sizes)
 
 
 async def test_a_refused_body_leaves_nothing() -> None:

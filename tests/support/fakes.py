@@ -12,6 +12,7 @@ from detectors.panel import Panel
 from gateway.access.admission import Admission
 from gateway.access.keys import Grant, KeyRing
 from gateway.config.settings import DEFAULT_FORWARDED
+from gateway.delivery.budget import Budget
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.exchange import Exchange, Principal, Route, Sample, Streams, Upstream
@@ -353,6 +354,7 @@ class World(Caller):
         streams: Streams = "hold",
         window_characters: int = 64,
         held_bytes: int = 100_000,
+        held_together_bytes: int = 10**8,
         sample_bytes: int = 10_000,
         ping_seconds: float = 5.0,
         guard_seconds: float = 2.0,
@@ -383,6 +385,7 @@ class World(Caller):
         )
         moderation = Moderation(self.judge, held_seconds=guard_seconds, held_bytes=held_bytes)
         sampler = Sampler(draw=draw)
+        self.budget = Budget(held_together_bytes)
         self.notebook = Notebook(Recorder(sampler, self.queue))
         self.pipeline = Pipeline(
             admission=Admission(ring(keys), local_only=local_only),
@@ -395,6 +398,7 @@ class World(Caller):
                 guard,
                 sample_bytes=sample_bytes,
                 held_bytes=held_bytes,
+                budget=self.budget,
                 window_characters=window_characters,
                 ping_seconds=ping_seconds,
                 observed=sampler.insist,

@@ -1,0 +1,68 @@
+"""What all answers that are held hold together, in bytes of memory, and what an event of one costs.
+
+An event takes many times its bytes once it is read, so that is counted and not only what came. The costs were measured
+with tracemalloc on CPython 3.12; they are upper estimates for every form of event that was tried.
+"""
+
+import sys
+from types import TracebackType
+
+from gateway.errors import GatewayError
+from gateway.openai_api import EventRead
+from gateway.openai_api.sse import Event
+
+_EVENT = 500  # an event and what is kept beside it
+_TEXT = 300  # where a text stands in it and which part of which text it is
+_VALUE = 130  # one value in its JSON: an object and its place in a list are the dearest
+STRAND_COST = 1500  # one text of an answer, from its beginning to the answer's end
+
+
+class Budget:
+    """`most` bytes for all answers that one process holds at a time."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.held = 0
+
+    def share(self) -> "Share":
+        """The part of one answer, empty at first; to be used in `with`, which gives it back."""
+        return Share(self)
+
+
+class Share:
+    """What one answer holds of the budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._held = 0
+
+    def __enter__(self) -> "Share":
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self.hold(0)
+
+    def hold(self, size: int) -> None:
+        """Hold so many bytes from now on. Raises GatewayError overloaded when all answers would hold too much; then the
+        answer holds what it held."""
+        budget = self._budget
+        more = size - self._held
+        if more > 0 and budget.held + more > budget.most:
+            raise GatewayError(
+                "overloaded",
+                f"the answers that wait here to be judged fill {budget.most} bytes (max_answers_bytes); "
+                "try again shortly",
+                retry_after_seconds=1,
+            )
+        budget.held += more
+        self._held = size
+
+
+def event_cost(event: Event, read: EventRead | None) -> int:
+    """About how many bytes of memory an event holds: as it came, its payload, what was read in it, its joined texts."""
+    data = event.data
+    values = data.count(b",") + data.count(b"{") + data.count(b"[")
+    said = sum(_TEXT + 2 * sys.getsizeof(one.text) for one in read.said) if read is not None else 0
+    return _EVENT + len(event.raw) + len(data) + _VALUE * values + said
