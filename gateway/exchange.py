@@ -223,6 +223,7 @@ class Asked(msgspec.Struct, gc=False):
     model: str = ""
     stream: bool = False
     include_usage: bool = False
+    end_user: bytes | None = None  # hashed; empty where it names none, None until a policy asks
     moderated: Moderated | None = None  # what the request asks of its moderation, when that is done here
 
     @property

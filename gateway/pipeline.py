@@ -131,6 +131,7 @@ class Pipeline:
         packed = packing(asked.operation, headers)
         asked.body, asked.packed = await self._bodies.read(take, receive, headers, packed)
         exchange.timing.read_at = monotonic()
+        self._guard.admit_end_user(exchange)
         if self._moderation is not None and self._moderation.answers(asked):
             await reply.whole(200, await self._moderation.answer(exchange))
             return

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from gateway.enforcement.counts import Counts
 from gateway.enforcement.signals import draw_of, signals
+from gateway.enforcement.subjects import Subject, subject_named
 from gateway.exchange import Sample, SampleQueue, Taken
 from gateway.judging.client import JudgingError
 from gateway.judging.messages import Findings, JudgingRequest, judging_request
@@ -170,13 +171,16 @@ class Worker:
         return replace(judged, texts=_texts(sample)) if self._keeps_texts and judged.is_flagged else judged
 
     def _decide(self, sample: Sample, findings: Findings) -> dict[Direction, Decision]:
-        """Every rule's opinion; callers are counted over samples, which are fewer than their requests."""
+        """Every rule's opinion; callers and end users are counted over samples, which are fewer than their requests."""
         policy = self._policy()
+        by_end_user, subject = policy.counted_by_end_user, Subject(sample.principal)
+        if by_end_user:
+            subject = subject_named(sample.principal, sample.operation, sample.prompt)
         about = Context(
             sample.model,
             sample.principal,
             draw_of(sample.id),
-            self._counts.earlier(sample.principal, policy.counted) if policy.counted else {},
+            self._counts.earlier(subject, policy.counted, by_end_user) if policy.counted else {},
             frozenset(findings.failed),
         )
         decisions = {
@@ -184,7 +188,7 @@ class Worker:
             for direction in DIRECTIONS
         }
         rules = dict.fromkeys(rule for decision in decisions.values() for rule in decision.counted)
-        self._counts.add(sample.principal, rules)
+        self._counts.add(subject, rules, by_end_user)
         return decisions
 
 

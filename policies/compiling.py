@@ -24,7 +24,7 @@ from policies.conditions import (
     shape,
 )
 from policies.detectable import Detectable, Operating, Table, Threshold
-from policies.model import DEFAULT_THROTTLE_SECONDS, DIRECTIONS, Action, Count, Direction, Document, Mode, OnError
+from policies.model import DEFAULT_THROTTLE_SECONDS, DIRECTIONS, Action, Count, Direction, Document, Mode, OnError, Whom
 from policies.model import Rule as WrittenRule
 from policies.source import PolicyError, Problem, nearest
 
@@ -50,11 +50,12 @@ class Reroute(NamedTuple):
 
 
 class Throttle(NamedTuple):
-    """The caller may send `per_minute` requests a minute for the next `for_seconds`. `rule` says so."""
+    """The caller or the end user may send `per_minute` requests a minute for the next `for_seconds`. `rule` says so."""
 
     rule: str
     per_minute: int
     for_seconds: int
+    by: Whom = "caller"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,8 +127,9 @@ class Policy:
     `revision` is a hash of what the policy decides, that is of its rules in order, their modes and the thresholds
     they came to; comments and spelling do not change it. `warnings` are sentences for the operator. `detectors`
     maps each name to the versions that were offered, `known` is every valid slug, `targets` are where rules
-    reroute to. `counted` has, for each rule that counts its
-    caller's requests, the seconds it looks back.
+    reroute to. `counted` has, for each rule that counts requests of a caller or an end user, the seconds it looks back;
+    `counted_by_end_user` are those of end users. `names_end_users` says whether some rule counts or slows down end
+    users.
     """
 
     revision: str
@@ -138,6 +140,8 @@ class Policy:
     known: frozenset[str]
     targets: frozenset[str]
     counted: Mapping[str, float]
+    counted_by_end_user: frozenset[str]
+    names_end_users: bool
     _slugs: frozenset[str]
     _index: _Index
     _least: Mapping[tuple[str, str, str], float]
@@ -269,6 +273,7 @@ def _policy(document: Document, rules: list[Rule], warnings: list[str], detectab
     guards = [rule for rule in rules if rule.action.acts]
     index = _index(rules)
     inline = _inline([rule for rule in guards if rule.enforced])
+    by_end_user = frozenset(rule.id for rule in rules if rule.count and rule.count.by == "end_user")
     return Policy(
         revision=_revision(rules),
         mode=document.mode,
@@ -280,6 +285,8 @@ def _policy(document: Document, rules: list[Rule], warnings: list[str], detectab
         counted=MappingProxyType(
             {rule.id: rule.count.within_minutes * 60 for rule in rules if rule.count and rule.count.within_minutes}
         ),
+        counted_by_end_user=by_end_user,
+        names_end_users=bool(by_end_user) or any(rule.throttle and rule.throttle.by == "end_user" for rule in rules),
         _slugs=frozenset(slug for rule in rules for slug, _ in rule.judges_on),
         _index=index,
         _least=_least(index),
@@ -324,7 +331,9 @@ def _rule(order: int, written: WrittenRule, document: Document, found: CompiledC
 def _throttle(written: WrittenRule) -> Throttle | None:
     if written.per_minute is None:
         return None
-    return Throttle(written.id, written.per_minute, written.for_seconds or DEFAULT_THROTTLE_SECONDS)
+    return Throttle(
+        written.id, written.per_minute, written.for_seconds or DEFAULT_THROTTLE_SECONDS, written.by or "caller"
+    )
 
 
 def _gates(asked: Iterable[RequestIs]) -> tuple[Gate, ...]:

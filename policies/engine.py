@@ -61,9 +61,9 @@ class Context:
     """What a decision depends on beside the signals. Everything that is not given matches no name.
 
     `draw` is the request's number from 0, below 1: a canary rule acts when its share is larger. `earlier` has, by
-    rule, how often its condition held for this caller before, within the time that the rule looks back. `silent`
-    are the detectors, by name or id, that gave no answer, or ALL_DETECTORS: a rule that denies what they could have
-    found is left to `on_failure`.
+    rule, how often its condition held before for this caller, or its end user as the rule says, within the time that
+    the rule looks back. `silent` are the detectors, by name or id, that gave no answer, or ALL_DETECTORS: a rule that
+    denies what they could have found is left to `on_failure`.
     """
 
     model: str = ""
@@ -127,8 +127,9 @@ class Decision:
     file among the severest. `reason` holds nothing of the user's text. `redactions` are sorted and disjoint; under
     a block they are what the redact rules would have cut, and under a reroute they are cut. `matched` is sorted as
     rules decide. `replacement` stands in place of the text when the action is to replace it, `reroute` says where the
-    request goes when that is the action. `throttle` is the strictest that an enforced rule asks for, whatever
-    decided. `counted` are the rules that count this request of the caller's, whether they matched yet or not.
+    request goes when that is the action. `throttles` are the strictest that enforced rules ask for, one for
+    the caller and one for the end user, whatever decided. `counted` are the rules that count this request, whether they
+    matched yet or not.
     """
 
     action: Action
@@ -141,7 +142,7 @@ class Decision:
     evidence: Evidence | None = None
     replacement: str = ""
     reroute: Reroute | None = None
-    throttle: Throttle | None = None
+    throttles: tuple[Throttle, ...] = ()
     counted: tuple[str, ...] = ()
 
     def cuts(self, passage: int) -> tuple[Cut, ...]:
@@ -180,7 +181,7 @@ def decide(policy: Policy, signals: Iterable[Signal], *, route: str, about: Cont
         matching = matching_hits(rule.tree, by_leaf, route, about)
         if not matching:
             continue
-        if rule.count is not None and rule.count.by == "caller":
+        if rule.count is not None and rule.count.by != "conversation":
             counted.append(rule)
         if _is_often_enough(rule, by_leaf, route, about):
             found.append(_Found(_match(rule, matching, about), rule, matching))
@@ -229,7 +230,7 @@ def _decision(policy: Policy, found: list[_Found], counted: tuple[str, ...]) -> 
         evidence=evidence,
         replacement=lead.rule.message if action is Action.REPLACE else "",
         reroute=lead.rule.reroute if action is Action.REROUTE else None,
-        throttle=min(limits, key=_strictness, default=None),
+        throttles=_strictest(limits),
         counted=counted,
     )
 
@@ -287,7 +288,7 @@ def join(first: Decision, second: Decision) -> Decision:
         evidence=lead.evidence,
         replacement=lead.replacement,
         reroute=lead.reroute,
-        throttle=min((t for t in (first.throttle, second.throttle) if t), key=_strictness, default=None),
+        throttles=_strictest(first.throttles + second.throttles),
         counted=tuple(dict.fromkeys(first.counted + second.counted)),
     )
 
@@ -369,10 +370,10 @@ def _holds(asked: RequestIs, route: str, about: Context) -> bool:
 
 
 def _is_often_enough(rule: Rule, hits: Hits, route: str, about: Context) -> bool:
-    """A caller's requests are counted over time, a conversation's texts each by itself."""
+    """Requests of a caller or an end user are counted over time, a conversation's texts each by itself."""
     if rule.count is None:
         return True
-    if rule.count.by == "caller":
+    if rule.count.by != "conversation":
         return about.earlier.get(rule.id, 0) + 1 >= rule.count.at_least
     passages = {hit.signal.passage for matching in hits.values() for hit in matching}
     if len(passages) < rule.count.at_least:
@@ -422,6 +423,14 @@ def _weakness(hit: Hit) -> tuple[float | str, ...]:
 
 def _strictness(limit: Throttle) -> tuple[int, int, str]:
     return limit.per_minute, -limit.for_seconds, limit.rule
+
+
+def _strictest(limits: Iterable[Throttle]) -> tuple[Throttle, ...]:
+    """One for each that is slowed down, callers first."""
+    found: dict[str, Throttle] = {}
+    for limit in sorted(limits, key=_strictness):
+        found.setdefault(limit.by, limit)
+    return tuple(found[by] for by in sorted(found))
 
 
 def _in_file(rule: Rule) -> int:

@@ -36,6 +36,7 @@ MAX_CONDITIONS = 64  # beside each other in one list: more is no rule that anyon
 Direction = Literal["prompt", "response"]
 Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning"]
 OnError = Literal["allow", "block"]
+Whom = Literal["caller", "end_user"]  # whose requests are slowed down
 DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
 
 
@@ -219,8 +220,9 @@ class Count(_Written):
     """How often the condition must hold before the rule matches, this time included."""
 
     at_least: int = Field(ge=2, le=10_000, description="a number from 2")
-    by: Literal["caller", "conversation"] = Field(
-        description="caller (requests of the same key) or conversation (texts of one request, which holds its history)"
+    by: Literal["caller", "end_user", "conversation"] = Field(
+        description="caller (requests of the same key), end_user (of the same person behind that key, as the request "
+        "names it) or conversation (texts of one request, which holds its history)"
     )
     within_minutes: float | None = Field(
         None, gt=0, le=1440, allow_inf_nan=False, description="the minutes that are looked back, up to 1440"
@@ -228,12 +230,13 @@ class Count(_Written):
 
     @model_validator(mode="after")
     def _has_its_time(self) -> "Count":
-        if self.by == "caller" and self.within_minutes is None:
-            raise _fault("a caller is counted over some time", "add `within_minutes`, such as `within_minutes: 10`")
+        if self.by != "conversation" and self.within_minutes is None:
+            who = "a caller" if self.by == "caller" else "an end user"
+            raise _fault(f"{who} is counted over some time", "add `within_minutes`, such as `within_minutes: 10`")
         if self.by == "conversation" and self.within_minutes is not None:
             raise _fault(
                 "the texts of a conversation carry no time",
-                "remove `within_minutes`, or count `by: caller`",
+                "remove `within_minutes`, or count `by: caller` or `by: end_user`",
                 "within_minutes",
             )
         return self
@@ -273,6 +276,7 @@ _BELONGS = {
     "system": "reroute",
     "per_minute": "throttle",
     "for_seconds": "throttle",
+    "by": "throttle",
 }
 _NEEDED = {"replace": ("message",), "reroute": ("to", "system"), "throttle": ("per_minute",)}
 
@@ -303,10 +307,15 @@ class Rule(_Written):
         None, description="a system message that is added to the request, for `then: reroute`"
     )
     per_minute: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
-        None, description="the requests that the caller may send in a minute, for `then: throttle`"
+        None, description="the requests that may be sent in a minute, for `then: throttle`"
     )
     for_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = Field(
-        None, description="the seconds for which the caller is throttled, 1 to 86400; 60 when nothing is said"
+        None, description="the seconds for which the throttle lasts, 1 to 86400; 60 when nothing is said"
+    )
+    by: Whom | None = Field(
+        None,
+        description="who is throttled: caller (the key; so when nothing is said) or end_user (the person behind it, as "
+        "the request names it)",
     )
     on_error: OnError = Field("allow", description="allow or block, when a detector it needs gives no answer")
     budget_ms: Annotated[int, Field(ge=1, le=60_000)] | None = Field(
@@ -427,7 +436,7 @@ class Case(_Written):
     model: str = Field("", description="the name of a model")
     caller: str = Field("", description="the name of a caller's key")
     language: str = Field("", description="an ISO 639-1 code, for the given signals")
-    earlier: dict[str, int] = Field({}, description="rule id to matches of the same caller before this one")
+    earlier: dict[str, int] = Field({}, description="rule id to matches of the same caller or end user before this one")
     draw: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="a number from 0, below 1: canaries of a larger share act"
     )

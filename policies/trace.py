@@ -19,7 +19,7 @@ def trace(policy: Policy, signals: Sequence[Signal], *, route: str, about: Conte
         yield f"rule {rule.id} ({rule.action}, {_mode(rule, about)}): {state}"
         yield from _part(rule.tree, found, signals, route, about, 1)
         if rule.count is not None:
-            earlier = f", {about.earlier.get(rule.id, 0)} before this" if rule.count.by == "caller" else ""
+            earlier = f", {about.earlier.get(rule.id, 0)} before this" if rule.count.by != "conversation" else ""
             yield f"    counted by {rule.count.by}: at least {rule.count.at_least} are needed{earlier}"
 
 

@@ -1,50 +1,73 @@
-"""What a policy remembers about callers: how often a rule's condition held, and who is throttled for how long.
+"""What a policy remembers about callers and their end users: how often a rule's condition held, and who is throttled
+for how long.
 
-In memory, so each gateway process counts for itself: with N processes a caller may get up to N times as far. Callers
-are the configured keys, so there are only so many of them; times are seconds of the clock that is passed in.
+In memory, so each gateway process counts for itself: with N processes a caller may get up to N times as far. Times are
+seconds of the clock that is passed in.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
+from gateway.enforcement.subjects import MOST_MOMENTS, Remembered, Subject
 from policies.engine import Throttle
 
 _MINUTE = 60.0
-_REMEMBERED = 10_000  # of one caller and rule: the largest `at_least`
+_REMEMBERED = 10_000  # of one subject and rule: the largest `at_least`
+
+
+class _Matches:
+    """When a rule's condition held for one subject."""
+
+    __slots__ = ("times",)
+
+    def __init__(self) -> None:
+        self.times: deque[float] = deque(maxlen=_REMEMBERED)
 
 
 class Counts:
-    """How often each rule's condition held for each caller."""
+    """How often each rule's condition held for each caller, or for each end user where the rule is in `by_end_user`."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], most: int = MOST_MOMENTS) -> None:
         self._clock = clock
-        self._times: dict[tuple[str, str], deque[float]] = {}
+        self._matches: Remembered[_Matches] = Remembered(most)
 
-    def earlier(self, caller: str, windows: Mapping[str, float]) -> dict[str, int]:
+    def earlier(
+        self, subject: Subject, windows: Mapping[str, float], by_end_user: Container[str] = ()
+    ) -> dict[str, int]:
         """By rule, how often within its window (seconds); rules that never did are left out."""
         found: dict[str, int] = {}
         now = self._clock()
         for rule, seconds in windows.items():
-            times = self._times.get((caller, rule))
-            if times is None:
+            of = _counted(subject, rule, by_end_user)
+            matches = self._matches.get(of, rule)
+            if matches is None:
                 continue
+            times = matches.times
             while times and times[0] <= now - seconds:
                 times.popleft()
             if times:
                 found[rule] = len(times)
+                self._matches.put(of, matches, rule)
             else:
-                del self._times[caller, rule]
+                self._matches.drop(of, rule)
         return found
 
-    def add(self, caller: str, rules: Iterable[str]) -> None:
+    def add(self, subject: Subject, rules: Iterable[str], by_end_user: Container[str] = ()) -> None:
         """Once more, now."""
         for rule in rules:
-            self._times.setdefault((caller, rule), deque(maxlen=_REMEMBERED)).append(self._clock())
+            of = _counted(subject, rule, by_end_user)
+            matches = self._matches.get(of, rule) or _Matches()
+            matches.times.append(self._clock())
+            self._matches.put(of, matches, rule)
+
+
+def _counted(subject: Subject, rule: str, by_end_user: Container[str]) -> Subject:
+    return subject if rule in by_end_user else Subject(subject.caller)
 
 
 class _Limit:
-    """One caller's: at most `per_minute` in any minute, until a moment."""
+    """One subject's: at most `per_minute` in any minute, until a moment."""
 
     __slots__ = ("per_minute", "rule", "times", "until")
 
@@ -66,32 +89,43 @@ class _Limit:
 
 
 class Throttles:
-    """Callers that a policy slowed down."""
+    """Callers and end users that a policy slowed down."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], most: int = MOST_MOMENTS) -> None:
         self._clock = clock
-        self._limits: dict[str, _Limit] = {}
+        self._limits: Remembered[_Limit] = Remembered(most)
 
-    def start(self, caller: str, throttle: Throttle) -> None:
-        """Slow the caller down from now on. A limit in force stays if it is stricter, and lasts as long as either."""
+    @property
+    def has_end_users(self) -> bool:
+        """Whether an end user may be slowed down now."""
+        return self._limits.has_end_users
+
+    def start(self, subject: Subject, throttle: Throttle) -> None:
+        """Slow the caller, or the end user as the rule says, down from now on.
+
+        A limit in force stays if it is stricter, and lasts as long as either.
+        """
+        of = subject if throttle.by == "end_user" else Subject(subject.caller)
         now = self._clock()
         until = now + throttle.for_seconds
-        limit = self._limits.get(caller)
+        limit = self._limits.get(of)
         if limit is None or limit.until <= now:
-            self._limits[caller] = _Limit(throttle.rule, throttle.per_minute, until)
-            return
+            limit = _Limit(throttle.rule, throttle.per_minute, until)
         limit.until = max(limit.until, until)
         if throttle.per_minute < limit.per_minute:
             limit.per_minute, limit.rule = throttle.per_minute, throttle.rule
+        self._limits.put(of, limit)
 
-    def refusal(self, caller: str) -> tuple[str, int] | None:
-        """The rule and the seconds to wait (1 or more) when the caller may not send now; else the request counts."""
-        if not self._limits:
+    def refusal(self, subject: Subject) -> tuple[str, int] | None:
+        """The rule and the seconds to wait (1 or more) when this very subject may not send now; else the request
+        counts."""
+        limit = self._limits.get(subject)
+        if limit is None:
             return None
-        limit = self._limits.get(caller)
         now = self._clock()
-        if limit is None or limit.until <= now:
-            self._limits.pop(caller, None)
+        if limit.until <= now:
+            self._limits.drop(subject)
             return None
         seconds = limit.wait(now)
+        self._limits.put(subject, limit)
         return (limit.rule, max(1, math.ceil(seconds))) if seconds > 0 else None

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from gateway.enforcement.counts import Counts, Throttles
 from gateway.enforcement.signals import Direction, draw_of, signals
+from gateway.enforcement.subjects import Subject, subject_named
 from gateway.errors import GatewayError
 from gateway.exchange import MODEL_CHARACTERS, Exchange
 from gateway.judging.client import Judging, JudgingError
@@ -58,11 +59,12 @@ class Decider:
         self._route = exchange.route.name
         self._error = ""
         self.caller = caller = caller_of(exchange)
+        self._subject = subject_of(exchange) if self.policy.names_end_users else Subject(caller)
         self._about = Context(
             exchange.asked.model,
             caller,
             draw_of(exchange.id),
-            self._earlier(shared.counts, caller) if self.policy.counted else {},
+            self._earlier(shared.counts) if self.policy.counted else {},
         )
         self._counts: dict[str, None] = {}
         self._throttles: list[Throttle] = []
@@ -72,9 +74,9 @@ class Decider:
         self._severest: Decision | None = None
         self._counted: set[tuple[str, Action]] = set()
 
-    def _earlier(self, counts: Counts, caller: str) -> dict[str, int]:
-        """How often each rule's condition held for this caller in other exchanges than this one."""
-        earlier = counts.earlier(caller, self.policy.counted)
+    def _earlier(self, counts: Counts) -> dict[str, int]:
+        """How often each rule's condition held for this caller or end user in other exchanges than this one."""
+        earlier = counts.earlier(self._subject, self.policy.counted, self.policy.counted_by_end_user)
         return {rule: often - (rule in self._exchange.ruling.counted) for rule, often in earlier.items()}
 
     async def ask(self, wanted: JudgingRequest) -> Findings:
@@ -145,8 +147,7 @@ class Decider:
 
     def _note(self, decision: Decision, closed: Collection[int]) -> None:
         self._counts |= dict.fromkeys(decision.counted)
-        if decision.throttle is not None:
-            self._throttles.append(decision.throttle)
+        self._throttles += decision.throttles
         for match in decision.matched:
             key = (match.rule, match.action)
             if match.enforced and match.action in _COUNTED and key not in self._counted:
@@ -165,10 +166,11 @@ class Decider:
     def close(self) -> None:
         """Write down the severest decision, if there is anything to tell, and what to remember of the caller."""
         exchange, decision = self._exchange, self._severest
-        self._shared.counts.add(self._about.caller, self._counts.keys() - exchange.ruling.counted)
+        again = self._counts.keys() - exchange.ruling.counted
+        self._shared.counts.add(self._subject, again, self.policy.counted_by_end_user)
         exchange.ruling.counted = exchange.ruling.counted.union(self._counts)
         for throttle in self._throttles:
-            self._shared.throttles.start(self._about.caller, throttle)
+            self._shared.throttles.start(self._subject, throttle)
         exchange.ruling.guarded = self._direction == "response" and decision is not None and not self._failures
         if decision is None or (decision.action is Action.ALLOW and not self._failures):
             return
@@ -197,6 +199,14 @@ class Decider:
 
 def caller_of(exchange: Exchange) -> str:
     return exchange.principal.name if exchange.principal else ""
+
+
+def subject_of(exchange: Exchange) -> Subject:
+    """The end user that the request names, else its caller. What was read once is kept."""
+    asked, caller = exchange.asked, caller_of(exchange)
+    if asked.end_user is None:
+        asked.end_user = subject_named(caller, asked.operation, asked.body).end_user
+    return Subject(caller, asked.end_user)
 
 
 def needed_of(policy: Policy, direction: Direction, exchange: Exchange) -> frozenset[str]:

@@ -15,8 +15,10 @@ from gateway.enforcement.deciding import (
     caller_of,
     edits_of,
     needed_of,
+    subject_of,
 )
 from gateway.enforcement.inspection import PolicyInspection
+from gateway.enforcement.subjects import Subject
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.judging.client import Judging
@@ -68,13 +70,20 @@ class Guard:
 
     def admit(self, exchange: Exchange) -> None:
         """Raises GatewayError throttled while a policy slows this caller down."""
-        refusal = self._throttles.refusal(caller_of(exchange))
-        if refusal is not None:
-            rule, seconds = refusal
-            what = (
-                f"rule {rule!r} of the policy allows this caller fewer requests for a while; try again in {seconds} s"
-            )
-            raise GatewayError("throttled", what, retry_after_seconds=seconds)
+        self._admit(Subject(caller_of(exchange)), "caller")
+
+    def admit_end_user(self, exchange: Exchange) -> None:
+        """The same for the end user that the body names. Raises GatewayError throttled."""
+        if self._throttles.has_end_users and (subject := subject_of(exchange)).end_user:
+            self._admit(subject, "end user")
+
+    def _admit(self, subject: Subject, who: str) -> None:
+        refusal = self._throttles.refusal(subject)
+        if refusal is None:
+            return
+        rule, seconds = refusal
+        what = f"rule {rule!r} of the policy allows this {who} fewer requests for a while; try again in {seconds} s"
+        raise GatewayError("throttled", what, retry_after_seconds=seconds)
 
     async def prompt(self, exchange: Exchange, body: bytes) -> bytes:
         """The body that may go upstream: the same, or with spans cut out. Raises GatewayError prompt_blocked,

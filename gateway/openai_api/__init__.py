@@ -9,7 +9,15 @@ and their paths (`passages`), a body that is changed in places (`document`), JSO
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
 from gateway.openai_api.chat_replies import error_body
 from gateway.openai_api.document import Path, rewrite, set_fields
-from gateway.openai_api.envelope import BodyError, Envelope, Moderated, choices_wanted, read_envelope, read_moderation
+from gateway.openai_api.envelope import (
+    BodyError,
+    Envelope,
+    Moderated,
+    choices_wanted,
+    end_user_named,
+    read_envelope,
+    read_moderation,
+)
 from gateway.openai_api.passages import (
     CHANNELS,
     REASONS,
@@ -65,6 +73,7 @@ __all__ = [
     "answers_of",
     "choices_wanted",
     "edits",
+    "end_user_named",
     "error_body",
     "error_event",
     "error_reply",

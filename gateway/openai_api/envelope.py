@@ -1,5 +1,6 @@
 """The little that a request must tell before it can be routed."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -7,6 +8,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import msgspec
 
 from gateway.openai_api.document import parse
+from gateway.openai_api.surfaces import Operation
 
 
 class BodyError(ValueError):
@@ -87,6 +89,54 @@ def choices_wanted(body: bytes) -> int:
     prompts = asked.prompt if isinstance(asked.prompt, list) else []
     several = sum(isinstance(prompt, str | list) for prompt in prompts)  # a list of numbers is one prompt, as tokens
     return max(asked.n or 1, 1) * max(several, 1)
+
+
+class _NamesEndUser(msgspec.Struct, gc=False):
+    """As they stand, since they may be anything and of any size."""
+
+    safety_identifier: msgspec.Raw = _NOTHING
+    user: msgspec.Raw = _NOTHING
+    metadata: msgspec.Raw = _NOTHING
+
+
+_LONGEST_NAMING = 64 * 1024  # bytes of a field that names an end user; a longer one names nobody
+_decode_end_user = msgspec.json.Decoder(_NamesEndUser).decode
+
+
+def end_user_named(operation: Operation, body: bytes) -> str:
+    """Whom a request names as the person behind it: `safety_identifier`, else `user`; in Anthropic's dialect
+    `metadata.user_id`. Empty where it names none, or cannot be read."""
+    try:
+        asked = _decode_end_user(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        asked = _end_user_leniently(body)
+    if operation in (Operation.MESSAGES, Operation.MESSAGE_TOKENS):
+        metadata = _short_value(asked.metadata)
+        return _name(metadata.get("user_id") if isinstance(metadata, dict) else None)
+    return _name(_short_value(asked.safety_identifier)) or _name(_short_value(asked.user))
+
+
+def _name(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _short_value(field: msgspec.Raw) -> object:
+    written = bytes(field) if len(memoryview(field)) <= _LONGEST_NAMING else b""
+    try:
+        return parse(written) if written else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _end_user_leniently(body: bytes) -> _NamesEndUser:
+    """Of a body that only lenient readers take, as those read it."""
+    try:
+        value = parse(body)
+    except (ValueError, RecursionError):
+        return _NamesEndUser()
+    fields = value if isinstance(value, dict) else {}
+    names = _NamesEndUser.__struct_fields__
+    return _NamesEndUser(*(msgspec.Raw(json.dumps(fields.get(name)).encode()) for name in names))
 
 
 def _check_utf8(body: bytes) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.enforcement.counts import Counts
 from gateway.enforcement.signals import Direction, draw_of
+from gateway.enforcement.subjects import Subject
 from policies.engine import Action, Context, Decision, Policy, Signal, decide
 
 _DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
@@ -23,6 +24,7 @@ CAVEATS = (
     "inclusion probability.",
     "Texts are not judged again: a new detector or a new version of one cannot be simulated, and of a prompt only the "
     "last turn was judged, so counts over a conversation come out low.",
+    "The audit file names no end users: counts by end user are made by caller, and come out high.",
     "What was blocked before it went upstream has no answer, and what was rerouted or answered differently would have "
     "led to other answers.",
 )
@@ -118,11 +120,11 @@ class Simulation:
             self.rows[rule].weight += weight
 
     def _decide(self, line: _Line, direction: Direction) -> Decision:
-        about = Context(
-            line.model, line.principal, draw_of(line.sample), self._counts.earlier(line.principal, self.policy.counted)
-        )
+        caller = Subject(line.principal)
+        earlier = self._counts.earlier(caller, self.policy.counted)
+        about = Context(line.model, line.principal, draw_of(line.sample), earlier)
         decision = decide(self.policy, self._signals(line, direction), route=line.route, about=about)
-        self._counts.add(line.principal, decision.counted)
+        self._counts.add(caller, decision.counted)
         return decision
 
     def _signals(self, line: _Line, direction: Direction) -> Iterator[Signal]:

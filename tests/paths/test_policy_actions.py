@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from gateway.enforcement.counts import Counts as CallerCounts
 from gateway.enforcement.counts import Throttles
 from gateway.enforcement.signals import draw_of
+from gateway.enforcement.subjects import Subject, subject_named
 from gateway.exchange import Principal, Route, Streams
 from gateway.openai_api import Operation
 from gateway.openai_api.sse import Decoder
@@ -182,30 +183,134 @@ async def test_a_throttled_caller_is_refused_and_others_are_not() -> None:
 def test_a_limit_ends_and_the_stricter_of_two_holds() -> None:
     now = [100.0]
     throttles = Throttles(lambda: now[0])
-    throttles.start("a", Throttle("soft", 2, 30))
-    assert [throttles.refusal("a") for _ in range(3)] == [None, None, ("soft", 30)]
-    throttles.start("a", Throttle("hard", 0, 20))
-    assert throttles.refusal("a") == ("hard", 30)
+    throttles.start(Subject("a"), Throttle("soft", 2, 30))
+    assert [throttles.refusal(Subject("a")) for _ in range(3)] == [None, None, ("soft", 30)]
+    throttles.start(Subject("a"), Throttle("hard", 0, 20))
+    assert throttles.refusal(Subject("a")) == ("hard", 30)
     now[0] = 130.0
-    assert throttles.refusal("a") is None
-    throttles.start("b", Throttle("long", 1, 600))
-    assert throttles.refusal("b") is None
+    assert throttles.refusal(Subject("a")) is None
+    throttles.start(Subject("b"), Throttle("long", 1, 600))
+    assert throttles.refusal(Subject("b")) is None
     now[0] = 140.0
-    assert throttles.refusal("b") == ("long", 50)
+    assert throttles.refusal(Subject("b")) == ("long", 50)
     now[0] = 190.5
-    assert throttles.refusal("b") is None
+    assert throttles.refusal(Subject("b")) is None
 
 
 def test_counts_forget_what_is_too_old() -> None:
     now = [0.0]
     counts = CallerCounts(lambda: now[0])
     for now[0] in (0.0, 30.0, 50.0):
-        counts.add("a", ["r"])
+        counts.add(Subject("a"), ["r"])
     now[0] = 60.0
-    assert counts.earlier("a", {"r": 60, "other": 60}) == {"r": 2}
-    assert counts.earlier("b", {"r": 60}) == {}
+    assert counts.earlier(Subject("a"), {"r": 60, "other": 60}) == {"r": 2}
+    assert counts.earlier(Subject("b"), {"r": 60}) == {}
     now[0] = 200.0
-    assert counts.earlier("a", {"r": 60}) == {}
+    assert counts.earlier(Subject("a"), {"r": 60}) == {}
+
+
+SLOW_END_USER = rules(
+    "id: slow, when: {subcategory: violence}, then: throttle, per_minute: 1, for_seconds: 600, by: end_user"
+)
+NAMED: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
+    "safety_identifier": ("/v1/chat/completions", lambda who: {"safety_identifier": who, "user": "shared"}),
+    "user": ("/v1/chat/completions", lambda who: {"user": who}),
+    "responses": ("/v1/responses", lambda who: {"safety_identifier": who}),
+    "messages": ("/v1/messages", lambda who: {"metadata": {"user_id": who}, "user": "shared", "max_tokens": 9}),
+}
+
+
+@pytest.mark.parametrize("naming", NAMED)
+async def test_a_throttled_end_user_is_refused_and_others_of_its_caller_are_not(naming: str) -> None:
+    path, named = NAMED[naming]
+    surface = next(surface for surface in SURFACES.values() if surface.path == path)
+
+    def body(text: str, who: str) -> bytes:
+        request = json.loads(surface.request(stream=False).replace(b'"hi"', json.dumps(text).encode()))
+        return json.dumps(request | named(who)).encode()
+
+    async with serve(always(HELLO)) as server, World(server.port, rules=SLOW_END_USER, keys=KEYS) as world:
+        assert (await world.ask(path, body("grenade", "wilma"), headers=AUTH)).status == 200
+        assert (await world.ask(path, body("hi", "wilma"), headers=AUTH)).status == 200
+        refused = await world.ask(path, body("hi", "wilma"), headers=AUTH)
+        assert (refused.status, world.last.reason) == (429, "throttled")
+        assert b"this end user fewer requests" in refused.body
+        assert b"wilma" not in refused.body
+        assert (await world.ask(path, body("hi", "bob"), headers=AUTH)).status == 200
+        assert (await world.ask(path, body("hi", "wilma"), headers=OTHER)).status == 200
+        assert "wilma" not in str(world.journal.lines)
+
+
+async def test_a_request_that_names_no_end_user_is_its_callers() -> None:
+    async with serve(always(HELLO)) as server, World(server.port, rules=SLOW_END_USER, keys=KEYS) as world:
+        given: list[dict[str, Any]] = [{}, {"user": ""}, {"user": 7}, {"safety_identifier": None}]
+        statuses = [(await world.ask(body=chat("grenade", **named), headers=AUTH)).status for named in given]
+        assert statuses == [200, 200, 429, 429]
+        assert (await world.ask(body=chat("hi", user="wilma"), headers=AUTH)).status == 429
+        assert (await world.ask(body=chat("hi"), headers=OTHER)).status == 200
+
+
+async def test_end_users_are_counted_apart() -> None:
+    policy = rules(
+        "id: second, when: {subcategory: violence, count: {at_least: 2, by: end_user, within_minutes: 10}}, then: block"
+    )
+    named = [{"user": "wilma"}, {"user": "bob"}, {}, {"safety_identifier": "wilma"}, {}, {"user": "eve"}]
+    async with serve(always(HELLO)) as server, World(server.port, rules=policy, keys=KEYS) as world:
+        statuses = [(await world.ask(body=chat("grenade", **who), headers=AUTH)).status for who in named]
+        assert statuses == [200, 200, 200, 400, 400, 200]
+        assert (await world.ask(body=chat("grenade", user="wilma"), headers=OTHER)).status == 200
+
+
+@pytest.mark.parametrize("most", [1, 5, 40])
+def test_what_is_known_of_end_users_is_bounded_and_a_caller_that_invents_them_forgets_its_own(most: int) -> None:
+    counts = CallerCounts(lambda: 0.0, most)
+    counts.add(Subject("a"), ["r"], {"r"})
+    counts.add(Subject("good", b"wilma"), ["r"], {"r"})
+    for number in range(200):
+        counts.add(Subject("bad", b"%d" % number), ["r"], {"r"})
+    held = [bool(counts.earlier(Subject("bad", b"%d" % number), {"r": 60}, {"r"})) for number in range(200)]
+    assert sum(held) == max(most - 1, 1)
+    assert all(held[-sum(held) :])  # the latest
+    assert counts.earlier(Subject("a"), {"r": 60}, {"r"}) == {"r": 1}
+    assert counts.earlier(Subject("good", b"wilma"), {"r": 60}, {"r"}) == ({"r": 1} if most > 1 else {})
+
+
+def test_the_moments_of_end_users_are_bounded_too() -> None:
+    throttles = Throttles(lambda: 0.0, 10)
+    for who in (b"wilma", b"bob"):
+        throttles.start(Subject("a", who), Throttle("soft", 8, 30, "end_user"))
+    assert [throttles.refusal(Subject("a", b"wilma")) for _ in range(9)] == [None] * 8 + [("soft", 30)]
+    assert [throttles.refusal(Subject("a", b"bob")) for _ in range(3)] == [None] * 3
+    assert throttles.refusal(Subject("a", b"wilma")) is None  # forgotten: eight and three are more than ten
+    assert throttles.has_end_users
+
+
+def test_an_end_user_is_kept_as_a_hash() -> None:
+    named = subject_named("a", Operation.CHAT, chat("hi", user="ann@example.org"))
+    assert named.caller == "a"
+    assert len(named.end_user) == 16
+    assert named == subject_named("a", Operation.CHAT, chat("hello", safety_identifier="ann@example.org", user="x"))
+    assert named != subject_named("a", Operation.CHAT, chat("hi", user="ann@example.com"))
+    assert subject_named("a", Operation.MESSAGES, b'{"metadata":{"user_id":"ann@example.org"}}') == named
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"no", b"[]", b"{}", b'{"user":7}', b'{"user":{"a":1}}', b'{"user":""}', b'{"metadata":{"user_id":"x"}}',
+        b'{"user":"' + b"x" * 2**17 + b'"}',
+    ],
+    ids=lambda body: body[:24].decode(),
+)  # fmt: skip
+def test_a_body_may_name_nobody(body: bytes) -> None:
+    assert subject_named("a", Operation.CHAT, body) == Subject("a")
+
+
+def test_a_body_that_only_lenient_readers_take_names_its_end_user() -> None:
+    named = subject_named("a", Operation.CHAT, b'{"user":"wilma"}')
+    assert named.end_user
+    assert subject_named("a", Operation.CHAT, b'{"user":"wilma","messages":[{"content":"\\ud800"}]}') == named
+    assert subject_named("a", Operation.CHAT, b'{"user":"\\ud800"}').end_user
 
 
 async def test_the_third_time_in_ten_minutes_is_blocked() -> None:

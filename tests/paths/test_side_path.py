@@ -236,6 +236,18 @@ async def test_a_monitored_rule_is_counted_as_what_it_would_have_done() -> None:
     }
 
 
+async def test_end_users_are_counted_over_samples_each_by_itself() -> None:
+    path = SidePath(
+        rules="version: 1\nmode: monitor\nrules:\n- {id: r, then: block, "
+        "when: {subcategory: violence, on: prompt, count: {at_least: 2, by: end_user, within_minutes: 10}}}\n"
+    )
+    decisions = Counts("assay_decisions_total")
+    named: list[dict[str, str]] = [{"user": "wilma"}, {"user": "bob"}, {}, {"safety_identifier": "wilma"}]
+    await path.work(*(sample(f"s{n}", prompt=chat("grenade", **who)) for n, who in enumerate(named)))
+    assert decisions.added() == {("block", "prompt", "monitored", "r"): 1}
+    assert "wilma" not in str(path.journal.lines)
+
+
 async def test_a_canary_that_a_request_was_not_drawn_for_is_counted_apart() -> None:
     rules = "version: 1\nmode: canary\ncanary: 50\nrules:\n  - {id: r, when: {subcategory: violence}, then: block}\n"
     drawn = next(f"s{n}" for n in range(99) if draw_of(f"s{n}") < 0.5)

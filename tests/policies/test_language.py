@@ -105,6 +105,33 @@ def test_a_conversation_is_counted_over_its_texts() -> None:
     assert asked(both, said("violence"), said("unsafe", passage=1), said("violence", passage=2)) is ALLOW
 
 
+def test_an_end_user_is_counted_over_time_and_the_policy_says_which_rules_do() -> None:
+    count = "count: {at_least: 2, by: end_user, within_minutes: 10}"
+    policy = compiled(rule(f"{{subcategory: violence, {count}}}"))
+    assert policy.counted == {"r": 600}
+    assert policy.counted_by_end_user == {"r"}
+    assert policy.names_end_users
+    first = decide(policy, [VIOLENCE], route="x")
+    assert (first.action, first.counted) == (ALLOW, ("r",))
+    assert decide(policy, [VIOLENCE], route="x", about=Context(earlier={"r": 1})).action is BLOCK
+    of_callers = compiled(rule("{subcategory: violence, count: {at_least: 3, by: caller, within_minutes: 10}}"))
+    assert not of_callers.counted_by_end_user
+    assert not of_callers.names_end_users
+
+
+def test_callers_and_end_users_are_throttled_each_by_their_strictest_rule() -> None:
+    policy = compiled(
+        HEAD
+        + "  - {id: a, when: {subcategory: violence}, then: throttle, per_minute: 1, by: end_user}\n"
+        + "  - {id: b, when: {subcategory: violence}, then: throttle, per_minute: 5}\n"
+        + "  - {id: c, when: {subcategory: violence}, then: throttle, per_minute: 4, by: caller}\n"
+    )
+    decision = decide(policy, [VIOLENCE], route="x")
+    assert policy.names_end_users
+    assert decision.throttles == (Throttle("c", 4, 60), Throttle("a", 1, 60, "end_user"))
+    assert join(decision, decision).throttles == decision.throttles
+
+
 def test_a_caller_is_counted_over_time_and_the_engine_says_what_to_count() -> None:
     policy = compiled(rule("{subcategory: violence, count: {at_least: 3, by: caller, within_minutes: 10}}"))
     assert policy.counted == {"r": 600}
@@ -150,7 +177,7 @@ def test_what_a_rule_does_beside_blocking() -> None:
     assert away.targets == {"safer"}
     slow = compiled(rule("{subcategory: unsafe}", "throttle", ", per_minute: 3, for_seconds: 90"))
     decision = decide(slow, [UNSAFE], route="x")
-    assert (decision.action, decision.throttle) == (Action.THROTTLE, Throttle("r", 3, 90))
+    assert (decision.action, decision.throttles) == (Action.THROTTLE, (Throttle("r", 3, 90),))
 
 
 def test_a_throttle_is_started_whatever_decides_and_the_strictest_counts() -> None:
@@ -162,9 +189,9 @@ def test_a_throttle_is_started_whatever_decides_and_the_strictest_counts() -> No
         + "  - {id: d, when: {subcategory: violence}, then: block}\n"
     )
     decision = decide(policy, [VIOLENCE], route="x")
-    assert (decision.action, decision.rule, decision.throttle) == (BLOCK, "d", Throttle("b", 2, 60))
+    assert (decision.action, decision.rule, decision.throttles) == (BLOCK, "d", (Throttle("b", 2, 60),))
     nothing = Decision(ALLOW, ALLOW, None, "", policy.revision)
-    assert join(nothing, decision).throttle == decision.throttle
+    assert join(nothing, decision).throttles == decision.throttles
 
 
 def test_a_reroute_still_cuts_out_what_another_rule_redacts() -> None:
@@ -267,6 +294,9 @@ IMPOSSIBLE = [
     (rule("{subcategory: violence, model: 'g*4'}"), "'g*4' has a star inside"),
     (rule("{subcategory: violence, count: {at_least: 3, by: caller}}"), "add `within_minutes`"),
     (rule("{subcategory: violence, count: {at_least: 3, by: conversation, within_minutes: 1}}"), "carry no time"),
+    (rule("{subcategory: violence, count: {at_least: 3, by: end_user}}"), "an end user is counted over some time; add"),
+    (rule("{subcategory: violence}", "block", ", by: end_user"), "`by` means nothing to `then: block`; remove it or"),
+    (rule("{subcategory: violence}", "throttle", ", per_minute: 1, by: enduser"), "did you mean 'end_user'?"),
     (rule("{subcategory: violence, count: {at_least: 3, by: callr}}"), "did you mean 'caller'?"),
     (rule("{subcategory: violence}", "replace"), "`then: replace` does not say how; add `message`"),
     (rule("{subcategory: violence}", "reroute"), "add `to` or `system`"),

@@ -219,7 +219,7 @@ def test_every_policy_gives_every_input_exactly_one_decision(
     assert (decision.rule is None) == (decision.action is Action.ALLOW) == (decision.evidence is None)
     assert (decision.replacement != "") == (decision.action is Action.REPLACE)
     assert (decision.reroute is not None) == (decision.action is Action.REROUTE)
-    assert {t.rule for t in [decision.throttle] if t} <= {m.rule for m in decision.matched if m.enforced}
+    assert {t.rule for t in decision.throttles} <= {m.rule for m in decision.matched if m.enforced}
     assert join(decision, decision).action is decision.action
     check_redactions(decision, given_signals)
     if not about.silent:
