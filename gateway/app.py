@@ -11,6 +11,7 @@ from pathlib import Path
 from detectors import taxonomy
 from gateway.access.admission import Admission
 from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
+from gateway.access.stored import StoredAnswers
 from gateway.config.load import config_path, load
 from gateway.config.routes import route_names, routes, upstreams
 from gateway.config.settings import Config, ConfigError
@@ -161,6 +162,7 @@ class App:
             ),
             sampler=sampler,
             recorder=Recorder(sampler, self.queue),
+            stored=StoredAnswers(),
             in_flight=config.max_requests_in_flight,
             id_prefix=secrets.token_hex(6),
         )

@@ -11,12 +11,15 @@ import logging
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from itertools import count
 from time import monotonic
 from typing import Any, Protocol
 
 from gateway.access.admission import Admission
 from gateway.access.asked import has_envelope, is_streamed_through, named, packing, read_body, read_head
+from gateway.access.stored import StoredAnswers
+from gateway.delivery.noted import Noted
 from gateway.delivery.reply import ClientReply, Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
@@ -63,6 +66,7 @@ class Pipeline:
         tap: Tap,
         sampler: Sampler,
         recorder: Recorder,
+        stored: StoredAnswers,
         in_flight: int,
         id_prefix: str,
         wall_clock: Callable[[], datetime] = datetime.now,
@@ -77,6 +81,7 @@ class Pipeline:
         self._tap = tap
         self._sampler = sampler
         self._recorder = recorder
+        self._stored = stored
         self._in_flight = in_flight
         self._id_prefix = id_prefix
         self._ids = count()
@@ -124,6 +129,7 @@ class Pipeline:
         read_head(asked)
         exchange.principal = self._admission.admit(headers)
         self._guard.admit(exchange)
+        self._stored.admit(exchange)
         if is_streamed_through(asked.operation, headers):
             answer = await self._upload(exchange, receive, content_length(headers))
             await self._pass_on(exchange, answer, reply)
@@ -136,6 +142,7 @@ class Pipeline:
             await reply.whole(200, await self._moderation.answer(exchange))
             return
         body = self._route(exchange)
+        self._stored.go_on(exchange)
         self._sampler.choose(exchange)
         body = await self._guard.prompt(exchange, body)
         if exchange.ruling.replacement:
@@ -158,14 +165,22 @@ class Pipeline:
     async def _pass_on(
         self, exchange: Exchange, answer: Response, reply: Reply, moderated: ModeratedAnswer | None = None
     ) -> None:
+        noted = self._noted(exchange, answer)
         try:
-            await self._tap.pass_on(exchange, answer, downstream(answer.headers), reply, moderated)
+            await self._tap.pass_on(exchange, noted or answer, downstream(answer.headers), reply, moderated)
         except UpstreamError as error:
             self._upstreams.broke_off(exchange, error)
             raise
         finally:
+            if noted is not None:
+                noted.close()
             if not answer.complete:
                 answer.abort()
+
+    def _noted(self, exchange: Exchange, answer: Response) -> Noted | None:
+        """The same answer where its id is to be remembered."""
+        awaited = answer.status < 300 and self._stored.awaits(exchange)
+        return Noted(answer, partial(self._stored.note, exchange)) if awaited else None
 
     def _begin(self, scope: Scope) -> Exchange:
         now = monotonic()

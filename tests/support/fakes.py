@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from detectors.panel import Panel
 from gateway.access.admission import Admission
 from gateway.access.keys import Grant, KeyRing
+from gateway.access.stored import StoredAnswers
 from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.delivery.budget import Budget
 from gateway.delivery.tap import Tap
@@ -385,6 +386,7 @@ class World(Caller):
         )
         moderation = Moderation(self.judge, held_seconds=guard_seconds, held_bytes=held_bytes)
         sampler = Sampler(draw=draw)
+        self.stored = StoredAnswers()
         self.budget = Budget(held_together_bytes)
         self.notebook = Notebook(Recorder(sampler, self.queue))
         self.pipeline = Pipeline(
@@ -405,6 +407,7 @@ class World(Caller):
             ),
             sampler=sampler,
             recorder=self.notebook,
+            stored=self.stored,
             in_flight=in_flight,
             id_prefix="t",
         )

@@ -1,0 +1,109 @@
+"""What a server keeps of a request and its answer, and how later requests name it. No I/O."""
+
+import re
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+
+from gateway.openai_api import sse
+from gateway.openai_api.document import parse
+from gateway.openai_api.surfaces import Operation, read_event
+
+_SEGMENT_END = re.compile(r"[/\\;?#\x00-\x20]+")
+_COLLECTIONS = ("responses", "chat/completions", "conversations")
+_ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]+)"')  # of an answer whose end was not seen
+_SAYS_SO = (b"previous_response_id", b"conversation", b"store", b"\\u")  # a name may be written in escapes
+
+
+class Referred(NamedTuple):
+    """An id that a request names, and the field it stands in; None for the path."""
+
+    id: str
+    param: str | None
+
+
+class _Request(msgspec.Struct, gc=False):
+    store: Any = None
+    previous_response_id: Any = None
+    conversation: Any = None
+
+
+_decode_request = msgspec.json.Decoder(_Request).decode
+
+
+class _Answer(msgspec.Struct, gc=False):
+    id: Any = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+def segments_of(path: str) -> list[str]:
+    """The parts of a path as a server may read them: one of them can be an id."""
+    return [part for part in _SEGMENT_END.split(unquote(unquote(path))) if part]
+
+
+def collection_of(method: str, path: str) -> str:
+    """The collection of which a request asks for the whole list; empty when it asks for something else."""
+    below = "/".join(segments_of(path)[1:]).lower()
+    return below if method in ("GET", "HEAD") and below in _COLLECTIONS else ""
+
+
+def referred_in(body: bytes) -> list[Referred]:
+    """What a request goes on from: an earlier response or a conversation."""
+    request = _request_of(body)
+    conversation = request.conversation
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    named = (request.previous_response_id, "previous_response_id"), (conversation, "conversation")
+    return [Referred(id, param) for id, param in named if isinstance(id, str) and id]
+
+
+def kept_in(operation: Operation, method: str, body: bytes) -> str:
+    """The collection in which the answer to this request will be kept; empty where it will not."""
+    if operation is Operation.RESPONSES:
+        return "" if _request_of(body).store is False else "responses"
+    if operation is Operation.CHAT:
+        return "chat/completions" if _request_of(body).store is True else ""
+    return "conversations" if operation is Operation.CONVERSATIONS and method == "POST" else ""
+
+
+def id_of_answer(operation: Operation, begun: bytes) -> str:
+    """The id of an answer, whole or as events, of which only the beginning may be there; empty when it tells none."""
+    if sse.is_stream(begun):
+        return _id_of_events(operation, begun)
+    try:
+        found = _decode_answer(begun).id
+    except (ValueError, RecursionError):
+        first = _ID_FIRST.match(begun)
+        found = first[1].decode(errors="replace") if first else ""
+    return found if isinstance(found, str) else ""
+
+
+def _id_of_events(operation: Operation, begun: bytes) -> str:
+    for event in sse.events_of(begun):
+        read = read_event(operation, event.data)
+        if read is not None:
+            response = read.value.get("response")
+            found = (response if isinstance(response, dict) else read.value).get("id")
+            return found if isinstance(found, str) else ""
+    return ""
+
+
+def _request_of(body: bytes) -> _Request:
+    if not any(word in body for word in _SAYS_SO):
+        return _Request()
+    try:
+        return _decode_request(body)
+    except (ValueError, RecursionError):
+        return _leniently(body)
+
+
+def _leniently(body: bytes) -> _Request:
+    try:
+        value = parse(body)
+    except (ValueError, RecursionError):
+        return _Request()
+    names = _Request.__struct_fields__
+    return _Request(**{name: value.get(name) for name in names}) if isinstance(value, dict) else _Request()

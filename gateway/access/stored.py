@@ -1,0 +1,105 @@
+"""Stored answers belong to the key that made them, as far as a bounded record remembers."""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from gateway.access.admission import ANYONE
+from gateway.access.kept import collection_of, id_of_answer, kept_in, referred_in, segments_of
+from gateway.errors import GatewayError
+from gateway.exchange import Exchange
+from gateway.openai_api.encodings import EncodingError, decode
+
+_ENTRY_BYTES = 400  # of an entry beside its id
+_UNPACKED_BYTES = 256 * 1024  # of an answer in a content-encoding are looked at
+
+
+class _Kept(NamedTuple):
+    owner: str
+    collection: str
+
+
+class StoredAnswers:
+    """Which key made which stored response, chat completion or conversation.
+
+    At most `entries` of them in `most_bytes` are remembered, those used last; where callers have no keys, none is. What
+    is not remembered is everybody's.
+    """
+
+    def __init__(self, *, entries: int = 100_000, most_bytes: int = 64 * 2**20) -> None:
+        self._entries = entries
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def admit(self, exchange: Exchange) -> None:
+        """Raises GatewayError not_found for a path that names what another key made, or lists what several made."""
+        owner = _owner(exchange)
+        if not owner:
+            return
+        for id in segments_of(exchange.asked.path):
+            self._refuse_other(owner, id, None)
+        collection = collection_of(exchange.asked.method, exchange.asked.path)
+        if collection and any(kept.collection == collection and kept.owner != owner for kept in self._kept.values()):
+            raise GatewayError(
+                "not_found",
+                f"the list of all {collection} also names what other keys made, so it is not served here; "
+                "ask for each by its id",
+            )
+
+    def go_on(self, exchange: Exchange) -> None:
+        """Raises GatewayError not_found for a body that goes on from what another key made."""
+        owner = _owner(exchange)
+        if owner and self._kept:
+            for id, param in referred_in(exchange.asked.body):
+                self._refuse_other(owner, id, param)
+
+    def awaits(self, exchange: Exchange) -> bool:
+        """Whether the answer's id is to be remembered."""
+        asked = exchange.asked
+        return bool(_owner(exchange) and kept_in(asked.operation, asked.method, asked.body))
+
+    def note(self, exchange: Exchange, begun: bytes) -> bool:
+        """Remember the answer of which this is the beginning; False when it does not tell its id yet."""
+        asked = exchange.asked
+        encoding = exchange.transcript.encoding
+        try:
+            plain = decode(begun, encoding, _UNPACKED_BYTES)[0] if encoding else begun
+        except EncodingError:
+            return False
+        id = id_of_answer(asked.operation, plain)
+        if id:
+            self.remember(id, _owner(exchange), kept_in(asked.operation, asked.method, asked.body))
+        return bool(id)
+
+    def remember(self, id: str, owner: str, collection: str) -> None:
+        """The first owner of an id stays it."""
+        if id in self._kept:
+            return
+        self._kept[id] = _Kept(owner, collection)
+        self._bytes += _size(id)
+        while len(self._kept) > self._entries or self._bytes > self._most_bytes:
+            forgotten, _ = self._kept.popitem(last=False)
+            self._bytes -= _size(forgotten)
+
+    def owner(self, id: str) -> str | None:
+        """The key that made it; None when that is not remembered."""
+        kept = self._kept.get(id)
+        return None if kept is None else kept.owner
+
+    def _refuse_other(self, owner: str, id: str, param: str | None) -> None:
+        found = self.owner(id)
+        if found is None:
+            return
+        if found != owner:
+            raise GatewayError("not_found", "nothing is stored under this id for this key", param=param)
+        self._kept.move_to_end(id)
+
+
+def _owner(exchange: Exchange) -> str:
+    """Whose it is; empty where callers cannot be told apart."""
+    principal = exchange.principal
+    return "" if principal is None or principal is ANYONE else principal.name
+
+
+def _size(id: str) -> int:
+    return _ENTRY_BYTES + 4 * len(id)

@@ -1,0 +1,45 @@
+"""An answer of whose beginning somebody takes note while it passes."""
+
+from collections.abc import Awaitable, Callable
+
+from gateway.delivery.hold import Answer
+
+_MOST_BYTES = 64 * 1024
+
+
+class Noted:
+    """The same answer. `note` is told its first bytes, and, where it finds too little in them, more of them once at the
+    end. To be closed."""
+
+    def __init__(self, answer: Answer, note: Callable[[bytes], bool]) -> None:
+        self.status = answer.status
+        self._answer = answer
+        self._note: Callable[[bytes], bool] | None = note
+        self._begun = bytearray()
+
+    @property
+    def complete(self) -> bool:
+        return self._answer.complete
+
+    def take(self) -> bytes:
+        return self._seen(self._answer.take())
+
+    async def more(self) -> bytes:
+        return self._seen(await self._answer.more())
+
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
+        return self._seen(await self._answer.pour(lambda data: offer(self._seen(data)), settle))
+
+    def close(self) -> None:
+        """No more of it comes."""
+        if self._note is not None and self._begun:
+            self._note(bytes(self._begun))
+        self._note = None
+
+    def _seen(self, data: bytes) -> bytes:
+        if self._note is not None and data:
+            first = not self._begun
+            self._begun += data[: _MOST_BYTES - len(self._begun)]
+            if first and self._note(bytes(self._begun)):
+                self._note = None
+        return data
