@@ -25,6 +25,8 @@ from gateway.exchange import SampleQueue
 from gateway.judging.client import Judging, JudgingClient, JudgingError
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.moderation.moderations import Moderation
+from gateway.openai_api import CHANNELS
+from gateway.openai_api.passages import REASONS as UNREAD_REASONS
 from gateway.pages.probes import Readiness, probes
 from gateway.pages.rates import publish_error_rates, rates_route
 from gateway.pages.site import Site
@@ -169,6 +171,7 @@ class App:
 
     def _background(self, config: Config) -> Background:
         publish_error_rates()
+        metrics.begin_unread(CHANNELS, UNREAD_REASONS)
         self.gauges = Gauges([self._read_gauges, _descriptors()])
         background = Background()
         background.add("audit", self.audit.run)
@@ -226,6 +229,7 @@ class WorkerApp:
         self.judge = _judge(config, nice=_NICE)
         worker = _worker(config, self.queue, self.judge, [AuditSink(audit), ledger], policy)
         publish_error_rates()
+        metrics.begin_unread(CHANNELS, UNREAD_REASONS)
         gauges = Gauges([lambda: _read_depth(self.queue), lambda: _read_detectors(self.judge), _descriptors()])
         background = Background()
         background.add("audit", audit.run)

@@ -3,19 +3,23 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 from detectors.catalogue import RULES
+from detectors.panel import Answer
 from detectors.panel import load as load_panel
+from gateway.enforcement.deciding import NOT_WHOLLY_READ
 from gateway.enforcement.signals import SHIPPED, load_policy, policy_path
 from gateway.judging.language import language_of
 from gateway.study import offline
 from gateway.study.cost import cost, data_files, read_rows, table
-from gateway.study.panel_signals import PanelSignals
+from gateway.study.panel_signals import PanelSignals, signals_of
 from gateway.study.simulate import Simulation
 from policies.cases import Report, run_cases
 from policies.compiling import Policy
-from policies.engine import Context, Decision, decide, redact
+from policies.engine import Context, Decision, decide, join, on_failure, redact
 from policies.model import Direction, load_cases, schema_text
 from policies.trace import trace
 
@@ -97,7 +101,10 @@ def explained(
     policy: Policy, text: str, direction: Direction, channel: str, route: str, about: Context
 ) -> Iterator[str]:
     """Line by line: every signal, then every rule part by part, then the decision."""
-    signals = PanelSignals(load_panel())(text, direction, channel)
+    answer = PanelSignals(load_panel()).answer(text, direction)
+    signals = signals_of(answer, text, direction, channel)
+    unheard = _unheard(answer)
+    about = replace(about, silent=frozenset(unheard))
     yield f"policy revision {policy.revision}, mode {policy.mode}"
     language = language_of(text) or "not clear"
     yield f"a {direction} of {len(text)} characters, channel {channel}, route {route}, language {language}"
@@ -109,10 +116,29 @@ def explained(
         yield f"{signal.slug:<28} {signal.detector:<16} {signal.score:>8.4f}"
         yield from (f"{'':<28} {label}: characters {start} to {end}" for start, end, label in signal.spans)
     yield from _left_alone(text)
+    yield from _unread(answer, channel)
     yield ""
     yield from trace(policy, signals, route=route, about=about)
     yield ""
-    yield from _verdict(decide(policy, signals, route=route, about=about), text)
+    needed = policy.needs(direction, route, about.draw, model=about.model, caller=about.caller)
+    fallbacks = [
+        on_failure(policy, needed, direction=direction, route=route, detector=name, about=about) for name in unheard
+    ]
+    yield from _verdict(reduce(join, fallbacks, decide(policy, signals, route=route, about=about)), text)
+
+
+def _unheard(answer: Answer) -> dict[str, str]:
+    """The detectors that did not judge all of the text, and why: for rules that listen to them `on_error` decides."""
+    partly = {name: state for name, state in answer.states.items() if state in NOT_WHOLLY_READ}
+    return partly | answer.failed
+
+
+def _unread(answer: Answer, channel: str) -> Iterator[str]:
+    """What of the text nobody was shown, as it is counted in traffic, and what each detector did not read."""
+    if "unreadable" in answer.states.values():
+        yield f"unread: channel {channel}, reason script"
+    for name, why in _unheard(answer).items():
+        yield f"not judged by {name}: {why}; the `on_error` of each rule that listens to it decides"
 
 
 def _left_alone(text: str) -> Iterator[str]:

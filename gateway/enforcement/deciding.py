@@ -22,7 +22,7 @@ from policies.engine import ALL_DETECTORS, Action, Context, Decision, Policy, Th
 
 PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # whatever is neither these nor cut stops a text
 _COUNTED = frozenset(action for action in Action if action.acts)  # flags are counted on the side path, for all alike
-_NOT_WHOLLY_READ = frozenset({"truncated", "unreadable", "timed_out"})
+NOT_WHOLLY_READ = frozenset({"truncated", "unreadable", "timed_out"})
 _UNJUDGED = "detector_error"  # the reason of a decision that no verdict stands behind
 _SEVERITY = {action.value: action.severity for action in Action}
 
@@ -223,7 +223,7 @@ def _failures_of(findings: Findings, direction: str) -> dict[str | None, str]:
 
     What a detector did not read silences the rules that listen to it; what nobody read silences them all.
     """
-    failures: dict[str | None, str] = {d: state for d, state, _ in findings.coverage if state in _NOT_WHOLLY_READ}
+    failures: dict[str | None, str] = {d: state for d, state, _ in findings.coverage if state in NOT_WHOLLY_READ}
     failures |= dict.fromkeys(findings.failed, "detector")
     reasons = [reason for _, reason in findings.unread_in(direction) if reason != "script"]  # that, each detector tells
     if reasons:

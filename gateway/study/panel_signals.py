@@ -19,6 +19,10 @@ class PanelSignals:
     def __call__(self, text: str, direction: str, channel: str) -> list[Signal]:
         return self.several([(text, direction, channel)])[0]
 
+    def answer(self, text: str, direction: str) -> Answer:
+        """What the detectors say of one text, and what became of it in each."""
+        return self._panel.ask([Question(Text(text, ROLES[direction]))])[0]
+
     def several(self, texts: Sequence[tuple[str, str, str]]) -> list[list[Signal]]:
         """For each (text, direction, channel); one call of each detector for all."""
         answers = self._panel.ask([Question(Text(text, ROLES[direction])) for text, direction, _ in texts])

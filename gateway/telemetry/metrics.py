@@ -8,6 +8,7 @@ worker processes the values live in memory-mapped files (prometheus_client's mul
 import os
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 from prometheus_client import (
@@ -357,6 +358,12 @@ def covered(
         tally(REMEMBERED, detector).add(texts)
     for _, channel, reason in unread:
         tally(UNREAD, channel, reason).add()
+
+
+def begin_unread(channels: Iterable[str], reasons: Iterable[str]) -> None:
+    """Let every series of what is unread begin at zero, so that its first event is an increase."""
+    for channel, reason in product(channels, reasons):
+        UNREAD.labels(channel, reason)
 
 
 def flush() -> None:

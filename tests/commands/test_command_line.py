@@ -254,6 +254,17 @@ def test_policy_explain_says_why_a_test_value_is_left_alone(tmp_path: Path) -> N
     assert [line for line in lines if line.startswith("left alone")] == [secret, card]
 
 
+def test_policy_explain_shows_what_is_unread_and_what_that_leads_to(tmp_path: Path) -> None:
+    for on_error, decision in (("block", "block by r: "), ("allow", "allow")):
+        rule = f"{{id: r, when: {{subcategory: violence, on: prompt}}, then: block, on_error: {on_error}}}"
+        (tmp_path / "p.yaml").write_text(f"version: 1\nmode: enforce\nrules:\n  - {rule}\n")
+        given = "\u4f60\u597d\uff0c\u4eca\u5929\u5929\u6c14\u5f88\u597d\uff0c\u6211\u4eec\u53bb\u516c\u56ed\u5427\u3002"
+        lines = assay("policy", "explain", "p.yaml", given=given, cwd=tmp_path).stdout.splitlines()
+        assert "unread: channel user, reason script" in lines
+        assert any(line.startswith("not judged by encoder@") and "unreadable" in line for line in lines)
+        assert any(line.startswith(f"decision: {decision}") for line in lines)
+
+
 def test_policy_explain_says_why_a_rule_does_not_concern_a_text(tmp_path: Path) -> None:
     rules = "{id: r, when: {subcategory: prompt_attacks, on: prompt, channel: user, not: {caller: staff}}, then: block}"
     (tmp_path / "p.yaml").write_text(f"version: 1\nmode: enforce\nrules:\n  - {rules}\n")

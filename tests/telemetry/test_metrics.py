@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.errors import REASONS, Source
 from gateway.exchange import Outcome
+from gateway.openai_api import CHANNELS
+from gateway.openai_api.passages import REASONS as UNREAD_REASONS
 from gateway.telemetry import metrics
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -103,6 +106,12 @@ def test_a_label_cannot_break_a_line() -> None:
         for sample in family.samples
     }
     assert 'a"\n\\b' in read_back
+
+
+def test_what_is_unread_begins_at_zero() -> None:
+    metrics.begin_unread(CHANNELS, UNREAD_REASONS)
+    shown = {(dict(key)["channel"], dict(key)["reason"]) for key in metrics.samples("assay_unread_total")}
+    assert shown >= set(product(CHANNELS, UNREAD_REASONS))
 
 
 def test_reasons_and_outcomes_are_short_words() -> None:
