@@ -3,7 +3,8 @@
 Only what an enforced rule needs is judged here; a policy that only monitors costs nothing.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from gateway.enforcement.counts import Counts, Throttles
@@ -22,9 +23,10 @@ from gateway.enforcement.subjects import Subject
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.judging.client import Judging
-from gateway.judging.messages import judging_request
-from gateway.openai_api import SURFACES, Unread, read_request, rewrite
-from policies.engine import Action, Policy
+from gateway.judging.messages import Finding, judging_request
+from gateway.judging.stretches import LARGE_BODY
+from gateway.openai_api import SURFACES, Operation, Unread, read_request, rewrite
+from policies.engine import Action, Decision, Policy
 
 _CUT = frozenset({Action.REDACT, Action.REROUTE})
 
@@ -115,7 +117,9 @@ class Guard:
         exchange.ruling.detour = decision.reroute
         if not decision.redactions:
             return body
-        return rewrite(body, edits_of(read_request(exchange.asked.operation, body).passages, found.findings, decision))
+        if len(body) > LARGE_BODY:
+            return await asyncio.to_thread(_redacted, exchange.asked.operation, body, found.findings, decision)
+        return _redacted(exchange.asked.operation, body, found.findings, decision)
 
     def inspection(self, exchange: Exchange, *, failed: bool = False) -> PolicyInspection:
         """The judging of one answer, which may be an error of the upstream; to be closed."""
@@ -131,6 +135,10 @@ class Guard:
         decider.close()
         if decision.action not in PASSING:
             raise decider.error("prompt", decision)
+
+
+def _redacted(operation: Operation, body: bytes, findings: Sequence[Finding], decision: Decision) -> bytes:
+    return rewrite(body, edits_of(read_request(operation, body).passages, findings, decision))
 
 
 def _ambiguous() -> GatewayError:

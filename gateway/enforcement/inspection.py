@@ -1,12 +1,13 @@
 """The policy on one answer: of a whole body, or of a stream stretch by stretch."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, needed_of
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Stretch, Treatment
 from gateway.judging.messages import Finding, judging_request
-from gateway.judging.stretches import last_words, request_of, stretch_of
+from gateway.judging.stretches import LARGE_BODY, last_words, request_of, stretch_of
 from gateway.openai_api import SURFACES, Operation, Unread, answers_of, read_response, rewrite
 from policies.engine import Action, Decision
 
@@ -53,6 +54,8 @@ class PolicyInspection:
         if all(decision.action in PASSING for decision in decisions.values()):
             return body
         try:
+            if len(body) > LARGE_BODY:
+                return await asyncio.to_thread(self._rewritten, body, by_choice, decisions, stopped)
             return self._rewritten(body, by_choice, decisions, stopped)
         except (ValueError, KeyError) as error:  # it has no place for what the policy asks, so nothing leaves
             raise GatewayError("answer_blocked", f"the answer could not be redacted: {error}") from None

@@ -14,6 +14,7 @@ from gateway.openai_api import (
     Passage,
     Reading,
     Unread,
+    has_too_many_values,
     read_request,
     read_response,
     read_stream,
@@ -25,7 +26,6 @@ ANSWER_BYTES = 32 * 2**20
 CONTEXT_CHARACTERS = 2_000
 REQUEST_CHARACTERS = 200_000
 REQUEST_TEXTS = 1_000
-BODY_VALUES = 500_000  # commas and brackets: each value of a body costs memory and time that its bytes do not show
 
 
 class TextToJudge(NamedTuple):
@@ -54,7 +54,7 @@ def texts_to_judge(request: JudgingRequest, reply: Findings) -> Iterator[TextToJ
 
 
 def _prompts(operation: Operation, body: bytes) -> Reading:
-    return _too_long("user") if _has_too_many_values(body) else read_request(operation, body)
+    return _too_long("user") if has_too_many_values(body) else read_request(operation, body)
 
 
 def _answers(operation: Operation, request: JudgingRequest) -> Reading:
@@ -65,7 +65,7 @@ def _answers(operation: Operation, request: JudgingRequest) -> Reading:
         body, more = decode(request.answer, request.encoding, ANSWER_BYTES)
     except EncodingError:
         return Reading([], [Unread("assistant", "encoding")])
-    if more or _has_too_many_values(body):
+    if more or has_too_many_values(body):
         return _too_long("assistant")
     return read_stream(operation, body) if request.stream else read_response(operation, body)
 
@@ -90,7 +90,3 @@ def _bounded(reading: Reading, direction: Direction, reply: Findings) -> Sequenc
         left -= len(passage.text)
         kept.append(passage)
     return kept[::-1]
-
-
-def _has_too_many_values(body: bytes) -> bool:
-    return len(body) > BODY_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > BODY_VALUES

@@ -10,17 +10,20 @@ import msgspec
 
 from gateway.exchange import Asked, Stretch
 from gateway.judging.messages import Finding, JudgingRequest, judging_request
-from gateway.openai_api import Operation, read_request
+from gateway.openai_api import Operation, has_too_many_values, read_request
 
 _CONTEXT_CHARACTERS = 2000  # of the prompt, shown to the detectors beside a stretch
-_LARGE_BODY = 256 * 1024  # bytes: not read on the event loop
+LARGE_BODY = 256 * 1024  # bytes: not read on the event loop
 
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 async def last_words(asked: Asked) -> bytes:
-    """The end of the last thing that the user said, as a request of its own; empty when there is none."""
-    if len(asked.body) > _LARGE_BODY:
+    """The end of the last thing that the user said, as a request of its own; empty when there is none, or the body is
+    too large to be read."""
+    if has_too_many_values(asked.body):
+        return b""
+    if len(asked.body) > LARGE_BODY:
         reading = await asyncio.to_thread(read_request, asked.operation, asked.body)
     else:
         reading = read_request(asked.operation, asked.body)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.openai_api.document import Path, parse
+from gateway.openai_api.document import MOST_VALUES, Path, has_too_many_values, parse
 from gateway.openai_api.envelope import BodyError
 
 _MOST_INPUTS = 2048
@@ -52,6 +52,8 @@ def read_inputs(body: bytes) -> int | None:
 
     A list of strings is as many inputs, a list of content parts is one. Raises BodyError.
     """
+    if has_too_many_values(body):
+        raise BodyError(f"the request body has more than {MOST_VALUES:,} values; send fewer")
     try:
         request = parse(body)
     except (ValueError, RecursionError):

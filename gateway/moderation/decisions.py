@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.moderation.categories import Scored
 from gateway.openai_api import BodyError
-from gateway.openai_api.document import parse
+from gateway.openai_api.document import MOST_VALUES, has_too_many_values, parse
 
 OWN_MODEL = "assay"  # the model that the gateway's own detectors answer for
 _MOST_QUESTIONS = 400
@@ -34,6 +34,8 @@ class Question(NamedTuple):
 
 def read_questions(body: bytes) -> list[Question]:
     """The questions of a request. Raises BodyError if the body is not a request of this API."""
+    if has_too_many_values(body):
+        raise BodyError(f"the request body has more than {MOST_VALUES:,} values; send fewer")
     try:
         request = parse(body)
     except (ValueError, RecursionError):

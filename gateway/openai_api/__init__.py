@@ -8,7 +8,7 @@ and their paths (`passages`), a body that is changed in places (`document`), JSO
 
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
 from gateway.openai_api.chat_replies import error_body
-from gateway.openai_api.document import Path, rewrite, set_fields
+from gateway.openai_api.document import Path, has_too_many_values, rewrite, set_fields
 from gateway.openai_api.envelope import (
     BodyError,
     Envelope,
@@ -77,6 +77,7 @@ __all__ = [
     "error_body",
     "error_event",
     "error_reply",
+    "has_too_many_values",
     "operation_of",
     "read_envelope",
     "read_event",

@@ -31,6 +31,14 @@ def _not_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+MOST_VALUES = 500_000  # commas and brackets: each value of a body costs memory and time that its bytes do not show
+
+
+def has_too_many_values(body: bytes) -> bool:
+    """Whether a body holds more values than are ever built from one."""
+    return len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES
+
+
 def has_repeated_keys(body: bytes) -> bool:
     """Whether an object of the body has a key twice: of the two, readers choose differently."""
     repeated = False

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 
-from gateway.openai_api.document import parse
+from gateway.openai_api.document import MOST_VALUES, has_too_many_values, parse
 from gateway.openai_api.surfaces import Operation
 
 
@@ -74,7 +74,7 @@ def read_envelope(body: bytes) -> Envelope:
 
 class _Asked(msgspec.Struct, gc=False):
     n: int | None = None
-    prompt: Any = None
+    prompt: msgspec.Raw = msgspec.Raw()
 
 
 _decode_asked = msgspec.json.Decoder(_Asked).decode
@@ -84,11 +84,21 @@ def choices_wanted(body: bytes) -> int:
     """How many choices a request of chat or completions asks for: `n` for every prompt; 1 if that cannot be read."""
     try:
         asked = _decode_asked(body)
+        several = _prompts_in(asked.prompt)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 1
-    prompts = asked.prompt if isinstance(asked.prompt, list) else []
-    several = sum(isinstance(prompt, str | list) for prompt in prompts)  # a list of numbers is one prompt, as tokens
     return max(asked.n or 1, 1) * max(several, 1)
+
+
+def _prompts_in(prompt: msgspec.Raw) -> int:
+    """How many prompts a field holds, or at most could hold where it is too large to be built."""
+    written = bytes(prompt)
+    if not written.startswith(b"["):
+        return 1
+    if has_too_many_values(written):
+        return written.count(b",") + 1
+    prompts = msgspec.json.decode(written)
+    return sum(isinstance(each, str | list) for each in prompts)  # a list of numbers is one prompt, as tokens
 
 
 class _NamesEndUser(msgspec.Struct, gc=False):
@@ -131,7 +141,7 @@ def _short_value(field: msgspec.Raw) -> object:
 def _end_user_leniently(body: bytes) -> _NamesEndUser:
     """Of a body that only lenient readers take, as those read it."""
     try:
-        value = parse(body)
+        value = None if has_too_many_values(body) else parse(body)
     except (ValueError, RecursionError):
         return _NamesEndUser()
     fields = value if isinstance(value, dict) else {}
@@ -163,6 +173,8 @@ def _decode_leniently(body: bytes, strict: msgspec.DecodeError) -> _Wire:
         raise BodyError("the request body is empty; send a JSON object") from None
     if b"\\u" not in body:
         _refuse_syntax(body, strict)
+    if has_too_many_values(body):
+        raise BodyError(f"the request body is not strict JSON, and has more than {MOST_VALUES:,} values") from None
     try:
         value = parse(body, with_nan=False)
         wire = msgspec.convert(_only_what_is_read(value), _Wire)
@@ -220,9 +232,22 @@ class _Moderation(msgspec.Struct, gc=False):
 
 class _Moderates(msgspec.Struct, gc=False):
     moderation: _Moderation
-    background: Any = None
+    background: msgspec.Raw = _NOTHING
 
 
+def _moderates(body: bytes) -> _Moderates:
+    """The two fields, and nothing else of the body is built where it is strict JSON."""
+    try:
+        return _decode_moderates(body)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        value = parse(body)  # not of many values: `read_envelope` refuses such a body
+        moderation = msgspec.convert(value.get("moderation"), _Moderation)
+        return _Moderates(moderation, msgspec.Raw(b"true" if value.get("background") is True else b""))
+
+
+_decode_moderates = msgspec.json.Decoder(_Moderates).decode
 _MODES: Mapping[str | None, Mode] = {"score": "score", "block": "block"}
 
 
@@ -233,8 +258,7 @@ def read_moderation(body: bytes) -> Moderated:
     judging, so that it cannot be blocked.
     """
     try:
-        value = parse(body)
-        asked = msgspec.convert({key: value.get(key) for key in _Moderates.__struct_fields__}, _Moderates)
+        asked = _moderates(body)
     except msgspec.ValidationError as error:
         _refuse_types(error)
     except (ValueError, RecursionError):
@@ -243,7 +267,7 @@ def read_moderation(body: bytes) -> Moderated:
         raise BodyError("'moderation.model' must name a model, such as 'omni-moderation-latest'", "moderation.model")
     policy = asked.moderation.policy or _Policy()
     modes = Moderated(_mode(policy.input, "input"), _mode(policy.output, "output"))
-    if modes.output == "block" and asked.background is True:
+    if modes.output == "block" and bytes(asked.background) == b"true":
         param = "moderation.policy.output.mode"
         raise BodyError(f"'{param}' cannot be 'block' for an answer that is made in the background", param)
     return modes

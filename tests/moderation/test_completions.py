@@ -69,7 +69,9 @@ def test_the_rest_of_the_request_does_not_matter(text: str) -> None:
             request({"model": "m", "policy": {"output": {"mode": "block"}}}, background=True),
             "moderation.policy.output.mode",
         ),
-        (b'{"moderation": ' + b"[" * 100_000, None),
+        (b'{"moderation": ' + b"[" * 100_000, "moderation"),
+        (b'{"moderation": {"model": "m"}, "x": ' + b"[" * 100_000, None),
+        (b'{"moderation": {"model": "m"}, "x": "\\ud800", "y": ' + b"[" * 100_000, None),
     ],
 )
 def test_what_is_refused(body: bytes, param: str | None) -> None:

@@ -1,0 +1,79 @@
+"""Bodies of very many JSON values: what the event loop reads of them builds next to nothing."""
+
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from gateway.access.asked import read_body
+from gateway.errors import GatewayError
+from gateway.exchange import Asked
+from gateway.judging.stretches import last_words
+from gateway.moderation.categories import read_inputs
+from gateway.moderation.decisions import read_questions
+from gateway.openai_api import BodyError, Operation, choices_wanted, end_user_named, has_too_many_values
+from gateway.openai_api.document import MOST_VALUES, parse
+
+MANY = MOST_VALUES + 1
+MOST_BYTES = 16 * 2**20  # a few copies of a body; its values would take twenty times that
+HEAD = b'{"model":"m","user":"ann","moderation":{"model":"x"},'
+BODIES = {
+    "objects": HEAD + b'"x":[' + b"{}," * MANY + b"1]}",
+    "parts": HEAD + b'"messages":[{"role":"user","content":[' + b"[]," * MANY + b'"hi"]}]}',
+    "prompts": HEAD + b'"prompt":[' + b'"",' * MANY + b'"hi"]}',
+    "end users": b'{"model":"m","moderation":{"model":"x"},"user":[' + b"{}," * MANY + b'1],"metadata":[]}',
+    "surrogates": HEAD + b'"y":"\\ud800","x":[' + b"{}," * MANY + b"1]}",
+    "broken": HEAD + b'"y":"\\ud800","x":[' + b"{}," * MANY + b"1",
+}
+
+
+def asked(body: bytes) -> Asked:
+    return Asked("POST", "/v1/chat/completions", operation=Operation.CHAT, body=body)
+
+
+READERS: dict[str, Callable[[bytes], Any]] = {
+    "body": lambda body: read_body(asked(body), moderates=True),
+    "last words": lambda body: last_words(asked(body)),
+    "choices": choices_wanted,
+    "end user": lambda body: end_user_named(Operation.CHAT, body),
+    "moderation": read_inputs,
+    "decisions": read_questions,
+}
+
+
+async def peak(read: Callable[[bytes], Any], body: bytes) -> int:
+    """Bytes that are allocated at most while it reads."""
+    tracemalloc.start()
+    try:
+        with suppress(BodyError, GatewayError):
+            value = read(body)
+            if isinstance(value, Awaitable):
+                await value
+    finally:
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return most
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("body", BODIES)
+async def test_a_body_of_many_values_is_read_without_building_them(body: str, reader: str) -> None:
+    assert has_too_many_values(BODIES[body])
+    assert await peak(READERS[reader], BODIES[body]) < MOST_BYTES
+
+
+async def test_the_bound_tells_a_reader_that_builds_them() -> None:
+    assert await peak(parse, BODIES["objects"]) > 2 * MOST_BYTES
+
+
+def test_prompts_that_are_too_many_to_be_built_are_counted_from_above() -> None:
+    assert choices_wanted(BODIES["prompts"]) == MANY + 1
+    assert choices_wanted(b'{"n":2,"prompt":["a","b"]}') == 4
+    assert choices_wanted(b'{"prompt":[1,2,3]}') == 1
+
+
+async def test_what_has_few_values_is_read_as_before() -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
+    assert await last_words(asked(body)) == b'{"input":"hi"}'
