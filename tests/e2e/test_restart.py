@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from tests.support.gateway_process import DemoUpstream, GatewayProcess, free_port
