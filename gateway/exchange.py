@@ -319,3 +319,9 @@ class Exchange(msgspec.Struct, gc=False):
         self.reason = reason
         self.timing.ended_at = now
         return True
+
+
+class Recorder(Protocol):
+    """Told of every closed exchange: metrics, audit, sampler."""
+
+    def closed(self, exchange: Exchange) -> None: ...

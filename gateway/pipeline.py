@@ -11,20 +11,19 @@ import logging
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import closing
 from datetime import datetime
-from functools import partial
 from itertools import count
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.access.admission import Admission
-from gateway.access.asked import has_envelope, is_streamed_through, named, packing, read_body, read_head
+from gateway.access.asked import has_envelope, is_streamed_through, named, packing, read_body, read_head, refuse_beyond
 from gateway.access.stored import StoredAnswers
-from gateway.delivery.noted import Noted
+from gateway.delivery.noted import noting
 from gateway.delivery.reply import ClientReply, Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.errors import GatewayError, UpstreamError
-from gateway.exchange import Asked, Exchange, Outcome, Reply, Timing, outcome_of
+from gateway.exchange import Asked, Exchange, Outcome, Recorder, Reply, Timing, outcome_of
 from gateway.moderation.completions import ModeratedAnswer
 from gateway.moderation.moderations import Moderation
 from gateway.samples.sampling import Sampler
@@ -40,12 +39,6 @@ from gateway.upstream.transport import Response
 log = logging.getLogger("assay")
 
 Scope = MutableMapping[str, Any]
-
-
-class Recorder(Protocol):
-    """Told of every closed exchange: metrics, audit, sampler."""
-
-    def closed(self, exchange: Exchange) -> None: ...
 
 
 class Pipeline:
@@ -125,7 +118,7 @@ class Pipeline:
     async def _carry_out(self, exchange: Exchange, take: Take | None, receive: Receive, reply: ClientReply) -> None:
         asked = exchange.asked
         headers = named(asked.headers)
-        self._refuse_too_many()
+        refuse_beyond(self._in_flight, self.open)
         read_head(asked)
         exchange.principal = self._admission.admit(headers)
         self._guard.admit(exchange)
@@ -165,33 +158,21 @@ class Pipeline:
     async def _pass_on(
         self, exchange: Exchange, answer: Response, reply: Reply, moderated: ModeratedAnswer | None = None
     ) -> None:
-        noted = self._noted(exchange, answer)
         try:
-            await self._tap.pass_on(exchange, noted or answer, downstream(answer.headers), reply, moderated)
+            with noting(exchange, answer, self._stored) as seen:
+                await self._tap.pass_on(exchange, seen, downstream(answer.headers), reply, moderated)
         except UpstreamError as error:
             self._upstreams.broke_off(exchange, error)
             raise
         finally:
-            if noted is not None:
-                noted.close()
             if not answer.complete:
                 answer.abort()
-
-    def _noted(self, exchange: Exchange, answer: Response) -> Noted | None:
-        """The same answer where its id is to be remembered."""
-        awaited = answer.status < 300 and self._stored.awaits(exchange)
-        return Noted(answer, partial(self._stored.note, exchange)) if awaited else None
 
     def _begin(self, scope: Scope) -> Exchange:
         now = monotonic()
         asked = Asked(scope["method"], scope["raw_path"].decode("latin-1"), scope["query_string"], scope["headers"])
         self.open += 1
         return Exchange(f"req_{self._id_prefix}{next(self._ids):08x}", asked, Timing(now, now))
-
-    def _refuse_too_many(self) -> None:
-        if self.open > self._in_flight:
-            sentence = f"the gateway has {self._in_flight} requests open; try again shortly"
-            raise GatewayError("overloaded", sentence, retry_after_seconds=1)
 
     async def _upload(self, exchange: Exchange, receive: Receive, length: int | None) -> Response:
         """What goes through unread, as it comes."""

@@ -38,6 +38,13 @@ def _refuse_repeated(headers: Headers) -> None:
             raise GatewayError("bad_header", f"the header {name.decode()} was sent with two values; send it once")
 
 
+def refuse_beyond(most: int, open: int) -> None:
+    """Raises GatewayError overloaded when more requests are open than the gateway takes at once."""
+    if open > most:
+        sentence = f"the gateway has {most} requests open; try again shortly"
+        raise GatewayError("overloaded", sentence, retry_after_seconds=1)
+
+
 def read_head(asked: Asked) -> None:
     """Set the operation. Raises GatewayError method_not_allowed, and not_found for a path that leaves `/v1/`."""
     if asked.method not in _METHODS:

@@ -1,10 +1,35 @@
 """An answer of whose beginning somebody takes note while it passes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
 
 from gateway.delivery.hold import Answer
+from gateway.exchange import Exchange
 
 _MOST_BYTES = 64 * 1024
+
+
+class Record(Protocol):
+    """Remembers whose an answer is: see `access.stored.StoredAnswers`."""
+
+    def awaits(self, exchange: Exchange) -> bool: ...
+
+    def note(self, exchange: Exchange, begun: bytes) -> bool: ...
+
+
+@contextmanager
+def noting(exchange: Exchange, answer: Answer, record: Record) -> Iterator[Answer]:
+    """The answer, seen by the record while it passes, where its id is to be remembered."""
+    if answer.status >= 300 or not record.awaits(exchange):
+        yield answer
+        return
+    noted = Noted(answer, partial(record.note, exchange))
+    try:
+        yield noted
+    finally:
+        noted.close()
 
 
 class Noted:
