@@ -125,7 +125,7 @@ class ClientReply:
             exchange = self._exchange
             if what.source == "policy":
                 exchange.ruling.decision = "throttle" if error.reason == "throttled" else "block"
-            if what.code == "content_filter" and await self._refuses(error):
+            if what.source == "policy" and what.status == 400 and await self._refuses(error):
                 return
             operation = exchange.asked.operation
             body = error_reply(operation, error.message, what.type, error.param, what.code, what.status)

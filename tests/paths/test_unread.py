@@ -8,12 +8,12 @@ import pytest
 from gateway.exchange import Streams
 from tests.support.fakes import Counts, World, rules
 from tests.support.scripted_server import JSON, Script, answer, answering, serve, streaming
-from tests.support.surfaces import CHAT, COMPLETIONS, RESPONSES, Delta, Surface
+from tests.support.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Delta, Surface, text_and_end
 
 STRICT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: block")
 LENIENT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: allow")
 CUTTING = rules("id: r, when: {subcategory: privacy_violation, on: [prompt, response]}, then: redact, on_error: block")
-SURFACES = {"chat": CHAT, "completions": COMPLETIONS, "responses": RESPONSES}
+SURFACES = {"chat": CHAT, "completions": COMPLETIONS, "responses": RESPONSES, "messages": MESSAGES}
 MARK = "kept-back"
 BROKEN = {
     "an array": b'data: ["' + MARK.encode() + b'"]\n\n',
@@ -40,7 +40,7 @@ async def test_an_event_that_nobody_can_read_ends_the_stream_and_does_not_leave(
     async with serve(script) as server, World(server.port, rules=STRICT, streams=mode) as world:
         seen = await world.ask(surface.path, asked(surface, stream=True))
     assert MARK.encode() not in seen.body
-    assert b"content_filter" in seen.body
+    assert surface.block_sign in seen.body
     assert world.fate == ("blocked", "answer_unjudged")
     assert sum(unread.added().values()) >= 1
 
@@ -278,3 +278,15 @@ async def test_the_error_of_a_stream_that_breaks_off_has_the_next_number() -> No
     async with serve(streaming(event, cut=True)) as server, World(server.port) as world:
         seen = await world.ask(RESPONSES.path, asked(RESPONSES, stream=True))
     assert b'"sequence_number":42' in seen.body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_message_with_an_image_ends_as_a_refusal_where_nothing_unread_may_pass(stream: bool) -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+    body = MESSAGES.request(stream=stream, messages=[{"role": "user", "content": [image]}])
+    async with serve(answering(answer(b"{}", JSON))) as server, World(server.port, rules=STRICT) as world:
+        seen = await world.ask(MESSAGES.path, body)
+        assert server.requests == []
+    assert seen.status == 200
+    assert text_and_end(MESSAGES.operation, seen.body, stream=stream) == ("", "refusal")
+    assert world.fate == ("blocked", "prompt_unjudged")
