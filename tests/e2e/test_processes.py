@@ -170,7 +170,7 @@ def test_workers_and_their_files_go_when_the_gateway_stops(upstream: DemoUpstrea
     with _start(upstream, workers=2, TMPDIR=str(tmp_path)) as gateway:
         assert _post(gateway) == 200
         children = gateway.children()
-        assert list(tmp_path.glob("assay-metrics-*"))
+        assert list(tmp_path.glob("assay-run-*"))
         gateway.signal(signal.SIGTERM)
         assert gateway.wait() in (0, -signal.SIGTERM)
         assert "Traceback" not in gateway.output
