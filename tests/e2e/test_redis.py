@@ -27,13 +27,14 @@ class WorkerProcess(Process):
 
     def __init__(self, env: dict[str, str]) -> None:
         super().__init__(["worker", "--metrics-port", "0"], env)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (found := re.search(r"metrics (http://\S+)/metrics", self.output)):
-            assert time.monotonic() < deadline, self.output
-            assert self._process.poll() is None, self.output
-            time.sleep(0.02)
-        self.url = found[1]
-        self.wait_for(self.url + "/readyz")
+        with self.ended_on_error():
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not (found := re.search(r"metrics (http://\S+)/metrics", self.output)):
+                assert time.monotonic() < deadline, self.output
+                assert self._process.poll() is None, self.output
+                time.sleep(0.02)
+            self.url = found[1]
+            self.wait_for(self.url + "/readyz")
 
     def fates(self) -> dict[str, float]:
         found = re.findall(

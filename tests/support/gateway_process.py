@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -100,6 +101,15 @@ class Process:
     def reset_peak_memory(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
+    @contextmanager
+    def ended_on_error(self) -> Iterator[None]:
+        """Nothing runs on when a process could not be waited for: nobody has entered its context yet."""
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            raise
+
     def __enter__(self) -> Self:
         return self
 
@@ -119,7 +129,8 @@ class DemoUpstream(Process):
         self.port = free_port()
         super().__init__(["demo-upstream", "--port", str(self.port)])
         self.url = f"http://127.0.0.1:{self.port}/v1"
-        self.wait_for(f"{self.url}/models")
+        with self.ended_on_error():
+            self.wait_for(f"{self.url}/models")
 
     def received(self) -> dict[str, object]:
         """What the upstream counted; see `gateway.demo.server`."""
@@ -138,11 +149,12 @@ class GatewayProcess(Process):
     def __init__(self, env: Mapping[str, str] | None = None, *, workers: int = 1, wait: str = "detectors") -> None:
         settings = {"ASSAY_PORT": "0", "ASSAY_KEYS": self.key, "ASSAY_WORKERS": str(workers), **(env or {})}
         super().__init__(["serve"], settings)
-        self.url = self._announced()
-        self.base_url = self.url + "/v1"
-        self.wait_for(self.url + "/readyz")
-        if wait == "detectors" and settings.get("ASSAY_DETECTORS", "true") == "true":
-            self._wait_for_detectors(workers)
+        with self.ended_on_error():
+            self.url = self._announced()
+            self.base_url = self.url + "/v1"
+            self.wait_for(self.url + "/readyz")
+            if wait == "detectors" and settings.get("ASSAY_DETECTORS", "true") == "true":
+                self._wait_for_detectors(workers)
 
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.key}"}

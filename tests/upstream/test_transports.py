@@ -468,6 +468,7 @@ FAILURES: Mapping[str, tuple[Script, str]] = {
 
 
 @on_every_way
+@pytest.mark.asyncio(loop_factories=["virtual"])
 async def test_every_failure_has_its_reason(way: str, certificates: Certificates) -> None:
     limits = Limits(first_byte_seconds=SOON, idle_seconds=SOON, max_connections=1, pool_seconds=2)
 
