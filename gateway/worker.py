@@ -202,32 +202,6 @@ def _unread(sample: Sample, findings: Findings) -> str:
     return "detector" if findings.failed else ""
 
 
-class _Column:
-    """The metrics of one sub-category and direction, looked up once: this runs for every verdict."""
-
-    __slots__ = (
-        "_clear", "_flagged", "_flagged_weight", "_flagged_weight_squared", "_scores", "_weight", "_weight_squared",
-    )  # fmt: skip
-
-    def __init__(self, category: str, slug: str, direction: str) -> None:
-        self._clear = metrics.tally(metrics.VERDICTS, category, slug, direction, "0")
-        self._flagged = metrics.tally(metrics.VERDICTS, category, slug, direction, "1")
-        self._scores = metrics.spread(metrics.SCORES, slug, direction)
-        self._weight = metrics.tally(metrics.WEIGHT, slug, direction)
-        self._weight_squared = metrics.tally(metrics.WEIGHT_SQUARED, slug, direction)
-        self._flagged_weight = metrics.tally(metrics.FLAGGED_WEIGHT, slug, direction)
-        self._flagged_weight_squared = metrics.tally(metrics.FLAGGED_WEIGHT_SQUARED, slug, direction)
-
-    def count(self, score: float, flagged: bool, weight: float) -> None:
-        (self._flagged if flagged else self._clear).add()
-        self._scores.observe(score)
-        self._weight.add(weight)
-        self._weight_squared.add(weight * weight)
-        if flagged:
-            self._flagged_weight.add(weight)
-            self._flagged_weight_squared.add(weight * weight)
-
-
 def _request(sample: Sample) -> JudgingRequest:
     return judging_request(
         sample.operation,
