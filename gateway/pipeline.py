@@ -18,7 +18,7 @@ from typing import Any
 from gateway.access.admission import Admission
 from gateway.access.asked import has_envelope, is_streamed_through, named, packing, read_body, read_head, refuse_beyond
 from gateway.access.stored import StoredAnswers
-from gateway.delivery.noted import noting
+from gateway.delivery.noted import noted
 from gateway.delivery.reply import ClientReply, Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
@@ -158,13 +158,15 @@ class Pipeline:
     async def _pass_on(
         self, exchange: Exchange, answer: Response, reply: Reply, moderated: ModeratedAnswer | None = None
     ) -> None:
+        seen = noted(exchange, answer, self._stored)
         try:
-            with noting(exchange, answer, self._stored) as seen:
-                await self._tap.pass_on(exchange, seen, downstream(answer.headers), reply, moderated)
+            await self._tap.pass_on(exchange, seen or answer, downstream(answer.headers), reply, moderated)
         except UpstreamError as error:
             self._upstreams.broke_off(exchange, error)
             raise
         finally:
+            if seen is not None:
+                seen.close()
             if not answer.complete:
                 answer.abort()
 

@@ -33,8 +33,7 @@ class StoredAnswers:
 
     def admit(self, exchange: Exchange) -> None:
         """Raises GatewayError not_found for a path that names what another key made, or lists what several made."""
-        owner = _owner(exchange)
-        if not owner:
+        if not self._kept or not (owner := _owner(exchange)):
             return
         for id in segments_of(exchange.asked.path):
             self._refuse_other(owner, id, None)
@@ -48,15 +47,14 @@ class StoredAnswers:
 
     def go_on(self, exchange: Exchange) -> None:
         """Raises GatewayError not_found for a body that goes on from what another key made."""
-        owner = _owner(exchange)
-        if owner and self._kept:
+        if self._kept and (owner := _owner(exchange)):
             for id, param in referred_in(exchange.asked.body):
                 self._refuse_other(owner, id, param)
 
     def awaits(self, exchange: Exchange) -> bool:
         """Whether the answer's id is to be remembered."""
         asked = exchange.asked
-        return bool(_owner(exchange) and kept_in(asked.operation, asked.method, asked.body))
+        return bool(_owner(exchange)) and bool(kept_in(asked.operation, asked.method, asked.body))
 
     def note(self, exchange: Exchange, begun: bytes) -> bool:
         """Remember the answer of which this is the beginning; False when it does not tell its id yet."""

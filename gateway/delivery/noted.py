@@ -1,7 +1,6 @@
 """An answer of whose beginning somebody takes note while it passes."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
@@ -19,17 +18,11 @@ class Record(Protocol):
     def note(self, exchange: Exchange, begun: bytes) -> bool: ...
 
 
-@contextmanager
-def noting(exchange: Exchange, answer: Answer, record: Record) -> Iterator[Answer]:
-    """The answer, seen by the record while it passes, where its id is to be remembered."""
+def noted(exchange: Exchange, answer: Answer, record: Record) -> "Noted | None":
+    """The same answer, seen by the record while it passes, where its id is to be remembered."""
     if answer.status >= 300 or not record.awaits(exchange):
-        yield answer
-        return
-    noted = Noted(answer, partial(record.note, exchange))
-    try:
-        yield noted
-    finally:
-        noted.close()
+        return None
+    return Noted(answer, partial(record.note, exchange))
 
 
 class Noted:

@@ -2,11 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.config.settings import FAILOVER_STATUSES
 from gateway.errors import UpstreamError
@@ -149,7 +149,7 @@ class Upstreams:
                 raise UpstreamError("bad_response", "the upstream redirects an upload, which is not sent again")
             return answer
 
-        return await self._watched(exchange, upstream, send)
+        return await self._watched(exchange, upstream, send())
 
     def broke_off(self, exchange: Exchange, error: UpstreamError) -> None:
         """An answer that had begun failed."""
@@ -189,35 +189,20 @@ class Upstreams:
             return False
         return status != _BUSY or retry_after_seconds(answer.headers) <= self._tries.longest_wait_seconds
 
-    async def _once(self, exchange: Exchange, upstream: Upstream, body: bytes, tail: bytes, *, fresh: bool) -> Response:
+    def _once(
+        self, exchange: Exchange, upstream: Upstream, body: bytes, tail: bytes, *, fresh: bool
+    ) -> Coroutine[Any, Any, Response]:
         assert exchange.route is not None
         asked = exchange.asked
         transport, fixed = self._transports.of(upstream)
         limits = self._outgoing.limits(exchange.route, upstream)
         outgoing = self._outgoing.body(asked, upstream, body)
         head = self._outgoing.head(asked, upstream, fixed, tail, outgoing)
-
-        async def send() -> Response:
-            nonlocal head
-            for _ in range(MOST_REDIRECTS):
-                request = partial(transport.request, head, outgoing, head_only=asked.method == "HEAD", limits=limits)
-                answer = await _sent(request, fresh)
-                target = head.split(b" ", 2)[1]
-                try:
-                    there = redirected(answer.status, answer.headers, upstream, target)
-                except UpstreamError:
-                    answer.abort()
-                    raise
-                if there is None:
-                    return answer
-                answer.abort()
-                head = head.replace(target, there, 1)
-            raise UpstreamError("bad_response", f"the upstream redirected the request {MOST_REDIRECTS} times")
-
-        return await self._watched(exchange, upstream, send)
+        request = partial(transport.request, body=outgoing, head_only=asked.method == "HEAD", limits=limits)
+        return self._watched(exchange, upstream, _answered(request, head, upstream, fresh))
 
     async def _watched(
-        self, exchange: Exchange, upstream: Upstream, send: Callable[[], Awaitable[Response]]
+        self, exchange: Exchange, upstream: Upstream, answered: Coroutine[Any, Any, Response]
     ) -> Response:
         """One try. Its outcome is reported to the upstream's health and to the observer."""
         exchange.upstream = upstream
@@ -225,7 +210,7 @@ class Upstreams:
         health.chosen()
         began = self._clock()
         try:
-            answer = await send()
+            answer = await answered
         except UpstreamError as error:
             now = self._clock()
             self._observer.failed(upstream.name, error.reason)
@@ -250,17 +235,33 @@ class Upstreams:
         return answer
 
 
-async def _sent(request: Callable[..., Awaitable[Response]], fresh: bool) -> Response:
-    """A request and the head of its answer; sent again where a used connection had gone stale."""
-    while True:
-        answer = await request(fresh=fresh)
+async def _answered(
+    request: Callable[..., Awaitable[Response]], head: bytes, upstream: Upstream, fresh: bool
+) -> Response:
+    """A request and the head of its answer. Redirects that stay with the upstream are followed, and a request is sent
+    again where a used connection had gone stale."""
+    for _ in range(MOST_REDIRECTS):
+        answer = await request(head, fresh=fresh)
         try:
             await answer.head()
-            return answer
         except UpstreamError as error:
             if not answer.reused or error.reason != "reset":
                 raise
-            fresh = True  # the server closed an idle connection just as it was used: it never saw the request
+            # The server closed an idle connection just as it was used: it never saw the request.
+            return await _answered(request, head, upstream, True)
         except asyncio.CancelledError:
             answer.abort()
             raise
+        if not 300 <= answer.status < 400:
+            return answer
+        target = head.split(b" ", 2)[1]
+        try:
+            there = redirected(answer.status, answer.headers, upstream, target)
+        except UpstreamError:
+            answer.abort()
+            raise
+        if there is None:
+            return answer
+        answer.abort()
+        head = head.replace(target, there, 1)
+    raise UpstreamError("bad_response", f"the upstream redirected the request {MOST_REDIRECTS} times")
