@@ -7,6 +7,7 @@ bound, then the oldest is dropped and counted.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -15,6 +16,7 @@ import msgspec
 from gateway.telemetry import metrics
 from gateway.trust.estimates import Weights
 from gateway.trust.judged import Judged
+from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 log = logging.getLogger("assay")
 
@@ -30,9 +32,12 @@ WINDOWS: Mapping[str, tuple[int, int]] = {
 OTHER = "(other)"  # stands for models beyond the first of a route: clients may name any
 MODELS_A_ROUTE = 50
 
+MOST_WAITING = 10_000  # samples that wait for an opinion of one kind
+
 _FLUSH_SECONDS = 0.5
 _PRUNE_SECONDS = 60.0
-_MOST_WAITING = 20_000  # samples, some 20 MB
+_MOST_UNWRITTEN = 20_000  # samples, some 20 MB
+_MOST_DRAWN_UNWRITTEN = 1_000  # their texts may be long
 _BATCH = 200
 
 Stratum = tuple[str, str, str, str]  # route, model, sub-category, direction
@@ -88,6 +93,32 @@ class Store(Protocol):
 
     async def entries(self, most: int) -> list[Entry]:
         """The latest, newest first."""
+        ...
+
+    async def entries_of(self, ids: Sequence[str]) -> dict[str, Entry]:
+        """By id, of those that are still there."""
+        ...
+
+    async def opine(self, opinions: Sequence[SecondOpinion]) -> list[SecondOpinion]:
+        """Keep them; one of the same sample, kind and name is replaced. A sample no longer waits for opinions of a
+        kind when it has as many as it wanted. Gives back those whose sample is not there (any more)."""
+        ...
+
+    async def opinions(self, since: float, until: float, most: int) -> list[tuple[SecondOpinion, Entry]]:
+        """On samples of the half-open range [since, until), the latest samples first, each with its sample."""
+        ...
+
+    async def put(self, items: Sequence[Waiting]) -> None:
+        """Let them wait; one that waits already, or has the opinions that it wants, is passed over."""
+        ...
+
+    async def waiting(self, kind: Kind, most: int) -> list[Waiting]:
+        """In the order of their draws, which is as good as random: whoever stops early has labelled a fair part."""
+        ...
+
+    async def hold(self, kind: Kind, by: str, most: int, now: float, seconds: float) -> list[Waiting]:
+        """As `waiting`, but only what nobody else holds and on which `by` has given no opinion. Nobody else gets these
+        for so many seconds."""
         ...
 
     async def prune(self, now: float) -> None:
@@ -149,6 +180,7 @@ class Ledger:
         self._store = store
         self._clock = clock
         self._waiting: list[Entry] = []
+        self._drawn: deque[Waiting] = deque(maxlen=_MOST_DRAWN_UNWRITTEN)
         self._models: dict[str, set[str]] = {}
         self._writing = asyncio.Lock()
         self._prune_at = 0.0
@@ -159,7 +191,7 @@ class Ledger:
     def take(self, judged: Judged) -> None:
         """Keep a sample; never waits, never raises."""
         self._waiting.append(self._bounded(entry_of(judged)))
-        if len(self._waiting) > _MOST_WAITING:
+        if len(self._waiting) > _MOST_UNWRITTEN:
             del self._waiting[0]
             self._dropped.add()
 
@@ -193,6 +225,13 @@ class Ledger:
                 written = {id(entry) for entry in batch}
                 self._waiting = [entry for entry in self._waiting if id(entry) not in written]
                 self._written.add(len(batch))
+            while self._drawn:
+                items = list(self._drawn)[:_BATCH]
+                if not await self._attempt(self._store.put(items)):
+                    return
+                written = {id(item) for item in items}
+                while self._drawn and id(self._drawn[0]) in written:
+                    self._drawn.popleft()
 
     async def _prune(self) -> None:
         now = self._clock()
@@ -232,3 +271,35 @@ class Ledger:
         """The latest, newest first. Raises LedgerError."""
         await self.flush()
         return await self._store.entries(most)
+
+    async def entries_of(self, ids: Sequence[str]) -> dict[str, Entry]:
+        """By id, of those that are still there. Raises LedgerError."""
+        await self.flush()
+        return await self._store.entries_of(ids)
+
+    # --- second opinions
+
+    def put(self, item: Waiting) -> None:
+        """Let a drawn sample wait for an opinion; never waits, never raises. The oldest of too many are dropped."""
+        self._drawn.append(item)
+
+    async def waiting(self, kind: Kind, most: int) -> list[Waiting]:
+        """What waits, in the order of the draws. Raises LedgerError."""
+        await self.flush()
+        return await self._store.waiting(kind, most)
+
+    async def hold(self, kind: Kind, by: str, most: int, seconds: float) -> list[Waiting]:
+        """What waits and nobody else holds; for so many seconds nobody else gets it. Raises LedgerError."""
+        await self.flush()
+        return await self._store.hold(kind, by, most, self._clock(), seconds)
+
+    async def opine(self, opinions: Sequence[SecondOpinion]) -> list[SecondOpinion]:
+        """Keep opinions; gives back those whose sample the ledger has not, or not any more. Raises LedgerError."""
+        await self.flush()
+        return await self._store.opine(opinions)
+
+    async def opinions(self, window: str, most: int = 10_000) -> list[tuple[SecondOpinion, Entry]]:
+        """On the samples of a window of WINDOWS, the latest first. Raises LedgerError and KeyError."""
+        await self.flush()
+        now = self._clock()
+        return await self._store.opinions(now - WINDOWS[window][0], now + MINUTE, most)

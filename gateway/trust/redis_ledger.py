@@ -1,27 +1,54 @@
 """The ledger in Redis: one for gateways and workers on many machines."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from gateway.stores.redis import DOWN, answer_of, connect
+from gateway.trust.drawing import draw_of
 from gateway.trust.estimates import Weights
-from gateway.trust.ledger import HOUR, MINUTE, MINUTES_KEPT, Entry, LedgerError, Sums, buckets
+from gateway.trust.ledger import HOUR, MINUTE, MINUTES_KEPT, MOST_WAITING, Entry, LedgerError, Sums, buckets
+from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion, Waiting
 
-STREAM = "{assay:ledger}:samples"  # the braces keep all keys in one slot of a cluster
-_SEEN = "{assay:ledger}:seen:"
+# The braces keep all keys in one slot of a cluster.
+_ENTRY = "{assay:ledger}:entry:"  # and the sample's id
+ENTRIES = "{assay:ledger}:entries"  # the ids by their time
 _SUMS = "{assay:ledger}:sums:"
-_SEEN_SECONDS = 2 * HOUR  # within which a sample may be judged twice, as its worker died
+_OPINIONS = "{assay:ledger}:opinions:"  # and the sample's id: opinions by kind and name
+_OPINED = "{assay:ledger}:opined"  # the ids of samples with opinions, by the time of the sample
+_ITEMS, _DRAWS, _TIMES, _HELD = (f"{{assay:ledger}}:waiting:{part}:" for part in ("items", "draws", "times", "held"))
 _ENTRY_BYTES = 2_000  # of an entry in Redis, as measured: it bounds their number
-_BUCKETS_AT_ONCE = 200
+_AT_ONCE = 200
 _DAY = 86_400
 _PARTS = ("total", "squared", "flagged", "flagged_squared")
+# Over the ids in the order of their draws: free ones on which `by` has given no opinion are held and returned.
+_HOLD = """
+local found = {}
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  if #found >= 2 * tonumber(ARGV[4]) then break end
+  local holder, free = redis.call('HGET', KEYS[3], id), true
+  if holder then
+    local until_, by = string.match(holder, '^(%S+) (.*)$')
+    free = by == ARGV[2] or tonumber(until_) <= tonumber(ARGV[3])
+  end
+  if free and redis.call('HEXISTS', ARGV[6] .. id, ARGV[1] .. ' ' .. ARGV[2]) == 0 then
+    local item = redis.call('HGET', KEYS[2], id)
+    if item then
+      redis.call('HSET', KEYS[3], id, ARGV[5] .. ' ' .. ARGV[2])
+      found[#found + 1] = id
+      found[#found + 1] = item
+    end
+  end
+end
+return found
+"""
 _T = TypeVar("_T")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
-_encode_key = msgspec.msgpack.Encoder().encode
+_decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
+_decode_item = msgspec.msgpack.Decoder(Waiting).decode
 _decode_key = msgspec.msgpack.Decoder(tuple[str, str, str, str, int]).decode
 
 
@@ -30,40 +57,45 @@ class RedisStore:
 
     def __init__(self, url: str, *, days: float, most_bytes: int, answer_seconds: float = 2.0) -> None:
         self._client = connect(url, answer_seconds)
-        self._days = days
+        self._hold = self._client.register_script(_HOLD)
+        self._seconds = int(days * _DAY)
         self._most = max(1, most_bytes // _ENTRY_BYTES)
 
     async def add(self, entries: Sequence[Entry]) -> None:
         unique = {entry.id: entry for entry in entries}
-        new = await self._unseen(list(unique.values()))
+        there = await self.entries_of(list(unique))
+        new = [entry for id, entry in unique.items() if id not in there]
         if not new:
             return
         pipeline = self._client.pipeline(transaction=True)
         for entry in new:
-            pipeline.xadd(STREAM, {"entry": _encode(entry)}, maxlen=self._most, approximate=True)
-            pipeline.set(_SEEN + entry.id, b"1", ex=_SEEN_SECONDS)
+            pipeline.set(_ENTRY + entry.id, _encode(entry), ex=self._seconds)
+        pipeline.zadd(ENTRIES, {entry.id: entry.at for entry in new})
         for (width, start), sums in buckets(new).items():
             self._add_sums(pipeline, width, start, sums)
-        await self._ask(pipeline.execute())
+        pipeline.zcard(ENTRIES)
+        *_, count = await self._ask(pipeline.execute())
+        if count > self._most:
+            await self._forget(await self._ask(self._client.zpopmin(ENTRIES, count - self._most)))
 
-    async def _unseen(self, entries: Sequence[Entry]) -> list[Entry]:
-        found = await self._ask(self._client.mget([_SEEN + entry.id for entry in entries]))
-        return [entry for entry, seen in zip(entries, found, strict=True) if seen is None]
+    async def _forget(self, popped: Sequence[tuple[bytes, float]]) -> None:
+        for first in range(0, len(popped), _AT_ONCE):
+            await self._ask(self._client.delete(*(_ENTRY.encode() + id for id, _ in popped[first : first + _AT_ONCE])))
 
     def _add_sums(self, pipeline: Any, width: int, start: int, sums: Sums) -> None:
         name = f"{_SUMS}{width}:{start}"
         for key, weights in sums.items():
             for number, part in enumerate(_PARTS):
                 if value := getattr(weights, part):
-                    pipeline.hincrbyfloat(name, _encode_key((*key, number)), value)
-        pipeline.expire(name, MINUTES_KEPT if width == MINUTE else int(self._days * _DAY) + HOUR)
+                    pipeline.hincrbyfloat(name, _encode((*key, number)), value)
+        pipeline.expire(name, MINUTES_KEPT if width == MINUTE else self._seconds + HOUR)
 
     async def sums(self, width: int, since: float, until: float) -> Sums:
         names = [f"{_SUMS}{width}:{start}" for start in range(int(since), int(until) + width, width) if start < until]
         found: dict[tuple[str, str, str, str], list[float]] = {}
-        for first in range(0, len(names), _BUCKETS_AT_ONCE):
+        for first in range(0, len(names), _AT_ONCE):
             pipeline = self._client.pipeline(transaction=False)
-            for name in names[first : first + _BUCKETS_AT_ONCE]:
+            for name in names[first : first + _AT_ONCE]:
                 pipeline.hgetall(name)
             for fields in await self._ask(pipeline.execute()):
                 for field, value in fields.items():
@@ -72,19 +104,121 @@ class RedisStore:
         return {key: Weights(*parts) for key, parts in found.items()}
 
     async def entries(self, most: int) -> list[Entry]:
-        rows = await self._ask(self._client.xrevrange(STREAM, count=most))
-        return [_decode(fields[b"entry"]) for _, fields in rows]
+        ids = [id.decode() for id in await self._ask(self._client.zrevrange(ENTRIES, 0, most - 1))]
+        found = await self.entries_of(ids)
+        return [found[id] for id in ids if id in found]
+
+    async def entries_of(self, ids: Sequence[str]) -> dict[str, Entry]:
+        found: dict[str, Entry] = {}
+        for first in range(0, len(ids), _AT_ONCE):
+            asked = ids[first : first + _AT_ONCE]
+            blobs = await self._ask(self._client.mget([_ENTRY + id for id in asked]))
+            found |= {id: _of(_decode, blob) for id, blob in zip(asked, blobs, strict=True) if blob is not None}
+        return found
+
+    # --- second opinions
+
+    async def opine(self, opinions: Sequence[SecondOpinion]) -> list[SecondOpinion]:
+        known = await self.entries_of([opinion.sample for opinion in opinions])
+        pipeline = self._client.pipeline(transaction=True)
+        for opinion in opinions:
+            if entry := known.get(opinion.sample):
+                name = _OPINIONS + opinion.sample
+                pipeline.hset(name, f"{opinion.kind} {opinion.name}", _encode(opinion))
+                pipeline.expire(name, self._seconds)
+                pipeline.zadd(_OPINED, {opinion.sample: entry.at})
+        pipeline.zremrangebyrank(_OPINED, 0, -self._most - 1)
+        await self._ask(pipeline.execute())
+        for kind in {opinion.kind for opinion in opinions}:
+            await self._settle(kind, [opinion.sample for opinion in opinions if opinion.kind == kind])
+        return [opinion for opinion in opinions if opinion.sample not in known]
+
+    async def _given(self, samples: Sequence[str]) -> list[dict[bytes, bytes]]:
+        """Their opinions, by kind and name."""
+        pipeline = self._client.pipeline(transaction=False)
+        for sample in samples:
+            pipeline.hgetall(_OPINIONS + sample)
+        return list(await self._ask(pipeline.execute()))
+
+    async def _settle(self, kind: Kind, samples: Sequence[str]) -> None:
+        """What has the opinions that it wants waits no longer."""
+        blobs = await self._ask(self._client.hmget(_ITEMS + kind, list(samples)))
+        items = [_of(_decode_item, blob) for blob in blobs if blob is not None]
+        given = await self._given([item.sample for item in items])
+        done = [item.sample for item, by in zip(items, given, strict=True) if _count(by, kind) >= item.wanted]
+        if done:
+            await self._remove(kind, done)
+
+    async def _remove(self, kind: Kind, samples: Sequence[str | bytes]) -> None:
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hdel(_ITEMS + kind, *samples)
+        pipeline.hdel(_HELD + kind, *samples)
+        pipeline.zrem(_DRAWS + kind, *samples)
+        pipeline.zrem(_TIMES + kind, *samples)
+        await self._ask(pipeline.execute())
+
+    async def opinions(self, since: float, until: float, most: int) -> list[tuple[SecondOpinion, Entry]]:
+        found: list[tuple[SecondOpinion, Entry]] = []
+        ids = await self._ask(self._client.zrevrangebyscore(_OPINED, f"({until}", since, 0, most))
+        for first in range(0, len(ids), _AT_ONCE):
+            asked = [id.decode() for id in ids[first : first + _AT_ONCE]]
+            known = await self.entries_of(asked)
+            for sample, given in zip(asked, await self._given(asked), strict=True):
+                if entry := known.get(sample):
+                    found += [(_of(_decode_opinion, given[name]), entry) for name in sorted(given)]
+        return found[:most]
+
+    async def put(self, items: Sequence[Waiting]) -> None:
+        pipeline = self._client.pipeline(transaction=True)
+        for item in items:
+            pipeline.hsetnx(_ITEMS + item.kind, item.sample, _encode(item))
+            pipeline.zadd(_DRAWS + item.kind, {item.sample: draw_of(item.sample)})
+            pipeline.zadd(_TIMES + item.kind, {item.sample: item.at})
+        await self._ask(pipeline.execute())
+        for kind in {item.kind for item in items}:
+            await self._settle(kind, [item.sample for item in items if item.kind == kind])
+            if over := await self._ask(self._client.zrange(_TIMES + kind, 0, -MOST_WAITING - 1)):
+                await self._remove(kind, over)
+
+    async def waiting(self, kind: Kind, most: int) -> list[Waiting]:
+        samples = await self._ask(self._client.zrange(_DRAWS + kind, 0, most - 1))
+        blobs = await self._ask(self._client.hmget(_ITEMS + kind, samples)) if samples else []
+        return [_of(_decode_item, blob) for blob in blobs if blob is not None]
+
+    async def hold(self, kind: Kind, by: str, most: int, now: float, seconds: float) -> list[Waiting]:
+        keys = [_DRAWS + kind, _ITEMS + kind, _HELD + kind]
+        found = await self._ask(self._hold(keys=keys, args=[kind, by, now, most, now + seconds, _OPINIONS]))
+        return [_of(_decode_item, item) for item in found[1::2]]
 
     async def prune(self, now: float) -> None:
-        """By age; Redis itself bounds the number and forgets old sums."""
-        oldest = int(1000 * (now - self._days * _DAY))
-        await self._ask(self._client.xtrim(STREAM, minid=max(0, oldest), approximate=True))
+        """By age; what else there is expires in Redis itself, and `add` bounds the number."""
+        oldest = now - self._seconds
+        old = await self._ask(self._client.zrangebyscore(ENTRIES, "-inf", f"({oldest}"))
+        await self._forget([(id, 0.0) for id in old])
+        for name in (ENTRIES, _OPINED):
+            await self._ask(self._client.zremrangebyscore(name, "-inf", f"({oldest}"))
+        first = await self._ask(self._client.zrange(ENTRIES, 0, 0, withscores=True))
+        for kind in KINDS:  # what waits and whose sample is gone
+            before = f"({first[0][1]}" if first else "+inf"
+            if old := await self._ask(self._client.zrangebyscore(_TIMES + kind, "-inf", before)):
+                await self._remove(kind, old)
 
     async def _ask(self, request: Awaitable[Any]) -> Any:
         try:
             return await answer_of(request)
-        except (*DOWN, msgspec.DecodeError) as error:
+        except DOWN as error:
             raise LedgerError(f"Redis: {error}") from error
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _of(decode: Callable[[bytes], _T], blob: bytes) -> _T:
+    try:
+        return decode(blob)
+    except msgspec.DecodeError as error:
+        raise LedgerError(f"Redis holds what is not from this release: {error}") from error
+
+
+def _count(given: Iterable[bytes], kind: Kind) -> int:
+    return sum(name.startswith(f"{kind} ".encode()) for name in given)

@@ -7,8 +7,10 @@ from typing import TypeVar
 import msgspec
 
 from gateway.stores.sqlite import FAILURES, Connection, SqliteFile
+from gateway.trust.drawing import draw_of
 from gateway.trust.estimates import Weights
-from gateway.trust.ledger import MINUTE, MINUTES_KEPT, Entry, LedgerError, Sums, buckets
+from gateway.trust.ledger import MINUTE, MINUTES_KEPT, MOST_WAITING, Entry, LedgerError, Sums, buckets
+from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (id TEXT UNIQUE, at REAL NOT NULL, entry BLOB NOT NULL);
@@ -17,6 +19,14 @@ CREATE TABLE IF NOT EXISTS sums (
   width INTEGER, start INTEGER, route TEXT, model TEXT, slug TEXT, direction TEXT,
   total REAL NOT NULL, squared REAL NOT NULL, flagged REAL NOT NULL, flagged_squared REAL NOT NULL,
   PRIMARY KEY (width, start, route, model, slug, direction)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS opinions (
+  sample TEXT, kind TEXT, name TEXT, sample_at REAL NOT NULL, opinion BLOB NOT NULL, PRIMARY KEY (sample, kind, name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS opinions_at ON opinions (sample_at);
+CREATE TABLE IF NOT EXISTS waiting (
+  kind TEXT, draw REAL, sample TEXT, at REAL NOT NULL, wanted INTEGER NOT NULL, held_by TEXT NOT NULL,
+  held_until REAL NOT NULL, item BLOB NOT NULL, PRIMARY KEY (kind, draw, sample)
 ) WITHOUT ROWID;
 """
 _ADD = """
@@ -28,13 +38,32 @@ _SUM = """
 SELECT route, model, slug, direction, SUM(total), SUM(squared), SUM(flagged), SUM(flagged_squared)
 FROM sums WHERE width = ? AND start >= ? AND start < ? GROUP BY route, model, slug, direction
 """
+_OPINIONS = """
+SELECT opinion, entry FROM opinions JOIN samples ON id = sample
+WHERE sample_at >= ? AND sample_at < ? ORDER BY sample_at DESC, sample, kind, name LIMIT ?
+"""
+_LEAVE_LATEST = """
+DELETE FROM waiting WHERE kind = ?1
+AND at <= (SELECT at FROM waiting WHERE kind = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2)
+"""
+_GIVEN = "(SELECT COUNT(*) FROM opinions o WHERE o.sample = w.sample AND o.kind = w.kind)"
+_SETTLE = f"DELETE FROM waiting AS w WHERE kind = ? AND draw = ? AND sample = ? AND {_GIVEN} >= wanted"
+_FREE = """
+SELECT draw, sample, item FROM waiting AS w WHERE kind = :kind AND (held_until <= :now OR held_by = :by)
+AND NOT EXISTS (SELECT 1 FROM opinions o WHERE o.sample = w.sample AND o.kind = w.kind AND o.name = :by)
+ORDER BY draw LIMIT :most
+"""
+_TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("sums", "start"))
 _FULL = 0.8  # of the bound, from which the oldest tenth goes
+_IDS_AT_ONCE = 500
 _VACUUM_PAGES = 2_000
 _DAY = 86_400
 _T = TypeVar("_T")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
+_decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
+_decode_item = msgspec.msgpack.Decoder(Waiting).decode
 
 
 class SqliteStore:
@@ -74,11 +103,66 @@ class SqliteStore:
 
         return await self._do(work)
 
+    async def entries_of(self, ids: Sequence[str]) -> dict[str, Entry]:
+        return await self._do(lambda connection: _entries_of(connection, ids))
+
+    async def opine(self, opinions: Sequence[SecondOpinion]) -> list[SecondOpinion]:
+        def work(connection: Connection) -> list[SecondOpinion]:
+            known = _entries_of(connection, [opinion.sample for opinion in opinions])
+            for opinion in opinions:
+                if entry := known.get(opinion.sample):
+                    key = (opinion.sample, opinion.kind, opinion.name)
+                    row = (*key, entry.at, _encode(opinion))
+                    connection.execute("INSERT OR REPLACE INTO opinions VALUES (?, ?, ?, ?, ?)", row)
+                    connection.execute(_SETTLE, (opinion.kind, draw_of(opinion.sample), opinion.sample))
+            return [opinion for opinion in opinions if opinion.sample not in known]
+
+        return await self._do(work)
+
+    async def opinions(self, since: float, until: float, most: int) -> list[tuple[SecondOpinion, Entry]]:
+        def work(connection: Connection) -> list[tuple[SecondOpinion, Entry]]:
+            rows = connection.execute(_OPINIONS, (since, until, most))
+            return [(_decode_opinion(opinion), _decode(entry)) for opinion, entry in rows]
+
+        return await self._do(work)
+
+    async def put(self, items: Sequence[Waiting]) -> None:
+        def work(connection: Connection) -> None:
+            for item in items:
+                key = (item.kind, draw_of(item.sample), item.sample)
+                row = (*key, item.at, item.wanted, "", 0.0, _encode(item))
+                connection.execute("INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+                connection.execute(_SETTLE, key)
+            for kind in {item.kind for item in items}:
+                connection.execute(_LEAVE_LATEST, (kind, MOST_WAITING))
+
+        await self._do(work)
+
+    async def waiting(self, kind: Kind, most: int) -> list[Waiting]:
+        def work(connection: Connection) -> list[Waiting]:
+            rows = connection.execute("SELECT item FROM waiting WHERE kind = ? ORDER BY draw LIMIT ?", (kind, most))
+            return [_decode_item(row[0]) for row in rows]
+
+        return await self._do(work)
+
+    async def hold(self, kind: Kind, by: str, most: int, now: float, seconds: float) -> list[Waiting]:
+        def work(connection: Connection) -> list[Waiting]:
+            asked = {"kind": kind, "now": now, "by": by, "most": most}
+            rows = connection.execute(_FREE, asked).fetchall()
+            connection.executemany(
+                "UPDATE waiting SET held_by = ?, held_until = ? WHERE kind = ? AND draw = ? AND sample = ?",
+                [(by, now + seconds, kind, draw, sample) for draw, sample, _ in rows],
+            )
+            return [_decode_item(item) for _, _, item in rows]
+
+        return await self._do(work)
+
     async def prune(self, now: float) -> None:
         def work(connection: Connection) -> None:
             oldest = now - self._days * _DAY
-            connection.execute("DELETE FROM samples WHERE at < ?", (oldest,))
-            connection.execute("DELETE FROM sums WHERE start < ?", (oldest,))
+            for table, column in _TABLES:
+                connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (oldest,))
+            connection.execute("DELETE FROM waiting WHERE NOT EXISTS (SELECT 1 FROM samples WHERE id = sample)")
             connection.execute("DELETE FROM sums WHERE width = ? AND start < ?", (MINUTE, now - MINUTES_KEPT))
 
         await self._do(work)
@@ -86,14 +170,14 @@ class SqliteStore:
 
     @staticmethod
     def _drop_oldest(connection: Connection) -> bool:
-        """A tenth of the samples; when there are none, of the sums. False when there is nothing at all."""
-        (samples,) = connection.execute("SELECT COUNT(*) FROM samples").fetchone()
-        tenth = "SELECT {0} FROM {1} ORDER BY {0} LIMIT 1 OFFSET (SELECT COUNT(*) / 10 FROM {1})"
-        table, column = ("samples", "at") if samples else ("sums", "start")
-        row = connection.execute(tenth.format(column, table)).fetchone()
-        if row is not None:
-            connection.execute(f"DELETE FROM {table} WHERE {column} <= ?", row)
-        return row is not None
+        """A tenth of the samples; when there are none, of the next of _TABLES. False when there is nothing at all."""
+        for table, column in _TABLES:
+            tenth = f"SELECT {column} FROM {table} ORDER BY {column} LIMIT 1 OFFSET (SELECT COUNT(*) / 10 FROM {table})"
+            row = connection.execute(tenth).fetchone()
+            if row is not None:
+                connection.execute(f"DELETE FROM {table} WHERE {column} <= ?", row)
+                return True
+        return False
 
     async def _do(self, work: Callable[[Connection], _T]) -> _T:
         try:
@@ -113,3 +197,13 @@ def _insert(connection: Connection, entry: Entry) -> bool:
         ).rowcount
         == 1
     )
+
+
+def _entries_of(connection: Connection, ids: Sequence[str]) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for first in range(0, len(ids), _IDS_AT_ONCE):
+        asked = ids[first : first + _IDS_AT_ONCE]
+        marks = ",".join("?" * len(asked))
+        rows = connection.execute(f"SELECT id, entry FROM samples WHERE id IN ({marks})", asked)
+        found |= {id: _decode(entry) for id, entry in rows}
+    return found

@@ -1,82 +1,17 @@
-"""What every ledger promises, whichever store holds it. A store is one more row of STORES."""
+"""What every ledger promises, whichever store holds it."""
 
 import sqlite3
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from detectors.opinions import Opinion
-from gateway.judging.messages import Finding
 from gateway.trust.estimates import Weights
-from gateway.trust.judged import Judged, scores_of
-from gateway.trust.ledger import HOUR, MODELS_A_ROUTE, OTHER, Ledger, LedgerError, Store
-from gateway.trust.redis_ledger import RedisStore
+from gateway.trust.ledger import MODELS_A_ROUTE, OTHER, Ledger, LedgerError
 from gateway.trust.sqlite_ledger import SqliteStore
 from tests.support.fakes import Counts
-from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.ledgers import DAY, HOUR, MIB, NOON, Open, judged, ledger_on
 
 pytestmark = pytest.mark.real_time
-NOON = 1_790_000_000.0 // HOUR * HOUR + 1800  # Unix seconds: half past an hour
-DAY = 24 * HOUR
-MIB = 2**20
-
-
-def opinion(slug: str, score: float, flagged: bool = False, detector: str = "words@1") -> Opinion:
-    return Opinion(detector, slug, score, flagged, [(0, 7, "secret-place")])
-
-
-def judged(id: str, *, at: float = NOON, probability: float = 1.0, flagged: bool = False, **more: str) -> Judged:
-    said = [opinion("violence", 0.9 if flagged else 0.1, flagged)]
-    findings = [Finding("prompt", "user", ["messages", 0, "content"], 0, True, "digest", said, "en")]
-    fields = {"route": "default", "model": "m", "caller": "app", "operation": "chat", "outcome": "completed"} | more
-    return Judged(
-        id=id,
-        at=at,
-        probability=probability,
-        stream=False,
-        guarded=False,
-        language="en",
-        unread="",
-        findings=findings,
-        scores=scores_of(findings),
-        decisions={},
-        texts={("prompt", ("messages", 0, "content")): "what somebody said"},
-        **fields,
-    )
-
-
-@pytest.fixture(scope="module")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-STORES = ("sqlite", pytest.param("redis", marks=[pytest.mark.server, needs_redis]))
-Open = Callable[..., Store]
-
-
-@pytest.fixture(params=STORES)
-def store_of(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Gives the same store to each who asks for it, as processes that share it see it."""
-    if request.param == "sqlite":
-        return lambda days=30.0, most_bytes=64 * MIB: SqliteStore(
-            tmp_path / "ledger.db", days=days, most_bytes=most_bytes
-        )
-    server = request.getfixturevalue("redis_server")
-    server.empty()
-    return lambda days=30.0, most_bytes=64 * MIB: RedisStore(server.url, days=days, most_bytes=most_bytes)
-
-
-@asynccontextmanager
-async def ledger_on(store: Store, now: float = NOON) -> AsyncIterator[Ledger]:
-    ledger = Ledger(store, clock=lambda: now)
-    yield ledger
-    await store.close()
-
-
 PROMPT = ("violence", "prompt")
 
 
@@ -144,17 +79,14 @@ async def test_an_entry_says_all_of_its_sample_and_nothing_of_its_text(store_of:
 
 
 async def test_what_is_too_old_is_forgotten(store_of: Open) -> None:
-    now = time.time()  # noqa: TID251 - Redis tells the age of its entries by its own clock
     store = store_of(days=2.0)
-    async with ledger_on(store, now) as ledger:
-        ledger.take(judged("young", at=now - HOUR))
-        ledger.take(judged("old", at=now - 3 * DAY))
+    async with ledger_on(store) as ledger:
+        ledger.take(judged("young", at=NOON - HOUR))
+        ledger.take(judged("old", at=NOON - 3 * DAY))
         await ledger.flush()
-        await store.prune(now)
+        await store.prune(NOON)
         assert (await ledger.weights("24h"))[PROMPT].total == 1
-        if isinstance(store, SqliteStore):
-            assert [entry.id for entry in await ledger.entries(9)] == ["young"]
-            assert (await ledger.weights("7d"))[PROMPT].total == 1
+        assert [entry.id for entry in await ledger.entries(9)] == ["young"]
 
 
 async def test_what_is_too_much_makes_room(store_of: Open) -> None:
@@ -212,7 +144,7 @@ class Refusing:
 async def test_a_store_that_refuses_costs_nothing_but_the_oldest(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.trust.ledger._MOST_WAITING", 10)
+    monkeypatch.setattr("gateway.trust.ledger._MOST_UNWRITTEN", 10)
     counts = Counts("assay_ledger_samples_total")
     store = Refusing()
     ledger = Ledger(store, clock=lambda: NOON)  # type: ignore[arg-type]

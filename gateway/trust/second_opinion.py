@@ -1,0 +1,68 @@
+"""A second opinion on a judged sample, by a judge model or a person, and the samples that wait for one."""
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["judge", "person"]
+KINDS: tuple[Kind, ...] = ("judge", "person")
+Reason = Literal["flagged", "doubt", "floor"]
+
+
+class Label(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Whether one direction of a sample shows one sub-category: 0 no, 1 yes, between them a probability."""
+
+    direction: str
+    slug: str
+    value: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise ValueError(f"a label is a share from 0 to 1, not {self.value}")
+
+
+class SecondOpinion(msgspec.Struct, array_like=True, frozen=True):
+    """What a source says of a sample.
+
+    `at` is Unix seconds: when it was given. `name` says who gave it: a judge as name@version, or a reviewer. There is
+    one opinion for each (sample, kind, name); a later one replaces it. `probability` is that with which the sample was
+    drawn for an opinion of this kind, given that it had been judged, above 0 and at most 1. `labels` holds what the
+    source was asked and answered; none at all says that it was asked and did not answer.
+    """
+
+    sample: str
+    at: float
+    kind: Kind
+    name: str
+    probability: float
+    labels: list[Label]
+
+    def __post_init__(self) -> None:
+        _check_probability(self.probability)
+
+
+class Waiting(msgspec.Struct, array_like=True, frozen=True):
+    """A sample that was drawn for an opinion of this kind and has not got it yet.
+
+    `at` is the sample's time, Unix seconds; `probability` as in SecondOpinion, to be copied into the answer. `reason`,
+    with the sub-category and direction that weighed most, says why it was drawn. `texts` are (direction, text), only
+    where the operator allows them to be kept. It waits until `wanted` different sources have given their opinion.
+    """
+
+    sample: str
+    at: float
+    kind: Kind
+    probability: float
+    reason: Reason
+    direction: str
+    slug: str
+    texts: list[tuple[str, str]] = []
+    wanted: int = 1
+
+    def __post_init__(self) -> None:
+        _check_probability(self.probability)
+
+
+def _check_probability(value: float) -> None:
+    if not 0 < value <= 1:
+        raise ValueError(f"an inclusion probability is above 0 and at most 1, not {value}")

@@ -1,0 +1,102 @@
+"""Which samples get a second opinion, and within which budget."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.trust.drawing import FLOOR, Budget, doubt, draw_of, is_drawn, need
+from gateway.trust.ledger import Score
+
+
+def score(value: float, flagged: bool = False, slug: str = "violence") -> Score:
+    return Score("prompt", slug, value, flagged, "words@1")
+
+
+def test_the_need_is_that_of_the_score_in_most_doubt() -> None:
+    assert need([score(0.1), score(0.3, slug="hate"), score(0.2)])[1:] == ("doubt", "prompt", "hate")
+    assert need([score(0.1)]).value == pytest.approx(0.6)
+    assert need([score(0.2, flagged=True), score(0.3)])[:2] == (1.0, "flagged")
+
+
+def test_what_is_never_flagged_is_seen_too() -> None:
+    assert need([]) == need([score(0.0001)]) == (FLOOR, "floor", "", "")
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_doubt_rises_with_the_score(one: float, other: float) -> None:
+    assert 0 <= doubt(min(one, other)) <= doubt(max(one, other)) <= 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), -1.0, 2.0])
+def test_what_is_no_score_breaks_nothing(value: float) -> None:
+    assert FLOOR <= need([score(value)]).value <= 1
+
+
+def test_draws_are_even_and_nested() -> None:
+    ids = [f"sample {number}" for number in range(20_000)]
+    for probability in (0.05, 0.3):
+        drawn = sum(is_drawn(id, probability) for id in ids)
+        assert drawn / len(ids) == pytest.approx(probability, rel=0.1)
+    assert all(is_drawn(id, 0.3) for id in ids if is_drawn(id, 0.05))
+    assert draw_of("sample 1") == draw_of("sample 1") != draw_of("sample 2")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1e9
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("per_second", [0.05, 1, 50])
+def test_the_budget_is_kept_however_many_come(per_second: float) -> None:
+    """And the floor has its part of it. Traffic is 90 % clear."""
+    clock, chance = Clock(), random.Random(5)
+    budget = Budget(600, clock=clock)
+    spent = {FLOOR: 0.0, 1.0: 0.0}
+    for _ in range(int(7200 * per_second)):
+        clock.now += 1 / per_second
+        wanted = FLOOR if chance.random() < 0.9 else 1.0
+        probability = budget.probability(wanted)
+        assert 0 < probability <= 1
+        spent[wanted] += probability
+    come, within = 7200 * per_second, 1200 + 100
+    assert sum(spent.values()) <= within
+    assert sum(spent.values()) >= 0.9 * min(1200, come)
+    assert spent[FLOOR] > 0.2 * sum(spent.values())
+
+
+def test_the_weights_stay_right_while_the_budget_adapts() -> None:
+    """Harm that comes in bursts, each of them drawn with another probability: the weighted sum of what was drawn
+    is right."""
+    estimates = []
+    for day in range(200):
+        clock = Clock()
+        budget = Budget(120, clock=clock)
+        total = 0.0
+        for number in range(400):
+            clock.now += 1 if number // 50 % 2 else 20
+            harm = number % 50 < 20 and number % 3 == 0
+            probability = budget.probability(1.0 if harm and number % 2 else FLOOR)
+            if is_drawn(f"{day} {number}", probability) and harm:
+                total += 1 / probability
+        estimates.append(total)
+    truth = sum(number % 50 < 20 and number % 3 == 0 for number in range(400))
+    spread = (sum((value - truth) ** 2 for value in estimates) / len(estimates)) ** 0.5
+    assert sum(estimates) / len(estimates) == pytest.approx(truth, abs=3 * spread / len(estimates) ** 0.5)
+
+
+def test_a_clock_that_jumps_back_gives_nothing_and_no_budget_draws_nothing() -> None:
+    clock = Clock()
+    budget = Budget(60, clock=clock)
+    for _ in range(100):
+        budget.probability(1.0)
+    low = budget.probability(1.0)
+    clock.now -= 1e6
+    assert budget.probability(1.0) <= low
+    clock.now += 1e6  # no hour of budget comes of it: a burst is the most
+    assert sum(budget.probability(1.0) for _ in range(1000)) <= 11
+    assert Budget(0, clock=clock).probability(1.0) == 0
