@@ -27,9 +27,11 @@ from gateway.judging.messages import Findings, JudgingRequest
 from gateway.moderation.moderations import Moderation
 from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
+from gateway.pages.page import Page
 from gateway.pages.probes import Readiness, probes
 from gateway.pages.rates import publish_error_rates, rates_route
 from gateway.pages.site import Site
+from gateway.pages.status import Facts
 from gateway.pages.trust import trust_pages
 from gateway.pipeline import Pipeline, Scope
 from gateway.samples.memory_queue import MemoryQueue
@@ -114,8 +116,12 @@ class App:
             is_ending=draining.has_begun,
         )
         self._site = Site(
-            [*probes(self.background, readiness, self.gauges), *trust_pages(self.policy, self.audit, self.ledger)],
+            [
+                *probes(self.background, readiness, self.gauges),
+                *trust_pages(self.policy, self.audit, self.ledger, self._facts(config)),
+            ],
             version=_VERSION,
+            page=Page(),
             # Without keys a page in a local browser must not read the operator's pages either.
             doors=[admission.refuse_foreign, Admission(operators, local_only=False).admit],
             background=self.background,
@@ -167,6 +173,14 @@ class App:
             stored=StoredAnswers(),
             in_flight=config.max_requests_in_flight,
             id_prefix=secrets.token_hex(6),
+        )
+
+    def _facts(self, config: Config) -> Facts:
+        return Facts(
+            _VERSION,
+            callers_need_a_key=bool(config.keys),
+            keeps_texts=config.audit_text,
+            routes=tuple(route.name for route in self.routing.routes),
         )
 
     def _background(self, config: Config) -> Background:

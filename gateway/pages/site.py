@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,12 +12,9 @@ from starlette.routing import Route
 
 from gateway.errors import GatewayError
 from gateway.openai_api import error_body
+from gateway.pages.page import Page, Receive, Scope, Send
 from gateway.serving.background import Background
 from gateway.telemetry import metrics
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _OPEN = ("/healthz", "/readyz")  # whether the process lives is no secret
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -27,7 +23,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 class Site:
     """An ASGI application: the pages of `routes`, for those whom each of `doors` lets in.
 
-    A door raises GatewayError for the headers of others.
+    A door raises GatewayError for the headers of others. `page` is for people, without a door: it holds no secret.
 
     While it runs, so does `background`. SIGHUP calls `on_hangup`. At the end of the process `finish` is awaited while
     the background still runs, then `close`.
@@ -43,7 +39,9 @@ class Site:
         on_hangup: Callable[[], None],
         finish: Callable[[], Awaitable[None]],
         close: Callable[[], Awaitable[None]],
+        page: Page | None = None,
     ) -> None:
+        self._page = page
         self._doors = tuple(doors)
         self._version = version
         self._background = background
@@ -54,8 +52,14 @@ class Site:
         self._pages = Starlette(routes=[*routes, anything], lifespan=self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._refusal(scope) if scope["type"] == "http" else None
-        await (refused or self._pages)(scope, receive, send)
+        await self._answer(scope)(scope, receive, send)
+
+    def _answer(self, scope: Scope) -> Page | Response | Starlette:
+        if scope["type"] != "http":
+            return self._pages
+        if self._page is not None and self._page.serves(scope):
+            return self._page
+        return self._refusal(scope) or self._pages
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Why this caller may not see the page, as a reply."""

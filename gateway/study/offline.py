@@ -3,26 +3,23 @@
 import difflib
 import io
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import msgspec
 from tqdm import tqdm
 
 from detectors.base import Text
-from detectors.manifest import DetectorInfo, load
+from detectors.behind import headline
 from detectors.opinions import strongest
 from detectors.panel import Answer, Question
 from detectors.panel import load as load_panel
-from detectors.taxonomy import AUXILIARIES, SLUGS, SUBCATEGORIES
+from detectors.taxonomy import AUXILIARIES, SLUGS
 from gateway.study.panel_signals import ROLES
 
 DIGITS = 6  # of a printed score, behind the point
 
 _NOT_WHOLLY_READ = ("truncated", "unreadable", "errored")  # the last that holds is told
-
-# How the sets begin that are no public benchmark: rows of the sources that train.
-_OWN_ROWS = ("held-out", "left out", "benign", "harmless")
 
 Row = dict[str, Any]
 
@@ -82,34 +79,13 @@ def known_slugs(only: Collection[str] | None) -> frozenset[str]:
     return frozenset(valid if only is None else only)
 
 
-def taxonomy_rows() -> list[Row]:
-    """The 29 sub-categories in order, each with the detectors behind it and their measured figures.
-
-    `detectors` is empty where nothing shipped can judge the sub-category; `off` says of those that were trained for
-    it and are not used what is missing. Raises detectors.manifest.ModelError.
-    """
-    infos = load().values()
-    return [
-        {
-            "category": str(entry.category),
-            "slug": entry.slug,
-            "definition": entry.definition,
-            "kinds": list(entry.kinds),
-            "honest_line": entry.honest_line,
-            "detectors": [_behind(info, entry.slug) for info in infos if entry.slug in info.slugs],
-            "off": {info.id: info.off[entry.slug] for info in infos if entry.slug in info.off},
-        }
-        for entry in SUBCATEGORIES
-    ]
-
-
 def taxonomy_table(rows: Sequence[Row]) -> str:
     """The rows of taxonomy_rows as text, one line a sub-category and detector, grouped by category."""
     lines = []
     for category, group in itertools.groupby(rows, key=lambda row: row["category"]):
         lines.append(f"{category}")
         for row in group:
-            found = [(entry["id"], _headline(entry["measured"])) for entry in row["detectors"]]
+            found = [(entry["id"], headline(entry["measured"])) for entry in row["detectors"]]
             found += [(id_, f"off: {why}") for id_, why in row["off"].items()]
             found = found or [("none yet", "")]
             names = itertools.chain([row["slug"]], itertools.repeat(""))
@@ -162,27 +138,3 @@ def _write(sink: IO[str] | IO[bytes], row: Row) -> None:
         sink.write(raw.decode())
     else:
         sink.write(raw)  # type: ignore[arg-type]  # what is no text stream takes bytes
-
-
-def _behind(info: DetectorInfo, slug: str) -> Row:
-    return {
-        "id": info.id,
-        "kind": info.kind,
-        "roles": sorted(role for found, role in info.operating if found == slug),
-        "measured": [msgspec.to_builtins(item) for item in info.measured if item.slug == slug],
-    }
-
-
-def _headline(measured: Sequence[Mapping[str, Any]]) -> str:
-    """The range of AUROC, or else of recall, over the public sets that the detector was not trained on."""
-    for metric in ("AUROC", "recall at 1 % false alarms"):
-        values = {
-            (item["set"], item["metric"]): item["value"]
-            for item in measured
-            if item["metric"].endswith(f": {metric}") and not item["seen"] and not item["set"].startswith(_OWN_ROWS)
-        }
-        if values:
-            low, high = min(values.values()), max(values.values())
-            figure = f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
-            return f"{metric} {figure} on {len(values)} benchmark{'s' * (len(values) > 1)}"
-    return "not measured on a public set of another source"

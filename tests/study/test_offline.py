@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from detectors.behind import taxonomy_rows
 from detectors.manifest import load
 from detectors.taxonomy import SLUGS, SUBCATEGORIES
-from gateway.study.offline import known_slugs, score, taxonomy_rows, taxonomy_table
+from gateway.study.offline import known_slugs, score, taxonomy_table
 
 
 def run(lines: list[str | bytes], **options: Any) -> tuple[int, list[dict[str, Any]]]:

@@ -1,0 +1,59 @@
+"""What stands behind each of the 29 sub-categories: the detectors that judge it, and how they were measured."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from detectors import manifest
+from detectors.taxonomy import SUBCATEGORIES
+
+# How the sets begin that are no public benchmark: rows of the sources that train.
+_OWN_ROWS = ("held-out", "left out", "benign", "harmless")
+
+Row = dict[str, Any]
+
+
+def taxonomy_rows(*, weights: bool = True) -> list[Row]:
+    """The 29 sub-categories in order, each with the detectors behind it and their measured figures.
+
+    `detectors` is empty where nothing shipped can judge the sub-category; `off` says of those that were trained for
+    it and are not used what is missing. With `weights` their files are verified too. Raises manifest.ModelError.
+    """
+    infos = manifest.load(weights=weights).values()
+    return [
+        {
+            "category": str(entry.category),
+            "slug": entry.slug,
+            "definition": entry.definition,
+            "kinds": list(entry.kinds),
+            "honest_line": entry.honest_line,
+            "detectors": [_behind(info, entry.slug) for info in infos if entry.slug in info.slugs],
+            "off": {info.id: info.off[entry.slug] for info in infos if entry.slug in info.off},
+        }
+        for entry in SUBCATEGORIES
+    ]
+
+
+def _behind(info: manifest.DetectorInfo, slug: str) -> Row:
+    return {
+        "id": info.id,
+        "kind": info.kind,
+        "roles": sorted(role for found, role in info.operating if found == slug),
+        "measured": [msgspec.to_builtins(item) for item in info.measured if item.slug == slug],
+    }
+
+
+def headline(measured: Sequence[Mapping[str, Any]]) -> str:
+    """The range of AUROC, or else of recall, over the public sets that the detector was not trained on."""
+    for metric in ("AUROC", "recall at 1 % false alarms"):
+        values = {
+            (item["set"], item["metric"]): item["value"]
+            for item in measured
+            if item["metric"].endswith(f": {metric}") and not item["seen"] and not item["set"].startswith(_OWN_ROWS)
+        }
+        if values:
+            low, high = min(values.values()), max(values.values())
+            figure = f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
+            return f"{metric} {figure} on {len(values)} benchmark{'s' * (len(values) > 1)}"
+    return "not measured on a public set of another source"

@@ -1,0 +1,48 @@
+"""The policy in force, with what each of its thresholds costs in false alarms."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from detectors import manifest
+from gateway.enforcement.policy_file import PolicyFile, described
+
+
+def policy_route(policy: PolicyFile) -> Route:
+    """`/trust/v1/policy`."""
+
+    async def in_force(_: Request) -> Response:
+        return JSONResponse(policy_in_force(policy))
+
+    return Route("/trust/v1/policy", in_force)
+
+
+def policy_in_force(file: PolicyFile) -> dict[str, Any]:
+    """The policy with its rules, and why the newest state of its file is not in force, if it is not."""
+    about = described(file)
+    for rule in about["rules"]:
+        rule["thresholds"] = [{**threshold, **cost(threshold, _infos())} for threshold in rule["thresholds"]]
+    return {**about, "warnings": list(file.current.warnings), "refused": file.refusal}
+
+
+@cache  # the files ship with the release
+def _infos() -> Mapping[str, manifest.DetectorInfo]:
+    infos = manifest.load(weights=False)
+    return {**infos, **{info.id: info for info in infos.values()}}
+
+
+def cost(threshold: Mapping[str, Any], infos: Mapping[str, manifest.DetectorInfo]) -> dict[str, Any]:
+    """`false_alarms`: at most this share of benign texts reaches the score; None where the table does not reach it.
+
+    `rows` is on how many benign texts the table rests.
+    """
+    info = infos.get(threshold["table"])
+    key = (threshold["subcategory"], threshold["direction"])
+    if info is None or key not in info.operating:
+        return {"false_alarms": None, "rows": 0}
+    fitting = [rate for rate, score in info.operating[key] if score <= threshold["score"] + 1e-9]
+    return {"false_alarms": min(fitting, default=None), "rows": info.benign_rows.get(key, 0)}

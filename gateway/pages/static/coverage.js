@@ -1,0 +1,37 @@
+// How much was looked at, and what was not: what is unread is not clean.
+
+import { ask } from "./api.js";
+import { cell, element, pairs, show, table } from "./dom.js";
+import { count, percent } from "./estimates.js";
+
+export async function coverage(main) {
+  const place = element("div", {});
+  show(main, element("h1", {}, "Coverage"), place);
+  return { refresh: async () => show(place, shown(await ask("status"))) };
+}
+
+const total = (rows) => rows.reduce((sum, row) => sum + row.count, 0);
+
+function shown(status) {
+  const judged = total(status.samples.filter((row) => row.fate === "judged"));
+  const [requests, offered] = [total(status.requests), total(status.offered)];
+  return [
+    status.ledger_problem && element("div", { class: "card problem", role: "alert" }, element("p", {}, `The ledger cannot be used now: ${status.ledger_problem}. Traffic goes on; rates miss what was judged meanwhile.`)),
+    element("p", { class: "soft small" }, status.note),
+    pairs([
+      ["Requests", count(requests)],
+      ["Chosen as samples", requests ? `${count(offered)} (${percent(offered / requests)} of requests)` : "0"],
+      ["Judged", offered ? `${count(judged)} (${percent(judged / offered)} of the samples)` : "0"],
+    ]),
+    rows("Unread: shown to no detector", ["Channel", "Reason"], status.unread, ["channel", "reason"], "Nothing was left unread."),
+    rows("What became of samples", ["Fate", "Reason"], status.samples, ["fate", "reason"], "There was no sample yet."),
+    rows("What each detector did with its texts", ["Detector", "State"], status.texts, ["detector", "state"], "No text was judged yet."),
+    rows("Passed unjudged, because a guard failed and its rule allows it", ["Where", "Reason"], status.bypasses, ["direction", "reason"], "Nothing passed unjudged."),
+  ];
+}
+
+function rows(title, heads, found, names, nothing) {
+  if (!found.length) return [element("h2", {}, title), element("p", { class: "soft" }, nothing)];
+  const body = found.map((row) => element("tr", {}, names.map((name, index) => (index ? cell(row[name] || "–") : element("th", { scope: "row" }, row[name]))), cell(count(row.count), "number")));
+  return [element("h2", {}, title), table(title, [...heads, "Count"], body)];
+}

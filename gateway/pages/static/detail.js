@@ -1,0 +1,83 @@
+// One sub-category: what it is, how much of it there is, and what stands behind the figures.
+
+import { ask } from "./api.js";
+import { cell, element, pairs, scrolling, show, table } from "./dom.js";
+import { axis, band, chip, count, estimateOf, way, written } from "./estimates.js";
+import { WINDOWS } from "./filters.js";
+import { missing, spoken } from "./overview.js";
+
+export async function detail(main, slug) {
+  const row = await ask("taxonomy", { subcategory: slug });
+  const place = element("div", {});
+  show(
+    main,
+    element("h1", {}, spoken(slug)),
+    element("p", {}, `${row.definition}.`),
+    pairs([
+      ["Category", spoken(row.category)],
+      ["Can be judged by", row.kinds.join(", ")],
+      ...(row.honest_line ? [["Does not say", row.honest_line]] : []),
+    ]),
+    place,
+    behind(row),
+  );
+  return { refresh: async () => show(place, await sections(row)) };
+}
+
+async function sections(row) {
+  const { routes } = await ask("status");
+  const byWindow = await Promise.all(WINDOWS.map(async (window) => [window, await own(row, { window })]));
+  const byRoute = await Promise.all(routes.map(async (route) => [route, await own(row, { window: "24h", route })]));
+  return [
+    estimates("By window", "Window", byWindow, row),
+    estimates("By route, 24 hours", "Route", byRoute, row),
+  ];
+}
+
+async function own(row, parameters) {
+  const { rates } = await ask("rates", parameters);
+  return rates.filter((each) => each.subcategory === row.slug);
+}
+
+export function estimates(title, what, groups, row) {
+  const found = groups.flatMap(([name, rates]) => rates.map((rate) => ({ name, direction: rate.direction, estimate: estimateOf(rate) }))).filter((each) => each.estimate);
+  const heading = element("h2", {}, title);
+  if (!found.length) return [heading, element("p", { class: "soft" }, missing(row))];
+  const heads = [what, "Where", "Share of traffic"].map((name) => element("th", { scope: "col" }, name));
+  heads.push(element("th", { scope: "col", class: "wide" }, axis()), element("th", { scope: "col" }, "Rests on"), element("th", { scope: "col", class: "wide number" }, "Samples’ worth"));
+  const body = found.map(({ name, direction, estimate }) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, name),
+      cell(way(direction)),
+      cell(written(estimate)),
+      cell(band(estimate, direction), "wide"),
+      cell(chip(estimate.basis)),
+      cell(count(estimate.n), "wide number soft"),
+    ),
+  );
+  return [heading, scrolling(title, element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, body)))];
+}
+
+function behind(row) {
+  const off = Object.entries(row.off).map(([detector, why]) => element("p", {}, element("strong", {}, detector), ` was trained for it and is off: ${why}.`));
+  return [
+    element("h2", {}, "What stands behind it"),
+    row.needs && element("p", {}, `Nothing judges it yet. It needs ${row.needs}.`),
+    row.detectors.map(card),
+    off,
+  ];
+}
+
+function card(detector) {
+  const judges = detector.roles.length ? `judges ${detector.roles.join(" and ")}` : "";
+  const head = element("h3", {}, `${detector.id} (${detector.kind}) ${judges}`);
+  if (!detector.measured.length) return [head, element("p", { class: "soft" }, "Not measured on a public set.")];
+  const rows = detector.measured.map((figure) =>
+    element("tr", {}, element("th", { scope: "row" }, figure.set), cell(figure.metric), cell(figure.value.toFixed(3), "number"), cell(count(figure.rows), "number"), cell(figure.seen ? "yes" : "", "wide"), cell(figure.date, "wide soft")),
+  );
+  const shown = table(`${detector.id}: figures of its card`, ["Set", "Figure", "Value", "Texts", "Trained on other rows of it", "Measured"], rows);
+  shown.querySelectorAll("thead th:nth-child(n+5)").forEach((node) => node.classList.add("wide"));
+  return [head, element("details", {}, element("summary", {}, `${rows.length} figures of its card`), shown)];
+}

@@ -1,0 +1,109 @@
+// Which section is shown, how often it is read anew, and the form for the operator's key.
+
+import { Refusal, ask, offered, useKey } from "./api.js";
+import { connect } from "./connect.js";
+import { detail } from "./detail.js";
+import { element, show } from "./dom.js";
+import { flags } from "./flags.js";
+import { overview } from "./overview.js";
+import { policy } from "./policy.js";
+import { coverage } from "./coverage.js";
+
+const EVERY_MS = 10_000;
+const main = document.getElementById("main");
+
+// Path → what it is called, who shows it, and what the gateway must offer for it.
+const SECTIONS = [
+  { path: "", title: "Trust", view: overview, needs: "rates" },
+  { path: "policy", title: "Policy", view: policy, needs: "policy" },
+  { path: "flags", title: "Latest flags", view: flags, needs: "flags" },
+  { path: "coverage", title: "Coverage", view: coverage, needs: "status" },
+  { path: "connect", title: "Connect", view: connect, needs: "status" },
+];
+const DETAIL = { path: "subcategory", title: "Sub-category", view: detail };
+
+let names = new Set();
+let shown = null;
+let timer;
+
+function asked() {
+  const [path, ...rest] = decodeURIComponent(location.hash.replace(/^#\/?/, "")).split("/");
+  const section = path === DETAIL.path ? DETAIL : SECTIONS.find((each) => each.path === path) ?? SECTIONS[0];
+  return { section, argument: rest.join("/"), where: location.hash };
+}
+
+function showSections(current) {
+  const usable = SECTIONS.filter((each) => names.has(each.needs));
+  const link = (each) => element("a", { href: `#/${each.path}`, "aria-current": each === current && "page" }, each.title);
+  show(document.getElementById("sections"), usable.map((each) => element("li", {}, link(each))));
+}
+
+// Show what the address names. A view gives a function that reads it anew, or nothing when it reads itself.
+async function go(moved) {
+  clearTimeout(timer);
+  const { section, argument, where } = asked();
+  try {
+    if (!names.size) names = await offered();
+    showSections(section);
+    document.title = `${section === DETAIL ? argument : section.title} · Assay`;
+    if (moved || shown?.where !== where) {
+      shown?.leave?.();
+      main.replaceChildren();
+      shown = { where, ...(await section.view(main, argument, names)) };
+    }
+    await shown.refresh?.();
+    if (moved) main.focus({ preventScroll: true });
+    mend();
+  } catch (error) {
+    if (error instanceof Refusal && error.wantsKey) return askForKey(error.message);
+    console.error(error);
+    complain(error instanceof Refusal ? error.message : `The page has a fault: ${error.message}`);
+  }
+  timer = setTimeout(() => (document.hidden ? null : go(false)), EVERY_MS);
+}
+
+function mend() {
+  document.getElementById("problem")?.remove();
+}
+
+function complain(message) {
+  mend();
+  main.prepend(element("div", { id: "problem", class: "card problem", role: "alert" }, element("p", {}, message)));
+}
+
+function askForKey(message) {
+  names = new Set();
+  shown = null;
+  const field = element("input", { type: "password", id: "key", autocomplete: "off", spellcheck: "false", required: true });
+  const enter = (event) => {
+    event.preventDefault();
+    useKey(field.value.trim());
+    go(true);
+  };
+  show(
+    main,
+    element("h1", {}, "Operator key"),
+    element("p", {}, "What this gateway knows of its traffic is for its operator. The key stays in this page's memory: it is not stored, and a reload forgets it."),
+    element(
+      "form",
+      { class: "filters", onsubmit: enter },
+      element("label", {}, "Operator key", field),
+      element("button", { class: "main" }, "Show"),
+    ),
+    element("p", { role: "alert", class: "small soft" }, message),
+  );
+  field.focus();
+}
+
+async function about() {
+  const status = await ask("status");
+  show(document.getElementById("foot"), `Assay ${status.version}. Figures are read anew every 10 seconds.`);
+}
+
+addEventListener("hashchange", () => go(true));
+document.addEventListener("visibilitychange", () => document.hidden || go(false));
+document.querySelector("[data-skip]").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+go(false).then(about).catch(() => {});

@@ -1,0 +1,49 @@
+// The policy in force: its rules, their thresholds, and what those cost.
+
+import { ask } from "./api.js";
+import { cell, element, pairs, show, table } from "./dom.js";
+import { count, percent } from "./estimates.js";
+import { spoken } from "./overview.js";
+
+export async function policy(main) {
+  const place = element("div", {});
+  show(main, element("h1", {}, "Policy in force"), place);
+  return { refresh: async () => show(place, described(await ask("policy"), await ask("status"))) };
+}
+
+function described(inForce, status) {
+  const warnings = inForce.warnings.map((text) => element("p", {}, text));
+  return [
+    inForce.refused && element("div", { class: "card problem", role: "alert" }, element("p", {}, `The newest state of its file is not in force: ${inForce.refused}`)),
+    pairs([["Source", inForce.source], ["Revision", element("code", {}, inForce.revision)], ["Mode", inForce.mode]]),
+    warnings.length ? element("div", { class: "card" }, warnings) : null,
+    element("p", { class: "soft small" }, "“Costs” is the share of benign texts that reach the threshold, at most, in the table named, and on how many benign texts that table rests. A benchmark's benign texts are not yours."),
+    inForce.rules.length ? inForce.rules.map((rule) => ruled(rule, status)) : element("p", {}, "It has no rules: it watches and changes nothing."),
+  ];
+}
+
+function ruled(rule, status) {
+  const done = status.decisions.filter((each) => each.rule === rule.id);
+  const counts = done.map((each) => `${count(each.count)} ${each.action} ${each.effect}`).join(", ");
+  const share = rule.share < 1 ? `, for ${percent(rule.share)} of requests` : "";
+  const rows = rule.thresholds.map((each) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, spoken(each.subcategory)),
+      cell(each.direction),
+      cell(each.score.toPrecision(3), "number"),
+      cell(each.table),
+      cell(each.false_alarms == null ? "not known" : `≤ ${percent(each.false_alarms)}`, "number"),
+      cell(each.rows ? count(each.rows) : "–", "number"),
+    ),
+  );
+  const heads = ["Sub-category", "Where", "From score", "Table", "Costs", "Benign texts"];
+  return element(
+    "section",
+    { "aria-label": `Rule ${rule.id}` },
+    element("h2", {}, rule.id),
+    element("p", {}, `${spoken(rule.action)}, ${rule.enforced ? "enforced" : "only watched"} (mode ${rule.mode}${share}); on error: ${rule.on_error}. Since the start: ${counts || "no match"}.`),
+    rows.length ? table(`Thresholds of ${rule.id}`, heads, rows) : null,
+  );
+}

@@ -1,0 +1,58 @@
+"""What the gateway did since it started: how much of the traffic was sampled, judged, or left unread."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.telemetry import metrics
+
+_NOTE = "Counts since the start, over all processes of this gateway. What is unread is not clean."
+# Name in the answer → the counter, and the labels by which it is told apart.
+_COUNTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "requests": ("assay_requests_total", ("outcome",)),
+    "offered": ("assay_samples_offered_total", ("route",)),
+    "samples": ("assay_samples_total", ("fate", "reason")),
+    "texts": ("assay_detector_texts_total", ("detector", "state")),
+    "unread": ("assay_unread_total", ("channel", "reason")),
+    "bypasses": ("assay_guard_bypasses_total", ("direction", "reason")),
+    "decisions": ("assay_decisions_total", ("rule", "action", "effect")),
+}
+
+
+class Facts(NamedTuple):
+    """What does not change while the gateway runs."""
+
+    version: str
+    callers_need_a_key: bool
+    keeps_texts: bool
+    routes: tuple[str, ...]
+
+
+def status_route(facts: Facts, ledger_problem: Callable[[], str]) -> Route:
+    """`/trust/v1/status`."""
+
+    async def status(_: Request) -> Response:
+        counts = await asyncio.to_thread(counted)
+        about = {**facts._asdict(), "ledger_problem": ledger_problem()}
+        return JSONResponse({"note": _NOTE, **about, **counts})
+
+    return Route("/trust/v1/status", status)
+
+
+def counted() -> dict[str, list[dict[str, Any]]]:
+    """For each counter its sums by the labels named, those at zero left out. Reads files: call it off the loop."""
+    return {name: _sums(metric, labels) for name, (metric, labels) in _COUNTS.items()}
+
+
+def _sums(metric: str, labels: tuple[str, ...]) -> list[dict[str, Any]]:
+    sums: dict[tuple[str, ...], float] = {}
+    for pairs, value in metrics.samples(metric).items():
+        own = dict(pairs)
+        key = tuple(own.get(label, "") for label in labels)
+        sums[key] = sums.get(key, 0.0) + value
+    rows = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+    return [{**dict(zip(labels, key, strict=True)), "count": round(value)} for key, value in rows if value]

@@ -1,0 +1,52 @@
+"""The 29 sub-categories, with what stands behind each and what is missing where nothing does."""
+
+from functools import cache
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from detectors.behind import headline, taxonomy_rows
+
+# What a sub-category that no detector judges waits for, by the ways it can be judged.
+_NEEDS = {
+    "head": "a trained head that works outside its own sources",
+    "pair": "a detector that compares two texts, and requests with context or earlier turns",
+    "rule": "a rule that finds it",
+    "probe": "sampled requests that are asked again in the shadow",
+    "monitor": "a monitor over many samples",
+}
+
+
+def taxonomy_route() -> Route:
+    """`/trust/v1/taxonomy`, the rows with a headline for each detector; `?subcategory=…`, one with all its figures."""
+    return Route("/trust/v1/taxonomy", _taxonomy)
+
+
+async def _taxonomy(request: Request) -> Response:
+    wanted = request.query_params.get("subcategory")
+    if wanted is None:
+        return JSONResponse([_short(row) for row in _rows()])
+    for row in _rows():
+        if row["slug"] == wanted:
+            return JSONResponse(row)
+    return JSONResponse({"error": {"message": f"there is no sub-category {wanted[:60]!r}"}}, 404)
+
+
+@cache  # the files ship with the release
+def _rows() -> list[dict[str, Any]]:
+    return [{**row, "needs": needs(row)} for row in taxonomy_rows(weights=False)]
+
+
+def needs(row: dict[str, Any]) -> str:
+    """What must be there before the sub-category can be judged; empty where a detector judges it."""
+    return "" if row["detectors"] else ", or ".join(_NEEDS[kind] for kind in row["kinds"])
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    detectors = [
+        {"id": each["id"], "kind": each["kind"], "roles": each["roles"], "headline": headline(each["measured"])}
+        for each in row["detectors"]
+    ]
+    return {**row, "detectors": detectors}
