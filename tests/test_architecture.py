@@ -47,7 +47,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("exchange",),
     ("judging", "telemetry", "stores", "config"),
     ("serving", "access", "upstream", "delivery", "enforcement", "moderation", "samples", "trust"),
-    ("pipeline", "worker", "study", "pages"),
+    ("pipeline", "worker", "study", "pages", "opinions"),
     ("app", "demo"),
     ("commands",),
     ("__main__",),

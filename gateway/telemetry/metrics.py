@@ -213,6 +213,52 @@ FALSE_POSITIVE_RATE = _gauge(
     over_workers="mostrecent",
 )
 
+# --- second opinions
+OPINION_ITEMS = _counter(
+    "assay_opinion_items_total",
+    "What became of the judged samples that were drawn for a judge model: answered, failed, expired, or dropped while "
+    "it was behind (what is left then weighs more)?",
+    "fate",
+)
+OPINION_WAITING = _gauge("assay_opinion_waiting_items", "How many judged samples wait for a judge model?")
+OPINION_CALLS = _counter(
+    "assay_opinion_calls_total",
+    "How many calls were made to the judge model, and was each answered or did it fail?",
+    "result",
+)
+OPINION_FAILURES = _counter(
+    "assay_opinion_failures_total",
+    "Why did the judge model give no opinion: a failure of the call, its status, or an answer that is nonsense?",
+    "reason",
+)
+OPINION_DURATION = _histogram(
+    "assay_opinion_call_duration_seconds",
+    "How long did the judge model take to answer?",
+    _LATENCY,
+)
+OPINION_TOKENS = _counter(
+    "assay_opinion_tokens_total",
+    "How many tokens did the judge model take in (input) and give out (output)?",
+    "side",
+)
+OPINION_COST = _counter(
+    "assay_opinion_cost_total",
+    "What did the judge model cost, by the prices in `judge`, in their currency?",
+)
+OPINION_BUDGET = _counter(
+    "assay_opinion_budget_exhausted_total",
+    "How often did a call to the judge model wait because the hour's calls or tokens were spent?",
+    "budget",
+)
+OPINION_VERDICTS = _counter(
+    "assay_opinion_verdicts_total",
+    "How often did the judge model say yes (flagged 1) or no (0) of a sub-category? One that always says the same "
+    "tells nothing.",
+    "subcategory",
+    "direction",
+    "flagged",
+)
+
 # --- decisions
 DECISIONS = _counter(
     "assay_decisions_total",
@@ -286,7 +332,7 @@ class Tally:
     __slots__ = ("_child", "_waiting")
 
     def __init__(self, counter: Counter, labels: tuple[str, ...]) -> None:
-        self._child = counter.labels(*labels)
+        self._child = counter.labels(*labels) if labels else counter
         self._waiting = 0.0
 
     def add(self, amount: float = 1.0) -> None:

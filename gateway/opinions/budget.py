@@ -1,0 +1,67 @@
+"""What a judge may cost in an hour: calls and tokens, spent evenly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_HOUR = 3600.0
+_SHORTEST_SECONDS = 0.001
+_AT_ONCE = 1 / 60  # of the hour's amount may be spent at once
+
+
+class _Bucket:
+    """Fills with the hour's amount in an hour; what was spent over its content is owed."""
+
+    def __init__(self, an_hour: float, now: float) -> None:
+        self._a_second = an_hour / _HOUR
+        self._most = max(1.0, an_hour * _AT_ONCE)
+        self._content = self._most
+        self._at = now
+
+    def spend(self, amount: float, now: float) -> None:
+        self._fill(now)
+        self._content -= amount
+
+    def wait_seconds(self, now: float) -> float:
+        """Until something may be spent."""
+        self._fill(now)
+        missing = 1.0 - self._content
+        return max(_SHORTEST_SECONDS, missing / self._a_second) if missing > 0 else 0.0
+
+    def _fill(self, now: float) -> None:
+        self._content = min(self._most, self._content + max(0.0, now - self._at) * self._a_second)
+        self._at = now
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """For a million tokens, in whatever currency the operator counts."""
+
+    input: float = 0.0
+    output: float = 0.0
+
+    def cost(self, input_tokens: int, output_tokens: int) -> float:
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+
+
+class Budget:
+    """Calls and tokens of an hour. `clock` is monotonic seconds."""
+
+    def __init__(self, calls_per_hour: float, tokens_per_hour: float, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        now = clock()
+        self._calls, self._tokens = _Bucket(calls_per_hour, now), _Bucket(tokens_per_hour, now)
+
+    def call(self) -> None:
+        """A call is made."""
+        self._calls.spend(1, self._clock())
+
+    def used(self, tokens: int) -> None:
+        """It cost so many tokens; how many is known afterwards, so a big one is paid for by waiting."""
+        self._tokens.spend(tokens, self._clock())
+
+    def exhausted(self) -> tuple[str, float]:
+        """Which of the two must fill again, and in how many seconds; 0 when a call may be made now."""
+        now = self._clock()
+        waits = {"calls": self._calls.wait_seconds(now), "tokens": self._tokens.wait_seconds(now)}
+        name = max(waits, key=lambda each: waits[each])
+        return name, waits[name]

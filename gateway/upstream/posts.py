@@ -1,0 +1,117 @@
+"""Requests that the gateway sends for itself, as to a judge model: JSON out, JSON back, a failure by its reason."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from time import monotonic
+from typing import NamedTuple
+
+from gateway.errors import UpstreamError
+from gateway.exchange import Asked, Exchange, Headers, Route, Upstream
+from gateway.openai_api import Operation
+from gateway.openai_api.encodings import EncodingError, decode
+from gateway.upstream.calls import Tries, Upstreams
+from gateway.upstream.headers import HeaderFilter
+from gateway.upstream.outgoing import retry_after_seconds
+from gateway.upstream.transport import Limits, Response
+
+_JSON: Headers = [(b"content-type", b"application/json")]
+_MOST_BYTES = 2**20  # of an answer
+_ONCE = Tries(retries=0)
+# Statuses that tell of this request; any other may go away.
+_ABOUT_THE_REQUEST = frozenset({400, 413, 415, 422})
+
+
+class PostError(Exception):
+    """No answer. `reason` is `timeout`, `status`, `too_large` or one of an upstream's; `message` is for the operator.
+
+    `again` says that the same request may be answered later, `wait_seconds` how long the server asks to wait.
+    """
+
+    def __init__(self, reason: str, message: str, *, again: bool = True, wait_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.again = again
+        self.wait_seconds = wait_seconds
+
+
+class _Nobody:
+    """Is told of tries, and leaves it to the caller to count them."""
+
+    def answered(self, upstream: str, seconds: float) -> None: ...
+
+    def failed(self, upstream: str, reason: str, *, begun: bool = False) -> None: ...
+
+    def failed_over(self, route: str, upstream: str) -> None: ...
+
+
+class Answer(NamedTuple):
+    """An answer with a status of success, and how long it took."""
+
+    body: bytes
+    seconds: float
+
+
+class Poster:
+    """Sends to one upstream, each request once. Its connections are its own: traffic does not share its failures."""
+
+    def __init__(
+        self, upstream: Upstream, limits: Limits, *, timeout_seconds: float, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._route = Route(upstream.name, (upstream,), 0.0)
+        self._upstreams = Upstreams(limits, HeaderFilter(["content-type"]), _Nobody(), known=[upstream], tries=_ONCE)
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._numbers = count()
+
+    async def post(self, path: str, body: bytes) -> Answer:
+        """Send `body` to `path` below the upstream's base; the whole answer. Raises PostError."""
+        began = self._clock()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                answer = await self._whole(path, body)
+        except TimeoutError:
+            raise PostError("timeout", f"no answer within {self._timeout_seconds:g} s") from None
+        except UpstreamError as error:
+            raise PostError(error.reason, error.message) from error
+        except EncodingError as error:
+            raise PostError("bad_response", str(error)) from error
+        return Answer(answer, self._clock() - began)
+
+    async def _whole(self, path: str, body: bytes) -> bytes:
+        asked = Asked("POST", "/v1" + path, headers=_JSON, operation=Operation.CHAT, body=body)
+        exchange = Exchange(f"post-{next(self._numbers)}", asked, route=self._route)
+        answer = await self._upstreams.call(exchange, body, asked.tail)
+        try:
+            if not 200 <= answer.status < 300:
+                raise _refused(answer)
+            pieces, size = [answer.take()], 0
+            while not answer.complete:
+                pieces.append(await answer.more())
+                size += len(pieces[-1])
+                if size > _MOST_BYTES:
+                    raise PostError("too_large", f"the answer is larger than {_MOST_BYTES} bytes", again=False)
+            pieces.append(answer.take())
+        finally:
+            answer.abort()
+        whole, more = decode(b"".join(pieces), _encoding(answer.headers), _MOST_BYTES)
+        if more:
+            raise PostError("too_large", f"the answer is larger than {_MOST_BYTES} bytes", again=False)
+        return whole
+
+    async def close(self) -> None:
+        """Drop the connections; requests under way fail."""
+        await self._upstreams.close()
+
+
+def _refused(answer: Response) -> PostError:
+    return PostError(
+        "status",
+        f"the server answered with status {answer.status}",
+        again=answer.status not in _ABOUT_THE_REQUEST,
+        wait_seconds=retry_after_seconds(answer.headers),
+    )
+
+
+def _encoding(headers: Headers) -> str:
+    return next((value.decode("latin-1") for name, value in headers if name == b"content-encoding"), "")
