@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from gateway.exchange import Route
 from gateway.telemetry import metrics
+from gateway.telemetry.metrics import Spread, Tally
 
 _STATES = ("up", "aside", "probed")
 
@@ -12,6 +13,7 @@ class UpstreamMetrics:
     """Counts tries, failures and failovers. Known series exist at zero from the start."""
 
     def __init__(self, names: Iterable[str], routes: Iterable[Route] = ()) -> None:
+        self._answered: dict[str, tuple[Tally, Spread]] = {}
         for name in names:
             for result in ("answered", "failed"):
                 metrics.UPSTREAM_TRIES.labels(name, result)
@@ -23,8 +25,15 @@ class UpstreamMetrics:
 
     def answered(self, upstream: str, seconds: float) -> None:
         """A first byte came so long after the request was sent."""
-        metrics.tally(metrics.UPSTREAM_TRIES, upstream, "answered").add()
-        metrics.spread(metrics.UPSTREAM_FIRST_BYTE, upstream).observe(seconds)
+        found = self._answered.get(upstream)
+        if found is None:
+            found = self._answered[upstream] = (
+                metrics.tally(metrics.UPSTREAM_TRIES, upstream, "answered"),
+                metrics.spread(metrics.UPSTREAM_FIRST_BYTE, upstream),
+            )
+        tries, first_byte = found
+        tries.add()
+        first_byte.observe(seconds)
 
     def failed(self, upstream: str, reason: str, *, begun: bool = False) -> None:
         """A try failed, or an answer that had begun (`begun`) did."""

@@ -2,11 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.config.settings import FAILOVER_STATUSES
 from gateway.errors import UpstreamError
@@ -14,7 +13,7 @@ from gateway.exchange import Exchange, Route, Upstream
 from gateway.openai_api import SURFACES
 from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.health import SETS_ASIDE, Cooldown, HealthBook, RetryBudget, State
-from gateway.upstream.outgoing import CHUNKED, SAFE_METHODS, Outgoing, retry_after_seconds
+from gateway.upstream.outgoing import CHUNKED, SAFE_METHODS, Target, retry_after_seconds
 from gateway.upstream.redirects import MOST_REDIRECTS, redirected
 from gateway.upstream.transport import Limits, Response
 from gateway.upstream.transports import Transports
@@ -74,7 +73,9 @@ class Upstreams:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transports = Transports(limits, known)
-        self._outgoing = Outgoing(forward, limits)
+        self._limits = limits
+        self._forward = forward
+        self._targets: dict[tuple[str, str], Target] = {}  # by route and upstream
         self._health = HealthBook(cooldown, clock=clock, draw=draw)
         self._observer = observer
         self._tries = tries
@@ -93,9 +94,11 @@ class Upstreams:
         """
         route = exchange.route
         assert route is not None
-        budget = self._budget(route)
+        budget = self._budgets.get(route.name) or self._budget(route)
         budget.request()
-        candidates = self._health.order(route.upstreams, route.balance)
+        candidates: Sequence[Upstream] = route.upstreams
+        if len(candidates) > 1:
+            candidates = self._health.order(candidates, route.balance)
         # What is no inference may have taken effect though it failed: then only what was not begun is sent again, and
         # never on a used connection, whose end would leave open whether the request was seen.
         repeatable = SURFACES[exchange.asked.operation].inference or exchange.asked.method in SAFE_METHODS
@@ -105,7 +108,7 @@ class Upstreams:
             if attempt:
                 await self._before_another(route, upstream, attempt - len(candidates))
             try:
-                answer = await self._once(exchange, upstream, body, tail, fresh=attempt > 0 or not repeatable)
+                answer = await self._once(exchange, route, upstream, body, tail, attempt > 0 or not repeatable)
             except UpstreamError as error:
                 never_left = error.reason != "reset"
                 again = attempt < last and error.what.retryable and (repeatable or never_left)
@@ -113,7 +116,9 @@ class Upstreams:
                 if not again or not (more_upstreams or budget.take()):
                     raise
                 continue
-            if not self._may_be_bettered(answer, repeatable, attempt + 1 < len(candidates)):
+            if answer.status not in self._tries.statuses or attempt + 1 == len(candidates):
+                return answer
+            if not self._may_be_bettered(answer, repeatable):
                 return answer
             answer.abort()
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -122,34 +127,17 @@ class Upstreams:
         """Like `call` for a body that is passed on as it comes; tried once. `length` None sends it in chunks."""
         route = exchange.route
         assert route is not None
-        upstream = self._health.order(route.upstreams, route.balance)[0]
+        target = self._target(route, self._health.order(route.upstreams, route.balance)[0])
         framing = CHUNKED if length is None else b"content-length: %d\r\n" % length
-        transport, fixed = self._transports.of(upstream)
-        head = self._outgoing.head(exchange.asked, upstream, fixed, tail, None, framing)
-        limits = self._outgoing.limits(route, upstream)
-
-        async def send() -> Response:
-            answer = await transport.request(
-                head, None, head_only=exchange.asked.method == "HEAD", fresh=True, chunked=length is None, limits=limits
-            )
-            try:
-                async for piece in body:
-                    if answer.settled:  # it answered early, most likely with a refusal, or broke off
-                        break
-                    await answer.send(piece)
-                else:
-                    answer.sent()
-                await answer.head()
-                redirect = redirected(answer.status, answer.headers, upstream, b"/")
-            except BaseException:
-                answer.abort()
-                raise
-            if redirect is not None:
-                answer.abort()
-                raise UpstreamError("bad_response", "the upstream redirects an upload, which is not sent again")
-            return answer
-
-        return await self._watched(exchange, upstream, send())
+        head = target.head(exchange.asked, tail, None, framing)
+        began = self._begin(exchange, target)
+        try:
+            answer = await _uploaded(target, head, body, exchange.asked.method == "HEAD", length is None)
+        except BaseException as error:
+            self._failed(exchange, target, began, error)
+            raise
+        self._answered(exchange, target, began, answer)
+        return answer
 
     def broke_off(self, exchange: Exchange, error: UpstreamError) -> None:
         """An answer that had begun failed."""
@@ -171,10 +159,16 @@ class Upstreams:
     # --- inside
 
     def _budget(self, route: Route) -> RetryBudget:
-        budget = self._budgets.get(route.name)
-        if budget is None:
-            budget = self._budgets[route.name] = RetryBudget(self._tries.budget)
+        budget = self._budgets[route.name] = RetryBudget(self._tries.budget)
         return budget
+
+    def _target(self, route: Route, upstream: Upstream) -> Target:
+        found = self._targets.get((route.name, upstream.name))
+        if found is None:
+            transport, health = self._transports.of(upstream), self._health.of(upstream)
+            found = Target(route, upstream, transport, health, self._forward, self._limits)
+            self._targets[route.name, upstream.name] = found
+        return found
 
     async def _before_another(self, route: Route, upstream: Upstream, times: int) -> None:
         """Another upstream is tried at once; the same one after a pause, so that all do not come back together."""
@@ -183,85 +177,120 @@ class Upstreams:
         else:
             await self._sleep(self._draw() * self._tries.pause_seconds * 2**times)
 
-    def _may_be_bettered(self, answer: Response, repeatable: bool, more_upstreams: bool) -> bool:
+    def _may_be_bettered(self, answer: Response, repeatable: bool) -> bool:
+        """Whether another upstream is to be asked in place of this answer, which says that it failed."""
         status = answer.status
-        if not more_upstreams or status not in self._tries.statuses or not (repeatable or status in _NOT_BEGUN):
+        if not repeatable and status not in _NOT_BEGUN:
             return False
         return status != _BUSY or retry_after_seconds(answer.headers) <= self._tries.longest_wait_seconds
 
-    def _once(
-        self, exchange: Exchange, upstream: Upstream, body: bytes, tail: bytes, *, fresh: bool
-    ) -> Coroutine[Any, Any, Response]:
-        assert exchange.route is not None
-        asked = exchange.asked
-        transport, fixed = self._transports.of(upstream)
-        limits = self._outgoing.limits(exchange.route, upstream)
-        outgoing = self._outgoing.body(asked, upstream, body)
-        head = self._outgoing.head(asked, upstream, fixed, tail, outgoing)
-        request = partial(transport.request, body=outgoing, head_only=asked.method == "HEAD", limits=limits)
-        return self._watched(exchange, upstream, _answered(request, head, upstream, fresh))
-
-    async def _watched(
-        self, exchange: Exchange, upstream: Upstream, answered: Coroutine[Any, Any, Response]
+    async def _once(
+        self, exchange: Exchange, route: Route, upstream: Upstream, body: bytes, tail: bytes, fresh: bool
     ) -> Response:
-        """One try. Its outcome is reported to the upstream's health and to the observer."""
-        exchange.upstream = upstream
-        health = self._health.of(upstream)
-        health.chosen()
-        began = self._clock()
+        """One try."""
+        asked = exchange.asked
+        target = self._target(route, upstream)
+        outgoing = target.body(asked, body)
+        head = target.head(asked, tail, outgoing)
+        began = self._begin(exchange, target)
         try:
-            answer = await answered
-        except UpstreamError as error:
-            now = self._clock()
-            self._observer.failed(upstream.name, error.reason)
-            if error.reason in SETS_ASIDE:
-                health.failed(began, now)
-            else:
-                health.left()
+            answer = await _asked(target, head, outgoing, asked.method == "HEAD", fresh)
+            if 300 <= answer.status < 400:
+                answer = await _followed(answer, target, head, outgoing, asked.method == "HEAD")
+        except BaseException as error:
+            self._failed(exchange, target, began, error)
             raise
-        except BaseException:
-            health.left()
-            raise
-        finally:
-            exchange.timing.upstream_seconds += self._clock() - began
-        now = self._clock()
-        self._observer.answered(upstream.name, now - began)
-        if answer.status in self._tries.statuses:
-            health.answered_badly(began, now, retry_after_seconds(answer.headers))
-        else:
-            health.answered(now, now - began)
-        if answer.status >= 500 or answer.status in self._tries.statuses:
-            self._observer.failed(upstream.name, _STATUS, begun=True)
+        self._answered(exchange, target, began, answer)
         return answer
 
+    # What comes of a try is reported to the upstream's health and to the observer.
 
-async def _answered(
-    request: Callable[..., Awaitable[Response]], head: bytes, upstream: Upstream, fresh: bool
-) -> Response:
-    """A request and the head of its answer. Redirects that stay with the upstream are followed, and a request is sent
-    again where a used connection had gone stale."""
-    for _ in range(MOST_REDIRECTS):
-        answer = await request(head, fresh=fresh)
-        try:
-            await answer.head()
-        except UpstreamError as error:
-            if not answer.reused or error.reason != "reset":
-                raise
-            # The server closed an idle connection just as it was used: it never saw the request.
-            return await _answered(request, head, upstream, True)
-        except asyncio.CancelledError:
-            answer.abort()
+    def _begin(self, exchange: Exchange, target: Target) -> float:
+        exchange.upstream = target.upstream
+        target.health.chosen()
+        return self._clock()
+
+    def _failed(self, exchange: Exchange, target: Target, began: float, error: BaseException) -> None:
+        now = self._clock()
+        exchange.timing.upstream_seconds += now - began
+        if isinstance(error, UpstreamError):
+            self._observer.failed(target.upstream.name, error.reason)
+        if isinstance(error, UpstreamError) and error.reason in SETS_ASIDE:
+            target.health.failed(began, now)
+        else:
+            target.health.left()
+
+    def _answered(self, exchange: Exchange, target: Target, began: float, answer: Response) -> None:
+        now = self._clock()
+        seconds = now - began
+        exchange.timing.upstream_seconds += seconds
+        name = target.upstream.name
+        self._observer.answered(name, seconds)
+        if answer.status in self._tries.statuses:
+            target.health.answered_badly(began, now, retry_after_seconds(answer.headers))
+        else:
+            target.health.answered(now, seconds)
+        if answer.status >= 500 or answer.status in self._tries.statuses:
+            self._observer.failed(name, _STATUS, begun=True)
+
+
+async def _asked(target: Target, head: bytes, body: bytes, head_only: bool, fresh: bool) -> Response:
+    """A request and the head of its answer; sent again where a used connection had gone stale."""
+    answer = await target.transport.request(head, body, head_only=head_only, fresh=fresh, limits=target.limits)
+    try:
+        await answer.head()
+    except UpstreamError as error:
+        if not answer.reused or error.reason != "reset":
             raise
-        if not 300 <= answer.status < 400:
-            return answer
-        target = head.split(b" ", 2)[1]
-        try:
-            there = redirected(answer.status, answer.headers, upstream, target)
-        except UpstreamError:
-            answer.abort()
-            raise
+        # The server closed an idle connection just as it was used: it never saw the request.
+        return await _asked(target, head, body, head_only, True)
+    except asyncio.CancelledError:
+        answer.abort()
+        raise
+    return answer
+
+
+async def _followed(answer: Response, target: Target, head: bytes, body: bytes, head_only: bool) -> Response:
+    """The answer that redirects lead to, as long as they stay with the upstream."""
+    for followed in range(MOST_REDIRECTS + 1):
+        asked_for = head.split(b" ", 2)[1]
+        there = _leads_to(answer, target, asked_for)
         if there is None:
             return answer
         answer.abort()
-        head = head.replace(target, there, 1)
-    raise UpstreamError("bad_response", f"the upstream redirected the request {MOST_REDIRECTS} times")
+        if followed < MOST_REDIRECTS:
+            head = head.replace(asked_for, there, 1)
+            answer = await _asked(target, head, body, head_only, False)
+    raise UpstreamError("bad_response", f"the upstream redirected the request more than {MOST_REDIRECTS} times")
+
+
+def _leads_to(answer: Response, target: Target, asked_for: bytes) -> bytes | None:
+    try:
+        return redirected(answer.status, answer.headers, target.upstream, asked_for)
+    except UpstreamError:
+        answer.abort()
+        raise
+
+
+async def _uploaded(
+    target: Target, head: bytes, body: AsyncIterator[bytes], head_only: bool, chunked: bool
+) -> Response:
+    """A request whose body is passed on as it comes, and the head of its answer."""
+    answer = await target.transport.request(
+        head, None, head_only=head_only, fresh=True, chunked=chunked, limits=target.limits
+    )
+    try:
+        async for piece in body:
+            if answer.settled:  # it answered early, most likely with a refusal, or broke off
+                break
+            await answer.send(piece)
+        else:
+            answer.sent()
+        await answer.head()
+    except BaseException:
+        answer.abort()
+        raise
+    if _leads_to(answer, target, b"/") is not None:
+        answer.abort()
+        raise UpstreamError("bad_response", "the upstream redirects an upload, which is not sent again")
+    return answer

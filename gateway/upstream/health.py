@@ -42,22 +42,19 @@ class Event(StrEnum):
     LEFT = "left"  # given up before it came to anything
 
 
-TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
+TRANSITIONS: Mapping[Event, Mapping[State, State]] = MappingProxyType(
     {
-        (State.UP, Event.CHOSEN): State.UP,
-        (State.UP, Event.ANSWERED): State.UP,
-        (State.UP, Event.FAILED): State.ASIDE,
-        (State.UP, Event.LEFT): State.UP,
-        (State.ASIDE, Event.CHOSEN): State.PROBED,
-        (State.ASIDE, Event.ANSWERED): State.UP,  # a request that was under way when it was set aside
-        (State.ASIDE, Event.FAILED): State.ASIDE,
-        (State.ASIDE, Event.LEFT): State.ASIDE,
-        (State.PROBED, Event.CHOSEN): State.PROBED,  # there is no other upstream
-        (State.PROBED, Event.ANSWERED): State.UP,
-        (State.PROBED, Event.FAILED): State.ASIDE,
-        (State.PROBED, Event.LEFT): State.ASIDE,
+        # Chosen again while it is tried: there is no other upstream.
+        Event.CHOSEN: {State.UP: State.UP, State.ASIDE: State.PROBED, State.PROBED: State.PROBED},
+        # Answered while it is set aside: a request that was under way before.
+        Event.ANSWERED: {State.UP: State.UP, State.ASIDE: State.UP, State.PROBED: State.UP},
+        Event.FAILED: {State.UP: State.ASIDE, State.ASIDE: State.ASIDE, State.PROBED: State.ASIDE},
+        Event.LEFT: {State.UP: State.UP, State.ASIDE: State.ASIDE, State.PROBED: State.ASIDE},
     }
 )
+# Bound here: to look a member up in an enumeration costs more than all else that is done with it.
+_ON_CHOSEN, _ON_ANSWERED, _ON_FAILED, _ON_LEFT = (TRANSITIONS[event] for event in Event)
+_UP, _ASIDE, _PROBED = State
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ class Health:
     """One upstream. Times are of the clock that is passed to each call."""
 
     def __init__(self, cooldown: Cooldown, draw: Callable[[], float] = random.random) -> None:
-        self.state = State.UP
+        self.state = _UP
         self.under_way = 0
         self._cooldown = cooldown
         self._draw = draw
@@ -84,7 +81,7 @@ class Health:
 
     def may_be_tried(self, now: float) -> bool:
         """Whether a request may go there while others could serve it."""
-        return self.state is State.UP or (self.state is State.ASIDE and now >= self._retry_at)
+        return self.state is _UP or (self.state is _ASIDE and now >= self._retry_at)
 
     def ready_at(self) -> float:
         """When it may be tried again."""
@@ -98,12 +95,12 @@ class Health:
     def chosen(self) -> None:
         """A request goes there."""
         self.under_way += 1
-        self.state = TRANSITIONS[self.state, Event.CHOSEN]
+        self.state = _ON_CHOSEN[self.state]
 
     def answered(self, now: float, seconds: float) -> None:
         """A request was answered, its first byte after so many seconds."""
         self.under_way -= 1
-        self.state = TRANSITIONS[self.state, Event.ANSWERED]
+        self.state = _ON_ANSWERED[self.state]
         self._bad_in_a_row = 0
         self._pause = self._cooldown.first_seconds
         self._mean += (seconds - self._mean) * (_LATENCY_SHARE if self._mean else 1.0)
@@ -112,18 +109,18 @@ class Health:
     def answered_badly(self, began: float, now: float, wait_seconds: float) -> None:
         """A request was answered with a status that another upstream may better, and asks to wait so long."""
         self._bad_in_a_row += 1
-        if self._bad_in_a_row >= _BAD_IN_A_ROW or self.state is State.PROBED:
+        if self._bad_in_a_row >= _BAD_IN_A_ROW or self.state is _PROBED:
             self.failed(began, now)
             self._retry_at = max(self._retry_at, now + min(wait_seconds, self._cooldown.most_seconds))
         else:
             self.under_way -= 1
-            self.state = TRANSITIONS[self.state, Event.ANSWERED]
+            self.state = _ON_ANSWERED[self.state]
 
     def failed(self, began: float, now: float) -> None:
         """A request that began then failed for the upstream's sake. Many that fail at once count as one failure."""
         self.under_way -= 1
-        fresh = self.state is not State.ASIDE or began >= self._retry_at
-        self.state = TRANSITIONS[self.state, Event.FAILED]
+        fresh = self.state is not _ASIDE or began >= self._retry_at
+        self.state = _ON_FAILED[self.state]
         if fresh:
             self._retry_at = now + self._pause * (0.5 + self._draw() / 2)
             self._pause = min(2 * self._pause, self._cooldown.most_seconds)
@@ -131,7 +128,7 @@ class Health:
     def left(self) -> None:
         """A request was given up."""
         self.under_way -= 1
-        self.state = TRANSITIONS[self.state, Event.LEFT]
+        self.state = _ON_LEFT[self.state]
 
 
 class HealthBook:

@@ -7,70 +7,76 @@ from urllib.parse import unquote_plus
 from gateway.exchange import Asked, Headers, Route, Upstream
 from gateway.openai_api import SURFACES, rewrite
 from gateway.upstream.headers import HeaderFilter
-from gateway.upstream.transport import Limits
+from gateway.upstream.health import Health
+from gateway.upstream.transport import Limits, Transport
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CHUNKED = b"transfer-encoding: chunked\r\n"
 _CONTENT_ENCODING = b"content-encoding"
 
 
-class Outgoing:
-    """`limits` are the gateway's own; a route's time limits come before an upstream's, and those before these."""
+class Target:
+    """One upstream as one route uses it: where its requests go, in what form, how long they may take, how it fares."""
 
-    def __init__(self, forward: HeaderFilter, limits: Limits) -> None:
+    __slots__ = ("_fixed", "_forward", "_own_names", "_start", "health", "limits", "transport", "upstream")
+
+    def __init__(
+        self, route: Route, upstream: Upstream, transport: Transport, health: Health, forward: HeaderFilter, own: Limits
+    ) -> None:
+        """`own` are the gateway's limits; an upstream's come before them, and a route's before those."""
+        self.upstream = upstream
+        self.transport = transport
+        self.health = health
+        self.limits = replace(
+            own,
+            first_byte_seconds=route.first_byte_seconds or upstream.first_byte_seconds or own.first_byte_seconds,
+            idle_seconds=route.idle_seconds or upstream.idle_seconds or own.idle_seconds,
+        )
         self._forward = forward
-        self._limits = limits
-        self._limits_of: dict[tuple[str, str], Limits] = {}
-        self._own_headers: dict[str, frozenset[bytes]] = {}
+        self._start = b"%s " + upstream.base_path.encode("ascii").replace(b"%", b"%%") + b"%b HTTP/1.1\r\n"
+        self._fixed = fixed_lines(upstream)
+        self._own_names = frozenset(name.lower().encode("ascii") for name, _ in upstream.headers)
 
-    def body(self, asked: Asked, upstream: Upstream, body: bytes) -> bytes:
+    def body(self, asked: Asked, body: bytes) -> bytes:
         """`body` under the name that the upstream knows the model by; as it was packed where nothing is changed."""
+        upstream = self.upstream
         if upstream.model is not None and asked.model and SURFACES[asked.operation].modelled:
             return rewrite(body, {("model",): upstream.model})
         packed = asked.packed and body is asked.body and self._forward.passes(_CONTENT_ENCODING)
         return asked.packed if packed else body
 
-    def head(
-        self, asked: Asked, upstream: Upstream, fixed: bytes, tail: bytes, body: bytes | None, framing: bytes = b""
-    ) -> bytes:
-        """The whole head. `fixed` are the upstream's own lines; `framing` is left out for a body that is here."""
+    def head(self, asked: Asked, tail: bytes, body: bytes | None, framing: bytes = b"") -> bytes:
+        """The whole head. `framing` is left out for a body that is here."""
         if body is not None and (body or asked.method not in SAFE_METHODS):
             framing = b"content-length: %d\r\n" % len(body)
-        return b"%b %b%b HTTP/1.1\r\n%b%b%b\r\n" % (
-            asked.method.encode("ascii"),
-            upstream.base_path.encode("ascii"),
-            with_query(tail, upstream.query) if upstream.query else tail,
-            fixed,
+        headers = asked.headers
+        if self._own_names or asked.packed:
+            headers = self._headers(asked, body)
+        query = self.upstream.query
+        return b"%b%b%b%b\r\n" % (
+            self._start % (asked.method.encode("ascii"), with_query(tail, query) if query else tail),
+            self._fixed,
             framing,
-            self._forward.upstream(self._headers(asked, upstream, body)),
+            self._forward.upstream(headers),
         )
 
-    def limits(self, route: Route, upstream: Upstream) -> Limits:
-        """The time limits of a request on this route to this upstream."""
-        key = (route.name, upstream.name)
-        found = self._limits_of.get(key)
-        if found is None:
-            found = self._limits_of[key] = _own(self._limits, route, upstream)
-        return found
-
-    def _headers(self, asked: Asked, upstream: Upstream, body: bytes | None) -> Headers:
+    def _headers(self, asked: Asked, body: bytes | None) -> Headers:
         """The client's headers, without those that the upstream has its own of, and those of a packing undone."""
-        headers = asked.headers
-        if upstream.headers:
-            own = self._own_headers.get(upstream.name)
-            if own is None:
-                own = frozenset(name.lower().encode("ascii") for name, _ in upstream.headers)
-                self._own_headers[upstream.name] = own
-            headers = [header for header in headers if header[0] not in own]
+        left_out = self._own_names
         if asked.packed and body is not asked.packed:
-            headers = [header for header in headers if header[0] != _CONTENT_ENCODING]
-        return headers
+            left_out |= {_CONTENT_ENCODING}
+        return [header for header in asked.headers if header[0] not in left_out]
 
 
-def _own(limits: Limits, route: Route, upstream: Upstream) -> Limits:
-    first_byte = route.first_byte_seconds or upstream.first_byte_seconds or limits.first_byte_seconds
-    idle = route.idle_seconds or upstream.idle_seconds or limits.idle_seconds
-    return replace(limits, first_byte_seconds=first_byte, idle_seconds=idle)
+def fixed_lines(upstream: Upstream) -> bytes:
+    """Host, key and headers of its own: the same for every request to this upstream."""
+    default_port = 443 if upstream.scheme == "https" else 80
+    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+    lines = f"host: {host}" + (f":{upstream.port}" if upstream.port != default_port else "") + "\r\n"
+    if upstream.key:
+        lines += f"authorization: Bearer {upstream.key}\r\n"
+    lines += "".join(f"{name}: {value}\r\n" for name, value in upstream.headers)
+    return lines.encode("latin-1")
 
 
 def with_query(tail: bytes, query: str) -> bytes:

@@ -22,21 +22,17 @@ class Transports:
     def __init__(self, limits: Limits, known: Iterable[Upstream] = ()) -> None:
         self._limits = limits
         self._tls: dict[bool, ssl.SSLContext] = {}  # without HTTP/2, and with
-        self._by_upstream: dict[str, tuple[Transport, bytes]] = {}
         self._transports: dict[tuple[str, str | None, bool, float | None], Transport] = {}
         for upstream in known:
             self._contexts(upstream)
 
-    def of(self, upstream: Upstream) -> tuple[Transport, bytes]:
-        """The upstream's transport, and the lines of a request's head that never change."""
-        found = self._by_upstream.get(upstream.name)
-        if found is None:
-            key = (upstream.origin, upstream.proxy, upstream.http2, upstream.connect_seconds)
-            transport = self._transports.get(key)
-            if transport is None:
-                transport = self._transports[key] = self._open(upstream)
-            found = self._by_upstream[upstream.name] = (transport, _fixed_lines(upstream))
-        return found
+    def of(self, upstream: Upstream) -> Transport:
+        """The way to this upstream."""
+        key = (upstream.origin, upstream.proxy, upstream.http2, upstream.connect_seconds)
+        transport = self._transports.get(key)
+        if transport is None:
+            transport = self._transports[key] = self._open(upstream)
+        return transport
 
     def counts(self) -> Mapping[str, tuple[int, int]]:
         """Idle and busy connections by origin."""
@@ -79,14 +75,3 @@ class Transports:
         if http2 not in self._tls:
             self._tls[http2] = tls_context()
         return self._tls[http2]
-
-
-def _fixed_lines(upstream: Upstream) -> bytes:
-    """Host, key and headers of its own: the same for every request to this upstream."""
-    default_port = 443 if upstream.scheme == _HTTPS else 80
-    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
-    lines = f"host: {host}" + (f":{upstream.port}" if upstream.port != default_port else "") + "\r\n"
-    if upstream.key:
-        lines += f"authorization: Bearer {upstream.key}\r\n"
-    lines += "".join(f"{name}: {value}\r\n" for name, value in upstream.headers)
-    return lines.encode("latin-1")

@@ -16,8 +16,8 @@ from gateway.openai_api import operation_of
 from gateway.upstream import headers as passed_on
 from gateway.upstream.calls import Tries, Upstreams
 from gateway.upstream.headers import HeaderFilter
+from gateway.upstream.outgoing import fixed_lines
 from gateway.upstream.transport import Limits, Response
-from gateway.upstream.transports import _fixed_lines
 from tests.support.origins import Turn, http1_origin, http2_origin, proxy
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.scripted_server import (
@@ -253,7 +253,7 @@ async def test_path_and_query() -> None:
     ],
 )
 async def test_host_and_key(upstream: Upstream, lines: bytes) -> None:
-    assert _fixed_lines(upstream) == lines
+    assert fixed_lines(upstream) == lines
 
 
 async def test_large_bodies_arrive_as_they_are() -> None:

@@ -12,8 +12,18 @@ from gateway.upstream.http1.states import BEGUN, TRANSITIONS, Event, Framing, St
 from gateway.upstream.transport import HIGH_WATER, MAX_HEADERS, STATUSES, WHOLE_BYTES, Limits, late
 
 _MAX_HEAD_BYTES = 64 * 1024  # of headers, interim answers, chunk extensions or trailers, before a byte of body comes
-_VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}  # llhttp also takes RTSP/1.0 and ICE/1.0 for one of them
+_VERSIONS = ("1.0", "1.1")
+# How an answer begins, by version and status. llhttp also takes RTSP/1.0 and ICE/1.0 for one of these versions.
+_BEGINNINGS = {
+    (version, status): b"HTTP/%b %d" % (version.encode("ascii"), status)
+    for version in _VERSIONS
+    for status in range(100, STATUSES.stop)
+}
 _WHITE = b" \t"
+# Bound here: to look a member up in an enumeration costs more than all else that is done with it.
+_IDLE, _CLOSED, _SENDING = State.IDLE, State.CLOSED, State.SENDING
+_BY_CLOSE, _BY_LENGTH, _BY_CHUNKS, _SMALL = Framing
+_ON_ASKED, _ON_BEGAN_TO_ASK, _ON_SENT, _ON_HEAD, _ON_END, _ON_SPOILED, _ON_CLOSED = (TRANSITIONS[e] for e in Event)
 
 
 class Owner(Protocol):
@@ -36,7 +46,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def __init__(self, pool: Owner) -> None:
         self.pool = pool
-        self.state = State.IDLE
+        self.state = _IDLE
         self.answers = 0  # that came whole on it: after the first, a reset may only mean that it had gone stale
         self.deadline = 0.0  # loop time at which the sweep ends it; 0 = none
         self.idle_since = 0.0
@@ -49,19 +59,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._answer: Http1Response | None = None
         self._head_only = False
         self._chunked = False  # the request's body goes out in chunks
-        self._framing = Framing.BY_CLOSE
+        self._framing = _BY_CLOSE
         self._overhead = 0  # bytes received since the last byte of body
         self._recent = b""  # what was received of an answer whose head is not complete
         self._writable: asyncio.Future[None] | None = None  # there while the upstream takes no more
 
     @property
     def is_open(self) -> bool:
-        return self.state is not State.CLOSED
-
-    @property
-    def awaits_whole(self) -> bool:
-        """The answer under way is small, so that its head is given out with all of its body."""
-        return self._framing is Framing.SMALL
+        return self.state is not _CLOSED
 
     # --- used by the pool and the response
 
@@ -81,9 +86,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.writelines((head, body))
         if body is None:
             self._chunked = chunked
-            self._move(Event.BEGAN_TO_ASK)
+            self.state = _ON_BEGAN_TO_ASK[self.state]
         else:
-            self._move(Event.ASKED)
+            self.state = _ON_ASKED[self.state]
             self._await_first_byte()
         return answer
 
@@ -96,9 +101,9 @@ class UpstreamConnection(asyncio.Protocol):
         """The last piece of the body was written."""
         if self._chunked:
             self._transport.write(b"0\r\n\r\n")
-        if self.state is State.SENDING:
+        if self.state is _SENDING:
             self._await_first_byte()
-        self._move(Event.SENT)
+        self.state = _ON_SENT[self.state]
 
     async def drain(self) -> None:
         """Wait until the upstream reads what was written."""
@@ -121,7 +126,7 @@ class UpstreamConnection(asyncio.Protocol):
     def close(self) -> None:
         """Drop the connection at once; the pool forgets it now, not when the loop gets round to it."""
         if self.is_open:
-            self._move(Event.CLOSED)
+            self.state = _ON_CLOSED[self.state]
             self.deadline = 0.0
             self.pool.forget(self)
             self._transport.abort()
@@ -150,7 +155,13 @@ class UpstreamConnection(asyncio.Protocol):
         size = answer.size
         self._overhead += len(data)
         self._recent = self._recent + data if self._recent else data
-        if self._was_understood(data):
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse("the upstream switched to another protocol, which was not asked for")
+        except httptools.HttpParserError as error:
+            self._refuse(f"the upstream's answer is not HTTP/1.1: {error}")
+        else:
             self._after_reading(answer, size)
 
     def eof_received(self) -> None:
@@ -174,8 +185,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._answer is None:  # what follows an answer unasked must not pass for the answer to the next request
-            self._move(Event.SPOILED)
-        self._framing = Framing.BY_CLOSE
+            self.state = _ON_SPOILED[self.state]
+        self._framing = _BY_CLOSE
 
     def on_header(self, name: bytes, value: bytes) -> None:
         answer = self._answer
@@ -185,25 +196,24 @@ class UpstreamConnection(asyncio.Protocol):
         answer.headers.append((name, value))
         if name == b"content-length":
             small = value.isdigit() and int(value) <= WHOLE_BYTES
-            self._framing = Framing.SMALL if small else Framing.BY_LENGTH
+            self._framing = _SMALL if small else _BY_LENGTH
         elif name == b"transfer-encoding":
-            if self._framing is not Framing.BY_CLOSE or value.lower() != b"chunked":
+            if self._framing is not _BY_CLOSE or value.lower() != b"chunked":
                 self._refuse("the upstream used a transfer-encoding that was not asked for")
-            self._framing = Framing.BY_CHUNKS
+            self._framing = _BY_CHUNKS
 
     def on_headers_complete(self) -> None:
         answer = self._answer
         if answer is None:
             return
         status, version = self._parser.get_status_code(), self._parser.get_http_version()
+        beginning = _BEGINNINGS.get((version, status))
         if len(answer.headers) > MAX_HEADERS or self._overhead > _MAX_HEAD_BYTES < _size(answer.headers):
             self._refuse_flood()
-        elif version not in _VERSIONS or b"HTTP/%b %d" % (_VERSIONS[version], status) not in self._recent:
-            self._refuse("the upstream answered in another protocol than HTTP/1.1")
-        elif 100 <= status < 200:  # 100 Continue and its like announce the answer, they are none
+        elif beginning is None or beginning not in self._recent:
+            self._refuse_beginning(version, status)
+        elif status < STATUSES.start:  # 100 Continue and its like announce the answer, they are none
             answer.headers.clear()
-        elif status not in STATUSES:
-            self._refuse(f"the upstream answered with the status {status:03}, which is none")
         else:
             self._begin(answer, status)
 
@@ -220,9 +230,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- inside
 
-    def _move(self, event: Event) -> None:
-        self.state = TRANSITIONS[self.state, event]
-
     def _await_first_byte(self) -> None:
         self._phase = "first_byte_timeout"
         self.deadline = self._loop.time() + self._limits.first_byte_seconds
@@ -231,24 +238,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._phase = phase
         self.deadline = self._loop.time() + self._limits.idle_seconds
 
-    def _was_understood(self, data: bytes) -> bool:
-        """Have the parser read it. False when the connection is closed for it."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse("the upstream switched to another protocol, which was not asked for")
-        except httptools.HttpParserError as error:
-            self._refuse(f"the upstream's answer is not HTTP/1.1: {error}")
-        else:
-            return True
-        return False
-
     def _after_reading(self, answer: Http1Response, size_before: int) -> None:
         """Everything of one read was parsed: wake who waits, hand the connection back, or watch for floods."""
         if answer.started:
             self._recent = b""
         if answer.complete:
-            if self.state is State.IDLE:
+            if self.state is _IDLE:
                 self.answers += 1
                 self.pool.release(self)
             else:
@@ -262,13 +257,14 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if not self.reading_paused:
             self._allow_silence("idle_timeout")
-        if not self.awaits_whole:
+        if not answer.is_small:
             answer.arrived()
 
     def _begin(self, answer: Http1Response, status: int) -> None:
         answer.status = status
         answer.started = True
-        self._move(Event.HEAD)
+        answer.is_small = self._framing is _SMALL
+        self.state = _ON_HEAD[self.state]
         if self._head_only:
             self._finish(again=False)  # the parser would wait for a body that never comes
 
@@ -281,27 +277,33 @@ class UpstreamConnection(asyncio.Protocol):
         if self.reading_paused:
             self.reading_paused = False
             self._transport.resume_reading()
-        self._move(Event.END)
+        self.state = _ON_END[self.state]
         if not again or not self._parser.should_keep_alive():
-            self._move(Event.SPOILED)
+            self.state = _ON_SPOILED[self.state]
         answer.finish()
 
     def _end(self, exc: Exception | None) -> None:
         """The other side is gone."""
         begun = self.state in BEGUN
         if self.is_open:
-            self._move(Event.CLOSED)
+            self.state = _ON_CLOSED[self.state]
             self.pool.forget(self)
         self.resume_writing()
         answer, self._answer = self._answer, None
         if answer is None:
             return
-        if begun and self._framing is Framing.BY_CLOSE and exc is None:
+        if begun and self._framing is _BY_CLOSE and exc is None:
             answer.finish()
         elif begun:
             answer.fail(UpstreamError("truncated", "the upstream closed the connection in the middle of its answer"))
         else:
             answer.fail(UpstreamError("reset", "the upstream closed the connection without an answer"))
+
+    def _refuse_beginning(self, version: str, status: int) -> None:
+        if version in _VERSIONS and b"HTTP/%b %03d" % (version.encode("ascii"), status) in self._recent:
+            self._refuse(f"the upstream answered with the status {status:03}, which is none")
+        else:
+            self._refuse("the upstream answered in another protocol than HTTP/1.1")
 
     def _refuse_flood(self) -> None:
         self._refuse(f"the upstream's answer has more than {MAX_HEADERS} headers or {_MAX_HEAD_BYTES} bytes of them")

@@ -30,7 +30,7 @@ class Http1Transport:
         self.limits = limits
         self.tls = tls
         self.loop = loop or asyncio.get_running_loop()
-        self._idle: dict[UpstreamConnection, None] = {}  # the most recently used last
+        self._idle: dict[UpstreamConnection, None] = {}  # open ones, the most recently used last
         self._all: set[UpstreamConnection] = set()
         self._opening = 0
         self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
@@ -51,8 +51,9 @@ class Http1Transport:
 
         Raises UpstreamError: connect_failed, connect_timeout, tls_failed, pool_timeout, reset.
         """
-        connection = None if fresh else self._take_idle()
-        if connection is None:
+        if self._idle and not fresh:
+            connection, _ = self._idle.popitem()
+        else:
             connection = await self._wait_or_open(fresh)
         return connection.start(head, body, head_only, chunked, limits)
 
@@ -85,13 +86,6 @@ class Http1Transport:
         self._pass_slot_on()
 
     # --- inside
-
-    def _take_idle(self) -> UpstreamConnection | None:
-        while self._idle:
-            connection, _ = self._idle.popitem()
-            if connection.is_open:
-                return connection
-        return None
 
     def _full(self) -> bool:
         return len(self._all) + self._opening >= self.limits.max_connections

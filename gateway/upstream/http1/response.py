@@ -14,11 +14,6 @@ class Source(Protocol):
     @property
     def is_open(self) -> bool: ...
 
-    @property
-    def awaits_whole(self) -> bool:
-        """The answer is so small that its head is given out with all of its body."""
-        ...
-
     reading_paused: bool
 
     def resume(self) -> None: ...
@@ -36,14 +31,15 @@ class Http1Response:
     """A response under way: see `transport.Response`."""
 
     __slots__ = (
-        "_chunks", "_connection", "_error", "_loop", "_offer", "_waiter", "complete", "headers", "reused", "size",
-        "started", "status",
+        "_chunks", "_connection", "_error", "_loop", "_offer", "_waiter", "complete", "headers", "is_small", "reused",
+        "size", "started", "status",
     )  # fmt: skip
 
     def __init__(self, connection: Source, loop: asyncio.AbstractEventLoop, *, reused: bool) -> None:
         self.status = 0
         self.headers: Headers = []
         self.started = False  # the status line and headers are here
+        self.is_small = False  # so that its head is given out with all of its body
         self.complete = False  # the last byte is here (it may still wait in the buffer)
         self.reused = reused
         self.size = 0  # bytes that wait in the buffer
@@ -56,8 +52,7 @@ class Http1Response:
 
     async def head(self) -> None:
         """Wait for status and headers; a small announced body is then here as well. Raises UpstreamError."""
-        connection = self._connection
-        while not self.started or (connection is not None and connection.awaits_whole and not self.complete):
+        while not self.complete and (not self.started or self.is_small):
             if self._error is not None:
                 raise self._error
             await self._next_arrival()

@@ -39,20 +39,16 @@ class Framing(IntEnum):
 
 
 # What is in no row cannot happen: it would be a bug of ours, and raises KeyError.
-TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
+TRANSITIONS: Mapping[Event, Mapping[State, State]] = MappingProxyType(
     {
-        (State.IDLE, Event.ASKED): State.WAITING,
-        (State.IDLE, Event.BEGAN_TO_ASK): State.SENDING,
-        (State.IDLE, Event.SPOILED): State.SPENT,
-        (State.SENDING, Event.SENT): State.WAITING,
-        (State.SENDING, Event.HEAD): State.EARLY,
-        (State.WAITING, Event.HEAD): State.RECEIVING,
-        (State.EARLY, Event.SENT): State.RECEIVING,
-        (State.EARLY, Event.END): State.SPENT,  # what is still to come of the request has no place in a next one
-        (State.RECEIVING, Event.END): State.IDLE,
-        (State.SPENT, Event.SPOILED): State.SPENT,
-        (State.CLOSED, Event.SPOILED): State.CLOSED,
-        **{(state, Event.CLOSED): State.CLOSED for state in State},
+        Event.ASKED: {State.IDLE: State.WAITING},
+        Event.BEGAN_TO_ASK: {State.IDLE: State.SENDING},
+        Event.SENT: {State.SENDING: State.WAITING, State.EARLY: State.RECEIVING},
+        Event.HEAD: {State.SENDING: State.EARLY, State.WAITING: State.RECEIVING},
+        # After an early answer, what is still to come of the request has no place in a next one.
+        Event.END: {State.EARLY: State.SPENT, State.RECEIVING: State.IDLE},
+        Event.SPOILED: {State.IDLE: State.SPENT, State.SPENT: State.SPENT, State.CLOSED: State.CLOSED},
+        Event.CLOSED: dict.fromkeys(State, State.CLOSED),
     }
 )
 UNDER_WAY = frozenset({State.SENDING, State.WAITING, State.EARLY, State.RECEIVING})
