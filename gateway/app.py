@@ -4,9 +4,10 @@ import gc
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from detectors import taxonomy
 from gateway.access.admission import Admission
@@ -130,11 +131,10 @@ class App:
             close=self._close,
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] == "http" and scope["path"].startswith("/v1/"):
-            await self.pipeline(scope, receive, send)
-        else:
-            await self._site(scope, receive, send)
+            return self.pipeline(scope, receive, send)
+        return self._site(scope, receive, send)
 
     @property
     def enforces(self) -> bool:

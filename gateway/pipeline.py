@@ -38,6 +38,7 @@ from gateway.upstream.transport import Response
 
 log = logging.getLogger("assay")
 
+_COMPLETED = Outcome.COMPLETED  # bound here: to look it up in the enumeration costs more than to use it
 Scope = MutableMapping[str, Any]
 
 
@@ -90,8 +91,10 @@ class Pipeline:
         )
         try:
             await self._carry_out(exchange, extensions.get(TAKE), receive, reply)
-            ended = (Outcome.UPSTREAM_FAILED, "status") if exchange.status >= 500 else (Outcome.COMPLETED, "")
-            exchange.close(*ended, monotonic())
+            if exchange.status < 500:
+                exchange.close(_COMPLETED, "", monotonic())
+            else:
+                exchange.close(Outcome.UPSTREAM_FAILED, "status", monotonic())
         except GatewayError as error:
             watch.stop()
             exchange.close(outcome_of(error.reason), error.reason, monotonic())

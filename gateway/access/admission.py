@@ -29,7 +29,7 @@ class Admission:
 
     def admit(self, headers: Mapping[bytes, bytes]) -> Principal:
         """Raises GatewayError no_key, wrong_key or not_local."""
-        if not self._keys:
+        if self._keys.is_empty:
             self.refuse_foreign(headers)
             return ANYONE
         key = _presented(headers)
@@ -44,7 +44,7 @@ class Admission:
 
     def refuse_foreign(self, headers: Mapping[bytes, bytes]) -> None:
         """Without keys, only who is local may do anything here. Raises GatewayError not_local."""
-        if self._keys or not self._local_only:
+        if not self._local_only or not self._keys.is_empty:
             return
         asked = headers.get(b"host", b""), headers.get(b"origin", b"")
         if asked not in self._found_local:

@@ -16,6 +16,8 @@ from gateway.openai_api import (
 )
 from gateway.openai_api.encodings import READABLE
 
+# Whose bodies tell their model, so that they must be read.
+_ENVELOPED = frozenset(surface.operation for surface in SURFACES.values() if surface.modelled)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _ONCE = frozenset(
     {b"host", b"origin", b"authorization", b"api-key", b"x-api-key", b"content-type", b"content-encoding"}
@@ -65,12 +67,12 @@ def _climbs(path: str) -> bool:
 
 def has_envelope(operation: Operation) -> bool:
     """Whether a body of this operation tells its model, so that it must be read."""
-    return SURFACES[operation].modelled
+    return operation in _ENVELOPED
 
 
 def is_streamed_through(operation: Operation, headers: Mapping[bytes, bytes]) -> bool:
     """Whether the body goes through unread: what may be large and is not ours to judge."""
-    if has_envelope(operation):
+    if operation in _ENVELOPED:
         return False
     if b"content-length" not in headers and b"transfer-encoding" not in headers:
         return False
@@ -82,10 +84,12 @@ def packing(operation: Operation, headers: Mapping[bytes, bytes]) -> str:
 
     Where nobody needs to read the body, one in an encoding that is not known here passes as it is.
     """
-    encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+    if b"content-encoding" not in headers:
+        return ""
+    encoding = headers[b"content-encoding"].decode("latin-1").strip().lower()
     if encoding in ("", "identity"):
         return ""
-    return encoding if has_envelope(operation) or encoding in READABLE else ""
+    return encoding if operation in _ENVELOPED or encoding in READABLE else ""
 
 
 def read_body(asked: Asked, *, moderates: bool) -> bytes:
@@ -94,7 +98,7 @@ def read_body(asked: Asked, *, moderates: bool) -> bytes:
     Where the gateway `moderates`, what the body asks of that is set as well and taken out: it is done here, and no
     model server need know of it. Raises GatewayError bad_body.
     """
-    if not has_envelope(asked.operation):
+    if asked.operation not in _ENVELOPED:
         asked.model = _model_of_other(asked)
         return asked.body
     try:

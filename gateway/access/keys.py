@@ -38,16 +38,12 @@ class KeyRing:
 
     def __init__(self, grants: Iterable[Grant], wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
-        self._grants: dict[bytes, Grant] = {}
         self.replace(grants)
-
-    def __bool__(self) -> bool:
-        """Whether there is any key, so that one must be given."""
-        return bool(self._grants)
 
     def replace(self, grants: Iterable[Grant]) -> None:
         """From the next request on only these hold; requests under way keep what they were let in with."""
         self._grants = {grant.digest: grant for grant in grants}
+        self.is_empty = not self._grants  # then nobody need give a key
 
     def find(self, key: bytes) -> Found | None:
         """None for a key that was never given, or is revoked."""
@@ -114,7 +110,7 @@ class KeyFiles:
         try:
             config = await asyncio.to_thread(self._read)
             callers, operators = callers_of(config), operators_of(config)
-            if (self._callers and not callers) or (self._operators and not operators):
+            if (callers == [] and not self._callers.is_empty) or (operators == [] and not self._operators.is_empty):
                 raise ConfigError(["the last key was taken away, which would let everybody in; restart to do so"])
         except ConfigError as error:
             metrics.KEY_LOADS.labels("refused").inc()

@@ -53,6 +53,8 @@ class StoredAnswers:
 
     def awaits(self, exchange: Exchange) -> bool:
         """Whether the answer's id is to be remembered."""
+        if exchange.principal is ANYONE:
+            return False
         asked = exchange.asked
         return bool(_owner(exchange)) and bool(kept_in(asked.operation, asked.method, asked.body))
 

@@ -94,6 +94,7 @@ class Throttles:
     def __init__(self, clock: Callable[[], float], most: int = MOST_MOMENTS) -> None:
         self._clock = clock
         self._limits: Remembered[_Limit] = Remembered(most)
+        self.is_used = False  # somebody was slowed down once
 
     @property
     def has_end_users(self) -> bool:
@@ -106,6 +107,7 @@ class Throttles:
         A limit in force stays if it is stricter, and lasts as long as either.
         """
         of = subject if throttle.by == "end_user" else Subject(subject.caller)
+        self.is_used = True
         now = self._clock()
         until = now + throttle.for_seconds
         limit = self._limits.get(of)

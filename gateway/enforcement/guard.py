@@ -56,6 +56,7 @@ class Guard:
         """Put a policy into force, from the next stage of every exchange on."""
         self._shared.policy = policy
         self.revision = policy.revision.encode("ascii")
+        self._acts = policy.acts
         self._held_routes = frozenset(route for route in self._routes if policy.needs("response", route))
 
     @property
@@ -65,18 +66,21 @@ class Guard:
 
     def holds(self, exchange: Exchange) -> bool:
         """Whether an answer to this exchange must be judged before it leaves."""
+        if not self._held_routes or exchange.route is None:
+            return False
         surface = SURFACES[exchange.asked.operation]
-        if not self._held_routes or exchange.route is None or (surface.answers is None and surface.reads is None):
+        if surface.answers is None and surface.reads is None:
             return False
         return exchange.route.name in self._held_routes and bool(needed_of(self._shared.policy, "response", exchange))
 
     def admit(self, exchange: Exchange) -> None:
         """Raises GatewayError throttled while a policy slows this caller down."""
-        self._admit(Subject(caller_of(exchange)), "caller")
+        if self._throttles.is_used:
+            self._admit(Subject(caller_of(exchange)), "caller")
 
     def admit_end_user(self, exchange: Exchange) -> None:
         """The same for the end user that the body names. Raises GatewayError throttled."""
-        if self._throttles.has_end_users and (subject := subject_of(exchange)).end_user:
+        if self._throttles.is_used and self._throttles.has_end_users and (subject := subject_of(exchange)).end_user:
             self._admit(subject, "end user")
 
     def _admit(self, subject: Subject, who: str) -> None:
@@ -94,7 +98,8 @@ class Guard:
         Sets the exchange's `replacement` when that is the answer and nothing goes upstream, and its `detour` when the
         body goes elsewhere.
         """
-        assert exchange.route is not None
+        if not self._acts:
+            return body
         needed = needed_of(self._shared.policy, "prompt", exchange)
         surface = SURFACES[exchange.asked.operation]
         if not needed or not surface.judged:

@@ -17,7 +17,7 @@ _UPGRADE = frozenset({b"upgrade", b"http2-settings"})
 _REMEMBERED = 256
 _REMEMBERED_BYTES = 128
 _good_hosts: set[bytes] = set()
-_good_names: set[bytes] = set()
+GOOD_NAMES: set[bytes] = set()  # of headers: `check_name` found nothing wrong with them
 
 
 class BadRequest(Exception):  # noqa: N818 - what the client did wrong, not we
@@ -77,14 +77,16 @@ def without_upgrade(method: bytes, url: bytes, version: str, headers: list[tuple
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-def written_head(lines: list[bytes], names: list[bytes]) -> bytes:
-    """A response's head. Raises RuntimeError for a header that could be read as something else than was meant."""
-    for name in names:
-        if name not in _good_names:
-            if not _NAME.fullmatch(name):
-                raise RuntimeError(f"{name[:40]!r} is no name of a header")
-            if len(_good_names) < _REMEMBERED and len(name) <= _REMEMBERED_BYTES:
-                _good_names.add(name)
+def check_name(name: bytes) -> None:
+    """Raises RuntimeError for what is no name of a header, and remembers what is."""
+    if not _NAME.fullmatch(name):
+        raise RuntimeError(f"{name[:40]!r} is no name of a header")
+    if len(GOOD_NAMES) < _REMEMBERED and len(name) <= _REMEMBERED_BYTES:
+        GOOD_NAMES.add(name)
+
+
+def written_head(lines: list[bytes]) -> bytes:
+    """A response's head of these lines. Raises RuntimeError for one that could be read as more than they are."""
     head = b"\r\n".join(lines)
     if len(head.translate(None, _CONTROLS)) != len(head) - 2 * len(lines) + 2:
         raise RuntimeError("a response header has a control character in it")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from gateway.openai_api import error_body
-from gateway.serving.head import STATUS_LINES, written_head
+from gateway.serving.head import GOOD_NAMES, STATUS_LINES, check_name, written_head
 
 log = logging.getLogger("assay")
 
@@ -178,7 +178,8 @@ class ServerRequest:
             await connection.drain()
         else:
             self.complete = True
-            self.wake()
+            if self._waiter is not None:
+                self.wake()
             connection.answered(self)
 
     def write(self, data: bytes) -> bool:
@@ -194,12 +195,14 @@ class ServerRequest:
         """A part of the body has come; returns the bytes that wait."""
         self._body.append(body)
         self._size += len(body)
-        self.wake()
+        if self._waiter is not None:
+            self.wake()
         return self._size
 
     def body_complete(self) -> None:
         self.has_whole_body = True
-        self.wake()
+        if self._waiter is not None:
+            self.wake()
 
     def wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -241,10 +244,11 @@ class ServerRequest:
         if status not in STATUS_LINES:
             raise RuntimeError(f"{status} is no status of a final response")
         lines = [STATUS_LINES[status]]
-        names: list[bytes] = []
         for header in message.get("headers", ()):
-            if header[0] in _FRAMING:
-                name, value = header
+            name, value = header
+            if name not in GOOD_NAMES:
+                check_name(name)
+            if name in _FRAMING:
                 if name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
                     keep_alive = False
                 if name != b"content-length" or status == 204:
@@ -252,7 +256,6 @@ class ServerRequest:
                 if length is not None or not value.isdigit():
                     raise RuntimeError("a response has one content-length, and it is a number")
                 length = int(value)
-            names.append(header[0])
             lines.append(b": ".join(header))
         is_old = self.scope["http_version"] == "1.0"
         unframed = length is None and not bodiless
@@ -264,7 +267,7 @@ class ServerRequest:
             lines.append(b"connection: close")
         elif is_old:
             lines.append(b"connection: keep-alive")
-        head = written_head(lines, names)
+        head = written_head(lines)
         self.keep_alive, self._bodiless, self._left = keep_alive, bodiless, length
         self._chunked = unframed and not is_old
         return head

@@ -8,6 +8,7 @@ from gateway.telemetry import metrics
 from gateway.telemetry.metrics import Spread, Tally
 
 _STATUS = {1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+_COMPLETED = Outcome.COMPLETED  # bound here: to look it up in the enumeration costs more than to use it
 _NOT_SAMPLED = frozenset({Outcome.REJECTED, Outcome.INTERNAL})
 
 
@@ -31,35 +32,35 @@ class Recorder:
         """Record a closed exchange. Never raises, never waits."""
         assert exchange.outcome is not None
         route = exchange.route.name if exchange.route else "none"
-        operation = exchange.asked.operation
-        family = exchange.status // 100
-        requests = self._requests.get((route, operation, exchange.outcome, family))
+        operation, outcome, timing, transcript = (
+            exchange.asked.operation,
+            exchange.outcome,
+            exchange.timing,
+            exchange.transcript,
+        )
+        key = (route, operation, outcome, exchange.status // 100)
+        requests = self._requests.get(key)
         if requests is None:
-            labels = (route, operation, exchange.outcome, _STATUS.get(family, "none"))
-            requests = metrics.tally(metrics.REQUESTS, *labels)
-            self._requests[route, operation, exchange.outcome, family] = requests
+            labels = (route, operation, outcome, _STATUS.get(exchange.status // 100, "none"))
+            requests = self._requests[key] = metrics.tally(metrics.REQUESTS, *labels)
         requests.add()
-        durations = self._durations.get((operation, exchange.transcript.stream))
+        kind = (operation, transcript.stream)
+        durations = self._durations.get(kind)
         if durations is None:
-            durations = metrics.spread(metrics.DURATION, operation, "stream" if exchange.transcript.stream else "plain")
-            self._durations[operation, exchange.transcript.stream] = durations
-        durations.observe(exchange.timing.ended_at - exchange.timing.received_at)
-        if exchange.outcome is not Outcome.COMPLETED:
+            durations = metrics.spread(metrics.DURATION, operation, "stream" if transcript.stream else "plain")
+            self._durations[kind] = durations
+        durations.observe(timing.ended_at - timing.received_at)
+        if outcome is not _COMPLETED:
             self._failed(exchange)
-        if exchange.upstream is not None:
-            self._timed(exchange)
-        if exchange.transcript.sampled and exchange.outcome not in _NOT_SAMPLED:
+        if exchange.upstream is not None and timing.first_byte_at:
+            self._added.observe(max(0.0, timing.first_byte_at - timing.read_at - timing.upstream_seconds))
+        if transcript.sampled and outcome not in _NOT_SAMPLED:
             self._offer(exchange, route)
 
     def _failed(self, exchange: Exchange) -> None:
         reason = exchange.reason
         source = REASONS[reason].source if reason in REASONS else "upstream"
         metrics.tally(metrics.ERRORS, source, reason).add()
-
-    def _timed(self, exchange: Exchange) -> None:
-        timing = exchange.timing
-        if timing.first_byte_at:
-            self._added.observe(max(0.0, timing.first_byte_at - timing.read_at - timing.upstream_seconds))
 
     def _offer(self, exchange: Exchange, route: str) -> None:
         metrics.tally(metrics.SAMPLES_OFFERED, route).add()

@@ -22,6 +22,7 @@ _BUSY = 429
 # Those among them that say it was not even begun.
 _NOT_BEGUN = frozenset({429, 503, 529})
 _STATUS = "status"
+_INFERENCE = frozenset(surface.operation for surface in SURFACES.values() if surface.inference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +102,22 @@ class Upstreams:
             candidates = self._health.order(candidates, route.balance)
         # What is no inference may have taken effect though it failed: then only what was not begun is sent again, and
         # never on a used connection, whose end would leave open whether the request was seen.
-        repeatable = SURFACES[exchange.asked.operation].inference or exchange.asked.method in SAFE_METHODS
-        last = max(self._tries.retries, len(candidates) - 1)
+        repeatable = exchange.asked.operation in _INFERENCE or exchange.asked.method in SAFE_METHODS
+        known = len(candidates)
+        last = max(self._tries.retries, known - 1)
         for attempt in range(last + 1):
-            upstream = candidates[min(attempt, len(candidates) - 1)]
+            upstream = candidates[attempt if attempt < known else -1]
             if attempt:
-                await self._before_another(route, upstream, attempt - len(candidates))
+                await self._before_another(route, upstream, attempt - known)
             try:
                 answer = await self._once(exchange, route, upstream, body, tail, attempt > 0 or not repeatable)
             except UpstreamError as error:
                 never_left = error.reason != "reset"
                 again = attempt < last and error.what.retryable and (repeatable or never_left)
-                more_upstreams = attempt + 1 < len(candidates)
-                if not again or not (more_upstreams or budget.take()):
+                if not again or not (attempt + 1 < known or budget.take()):
                     raise
                 continue
-            if answer.status not in self._tries.statuses or attempt + 1 == len(candidates):
+            if attempt + 1 >= known or answer.status not in self._tries.statuses:
                 return answer
             if not self._may_be_bettered(answer, repeatable):
                 return answer

@@ -189,7 +189,8 @@ class RetryBudget:
 
     def request(self) -> None:
         """A request came."""
-        self._left = min(self._most, self._left + self._share)
+        if self._left < self._most:
+            self._left = min(self._most, self._left + self._share)
 
     def take(self) -> bool:
         """Whether there may be a further try, which is then taken."""
