@@ -11,7 +11,7 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9
 _ABSOLUTE = re.compile(rb"([^/?:#]+)://([^/?#]*)([^#]*)")
 _NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROLS = bytes(set(range(0x20)) - {0x09}) + b"\x7f"
-_VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
+_LINE_ENDS = {"1.1": b" HTTP/1.1", "1.0": b" HTTP/1.0"}  # of request lines, by version
 _UPGRADE = frozenset({b"upgrade", b"http2-settings"})
 # What clients and model servers say is remembered within 2 × 256 × 128 bytes; what is longer is looked at anew.
 _REMEMBERED = 256
@@ -33,10 +33,10 @@ def check_version(version: str, method: bytes, url: bytes, received: bytes) -> N
 
     The parser takes RTSP/1.0 and ICE/1.0 for 1.0, so the request line is looked for as HTTP would have it.
     """
-    written = _VERSIONS.get(version)
-    if written is None and b"%b HTTP/" % url in received:
+    end = _LINE_ENDS.get(version)
+    if end is None and url + b" HTTP/" in received:
         raise BadRequest(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
-    if written is None or b"%b HTTP/%b" % (url, written) not in received:
+    if end is None or url + end not in received:
         raise BadRequest(400, f"the request line of this {method.decode('ascii')} names another protocol than HTTP/1.1")
 
 
