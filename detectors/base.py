@@ -7,7 +7,7 @@ loading a model.
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 Role = Literal["prompt", "response"]
 T = TypeVar("T")
@@ -17,17 +17,28 @@ T = TypeVar("T")
 Steps = Generator[None, bool | None, T]
 
 
+class Turn(NamedTuple):
+    """What was said before a text, and on which channel: system, user, assistant, tool or retrieved.
+
+    `given`: a context of which nothing else is known.
+    """
+
+    channel: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """One text to judge.
 
     `role` says which side wrote it; `context` is the prompt behind a response, the earlier turn behind a
-    prompt, or None.
+    prompt, or None. `turns` is all that was said before, in order, for detectors that compare.
     """
 
     text: str
     role: Role
     context: str | None = None
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,14 @@ class Stepwise(Detector, Protocol):
     def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
         """What `detect` does, in bounded pieces. Stopped early, it gives what was not wholly read as STOPPED."""
         ...
+
+
+@runtime_checkable
+class Comparing(Detector, Protocol):
+    """A detector that judges a text beside what was said before: beside the channels of `Text.turns` that it names."""
+
+    @property
+    def compares(self) -> frozenset[str]: ...
 
 
 def finish(steps: Steps[T]) -> T:

@@ -77,7 +77,7 @@ class DetectorInfo:
 
     name: str
     version: str
-    kind: Literal["head", "rule"]
+    kind: Literal["head", "pair", "rule"]
     slugs: frozenset[str]
     heads: tuple[str, ...]
     file: Path | None

@@ -7,7 +7,7 @@ from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, nee
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Stretch, Treatment
 from gateway.judging.messages import Finding, judging_request
-from gateway.judging.stretches import LARGE_BODY, last_words, request_of, stretch_of
+from gateway.judging.stretches import LARGE_BODY, Before, request_of, said_before, stretch_of
 from gateway.openai_api import SURFACES, Operation, Unread, answers_of, read_response, rewrite
 from policies.engine import Action, Decision
 
@@ -15,7 +15,7 @@ _KEPT = PASSING | {Action.REDACT, Action.REPLACE}  # a choice that is neither of
 
 
 class PolicyInspection:
-    """Decides on one answer. A stretch of a stream is shown to the detectors with the prompt's last words.
+    """Decides on one answer. A stretch of a stream is shown to the detectors with what was said before.
 
     The policy stays the same throughout. `failed`: the answer is an error of the upstream, of which any text is read.
     To be closed.
@@ -26,7 +26,7 @@ class PolicyInspection:
         self._decider = Decider(shared, exchange, "response", needed_of(shared.policy, "response", exchange))
         self._exchange = exchange
         self._operation = Operation.OTHER if failed else exchange.asked.operation
-        self._prompt: bytes | None = None
+        self._before: Before | None = None
         self._refusal: Decision | None = None
 
     async def whole(self, body: bytes) -> bytes:
@@ -82,9 +82,10 @@ class PolicyInspection:
 
     async def judge(self, stretches: Sequence[Stretch]) -> list[Treatment]:
         """A treatment for each; all stretches of a choice are decided on together. One call of the detectors."""
-        if self._prompt is None:
-            self._prompt = await last_words(self._exchange.asked)
-        found = await self._decider.ask(request_of(self._decider.caller, self._prompt, stretches, self._decider.needed))
+        decider = self._decider
+        if self._before is None:
+            self._before = await said_before(self._exchange.asked, decider.needed)
+        found = await decider.ask(request_of(decider.caller, self._before, stretches, decider.needed))
         groups: dict[int, list[Finding]] = {stretch.choice: [] for stretch in stretches}
         places: dict[int, list[int]] = {stretch.choice: [] for stretch in stretches}
         for finding in found.findings:

@@ -1,6 +1,6 @@
 """What the detectors said of the texts they judged last: bounded in bytes, by caller, the longest unused goes first.
 
-A text is known by a keyed hash only, as is the context that it was judged in. Nothing that one caller sent is
+A text is known by a keyed hash only, as is what it was judged beside. Nothing that one caller sent is
 remembered for another: else the time of an answer would tell what others have asked.
 """
 
@@ -16,7 +16,7 @@ _JUDGEMENT_BYTES = 200
 _VERDICT_BYTES = 180
 _SPAN_BYTES = 200
 
-Key = tuple[str, str, bytes, bytes]  # caller, role, and hashes of a text and its context
+Key = tuple[str, str, bytes, bytes]  # caller, role, and hashes of a text and of what was said before it
 
 
 class JudgedTexts:
@@ -34,7 +34,8 @@ class JudgedTexts:
 
     def key(self, caller: str, text: Text, digest: bytes) -> Key:
         """`digest` is the text's."""
-        return caller, text.role, digest, self.digest(text.context) if text.context else b""
+        behind = "\0".join([text.context or "", *(part for turn in text.turns for part in turn)])
+        return caller, text.role, digest, self.digest(behind) if behind else b""
 
     def of(self, key: Key) -> Known:
         """By detector id; empty for a text that is not remembered."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from detectors.base import Turn
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.openai_api import (
     CHANNELS,
@@ -28,16 +29,28 @@ REQUEST_CHARACTERS = 200_000
 REQUEST_TEXTS = 1_000
 
 
+TURN_CHARACTERS = 200_000  # of what was said before an answer, for detectors that compare
+
+
 class TextToJudge(NamedTuple):
-    """A passage, the end of the prompt behind it, and the slugs that are asked of it: None for all."""
+    """A passage, the end of the prompt behind it, and the slugs that are asked of it: None for all.
+
+    `turns` is all that was said before an answer, where a slug is asked that needs it.
+    """
 
     passage: Passage
     context: str | None
     slugs: frozenset[str] | None
+    turns: tuple[Turn, ...] = ()
 
 
-def texts_to_judge(request: JudgingRequest, reply: Findings) -> Iterator[TextToJudge]:
-    """In the order of the bodies. `reply` records what cannot be read or was left out."""
+def texts_to_judge(
+    request: JudgingRequest, reply: Findings, compared: frozenset[str] = frozenset()
+) -> Iterator[TextToJudge]:
+    """In the order of the bodies. `reply` records what cannot be read or was left out.
+
+    `compared` are the slugs that are judged beside what was said before.
+    """
     operation = Operation(request.operation)
     prompts = _prompts(operation, request.prompt)
     prompt_slugs = None if request.prompt_slugs is None else frozenset(request.prompt_slugs)
@@ -49,8 +62,22 @@ def texts_to_judge(request: JudgingRequest, reply: Findings) -> Iterator[TextToJ
     if (request.answer or request.stretches) and answer_slugs != frozenset():
         asked = [passage.text for passage in prompts.passages if passage.channel == "user"]
         context = asked[-1][-CONTEXT_CHARACTERS:] if asked else None
+        compares = bool(compared if answer_slugs is None else compared & answer_slugs)
+        turns = _turns(prompts.passages) if compares else ()
         for passage in _bounded(_answers(operation, request), "response", reply):
-            yield TextToJudge(passage, context, answer_slugs)
+            yield TextToJudge(passage, context, answer_slugs, turns if passage.channel == "assistant" else ())
+
+
+def _turns(passages: Sequence[Passage]) -> tuple[Turn, ...]:
+    """What was said before an answer, in order; of too much the latest."""
+    left = TURN_CHARACTERS
+    turns: list[Turn] = []
+    for passage in reversed(passages[-REQUEST_TEXTS:]):
+        turns.append(Turn(passage.channel, passage.text[:left]))
+        left -= len(passage.text)
+        if left <= 0:
+            break
+    return tuple(reversed(turns))
 
 
 def _prompts(operation: Operation, body: bytes) -> Reading:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from detectors.base import Steps, Text, finish
+from detectors.base import Comparing, Steps, Text, finish
 from detectors.panel import Answer, Known, Panel, Question, coverage
 from gateway.judging.language import language_of
 from gateway.judging.memory import JudgedTexts, Key
@@ -20,6 +20,9 @@ class RequestPanel:
 
     def __init__(self, panel: Panel, key: bytes, remembered_bytes: int = REMEMBERED_BYTES) -> None:
         self.panel = panel
+        self._compared = frozenset[str]().union(
+            *(detector.slugs for detector in panel.detectors if isinstance(detector, Comparing))
+        )
         self._memory = JudgedTexts(remembered_bytes, key)
 
     def judge(self, requests: Sequence[JudgingRequest]) -> list[Findings]:
@@ -36,9 +39,9 @@ class RequestPanel:
         for request in requests:
             reply = Findings(request.id, [], [], dict.fromkeys(self.panel.absent, "absent"))
             replies.append(reply)
-            for each in reversed(list(texts_to_judge(request, reply))):
+            for each in reversed(list(texts_to_judge(request, reply, self._compared))):
                 digest = self._memory.digest(each.passage.text)
-                text = Text(each.passage.text, each.passage.direction, each.context)
+                text = Text(each.passage.text, each.passage.direction, each.context, each.turns)
                 asked.append((reply, _finding(each, digest)))
                 questions.append(Question(text, each.slugs))
                 if len(keys) % _TEXTS_A_PIECE == 0:

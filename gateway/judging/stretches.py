@@ -1,43 +1,66 @@
-"""Stretches of a streamed answer as a request to the detectors, beside the end of the prompt."""
+"""Stretches of a streamed answer as a request to the detectors, beside what was said before."""
 
 import asyncio
 import json
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from detectors.taxonomy import COMPARED
 from gateway.exchange import Asked, Stretch
 from gateway.judging.messages import Finding, JudgingRequest, judging_request
-from gateway.openai_api import Operation, has_too_many_values, read_request
+from gateway.openai_api import Operation, Passage, has_too_many_values, read_request
 
 _CONTEXT_CHARACTERS = 2000  # of the prompt, shown to the detectors beside a stretch
+_TURN_CHARACTERS = 60_000  # of all that was said before, for detectors that compare: sent with every stretch
+# How a channel is written in the request that is made of it; a retrieved text as the result of a tool, which it is.
+_SPEAKERS = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool", "retrieved": "tool"}
 LARGE_BODY = 256 * 1024  # bytes: not read on the event loop
 
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
-async def last_words(asked: Asked) -> bytes:
-    """The end of the last thing that the user said, as a request of its own; empty when there is none, or the body is
-    too large to be read."""
+class Before(NamedTuple):
+    """What was said before an answer, as a request of its own."""
+
+    operation: Operation = Operation.RESPONSES
+    body: bytes = b""
+
+
+async def said_before(asked: Asked, slugs: Collection[str] | None) -> Before:
+    """The end of the last thing that the user said; all of it, the latest first to stay, where one of `slugs` (None:
+    all) is judged by comparison. Empty when there is nothing, or the body is too large to be read."""
     if has_too_many_values(asked.body):
-        return b""
+        return Before()
     if len(asked.body) > LARGE_BODY:
         reading = await asyncio.to_thread(read_request, asked.operation, asked.body)
     else:
         reading = read_request(asked.operation, asked.body)
+    if slugs is None or not COMPARED.isdisjoint(slugs):
+        return Before(Operation.CHAT, _json({"messages": _messages(reading.passages)}))
     said = [passage.text for passage in reading.passages if passage.channel == "user"]
-    return _json({"input": said[-1][-_CONTEXT_CHARACTERS:]}) if said else b""
+    return Before(body=_json({"input": said[-1][-_CONTEXT_CHARACTERS:]})) if said else Before()
+
+
+def _messages(passages: Sequence[Passage]) -> list[dict[str, str]]:
+    left = _TURN_CHARACTERS
+    messages: list[dict[str, str]] = []
+    for passage in reversed(passages):
+        if left > 0 and passage.channel in _SPEAKERS:
+            messages.append({"role": _SPEAKERS[passage.channel], "content": passage.text[:left]})
+            left -= len(passage.text)
+    return messages[::-1]
 
 
 def request_of(
-    caller: str, prompt: bytes, stretches: Sequence[Stretch], slugs: Collection[str] | None
+    caller: str, before: Before, stretches: Sequence[Stretch], slugs: Collection[str] | None
 ) -> JudgingRequest:
-    """The request; `prompt` is what `last_words` gave. `stretch_of` says which stretch a finding is in."""
+    """The request; `before` is what `said_before` gave. `stretch_of` says which stretch a finding is in."""
     texts = [(stretch.channel, _HALF_PAIR.sub("\ufffd", stretch.text)) for stretch in stretches]
     return judging_request(
-        Operation.RESPONSES, caller=caller, prompt=prompt, stretches=texts, answer_slugs=slugs, urgent=True
+        before.operation, caller=caller, prompt=before.body, stretches=texts, answer_slugs=slugs, urgent=True
     )
 
 

@@ -6,7 +6,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Asked, Exchange, Stretch
 from gateway.judging.client import Judging, JudgingError
 from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_request
-from gateway.judging.stretches import last_words, request_of, stretch_of
+from gateway.judging.stretches import request_of, said_before, stretch_of
 from gateway.moderation.categories import Scored, moderation_body, number_of, read_inputs
 from gateway.moderation.completions import ModeratedAnswer
 from gateway.moderation.decisions import OWN_MODEL, decision_body, read_questions
@@ -104,8 +104,8 @@ class Moderation:
 
     async def stretches(self, exchange: Exchange, stretches: Sequence[Stretch]) -> SideResult:
         """The result for each choice of a stream; these are all its texts."""
-        prompt = await last_words(exchange.asked)
-        found = await self._judge(request_of(_caller(exchange), prompt, stretches, None))
+        before = await said_before(exchange.asked, None)
+        found = await self._judge(request_of(_caller(exchange), before, stretches, None))
         if isinstance(found, str):
             return SideResult(failure=found)
         return _judged(found, _scored(found.findings, lambda finding: stretches[stretch_of(finding)].choice))

@@ -4,12 +4,12 @@ import difflib
 import io
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import msgspec
 from tqdm import tqdm
 
-from detectors.base import Text
+from detectors.base import Text, Turn
 from detectors.behind import headline
 from detectors.opinions import strongest
 from detectors.panel import Answer, Question
@@ -24,10 +24,16 @@ _NOT_WHOLLY_READ = ("truncated", "unreadable", "errored")  # the last that holds
 Row = dict[str, Any]
 
 
+class _Turn(msgspec.Struct):
+    channel: Literal["system", "user", "assistant", "tool", "retrieved"]
+    text: str
+
+
 class _Line(msgspec.Struct):
     text: str
     role: str
     context: str | None = None
+    turns: list[_Turn] = []
 
 
 class _BadLineError(Exception):
@@ -42,7 +48,9 @@ def score(
     batch: int = 256,
     progress: bool = False,
 ) -> int:
-    """Judge JSON lines `{"role", "text", "context"?}`; write one JSON line for each, in order.
+    """Judge JSON lines `{"role", "text", "context"?, "turns"?}`; write one JSON line for each, in order.
+
+    What compares an answer with what was said before takes `turns`, a list of `{"channel", "text"}`, or the `context`.
 
     A line out has `scores` (slug to calibrated score, the highest over the detectors), `flags` (slugs flagged at 1 %
     false alarms), `detectors` (slug to the `name@version` behind its score), and `state` where a detector did not read
@@ -129,7 +137,10 @@ def _text(raw: bytes) -> Text:
         raise _BadLineError(f"not JSON: {error}") from error
     if line.role not in ROLES:
         raise _BadLineError(f'role is {line.role!r}, must be "prompt" or "response"')
-    return Text(line.text, ROLES[line.role], line.context)
+    turns = [Turn(turn.channel, turn.text) for turn in line.turns]
+    if line.context and not turns:
+        turns = [Turn("given", line.context)]
+    return Text(line.text, ROLES[line.role], line.context, tuple(turns))
 
 
 def _write(sink: IO[str] | IO[bytes], row: Row) -> None:

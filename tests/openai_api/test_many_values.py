@@ -10,7 +10,7 @@ import pytest
 from gateway.access.asked import read_body
 from gateway.errors import GatewayError
 from gateway.exchange import Asked
-from gateway.judging.stretches import last_words
+from gateway.judging.stretches import said_before
 from gateway.moderation.categories import read_inputs
 from gateway.moderation.decisions import read_questions
 from gateway.openai_api import BodyError, Operation, choices_wanted, end_user_named, has_too_many_values
@@ -35,7 +35,8 @@ def asked(body: bytes) -> Asked:
 
 READERS: dict[str, Callable[[bytes], Any]] = {
     "body": lambda body: read_body(asked(body), moderates=True),
-    "last words": lambda body: last_words(asked(body)),
+    "what was said before": lambda body: said_before(asked(body), ("toxicity",)),
+    "all that was said before": lambda body: said_before(asked(body), None),
     "choices": choices_wanted,
     "end user": lambda body: end_user_named(Operation.CHAT, body),
     "moderation": read_inputs,
@@ -76,4 +77,4 @@ def test_prompts_that_are_too_many_to_be_built_are_counted_from_above() -> None:
 
 async def test_what_has_few_values_is_read_as_before() -> None:
     body = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
-    assert await last_words(asked(body)) == b'{"input":"hi"}'
+    assert (await said_before(asked(body), ("toxicity",))).body == b'{"input":"hi"}'

@@ -20,10 +20,10 @@ CONTRIB = "com.microsoft"  # operators that onnxruntime adds to the standard
 Array = npt.NDArray[np.float32]
 
 
-def export(network: Network, path: Path, *, quantised: bool) -> None:
-    """Write the graph: `tokens` and `kinds` [length] int32 in, `logits` [heads] out."""
+def export(network: Network, path: Path, *, quantised: bool, length: int = LENGTH) -> None:
+    """Write the graph: `tokens` and `kinds` [length] int32 in, at most `length`, and `logits` [heads] out."""
     builder = _Builder(network, quantised)
-    builder.embed()
+    builder.embed(length)
     for index in range(LAYERS):
         builder.layer(index)
     builder.read_out()
@@ -59,14 +59,14 @@ class _Builder:
         ]
         self._constant("scale", np.array((WIDTH // ATTENTION_HEADS) ** -0.5))
 
-    def embed(self) -> None:
+    def embed(self, length: int) -> None:
         """The sum of word, position and kind, normed: `x`, [1, length, WIDTH]."""
         self._add("Unsqueeze", ["tokens", "zero"], "tokens_row")
         self._add("Unsqueeze", ["kinds", "zero"], "kinds_row")
         self._table("words", "tokens_row")
         self._constant("kinds.weight", self._weights["kinds.weight"])
         self._add("Gather", ["kinds.weight", "kinds_row"], "kinds_found")
-        self._constant("positions.weight", self._weights["positions.weight"][:LENGTH])
+        self._constant("positions.weight", self._weights["positions.weight"][:length])
         self._add("Shape", ["tokens"], "length")
         self._add("Slice", ["positions.weight", "zero", "length", "zero"], "places")
         self._add("Add", ["words_found", "kinds_found"], "meant")

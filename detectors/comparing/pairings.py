@@ -1,0 +1,115 @@
+"""Which pairs of a premise and a claim an exchange holds, by what they can show, the most telling first; bounded."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from detectors.base import Steps, Turn
+from detectors.comparing.misconceptions import Misconception
+from detectors.comparing.nearness import Overlap, Passages, overlap
+from detectors.comparing.sentences import Sentence, claims, sentences
+from detectors.comparing.sources import Given
+
+MOST_CLAIMS = 12  # of an answer that are judged against its source
+LOOKED_AT = 60  # claims of an answer for which passages are looked up
+MOST_EARLIER = 6  # pairs of an answer's claim and an earlier one
+MOST_STEPS = 4
+MOST_MYTHS = 3
+EARLIER_TURNS = 50  # of the assistant that are looked at, the latest
+EARLIER_CLAIMS = 400
+NEAR_EARLIER, NEAR_STEP, NEAR_MYTH = 0.3, 0.5, 0.5  # nearness from which two claims may be about the same
+STEP_CHARACTERS = 50_000  # of a source that are made ready in one piece of work: some 20 ms
+
+
+class StoppedError(Exception):
+    """The work was asked to stop before its end."""
+
+
+def pause() -> Steps[None]:
+    """The end of one piece of work. Raises StoppedError where no further one is wanted."""
+    if (yield):
+        raise StoppedError
+
+
+class Pairing(NamedTuple):
+    """A premise and a claim of the answer; `near` tells how much of the claim the premise holds."""
+
+    premise: str
+    claim: Sentence
+    near: Overlap
+
+
+def against_source(given: Given, answer: str) -> Steps[list[Pairing]]:
+    """Each claim of the answer beside the nearest passages; of many claims those that the source holds least of."""
+    passages = yield from _passages(given)
+    found = []
+    for claim in claims(answer)[:LOOKED_AT]:
+        premise = passages.window(claim.text)
+        found.append(Pairing(premise, claim, overlap(claim.text, premise)))
+        yield from pause()
+    return sorted(found, key=lambda pairing: (pairing.near.words + pairing.near.pairs, pairing.claim.start))[
+        :MOST_CLAIMS
+    ]
+
+
+def against_earlier(turns: Sequence[Turn], answer: str) -> list[Pairing]:
+    """Claims of the answer beside the nearest claim of the assistant's earlier turns."""
+    earlier = [turn.text for turn in turns if turn.channel == "assistant"][-EARLIER_TURNS:]
+    said = [claim.text for text in reversed(earlier) for claim in claims(text[:20_000])][:EARLIER_CLAIMS]
+    return _nearest(said, claims(answer), NEAR_EARLIER, MOST_EARLIER)
+
+
+def among_steps(answer: str) -> list[Pairing]:
+    """Claims of the answer beside the nearest claim before them, where they speak of the same."""
+    own = claims(answer)[:LOOKED_AT]
+    found: list[Pairing] = []
+    for place, claim in enumerate(own):
+        found += _nearest([each.text for each in own[:place]], [claim], NEAR_STEP, 1)
+    return sorted(found, key=lambda pairing: -pairing.near.words)[:MOST_STEPS]
+
+
+def against_myths(myths: "Myths", answer: str) -> list[tuple[Pairing, Pairing]]:
+    """Claims of the answer that are near a known misconception: beside it, and beside its correction."""
+    found = []
+    for claim in claims(answer):
+        for myth in myths.near(claim.text):
+            near = overlap(myth.claim, claim.text)
+            found.append((Pairing(myth.claim, claim, near), Pairing(myth.correction, claim, near)))
+    return sorted(found, key=lambda pair: -pair[0].near.words)[:MOST_MYTHS]
+
+
+class Myths:
+    """The list of misconceptions, ready to be asked which is near."""
+
+    def __init__(self, known: Sequence[Misconception]) -> None:
+        self._known = known
+        self._passages = Passages([myth.claim for myth in known])
+
+    def near(self, claim: str) -> Iterator[Misconception]:
+        """The one whose words a claim holds most of, if it is most of them."""
+        for _, place in self._passages.ranked(claim)[:3]:
+            if overlap(self._known[place].claim, claim).words >= NEAR_MYTH:
+                yield self._known[place]
+                return
+
+
+def _nearest(said: Sequence[str], own: Sequence[Sentence], least: float, most: int) -> list[Pairing]:
+    if not said:
+        return []
+    passages = Passages(said)
+    found = []
+    for claim in own:
+        nearness, place = passages.ranked(claim.text)[0]
+        premise = said[place]
+        if nearness >= least and premise != claim.text:
+            found.append((nearness, Pairing(premise, claim, overlap(claim.text, premise))))
+    found.sort(key=lambda pair: -pair[0])
+    return [pairing for _, pairing in found[:most]]
+
+
+def _passages(given: Given) -> Steps[Passages]:
+    passages = Passages([])
+    for source in (*given.sources, *given.said):
+        for start in range(0, len(source), STEP_CHARACTERS):
+            passages.add([sentence.text for sentence in sentences(source[start : start + STEP_CHARACTERS])])
+            yield from pause()
+    return passages

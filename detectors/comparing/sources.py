@@ -1,0 +1,194 @@
+"""What an answer was given to rest on, found in an exchange by who said it and by how prompts are laid out.
+
+Tool results and retrieved texts are sources as they stand. In the words of a system or a user a source is what stands
+in the usual layouts of retrieval prompts (a heading such as "Context:", tags such as <document>, numbered passages,
+JSON of chunks, a block between rules or quotes), or the text that a request speaks of. A question alone is no source.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from detectors.base import Turn
+from detectors.comparing.sentences import claims, is_claim, sentences
+
+MOST_CHARACTERS = 200_000  # of sources in one exchange
+_SOURCES = frozenset({"tool", "retrieved"})
+_FEWEST_WORDS = 5  # of a source
+_TEXT_WORDS = 40  # of a text that a request speaks of, without a layout
+
+_KIND = (
+    r"contexts?|documents?|docs?|passages?|sources?|chunks?|articles?|knowledge(?:[ _-]base)?|references?|excerpts?|"
+    r"search[ _-]results?|results?|background|information|facts|transcripts?|data|content|text|evidence|snippets?|"
+    r"report|story|email|materials?"
+)
+_TAGGED = re.compile(rf"<(?P<tag>{_KIND})\b[^<>]{{0,200}}>(?P<said>.*?)</(?P=tag)\s*>", re.IGNORECASE | re.DOTALL)
+_HEADING = re.compile(
+    rf"^[ \t]*(?:#{{1,6}} ?|\*\*|\[)?(?:relevant |retrieved |provided |given |additional |supporting |the |following )*"
+    rf"(?:{_KIND})(?: information| text| below| \d{{1,3}}| is below| are below)*"
+    rf"(?:\*\*)?\]?[ \t]*(?::|\.\s*\n)(?:\*\*)?",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ASKING = re.compile(
+    r"^[ \t]*(?:#{1,6} ?|\*\*|\[)?(?:user(?:'s)?|human|question|query|answer|instructions?|task|request|assistant|"
+    r"response|summary|claim|given the (?:context|above)|using the (?:context|above)|based on the (?:context|above))"
+    r"(?: question| query| input)?\b[^\n:]{0,60}?[:,]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BLOCK = re.compile(r"(?P<rule>-{5,}|={5,}|\"{3}|'{3})(?P<said>.{40,}?)(?P=rule)", re.DOTALL)
+_NUMBERED = re.compile(r"^[ \t]*\[\d{1,3}\][ \t]*(?P<said>[^\n]{20,})", re.MULTILINE)
+_TEXT_ASKED = re.compile(
+    r"\b(?:summari[sz]e|summary of|paraphrase|tl;?dr|according to|based on|using only|from the|in the|read the|"
+    r"following|below|above|attached|this)\b[^.?!\n]{0,60}?\b(?:text|article|passage|document|paragraph|story|report|"
+    r"email|e-mail|transcript|excerpt|context|information|notes|review|post|abstract|paper|contract|minutes)\b"
+    r"|\b(?:summari[sz]e|tl;?dr)\b",
+    re.IGNORECASE,
+)
+_CHUNK_KEYS = ("text", "content", "page_content", "snippet", "passage", "body", "chunk", "document", "summary")
+_OF_PEOPLE = re.compile(r"\b(?:i|i'm|i've|me|my|you|your|we|our)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The texts that an answer may rest on: `sources`, and `said`, what people stated beside them.
+
+    Without sources there is nothing to compare an answer with. `truncated`: there was more than MOST_CHARACTERS.
+    """
+
+    sources: tuple[str, ...]
+    said: tuple[str, ...] = ()
+    truncated: bool = False
+
+
+def given(turns: Sequence[Turn]) -> Given:
+    """The sources of an exchange, the latest first to stay where they are too long."""
+    sources: list[str] = []
+    said: list[str] = []
+    left = MOST_CHARACTERS
+    truncated = False
+    for turn in reversed(turns):
+        if turn.channel not in _READERS:
+            continue
+        text = turn.text[:left]
+        truncated = truncated or len(text) < len(turn.text)
+        left -= len(text)
+        found = [part for part in _READERS[turn.channel](text) if _says_something(part)]
+        sources += reversed(found)
+        if turn.channel not in _SOURCES:
+            said += [claim.text for claim in claims(text[-4_000:])]
+        if left <= 0:
+            break
+    return Given(tuple(reversed(sources)), tuple(said) if sources else (), truncated)
+
+
+def _says_something(part: str) -> bool:
+    """Some words; of a script that writes none apart, some letters."""
+    return len(part.split()) >= _FEWEST_WORDS or (not part.isascii() and len(part) >= 2 * _FEWEST_WORDS)
+
+
+def _of_tool(text: str) -> list[str]:
+    """A result as it stands; the strings of one in JSON."""
+    value = _json(text)
+    return [text] if value is None else ["\n".join(_strings(value))]
+
+
+def _of_people(text: str) -> list[str]:
+    """What stands in a layout; or the text that the request speaks of."""
+    found = list(_laid_out(text))
+    if found or not _TEXT_ASKED.search(text):
+        return found
+    stated = [sentence.text for sentence in sentences(text) if is_claim(sentence.text)]
+    return ["\n".join(stated)] if sum(len(part.split()) for part in stated) >= _TEXT_WORDS else []
+
+
+def _of_context(text: str) -> list[str]:
+    """As of people; else whatever it states of the world."""
+    found = _of_people(text)
+    if found:
+        return found
+    stated = [claim.text for claim in claims(text) if not _OF_PEOPLE.search(claim.text)]
+    return ["\n".join(stated)] if stated and not text.rstrip().endswith("?") else []
+
+
+_READERS = {
+    "tool": _of_tool,
+    "retrieved": _of_tool,
+    "system": _of_people,
+    "user": _of_people,
+    "given": _of_context,
+}
+
+
+def _laid_out(text: str) -> Iterator[str]:
+    tagged = [match["said"] for match in _TAGGED.finditer(text)]
+    if tagged:
+        yield from tagged
+        return
+    chunks = _chunks(text)
+    if chunks:
+        yield from chunks
+        return
+    headed = list(_headed(text))
+    if headed:
+        yield from headed
+        return
+    numbered = [match["said"] for match in _NUMBERED.finditer(text)]
+    if len(numbered) > 1:
+        yield from numbered
+        return
+    yield from (match["said"] for match in _BLOCK.finditer(text))
+
+
+def _headed(text: str) -> Iterator[str]:
+    """What stands below each heading, up to the next one or to what is asked."""
+    marks = list(_HEADING.finditer(text))
+    for mark, behind in itertools.zip_longest(marks, marks[1:]):
+        end = behind.start() if behind else len(text)
+        asking = _ASKING.search(text, mark.end(), end)
+        part = text[mark.end() : asking.start() if asking else end].strip(" \n-=\"'*")
+        if part:
+            yield part
+
+
+def _chunks(text: str) -> list[str]:
+    """The texts of a JSON list of chunks that stands in a text."""
+    start, end = text.find("["), text.rfind("]")
+    if start < 0 or '"' not in text:
+        return []
+    value = _json(text[start : end + 1]) or _json(text[text.find("{") : text.rfind("}") + 1])
+    rows = value if isinstance(value, list) else [value]
+    found = [
+        next((row[key] for key in _CHUNK_KEYS if isinstance(row.get(key), str)), "")
+        for row in rows
+        if isinstance(row, dict)
+    ]
+    return [part for part in found if part]
+
+
+def _json(text: str) -> Any:
+    """The value of a text that is an object or a list in JSON; None of any other."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return msgspec.json.decode(text.encode("utf-8", "replace"))
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in a value of JSON, short ones and numbers with the key that they stand at."""
+    todo: list[tuple[str, Any]] = [("", value)]
+    while todo:
+        key, value = todo.pop()
+        if isinstance(value, dict):
+            todo += reversed([(str(name), each) for name, each in value.items()])
+        elif isinstance(value, list):
+            todo += reversed([(key, each) for each in value])
+        elif isinstance(value, str) and len(value.split()) > _FEWEST_WORDS:
+            yield value
+        elif value is not None:
+            yield f"{key.replace('_', ' ')}: {value}"

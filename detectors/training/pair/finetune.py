@@ -1,0 +1,183 @@
+"""MiniLM fine-tuned on pairs: cross-entropy over entailed, neutral, contradicted beside one output for grounded.
+
+As for the encoder the average of the weights over the last steps is what ships, batches hold pairs of like length, and
+a run goes on from its checkpoint.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from detectors.trained.onnx import Tokenizer
+from detectors.trained.pair import HEADS, window_of
+from detectors.trained.tokens import Window
+from detectors.training.encoder.bert import Network
+from detectors.training.pair.rows import DRAWN, Pair, by_set
+
+BUDGET = 3_400_000  # word pieces, padding included: half an hour on one core
+BATCH = 2_560  # word pieces
+RATE, HEAD_RATE = 1.5e-4, 5e-4
+WARM_UP, FALL = 0.05, 0.5  # shares of the budget
+AVERAGE = 0.995  # weight of the past in the average
+POOL = 2_048
+CHECKPOINT_STEPS = 100
+SPLIT = HEADS.index("grounded")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A pair as word pieces; `nli` is -1 where it is unknown."""
+
+    window: Window
+    nli: int
+    grounded: int
+
+
+def train(
+    pairs: Sequence[Pair], tokenizer: Tokenizer, start: Network, seed: int, checkpoint: Path, budget: int = BUDGET
+) -> Network:
+    """Fine-tune `start` on the pairs that are not held out; goes on from `checkpoint` when there is one.
+
+    The averaged network, in evaluation mode. The same seed and pairs give the same batches.
+    """
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    decks = by_set(pair for pair in pairs if not pair.dev)
+    run = _Run(start, checkpoint, budget)
+    with tqdm(total=budget, unit="piece", unit_scale=True, desc="pair", mininterval=20) as progress:
+        for batch in batches(decks, tokenizer, rng):
+            if run.spent >= budget:
+                break
+            before = run.spent
+            loss = run.step(batch)
+            progress.update(run.spent - before)
+            if loss is not None:
+                progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
+    return run.result()
+
+
+def batches(decks: Mapping[str, Sequence[Pair]], tokenizer: Tokenizer, rng: random.Random) -> Iterator[list[Example]]:
+    """Pairs of like length, BATCH word pieces together, for ever; sets drawn by DRAWN."""
+    names = [name for name in DRAWN if name in decks]
+    weights = [DRAWN[name] for name in names]
+    turns = {name: _cycle(decks[name], rng) for name in names}
+    while True:
+        drawn = [next(turns[name]) for name in rng.choices(names, weights, k=POOL)]
+        pool = sorted((example(pair, tokenizer) for pair in drawn), key=lambda item: len(item.window.tokens))
+        ready = list(_cut(pool))
+        rng.shuffle(ready)
+        yield from ready
+
+
+def example(pair: Pair, tokenizer: Tokenizer) -> Example:
+    window = window_of(tokenizer, pair.premise, pair.claim)
+    return Example(window, -1 if pair.nli is None else pair.nli, pair.grounded)
+
+
+def _cycle(deck: Sequence[Pair], rng: random.Random) -> Iterator[Pair]:
+    while True:
+        yield from rng.sample(deck, len(deck))
+
+
+def _cut(pool: Sequence[Example]) -> Iterator[list[Example]]:
+    start = 0
+    while start < len(pool):
+        stop = start + 1
+        while stop < len(pool) and (stop + 1 - start) * len(pool[stop].window.tokens) <= BATCH:
+            stop += 1
+        yield list(pool[start:stop])
+        start = stop
+
+
+class _Run:
+    """The state of one training run: weights, their average, the optimiser, and how many word pieces were shown."""
+
+    def __init__(self, network: Network, checkpoint: Path, budget: int) -> None:
+        self._network = network
+        network.train()
+        network.words.weight.requires_grad_(False)  # a word that training never shows must keep its meaning
+        self._average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self._optimiser = _optimiser(network)
+        self._checkpoint, self._budget = checkpoint, budget
+        self._steps = self._done = self.spent = 0
+        if checkpoint.exists():
+            state = torch.load(checkpoint)
+            network.load_state_dict(state["network"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            self._average, self._done = state["average"], state["done"]
+
+    def step(self, batch: Sequence[Example]) -> float | None:
+        """Learn from one batch, its loss; None for a batch that the checkpoint has behind it."""
+        width = max(len(item.window.tokens) for item in batch)
+        self.spent += width * len(batch)
+        self._steps += 1
+        if self.spent <= self._done:
+            return None
+        for group in self._optimiser.param_groups:
+            group["lr"] = group["peak"] * _schedule(self.spent / self._budget)
+        tokens, kinds = _tensors(batch, width)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self._network(tokens, kinds)
+        loss = _loss(logits.float(), batch)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        self._optimiser.step()
+        self._follow(min(AVERAGE, self._steps / (self._steps + 10)))
+        if self._steps % CHECKPOINT_STEPS == 0:
+            self._save()
+        return float(loss.item())
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def _follow(self, keep: float) -> None:
+        mine = [value for name, value in self._average.items() if not name.startswith("words")]
+        theirs = [value for name, value in self._network.state_dict().items() if not name.startswith("words")]
+        torch._foreach_lerp_(mine, theirs, 1 - keep)
+
+    def _save(self) -> None:
+        state = {"network": self._network.state_dict(), "optimiser": self._optimiser.state_dict()}
+        new = self._checkpoint.with_suffix(".new")
+        torch.save({**state, "average": self._average, "done": self.spent}, new)
+        new.replace(self._checkpoint)
+
+    def result(self) -> Network:
+        """The averaged network."""
+        self._network.load_state_dict(self._average)
+        self._network.eval()
+        return self._network
+
+
+def _tensors(batch: Sequence[Example], width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    arrays = np.zeros((2, len(batch), width), dtype=np.int64)
+    for row, item in enumerate(batch):
+        arrays[0, row, : len(item.window.tokens)] = item.window.tokens
+        arrays[1, row, : len(item.window.kinds)] = item.window.kinds
+    return torch.from_numpy(arrays[0]), torch.from_numpy(arrays[1])
+
+
+def _loss(logits: torch.Tensor, batch: Sequence[Example]) -> torch.Tensor:
+    nli = torch.tensor([item.nli for item in batch])
+    grounded = torch.tensor([float(item.grounded) for item in batch])
+    loss: torch.Tensor = functional.binary_cross_entropy_with_logits(logits[:, SPLIT], grounded)
+    if bool((nli >= 0).any()):
+        loss = loss + functional.cross_entropy(logits[:, :SPLIT], nli, ignore_index=-1)
+    return loss
+
+
+def _schedule(share: float) -> float:
+    """Linear up, level, linear down (Hu et al. 2024, arXiv 2404.06395)."""
+    return min(share / WARM_UP, 1.0, max((1 - share) / FALL, 0.02))
+
+
+def _optimiser(network: Network) -> torch.optim.AdamW:
+    fresh = [*network.hidden.parameters(), *network.out.parameters()]
+    ids = {id(parameter) for parameter in fresh}
+    body = [value for value in network.parameters() if value.requires_grad and id(value) not in ids]
+    groups = [{"params": body, "peak": RATE}, {"params": fresh, "peak": HEAD_RATE}]
+    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
