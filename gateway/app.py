@@ -2,14 +2,14 @@
 
 import gc
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from detectors import taxonomy
+from starlette.routing import Route
+
+from detectors import manifest, taxonomy
 from gateway.access.admission import Admission
 from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
 from gateway.access.stored import StoredAnswers
@@ -28,6 +28,8 @@ from gateway.judging.messages import Findings, JudgingRequest
 from gateway.moderation.moderations import Moderation
 from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
+from gateway.opinions.wiring import Opinions, opinions_of
+from gateway.pages.opinions import judge_route
 from gateway.pages.page import Page
 from gateway.pages.probes import Readiness, probes
 from gateway.pages.rates import publish_error_rates, rates_route
@@ -48,9 +50,8 @@ from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.upstreams import UpstreamMetrics, show_states
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
-from gateway.trust.redis_ledger import RedisStore
+from gateway.trust.opening import open_ledger
 from gateway.trust.sinks import AuditSink, MetricsSink
-from gateway.trust.sqlite_ledger import SqliteStore
 from gateway.upstream.calls import Tries, Upstreams
 from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.health import Cooldown
@@ -88,7 +89,8 @@ class App:
             config.policy, wall_clock=_wall_clock, targets=self.routing.targets, routes=route_names(config)
         )
         self.audit = Audit(config.audit_path)
-        self.ledger = _ledger(config)
+        self.ledger = open_ledger(config, _wall_clock)
+        self.opinions = opinions_of(config, self.ledger, by_name, _judged_slugs(), _wall_clock)
         self.queue = _queue(config)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
         judges = config.detectors and (self.enforces or config.redis_url is None)
@@ -119,7 +121,9 @@ class App:
         self._site = Site(
             [
                 *probes(self.background, readiness, self.gauges),
-                *trust_pages(self.policy, self.audit, self.ledger, self._facts(config)),
+                *trust_pages(
+                    self.policy, self.audit, self.ledger, self._facts(config), [judge_route(self.opinions.report)]
+                ),
             ],
             version=_VERSION,
             page=Page(),
@@ -175,6 +179,9 @@ class App:
             id_prefix=secrets.token_hex(6),
         )
 
+    def _opinion_pages(self) -> list[Route]:
+        return [judge_route(self.opinions.report)]
+
     def _facts(self, config: Config) -> Facts:
         return Facts(
             _VERSION,
@@ -197,10 +204,10 @@ class App:
         if isinstance(self.judge, JudgingClient):
             background.add("judge", self.judge.run)
             if config.redis_url is None:
-                background.add(
-                    "worker",
-                    _worker(config, self.queue, self.judge, [AuditSink(self.audit), self.ledger], self.policy).run,
-                )
+                sinks = _sinks(config, self.audit, self.ledger, self.opinions)
+                background.add("worker", _worker(config, self.queue, self.judge, sinks, self.policy).run)
+                for name, run in self.opinions.tasks:
+                    background.add(name, run)
         if isinstance(self.queue, RedisQueue):
             background.add("redis", self.queue.run)
         return background
@@ -222,6 +229,7 @@ class App:
 
     async def _close(self) -> None:
         await self.upstreams.close()
+        await self.opinions.close()
         await self.queue.close()
 
 
@@ -238,10 +246,12 @@ class WorkerApp:
             raise ConfigError(["detectors: they are turned off, so a worker has nothing to judge with"])
         policy = PolicyFile(config.policy, wall_clock=_wall_clock)  # a worker need not know the gateway's routes
         audit = Audit(config.audit_path)
-        ledger = _ledger(config)
+        ledger = open_ledger(config, _wall_clock)
+        opinions = opinions_of(config, ledger, upstreams(config), _judged_slugs(), _wall_clock)
+        self._opinions = opinions
         self.queue = _redis_queue(config, config.redis_url.get_secret_value())
         self.judge = _judge(config, nice=_NICE)
-        worker = _worker(config, self.queue, self.judge, [AuditSink(audit), ledger], policy)
+        worker = _worker(config, self.queue, self.judge, _sinks(config, audit, ledger, opinions), policy)
         publish_error_rates()
         metrics.begin_unread(CHANNELS, UNREAD_REASONS)
         gauges = Gauges([lambda: _read_depth(self.queue), lambda: _read_detectors(self.judge), _descriptors()])
@@ -253,6 +263,8 @@ class WorkerApp:
         background.add("judge", self.judge.run)
         background.add("redis", self.queue.run)
         background.add("worker", worker.run)
+        for name, run in opinions.tasks:
+            background.add(name, run)
         readiness = Readiness(
             self.judge,
             wants_detectors=True,
@@ -262,14 +274,18 @@ class WorkerApp:
             is_ending=draining.has_begun,
         )
         self._site = Site(
-            [*probes(background, readiness, gauges), rates_route(ledger)],
+            [*probes(background, readiness, gauges), rates_route(ledger), judge_route(opinions.report)],
             version=_VERSION,
             doors=[Admission(KeyRing(operators_of(config), _wall_clock), local_only=False).admit],
             background=background,
             on_hangup=policy.look_again,
             finish=lambda: worker.finish(config.drain_seconds),
-            close=self.queue.close,
+            close=self._close,
         )
+
+    async def _close(self) -> None:
+        await self._opinions.close()
+        await self.queue.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._site(scope, receive, send)
@@ -339,17 +355,6 @@ def _redis_queue(config: Config, url: str) -> RedisQueue:
         raise ConfigError([f"redis_url: {error}; write it as redis://[:password@]host[:port]/0"]) from None
 
 
-def _ledger(config: Config) -> Ledger:
-    """In Redis, where several machines see it; else in a file, which all processes of this start share."""
-    days, most_bytes = config.ledger_days, config.ledger_bytes
-    if config.redis_url is not None:
-        return Ledger(
-            RedisStore(config.redis_url.get_secret_value(), days=days, most_bytes=most_bytes), clock=_wall_clock
-        )
-    folder = config.state_dir or Path(tempfile.mkdtemp(prefix="assay-state-"))
-    return Ledger(SqliteStore(folder / "ledger.db", days=days, most_bytes=most_bytes), clock=_wall_clock)
-
-
 def _moderation(config: Config, judge: JudgingClient) -> Moderation:
     return Moderation(
         judge,
@@ -381,8 +386,16 @@ def _worker(
         policy=lambda: policy.current,
         expiry_seconds=config.sample_expiry_seconds,
         wall_clock=_wall_clock,
-        keeps_texts=config.audit_text,
     )
+
+
+def _sinks(config: Config, audit: Audit, ledger: Ledger, opinions: Opinions) -> list[Sink]:
+    return [AuditSink(audit, keeps_texts=config.audit_text), ledger, *opinions.sinks]
+
+
+def _judged_slugs() -> frozenset[str]:
+    """What the detectors judge."""
+    return frozenset(slug for info in manifest.load(weights=False).values() for slug, _ in info.operating)
 
 
 def _wall_clock() -> float:

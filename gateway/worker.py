@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from gateway.enforcement.counts import Counts
@@ -43,8 +43,8 @@ class Judging(Protocol):
 class Worker:
     """Takes samples and records what the detectors say of them.
 
-    `sinks` get each judged sample, with the texts of flagged ones where `keeps_texts`. `policy` gives the policy in
-    force now. `wall_clock` is Unix seconds, as in `Sample.closed_at`.
+    `sinks` get each judged sample. `policy` gives the policy in force now. `wall_clock` is Unix seconds, as in
+    `Sample.closed_at`.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class Worker:
         policy: Callable[[], Policy],
         expiry_seconds: float,
         wall_clock: Callable[[], float],
-        keeps_texts: bool = False,
     ) -> None:
         self._queue = queue
         self._judging = judging
@@ -64,7 +63,6 @@ class Worker:
         self._policy = policy
         self._expiry_seconds = expiry_seconds
         self._wall_clock = wall_clock
-        self._keeps_texts = keeps_texts
         self._counts = Counts(wall_clock)
         self._stopping = False
         self._idle = asyncio.Event()
@@ -151,7 +149,7 @@ class Worker:
 
     def _judged(self, sample: Sample, findings: Findings) -> Judged:
         prompts = [finding.language for finding in findings.findings if finding.direction == "prompt"]
-        judged = Judged(
+        return Judged(
             id=sample.id,
             at=min(sample.closed_at, self._wall_clock()),  # the other machine's clock may be ahead
             probability=sample.probability,
@@ -167,8 +165,8 @@ class Worker:
             findings=findings.findings,
             scores=scores_of(findings.findings),
             decisions=self._decide(sample, findings),
+            texts=partial(_texts, sample),
         )
-        return replace(judged, texts=_texts(sample)) if self._keeps_texts and judged.is_flagged else judged
 
     def _decide(self, sample: Sample, findings: Findings) -> dict[Direction, Decision]:
         """Every rule's opinion; callers and end users are counted over samples, which are fewer than their requests."""
@@ -217,7 +215,7 @@ def _request(sample: Sample) -> JudgingRequest:
 
 
 def _texts(sample: Sample) -> dict[tuple[str, tuple[str | int, ...]], str]:
-    """The texts themselves, for an operator who turned that on."""
+    """The texts themselves, for sinks that may have them."""
     operation = Operation(sample.operation)
     try:
         body, _ = decode(sample.answer, sample.encoding, len(sample.answer) * 16)

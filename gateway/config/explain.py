@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from gateway.config.settings import (
     DEMO,
     Config,
+    JudgeConfig,
     KeyConfig,
     RouteConfig,
     UpstreamConfig,
@@ -18,8 +19,13 @@ from gateway.config.settings import (
 )
 
 _SECRET = ("upstreams", "url", "proxy", "redis_url")
-_Entry = UpstreamConfig | RouteConfig | KeyConfig
-_INSIDE: Mapping[str, type[_Entry]] = {"upstreams": UpstreamConfig, "routes": RouteConfig, "keys": KeyConfig}
+_Entry = UpstreamConfig | RouteConfig | KeyConfig | JudgeConfig
+_INSIDE: Mapping[str, type[_Entry]] = {
+    "upstreams": UpstreamConfig,
+    "routes": RouteConfig,
+    "keys": KeyConfig,
+    "judge": JudgeConfig,
+}
 
 
 def problem(found: Any, origin: Mapping[str, str]) -> str:
@@ -74,6 +80,7 @@ def contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
     found += _models_of_several(config, origin.get("routes", source))
     found += _duplicates(config, origin.get("keys", source))
     found += _open_doors(config, origin)
+    found += _open_texts(config, origin)
     found += _unwritable(config, origin)
     return found
 
@@ -102,6 +109,11 @@ def _unknown_names(config: Config, origin: Mapping[str, str], source: str) -> It
                     f"{origin.get('routes', source)}: routes.{name}.upstreams: no upstream is called {upstream!r}"
                     f"{nearest(upstream, known) or '; there is ' + ', '.join(sorted(known))}"
                 )
+    if config.judge and config.judge.upstream not in (None, *known):
+        yield (
+            f"{origin.get('judge', source)}: judge.upstream: no upstream is called {config.judge.upstream!r}"
+            f"{nearest(config.judge.upstream or '', known) or '; there is ' + ', '.join(sorted(known))}"
+        )
     served = set(config.routes) or {"default"}
     for key in config.keys:
         for served_route in key.routes or ():
@@ -143,11 +155,16 @@ def _open_doors(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
             f"{origin.get('host', 'host')}: {config.host} can be reached by other machines, but no key is configured; "
             "set ASSAY_KEYS, or listen on 127.0.0.1, or set allow_without_keys: true if the network is the lock"
         )
-    if config.audit_text and config.operator_key is None and (config.keys or config.allow_without_keys):
-        yield (
-            f"{origin.get('audit_text', 'audit_text')}: flagged texts would be shown at /trust/v1/flags to everyone "
-            "who reaches the port; set `operator_key` (ASSAY_OPERATOR_KEY), or leave `audit_text` off"
-        )
+
+
+def _open_texts(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
+    if config.operator_key is None and (config.keys or config.allow_without_keys):
+        for setting, page in (("audit_text", "/trust/v1/flags"), ("review_text", "/trust/v1/review")):
+            if getattr(config, setting):
+                yield (
+                    f"{origin.get(setting, setting)}: texts would be shown at {page} to everyone who reaches the port; "
+                    f"set `operator_key` (ASSAY_OPERATOR_KEY), or leave `{setting}` off"
+                )
 
 
 def slips(config: Config) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from gateway.config import explain, file
-from gateway.config.settings import DEMO, OPENAI_URL, Config, ConfigError, UpstreamConfig, env_name
+from gateway.config.settings import DEMO, OPENAI_URL, Config, ConfigError, JudgeConfig, UpstreamConfig, env_name
 
 
 class Loaded(NamedTuple):
@@ -111,6 +111,7 @@ def _fault_of_upstream(config: Config, origin: Mapping[str, str]) -> list[str]:
 def _parse(setting: str, text: str, origin: str) -> Any:
     """Text from a flag or the environment: structured settings are YAML, the others go as they are."""
     annotation = Config.model_fields[setting].annotation
-    if typing.get_origin(annotation) is dict or (setting == "keys" and text.lstrip().startswith(("[", "-"))):
+    structured = typing.get_origin(annotation) is dict or JudgeConfig in typing.get_args(annotation)
+    if structured or (setting == "keys" and text.lstrip().startswith(("[", "-"))):
         return file.value_of(text, origin)
     return text

@@ -2,9 +2,10 @@
 
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
-from gateway.config.settings import DEMO, NO_PROXY, Config, ConfigError, UpstreamConfig, fault_of_proxy_url
+from gateway.config.settings import DEMO, NO_PROXY, Config, ConfigError, JudgeConfig, UpstreamConfig, fault_of_proxy_url
 from gateway.exchange import Route, Upstream
 
 
@@ -44,6 +45,13 @@ def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[
         )
         for name, entry in config.routes.items()
     ]
+
+
+def judge_upstream(judge: JudgeConfig, by_name: Mapping[str, Upstream]) -> Upstream:
+    """Where the judge model is; it is asked for under the name that `judge` gives it."""
+    if judge.upstream is not None:
+        return replace(by_name[judge.upstream], model=None)
+    return _upstream("judge", UpstreamConfig.model_validate({"url": judge.url, "key": judge.key}))
 
 
 def targets(config: Config) -> frozenset[str]:

@@ -54,7 +54,20 @@ def _fits_a_header(key: SecretStr) -> SecretStr:
     return key
 
 
+def _is_http(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not an http(s) URL; write it as https://host[:port]/v1")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("must not carry credentials, a query or a fragment; put the key under `key`")
+    if not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise ValueError(f"{url!r} has a space or a letter outside ASCII; write it percent-encoded")
+    _ = parts.port  # raises ValueError when it is no port number
+    return url.rstrip("/")
+
+
 Key = Annotated[SecretStr, AfterValidator(_fits_a_header)]
+Url = Annotated[str, AfterValidator(_is_http)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -73,7 +86,7 @@ class _Strict(BaseModel):
 
 
 class UpstreamConfig(_Strict):
-    url: str = Field(description="Base URL of the model server, with its `/v1`.")
+    url: Url = Field(description="Base URL of the model server, with its `/v1`.")
     key: Key | None = Field(None, description="Key sent to this upstream as a bearer token.")
     http2: bool = Field(
         False,
@@ -115,19 +128,6 @@ class UpstreamConfig(_Strict):
             if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
                 raise ValueError(f"the value of {name!r} must be printable ASCII")
         return headers
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is not an http(s) URL; write it as https://host[:port]/v1")
-        if parts.username or parts.query or parts.fragment:
-            raise ValueError("must not carry credentials, a query or a fragment; put the key under `key`")
-        if not re.fullmatch(r"[\x21-\x7e]+", url):
-            raise ValueError(f"{url!r} has a space or a letter outside ASCII; write it percent-encoded")
-        _ = parts.port  # raises ValueError when it is no port number
-        return url.rstrip("/")
 
     @field_validator("proxy")
     @classmethod
@@ -211,6 +211,50 @@ class KeyConfig(_Strict):
         if self.key is not None:
             return sha256(self.key.get_secret_value().encode()).digest()
         return bytes.fromhex(self.key_sha256 or "")
+
+
+JudgeDialect = Literal[
+    "llama_guard", "qwen3guard", "shield_gemma", "wildguard", "policy", "questions", "moderations", "decisions"
+]
+
+
+class JudgeConfig(_Strict):
+    """The judge model that second opinions are asked of. Texts go to this upstream and to no other."""
+
+    upstream: str | None = Field(None, description="Name of the upstream that serves the judge model.")
+    url: Url | None = Field(None, description="In place of `upstream`, a base URL with its `/v1`.")
+    key: Key | None = Field(None, description="Key for `url`.")
+    model: str = Field(min_length=1, max_length=200, description="Name of the judge model there.")
+    dialect: JudgeDialect | None = Field(
+        None, description="How it is asked and answers. Left out, the model's name decides, else it is `questions`."
+    )
+    instructions: str = Field("", description="In place of the dialect's own words to the model.")
+    questions: dict[str, str] = Field({}, description="Sub-category → how it is put to the model.")
+    extra: dict[str, Any] = Field({}, description="Fields for the body of each request; null takes one away.")
+    subcategories: list[str] = Field(
+        [], description="Sub-categories to ask about; all on which the dialect has an opinion when empty."
+    )
+    calls_per_hour: Positive = Field(600.0, description="Calls in an hour at most, in all processes of a gateway.")
+    tokens_per_hour: Positive = Field(500_000.0, description="Tokens in an hour at most, in and out.")
+    price_per_million_input_tokens: float = Field(0.0, ge=0, description="For the cost that is shown.")
+    price_per_million_output_tokens: float = Field(0.0, ge=0, description="For the cost that is shown.")
+    timeout_seconds: Positive = Field(30.0, description="Longest wait for an answer.")
+    retries: int = Field(2, ge=0, le=10, description="Further tries after a failure that may pass.")
+    waiting_items: Annotated[int, Field(ge=2)] = Field(
+        256, description="Samples that wait at most; what is more is thinned, and what is left weighs more."
+    )
+    expiry_seconds: Positive = Field(3600.0, description="A sample that waited longer is not shown to the judge.")
+    max_characters: Count = Field(
+        20_000, description="A text that is longer is not shown to the judge: half a text is no basis for an opinion."
+    )
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> "JudgeConfig":
+        if (self.upstream is None) == (self.url is None):
+            raise ValueError("needs either `upstream` or `url`: texts leave only to the place that is named here")
+        if self.url is None and self.key is not None:
+            raise ValueError("`key` goes with `url`; an upstream has its own key")
+        return self
 
 
 class Config(_Strict):
@@ -380,6 +424,27 @@ class Config(_Strict):
     audit_hash_key: SecretStr | None = Field(
         None,
         description="Keys the text hashes of the audit file, so that equal texts can be joined over restarts.",
+    )
+    judge: JudgeConfig | None = Field(
+        None,
+        description="A judge model that gives second opinions on a share of the judged samples, so that rates are "
+        "right: `upstream` (or `url` and `key`) and `model`; `dialect`, `instructions`, `questions`, `extra`, "
+        "`subcategories`; `calls_per_hour` (600), `tokens_per_hour` (500000), `price_per_million_input_tokens`, "
+        "`price_per_million_output_tokens`; `timeout_seconds` (30), `retries` (2), `waiting_items` (256), "
+        "`expiry_seconds` (3600), `max_characters` (20000). Left out, no text goes to any judge.",
+    )
+    reviews_per_hour: float = Field(
+        10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Judged samples an hour, in each process that judges, that are drawn for people to review; "
+        "0 turns it off.",
+    )
+    reviewers: Count = Field(1, le=9, description="People whose labels a drawn sample waits for.")
+    review_text: bool = Field(
+        False,
+        description="Keep the texts of samples that were drawn for people or the judge, to be shown to reviewers and "
+        "exported with their labels; they go with the sample after `ledger_days`. They are personal data.",
     )
     drain_seconds: Positive = Field(30.0, description="Time that open exchanges get to end after SIGTERM.")
     shutdown_delay_seconds: float = Field(

@@ -1,6 +1,7 @@
 """What can be seen of trust, as JSON; `page` shows it to people."""
 
 import asyncio
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,8 +19,10 @@ _RECENT = 100
 _BELOW = "/trust/v1/"
 
 
-def trust_pages(policy: PolicyFile, audit: Audit, ledger: Ledger, facts: Facts) -> list[Route]:
-    """`/trust` and what is below it."""
+def trust_pages(
+    policy: PolicyFile, audit: Audit, ledger: Ledger, facts: Facts, more: Sequence[Route] = ()
+) -> list[Route]:
+    """`/trust` and what is below it; `more` are pages of others."""
 
     async def flags(_: Request) -> Response:
         """The latest flagged samples and decisions, from the audit file, which all workers write."""
@@ -34,8 +37,9 @@ def trust_pages(policy: PolicyFile, audit: Audit, ledger: Ledger, facts: Facts) 
         Route(_BELOW + "flags", flags),
         policy_route(policy),
         status_route(facts, lambda: ledger.problem),
+        *more,
     ]
-    return [_index([route.path.removeprefix(_BELOW) for route in listed]), *listed]
+    return [_index(list(dict.fromkeys(route.path.removeprefix(_BELOW) for route in listed))), *listed]
 
 
 def _index(names: list[str]) -> Route:

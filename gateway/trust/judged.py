@@ -1,7 +1,7 @@
 """A judged sample, as everything downstream gets it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from detectors.opinions import Opinion, strongest
@@ -12,6 +12,9 @@ Direction = Literal["prompt", "response"]
 DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
 
 
+Texts = Mapping[tuple[str, tuple[str | int, ...]], str]  # by direction and path
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One exchange that was sampled and judged.
@@ -19,8 +22,8 @@ class Judged:
     `at` is Unix seconds: when the exchange was closed. `probability` is the known probability with which it was
     sampled. `unread` says why not all of it was read, empty when it was: `unreadable`, `truncated` or `detector`.
     `language` is that of the prompt's last text, an ISO 639-1 code or empty. `findings` has each text with what was
-    found, `scores` is what `scores_of` makes of them; `texts` are the texts themselves, by direction and path, only
-    where the operator allows them to be kept.
+    found, `scores` is what `scores_of` makes of them. `texts` reads the texts themselves anew, by direction and path:
+    personal data, for sinks that the operator allowed to have them.
     """
 
     id: str
@@ -38,7 +41,7 @@ class Judged:
     findings: Sequence[Finding]
     scores: Sequence[tuple[Direction, Opinion]]
     decisions: Mapping[Direction, Decision]
-    texts: Mapping[tuple[str, tuple[str | int, ...]], str] = field(default_factory=dict)
+    texts: Callable[[], Texts] = dict
 
     @property
     def is_flagged(self) -> bool:

@@ -80,14 +80,16 @@ class _Column:
 
 
 class AuditSink:
-    """A line in the audit file for each judged sample."""
+    """A line in the audit file for each judged sample; with the texts of flagged ones where `keeps_texts`."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, keeps_texts: bool = False) -> None:
         self._journal = journal
+        self._keeps_texts = keeps_texts
 
     def take(self, judged: Judged) -> None:
         if self._journal.path is None:
             return
+        texts = judged.texts() if self._keeps_texts and judged.is_flagged else {}
         self._journal.append(
             "flag" if judged.is_flagged else "verdict",
             {
@@ -104,9 +106,7 @@ class AuditSink:
                     direction: {"action": decision.action, "would": decision.would, "rule": decision.rule}
                     for direction, decision in judged.decisions.items()
                 },
-                "texts": [
-                    _line(found, judged.texts.get((found.direction, tuple(found.path)))) for found in judged.findings
-                ],
+                "texts": [_line(found, texts.get((found.direction, tuple(found.path)))) for found in judged.findings],
             },
         )
 

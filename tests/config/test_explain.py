@@ -68,7 +68,7 @@ def test_a_merge_may_be_overridden(tmp_path: Path) -> None:
 @pytest.mark.parametrize("others", ["keys: [sk-caller-1]", "allow_without_keys: true"])
 def test_flagged_texts_need_a_key_where_others_can_read_them(tmp_path: Path, others: str) -> None:
     assert problems(tmp_path, f"audit_text: true\n{others}\n") == [
-        "assay.yaml: flagged texts would be shown at /trust/v1/flags to everyone who reaches the port; set "
+        "assay.yaml: texts would be shown at /trust/v1/flags to everyone who reaches the port; set "
         "`operator_key` (ASSAY_OPERATOR_KEY), or leave `audit_text` off"
     ]
     file = tmp_path / "assay.yaml"

@@ -49,11 +49,10 @@ class SidePath:
         self.worker = Worker(
             self.queue,
             self.judge,
-            sinks(self.journal),
+            sinks(self.journal, keeps_texts=audit_text),
             policy=lambda: decided,
             expiry_seconds=60,
             wall_clock=lambda: NOW,
-            keeps_texts=audit_text,
         )
         self._fates = Counts("assay_samples_total")
 

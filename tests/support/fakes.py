@@ -141,9 +141,9 @@ class Journal:
 CATEGORIES = {"violence": "safety", "prompt_attacks": "robustness", "privacy_violation": "safety"}
 
 
-def sinks(journal: AuditJournal) -> list[Sink]:
+def sinks(journal: AuditJournal, *, keeps_texts: bool = False) -> list[Sink]:
     """The metrics, and what is written down."""
-    return [MetricsSink(CATEGORIES), AuditSink(journal)]
+    return [MetricsSink(CATEGORIES), AuditSink(journal, keeps_texts=keeps_texts)]
 
 
 class Notebook:

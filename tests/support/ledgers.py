@@ -34,7 +34,7 @@ def judged(id: str, *, at: float = NOON, probability: float = 1.0, flagged: bool
         findings=findings,
         scores=scores_of(findings),
         decisions={},
-        texts={("prompt", ("messages", 0, "content")): "what somebody said"},
+        texts=lambda: {("prompt", ("messages", 0, "content")): "what somebody said"},
         **fields,
     )
 

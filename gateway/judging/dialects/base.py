@@ -72,7 +72,7 @@ class Dialect:
 
     `prompt` and `response` are the sub-categories that it has an opinion on. `ask` makes the requests about a text for
     some of them; `read` turns the JSON of one answer into labels and raises NonsenseError. `models` are words in the
-    names of models that speak it.
+    names of models that speak it. `probabilities` says whether its scores are some, or only rank texts.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Dialect:
     ask: Ask
     read: Read
     models: tuple[str, ...] = ()
+    probabilities: bool = True
 
     def about(self, role: Role) -> frozenset[str]:
         """The sub-categories that it has an opinion on, on this side of an exchange."""

@@ -90,5 +90,7 @@ def _decided(answer: Any) -> Label | None:
 
 
 _KNOWN = frozenset(_MODERATED) | {_ALL}
-MODERATIONS = Dialect("moderations", _KNOWN, _KNOWN, _ask_moderations, _read_moderations, ("moderation",))
+MODERATIONS = Dialect(
+    "moderations", _KNOWN, _KNOWN, _ask_moderations, _read_moderations, ("moderation",), probabilities=False
+)
 DECISIONS = Dialect("decisions", PROMPTS, RESPONSES, _ask_decisions, _read_decisions)

@@ -1,0 +1,50 @@
+"""Which judged samples people are asked about, and the texts that an operator lets be kept for that."""
+
+from collections.abc import Callable
+
+from gateway.opinions.exhibits import sides_of
+from gateway.trust.drawing import Budget, is_drawn, need
+from gateway.trust.judged import Judged
+from gateway.trust.ledger import Ledger, entry_of
+from gateway.trust.second_opinion import Waiting
+
+MOST_CHARACTERS = 20_000  # of a side's text are kept
+Keep = Callable[[str, float, dict[str, str]], None]  # a sample's id, its time, and its texts by side
+
+
+class Reviews:
+    """A sink. Draws samples for `reviewers` people each; with their texts where there is a place to `keep` them."""
+
+    def __init__(self, ledger: Ledger, budget: Budget, *, reviewers: int = 1, keep: Keep | None = None) -> None:
+        self._ledger = ledger
+        self._budget = budget
+        self._reviewers = reviewers
+        self._keep = keep
+
+    def take(self, judged: Judged) -> None:
+        """Draw, by a probability that is known, and let what was drawn wait in the ledger."""
+        found = need(entry_of(judged).scores)
+        probability = self._budget.probability(found.value)
+        if probability <= 0 or not is_drawn(judged.id, probability):
+            return
+        texts = kept_texts(judged) if self._keep else {}
+        if self._keep and texts:
+            self._keep(judged.id, judged.at, texts)
+        self._ledger.put(
+            Waiting(
+                judged.id,
+                judged.at,
+                "person",
+                probability,
+                found.reason,
+                found.direction,
+                found.slug,
+                list(texts.items()),
+                self._reviewers,
+            )
+        )
+
+
+def kept_texts(judged: Judged) -> dict[str, str]:
+    """Each side's text, as much as is kept."""
+    return {side: text[:MOST_CHARACTERS] for side, text in sides_of(judged).items()}

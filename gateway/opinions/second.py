@@ -1,0 +1,188 @@
+"""Second opinions of a judge model, beside the traffic: drawn samples wait here, with their texts, in memory only."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from detectors.base import Role, Text
+from gateway.opinions.exhibits import texts_of
+from gateway.opinions.habits import Habits
+from gateway.opinions.judge import Judge, JudgeError, Opinion
+from gateway.opinions.thinned import ThinnedQueue
+from gateway.stores.breaker import Breaker
+from gateway.telemetry import metrics
+from gateway.trust.drawing import Budget, is_drawn, need
+from gateway.trust.judged import Judged
+from gateway.trust.ledger import Ledger, LedgerError, entry_of
+from gateway.trust.second_opinion import Label, SecondOpinion
+
+log = logging.getLogger("assay")
+
+AT_ONCE = 2  # samples that are shown to the judge at the same time
+_IDLE_SECONDS = 0.5
+_MOST_UNWRITTEN = 1_000  # opinions, while the ledger cannot be written
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sample on its way to the judge, with what the detectors said: (side, sub-category) → flagged."""
+
+    sample: str
+    at: float
+    texts: Sequence[Text]
+    flags: dict[tuple[Role, str], bool]
+
+    def wanted(self, role: Role) -> frozenset[str]:
+        return frozenset(slug for side, slug in self.flags if side == role)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`waiting` samples at most; one that waited longer than `expiry_seconds`, or has more characters, is not shown."""
+
+    waiting: int = 256
+    expiry_seconds: float = 3600.0
+    characters: int = 20_000
+
+
+class SecondOpinions:
+    """A sink. `only` are the sub-categories to ask about, all when empty. `clock` is Unix seconds, as in `Judged.at`.
+
+    Every sample that was drawn gets one opinion in the ledger: with labels, or without any where the judge gave none.
+    So its probability is known, and so is how many were asked in vain.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        ledger: Ledger,
+        budget: Budget,
+        *,
+        bounds: Bounds = Bounds(),
+        only: frozenset[str] = frozenset(),
+        clock: Callable[[], float],
+        draw: Callable[[], float],
+    ) -> None:
+        self._judge = judge
+        self._ledger = ledger
+        self._budget = budget
+        self._bounds = bounds
+        self._only = only
+        self._clock = clock
+        self._queue: ThinnedQueue[Drawn] = ThinnedQueue(bounds.waiting, draw=draw)
+        self._breaker = Breaker("the judge model does not answer", "the judge model answers again", draw=draw)
+        self._unwritten: list[SecondOpinion] = []
+        self.habits = Habits()
+        self.name = f"{judge.options.model}@{judge.dialect.name}"
+
+    def take(self, judged: Judged) -> None:
+        """Draw, by a probability that is known, and let what was drawn wait."""
+        probability = self._budget.probability(need(entry_of(judged).scores).value)
+        if probability <= 0 or not is_drawn(judged.id, probability):
+            return
+        drawn = self._drawn(judged)
+        if drawn.flags:
+            _count("dropped", self._queue.offer(drawn, probability))
+
+    def _drawn(self, judged: Judged) -> Drawn:
+        """Only what the detectors judged as well: a rate is estimated of what both speak of."""
+        flags: dict[tuple[Role, str], bool] = {
+            (side, opinion.slug): opinion.flagged
+            for side, opinion in judged.scores
+            if opinion.slug in self._judge.dialect.about(side) and (not self._only or opinion.slug in self._only)
+        }
+        return Drawn(judged.id, judged.at, texts_of(judged) if flags else (), flags)
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(self._ask_for_ever())
+
+    async def _ask_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._breaker.pause())
+            if not await self.ask_one():
+                await asyncio.sleep(_IDLE_SECONDS)
+
+    async def ask_one(self) -> bool:
+        """Show the sample that waits longest to the judge; False when none waits."""
+        taken = self._queue.take()
+        metrics.OPINION_WAITING.set(len(self._queue))
+        if taken is None:
+            await self._write()
+            return False
+        drawn, probability = taken
+        if self._clock() - drawn.at > self._bounds.expiry_seconds:
+            await self._settle("expired", drawn, probability, {})
+        elif sum(len(text.text) for text in drawn.texts) > self._bounds.characters:
+            metrics.tally(metrics.OPINION_FAILURES, "too_long").add()
+            await self._settle("failed", drawn, probability, {})
+        else:
+            await self._ask(drawn, probability)
+        return True
+
+    async def _ask(self, drawn: Drawn, probability: float) -> None:
+        wanted: dict[Role, frozenset[str]] = {"prompt": drawn.wanted("prompt"), "response": drawn.wanted("response")}
+        try:
+            opinion = await self._judge.opinion(drawn.texts, wanted)
+        except JudgeError as error:
+            if error.again:
+                self._breaker.failed(error)
+                self._queue.put_back(drawn, probability)
+            else:
+                await self._settle("failed", drawn, probability, {})
+            return
+        except asyncio.CancelledError:
+            self._queue.put_back(drawn, probability)
+            raise
+        self._breaker.answered()
+        self.habits.add(opinion, drawn.flags)
+        await self._settle("answered" if opinion else "failed", drawn, probability, opinion)
+
+    async def _settle(self, fate: str, drawn: Drawn, probability: float, opinion: Opinion) -> None:
+        """One fate for each drawn sample, and one opinion in the ledger."""
+        _count(fate)
+        exact = self._judge.dialect.probabilities
+        labels = [Label(side, slug, said.score if exact else float(said.yes)) for (side, slug), said in opinion.items()]
+        given = SecondOpinion(drawn.sample, self._clock(), "judge", self.name, probability, labels)
+        self._unwritten = [*self._unwritten, given][-_MOST_UNWRITTEN:]
+        await self._write()
+
+    async def _write(self) -> None:
+        """What cannot be written now waits for the next time."""
+        batch, self._unwritten = self._unwritten, []
+        if not batch:
+            return
+        try:
+            gone = await self._ledger.opine(batch)
+        except LedgerError as error:
+            log.info("second opinions wait for the ledger: %s", error)
+            self._unwritten = [*batch, *self._unwritten][-_MOST_UNWRITTEN:]
+            return
+        if gone:
+            log.info("%d second opinions came for samples that are no longer in the ledger", len(gone))
+
+    def report(self) -> dict[str, Any]:
+        """What `/trust/v1/judge` shows."""
+        spent = self._judge.spent
+        return {
+            "model": self._judge.options.model,
+            "dialect": self._judge.dialect.name,
+            "answers": self._breaker.closed,
+            "waiting": len(self._queue),
+            "share_let_in": self._queue.share,
+            "calls": spent.calls,
+            "input_tokens": spent.input_tokens,
+            "output_tokens": spent.output_tokens,
+            "cost": round(spent.cost, 6),
+            "subcategories": self.habits.rows(),
+            "warnings": self.habits.warnings(),
+        }
+
+
+def _count(fate: str, samples: int = 1) -> None:
+    if samples:
+        metrics.tally(metrics.OPINION_ITEMS, fate).add(samples)

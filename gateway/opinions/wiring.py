@@ -1,0 +1,104 @@
+"""The sinks and tasks of second opinions, as the configuration asks for them."""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from detectors.base import Role, Text
+from gateway.config.routes import judge_upstream
+from gateway.config.settings import Config, JudgeConfig
+from gateway.exchange import Upstream
+from gateway.judging.dialects import DIALECTS, Dialect, Options, dialect_of
+from gateway.opinions import budget
+from gateway.opinions.judge import Judge, Retries
+from gateway.opinions.reviews import Keep, Reviews
+from gateway.opinions.second import Bounds, SecondOpinions
+from gateway.opinions.texts import Texts
+from gateway.trust import drawing
+from gateway.trust.judged import Sink
+from gateway.trust.ledger import Ledger
+from gateway.upstream.posts import Poster
+from gateway.upstream.transport import Limits
+
+_ROLES: tuple[Role, ...] = ("prompt", "response")
+
+
+@dataclass(slots=True)
+class Opinions:
+    """`sinks` take judged samples, `tasks` run beside the traffic, `close` ends what they hold."""
+
+    sinks: list[Sink] = field(default_factory=list)
+    tasks: list[tuple[str, Callable[[], Awaitable[None]]]] = field(default_factory=list)
+    second: SecondOpinions | None = None
+    poster: Poster | None = None
+
+    def report(self) -> dict[str, Any] | None:
+        """What the judge model has done, None where there is none."""
+        return self.second.report() if self.second else None
+
+    async def close(self) -> None:
+        if self.poster is not None:
+            await self.poster.close()
+
+
+def opinions_of(
+    config: Config, ledger: Ledger, by_name: Mapping[str, Upstream], slugs: frozenset[str], clock: Callable[[], float]
+) -> Opinions:
+    """`slugs` are what the detectors judge; `clock` is Unix seconds. A gateway's processes share the judge's budget."""
+    found = Opinions()
+    keep: Keep | None = None
+    if config.review_text and config.state_dir is not None:
+        texts = Texts(config.state_dir, days=config.ledger_days, most_bytes=config.ledger_bytes, clock=clock)
+        keep = texts.keep
+        found.tasks.append(("texts", texts.run))
+    if config.reviews_per_hour:
+        people = drawing.Budget(config.reviews_per_hour, clock=monotonic)
+        found.sinks.append(Reviews(ledger, people, reviewers=config.reviewers, keep=keep))
+    if config.judge is not None:
+        found.poster = Poster(
+            judge_upstream(config.judge, by_name), Limits(), timeout_seconds=config.judge.timeout_seconds
+        )
+        found.second = _second(config.judge, ledger, found.poster, slugs, config.workers, clock)
+        found.sinks.append(found.second)
+        found.tasks.append(("opinions", found.second.run))
+    return found
+
+
+def _second(
+    config: JudgeConfig,
+    ledger: Ledger,
+    poster: Poster,
+    slugs: frozenset[str],
+    processes: int,
+    clock: Callable[[], float],
+) -> SecondOpinions:
+    dialect = DIALECTS[config.dialect] if config.dialect else dialect_of(config.model)
+    options = Options(config.model, config.instructions, config.questions, config.extra)
+    only = frozenset(config.subcategories)
+    calls = config.calls_per_hour / processes
+    asks = _calls_a_sample(dialect, options, slugs & only if only else slugs)
+    judge = Judge(
+        dialect,
+        options,
+        poster,
+        budget.Budget(calls, config.tokens_per_hour / processes, clock=monotonic),
+        prices=budget.Prices(config.price_per_million_input_tokens, config.price_per_million_output_tokens),
+        retries=Retries(config.retries),
+    )
+    return SecondOpinions(
+        judge,
+        ledger,
+        drawing.Budget(calls / asks, clock=monotonic),
+        bounds=Bounds(config.waiting_items, config.expiry_seconds, config.max_characters),
+        only=only,
+        clock=clock,
+        draw=random.random,
+    )
+
+
+def _calls_a_sample(dialect: Dialect, options: Options, slugs: frozenset[str]) -> int:
+    """How many calls a prompt and its response cost together."""
+    texts: Sequence[Text] = [Text("x", role) for role in _ROLES]
+    return max(1, sum(len(dialect.requests(text, slugs, options)) for text in texts))

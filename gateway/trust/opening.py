@@ -1,0 +1,24 @@
+"""Where the ledger is: in Redis, or in a file."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.config.settings import Config
+from gateway.trust.ledger import Ledger
+from gateway.trust.redis_ledger import RedisStore
+from gateway.trust.sqlite_ledger import SqliteStore
+
+FILE = "ledger.db"
+
+
+def open_ledger(config: Config, clock: Callable[[], float]) -> Ledger:
+    """In Redis, where several machines see it; else in a file, which all processes of this start share.
+
+    `clock` is Unix seconds.
+    """
+    days, most_bytes = config.ledger_days, config.ledger_bytes
+    if config.redis_url is not None:
+        return Ledger(RedisStore(config.redis_url.get_secret_value(), days=days, most_bytes=most_bytes), clock=clock)
+    folder = config.state_dir or Path(tempfile.mkdtemp(prefix="assay-state-"))
+    return Ledger(SqliteStore(folder / FILE, days=days, most_bytes=most_bytes), clock=clock)

@@ -1,0 +1,102 @@
+"""The product with a judge model: traffic goes in, second opinions come out; only the judge that was named is asked."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from tests.support.gateway_process import GatewayProcess
+from tests.support.judge_models import JUDGES
+
+pytestmark = pytest.mark.real_time
+
+
+class JudgeServer(ThreadingHTTPServer):
+    """The scripted judges as a server of their own; `model` in a request is the dialect."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        assert isinstance(self.server, JudgeServer)
+        self.server.bodies.append(body)
+        answer = json.dumps(JUDGES[body["model"]](body)).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def judge_server() -> Iterator[JudgeServer]:
+    with JudgeServer() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def ask(gateway: GatewayProcess, text: str) -> None:
+    client = openai.OpenAI(base_url=gateway.base_url, api_key=gateway.key)
+    with client:
+        client.chat.completions.create(model="demo-small", messages=[{"role": "user", "content": text}])
+
+
+def test_traffic_gets_second_opinions_from_the_judge_that_was_named(tmp_path: Path) -> None:
+    with judge_server() as judge:
+        settings = {
+            "ASSAY_STATE_DIR": str(tmp_path),
+            "ASSAY_JUDGE": json.dumps({"url": judge.url, "model": "llama_guard", "price_per_million_input_tokens": 2}),
+        }
+        with GatewayProcess(settings) as gateway:
+            ask(gateway, "Tell me a story. [violence]")
+            ask(gateway, "How do I bake bread?")
+            gateway.wait_until(
+                "both have an opinion", lambda: gateway.metric("assay_opinion_items_total", fate="answered") >= 2
+            )
+            report = gateway.http.get(gateway.url + "/trust/v1/judge").json()["judge"]
+            assert report["calls"] == 4
+            assert report["cost"] == pytest.approx(4 * 100 * 2e-6)
+            rows = {(row["subcategory"], row["direction"]): row for row in report["subcategories"]}
+            assert rows["violence", "prompt"]["yes_share"] == 0.5
+            assert gateway.metric("assay_opinion_tokens_total", side="output") == 40
+            rates = gateway.http.get(gateway.url + "/trust/v1/rates?window=1h").json()["rates"]
+            assert any(row["subcategory"] == "violence" for row in rates)
+        assert {body["model"] for body in judge.bodies} == {"llama_guard"}
+
+
+def test_without_a_judge_no_text_leaves(tmp_path: Path) -> None:
+    with GatewayProcess({"ASSAY_STATE_DIR": str(tmp_path)}, wait="live") as gateway:
+        assert gateway.http.get(gateway.url + "/trust/v1/judge").json()["judge"] is None
+        assert "assay_opinion_calls_total{" not in gateway.metrics()
+
+
+@pytest.mark.parametrize("dialect", ["moderations"])
+def test_the_scripted_moderations_are_what_openais_library_reads(dialect: str) -> None:
+    """So that the dialect is held against the shape of the real endpoint and not only against our own idea of it."""
+    with judge_server() as judge, openai.OpenAI(base_url=judge.url, api_key="sk") as client:
+        answer = client.moderations.create(model=dialect, input="[violence]")
+        assert answer.results[0].flagged
+        assert answer.results[0].categories.violence
+        assert answer.results[0].category_scores.violence == 0.8

@@ -1,0 +1,187 @@
+"""From a judged sample to a second opinion in the ledger: drawn with a known probability, one fate each."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.judging.dialects import DIALECTS, Options
+from gateway.opinions.budget import Budget as Spending
+from gateway.opinions.judge import Judge, Retries
+from gateway.opinions.second import Bounds, SecondOpinions
+from gateway.trust.drawing import Budget
+from gateway.trust.ledger import Ledger
+from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.upstream.posts import Answer, PostError
+from tests.support.fakes import Counts
+from tests.support.judge_models import chat_answer
+from tests.support.ledgers import NOON, judged
+
+pytestmark = pytest.mark.real_time
+UNSAFE, SAFE = (json.dumps(chat_answer(said)).encode() for said in ("unsafe\nS1", "safe"))
+
+
+class Model:
+    """Answers as it is told; counts what it was asked."""
+
+    def __init__(self) -> None:
+        self.turn: bytes | PostError = SAFE
+        self.asked: list[bytes] = []
+
+    async def post(self, path: str, body: bytes) -> Answer:
+        self.asked.append(body)
+        if isinstance(self.turn, PostError):
+            raise self.turn
+        return Answer(self.turn, 0.1)
+
+
+class World:
+    """A ledger in a file, a judge that is scripted, and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = NOON
+        self.model = Model()
+        self.ledger = Ledger(SqliteStore(folder / "ledger.db", days=30, most_bytes=2**24), clock=lambda: self.now)
+        self.fates = Counts("assay_opinion_items_total")
+
+    def opinions(
+        self, *, per_hour: float = 1e9, bounds: Bounds = Bounds(), dialect: str = "llama_guard"
+    ) -> SecondOpinions:
+        async def sleep(seconds: float) -> None:
+            self.now += seconds
+
+        judge = Judge(
+            DIALECTS[dialect],
+            Options("guard-1"),
+            self.model,
+            Spending(1e9, 1e9, clock=lambda: self.now),
+            retries=Retries(1, sleep, lambda: 0.5),
+        )
+        return SecondOpinions(
+            judge,
+            self.ledger,
+            Budget(per_hour, clock=lambda: self.now),
+            bounds=bounds,
+            clock=lambda: self.now,
+            draw=lambda: 0.25,
+        )
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    world = World(tmp_path)
+    yield world
+    await world.ledger.flush()
+
+
+async def test_what_the_judge_says_is_in_the_ledger_beside_its_sample(world: World) -> None:
+    opinions = world.opinions()
+    world.model.turn = UNSAFE
+    one = judged("s1", flagged=True)
+    world.ledger.take(one)
+    opinions.take(one)
+    assert await opinions.ask_one()
+    assert not await opinions.ask_one()
+    ((given, entry),) = await world.ledger.opinions("24h")
+    assert (given.sample, given.kind, given.name, given.probability) == ("s1", "judge", "guard-1@llama_guard", 1.0)
+    assert [(each.direction, each.slug, each.value) for each in given.labels] == [("prompt", "violence", 1.0)]
+    assert entry.id == "s1"
+    assert world.fates.added() == {("answered",): 1}
+    assert b"what somebody said" in world.model.asked[0]
+
+
+async def test_the_probability_is_that_of_the_draw(world: World) -> None:
+    opinions = world.opinions(per_hour=60)  # ten at once, then fewer and fewer
+    for number in range(400):
+        one = judged(f"s{number}", flagged=number % 4 == 0)
+        world.ledger.take(one)
+        opinions.take(one)
+        world.now += 6
+    while await opinions.ask_one():
+        pass
+    given = await world.ledger.opinions("24h")
+    assert 20 < len(given) < 100
+    assert min(opinion.probability for opinion, _ in given) < 0.5
+    assert all(0 < opinion.probability <= 1 for opinion, _ in given)
+
+
+async def test_nonsense_is_an_opinion_without_labels(world: World) -> None:
+    opinions = world.opinions()
+    world.model.turn = b"nonsense"
+    one = judged("s1")
+    world.ledger.take(one)
+    opinions.take(one)
+    await opinions.ask_one()
+    ((given, _),) = await world.ledger.opinions("24h")
+    assert given.labels == []
+    assert world.fates.added() == {("failed",): 1}
+
+
+async def test_a_judge_that_is_down_gets_its_samples_when_it_is_back(world: World) -> None:
+    opinions = world.opinions()
+    world.model.turn = PostError("connect_failed", "down")
+    one = judged("s1")
+    world.ledger.take(one)
+    opinions.take(one)
+    await opinions.ask_one()
+    assert opinions.report()["answers"] is False
+    assert await world.ledger.opinions("24h") == []
+    world.model.turn = SAFE
+    await opinions.ask_one()
+    assert opinions.report()["answers"] is True
+    assert world.fates.added() == {("answered",): 1}
+
+
+async def test_a_sample_that_waited_too_long_expires(world: World) -> None:
+    opinions = world.opinions(bounds=Bounds(expiry_seconds=60))
+    one = judged("s1")
+    world.ledger.take(one)
+    opinions.take(one)
+    world.now += 61
+    await opinions.ask_one()
+    assert world.model.asked == []
+    assert world.fates.added() == {("expired",): 1}
+
+
+async def test_half_a_text_is_not_shown(world: World) -> None:
+    opinions = world.opinions(bounds=Bounds(characters=5))
+    failures = Counts("assay_opinion_failures_total")
+    opinions.take(judged("s1"))
+    await opinions.ask_one()
+    assert world.model.asked == []
+    assert failures.added() == {("too_long",): 1}
+
+
+async def test_what_the_dialect_cannot_speak_of_is_not_drawn(world: World) -> None:
+    opinions = world.opinions(dialect="wildguard")  # it speaks of `unsafe` alone, and the detector of violence
+    opinions.take(judged("s1"))
+    assert not await opinions.ask_one()
+    assert world.fates.added() == {}
+
+
+@pytest.mark.parametrize(("turn", "flagged", "says"), [(UNSAFE, False, "yes"), (SAFE, True, "no")])
+async def test_a_judge_that_always_says_the_same_is_seen(world: World, turn: bytes, flagged: bool, says: str) -> None:
+    opinions = world.opinions()
+    world.model.turn = turn
+    for number in range(30):
+        assert opinions.report()["warnings"] == []
+        opinions.take(judged(f"s{number}", flagged=flagged))
+        await opinions.ask_one()
+    (row,) = opinions.report()["subcategories"]
+    assert (row["opinions"], row["entropy_bits"], row["agreement"]) == (30, 0.0, 0.0)
+    (warning,) = opinions.report()["warnings"]
+    assert f"the judge says {says} to" in warning
+
+
+async def test_opinions_wait_for_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    (tmp_path / "ledger.db").mkdir()
+    opinions = world.opinions()
+    one = judged("s1")
+    world.ledger.take(one)
+    opinions.take(one)
+    await opinions.ask_one()
+    (tmp_path / "ledger.db").rmdir()
+    assert not await opinions.ask_one()
+    assert [given.sample for given, _ in await world.ledger.opinions("24h")] == ["s1"]
