@@ -48,6 +48,8 @@ from gateway.telemetry.audit import Audit
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.upstreams import UpstreamMetrics, show_states
+from gateway.trust.card import shipped_errors
+from gateway.trust.gauges import TrustGauges
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
 from gateway.trust.opening import open_ledger
@@ -197,6 +199,7 @@ class App:
         background = Background()
         background.add("audit", self.audit.run)
         background.add("ledger", self.ledger.run)
+        background.add("estimates", TrustGauges(self.ledger, shipped_errors()).run)
         background.add("gauges", self.gauges.run)
         background.add("memory", heap.give_back_regularly)
         background.add("policy", self.policy.run)
@@ -258,6 +261,7 @@ class WorkerApp:
         background = Background()
         background.add("audit", audit.run)
         background.add("ledger", ledger.run)
+        background.add("estimates", TrustGauges(ledger, shipped_errors()).run)
         background.add("gauges", gauges.run)
         background.add("policy", policy.run)
         background.add("judge", self.judge.run)

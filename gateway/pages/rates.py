@@ -1,6 +1,6 @@
 """Estimated rates, and what is known of the detectors' errors."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -11,14 +11,25 @@ from starlette.routing import Route
 from detectors import manifest
 from gateway.telemetry import metrics
 from gateway.trust import estimates
-from gateway.trust.ledger import WINDOWS, Ledger, LedgerError
+from gateway.trust.card import shipped_errors
+from gateway.trust.estimates import estimate, evidence, weights
+from gateway.trust.intervals import Interval
+from gateway.trust.ledger import WINDOWS, Ledger, LedgerError, Window
+from gateway.trust.moments import cell_named
+from gateway.trust.second_opinion import KINDS
 
 DEFAULT_WINDOW = "24h"
 _NOTE = (
     "Shares of traffic with 95 % intervals, over the window, all processes that share the ledger together; 24h and 7d "
-    "count whole hours. flagged_share is what the detectors flag; estimated_rate corrects it for their measured "
-    "errors, null where those were not measured."
+    "count whole hours. flagged_share is what the detectors flag, not a rate of harm. rate is the rate of harm, and "
+    "basis is what it rests on: labels of people, a judge model, the card (a range that fits the flags by the error "
+    "rates on public benchmarks, and no promise), or flags alone (then there is no rate)."
 )
+_COMPARE_NOTE = (
+    "The first group's rate minus the second's, with a 95 % interval. Without second opinions on both sides the "
+    "flagged shares are compared, where the same detectors judged both."
+)
+_PIVOTS = ("route", "model", "language", "caller")
 
 
 @cache  # the files ship with the release: read once, not for every look at /trust
@@ -46,47 +57,116 @@ def publish_error_rates() -> None:
 
 
 def rates_route(ledger: Ledger) -> Route:
-    """`/trust/v1/rates?window=24h&route=…&model=…`."""
+    """`/trust/v1/rates?window=24h`, of one `route`, `model`, `language` or `caller`, or of a route and a model."""
 
     async def page(request: Request) -> Response:
         asked = request.query_params
-        window = asked.get("window", DEFAULT_WINDOW)
-        if window not in WINDOWS:
-            message = f"there is no window {window[:20]!r}; ask for one of {', '.join(WINDOWS)}"
-            return JSONResponse({"error": {"message": message}}, 400)
+        window, about = asked.get("window", DEFAULT_WINDOW), {name: asked.get(name) for name in _PIVOTS}
         try:
-            sums = await ledger.weights(window, asked.get("route"), asked.get("model"))
-        except LedgerError as error:
-            message = f"the ledger cannot be read now: {error}"
-            return JSONResponse({"error": {"message": message}}, 503)
-        about = {"window": window, "route": asked.get("route"), "model": asked.get("model")}
-        return JSONResponse({"note": _NOTE, **about, "rates": rates(sums)})
+            found = await ledger.window(_known(window), cell_named(**about))
+        except (ValueError, LedgerError) as error:
+            return _refusal(error)
+        return JSONResponse({"note": _NOTE, "window": window, **about, "rates": rates(found)})
 
     return Route("/trust/v1/rates", page)
 
 
-def rates(sums: Mapping[tuple[str, str], estimates.Weights]) -> list[dict[str, Any]]:
-    """A row for each sub-category and direction."""
-    measured = _error_rates()
+def compare_route(ledger: Ledger) -> Route:
+    """`/trust/v1/compare?window=24h`: `model=a&other_model=b`, the same with any other pivot, or `other=before` for
+    the window before this one."""
+
+    async def page(request: Request) -> Response:
+        asked = request.query_params
+        window = asked.get("window", DEFAULT_WINDOW)
+        one = {name: asked.get(name) for name in _PIVOTS}
+        other = {name: asked.get("other_" + name, one[name]) for name in _PIVOTS}
+        before = asked.get("other") == "before"
+        try:
+            if (one == other) != before:
+                raise ValueError("name two groups, as model=a&other_model=b, or one and other=before")
+            first = await ledger.window(_known(window), cell_named(**one))
+            second = await ledger.window(window, cell_named(**other), before=before)
+        except (ValueError, LedgerError) as error:
+            return _refusal(error)
+        groups = {"one": one, "other": {**other, "before": before}}
+        return JSONResponse({"note": _COMPARE_NOTE, "window": window, **groups, "rates": compared(first, second)})
+
+    return Route("/trust/v1/compare", page)
+
+
+def _known(window: str) -> str:
+    if window not in WINDOWS:
+        raise ValueError(f"there is no window {window[:20]!r}; ask for one of {', '.join(WINDOWS)}")
+    return window
+
+
+def _refusal(error: Exception) -> Response:
+    if isinstance(error, LedgerError):
+        return JSONResponse({"error": {"message": f"the ledger cannot be read now: {error}"}}, 503)
+    return JSONResponse({"error": {"message": str(error)}}, 400)
+
+
+def rates(window: Window) -> list[dict[str, Any]]:
+    """A row for each sub-category and direction of which something is known."""
+    measured, errors = _error_rates(), shipped_errors()
     rows = []
-    for key, weights in sorted(sums.items()):
-        share = estimates.flagged_share(weights)
+    for key, of in sorted(evidence(window.sums).items()):
+        found = estimate(of, errors.get(key), window.newest)
+        if found is None:
+            continue
         known = measured.get(key)
-        estimate = estimates.corrected(share, *known) if share and known else None
         rows.append(
             {
                 "subcategory": key[0],
                 "direction": key[1],
-                "effective_samples": round(weights.effective_samples, 1),
-                "flagged_share": _shown(share),
-                "estimated_rate": _shown(estimate),
+                "effective_samples": round(weights(of).effective_samples, 1),
+                "flagged_share": _shown(found.flagged),
+                "basis": found.basis,
+                "rate": _rate(found),
+                "estimated_rate": _shown(found.interval),
+                "labels": {source: round(of.labels(source).n) for source in KINDS},
+                "detectors": found.detectors,
                 "detector": known and {"true_positive_rate": known[0], "false_positive_rate": known[1]},
             }
         )
     return rows
 
 
-def _shown(interval: estimates.Interval | None) -> dict[str, float] | None:
+def compared(one: Window, other: Window) -> list[dict[str, Any]]:
+    """A row for each sub-category and direction that both windows have."""
+    firsts, seconds = evidence(one.sums), evidence(other.sums)
+    rows = []
+    for key in sorted(firsts.keys() & seconds.keys()):
+        first, second = (
+            estimate(of[key], shipped_errors().get(key), window.newest)
+            for of, window in ((firsts, one), (seconds, other))
+        )
+        if first is None or second is None:
+            continue
+        row = {"subcategory": key[0], "direction": key[1], "one": _rate(first), "other": _rate(second)}
+        rows.append({**row, **_difference(first, second)})
+    return rows
+
+
+def _difference(one: estimates.Estimate, other: estimates.Estimate) -> dict[str, Any]:
+    pair, of = (one.interval, other.interval), "rate"
+    if None in pair and one.detectors == other.detectors:
+        pair, of = (one.flagged, other.flagged), "flagged_share"
+    if pair[0] is None or pair[1] is None:
+        return {"difference": None, "of": None, "words": "cannot be compared"}
+    found = estimates.difference(pair[0], pair[1])
+    return {"difference": _shown(found), "of": of, "words": found.words}
+
+
+def _rate(found: estimates.Estimate) -> dict[str, Any]:
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 6)
+
+    figures = {"estimate": rounded(found.estimate), "low": rounded(found.low), "high": rounded(found.high)}
+    return {**figures, "effective_samples": round(found.effective_samples, 1), "basis": found.basis}
+
+
+def _shown(interval: Interval | estimates.Difference | None) -> dict[str, float] | None:
     if interval is None:
         return None
     return {

@@ -198,6 +198,32 @@ FLAGGED_WEIGHT_SQUARED = _counter(
     "subcategory",
     "direction",
 )
+_TRUST_LABELS = ("subcategory", "direction", "route", "model", "basis")
+TRUST_RATE = _gauge(
+    "assay_trust_rate",
+    "Which share of the traffic of the last 24 hours shows this? By second opinions (basis labels or judge); NaN where "
+    "there are none. Route and model are empty for all traffic, `other` beyond the first 20 pairs.",
+    *_TRUST_LABELS,
+    over_workers="mostrecent",
+)
+TRUST_LOW = _gauge(
+    "assay_trust_rate_low",
+    "How low may the rate be? The end of its 95 % interval; on the basis card the lowest rate that fits the flags.",
+    *_TRUST_LABELS,
+    over_workers="mostrecent",
+)
+TRUST_HIGH = _gauge(
+    "assay_trust_rate_high",
+    "How high may the rate be? The end of its 95 % interval; on the basis card the highest rate that fits the flags.",
+    *_TRUST_LABELS,
+    over_workers="mostrecent",
+)
+TRUST_EFFECTIVE = _gauge(
+    "assay_trust_effective_samples",
+    "How many simple random labels (basis labels or judge) or samples (card, flags) would tell as much of the rate?",
+    *_TRUST_LABELS,
+    over_workers="mostrecent",
+)
 TRUE_POSITIVE_RATE = _gauge(
     "assay_detector_true_positive_rate_ratio",
     "Which share of harmful texts does the detector flag at the default operating point, as measured?",

@@ -4,8 +4,9 @@ A label tells most where the detector is in doubt: for a given number of labels 
 smallest when a sample is drawn with a probability proportional to √(p(1 - p)), p the probability that it is harmful
 (Neyman's allocation; arXiv 2403.03208 for labels on top of a model). Two things differ here. Above one half the need
 stays at its highest, because what a detector is sure of on its benchmark may be a false alarm on other traffic. And
-there is a floor, because the detector may be blind: what it never flags is seen too, so that the rate is right however
-wrong the detector is.
+half of the budget is spent on everything alike, because the detector may be blind: what it never flags is seen often
+enough to bound the harm in it, so that the rate is right however wrong the detector is. (With a small floor instead of
+half, a label without a flag would stand for so much traffic that the interval were wider than without a detector.)
 """
 
 import math
@@ -15,7 +16,8 @@ from typing import NamedTuple, Protocol
 
 from gateway.trust.second_opinion import Reason
 
-FLOOR = 0.05
+_BLIND = 0.5  # the share of the budget that is spent without a look at the scores
+_GAIN = 10.0  # with all its budget left the other half draws from a need of a tenth on everything
 _BURST_SECONDS = 600.0
 _HOUR = 3600.0
 
@@ -34,7 +36,7 @@ class Scored(Protocol):
 
 
 class Need(NamedTuple):
-    """How much a second opinion on a sample would tell, from FLOOR to 1, and of which score that is due."""
+    """How much a second opinion on a sample would tell, from 0 to 1, and of which score that is due."""
 
     value: float
     reason: Reason
@@ -49,9 +51,9 @@ def doubt(score: float) -> float:
     return 1.0 if score >= 0.5 else 2 * math.sqrt(score * (1 - score))
 
 
-def need(scores: Iterable[Scored], floor: float = FLOOR) -> Need:
-    """The largest over a sample's scores; `floor` when none says more. A flag counts as a full need."""
-    best = Need(floor, "floor", "", "")
+def need(scores: Iterable[Scored]) -> Need:
+    """The largest over a sample's scores. A flag counts as a full need."""
+    best = Need(0.0, "floor", "", "")
     for score in scores:
         value = 1.0 if score.flagged else doubt(score.score)
         if value > best.value:
@@ -79,11 +81,9 @@ class Budget:
     gives nothing.
     """
 
-    def __init__(self, per_hour: float, *, clock: Callable[[], float], floor: float = FLOOR) -> None:
-        self._per_second = per_hour / _HOUR
-        self._most = max(1.0, self._per_second * _BURST_SECONDS)
-        self._left = self._most if per_hour > 0 else 0.0
-        self._floor = floor
+    def __init__(self, per_hour: float, *, clock: Callable[[], float]) -> None:
+        self._blind = _Purse(per_hour * _BLIND)
+        self._looking = _Purse(per_hour * (1 - _BLIND))
         self._clock = clock
         self._looked_at = clock()
 
@@ -91,8 +91,22 @@ class Budget:
         """With which this sample is to be drawn, 0 when there is no budget; it counts as spent."""
         now = self._clock()
         passed, self._looked_at = max(0.0, now - self._looked_at), now
+        blind = self._blind.share(1.0, passed)
+        looking = self._looking.share(need * _GAIN, passed)
+        return 1 - (1 - blind) * (1 - looking)
+
+
+class _Purse:
+    """So much an hour, of which some minutes' worth can be saved."""
+
+    def __init__(self, per_hour: float) -> None:
+        self._per_second = per_hour / _HOUR
+        self._most = max(1.0, self._per_second * _BURST_SECONDS)
+        self._left = self._most if per_hour > 0 else 0.0
+
+    def share(self, wish: float, passed: float) -> float:
+        """All of the wish while nothing is spent; the less is left, the less of it, in proportion."""
         self._left = min(self._most, self._left + passed * self._per_second)
-        # With the whole budget left everything is drawn; the less is left, the less, in proportion to the need.
-        share = min(1.0, need / self._floor * self._left / self._most, self._left)
+        share = min(1.0, wish * self._left / self._most, self._left)
         self._left -= share
         return share

@@ -1,27 +1,31 @@
 """The ledger: a bounded memory of judged samples, the same for all processes that share its store.
 
-A sample is kept as a row of its own, without any text, and added to sums by minute and by hour, from which rates over
-a window are read. Whatever is wrong with the store, traffic and judging go on: what cannot be written waits, up to a
-bound, then the oldest is dropped and counted.
+A sample is kept as a row of its own, without any text, and added to sums by minute and by hour (see `moments`), from
+which rates over a window are read; so are the second opinions on it, at the time of the sample. Whatever is wrong with
+the store, traffic and judging go on: what cannot be written waits, up to a bound, then the oldest is dropped and
+counted.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 from gateway.telemetry import metrics
-from gateway.trust.estimates import Weights
+from gateway.trust.estimates import Weights, evidence, weights
 from gateway.trust.judged import Judged
+from gateway.trust.moments import ALL, Cell, Sums, add_judged, cell_named, cells_of, merge, opined
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 log = logging.getLogger("assay")
 
 MINUTE, HOUR = 60, 3600
-MINUTES_KEPT = 3 * HOUR  # seconds for which sums by minute are kept
+# Width of sums → seconds for which they are kept: enough for the longest window and the one before it.
+SUMS_KEPT = {MINUTE: 3 * HOUR, HOUR: 15 * 24 * HOUR}
 # Window → (its length, the width of the sums that it is read from): long windows are in whole hours.
 WINDOWS: Mapping[str, tuple[int, int]] = {
     "5m": (5 * MINUTE, MINUTE),
@@ -29,8 +33,10 @@ WINDOWS: Mapping[str, tuple[int, int]] = {
     "24h": (24 * HOUR, HOUR),
     "7d": (7 * 24 * HOUR, HOUR),
 }
-OTHER = "(other)"  # stands for models beyond the first of a route: clients may name any
+OTHER = "(other)"  # stands for what is beyond the first: clients may name any model, and keys may be many
 MODELS_A_ROUTE = 50
+CALLERS = 200
+LANGUAGES = 50
 
 MOST_WAITING = 10_000  # samples that wait for an opinion of one kind
 
@@ -39,8 +45,6 @@ _PRUNE_SECONDS = 60.0
 _MOST_UNWRITTEN = 20_000  # samples, some 20 MB
 _MOST_DRAWN_UNWRITTEN = 1_000  # their texts may be long
 _BATCH = 200
-
-Stratum = tuple[str, str, str, str]  # route, model, sub-category, direction
 
 
 class Score(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -68,16 +72,15 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     scores: list[Score]
 
     @property
-    def cohort(self) -> tuple[str, str]:
-        return self.route, self.model
+    def cohort(self) -> tuple[str, str, str, str]:
+        return self.route, self.model, self.language, self.caller
 
 
 class LedgerError(Exception):
     """The store cannot be used now; the message says why."""
 
 
-Sums = dict[Stratum, Weights]
-Buckets = dict[tuple[int, int], Sums]  # by (width, start) in seconds
+Buckets = dict[tuple[int, int, Cell], Sums]  # by width and start in seconds, and cell
 
 
 class Store(Protocol):
@@ -87,8 +90,13 @@ class Store(Protocol):
         """Keep them and add them to the sums; one that is there already is passed over."""
         ...
 
-    async def sums(self, width: int, since: float, until: float) -> Sums:
-        """Over the buckets of this width that begin within the half-open range [since, until)."""
+    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Sums]]:
+        """Of the buckets of this width that begin within the half-open range [since, until), with their start, in
+        the order of time."""
+        ...
+
+    async def cells(self, since: float) -> list[Cell]:
+        """Those with sums by the hour that begin at this time or later."""
         ...
 
     async def entries(self, most: int) -> list[Entry]:
@@ -144,33 +152,59 @@ def entry_of(judged: Judged) -> Entry:
 
 
 def buckets(entries: Iterable[Entry]) -> Buckets:
-    """The sums of these entries, by minute and by hour."""
-    minutes: dict[tuple[int, str, str], dict[tuple[str, str], list[float]]] = {}
+    """The sums of these entries, by minute and by hour, for each of their cells."""
+    cohorts: dict[tuple[object, ...], tuple[Entry, Sums]] = {}
     for entry in entries:
-        sums = minutes.setdefault((int(entry.at // MINUTE) * MINUTE, *entry.cohort), {})
-        weight = 1 / entry.probability
-        square = weight * weight
-        for score in entry.scores:
-            key = (score.slug, score.direction)
-            row = sums.get(key)
-            if row is None:
-                row = sums[key] = [0.0, 0.0, 0.0, 0.0]
-            row[0] += weight
-            row[1] += square
-            if score.flagged:
-                row[2] += weight
-                row[3] += square
+        key = (entry.at // MINUTE, *entry.cohort)
+        known = cohorts.get(key)
+        if known is None:
+            known = cohorts[key] = (entry, {})
+        add_judged(known[1], entry)
     found: Buckets = {}
-    for (minute, route, model), sums in minutes.items():
-        for width in (MINUTE, HOUR):
-            into = found.setdefault((width, minute // width * width), {})
-            for (slug, direction), row in sums.items():
-                stratum = (route, model, slug, direction)
-                into[stratum] = into.get(stratum, _NOTHING) + Weights(*row)
+    for entry, sums in cohorts.values():
+        spread(found, entry, sums)
     return found
 
 
-_NOTHING = Weights(0.0, 0.0, 0.0, 0.0)
+def spread(found: Buckets, entry: Entry, sums: Sums) -> None:
+    """Add the sums of samples of one minute and cohort to all buckets that they belong in."""
+    for width in SUMS_KEPT:
+        start = int(entry.at // width) * width
+        for cell in cells_of(entry):
+            merge(found.setdefault((width, start, cell), {}), sums)
+
+
+def changes(entry: Entry, before: Sequence[SecondOpinion], more: Sequence[SecondOpinion]) -> Buckets:
+    """What further opinions on a sample change in the sums, with those that they replace taken away."""
+    now = {(opinion.kind, opinion.name): opinion for opinion in (*before, *more)}
+    sums = opined(entry, list(now.values()))
+    merge(sums, opined(entry, before), -1)
+    found: Buckets = {}
+    spread(found, entry, {key: row for key, row in sums.items() if any(row)})
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the ledger holds of a window: its sums, and the detector@versions that judged its newest samples."""
+
+    sums: Sums
+    newest: frozenset[str]
+
+
+def window_of(buckets: Iterable[tuple[int, Sums]]) -> Window:
+    """Together, in the order of time: of each detector the version that came last is the newest; of two in the last
+    bucket the one that came later."""
+    sums: Sums = {}
+    seen: dict[str, tuple[int, int]] = {}  # by detector@version the last and the first bucket
+    for number, (_, more) in enumerate(buckets):
+        merge(sums, more)
+        for detector in {key[2] for key in more if key[3] == "detector"}:
+            seen[detector] = (number, seen.get(detector, (0, number))[1])
+    newest: dict[str, str] = {}
+    for detector in sorted(seen, key=lambda detector: (seen[detector], detector)):
+        newest[detector.rpartition("@")[0]] = detector
+    return Window(sums, frozenset(newest.values()))
 
 
 class Ledger:
@@ -181,7 +215,7 @@ class Ledger:
         self._clock = clock
         self._waiting: list[Entry] = []
         self._drawn: deque[Waiting] = deque(maxlen=_MOST_DRAWN_UNWRITTEN)
-        self._models: dict[str, set[str]] = {}
+        self._known: dict[str, set[str]] = {}
         self._writing = asyncio.Lock()
         self._prune_at = 0.0
         self.problem = ""  # why the store cannot be used, while it cannot
@@ -196,12 +230,20 @@ class Ledger:
             self._dropped.add()
 
     def _bounded(self, entry: Entry) -> Entry:
-        """Models that clients made up must not become ever more sums."""
-        known = self._models.setdefault(entry.route, set())
-        if entry.model in known or len(known) < MODELS_A_ROUTE:
-            known.add(entry.model)
+        """What clients made up must not become ever more sums."""
+        model = self._one_of("model of " + entry.route, entry.model, MODELS_A_ROUTE)
+        caller = self._one_of("caller", entry.caller, CALLERS)
+        language = self._one_of("language", entry.language, LANGUAGES)
+        if (model, caller, language) == (entry.model, entry.caller, entry.language):
             return entry
-        return msgspec.structs.replace(entry, model=OTHER)
+        return msgspec.structs.replace(entry, model=model, caller=caller, language=language)
+
+    def _one_of(self, what: str, value: str, most: int) -> str:
+        known = self._known.setdefault(what, set())
+        if value not in known and len(known) >= most:
+            return OTHER
+        known.add(value)
+        return value
 
     async def run(self) -> None:
         """Write until cancelled, and once more then."""
@@ -255,17 +297,29 @@ class Ledger:
     async def weights(
         self, window: str, route: str | None = None, model: str | None = None
     ) -> dict[tuple[str, str], Weights]:
-        """The sums over a window of WINDOWS, by (sub-category, direction). Raises LedgerError and KeyError."""
+        """The flagged weights over a window of WINDOWS, by (sub-category, direction). Raises LedgerError, KeyError."""
+        found = evidence((await self.window(window, cell_named(route=route, model=model))).sums)
+        return {key: weights(column) for key, column in found.items() if column.detector}
+
+    async def window(self, window: str, cell: Cell = ALL, *, before: bool = False) -> Window:
+        """The sums over a window of WINDOWS, or over the one `before` it. Raises LedgerError and KeyError."""
         length, width = WINDOWS[window]
         await self.flush()
         now = self._clock()
         since = (now - length) // width * width + width  # whole buckets, the one that is being filled included
-        found: dict[tuple[str, str], Weights] = {}
-        for (of_route, of_model, slug, direction), more in (await self._store.sums(width, since, now + width)).items():
-            if route in (None, of_route) and model in (None, of_model):
-                before = found.get((slug, direction))
-                found[slug, direction] = more if before is None else before + more
-        return found
+        if before:
+            return window_of(await self._store.sums(cell, width, since - length, since))
+        return window_of(await self._store.sums(cell, width, since, now + width))
+
+    async def series(self, cell: Cell, width: int, since: float) -> list[tuple[int, Sums]]:
+        """The sums by minute or by hour since then. Raises LedgerError."""
+        await self.flush()
+        return await self._store.sums(cell, width, since, self._clock() + width)
+
+    async def cells(self, window: str) -> list[Cell]:
+        """Of which there are sums, by the hour. Raises LedgerError and KeyError."""
+        await self.flush()
+        return await self._store.cells((self._clock() - WINDOWS[window][0]) // HOUR * HOUR)
 
     async def entries(self, most: int) -> list[Entry]:
         """The latest, newest first. Raises LedgerError."""

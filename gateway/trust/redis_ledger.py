@@ -1,27 +1,30 @@
 """The ledger in Redis: one for gateways and workers on many machines."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import msgspec
 
 from gateway.stores.redis import DOWN, answer_of, connect
 from gateway.trust.drawing import draw_of
-from gateway.trust.estimates import Weights
-from gateway.trust.ledger import HOUR, MINUTE, MINUTES_KEPT, MOST_WAITING, Entry, LedgerError, Sums, buckets
+from gateway.trust.ledger import HOUR, MOST_WAITING, SUMS_KEPT, Buckets, Entry, LedgerError, buckets, changes
+from gateway.trust.moments import Cell, Sums, add_stored, encode, merge
 from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion, Waiting
 
 # The braces keep all keys in one slot of a cluster.
 _ENTRY = "{assay:ledger}:entry:"  # and the sample's id
 ENTRIES = "{assay:ledger}:entries"  # the ids by their time
-_SUMS = "{assay:ledger}:sums:"
+_SUMS = "{assay:ledger}:moments:"  # and width, start and cell: the sums of each process that adds to them
+_CELLS = "{assay:ledger}:cells"  # by the hour that they were last seen in
 _OPINIONS = "{assay:ledger}:opinions:"  # and the sample's id: opinions by kind and name
 _OPINED = "{assay:ledger}:opined"  # the ids of samples with opinions, by the time of the sample
 _ITEMS, _DRAWS, _TIMES, _HELD = (f"{{assay:ledger}}:waiting:{part}:" for part in ("items", "draws", "times", "held"))
 _ENTRY_BYTES = 2_000  # of an entry in Redis, as measured: it bounds their number
 _AT_ONCE = 200
 _DAY = 86_400
-_PARTS = ("total", "squared", "flagged", "flagged_squared")
+_OWN_SUMS = 1_000  # that a process keeps to add to; older ones it begins anew beside the old
 # Over the ids in the order of their draws: free ones on which `by` has given no opinion are held and returned.
 _HOLD = """
 local found = {}
@@ -49,7 +52,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 _decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
 _decode_item = msgspec.msgpack.Decoder(Waiting).decode
-_decode_key = msgspec.msgpack.Decoder(tuple[str, str, str, str, int]).decode
+_decode_cell = msgspec.msgpack.Decoder(Cell).decode
 
 
 class RedisStore:
@@ -60,8 +63,14 @@ class RedisStore:
         self._hold = self._client.register_script(_HOLD)
         self._seconds = int(days * _DAY)
         self._most = max(1, most_bytes // _ENTRY_BYTES)
+        self._adding = asyncio.Lock()  # of two that add to our sums at once the later must not write the earlier's
+        self._own: dict[str, tuple[str, Sums]] = {}  # by name in Redis: our field of it, and what we have added
 
     async def add(self, entries: Sequence[Entry]) -> None:
+        async with self._adding:
+            await self._add(entries)
+
+    async def _add(self, entries: Sequence[Entry]) -> None:
         unique = {entry.id: entry for entry in entries}
         there = await self.entries_of(list(unique))
         new = [entry for id, entry in unique.items() if id not in there]
@@ -71,10 +80,9 @@ class RedisStore:
         for entry in new:
             pipeline.set(_ENTRY + entry.id, _encode(entry), ex=self._seconds)
         pipeline.zadd(ENTRIES, {entry.id: entry.at for entry in new})
-        for (width, start), sums in buckets(new).items():
-            self._add_sums(pipeline, width, start, sums)
+        own = self._add_sums(pipeline, buckets(new))
         pipeline.zcard(ENTRIES)
-        *_, count = await self._ask(pipeline.execute())
+        *_, count = await self._write(pipeline, own)
         if count > self._most:
             await self._forget(await self._ask(self._client.zpopmin(ENTRIES, count - self._most)))
 
@@ -82,26 +90,45 @@ class RedisStore:
         for first in range(0, len(popped), _AT_ONCE):
             await self._ask(self._client.delete(*(_ENTRY.encode() + id for id, _ in popped[first : first + _AT_ONCE])))
 
-    def _add_sums(self, pipeline: Any, width: int, start: int, sums: Sums) -> None:
-        name = f"{_SUMS}{width}:{start}"
-        for key, weights in sums.items():
-            for number, part in enumerate(_PARTS):
-                if value := getattr(weights, part):
-                    pipeline.hincrbyfloat(name, _encode((*key, number)), value)
-        pipeline.expire(name, MINUTES_KEPT if width == MINUTE else self._seconds + HOUR)
+    def _add_sums(self, pipeline: Any, more: Buckets) -> list[str]:
+        """Adds to our own fields, so that nothing is read before it is written; the names of the changed ones."""
+        for (width, start, cell), sums in more.items():
+            name = _sums_name(width, start, cell)
+            field, known = self._own.pop(name, (uuid4().hex, {}))
+            merge(known, sums)
+            self._own[name] = (field, known)
+            pipeline.hset(name, field, encode(known))
+            pipeline.expire(name, SUMS_KEPT[width] + HOUR)
+            pipeline.zadd(_CELLS, {_encode(cell): start}, gt=True)
+        return [_sums_name(*key) for key in more]
 
-    async def sums(self, width: int, since: float, until: float) -> Sums:
-        names = [f"{_SUMS}{width}:{start}" for start in range(int(since), int(until) + width, width) if start < until]
-        found: dict[tuple[str, str, str, str], list[float]] = {}
-        for first in range(0, len(names), _AT_ONCE):
+    async def _write(self, pipeline: Any, own: Sequence[str]) -> Any:
+        """When it fails nobody knows whether Redis did it: then our next sums of these buckets begin anew."""
+        try:
+            answer = await self._ask(pipeline.execute())
+        except BaseException:
+            for name in own:
+                self._own.pop(name, None)
+            raise
+        for name in list(self._own)[: max(0, len(self._own) - _OWN_SUMS)]:
+            del self._own[name]
+        return answer
+
+    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Sums]]:
+        first = -int(-since // width) * width
+        starts = [start for start in range(first, int(until) + width, width) if start < until]
+        found: list[tuple[int, Sums]] = []
+        for some in (starts[at : at + _AT_ONCE] for at in range(0, len(starts), _AT_ONCE)):
             pipeline = self._client.pipeline(transaction=False)
-            for name in names[first : first + _AT_ONCE]:
-                pipeline.hgetall(name)
-            for fields in await self._ask(pipeline.execute()):
-                for field, value in fields.items():
-                    *key, part = _decode_key(field)
-                    found.setdefault((key[0], key[1], key[2], key[3]), [0.0] * 4)[part] += float(value)
-        return {key: Weights(*parts) for key, parts in found.items()}
+            for start in some:
+                pipeline.hvals(_sums_name(width, start, cell))
+            for start, blobs in zip(some, await self._ask(pipeline.execute()), strict=True):
+                if blobs:
+                    found.append((start, _sums(blobs)))
+        return found
+
+    async def cells(self, since: float) -> list[Cell]:
+        return [_of(_decode_cell, cell) for cell in await self._ask(self._client.zrangebyscore(_CELLS, since, "+inf"))]
 
     async def entries(self, most: int) -> list[Entry]:
         ids = [id.decode() for id in await self._ask(self._client.zrevrange(ENTRIES, 0, most - 1))]
@@ -119,19 +146,29 @@ class RedisStore:
     # --- second opinions
 
     async def opine(self, opinions: Sequence[SecondOpinion]) -> list[SecondOpinion]:
-        known = await self.entries_of([opinion.sample for opinion in opinions])
-        pipeline = self._client.pipeline(transaction=True)
-        for opinion in opinions:
-            if entry := known.get(opinion.sample):
-                name = _OPINIONS + opinion.sample
-                pipeline.hset(name, f"{opinion.kind} {opinion.name}", _encode(opinion))
-                pipeline.expire(name, self._seconds)
-                pipeline.zadd(_OPINED, {opinion.sample: entry.at})
-        pipeline.zremrangebyrank(_OPINED, 0, -self._most - 1)
-        await self._ask(pipeline.execute())
+        async with self._adding:
+            known = await self._opine(opinions)
         for kind in {opinion.kind for opinion in opinions}:
             await self._settle(kind, [opinion.sample for opinion in opinions if opinion.kind == kind])
         return [opinion for opinion in opinions if opinion.sample not in known]
+
+    async def _opine(self, opinions: Sequence[SecondOpinion]) -> dict[str, Entry]:
+        known = await self.entries_of([opinion.sample for opinion in opinions])
+        given = dict(zip(known, await self._given(list(known)), strict=True))
+        pipeline = self._client.pipeline(transaction=True)
+        own: list[str] = []
+        for sample, entry in known.items():
+            before = [_of(_decode_opinion, blob) for blob in given[sample].values()]
+            more = [opinion for opinion in opinions if opinion.sample == sample]
+            own += self._add_sums(pipeline, changes(entry, before, more))
+            name = _OPINIONS + sample
+            for opinion in more:
+                pipeline.hset(name, f"{opinion.kind} {opinion.name}", _encode(opinion))
+            pipeline.expire(name, self._seconds)
+            pipeline.zadd(_OPINED, {sample: entry.at})
+        pipeline.zremrangebyrank(_OPINED, 0, -self._most - 1)
+        await self._write(pipeline, own)
+        return known
 
     async def _given(self, samples: Sequence[str]) -> list[dict[bytes, bytes]]:
         """Their opinions, by kind and name."""
@@ -195,7 +232,7 @@ class RedisStore:
         oldest = now - self._seconds
         old = await self._ask(self._client.zrangebyscore(ENTRIES, "-inf", f"({oldest}"))
         await self._forget([(id, 0.0) for id in old])
-        for name in (ENTRIES, _OPINED):
+        for name in (ENTRIES, _OPINED, _CELLS):
             await self._ask(self._client.zremrangebyscore(name, "-inf", f"({oldest}"))
         first = await self._ask(self._client.zrange(ENTRIES, 0, 0, withscores=True))
         for kind in KINDS:  # what waits and whose sample is gone
@@ -222,3 +259,14 @@ def _of(decode: Callable[[bytes], _T], blob: bytes) -> _T:
 
 def _count(given: Iterable[bytes], kind: Kind) -> int:
     return sum(name.startswith(f"{kind} ".encode()) for name in given)
+
+
+def _sums_name(width: int, start: int, cell: Cell) -> str:
+    return f"{_SUMS}{width}:{start}:{_encode(cell).hex()}"
+
+
+def _sums(blobs: Iterable[bytes]) -> Sums:
+    found: Sums = {}
+    for blob in blobs:
+        _of(lambda stored: add_stored(found, stored), blob)
+    return found

@@ -8,17 +8,16 @@ import msgspec
 
 from gateway.stores.sqlite import FAILURES, Connection, SqliteFile
 from gateway.trust.drawing import draw_of
-from gateway.trust.estimates import Weights
-from gateway.trust.ledger import MINUTE, MINUTES_KEPT, MOST_WAITING, Entry, LedgerError, Sums, buckets
+from gateway.trust.ledger import HOUR, MOST_WAITING, SUMS_KEPT, Buckets, Entry, LedgerError, buckets, changes
+from gateway.trust.moments import Cell, Sums, add_stored, encode
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (id TEXT UNIQUE, at REAL NOT NULL, entry BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS samples_at ON samples (at);
-CREATE TABLE IF NOT EXISTS sums (
-  width INTEGER, start INTEGER, route TEXT, model TEXT, slug TEXT, direction TEXT,
-  total REAL NOT NULL, squared REAL NOT NULL, flagged REAL NOT NULL, flagged_squared REAL NOT NULL,
-  PRIMARY KEY (width, start, route, model, slug, direction)
+DROP TABLE IF EXISTS sums;
+CREATE TABLE IF NOT EXISTS moments (
+  width INTEGER, cell BLOB, start INTEGER, sums BLOB NOT NULL, PRIMARY KEY (width, cell, start)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS opinions (
   sample TEXT, kind TEXT, name TEXT, sample_at REAL NOT NULL, opinion BLOB NOT NULL, PRIMARY KEY (sample, kind, name)
@@ -29,15 +28,7 @@ CREATE TABLE IF NOT EXISTS waiting (
   held_until REAL NOT NULL, item BLOB NOT NULL, PRIMARY KEY (kind, draw, sample)
 ) WITHOUT ROWID;
 """
-_ADD = """
-INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET total = total + excluded.total, squared = squared + excluded.squared,
-  flagged = flagged + excluded.flagged, flagged_squared = flagged_squared + excluded.flagged_squared
-"""
-_SUM = """
-SELECT route, model, slug, direction, SUM(total), SUM(squared), SUM(flagged), SUM(flagged_squared)
-FROM sums WHERE width = ? AND start >= ? AND start < ? GROUP BY route, model, slug, direction
-"""
+_SUMS = "SELECT start, sums FROM moments WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
 _OPINIONS = """
 SELECT opinion, entry FROM opinions JOIN samples ON id = sample
 WHERE sample_at >= ? AND sample_at < ? ORDER BY sample_at DESC, sample, kind, name LIMIT ?
@@ -53,7 +44,7 @@ SELECT draw, sample, item FROM waiting AS w WHERE kind = :kind AND (held_until <
 AND NOT EXISTS (SELECT 1 FROM opinions o WHERE o.sample = w.sample AND o.kind = w.kind AND o.name = :by)
 ORDER BY draw LIMIT :most
 """
-_TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("sums", "start"))
+_TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("moments", "start"))
 _FULL = 0.8  # of the bound, from which the oldest tenth goes
 _IDS_AT_ONCE = 500
 _VACUUM_PAGES = 2_000
@@ -63,6 +54,7 @@ _T = TypeVar("_T")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 _decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
+_decode_cell = msgspec.msgpack.Decoder(Cell).decode
 _decode_item = msgspec.msgpack.Decoder(Waiting).decode
 
 
@@ -78,21 +70,21 @@ class SqliteStore:
             while self._file.used_share(connection) > _FULL and self._drop_oldest(connection):
                 pass
             new = [entry for entry in entries if _insert(connection, entry)]
-            connection.executemany(
-                _ADD,
-                [
-                    (width, start, *key, w.total, w.squared, w.flagged, w.flagged_squared)
-                    for (width, start), sums in buckets(new).items()
-                    for key, w in sums.items()
-                ],
-            )
+            _add_sums(connection, buckets(new))
 
         await self._do(work)
 
-    async def sums(self, width: int, since: float, until: float) -> Sums:
-        def work(connection: Connection) -> Sums:
-            rows = connection.execute(_SUM, (width, since, until))
-            return {(route, model, slug, way): Weights(*sums) for route, model, slug, way, *sums in rows}
+    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Sums]]:
+        def work(connection: Connection) -> list[tuple[int, Sums]]:
+            asked = (width, _encode(cell), since, until)
+            return [(start, _sums(blob)) for start, blob in connection.execute(_SUMS, asked)]
+
+        return await self._do(work)
+
+    async def cells(self, since: float) -> list[Cell]:
+        def work(connection: Connection) -> list[Cell]:
+            rows = connection.execute("SELECT DISTINCT cell FROM moments WHERE width = ? AND start >= ?", (HOUR, since))
+            return [_decode_cell(row[0]) for row in rows]
 
         return await self._do(work)
 
@@ -111,6 +103,7 @@ class SqliteStore:
             known = _entries_of(connection, [opinion.sample for opinion in opinions])
             for opinion in opinions:
                 if entry := known.get(opinion.sample):
+                    _add_sums(connection, changes(entry, _given(connection, entry.id), [opinion]))
                     key = (opinion.sample, opinion.kind, opinion.name)
                     row = (*key, entry.at, _encode(opinion))
                     connection.execute("INSERT OR REPLACE INTO opinions VALUES (?, ?, ?, ?, ?)", row)
@@ -163,7 +156,8 @@ class SqliteStore:
             for table, column in _TABLES:
                 connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (oldest,))
             connection.execute("DELETE FROM waiting WHERE NOT EXISTS (SELECT 1 FROM samples WHERE id = sample)")
-            connection.execute("DELETE FROM sums WHERE width = ? AND start < ?", (MINUTE, now - MINUTES_KEPT))
+            for width, seconds in SUMS_KEPT.items():
+                connection.execute("DELETE FROM moments WHERE width = ? AND start < ?", (width, now - seconds))
 
         await self._do(work)
         await self._do(lambda connection: connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall())
@@ -206,4 +200,24 @@ def _entries_of(connection: Connection, ids: Sequence[str]) -> dict[str, Entry]:
         marks = ",".join("?" * len(asked))
         rows = connection.execute(f"SELECT id, entry FROM samples WHERE id IN ({marks})", asked)
         found |= {id: _decode(entry) for id, entry in rows}
+    return found
+
+
+def _given(connection: Connection, sample: str) -> list[SecondOpinion]:
+    rows = connection.execute("SELECT opinion FROM opinions WHERE sample = ?", (sample,))
+    return [_decode_opinion(row[0]) for row in rows]
+
+
+def _add_sums(connection: Connection, more: Buckets) -> None:
+    for (width, start, cell), sums in more.items():
+        key = (width, _encode(cell), start)
+        row = connection.execute("SELECT sums FROM moments WHERE width = ? AND cell = ? AND start = ?", key).fetchone()
+        if row is not None:
+            add_stored(sums, row[0])
+        connection.execute("INSERT OR REPLACE INTO moments VALUES (?, ?, ?, ?)", (*key, encode(sums)))
+
+
+def _sums(blob: bytes) -> Sums:
+    found: Sums = {}
+    add_stored(found, blob)
     return found

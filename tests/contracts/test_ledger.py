@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.trust.estimates import Weights
+from gateway.trust.estimates import Weights, evidence, weights
 from gateway.trust.ledger import MODELS_A_ROUTE, OTHER, Ledger, LedgerError
+from gateway.trust.moments import ALL, PIVOTS, cell_named
 from gateway.trust.sqlite_ledger import SqliteStore
 from tests.support.fakes import Counts
 from tests.support.ledgers import DAY, HOUR, MIB, NOON, Open, judged, ledger_on
@@ -103,6 +104,35 @@ async def test_what_is_too_much_makes_room(store_of: Open) -> None:
     assert found[0].id == "sample 11999"
 
 
+async def test_by_every_pivot_and_only_by_what_sums_are_kept_of(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        ledger.take(judged("s1", route="chat", model="large", caller="one"))
+        ledger.take(judged("s2", route="chat", model="small", caller="two", at=NOON - 7 * HOUR))
+        cells = set(await ledger.cells("24h"))
+        assert {cell[0] for cell in cells} == set(PIVOTS)
+        assert ("route_model", "chat", "large") in cells
+        assert ("caller", "two") not in await ledger.cells("1h")
+        for cell, samples in ((ALL, 2), (("route", "chat"), 2), (("caller", "two"), 1), (("language", "en"), 2)):
+            assert weights(evidence((await ledger.window("24h", cell)).sums)[PROMPT]).total == samples
+    with pytest.raises(ValueError, match="not by model and caller"):
+        cell_named(model="large", caller="one")
+
+
+async def test_the_window_before_is_read_too(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        for hours in (1, 2, 30, 31, 32, 60):
+            ledger.take(judged(f"{hours} hours ago", at=NOON - HOUR * hours))
+        now, before = await ledger.window("24h"), await ledger.window("24h", before=True)
+    assert [sum(row[0] for row in window.sums.values()) for window in (now, before)] == [2, 3]
+
+
+async def test_a_detector_that_is_replaced_in_a_window_is_told_from_the_new_one(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        for number, (detector, minutes) in enumerate((("words@10", 90), ("words@9", 120), ("other@1", 110))):
+            ledger.take(judged(f"s{number}", at=NOON - 60 * minutes, detector=detector))
+        assert (await ledger.window("24h")).newest == {"words@10", "other@1"}
+
+
 async def test_models_that_clients_make_up_are_bounded(store_of: Open) -> None:
     async with ledger_on(store_of()) as ledger:
         for number in range(3 * MODELS_A_ROUTE):
@@ -123,9 +153,9 @@ class Refusing:
         self._check()
         self.added += [entry.id for entry in entries]  # type: ignore[attr-defined]
 
-    async def sums(self, width: int, since: float, until: float) -> dict[object, object]:
+    async def sums(self, cell: object, width: int, since: float, until: float) -> list[object]:
         self._check()
-        return {}
+        return []
 
     async def entries(self, most: int) -> list[object]:
         self._check()
@@ -211,3 +241,20 @@ async def test_where_no_file_can_be_made_it_says_so(tmp_path: Path) -> None:
         ledger.take(judged("s1"))
         await ledger.flush()
         assert ledger.problem
+
+
+async def test_a_file_whose_pages_are_damaged_is_set_aside_while_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with ledger_on(SqliteStore(path, days=1, most_bytes=MIB)) as ledger:
+        for number in range(300):
+            ledger.take(judged(f"s{number}"))
+        await ledger.flush()
+    damaged = bytearray(path.read_bytes())
+    damaged[4096:] = b"\xa5" * len(damaged[4096:])
+    path.write_bytes(damaged)
+    async with ledger_on(SqliteStore(path, days=1, most_bytes=MIB)) as ledger:
+        for _ in range(3):
+            ledger.take(judged("after"))
+            await ledger.flush()
+        assert ledger.problem == ""
+        assert [entry.id for entry in await ledger.entries(9)] == ["after"]

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from gateway.trust.drawing import draw_of
+from gateway.trust.estimates import evidence
 from gateway.trust.ledger import MOST_WAITING, Ledger
+from gateway.trust.moments import SILENT, Row
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion, Waiting
 from gateway.trust.sqlite_ledger import SqliteStore
 from tests.support.ledgers import DAY, HOUR, MIB, NOON, Open, judged, ledger_on
@@ -58,6 +60,59 @@ async def test_one_opinion_for_each_sample_kind_and_name(store_of: Open) -> None
         ("person", "ann", 0.0),
         ("person", "bob", 1.0),
     ]
+
+
+PROMPT = ("violence", "prompt")
+
+
+async def labels(ledger: Ledger, window: str = "24h") -> tuple[Row, Row]:
+    """Of the judge and of people, over a window."""
+    of = evidence((await ledger.window(window)).sums)[PROMPT]
+    return of.labels("judge"), of.labels("person")
+
+
+async def test_labels_are_summed_at_the_time_of_their_sample_with_both_probabilities(store_of: Open) -> None:
+    async with ledger_on(store_of()) as one, ledger_on(store_of()) as other:
+        one.take(judged("s1", probability=0.5))
+        one.take(judged("s2", at=NOON - 2 * HOUR))
+        await one.opine([opinion("s1"), opinion("s2", 0.0, kind="judge", name="guard@4")])
+        assert await labels(other) == (Row(1, 2, 4, 0, 0, 0), Row(1, 4, 16, 4, 16, 16))
+        assert await labels(other, "1h") == (Row(0, 0, 0, 0, 0, 0), Row(1, 4, 16, 4, 16, 16))
+
+
+async def test_however_often_a_sample_is_labelled_it_counts_once(store_of: Open) -> None:
+    """Twice by one, corrected, by a second person, by a judge after the people, in whichever process."""
+    async with ledger_on(store_of()) as one, ledger_on(store_of()) as other:
+        await taken(one, "s1")
+        await one.opine([opinion("s1", 1.0), opinion("s1", 1.0)])
+        await other.opine([opinion("s1", 1.0)])
+        assert (await labels(one))[1] == Row(1, 2, 4, 2, 4, 4)
+        await other.opine([opinion("s1", 0.0)])
+        await one.opine([opinion("s1", 1.0, name="bob")])
+        assert (await labels(other))[1] == Row(1, 2, 4, 1, 2, 1)  # the two disagree: one half
+        await other.opine([opinion("s1", 1.0, kind="judge", name="guard@4", at=NOON)])
+        await one.opine([opinion("s1", 0.25, kind="judge", name="guard@5", at=NOON + 1)])
+        assert await labels(one) == (Row(1, 2, 4, 0.5, 1, 0.25), Row(1, 2, 4, 1, 2, 1))
+        (place,) = evidence((await one.window("24h")).sums)[PROMPT].person.values()
+        assert [row.n for row in place] == [0, 0, 1, 0]  # what the newer judge had said: no
+
+
+async def test_a_judge_that_did_not_answer_has_no_label(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        await taken(ledger, "s1")
+        await ledger.opine([SecondOpinion("s1", NOON, "judge", "guard@4", 0.5, [])])
+        assert (await labels(ledger))[0].n == 0
+        await ledger.opine([opinion("s1")])
+        (place,) = evidence((await ledger.window("24h")).sums)[PROMPT].person.values()
+        assert place[SILENT].n == 1
+
+
+async def test_an_opinion_on_what_no_detector_scores_counts_too(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        await taken(ledger, "s1")
+        await ledger.opine([SecondOpinion("s1", NOON, "person", "ann", 1.0, [Label("response", "sycophancy", 1)])])
+        found = evidence((await ledger.window("24h")).sums)["sycophancy", "response"]
+        assert (found.detector, found.labels("person").mean) == ({}, 1.0)
 
 
 async def test_an_opinion_on_a_sample_that_is_gone_is_given_back(store_of: Open) -> None:
@@ -154,6 +209,7 @@ async def test_the_latest_wait_when_too_many_do(store_of: Open, monkeypatch: pyt
 async def test_a_file_of_an_earlier_release_gains_what_is_new(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with sqlite3.connect(path) as before:
+        before.execute("CREATE TABLE sums (width INTEGER, start INTEGER, route TEXT)")
         before.execute("CREATE TABLE samples (id TEXT UNIQUE, at REAL NOT NULL, entry BLOB NOT NULL)")
     before.close()
     async with ledger_on(SqliteStore(path, days=1, most_bytes=MIB)) as ledger:

@@ -19,8 +19,16 @@ def opinion(slug: str, score: float, flagged: bool = False, detector: str = "wor
     return Opinion(detector, slug, score, flagged, [(0, 7, "secret-place")])
 
 
-def judged(id: str, *, at: float = NOON, probability: float = 1.0, flagged: bool = False, **more: str) -> Judged:
-    said = [opinion("violence", 0.9 if flagged else 0.1, flagged)]
+def judged(
+    id: str,
+    *,
+    at: float = NOON,
+    probability: float = 1.0,
+    flagged: bool = False,
+    detector: str = "words@1",
+    **more: str,
+) -> Judged:
+    said = [opinion("violence", 0.9 if flagged else 0.1, flagged, detector)]
     findings = [Finding("prompt", "user", ["messages", 0, "content"], 0, True, "digest", said, "en")]
     fields = {"route": "default", "model": "m", "caller": "app", "operation": "chat", "outcome": "completed"} | more
     return Judged(

@@ -23,6 +23,7 @@ UNITS = ("_seconds", "_bytes", "_ratio", "_info")
 # Every label, and where its values come from: configuration, a list in the code, never a request.
 LABELS = {
     "action": "policies.engine.Action",
+    "basis": "trust.estimates.BASES",
     "budget": "calls, tokens",
     "category": "the taxonomy's categories, and auxiliary",
     "channel": "policies.model.CHANNELS",
@@ -31,6 +32,7 @@ LABELS = {
     "effect": "enforced, monitored, leaked",
     "fate": "judged, answered, dropped, expired, failed",
     "flagged": "0, 1",
+    "model": "of the pairs of route and model that were judged most, up to trust.gauges.GROUPS; other",
     "mode": "plain, stream; monitor, enforce; score, block",
     "operation": "openai_api.Operation",
     "outcome": "exchange.Outcome",
@@ -225,7 +227,7 @@ def test_workers_add_up_and_what_is_live_ends_with_them(tmp_path: Path) -> None:
 def test_gauges_say_how_they_add_up() -> None:
     for name, metric in CATALOGUE.items():
         if isinstance(metric, Gauge):
-            constant = name.endswith("_info") or "_rate_ratio" in name
+            constant = name.endswith("_info") or "_rate_ratio" in name or name.startswith("assay_trust_")
             assert metric._multiprocess_mode == ("mostrecent" if constant else "livesum")
 
 

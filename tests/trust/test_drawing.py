@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.trust.drawing import FLOOR, Budget, doubt, draw_of, is_drawn, need
+from gateway.trust.drawing import Budget, doubt, draw_of, is_drawn, need
 from gateway.trust.ledger import Score
 
 
@@ -21,7 +21,8 @@ def test_the_need_is_that_of_the_score_in_most_doubt() -> None:
 
 
 def test_what_is_never_flagged_is_seen_too() -> None:
-    assert need([]) == need([score(0.0001)]) == (FLOOR, "floor", "", "")
+    assert need([]) == (0.0, "floor", "", "")
+    assert Budget(60, clock=Clock()).probability(0.0) > 0
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
@@ -31,7 +32,7 @@ def test_doubt_rises_with_the_score(one: float, other: float) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), -1.0, 2.0])
 def test_what_is_no_score_breaks_nothing(value: float) -> None:
-    assert FLOOR <= need([score(value)]).value <= 1
+    assert 0 <= need([score(value)]).value <= 1
 
 
 def test_draws_are_even_and_nested() -> None:
@@ -56,17 +57,17 @@ def test_the_budget_is_kept_however_many_come(per_second: float) -> None:
     """And the floor has its part of it. Traffic is 90 % clear."""
     clock, chance = Clock(), random.Random(5)
     budget = Budget(600, clock=clock)
-    spent = {FLOOR: 0.0, 1.0: 0.0}
+    spent = {0.01: 0.0, 1.0: 0.0}
     for _ in range(int(7200 * per_second)):
         clock.now += 1 / per_second
-        wanted = FLOOR if chance.random() < 0.9 else 1.0
+        wanted = 0.01 if chance.random() < 0.9 else 1.0
         probability = budget.probability(wanted)
         assert 0 < probability <= 1
         spent[wanted] += probability
     come, within = 7200 * per_second, 1200 + 100
     assert sum(spent.values()) <= within
     assert sum(spent.values()) >= 0.9 * min(1200, come)
-    assert spent[FLOOR] > 0.2 * sum(spent.values())
+    assert spent[0.01] > 0.35 * sum(spent.values())
 
 
 def test_the_weights_stay_right_while_the_budget_adapts() -> None:
@@ -80,7 +81,7 @@ def test_the_weights_stay_right_while_the_budget_adapts() -> None:
         for number in range(400):
             clock.now += 1 if number // 50 % 2 else 20
             harm = number % 50 < 20 and number % 3 == 0
-            probability = budget.probability(1.0 if harm and number % 2 else FLOOR)
+            probability = budget.probability(1.0 if harm and number % 2 else 0.0)
             if is_drawn(f"{day} {number}", probability) and harm:
                 total += 1 / probability
         estimates.append(total)

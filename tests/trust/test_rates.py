@@ -1,12 +1,15 @@
-"""What is shown as a rate, and where no correction is offered."""
+"""What is shown as a rate, and where none is."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from detectors import manifest
 from detectors.base import Role
-from gateway.pages.rates import error_rates, rates
-from gateway.trust.estimates import Weights
+from gateway.pages.rates import compared, error_rates, rates
+from gateway.trust.card import errors_of, shipped_errors
+from gateway.trust.estimates import Errors
+from gateway.trust.ledger import Window
+from gateway.trust.moments import SAID, UNASKED, Sums
 
 INFO = manifest.load(weights=False)["secrets"]
 KEY: tuple[str, Role] = ("privacy_violation", "prompt")
@@ -33,8 +36,79 @@ def test_no_error_rates_where_a_detector_separates_nothing() -> None:
     assert error_rates([detector("a", None)]) == {}
 
 
+def sums(*, judged: int, flagged: int, found: int = 0, asked: int = 0, slug: str = "violence") -> Sums:
+    """Samples that each stand for one exchange, the flagged ones in a band of their own; of each band a tenth of the
+    `asked` are from it, and people find so many."""
+    column = (slug, "prompt", "words@1")
+    both: Sums = {
+        (*column, "detector", 0): [judged - flagged, judged - flagged, judged - flagged, 0, 0, 0],
+        (*column, "detector", 7 * SAID): [flagged] * 6,
+    }
+    if asked:
+        both[*column, "person", UNASKED] = [asked, asked, asked, 0, 0, 0]
+        both[*column, "person", 7 * SAID + UNASKED] = [asked, asked, asked, found, found, found]
+    return both
+
+
+NEWEST = frozenset({"words@1"})
+
+
 def test_a_row_for_each_subcategory_and_direction() -> None:
-    rows = rates({("violence", "response"): Weights(100, 100, 10, 10), ("hate", "prompt"): Weights(50, 500, 0, 0)})
-    assert [(row["subcategory"], row["direction"]) for row in rows] == [("hate", "prompt"), ("violence", "response")]
-    assert rows[1]["flagged_share"]["estimate"] == 0.1
-    assert rows[0]["effective_samples"] == 5.0
+    window = Window({**sums(judged=100, flagged=10), **sums(judged=50, flagged=0, slug="hate")}, NEWEST)
+    hate, violence = rates(window)
+    assert (hate["subcategory"], violence["subcategory"]) == ("hate", "violence")
+    assert violence["flagged_share"]["estimate"] == 0.1
+    assert (hate["effective_samples"], hate["labels"]) == (50, {"judge": 0, "person": 0})
+
+
+def test_without_second_opinions_there_is_a_range_and_no_rate() -> None:
+    (row,) = rates(Window(sums(judged=1000, flagged=0, slug="toxicity"), NEWEST))
+    assert row["basis"] == "card"
+    assert row["rate"]["estimate"] is row["estimated_rate"] is None
+    assert 0 == row["rate"]["low"] < row["rate"]["high"] < 1
+    (row,) = rates(Window(sums(judged=1000, flagged=0, slug="sycophancy"), NEWEST))
+    assert (row["basis"], row["rate"]["high"]) == ("flags", None)
+
+
+def test_labels_make_a_rate_and_say_so() -> None:
+    (row,) = rates(Window(sums(judged=1000, flagged=200, asked=100, found=60), NEWEST))
+    assert row["basis"] == "labels"
+    assert row["rate"]["estimate"] == row["estimated_rate"]["estimate"] == 0.12
+    assert row["labels"] == {"judge": 0, "person": 200}
+
+
+def test_a_difference_is_shown_only_where_it_is() -> None:
+    high = Window(sums(judged=1000, flagged=200, asked=300, found=200), NEWEST)
+    low = Window(sums(judged=1000, flagged=100, asked=300, found=100), NEWEST)
+    ((up,), (down,), (same,)) = compared(high, low), compared(low, high), compared(high, high)
+    assert (up["words"], down["words"], same["words"]) == ("higher", "lower", "no difference shown")
+    assert up["of"] == "rate"
+    assert up["difference"]["low"] > 0
+    assert same["difference"]["low"] < 0 < same["difference"]["high"]
+
+
+def test_flags_are_compared_where_there_is_no_rate_and_never_over_two_detectors() -> None:
+    one, other = Window(sums(judged=1000, flagged=200), NEWEST), Window(sums(judged=1000, flagged=100), NEWEST)
+    ((row,),) = (compared(one, other),)
+    assert (row["of"], row["words"]) == ("flagged_share", "higher")
+    replaced: Sums = {(slug, way, "words@2", source, at): row for (slug, way, _, source, at), row in other.sums.items()}
+    ((row,),) = (compared(one, Window(replaced, frozenset({"words@2"}))),)
+    assert (row["of"], row["words"]) == (None, "cannot be compared")
+
+
+def test_the_card_speaks_by_public_benchmarks_alone() -> None:
+    """Never by rows of the training sources: their error rates do not carry over."""
+    at = {"slug": "privacy_violation", "date": "2026-11-28", "rows": 500}
+    measured = tuple(
+        manifest.Measurement(set=name, metric=f"prompt: {metric}", value=value, seen=seen, **at)  # type: ignore[arg-type]
+        for name, found, false, seen in (
+            ("held-out rows of the training sets", 0.9, 0.01, False),
+            ("A test", 0.8, 0.02, True),
+            ("B test", 0.4, 0.05, False),
+        )
+        for metric, value in (("recall at 1 % false alarms", found), ("false alarms at 1 %", false))
+    )
+    info = replace(detector("a", (0.9, 0.01)), measured=measured)
+    assert errors_of([info]) == {KEY: Errors(((0.4, 0.05),))}
+    assert errors_of([info, detector("b", None)]) == {}
+    assert len(shipped_errors()[("toxicity", "prompt")].benchmarks) > 1

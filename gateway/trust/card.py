@@ -1,0 +1,39 @@
+"""What the detectors' cards say of their errors on public benchmarks, as estimates need it."""
+
+from collections.abc import Iterable
+from functools import cache
+
+from detectors import manifest
+from gateway.trust.estimates import Errors
+
+_FOUND = "recall at 1 % false alarms"  # at the default operating point
+_FALSE = "false alarms at 1 %"
+_LEAST_ROWS = 100
+
+
+@cache  # the files ship with the release: read once, not for every look at /trust
+def shipped_errors() -> dict[tuple[str, str], Errors]:
+    return errors_of(manifest.load(weights=False).values())
+
+
+def errors_of(infos: Iterable[manifest.DetectorInfo]) -> dict[tuple[str, str], Errors]:
+    """By (sub-category, direction), where one detector alone speaks of it: what several flag together was not measured.
+
+    Only public benchmarks of whose source the detector has seen nothing count; never its own training sources.
+    """
+    by_column: dict[tuple[str, str], list[manifest.DetectorInfo]] = {}
+    for info in infos:
+        for column in info.operating:
+            by_column.setdefault(column, []).append(info)
+    found = {column: _benchmarks(speaking[0], *column) for column, speaking in by_column.items() if len(speaking) == 1}
+    return {column: Errors(pairs) for column, pairs in found.items() if pairs}
+
+
+def _benchmarks(info: manifest.DetectorInfo, slug: str, role: str) -> tuple[tuple[float, float], ...]:
+    figures: dict[str, dict[str, float]] = {}
+    for measured in info.measured:
+        side, _, metric = measured.metric.partition(": ")
+        own = measured.seen or measured.set.startswith("held-out")
+        if measured.slug == slug and side == role and not own and measured.rows >= _LEAST_ROWS:
+            figures.setdefault(measured.set, {})[metric] = measured.value
+    return tuple((known[_FOUND], known[_FALSE]) for known in figures.values() if {_FOUND, _FALSE} <= known.keys())

@@ -1,0 +1,221 @@
+"""What the ledger adds up, so that a rate over a window is read from sums and not from samples.
+
+For each sub-category, direction and detector@version there are rows of six sums, one row for each band of the
+detector's score: how many samples, and of their weights Σw, Σw², Σwy, Σw²y and Σw²y². In the detector's own rows y says
+whether it flagged; in those of second opinions y is the label and w counts phase two as well. These are divided further
+by what the judge had said, so that people's labels can correct it. Sums are kept for all traffic and for each value of
+each pivot ("one sample, many pivots", arXiv 2602.18518). They can be added and taken away, so that an opinion that
+comes late, twice or corrected counts once.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from gateway.trust.second_opinion import KINDS, SecondOpinion
+
+# Calibrated scores, by about equal steps of log-odds; bands by rank would move with the traffic.
+EDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
+BANDS = len(EDGES) + 1
+# What the judge said: it was not asked, it did not answer, no, yes.
+SAID = 4
+UNASKED, SILENT, NO, YES = range(SAID)
+
+Cell = tuple[str, ...]  # a pivot and its values: ("all",), ("route", "chat"), ("route_model", "chat", "large"), …
+PIVOTS = ("all", "route", "model", "route_model", "language", "caller")
+ALL: Cell = ("all",)
+
+
+class Row(NamedTuple):
+    """Six sums; their mean is the share of y = 1."""
+
+    n: float
+    w: float
+    ww: float
+    wy: float
+    wwy: float
+    wwyy: float
+
+    @property
+    def mean(self) -> float:
+        return min(1.0, max(0.0, self.wy / self.w)) if self.w > 0 else 0.0
+
+    @property
+    def kish(self) -> float:
+        return self.w * self.w / self.ww if self.ww > 0 else 0.0
+
+    @property
+    def effective(self) -> float:
+        """As many equally weighted samples would tell as much: Kish's size, or what follows from the linearised
+        variance of a ratio (Särndal and others, section 5.7) where that is less."""
+        mean = self.mean
+        spread = self.wwyy - 2 * mean * self.wwy + mean * mean * self.ww
+        if 0 < mean < 1 and spread > 0:
+            return min(self.kish, mean * (1 - mean) * self.w * self.w / spread)
+        return self.kish
+
+    def __add__(self, more: object) -> "Row":
+        assert isinstance(more, Row)
+        return Row(*(a + b for a, b in zip(self, more, strict=True)))
+
+
+NOTHING = Row(0, 0, 0, 0, 0, 0)
+# (sub-category, direction, detector@version, source, band and said) → the six sums of a Row. The source is `detector`,
+# `judge` or `person`.
+Key = tuple[str, str, str, str, int]
+Sums = dict[Key, list[float]]
+
+
+class Scored(Protocol):
+    @property
+    def direction(self) -> str: ...
+    @property
+    def slug(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def flagged(self) -> bool: ...
+    @property
+    def detector(self) -> str: ...
+
+
+class Weighed(Protocol):
+    """What a judged sample needs to be added up, as `ledger.Entry` has it."""
+
+    @property
+    def probability(self) -> float: ...
+    @property
+    def route(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def caller(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+    @property
+    def scores(self) -> Sequence[Scored]: ...
+
+
+def cells_of(entry: Weighed) -> tuple[Cell, ...]:
+    return (
+        ALL,
+        ("route", entry.route),
+        ("model", entry.model),
+        ("route_model", entry.route, entry.model),
+        ("language", entry.language),
+        ("caller", entry.caller),
+    )
+
+
+def cell_named(**values: str | None) -> Cell:
+    """The cell of one pivot, or of a route and a model together; all traffic when every value is None.
+
+    Raises ValueError for other combinations: no sums are kept of them.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    pivot = "route_model" if given.keys() == {"route", "model"} else "".join(given) or "all"
+    if pivot not in PIVOTS:
+        raise ValueError(f"rates are kept by one of route, model, language, caller, or by route and model: not by "
+                         f"{' and '.join(given)}")  # fmt: skip
+    return (pivot, *(given[name] for name in ("route", "model", "language", "caller") if name in given))
+
+
+def add_judged(sums: Sums, entry: Weighed) -> None:
+    """Add what the detectors said of a sample."""
+    weight = 1 / entry.probability
+    square = weight * weight
+    for score in entry.scores:
+        key = (score.slug, score.direction, score.detector, "detector", bisect_right(EDGES, score.score) * SAID)
+        row = sums.get(key)
+        if row is None:
+            row = sums[key] = [0.0] * 6
+        row[0] += 1
+        row[1] += weight
+        row[2] += square
+        if score.flagged:
+            row[3] += weight
+            row[4] += square
+            row[5] += square
+
+
+def opined(entry: Weighed, opinions: Sequence[SecondOpinion]) -> Sums:
+    """What all opinions on a sample add up to: the judge's latest, and the mean of what people say."""
+    sums: Sums = {}
+    scores = {(score.slug, score.direction): score for score in entry.scores}
+    judge = _labels([max(asked, key=lambda o: (o.at, o.name))] if (asked := _of(opinions, "judge")) else [])
+    people = _labels(_of(opinions, "person"))
+    for kind, labels in zip(KINDS, (judge, people), strict=True):
+        given = _of(opinions, kind)
+        if not given:
+            continue
+        weight = 1 / (entry.probability * given[0].probability)
+        silent = kind == "judge" and not labels
+        for key in scores if silent else labels:
+            score = scores.get(key)
+            said = SILENT if silent else _said(judge.get(key), bool(asked) and not judge)
+            band = bisect_right(EDGES, score.score) if score else 0
+            y = 0.0 if silent else labels[key]
+            sums[*key, score.detector if score else "", kind, band * SAID + said] = [
+                1.0, weight, weight**2, weight * y, weight**2 * y, (weight * y) ** 2
+            ]  # fmt: skip
+    return sums
+
+
+def _of(opinions: Sequence[SecondOpinion], kind: str) -> list[SecondOpinion]:
+    return [opinion for opinion in opinions if opinion.kind == kind]
+
+
+def _labels(opinions: Iterable[SecondOpinion]) -> dict[tuple[str, str], float]:
+    """The mean label by (sub-category, direction)."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for opinion in opinions:
+        for label in opinion.labels:
+            values.setdefault((label.slug, label.direction), []).append(label.value)
+    return {key: sum(found) / len(found) for key, found in values.items()}
+
+
+def _said(label: float | None, silent: bool) -> int:
+    if label is None:
+        return SILENT if silent else UNASKED
+    return YES if label >= 0.5 else NO
+
+
+def merge(into: Sums, more: Mapping[Key, Sequence[float]], sign: int = 1) -> None:
+    """Add sums to others, or with -1 take them away."""
+    for key, row in more.items():
+        known = into.get(key)
+        if known is None:
+            into[key] = [sign * value for value in row]
+        else:
+            for index, value in enumerate(row):
+                known[index] += sign * value
+
+
+# Stored by (sub-category, direction, detector, source): which rows there are, and their sums.
+_Stored = list[tuple[str, str, str, str, dict[int, list[float]]]]
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Stored).decode
+
+
+def encode(sums: Sums) -> bytes:
+    stored: dict[tuple[str, str, str, str], dict[int, list[float]]] = {}
+    for (slug, direction, detector, source, index), row in sums.items():
+        if any(row):
+            stored.setdefault((slug, direction, detector, source), {})[index] = row
+    return _encode([(*column, rows) for column, rows in stored.items()])
+
+
+def add_stored(into: Sums, blob: bytes) -> None:
+    """Add stored sums. Raises msgspec.DecodeError."""
+    for *column, rows in _decode(blob):
+        slug, direction, detector, source = column
+        for index, row in rows.items():
+            key = (slug, direction, detector, source, index)
+            known = into.get(key)
+            if known is None:
+                into[key] = row
+            else:
+                for number, value in enumerate(row):
+                    known[number] += value
