@@ -15,11 +15,15 @@ LITELLM := 1.105.0
 # The scanner of `make bench-secrets`.
 DETECT_SECRETS := 1.5.0
 
-.PHONY: run test install check lint bench bench-peers bench-secrets train settings servers clean
+.PHONY: run demo test install check lint bench bench-peers bench-secrets train settings servers clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
 	@exec $(BIN)/assay serve
+
+# The same with varied traffic, so that there is something to see; ends with Ctrl-C.
+demo: $(VENV)/.installed
+	@exec $(BIN)/assay demo $(DEMO)
 
 install: $(VENV)/.installed
 

@@ -83,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_fingerprint(commands.add_parser("fingerprint", help="make a file that finds verbatim copies of your works"))
 
+    show = commands.add_parser("demo", help="a gateway with a demo upstream and varied traffic, to look at")
+    show.add_argument("--port", type=int, default=8080)
+    show.add_argument("--rate", type=float, default=4.0, metavar="N", help="requests a second at most (default 4)")
+    show.add_argument("--seconds", type=float, default=float("inf"), metavar="N", help="end after so long")
+    show.set_defaults(command=_command("demo", "demo"))
+
     demo = commands.add_parser("demo-upstream", help="a model server that replays conversations")
     demo.add_argument("--host", default="127.0.0.1")
     demo.add_argument("--port", type=int, default=8081)

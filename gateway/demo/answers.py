@@ -18,6 +18,7 @@ import msgspec
 from gateway.demo.knobs import Knobs
 
 CONVERSATIONS = Path(__file__).with_name("conversations.jsonl")
+CARELESS = Path(__file__).with_name("careless.jsonl")  # what a bad model answers; the prompts are its own
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")

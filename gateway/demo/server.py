@@ -7,7 +7,7 @@ that we wrote. Its knobs (`demo.knobs`) make it slow, broken or rude on demand.
 import asyncio
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,20 +15,24 @@ import msgspec
 import uvicorn
 
 from gateway.demo import messages, wire
-from gateway.demo.answers import CONVERSATIONS, Answer, Library, Question, answer
+from gateway.demo.answers import CARELESS, CONVERSATIONS, Answer, Library, Question, answer
 from gateway.demo.connection import PIECE, Connection, GoneError, Receive, Send
 from gateway.demo.knobs import KnobError, Knobs, with_headers, with_query
 from gateway.openai_api import error_body
 
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-MODELS = ("demo-small", "demo-large")
+CARELESS_MODEL = "demo-careless"  # does as it is told, whatever that is
+MODELS = ("demo-small", "demo-large", CARELESS_MODEL)
 _CREATED = 1_767_225_600  # 2026-01-01, fixed so that equal requests get equal bytes
 _JSON = (b"content-type", b"application/json")
 _FILE_SIZE = 1_000_000
 _MOST_CHOICES = 16
 _ERRORS = {401: ("authentication_error", "invalid_api_key"), 404: ("invalid_request_error", "not_found")}
 _ERRORS |= {429: ("rate_limit_error", "rate_limit_exceeded"), 403: ("permission_error", "forbidden")}
+
+
+Shelf = Mapping[str, Library]
 
 
 class _RefusalError(Exception):
@@ -97,7 +101,7 @@ _SURFACES = {
 def create(settings: Knobs | None = None, library: Library | None = None) -> App:
     """The server as an ASGI application, behaving as `settings` say unless a request asks for otherwise."""
     knobs = settings or Knobs()
-    conversations = library or Library(CONVERSATIONS.read_bytes())
+    shelf = _shelf() if library is None else dict.fromkeys(MODELS, library)
     received = Received()
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -109,9 +113,15 @@ def create(settings: Knobs | None = None, library: Library | None = None) -> App
             body = msgspec.json.encode(received)
             await Connection(scope, receive, send, Knobs()).reply(200, [_JSON], body)
         else:
-            await _count(Connection(scope, receive, send, knobs), conversations, received)
+            await _count(Connection(scope, receive, send, knobs), shelf, received)
 
     return app
+
+
+def _shelf() -> Shelf:
+    """By model what it answers from."""
+    written, careless = CONVERSATIONS.read_bytes(), CARELESS.read_bytes()
+    return {**dict.fromkeys(MODELS, Library(written)), CARELESS_MODEL: Library(careless + written)}
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -122,11 +132,11 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-async def _count(connection: Connection, library: Library, received: Received) -> None:
+async def _count(connection: Connection, shelf: Shelf, received: Received) -> None:
     received.started += 1
     received.in_flight += 1
     try:
-        complete = await _serve(connection, library, received)
+        complete = await _serve(connection, shelf, received)
         received.finished += complete
         received.cut += not complete
     except GoneError:
@@ -138,12 +148,12 @@ async def _count(connection: Connection, library: Library, received: Received) -
         received.in_flight -= 1
 
 
-async def _serve(connection: Connection, library: Library, received: Received) -> bool:
+async def _serve(connection: Connection, shelf: Shelf, received: Received) -> bool:
     try:
         connection.knobs = with_query(with_headers(connection.knobs, connection.headers), connection.query)
         body = await connection.read(keep=connection.path != "/v1/files")
         received.last = _note(connection)
-        return await _answer(connection, body, library)
+        return await _answer(connection, body, shelf)
     except KnobError as error:
         refusal = _RefusalError(400, f"{error}.", "model", "unknown_knob")
     except wire.QuestionError as error:
@@ -164,7 +174,7 @@ def _note(connection: Connection) -> dict[str, Any]:
     }
 
 
-async def _answer(connection: Connection, body: bytes, library: Library) -> bool:
+async def _answer(connection: Connection, body: bytes, shelf: Shelf) -> bool:
     surface = _SURFACES.get(connection.path) if connection.method == "POST" else None
     embeds = (connection.method, connection.path) == ("POST", "/v1/embeddings")
     asked = _fields(body) if surface or embeds else {}
@@ -173,7 +183,7 @@ async def _answer(connection: Connection, body: bytes, library: Library) -> bool
     if misbehaved is not None:
         return misbehaved
     if surface:
-        return await _speak(connection, surface, model, asked, body, library)
+        return await _speak(connection, surface, model, asked, body, shelf[model])
     if embeds:
         return await connection.reply(200, [_JSON], wire.embeddings_body(model, asked))
     return await _plain(connection)

@@ -30,7 +30,7 @@ export function count(n) {
 }
 
 export function chip(basis) {
-  return element("span", { class: `basis ${basis}`, title: BASES[basis] }, basis);
+  return element("span", { class: `basis on-${basis}`, title: BASES[basis] }, basis);
 }
 
 export function written(estimate) {

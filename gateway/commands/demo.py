@@ -1,0 +1,106 @@
+"""`assay demo`: a gateway with a demo upstream and varied traffic, to see what Assay shows."""
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from gateway.commands import out, warn
+from gateway.config.settings import env_name
+from gateway.demo.traffic import Asked, Traffic
+
+_IN_FLIGHT = 4  # requests at once, whatever the rate: a slow machine gets less traffic, not more waiting
+_START_SECONDS = 120.0
+_ANSWER_SECONDS = 60.0
+_END_SECONDS = 20.0
+
+
+def demo(parsed: argparse.Namespace) -> int:
+    """`assay demo`, until it is stopped or `--seconds` are over."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended either way, it ends its gateway too
+    with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder, _gateway(parsed, Path(folder)) as gateway:
+        base = f"http://127.0.0.1:{parsed.port}"
+        if not _is_ready(base, gateway):
+            warn("the gateway did not start; it says why above")
+            return 1
+        out(f"  traffic   {parsed.rate:g} requests a second, until Ctrl-C; look at {base}/")
+        with contextlib.suppress(KeyboardInterrupt):
+            _send(base + "/v1", parsed.rate, parsed.seconds, gateway)
+    return 0
+
+
+@contextlib.contextmanager
+def _gateway(parsed: argparse.Namespace, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`assay serve`, set up to show as much as it can; what it writes is gone afterwards."""
+    settings = {
+        "port": str(parsed.port),
+        "policy": "default",
+        "sample_rate": "1",
+        "audit_path": str(folder / "audit.jsonl"),
+        "audit_text": "true",  # the texts are ours
+        "state_dir": str(folder),
+    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "OPENAI_"))}
+    env = {**kept, **{env_name(name): value for name, value in settings.items()}}
+    # A session of its own: Ctrl-C reaches this process alone, which then ends the gateway in its own order.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "serve"], env=env, cwd=folder, stdin=subprocess.DEVNULL, process_group=0
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _is_ready(base: str, gateway: "subprocess.Popen[bytes]") -> bool:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and gateway.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(base + "/readyz", timeout=5):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _send(base: str, rate: float, seconds: float, gateway: "subprocess.Popen[bytes]") -> None:
+    """Send until stopped, at most so many a second and `_IN_FLIGHT` at once."""
+    room = threading.BoundedSemaphore(_IN_FLIGHT)
+    end = time.monotonic() + seconds
+    at = time.monotonic()
+    for asked in Traffic():
+        if gateway.poll() is not None or time.monotonic() >= end:
+            return
+        at = max(at + 1 / rate, time.monotonic())
+        time.sleep(max(0.0, at - time.monotonic()))
+        room.acquire()
+        threading.Thread(target=_one, args=(base, asked, room), daemon=True).start()
+
+
+def _one(base: str, asked: Asked, room: threading.BoundedSemaphore) -> None:
+    """One request, read to its end. A block is an answer too."""
+    headers = {"content-type": "application/json", "authorization": "Bearer sk-demo"}
+    request = urllib.request.Request(base + asked.path, msgspec.json.encode(asked.body), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as reply:
+            reply.read()
+    except urllib.error.HTTPError as error:
+        error.close()
+    except OSError:  # the gateway is ending
+        pass
+    finally:
+        room.release()
