@@ -5,8 +5,10 @@ do not concern them change the outcome. The cost of a decision grows with the ru
 size of the policy.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from policies.compiling import Expression, Leaf, Policy, Reroute, Rule, Throttle, compile_policy
@@ -85,6 +87,9 @@ class Redaction(NamedTuple):
     label: str
 
 
+_passage_of = attrgetter("passage")
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A rule that matched: what it asks for, whether that is done here, and the slugs that made it match.
@@ -147,7 +152,9 @@ class Decision:
 
     def cuts(self, passage: int) -> tuple[Cut, ...]:
         """The redactions of one text, as `redact` takes them."""
-        return tuple((r.start, r.end, r.label) for r in self.redactions if r.passage == passage)
+        first = bisect_left(self.redactions, passage, key=_passage_of)
+        last = bisect_left(self.redactions, passage + 1, first, key=_passage_of)
+        return tuple((r.start, r.end, r.label) for r in self.redactions[first:last])
 
 
 class Hit(NamedTuple):

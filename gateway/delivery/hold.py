@@ -7,7 +7,8 @@ bytes and gives back what may leave. Whatever waits is bounded, and while it wai
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from gateway.delivery.budget import Share
 from gateway.delivery.window import Window
@@ -17,8 +18,12 @@ from gateway.openai_api import Reason, Unread
 from gateway.openai_api.encodings import EncodingError, decode
 from gateway.openai_api.sse import PING, Decoder, Event, SseError, is_stream
 
-_FED_BYTES = 64 * 1024  # at most go through the stages before what they hold is counted
+# At most so many bytes go through a stage, or so much work is done for what leaves it, before others have their turn.
+_FED_BYTES = 4 * 1024
+_TAKEN_WORK = 256 * 1024
+_LONG_WORK = 32 * 1024  # bytes of one piece of work that are too much for the event loop
 _ENOUGH = 8  # bytes that tell a stream from JSON
+T = TypeVar("T")
 
 
 class Answer(Protocol):
@@ -110,12 +115,12 @@ class Screen:
         return self._window.held + self._decoder.size
 
     async def feed(self, data: bytes) -> bytes:
-        self._read(lambda: self._decoder.feed(data))
+        await self._read(lambda: self._decoder.feed(data))
         return await self._judged()
 
     async def end(self, *, broken: bool) -> bytes:
         if not broken and not self.over:
-            self._read(self._decoder.close)
+            await self._read(self._decoder.close)
         elif broken and not self._window.slides:
             return b""  # what broke off in the middle of an event is not sent
         self._window.end()
@@ -125,10 +130,13 @@ class Screen:
         refused = self._window.all_blocked and not self._window.replaced
         return self._inspection.refusal() if refused else None
 
-    def _read(self, events: Callable[[], Sequence[Event]]) -> None:
+    async def _read(self, events: Callable[[], Sequence[Event]]) -> None:
         try:
             for event in events():
-                self._window.feed(event)
+                if len(event.raw) <= _LONG_WORK:
+                    self._window.feed(event)
+                else:
+                    await asyncio.to_thread(self._window.feed, event)
         except SseError:
             raise too_large(self._held_bytes) from None
         if self._window.size > self._held_bytes:
@@ -140,10 +148,26 @@ class Screen:
         if window.unread:
             unread, window.unread = list(dict.fromkeys(window.unread)), []
             if self._inspection.unread(unread):
-                window.block_all()
-        if stretches := window.stretches():
-            window.settle(await self._inspection.judge(stretches))
-        return window.take()
+                await _worked(window.work, window.block_all)
+        if window.is_due and (stretches := await _worked(window.work, window.stretches)):
+            treatments = await self._inspection.judge(stretches)
+            await _worked(window.work, partial(window.settle, treatments))
+        return await self._taken()
+
+    async def _taken(self) -> bytes:
+        window = self._window
+        out = []
+        while True:
+            size = window.sent if window.over else window.next_size
+            out.append(await _worked(size, partial(window.take, _TAKEN_WORK)))
+            if not window.has_more:
+                return b"".join(out)
+            await asyncio.sleep(0)
+
+
+async def _worked(size: int, work: Callable[[], T]) -> T:
+    """The result of work on so many bytes: much of it is done off the event loop."""
+    return work() if size <= _LONG_WORK else await asyncio.to_thread(work)
 
 
 class Hold:
@@ -193,7 +217,7 @@ class Hold:
         """A stream in a content-encoding: all of it at once, since no comment can be put in between."""
         body = await self._collected()
         plain = self._unpacked(body, inspections)
-        out = body if plain is None else await self._fed(stages, plain) + await _ended(stages, broken=False)
+        out = body if plain is None else await self._fed(stages, plain) + await self._ended(stages, broken=False)
         changed = plain is not None and out != plain
         await self._finish(out if changed else body, changed=changed)
         _raise_first(stages)
@@ -205,7 +229,7 @@ class Hold:
         """
         async with self._commented(ping_seconds):
             broken = await self._pass_on(stages)
-            last = await _ended(stages, broken=broken is not None)
+            last = await self._ended(stages, broken=broken is not None)
             if broken is not None and not any(stage.refusal() for stage in stages):
                 await self._send(last)
                 raise broken
@@ -233,11 +257,25 @@ class Hold:
 
     async def _fed(self, stages: Sequence[Stage], data: bytes) -> bytes:
         """What leaves the last stage after this came; what the stages hold is counted piece by piece."""
+        for stage in stages:
+            data = await self._through(stage, data, stages)
+        return data
+
+    async def _through(self, stage: Stage, data: bytes, stages: Sequence[Stage]) -> bytes:
         out = []
         for at in range(0, len(data), _FED_BYTES):
-            out.append(await _through(stages, data[at : at + _FED_BYTES]))
-            self._share.hold(self._whole + sum(stage.held for stage in stages))
+            if at:
+                await asyncio.sleep(0)
+            out.append(await stage.feed(data[at : at + _FED_BYTES]))
+            self._share.hold(self._whole + sum(each.held for each in stages))
         return b"".join(out)
+
+    async def _ended(self, stages: Sequence[Stage], *, broken: bool) -> bytes:
+        """What leaves the last stage when no more comes."""
+        data = b""
+        for stage in stages:
+            data = await self._through(stage, data, stages) + await stage.end(broken=broken)
+        return data
 
     def _unpacked(self, body: bytes, inspections: Sequence[Inspection]) -> bytes | None:
         """The decoded body; None if it cannot be decoded and may be passed on all the same."""
@@ -342,19 +380,6 @@ async def _collected(answer: Answer, most: int, share: Share) -> bytes:
         share.hold(size)
         pieces.append(data)
     return b"".join(pieces)
-
-
-async def _through(stages: Sequence[Stage], data: bytes) -> bytes:
-    for stage in stages:
-        data = await stage.feed(data) if data else b""
-    return data
-
-
-async def _ended(stages: Sequence[Stage], *, broken: bool) -> bytes:
-    data = b""
-    for stage in stages:
-        data = (await stage.feed(data) if data else b"") + await stage.end(broken=broken)
-    return data
 
 
 def _raise_first(judged: Sequence[Inspection | Stage]) -> None:

@@ -7,23 +7,24 @@ is passed in.
 """
 
 import re
-from bisect import bisect_right
+import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from gateway.delivery.budget import STRAND_COST, event_cost
+from gateway.delivery.strand import Cut, Strand, boundary, run_start
+from gateway.delivery.strands import Strands
 from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import (
     DONE_DATA,
-    Channel,
     EventRead,
     EventText,
     Operation,
     Path,
     Unread,
     answers_of,
+    has_too_many_values,
     read_event,
     rewrite,
     says_nothing,
@@ -33,103 +34,18 @@ from gateway.openai_api import (
     without_logprobs,
 )
 
-Cut = texts.Cut
 _CONTEXT = 128  # characters that left already and are judged again, at least: what a rule looks at before a finding
-_LONGEST_RUN = 8192  # characters without a space that are kept together: longer than any token a rule knows
-_SENTENCE_END = re.compile(r"(?:[.!?…][\"')\]”’]*\s+|\n|[。！？])")
-_RUN = re.compile(r"[!-~]*")
 # A word, which is no part of an address, and its full stop; or a line.
 _SENTENCE_OVER = re.compile(r"(?:\b[^\W\d_]+[.!?…:;][\"')\]”’*`]*\s*|\n\s*|[。！？]\s*)\Z")
 _LONGEST_ENDING = 64
-
-
-class _Strand:
-    """One text of the answer. Offsets count its characters from the first; what is held begins at `released`."""
-
-    __slots__ = (
-        "after",
-        "channel",
-        "choice",
-        "closed",
-        "context",
-        "cuts",
-        "digest",
-        "ends",
-        "held",
-        "is_json",
-        "length",
-        "look_at",
-        "path",
-        "released",
-    )
-
-    def __init__(self, said: EventText, look_at: int) -> None:
-        self.path = said.path
-        self.choice = said.choice
-        self.channel: Channel = said.channel
-        self.held: list[str] = []
-        self.context = ""
-        self.length = self.released = 0
-        self.look_at = look_at  # the length at which it may be time to judge
-        self.after = 0  # characters of the same choice's other texts since its last one
-        self.closed = False
-        self.is_json: bool | None = None  # as soon as that can be told
-        self.digest = blake2b(digest_size=16)
-        self.cuts: list[Cut] = []
-        self.ends: list[int] = []
-
-    def add(self, text: str) -> None:
-        self.held.append(text)
-        self.length += len(text)
-        self.after = 0
-        self.digest.update(text.encode("utf-8", "surrogatepass"))
-
-    def waiting(self) -> str:
-        """What is held, as one text."""
-        self.held = ["".join(self.held)]
-        if self.is_json is None and self.held[0].strip():
-            self.is_json = texts.is_json(self.held[0])
-        return self.held[0]
-
-    def readable(self, target: int) -> texts.Written | None:
-        """What waits, behind its context, without the escapes of the JSON that it is; None when there are none."""
-        text = self.context + self.waiting()
-        if not self.released and target == self.length:
-            return texts.read(text)
-        return texts.read_part(text) if self.is_json else None
-
-    def release(self, end: int, cuts: Iterable[Cut], context: int) -> None:
-        """Everything up to `end` may leave, without these cuts."""
-        held = self.waiting()
-        for cut in cuts:
-            self.cuts.append(cut)
-            self.ends.append(cut[1])
-        said = self.without_cuts(held[: end - self.released], self.released)
-        past = self.context + said
-        at = _run_start(past, max(0, len(past) - context))
-        self.context = past[at:]
-        self.held = [held[end - self.released :]]
-        self.released = end
-
-    def without_cuts(self, text: str, start: int) -> str:
-        """A part of the text that begins at `start`, as it may leave: a cut is named where it begins."""
-        at = bisect_right(self.ends, start)
-        end = start + len(text)
-        found: list[Cut] = []
-        for cut in self.cuts[at:]:
-            if cut[0] >= end:
-                break
-            if cut[0] < start:
-                text, start = text[cut[1] - start :], min(cut[1], end)
-            else:
-                found.append((cut[0] - start, cut[1] - start, cut[2]))
-        return texts.cut_out(text, found) if found else text
+_WRITTEN_ANEW = 16  # times the work of an event that leaves as it came
+_EVENT_WORK = 256  # what an event costs beside its bytes, as a number of those
 
 
 class _Piece(NamedTuple):
     """A text in an event: which part of which strand."""
 
-    strand: _Strand
+    strand: Strand
     said: EventText
     start: int
     end: int
@@ -175,17 +91,18 @@ class Window:
         self._closed = False  # the ending was written
         self._done = False
         self._queue: deque[_Entry] = deque()
-        self._known: dict[Path, list[_Strand]] = {}
-        self._growing: dict[Path, _Strand] = {}
-        self._open: dict[int, _Strand] = {}  # with characters that nobody ruled on, by identity
-        self._asked: list[tuple[_Strand, int, texts.Written | None]] = []
-        self._notice = b""
-        self._seen: set[int] = set()
+        self._passed = 0  # pieces of the next event that may leave
+        self._strands = Strands(characters)
+        self._asked: list[tuple[Strand, int, texts.Written | None]] = []
+        self._notice: list[bytes] = []
+        self._going: set[int] = set()  # choices that came and are not blocked
+        self._speaking: set[int] = set()  # of which something has left
         self._blocked: set[int] = set()
         self._replaced: set[int] = set()  # those in whose place a message stands
         self._cut: set[int] = set()  # those of which something was cut out
         self._message = ""
         self.size = 0  # bytes that wait
+        self.sent = 0  # bytes that came and have left
         self.held = 0  # bytes of memory that are held for it, about
         self.unread: list[Unread] = []  # what came that nobody can read; for the caller to act on and to reset
         self.changed = False  # what left is not the upstream's own bytes
@@ -199,7 +116,7 @@ class Window:
     @property
     def all_blocked(self) -> bool:
         """Whether no choice of those that came may be served."""
-        return bool(self._blocked) and self._seen <= self._blocked
+        return bool(self._blocked) and not self._going
 
     @property
     def replaced(self) -> bool:
@@ -215,10 +132,11 @@ class Window:
         read = None
         if data == DONE_DATA:
             self._done = True
-            self._close(())
+            self._strands.close(())
         elif data:
-            read = read_event(self._operation, data)
-            if read is None:
+            if has_too_many_values(data):
+                self.unread.append(Unread("assistant", "too_long"))
+            elif (read := read_event(self._operation, data)) is None:
                 self.unread.append(Unread("assistant", "event"))
             else:
                 self._read(data, read, pieces)
@@ -234,69 +152,45 @@ class Window:
             self._begun = True
             self._ending.first(data)
         self.unread += read.unread
-        self._seen.update(read.choices)
-        pieces += [
-            self._whole(said) if said.whole else self._delta(said)
-            for said in read.said
-            if said.choice not in self._blocked
-        ]
+        self._going.update(choice for choice in read.choices if choice not in self._blocked)
+        pieces += [self._piece(said) for said in read.said if said.choice not in self._blocked]
         for path in read.ends:
-            self._close(path)
+            self._strands.close(path)
         if () in read.ends:  # the usage is the event's own, or that of the response in it
             ended = read.value.get("response", read.value)
             self._usage = (ended.get("usage") if isinstance(ended, dict) else None) or self._usage
 
-    def _delta(self, said: EventText) -> _Piece:
-        strand = self._growing.get(said.path)
-        if strand is None:
-            strand = self._growing[said.path] = self._begin(said)
-        strand.closed = False  # some servers say in the middle of a text that it ended
-        start = strand.length
-        strand.add(said.text)
-        self._open[id(strand)] = strand
-        for other in self._open.values() if self._characters is not None else ():
-            if other is not strand and other.choice == strand.choice:
-                other.after += len(said.text)
-        return _Piece(strand, said, start, strand.length)
-
-    def _whole(self, said: EventText) -> _Piece:
-        """An event that repeats a text: most often one that came in deltas and was ruled on already."""
-        digest = blake2b(said.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        for strand in self._known.get(said.path, ()):
-            if strand.length == len(said.text) and strand.digest.digest() == digest:
-                strand.closed = True
-                return _Piece(strand, said, 0, strand.length)
-        strand = self._begin(said)
-        strand.add(said.text)
-        strand.closed = True
-        self._open[id(strand)] = strand
-        return _Piece(strand, said, 0, strand.length)
-
-    def _begin(self, said: EventText) -> _Strand:
-        strand = _Strand(said, 0 if self._characters is None else self._characters + 1)
-        self.held += STRAND_COST
-        self._known.setdefault(said.path, []).append(strand)
-        return strand
-
-    def _close(self, path: Path) -> None:
-        for strand in self._open.values():
-            if strand.path[: len(path)] == path:
-                strand.closed = True
+    def _piece(self, said: EventText) -> _Piece:
+        """A text of an event; one that comes whole most often came in deltas before."""
+        begun = self._strands.begun
+        strand = self._strands.whole(said) if said.whole else self._strands.delta(said)
+        self.held += STRAND_COST * (self._strands.begun - begun)
+        return _Piece(strand, said, 0 if said.whole else strand.length - len(said.text), strand.length)
 
     def end(self) -> None:
         """Nothing more comes."""
         self._ended = True
-        self._close(())
+        self._strands.close(())
         self.over = self.over or self._is_over()
 
     # --- ruled on
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `stretches` may have something to be judged."""
+        return (self._characters is not None or self._ended) and self._strands.is_due()
+
+    @property
+    def work(self) -> int:
+        """How much the next ruling may touch, as a number of bytes."""
+        return self.size + _EVENT_WORK * len(self._going)
+
     def stretches(self) -> list[Stretch]:
         """What is to be judged now; empty when nothing could be released by it. `settle` takes the treatments."""
         self._asked = []
-        if self._characters is None and not self._ended:
+        if not self.is_due:
             return []
-        for strand in list(self._open.values()):
+        for strand in self._strands.take_due():
             target = self._target(strand)
             if target > strand.released:
                 self._asked.append((strand, target, strand.readable(target)))
@@ -307,25 +201,27 @@ class Window:
             for strand, _, written in self._asked
         ]
 
-    def _target(self, strand: _Strand) -> int:
+    def _target(self, strand: Strand) -> int:
         """Up to where the text may leave if nothing is found."""
         if strand.closed or self._characters is None or self._is_left_behind(strand, self._characters):
             return strand.length
         if strand.length < strand.look_at:
             return 0
-        held = strand.waiting()
         if strand.is_json and strand.channel == "arguments":
-            return 0  # nobody can use a part of them
-        at = _boundary(held, len(held) - self._characters, self._characters // 2)
+            strand.wait_for_end()  # nobody can use a part of them
+            return 0
+        held = strand.waiting()
+        at = boundary(held, len(held) - self._characters, self._characters // 2)
         if strand.is_json:
             at -= texts.unfinished(held[:at])
         if not at:
             strand.look_at = strand.length + max(1, len(held) // 8)
         return strand.released + at
 
-    def _is_left_behind(self, strand: _Strand, characters: int) -> bool:
+    def _is_left_behind(self, strand: Strand, characters: int) -> bool:
         """Whether a text counts as ended because another one took over: in the middle of a sentence it may go on."""
-        return strand.after >= characters and bool(_SENTENCE_OVER.search(strand.waiting()[-_LONGEST_ENDING:]))
+        paused = self._strands.said_since(strand) >= characters
+        return paused and bool(_SENTENCE_OVER.search(strand.ending(_LONGEST_ENDING)[-_LONGEST_ENDING:]))
 
     def settle(self, treatments: Sequence[Treatment]) -> None:
         """Treatments on what `stretches` gave, in its order."""
@@ -340,12 +236,12 @@ class Window:
 
     def block_all(self) -> None:
         """No choice may go on, and none that is still to come."""
-        for choice in sorted(self._seen or {0}):
+        for choice in sorted(self._going) or ([] if self._blocked else [0]):
             self._block(choice)
         self._drop()
         self.over = True
 
-    def _release(self, strand: _Strand, target: int, cuts: Iterable[Cut]) -> None:
+    def _release(self, strand: Strand, target: int, cuts: Iterable[Cut]) -> None:
         if cuts and strand.is_json and not strand.released and texts.is_valid(strand.waiting()):
             cuts = texts.within_json(strand.waiting(), cuts)
         offset = strand.released - len(strand.context)
@@ -359,29 +255,32 @@ class Window:
             self._cut.add(strand.choice)
         strand.release(target, kept, max(_CONTEXT, characters // 2))
         strand.look_at = strand.length + max(1, characters // 2, (strand.length - target) // 4)
+        if strand.released:
+            self._speaking.add(strand.choice)
         if strand.released == strand.length:
-            del self._open[id(strand)]
+            self._strands.ruled_on(strand)
 
-    def _before_cuts(self, strand: _Strand, target: int, found: Sequence[Cut]) -> int:
+    def _before_cuts(self, strand: Strand, target: int, found: Sequence[Cut]) -> int:
         """A finding that reaches past the target may yet grow: it stays whole, with the word it begins in."""
         held = strand.waiting()
         for start, end, _ in reversed(found):
             if start < target < end:
-                target = strand.released + _run_start(held, start - strand.released)
+                target = strand.released + run_start(held, start - strand.released)
         return target
 
     def _block(self, choice: int, message: str = "") -> None:
         if choice in self._blocked:
             return
-        if message and self._has_begun(choice):
+        if choice in self._speaking:
             message = ""
         self._blocked.add(choice)
+        self._going.discard(choice)
         if message:
             self._replaced.add(choice)
         self.changed = True
         self._message = message
-        self._notice += self._ending.blocked(choice, message)
-        self._open = {key: strand for key, strand in self._open.items() if strand.choice != choice}
+        self._notice.append(self._ending.blocked(choice, message))
+        self._strands.drop(choice)
         if self._has_choices:
             self.over = self._is_over()
         else:
@@ -392,33 +291,53 @@ class Window:
         """Nothing of what waits leaves."""
         self.held -= sum(entry.cost for entry in self._queue)
         self._queue.clear()
-        self.size = 0
+        self._passed = self.size = 0
 
     def _is_over(self) -> bool:
         """Whether every choice of chat or completions is blocked and nothing else is waited for."""
         waits = self._include_usage and not self._ended
-        return bool(self._blocked) and len(self._blocked) >= self._choices and self._seen <= self._blocked and not waits
-
-    def _has_begun(self, choice: int) -> bool:
-        """Whether something that this choice says has left."""
-        return any(strand.released for strands in self._known.values() for strand in strands if strand.choice == choice)
+        return self.all_blocked and len(self._blocked) >= self._choices and not waits
 
     # --- out
 
-    def take(self) -> bytes:
-        """Everything that may leave now, as whole events."""
-        out = [self._notice] if self._notice else []
-        self._notice = b""
-        if self._characters is not None or self._ended or self.over:
-            while self._queue and all(self._may_leave(piece) for piece in self._queue[0].pieces):
-                entry = self._queue.popleft()
-                self.size -= len(entry.event.raw)
-                self.held -= entry.cost
-                out.append(self._written(entry))
-        if self.over and not self._closed:
+    def take(self, most: int = sys.maxsize) -> bytes:
+        """What may leave now, as whole events: so many that they take about as much work as `most` bytes.
+
+        More may leave as long as `has_more`.
+        """
+        out, self._notice = self._notice, []
+        done = 0
+        while self._may_go_on() and done < most:
+            entry = self._queue.popleft()
+            self._passed = 0
+            self.size -= len(entry.event.raw)
+            self.sent += len(entry.event.raw)
+            self.held -= entry.cost
+            out.append(self._written(entry))
+            work = 1 if out[-1] is entry.event.raw else _WRITTEN_ANEW
+            done += len(entry.event.raw) * work + _EVENT_WORK
+        if self.over and not self._closed and not self.has_more:
             self._closed = True
             out.append(self._ending.close(done=self._done, message=self._message, usage=self._usage))
         return b"".join(out)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more may leave than what was taken."""
+        return bool(self._notice) or self._may_go_on()
+
+    @property
+    def next_size(self) -> int:
+        """Bytes of the event that is next."""
+        return len(self._queue[0].event.raw) if self._queue else 0
+
+    def _may_go_on(self) -> bool:
+        if self._characters is None and not self._ended and not self.over:
+            return False
+        pieces = self._queue[0].pieces if self._queue else []
+        while self._passed < len(pieces) and self._may_leave(pieces[self._passed]):
+            self._passed += 1
+        return bool(self._queue) and self._passed == len(pieces)
 
     def _may_leave(self, piece: _Piece) -> bool:
         return piece.strand.released >= piece.end or piece.strand.choice in self._blocked
@@ -445,7 +364,7 @@ class Window:
             data = None  # what it says stands beside its choices
         if data is not None and not self._blocked.isdisjoint(read.choices):
             data = without_choices(data, self._blocked)
-        telling = {choice for choice in read.with_logprobs if self._may_tell(choice, entry)}
+        telling = self._telling(read.with_logprobs, entry)
         if data is not None and telling:
             data = without_logprobs(data, telling)
         self._note(read, changes)
@@ -456,9 +375,10 @@ class Window:
             return b""
         return sse.encode(data, event.event.decode(errors="replace") if event.event is not None else None)
 
-    def _may_tell(self, choice: int, entry: _Entry) -> bool:
-        """Whether token log-probabilities may spell out what is or will be cut: they came without their text."""
-        return choice in self._cut or all(piece.said.choice != choice for piece in entry.pieces)
+    def _telling(self, with_logprobs: Iterable[int], entry: _Entry) -> set[int]:
+        """The choices whose token log-probabilities may spell out what is or will be cut: they came without text."""
+        spoken = {piece.said.choice for piece in entry.pieces}
+        return {choice for choice in with_logprobs if choice in self._cut or choice not in spoken}
 
     def _note(self, read: EventRead, changes: dict[Path, str]) -> None:
         """Tell the ending what left: the texts as they left, and the event's own texts in the same way."""
@@ -475,21 +395,3 @@ def _put(value: Any, at: Path, text: str) -> None:
     for key in at[:-1]:
         value = value[key]
     value[at[-1]] = text
-
-
-def _boundary(text: str, limit: int, back: int) -> int:
-    """Where to part the text at `limit` or before: after a sentence at most `back` before it, else between words."""
-    if limit <= 0:
-        return 0
-    ended = [found.end() for found in _SENTENCE_END.finditer(text, max(0, limit - back), limit)]
-    return ended[-1] if ended else _run_start(text, limit)
-
-
-def _run_start(text: str, at: int) -> int:
-    """`at`, or where the word around it begins: a run of visible ASCII characters, in which a token may stand."""
-    if not 0 < at < len(text) or not "!" <= text[at] <= "~":
-        return at
-    behind = text[max(0, at - _LONGEST_RUN) : at]
-    found = _RUN.match(behind[::-1])
-    length = found.end() if found else 0
-    return at if length == _LONGEST_RUN else at - length

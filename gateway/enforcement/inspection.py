@@ -92,17 +92,16 @@ class PolicyInspection:
             number = stretch_of(finding)
             groups[stretches[number].choice].append(finding)
             places[stretches[number].choice].append(number)
-        treatments = [Treatment() for _ in stretches]
+        stopped: dict[int, Treatment] = {}
+        cut: dict[int, Treatment] = {}
         for choice, decision in self._decider.rule(groups, found).items():
             if self._stops(decision):
-                treatments = [
-                    Treatment(blocked=True, message=decision.replacement) if stretch.choice == choice else treatment
-                    for stretch, treatment in zip(stretches, treatments, strict=True)
-                ]
+                stopped[choice] = Treatment(blocked=True, message=decision.replacement)
             elif decision.action is Action.REDACT:
                 for index, number in enumerate(places[choice]):
-                    treatments[number] = Treatment(cuts=decision.cuts(index))
-        return treatments
+                    cut[number] = Treatment(cuts=decision.cuts(index))
+        left = Treatment()
+        return [stopped.get(stretch.choice) or cut.get(number, left) for number, stretch in enumerate(stretches)]
 
     def unread(self, unread: Sequence[Unread]) -> bool:
         """Whether the answer must end because it contains something unreadable."""

@@ -5,7 +5,7 @@ What is open is closed with the text that was sent, then `response.incomplete` w
 message stands in place of an answer, it is an item of its own before `response.completed`.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -195,8 +195,9 @@ class ResponseEnding:
         events: list[tuple[str, dict[str, Any]]] = []
         if not self._opened:
             events.append(("response.created", {"response": self._response}))
+        texts, parts = self._by_item()
         for index in sorted(self._open_items):
-            events += self._close_item(index)
+            events += self._close_item(index, texts.get(index, ()), parts.get(index, set()))
         over: dict[str, Any] = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}
         name = "response.incomplete"
         if message:
@@ -210,30 +211,43 @@ class ResponseEnding:
         events.append((name, {"response": {**self._response, **over, "output": output}}))
         return numbered(events, self._next)
 
-    def _close_item(self, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The item's open texts and parts, then the item itself, which is kept as it was closed."""
+    def _by_item(self) -> tuple[Mapping[int, Sequence[Path]], Mapping[int, set[tuple[str, int]]]]:
+        """The paths of the texts, and the places of the parts, that each item has."""
+        texts: dict[int, list[Path]] = {}
+        for path in self._texts:
+            if len(path) > 1 and isinstance(path[1], int):
+                texts.setdefault(path[1], []).append(path)
+        parts: dict[int, set[tuple[str, int]]] = {}
+        for index, kind, number in self._parts:
+            parts.setdefault(index, set()).add((kind, number))
+        return texts, parts
+
+    def _close_item(
+        self, index: int, texts: Iterable[Path], parts: set[tuple[str, int]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The item's open texts and parts, of all these, then the item itself, which is kept as it was closed."""
         item = {**self._items[index], "status": "incomplete"}
         place = {"item_id": item.get("id", ""), "output_index": index}
-        for path, pieces in self._texts.items():
-            if path[1:2] != (index,):
-                continue
-            text, below = "".join(pieces), path[2:]
+        for path in texts:
+            text, below = "".join(self._texts[path]), path[2:]
             if path in self._open_texts:
                 yield _text_done(self._open_texts[path], path, text, place)
             if len(below) == 3 and below[0] in _PARTS and isinstance(below[1], int):
-                key = (index, str(below[0]), below[1])
-                self._parts[key] = {**self._parts.get(key, _new_part(path, self._open_texts)), str(below[2]): text}
+                kind, number = str(below[0]), below[1]
+                known = self._parts.get((index, kind, number), _new_part(path, self._open_texts))
+                self._parts[index, kind, number] = {**known, str(below[2]): text}
+                parts.add((kind, number))
             elif len(below) == 1:
                 item[str(below[0])] = text
-        for at, kind, number in sorted(self._open_parts):
-            if at == index:
+        for kind, number in sorted(parts):
+            if (index, kind, number) in self._open_parts:
+                self._open_parts.discard((index, kind, number))
                 name, numbered = _PARTS[kind]
-                yield f"{name}.done", {**place, numbered: number, "part": self._parts[at, kind, number]}
-        self._open_parts = {part for part in self._open_parts if part[0] != index}
+                yield f"{name}.done", {**place, numbered: number, "part": self._parts[index, kind, number]}
         for kind in _PARTS:
-            parts = [self._parts[key] for key in sorted(self._parts) if key[:2] == (index, kind)]
-            if parts:
-                item[kind] = parts
+            of_kind = [self._parts[index, kind, number] for other, number in sorted(parts) if other == kind]
+            if of_kind:
+                item[kind] = of_kind
         self._items[index] = item
         yield "response.output_item.done", {"output_index": index, "item": item}
 

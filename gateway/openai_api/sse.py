@@ -12,6 +12,7 @@ _CR, _LF = 0x0D, 0x0A
 _EOL = re.compile(rb"\r\n|\n|\r(?!\n)")
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LONGEST_END = 4  # CR LF CR LF
+_MOST_LINES = 20_000  # of one block; one with more counts as an event that is not JSON
 
 DONE_DATA = b"[DONE]"
 DONE = b"data: [DONE]\n\n"
@@ -153,6 +154,8 @@ class Decoder:
         if self._at_start:
             self._at_start = False
             block = raw.removeprefix(_BOM)
+        if len(raw) > _MOST_LINES and raw.count(b"\n") + raw.count(b"\r") > _MOST_LINES:
+            return Event(raw, raw)
         lines = block.splitlines()
         if len(lines) == 2 and not lines[1] and lines[0].startswith(b"data: "):  # by far the most usual block
             return Event(lines[0][6:], raw)
@@ -176,15 +179,14 @@ def _fields(lines: list[bytes], raw: bytes) -> Event:
 
 def _raw_lines(raw: bytes, count: int) -> list[bytes]:
     """The block in as many parts as it has `data` lines, each with one; joined they are the block."""
-    parts: list[bytes] = []
-    part = b""
+    parts: list[list[bytes]] = [[]]
     for line in raw.splitlines(keepends=True):
-        if line.startswith(b"data") and part.lstrip(_BOM).startswith(b"data"):
-            parts.append(part)
-            part = b""
-        part += line
-    parts.append(part)
-    return parts if len(parts) == count else [*(b"" for _ in range(count - 1)), raw]
+        if line.startswith(b"data") and parts[-1] and parts[-1][0].lstrip(_BOM).startswith(b"data"):
+            parts.append([])
+        parts[-1].append(line)
+    if len(parts) != count:
+        return [*(b"" for _ in range(count - 1)), raw]
+    return [b"".join(part) for part in parts]
 
 
 def events_of(stream: bytes) -> list[Event]:

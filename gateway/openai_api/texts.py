@@ -17,7 +17,7 @@ _ESCAPE = re.compile(
 )
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _TOKEN = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)(?:"|\Z)|(?P<scalar>[^\s"{}\[\],:]+)', re.DOTALL)
-_FENCE = re.compile(r"^[ \t]*```[ \t]*\w*[ \t]*\n([{\[].*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*+```[ \t]*+\w*+[ \t]*+\n([{\[].*?)^[ \t]*+```", re.DOTALL | re.MULTILINE)
 _LEVELS = 4  # of JSON in JSON
 _UNFINISHED = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 
@@ -172,7 +172,8 @@ def within_json(text: str, cuts: Iterable[Cut]) -> list[Cut]:
     for token in _TOKEN.finditer(text) if given else ():
         name = "text" if token["text"] is not None else "scalar"
         start, end = token.span(name)
-        for cut in given[bisect_right(ends, start) :]:
+        for number in range(bisect_right(ends, start), len(given)):
+            cut = given[number]
             inside = max(cut[0], start), min(cut[1], end)
             if inside[0] >= inside[1]:
                 break
