@@ -32,7 +32,8 @@ test: $(VENV)/.installed-dev servers tests/e2e/node/node_modules
 
 # What to run before every commit: lint, types and the fast tests, which start no servers.
 check: lint
-	FEW_EXAMPLES=1 $(BIN)/python -m pytest $(IN_PARALLEL) -m "not server and not slow" --ignore tests/e2e
+	FEW_EXAMPLES=1 $(BIN)/python -m pytest $(IN_PARALLEL) -m "not server and not slow" --ignore tests/e2e \
+	  --durations 10 --durations-min 2
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

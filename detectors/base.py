@@ -113,6 +113,15 @@ class Comparing(Detector, Protocol):
     def compares(self) -> frozenset[str]: ...
 
 
+@runtime_checkable
+class TextByText(Detector, Protocol):
+    """A detector that judges each text by itself, and which can be interrupted in it."""
+
+    def judging(self, text: Text) -> Steps[Judgement]:
+        """The judgement of one text, in bounded pieces; STOPPED, with what was found so far, when it is stopped."""
+        ...
+
+
 def finish(steps: Steps[T]) -> T:
     """The result of work that nobody interrupts."""
     while True:

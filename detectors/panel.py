@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from detectors import manifest, registry
-from detectors.base import Detector, Judgement, State, Steps, Stepwise, Text, Verdict, finish
+from detectors.base import Detector, Judgement, State, Steps, Stepwise, Text, TextByText, Verdict, finish
 from detectors.hiding import unhide
 from detectors.opinions import Opinion
 
@@ -156,10 +156,11 @@ class _Work:
                     return
 
     def ask_one_by_one(self, detector: Detector) -> Steps[None]:
-        """Let a detector judge the texts, each in a step."""
+        """Let a detector judge the texts one after the other."""
         for place in self._readable(detector):
             try:
-                self._keep(detector, [place], detector.detect(self._views([place])))
+                judged = yield from _judging(detector, self._views([place]))
+                self._keep(detector, [place], judged)
             except Exception as error:  # noqa: BLE001 - a detector that breaks must not take the others along
                 self._failed.setdefault(place, {})[detector.id] = type(error).__name__
             if (yield):
@@ -189,6 +190,15 @@ class _Work:
         for place, judgement in zip(places, unhide.folded(revealed, judged), strict=True):
             kept = self._known[place] if judgement.state is not State.STOPPED else self._stopped.setdefault(place, {})
             kept[detector.id] = judgement
+
+
+def _judging(detector: Detector, views: Sequence[Text]) -> Steps[list[Judgement]]:
+    if not isinstance(detector, TextByText):
+        return detector.detect(views)
+    judged: list[Judgement] = []
+    for view in views:
+        judged += [(yield from detector.judging(view))]
+    return judged
 
 
 def _spans(verdict: Verdict) -> list[tuple[int, int, str]]:

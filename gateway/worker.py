@@ -22,7 +22,7 @@ from gateway.openai_api import Operation, read_request, read_response, read_stre
 from gateway.openai_api.encodings import EncodingError, decode
 from gateway.telemetry import metrics
 from gateway.trust.judged import DIRECTIONS, Direction, Judged, Sink, scores_of
-from policies.engine import Context, Decision, Policy, decide
+from policies.engine import Context, Decision, Policy, Silent, decide
 
 log = logging.getLogger("assay")
 
@@ -179,7 +179,7 @@ class Worker:
             sample.principal,
             draw_of(sample.id),
             self._counts.earlier(subject, policy.counted, by_end_user) if policy.counted else {},
-            frozenset(findings.failed),
+            frozenset(Silent(detector) for detector in findings.failed),
         )
         decisions = {
             direction: decide(policy, signals(findings.findings, direction, policy), route=sample.route, about=about)

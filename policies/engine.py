@@ -27,6 +27,7 @@ __all__ = [
     "Redaction",
     "Reroute",
     "Signal",
+    "Silent",
     "Throttle",
     "compile_policy",
     "decide",
@@ -64,15 +65,29 @@ class Context:
 
     `draw` is the request's number from 0, below 1: a canary rule acts when its share is larger. `earlier` has, by
     rule, how often its condition held before for this caller, or its end user as the rule says, within the time that
-    the rule looks back. `silent` are the detectors, by name or id, that gave no answer, or ALL_DETECTORS: a rule that
-    denies what they could have found is left to `on_failure`.
+    the rule looks back. `silent` says who gave no answer: a rule that denies what they could have found is left to
+    `on_failure`.
     """
 
     model: str = ""
     caller: str = ""
     draw: float = 0.0
     earlier: Mapping[str, int] = field(default_factory=dict)
-    silent: frozenset[str] = frozenset()
+    silent: "frozenset[Silent]" = frozenset()
+
+
+class Silent(NamedTuple):
+    """A detector, by name or id, or ALL_DETECTORS, that gave no answer about the texts of a channel, or of any."""
+
+    detector: str
+    channel: str = ""
+
+    def keeps_from(self, leaf: Leaf) -> bool:
+        """Whether this condition may have missed something for it."""
+        heard_elsewhere = self.channel and leaf.channels and self.channel not in leaf.channels
+        return not heard_elsewhere and (
+            self.detector == ALL_DETECTORS or any(_is_from(each.detector, self.detector) for each in leaf.thresholds)
+        )
 
 
 _ANY = Context()
@@ -249,11 +264,13 @@ def on_failure(
     direction: str,
     route: str,
     detector: str | None = None,
+    channel: str = "",
     about: Context = _ANY,
 ) -> Decision:
     """The decision when no verdict on `slugs` came: a detector raised, ran out of time or is absent.
 
-    With `detector` (its name, with or without version) only the rules that listen to it are affected. Blocks when
+    With `detector` (its name, with or without version) only the rules that listen to it are affected, with `channel`
+    only those that look at the texts of that channel. Blocks when
     an enforced rule among them that would have acted says so, allows otherwise; `rule` is the first that decided, None
     when no enforced rule lost its guard. The reason is `detector_error`.
     """
@@ -262,7 +279,7 @@ def on_failure(
         rule.order: rule
         for slug in slugs
         for rule in policy.guards(slug, direction, gates)
-        if (detector is None or any(_is_from(t.detector, detector) for t in rule.thresholds if t.slug == slug))
+        if _listens(rule, slug, direction, detector, channel)
         and all(_holds(asked, route, about) for asked in rule.asked)
     }
     found = [(rule, Action.BLOCK if rule.on_error == "block" else Action.ALLOW) for _, rule in sorted(affected.items())]
@@ -278,6 +295,16 @@ def on_failure(
             Match(rule.id, asked, rule.acts(about.draw), tuple(sorted({slug for slug, _ in rule.judges_on})), rule.mode)
             for rule, asked in found
         ),
+    )
+
+
+def _listens(rule: Rule, slug: str, direction: str, detector: str | None, channel: str) -> bool:
+    """Whether a condition of the rule looks for this, in texts of this channel, at what this detector says."""
+    return any(
+        (t.slug, t.direction) == (slug, direction) and (detector is None or _is_from(t.detector, detector))
+        for leaf in rule.leaves
+        if not (channel and leaf.channels) or channel in leaf.channels
+        for t in leaf.thresholds
     )
 
 
@@ -358,12 +385,10 @@ def _agreed(leaf: Leaf, matching: list[Hit] | None) -> list[Hit]:
     return [hit for hit in matching if len(detectors[hit.signal.passage]) >= leaf.agree]
 
 
-def _may_be_silenced(tree: Expression, silent: frozenset[str]) -> bool:
+def _may_be_silenced(tree: Expression, silent: frozenset[Silent]) -> bool:
     match tree:
         case Leaf():
-            return ALL_DETECTORS in silent or any(
-                t.detector in silent or t.detector.partition("@")[0] in silent for t in tree.thresholds
-            )
+            return any(one.keeps_from(tree) for one in silent)
         case AllOf() | AnyOf():
             return any(_may_be_silenced(part, silent) for part in tree.parts)
         case Not() | InOneText():

@@ -12,12 +12,13 @@ from fractions import Fraction
 from detectors.base import Span
 from detectors.rules.expressions import Reading, read
 from detectors.rules.mathtext import ATTACHED_UNITS, Kind, Token, tokens
-from detectors.rules.rule import Found, Rule
+from detectors.rules.rule import Finding, Rule, Search
 
 SLUG = "limited_logical_reasoning"
 LABEL = "wrong_equation"
 MAX_TOKENS = 80  # of one side
 MAX_STATEMENTS = 4_000  # read in one text: a hundred pages of sums
+_BESIDE = 1_000  # code points on either side of a sign that are read with it at most
 NEARLY = Fraction(5, 100)  # relative error that "about" forgives
 FLOAT = Fraction(1, 10**12)  # relative error of a result printed from a binary floating-point number
 ROOT = Fraction(1, 10**20)  # relative error of our own square roots
@@ -63,9 +64,8 @@ _UNITS = (
 _CONVERSIONS = frozenset({2, 3, 4, 7, 8, 12, 14, 16, 24, 30, 36, 52, 60, 365, 1440, 1760, 2000, 3600, 5280, 86400})
 
 
-def find(text: str) -> Found:
-    """Each equation whose sides differ: a span from the first to the last number of it."""
-    found: dict[Span, float] = {}
+def search(text: str) -> Search:
+    """Each equation whose sides differ: from the first to the last number of it."""
     end = -1
     left = MAX_STATEMENTS
     for region in _regions(text):
@@ -73,15 +73,15 @@ def find(text: str) -> Found:
         signs = [index for index, token in enumerate(run) if token.kind in _STATES][:left]
         for span in _wrong(run, signs, len(text)):
             if span.start >= end:
-                found[span] = 1.0
+                yield Finding(span.start, span.end, LABEL, 1.0)
                 end = span.end
         left -= len(signs)
         if not left:
-            break
-    return found
+            return
+        yield None
 
 
-RULE = Rule(SLUG, ("response",), (1.0,), frozenset({LABEL}), find)
+RULE = Rule(SLUG, ("response",), (1.0,), frozenset({LABEL}), search)
 
 
 def _regions(text: str) -> Iterator[tuple[int, int]]:
@@ -94,8 +94,8 @@ def _regions(text: str) -> Iterator[tuple[int, int]]:
         for separator in _SEPARATOR.finditer(text, end, match.end()):
             start = separator.end()
         following = _SEPARATOR.search(text, match.end())
-        end = following.end() if following else len(text)
-        yield start, end
+        end = min(following.end() if following else len(text), match.end() + _BESIDE)
+        yield max(start, match.start() - _BESIDE), end
         start = end
 
 

@@ -22,9 +22,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import Span
 from detectors.manifest import ModelError
-from detectors.rules.rule import Found, Rule
+from detectors.rules.rule import Finding, Rule, Search
 
 SLUG = "copyrighted_content"
 GRAM = 8  # words
@@ -87,18 +86,16 @@ class Fingerprints:
             for first, last in zip(firsts, lasts, strict=True)
         ]
 
-    def find(self, text: str) -> Found:
-        """The runs as spans, labelled `verbatim_N` with N the words they have at least."""
-        found: dict[Span, float] = {}
+    def search(self, text: str) -> Search:
+        """The runs, labelled `verbatim_N` with N the words they have at least."""
         for run in self.runs(text):
             words, confidence = next(level for level in LEVELS if run.words >= level[0])
-            found[Span(run.start, run.end, _label(words))] = confidence
-        return found
+            yield Finding(run.start, run.end, _label(words), confidence)
 
     def rule(self) -> Rule:
         """The rule that judges replies against this file."""
         levels = tuple(confidence for _, confidence in LEVELS)
-        return Rule(SLUG, ("response",), levels, frozenset(_label(words) for words, _ in LEVELS), self.find)
+        return Rule(SLUG, ("response",), levels, frozenset(_label(words) for words, _ in LEVELS), self.search)
 
 
 def _label(words: int) -> str:

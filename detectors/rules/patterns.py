@@ -7,13 +7,14 @@ repeats, and an anchor that a long run of like characters cannot re-enter; no te
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from detectors.base import Role, Span
-from detectors.rules.rule import BOTH, Found, Rule
+from detectors.rules.rule import BOTH, Finding, Rule, Search
 
+_MATCHES_A_PIECE = 256
 NEAR = 48  # code points before a finding in which a context word must stand
 AROUND = 400  # code points on either side of a finding that `around` and `unless` look at
 
@@ -48,54 +49,43 @@ def pattern_rule(
     """
     levels = tuple(sorted({pattern.confidence for pattern in patterns}))
     labels = frozenset(pattern.label for pattern in patterns)
-    find = partial(scan, patterns=patterns)
+    search = partial(scan, patterns=patterns)
     if why is None:
-        return Rule(slug, roles, levels, labels, find)
-    return Rule(slug, roles, levels, labels, find, partial(_refused, patterns=patterns, why=why))
+        return Rule(slug, roles, levels, labels, search)
+    return Rule(slug, roles, levels, labels, search, partial(_refused, patterns=patterns, why=why))
 
 
-def scan(text: str, patterns: Sequence[Pattern]) -> Found:
-    """Spans with their confidence; those that overlap are one."""
-    return united(
-        (start, end, pattern.label, pattern.confidence)
-        for pattern, start, end in _matches(text, patterns)
-        if pattern.accept(text[start:end])
-    )
+def scan(text: str, patterns: Sequence[Pattern]) -> Search:
+    """What the patterns find."""
+    for match in _matches(text, patterns):
+        if match is None:
+            yield None
+            continue
+        pattern, start, end = match
+        if pattern.accept(text[start:end]):
+            yield Finding(start, end, pattern.label, pattern.confidence)
 
 
-def united(found: Iterable[tuple[int, int, str, float]]) -> dict[Span, float]:
-    """Of (start, end, label, confidence): overlapping ones as one span, so that nothing of either stays.
-
-    It is called after the surest of them, of equals after the longest.
-    """
-    spans: list[tuple[int, int, tuple[float, int, str]]] = []
-    for start, end, label, confidence in sorted(found, key=lambda entry: (entry[0], -entry[1])):
-        name = (confidence, end - start, label)
-        if spans and start < spans[-1][1]:
-            first, last, known = spans[-1]
-            spans[-1] = (first, max(last, end), max(known, name, key=lambda entry: entry[:2]))
-        else:
-            spans.append((start, end, name))
-    return {Span(start, end, label): confidence for start, end, (confidence, _, label) in spans}
-
-
-def _matches(text: str, patterns: Sequence[Pattern]) -> Iterator[tuple[Pattern, int, int]]:
-    """Every place where a pattern's expression holds, with the words beside it that it asks for."""
+def _matches(text: str, patterns: Sequence[Pattern]) -> Iterator[tuple[Pattern, int, int] | None]:
+    """Every place where a pattern's expression holds, with the words beside it that it asks for; None for a pause."""
     lowered = text.lower()
     for pattern in patterns:
         if not any(hint in (lowered if pattern.fold else text) for hint in pattern.hints):
             continue
         group = min(pattern.expression.groups, 1)
-        for match in pattern.expression.finditer(text):
+        for number, match in enumerate(pattern.expression.finditer(text), 1):
             if _fits(text, *match.span(group), pattern):
                 yield (pattern, *match.span(group))
+            if not number % _MATCHES_A_PIECE:
+                yield None
+        yield None
 
 
 def _refused(text: str, patterns: Sequence[Pattern], why: Callable[[str, str], str]) -> dict[Span, str]:
     """What a pattern holds for and its check refuses, where it is known what it is."""
     refused = {
         Span(start, end, pattern.label): why(pattern.label, text[start:end])
-        for pattern, start, end in _matches(text, patterns)
+        for pattern, start, end in filter(None, _matches(text, patterns))
         if not pattern.accept(text[start:end])
     }
     return {span: reason for span, reason in refused.items() if reason}

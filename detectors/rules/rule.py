@@ -1,9 +1,10 @@
 """What a rule is, and the Detector around it: a text in, spans with a confidence out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from detectors.base import Judgement, Role, Span, State, Text, Verdict
+from detectors.base import Judgement, Role, Span, State, Steps, Text, Verdict, finish
 from detectors.manifest import DetectorInfo
 
 LIMIT = 1_000_000  # code points searched; what lies beyond is not, and the judgement says so
@@ -13,22 +14,56 @@ BOTH: tuple[Role, ...] = ("prompt", "response")
 Found = Mapping[Span, float]
 
 
+class Finding(NamedTuple):
+    """The code points [start, end) of a text, what they are called, and how sure that is."""
+
+    start: int
+    end: int
+    label: str
+    confidence: float
+
+
+# Findings in any order; None after each bounded piece of work, where the search may be interrupted.
+Search = Iterator[Finding | None]
+_LONG = 4_096  # code points; the search of a shorter text is one piece of work
+
+
+def united(found: Iterable[Finding]) -> dict[Span, float]:
+    """Overlapping findings as one span, so that nothing of either stays.
+
+    It is called after the surest of them, of equals after the longest.
+    """
+    spans: list[tuple[int, int, tuple[float, int, str]]] = []
+    for start, end, label, confidence in sorted(found, key=lambda entry: (entry[0], -entry[1])):
+        name = (confidence, end - start, label)
+        if spans and start < spans[-1][1]:
+            first, last, known = spans[-1]
+            spans[-1] = (first, max(last, end), max(known, name, key=lambda entry: entry[:2]))
+        else:
+            spans.append((start, end, name))
+    return {Span(start, end, label): confidence for start, end, (confidence, _, label) in spans}
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One way to find one sub-category.
 
-    `find` takes any text of up to LIMIT code points and returns spans inside it that do not overlap; it never raises
-    and takes time linear in the text. `levels` are all the confidences it can give, `labels` all that its spans can be
-    called, `roles` the sides it judges. `spared` tells what looks like a finding and is a known specimen or a
-    placeholder, each with the reason: for people who ask why it was left alone.
+    `search` takes any text of up to LIMIT code points; it never raises and takes time linear in the text. `levels` are
+    all the confidences it can give, `labels` all that its spans can be called, `roles` the sides it judges. `spared`
+    tells what looks like a finding and is a known specimen or a placeholder, each with the reason: for people who ask
+    why it was left alone.
     """
 
     slug: str
     roles: tuple[Role, ...]
     levels: tuple[float, ...]
     labels: frozenset[str]
-    find: Callable[[str], Found]
+    search: Callable[[str], Search]
     spared: Callable[[str], Mapping[Span, str]] = lambda _text: {}
+
+    def find(self, text: str) -> Found:
+        """What is found in a text: spans inside it that do not overlap."""
+        return united(found for found in self.search(text) if found is not None)
 
 
 class RuleDetector:
@@ -44,12 +79,20 @@ class RuleDetector:
 
         A text of a role that the rule does not judge is skipped.
         """
-        return [self._judge(text) for text in texts]
+        return [finish(self.judging(text)) for text in texts]
 
-    def _judge(self, text: Text) -> Judgement:
+    def judging(self, text: Text) -> Steps[Judgement]:
+        """The judgement of one text, in bounded pieces of work; stopped early, with what was found until then."""
         if text.role not in self._rule.roles or not text.text or text.text.isspace():
             return Judgement(State.SKIPPED)
-        found = self._rule.find(text.text[:LIMIT])
-        spans = tuple(sorted(found, key=lambda span: span.start))
-        verdict = Verdict(self.id, self._rule.slug, max(found.values(), default=0.0), spans)
-        return Judgement(State.TRUNCATED if len(text.text) > LIMIT else State.SCANNED, (verdict,))
+        state = State.TRUNCATED if len(text.text) > LIMIT else State.SCANNED
+        is_long = len(text.text) > _LONG
+        findings: list[Finding] = []
+        for found in self._rule.search(text.text[:LIMIT]):
+            if found is not None:
+                findings.append(found)
+            elif is_long and (yield):
+                state = State.STOPPED
+                break
+        surest = max((found.confidence for found in findings), default=0.0)
+        return Judgement(state, (Verdict(self.id, self._rule.slug, surest, tuple(united(findings))),))

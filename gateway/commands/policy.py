@@ -19,7 +19,7 @@ from gateway.study.panel_signals import PanelSignals, signals_of
 from gateway.study.simulate import Simulation
 from policies.cases import Report, run_cases
 from policies.compiling import Policy
-from policies.engine import Context, Decision, decide, join, on_failure, redact
+from policies.engine import Context, Decision, Silent, decide, join, on_failure, redact
 from policies.model import Direction, load_cases, schema_text
 from policies.trace import trace
 
@@ -104,7 +104,7 @@ def explained(
     answer = PanelSignals(load_panel()).answer(text, direction)
     signals = signals_of(answer, text, direction, channel)
     unheard = _unheard(answer)
-    about = replace(about, silent=frozenset(unheard))
+    about = replace(about, silent=frozenset(Silent(name, channel) for name in unheard))
     yield f"policy revision {policy.revision}, mode {policy.mode}"
     language = language_of(text) or "not clear"
     yield f"a {direction} of {len(text)} characters, channel {channel}, route {route}, language {language}"
@@ -122,7 +122,8 @@ def explained(
     yield ""
     needed = policy.needs(direction, route, about.draw, model=about.model, caller=about.caller)
     fallbacks = [
-        on_failure(policy, needed, direction=direction, route=route, detector=name, about=about) for name in unheard
+        on_failure(policy, needed, direction=direction, route=route, detector=name, channel=channel, about=about)
+        for name in unheard
     ]
     yield from _verdict(reduce(join, fallbacks, decide(policy, signals, route=route, about=about)), text)
 

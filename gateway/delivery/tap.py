@@ -15,6 +15,7 @@ from gateway.exchange import Exchange, Headers, Reply
 from gateway.openai_api import SURFACES, choices_wanted
 
 _EVENTS = b"text/event-stream"
+_MAYBE_TEXT = (b"json", b"text/", b"application/octet-stream")  # the last is what files of batches come as
 _LONGEST_LINE = 64 * 1024  # an unfinished line is kept back up to this size
 
 
@@ -110,13 +111,14 @@ class Tap:
             await (self._hold_stream if events else self._hold_body)(exchange, hold, policy, asked)
 
     def _can_hold(self, exchange: Exchange, headers: Headers) -> bool:
-        """Whether an answer can be read at all: of operations that are not known here, JSON within the bounds."""
+        """Whether an answer can be read at all: of operations that are not known here, what may be text within the
+        bounds."""
         if SURFACES[exchange.asked.operation].answers is not None:
             return True
         named = dict(headers)
         length = named.get(b"content-length", b"")
         fits = length.isdigit() and int(length) <= self._held_bytes
-        return fits and b"json" in named.get(b"content-type", b"").lower()
+        return fits and any(kind in named.get(b"content-type", b"").lower() for kind in _MAYBE_TEXT)
 
     async def _hold_body(
         self, _exchange: Exchange, hold: Hold, policy: Inspection | None, asked: Moderated | None

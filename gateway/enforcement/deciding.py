@@ -18,11 +18,12 @@ from gateway.judging.client import Judging, JudgingError
 from gateway.judging.messages import Finding, Findings, JudgingRequest
 from gateway.openai_api import Passage, Path, Unread, edits
 from gateway.telemetry import metrics
-from policies.engine import ALL_DETECTORS, Action, Context, Decision, Policy, Throttle, decide, join, on_failure
+from policies.engine import ALL_DETECTORS, Action, Context, Decision, Policy, Silent, Throttle, decide, join, on_failure
 
 PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # whatever is neither these nor cut stops a text
 _COUNTED = frozenset(action for action in Action if action.acts)  # flags are counted on the side path, for all alike
 NOT_WHOLLY_READ = frozenset({"truncated", "unreadable", "timed_out"})
+_IN_ITS_CHANNEL = frozenset({"image", "audio", "file", "tokens", "part"})  # other reasons may hide texts of any channel
 _UNJUDGED = "detector_error"  # the reason of a decision that no verdict stands behind
 _SEVERITY = {action.value: action.severity for action in Action}
 
@@ -102,21 +103,16 @@ class Decider:
 
     def rule(self, groups: Mapping[int, Sequence[Finding]], found: Findings) -> dict[int, Decision]:
         """One decision for each group of texts, by the number of its choice; for choice 0 where there are no texts."""
-        failures: dict[str | None, str] = {None: self._error} if self._error else _failures_of(found, self._direction)
-        about = replace(self._about, silent=frozenset(name or ALL_DETECTORS for name in failures))
-        by_failure = {
-            name: on_failure(
-                self.policy, self.needed, direction=self._direction, route=self._route, detector=name, about=about
-            )
-            for name in failures
-        }
+        failures = {Silent(ALL_DETECTORS): self._error} if self._error else _failures_of(found, self._direction)
+        about = replace(self._about, silent=frozenset(failures))
+        by_failure = {silent: self._without(silent, about) for silent in failures}
         fallbacks = by_failure.values()
         decisions = {}
         for choice, findings in (groups or {0: ()}).items():
             heard = signals(findings, self._direction, self.policy)
             decisions[choice] = reduce(join, fallbacks, decide(self.policy, heard, route=self._route, about=about))
         # Where no enforced rule listens to what failed, nothing was passed by.
-        reasons = dict.fromkeys(failures[name] for name, fallback in by_failure.items() if fallback.rule is not None)
+        reasons = dict.fromkeys(failures[silent] for silent, fallback in by_failure.items() if fallback.rule)
         if any(decision.action is not Action.BLOCK for decision in decisions.values()):
             for reason in reasons.keys() - self._bypassed:
                 self._bypassed.add(reason)
@@ -126,6 +122,18 @@ class Decider:
         for decision in decisions.values():
             self._note(decision, closed)
         return decisions
+
+    def _without(self, silent: Silent, about: Context) -> Decision:
+        """What `on_error` says where this one gave no answer."""
+        return on_failure(
+            self.policy,
+            self.needed,
+            direction=self._direction,
+            route=self._route,
+            detector=None if silent.detector == ALL_DETECTORS else silent.detector,
+            channel=silent.channel,
+            about=about,
+        )
 
     def unread(self, unread: Sequence[Unread]) -> Decision:
         """The decision about text that no detector can read."""
@@ -218,16 +226,26 @@ def needed_of(policy: Policy, direction: Direction, exchange: Exchange) -> froze
     return policy.needs(direction, exchange.route.name, draw, model=exchange.asked.model, caller=caller_of(exchange))
 
 
-def _failures_of(findings: Findings, direction: str) -> dict[str | None, str]:
-    """Detector → why it did not judge all of the text; None for what no detector judged. Unread text is no clean text.
+def _failures_of(findings: Findings, direction: str) -> dict[Silent, str]:
+    """Who did not judge all of the text, and why. Unread text is no clean text.
 
-    What a detector did not read silences the rules that listen to it; what nobody read silences them all.
+    What a detector did not read silences the rules that listen to it in that channel; what nobody read silences all
+    that look there.
     """
-    failures: dict[str | None, str] = {d: state for d, state, _ in findings.coverage if state in NOT_WHOLLY_READ}
-    failures |= dict.fromkeys(findings.failed, "detector")
-    reasons = [reason for _, reason in findings.unread_in(direction) if reason != "script"]  # that, each detector tells
-    if reasons:
-        failures[None] = "truncated" if set(reasons) == {"too_long"} else "unreadable"
+    failures = {
+        Silent(detector, channel): state if state in NOT_WHOLLY_READ else "detector"
+        for side, channel, detector, state in findings.unjudged
+        if side == direction
+    }
+    placed = {detector for _, _, detector, _ in findings.unjudged}
+    anywhere = {detector: state for detector, state, _ in findings.coverage if state in NOT_WHOLLY_READ}
+    anywhere |= dict.fromkeys(findings.failed, "detector")
+    failures |= {Silent(detector): why for detector, why in anywhere.items() if detector not in placed}
+    for channel, reason in findings.unread_in(direction):
+        if reason != "script":  # that, each detector tells
+            nobody = Silent(ALL_DETECTORS, channel if reason in _IN_ITS_CHANNEL else "")
+            only_long = reason == "too_long" and failures.get(nobody, "truncated") == "truncated"
+            failures[nobody] = "truncated" if only_long else "unreadable"
     return failures
 
 

@@ -64,7 +64,8 @@ class Findings(msgspec.Struct, array_like=True):
     """The reply to a request. `coverage` counts texts by (detector, state); `failed` has the detectors that raised,
     with the exception's type. `expired`: nobody judged, because it came too late. `unread` tells what no detector was
     shown, as (direction, channel, reason), once each. `remembered` counts, by detector, the texts that it had judged
-    before."""
+    before. `unjudged` tells of which channel a detector did not judge all of the texts, as (direction, channel,
+    detector, state), once each."""
 
     id: int
     findings: list[Finding]
@@ -73,6 +74,7 @@ class Findings(msgspec.Struct, array_like=True):
     expired: bool = False
     unread: list[tuple[str, str, str]] = []
     remembered: list[tuple[str, int]] = []
+    unjudged: list[tuple[str, str, str, str]] = []
 
     def unread_in(self, direction: str) -> list[tuple[str, str]]:
         """(channel, reason) of what was not read in this direction."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from detectors.base import Comparing, Steps, Text, finish
+from detectors.base import Comparing, State, Steps, Text, finish
 from detectors.panel import Answer, Known, Panel, Question, coverage
 from gateway.judging.language import language_of
 from gateway.judging.memory import JudgedTexts, Key
@@ -13,6 +13,7 @@ from gateway.openai_api import Passage
 
 REMEMBERED_BYTES = 8 * 2**20
 _TEXTS_A_PIECE = 64  # made ready at once
+_JUDGED = frozenset({State.SCANNED.value, State.SKIPPED.value})
 
 
 class RequestPanel:
@@ -55,6 +56,12 @@ class RequestPanel:
             finding.opinions += answer.opinions
             reply.findings.append(finding)
             reply.failed |= answer.failed
+            reply.unjudged += [
+                told
+                for detector, state in answer.states.items()
+                if state not in _JUDGED
+                and (told := (finding.direction, finding.channel, detector, state)) not in reply.unjudged
+            ]
             if "unreadable" in answer.states.values():
                 reply.note_unread(finding.direction, finding.channel, "script")
         self._sum_up(replies, asked, answers)

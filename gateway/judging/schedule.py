@@ -67,6 +67,10 @@ class Job:
             (detector, self._stop if state == "stopped" else state, texts)
             for detector, state, texts in findings.coverage
         ]
+        findings.unjudged = [
+            (direction, channel, detector, self._stop if state == "stopped" else state)
+            for direction, channel, detector, state in findings.unjudged
+        ]
         return findings
 
 

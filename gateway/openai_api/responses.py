@@ -17,6 +17,7 @@ from gateway.openai_api.passages import (
     SAID,
     THOUGHT,
     TOOL_NAME,
+    Blind,
     Channel,
     EventRead,
     EventText,
@@ -55,6 +56,7 @@ def _item(by_model: bool, **fields: Node) -> Item:
     return Item(named | quiet("type id call_id status role index created_by phase encrypted_content"), by_model)
 
 
+_REFERENCE = Item(Schema(id=Blind("part")) | quiet("type"), False)  # to an item that the server keeps
 _SEARCH = Schema(query=ARGUMENTS, queries=ARGUMENTS, url=TOOL_NAME, pattern=ARGUMENTS, sources=CITED)
 _ITEMS = {
     "function_call": _item(True, arguments=ARGUMENTS),
@@ -82,7 +84,7 @@ _ITEMS = {
     "tool_search_output": _item(False, tools=DEFINED),
     "program": _item(True, code=ARGUMENTS),
     "program_output": _item(False, result=RESULT),
-    "item_reference": _item(False),
+    "item_reference": _REFERENCE,
     "compaction": _item(True),
 }
 _MESSAGE_ITEM = _item(False, content=SAID, name=NAME)
@@ -96,6 +98,8 @@ def find_in_item(item: Any, path: Path, speaker: Channel) -> Found:
 
 def _kind(item: Any) -> Item:
     type_ = item.get("type") if isinstance(item, dict) else None
+    if type_ is None and isinstance(item, dict) and "id" in item and "content" not in item:
+        return _REFERENCE
     if type_ is None or type_ == "message":
         return _MESSAGE_ITEM
     return _ITEMS.get(type_, _UNKNOWN_ITEM) if isinstance(type_, str) else _UNKNOWN_ITEM

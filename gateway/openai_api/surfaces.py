@@ -15,6 +15,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from gateway.openai_api import (
     chat,
     chat_replies,
@@ -376,20 +378,38 @@ def read_response(operation: Operation, body: bytes) -> Reading:
         return reading
     if value is None and answers is not None and (sse.is_stream(body) or sse.is_lines(body)):
         return read_stream(operation, body)
-    return _plain_text(body) if answers is None and value is None else _NOT_JSON
+    return _plain_text(body, read) if answers is None and value is None else _NOT_JSON
 
 
 _NOT_JSON = Reading([], [Unread("assistant", "not_json")])
 
 
-def _plain_text(body: bytes) -> Reading:
-    """What is no JSON and no answer of a model, such as the error page of a proxy."""
+def _plain_text(body: bytes, read: Callable[[dict[str, Any]], Reading]) -> Reading:
+    """What is no JSON and no answer of a model: lines of JSON, as files of batches have them, or the error page of a
+    proxy. Nothing can be cut out of such lines, so their paths lead nowhere."""
+    if (lines := _lines_of_json(body)) is not None:
+        reading = Reading([], [])
+        for number, line in enumerate(lines):
+            found = read(line)
+            reading.unread.extend(found.unread)
+            reading.passages.extend(
+                msgspec.structs.replace(passage, path=(number, *passage.path), sources=()) for passage in found.passages
+            )
+        return reading
     try:
         text = body.decode()
     except UnicodeDecodeError:
         return _NOT_JSON
     looks_like_json = text.lstrip().startswith(("{", "["))
     return _NOT_JSON if looks_like_json else Reading([Passage("response", "assistant", text, ())], [])
+
+
+def _lines_of_json(body: bytes) -> list[dict[str, Any]] | None:
+    """The objects of a file that has one in each line; None for what is no such file."""
+    if not sse.is_lines(body):
+        return None
+    lines = [_parsed(line) for line in body.splitlines() if line.strip()]
+    return lines if all(isinstance(line, dict) for line in lines) else None
 
 
 def _parsed(body: bytes) -> Any:

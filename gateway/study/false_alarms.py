@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from policies.engine import Context, Decision, Policy, Signal, decide, join, on_failure
+from policies.engine import Context, Decision, Policy, Signal, Silent, decide, join, on_failure
 from policies.model import Direction
 
 # The upper end of each band of lengths, in words, and its name.
@@ -106,17 +106,25 @@ def outcomes(
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
         for row, heard in zip(part, ear([row.place for row in part]), strict=True):
-            decisions = {name: _decision(policy, row.place.direction, heard) for name, policy in policies.items()}
+            decisions = {name: _decision(policy, row.place, heard) for name, policy in policies.items()}
             yield Outcome(row, heard, decisions)
         step(len(part))
 
 
-def _decision(policy: Policy, direction: Direction, heard: Heard) -> Decision:
+def _decision(policy: Policy, place: Place, heard: Heard) -> Decision:
     """As the gateway's guard decides on one text."""
-    about = Context(silent=frozenset(heard.unread))
-    needed = policy.needs(direction, _ROUTE)
+    about = Context(silent=frozenset(Silent(detector, place.channel) for detector in heard.unread))
+    needed = policy.needs(place.direction, _ROUTE)
     fallbacks = [
-        on_failure(policy, needed, direction=direction, route=_ROUTE, detector=detector, about=about)
+        on_failure(
+            policy,
+            needed,
+            direction=place.direction,
+            route=_ROUTE,
+            detector=detector,
+            channel=place.channel,
+            about=about,
+        )
         for detector in heard.unread
     ]
     return reduce(join, fallbacks, decide(policy, heard.signals, route=_ROUTE, about=about))

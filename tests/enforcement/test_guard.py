@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from gateway.enforcement.guard import Guard
+from gateway.enforcement.signals import load_policy
 from gateway.errors import GatewayError
 from gateway.exchange import Asked, Exchange, Route
 from gateway.openai_api import SURFACES, Operation
@@ -266,3 +267,66 @@ async def test_the_severer_decision_stays_with_the_exchange() -> None:
     await desk.guard.prompt(desk.exchange, chat("AKIA42"))
     await desk.answer(completion("fine"))
     assert desk.exchange.ruling.decision == "redact"
+
+
+ON_USERS = """version: 1
+mode: enforce
+rules:
+  - {id: r, when: {subcategory: violence, channel: user}, then: block, on_error: block}
+"""
+
+
+@pytest.mark.parametrize(
+    ("messages", "passes"),
+    [
+        ([{"role": "system", "content": "illegible"}, {"role": "user", "content": "hi"}], True),
+        ([{"role": "system", "content": "hi"}, {"role": "user", "content": "illegible"}], False),
+        ([{"role": "tool", "content": [{"type": "image_url", "image_url": {"url": "data:,x"}}]}], True),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,x"}}]}], False),
+        ([{"role": "system", "content": "x" * 150_000}, {"role": "user", "content": "x" * 150_000}], False),
+    ],
+)
+async def test_a_rule_minds_what_is_unread_in_the_channels_that_it_looks_at(
+    messages: list[dict[str, object]], passes: bool
+) -> None:
+    """But for what is cut off: that may be text of any channel."""
+    desk = Desk(ON_USERS)
+    body = json.dumps({"model": "m", "messages": messages}).encode()
+    if passes:
+        assert await desk.guard.prompt(desk.exchange, body) is body
+        return
+    with pytest.raises(GatewayError, match="could not be judged"):
+        await desk.guard.prompt(desk.exchange, body)
+
+
+async def test_a_rule_that_denies_is_not_silenced_in_another_channel() -> None:
+    """`not` asks what a user said; that a system prompt could not be read changes nothing about it."""
+    rules = """version: 1
+mode: enforce
+rules:
+  - {id: r, when: {subcategory: violence, not: prompt_attacks, channel: user}, then: block}
+"""
+    body = {"messages": [{"role": "system", "content": "illegible"}, {"role": "user", "content": "grenade"}]}
+    desk = Desk(rules)
+    with pytest.raises(GatewayError, match="'r'"):
+        await desk.guard.prompt(desk.exchange, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("error", ["not_ready", "worker_died", "timed_out", "overloaded"])
+@pytest.mark.parametrize(("shipped", "passes"), [("default", True), ("strict", False)])
+async def test_what_the_shipped_policies_do_while_no_detector_answers(shipped: str, passes: bool, error: str) -> None:
+    """`default` keeps traffic going, and each bypass is counted and written down; `strict` lets nothing pass."""
+    bypasses, journal = Counts("assay_guard_bypasses_total"), Journal()
+    judge = JudgingHere()
+    judge.error = error
+    guard = Guard(load_policy(shipped), judge, journal, timeout_seconds=1, routes=["default"])
+    exchange = Desk().exchange
+    if passes:
+        assert await guard.prompt(exchange, chat("hi")) == chat("hi")
+        assert bypasses.added() == {("prompt", error): 1}
+    else:
+        with pytest.raises(GatewayError, match=error):
+            await guard.prompt(exchange, chat("hi"))
+        assert bypasses.added() == {}
+    ((_, line),) = journal.lines
+    assert line["failure"] == error

@@ -219,6 +219,34 @@ async def test_what_a_server_kept_is_judged_when_it_is_fetched(path: str) -> Non
         assert seen.body == (body if kept is None else STORED[path] % kept)
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/octet-stream", "text/plain"])
+@pytest.mark.parametrize(("text", "status"), [(b"good day to you all", 200), (b"look at my AKIA42 key", 400)])
+async def test_the_lines_of_a_file_are_judged_and_kept_back_whole(kind: str, text: bytes, status: int) -> None:
+    """Such as the output of a batch: nothing can be cut out of it."""
+    lines = b'{"custom_id":"1","response":{"body":{"text":"fine words here"}}}\n{"custom_id":"2","text":"%s"}\n' % text
+    async with (
+        serve(answering(answer(lines, b"content-type: " + kind.encode()))) as server,
+        World(server.port, rules=CUTTING) as world,
+    ):
+        seen = await world.ask("/v1/files/file_1/content", b"", method="GET")
+    assert seen.status == status
+    assert (seen.body == lines) is (status == 200)
+    assert status == 200 or b"AKIA42" not in seen.body
+
+
+@pytest.mark.parametrize("item", [{"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}])
+@pytest.mark.parametrize(("policy", "status"), [(STRICT, 400), (LENIENT, 200)])
+async def test_a_reference_to_an_item_that_the_server_keeps_is_unread(
+    item: dict[str, str], policy: str, status: int
+) -> None:
+    unread = Counts("assay_unread_total")
+    body = json.dumps({"model": "m", "input": [item, {"role": "user", "content": "go on"}]}).encode()
+    reply = answer(RESPONSES.whole([Delta("Good day.")]), JSON)
+    async with serve(answering(reply)) as server, World(server.port, rules=policy) as world:
+        assert (await world.ask(RESPONSES.path, body)).status == status
+    assert unread.added() == {("user", "part"): 1}
+
+
 async def test_items_of_a_conversation_are_judged_when_they_are_sent() -> None:
     body = json.dumps({"items": [{"type": "message", "role": "user", "content": "a grenade"}]}).encode()
     async with serve(answering(answer(b"{}", JSON))) as server, World(server.port, rules=LENIENT) as world:

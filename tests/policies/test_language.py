@@ -12,6 +12,7 @@ from policies.engine import (
     Mode,
     Reroute,
     Signal,
+    Silent,
     Throttle,
     decide,
     join,
@@ -219,8 +220,8 @@ def test_what_a_not_denies_must_have_been_looked_for() -> None:
     policy = compiled(rule(when))
     assert decide(policy, [VIOLENCE], route="x").action is BLOCK
     for silent in ("secrets", "secrets@2", ALL_DETECTORS):
-        assert decide(policy, [VIOLENCE], route="x", about=Context(silent=frozenset({silent}))).action is ALLOW
-    assert decide(policy, [VIOLENCE], route="x", about=Context(silent=frozenset({"pii"}))).action is BLOCK
+        assert decide(policy, [VIOLENCE], route="x", about=Context(silent=frozenset({Silent(silent)}))).action is ALLOW
+    assert decide(policy, [VIOLENCE], route="x", about=Context(silent=frozenset({Silent("pii")}))).action is BLOCK
     assert policy.needs("prompt", "x") == {"violence", "privacy_violation"}
 
 

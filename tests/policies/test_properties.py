@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from policies.compiling import Expression, Leaf, Policy
 from policies.conditions import AllOf, AnyOf, InOneText, Not, RequestIs
-from policies.engine import ALL_DETECTORS, Action, Context, Decision, Signal, decide, join, on_failure, redact
+from policies.engine import ALL_DETECTORS, Action, Context, Decision, Signal, Silent, decide, join, on_failure, redact
 from policies.model import CHANNELS, Document
 from tests.support.examples import examples
 from tests.support.policy_world import with_tables
@@ -67,13 +67,14 @@ deeds = st.sampled_from(
     )
 )
 any_bodies = st.builds(lambda when, deed: {"when": when, **deed}, any_whens, deeds)
+heard_from = st.sampled_from(("ngram", "secrets@2", ALL_DETECTORS))
 contexts = st.builds(
     Context,
     model=st.sampled_from(("", "m", "none")),
     caller=st.sampled_from(("", "staff", "trial")),
     draw=st.floats(0, 1, exclude_max=True) | st.floats(),
     earlier=st.dictionaries(st.sampled_from(("r0", "r1")), st.integers(0, 5)),
-    silent=st.sets(st.sampled_from(("ngram", "secrets@2", ALL_DETECTORS)), max_size=1).map(frozenset),
+    silent=st.sets(st.builds(Silent, heard_from, st.sampled_from(("", "user"))), max_size=1).map(frozenset),
 )
 spans = st.tuples(st.integers(-2, 30), st.integers(-2, 30), st.sampled_from(LABELS))
 signals = st.builds(

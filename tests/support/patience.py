@@ -5,12 +5,15 @@ from collections.abc import Callable
 
 # Long, because the machine may be busy; what happens earlier costs nothing, and what never happens fails the test.
 PATIENCE_SECONDS = 120.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two looks: looking costs the processor's time as well
 
 
 async def until(true: Callable[[], bool], what: str = "") -> None:
     """Wait for something that is about to happen."""
     loop = asyncio.get_running_loop()
     end = loop.time() + PATIENCE_SECONDS
+    pause = _FIRST_PAUSE
     while not true():
         assert loop.time() < end, f"it did not happen: {what}"
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE)

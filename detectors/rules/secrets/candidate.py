@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+A_PIECE = 64  # places that are tried between two pauses
+
 
 class Candidate(NamedTuple):
     """The code points [start, end) of a text; `value` is what is compared with specimens."""

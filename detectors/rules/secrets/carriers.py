@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from detectors.rules.secrets.candidate import Candidate
+from detectors.rules.secrets.candidate import A_PIECE, Candidate
 from detectors.rules.secrets.values import decoded_pair, is_chosen, is_expression, is_generated, is_uuid
 
 Judge = Callable[[str, re.Match[str]], bool]  # of the value as it stands in the text, and of the match beside it
@@ -240,17 +240,25 @@ _SESSION = re.compile(
 )
 
 
-def carried(text: str, lowered: str) -> Iterator[Candidate]:
-    """Every secret in a form of the table, and the sessions of cookies. `lowered`: the text in lower case."""
+def carried(text: str, lowered: str) -> Iterator[Candidate | None]:
+    """Every secret in a form of the table, and the sessions of cookies; None for a pause.
+
+    `lowered`: the text in lower case.
+    """
     for carrier in CARRIERS:
         for anchor in carrier.anchors:
             yield from _at_anchors(text, lowered, carrier, anchor)
+        yield None
     yield from _sessions(text, lowered)
 
 
-def _at_anchors(text: str, lowered: str, carrier: Carrier, anchor: str) -> Iterator[Candidate]:
+def _at_anchors(text: str, lowered: str, carrier: Carrier, anchor: str) -> Iterator[Candidate | None]:
     at = lowered.find(anchor)
+    tried = 0
     while at >= 0:
+        tried += 1
+        if not tried % A_PIECE:
+            yield None
         start = max(lowered.rfind("\n", at - 200, at) + 1, at - 200, 0) if carrier.from_line else at
         match = carrier.expression.match(lowered, start)
         if match is not None and carrier.accept(text[slice(*match.span("v"))], match):

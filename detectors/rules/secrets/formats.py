@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from detectors.rules.secrets.candidate import Candidate
+from detectors.rules.secrets.candidate import A_PIECE, Candidate
 from detectors.rules.secrets.values import is_generated, wordiness
 
 _DISTINCT = 8  # different characters in a token, at least
@@ -320,17 +320,20 @@ FORMATS = (
 _SPACED = bytes(byte if byte < 128 and (chr(byte).isalnum() or chr(byte) in "+/=_-.:~@") else 32 for byte in range(256))
 
 
-def tokens(text: str) -> Iterator[Candidate]:
-    """Every token of a known shape."""
+def tokens(text: str) -> Iterator[Candidate | None]:
+    """Every token of a known shape; None for a pause."""
     words = _long_words(text)
     crowded, longest = " ".join(words), max(map(len, words), default=0)
     for row in FORMATS if words else ():
         if row.least > longest:
             continue
         if any(hint in crowded for hint in row.hints) and (row.is_telling or row.expression.search(crowded)):
-            for match in row.expression.finditer(text):
+            for number, match in enumerate(row.expression.finditer(text), 1):
                 if row.accept(match.group()):
                     yield Candidate(match.start(), match.end(), row.label, row.confidence, match.group())
+                if not number % A_PIECE:
+                    yield None
+            yield None
 
 
 def _long_words(text: str) -> list[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from detectors.rules.secrets.candidate import Candidate
+from detectors.rules.secrets.candidate import A_PIECE, Candidate
 from detectors.rules.secrets.fitting import Place, fits
 from detectors.rules.secrets.names import FOREIGN, HEADS, Family, Head, is_otherwise
 
@@ -73,12 +73,14 @@ _SAID_FIRST = re.compile(
 SAID_BEFORE = 180  # characters in front of a name in which such a value stands
 
 
-def named(text: str, lowered: str) -> Iterator[Candidate]:
-    """Every value behind a name that looks like a secret of that name's kind."""
+def named(text: str, lowered: str) -> Iterator[Candidate | None]:
+    """Every value behind a name that looks like a secret of that name's kind; None for a pause."""
     for head in (*HEADS, *(() if text.isascii() else FOREIGN)):
         if head.root in lowered:
             done = 0
-            for name in head.expression.finditer(lowered):
+            for number, name in enumerate(head.expression.finditer(lowered), 1):
+                if not number % A_PIECE:
+                    yield None
                 if name.start() < done:
                     continue
                 for found in _behind(text, lowered, head, name):
@@ -188,7 +190,7 @@ def in_a_cell(name: str, cell: str) -> Candidate | None:
     """The value of a table's cell, judged as what stands behind the name of its column."""
     line = f"{name} = {cell.strip()}"
     offset = len(cell) - len(cell.lstrip()) - len(line) + len(cell.strip())
-    for found in named(line, line.lower()):
+    for found in filter(None, named(line, line.lower())):
         if found.start + offset >= 0:
             return found._replace(start=found.start + offset, end=found.end + offset)
     return None

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from detectors.base import Span
-from detectors.rules.patterns import united
-from detectors.rules.rule import BOTH, Found, Rule
+from detectors.rules.rule import BOTH, Finding, Rule, Search
 from detectors.rules.secrets import specimens
 from detectors.rules.secrets.armour import blocks
 from detectors.rules.secrets.candidate import Candidate
@@ -15,22 +14,22 @@ from detectors.rules.secrets.names import Family
 from detectors.rules.secrets.tables import cells
 
 
-def find(text: str) -> Found:
-    """Spans that cover every secret whole, each with how sure it is."""
-    return united(
-        (found.start, found.end, found.label, found.confidence)
-        for found in _candidates(text)
-        if not specimens.reason(found.value)
-    )
+def search(text: str) -> Search:
+    """Findings that cover every secret whole."""
+    for found in _candidates(text):
+        if found is None:
+            yield None
+        elif not specimens.reason(found.value):
+            yield Finding(found.start, found.end, found.label, found.confidence)
 
 
 def spared(text: str) -> dict[Span, str]:
     """What looks like a secret and is a placeholder or a known test value: each with the reason."""
-    reasons = ((candidate, specimens.reason(candidate.value)) for candidate in _candidates(text))
+    reasons = ((candidate, specimens.reason(candidate.value)) for candidate in filter(None, _candidates(text)))
     return {Span(found.start, found.end, found.label): reason for found, reason in reasons if reason}
 
 
-def _candidates(text: str) -> Iterator[Candidate]:
+def _candidates(text: str) -> Iterator[Candidate | None]:
     lowered = _lowered(text)
     yield from blocks(text)
     yield from tokens(text)
@@ -55,6 +54,6 @@ RULE = Rule(
     BOTH,
     tuple(sorted({confidence for _, confidence in (*_ROWS, *_OTHERS)})),
     frozenset(label for label, _ in (*_ROWS, *_OTHERS)),
-    find,
+    search,
     spared,
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import Span
-from detectors.rules.arithmetic import LABEL, find
+from detectors.rules.arithmetic import LABEL, RULE
 from detectors.rules.expressions import read
 from detectors.rules.mathtext import Kind, tokens
 from tests.support.steps import grows_with_the_length
@@ -131,26 +131,26 @@ WRONG = (
 
 @pytest.mark.parametrize("text", PASSES)
 def test_lets_pass(text: str) -> None:
-    assert find(text) == {}
+    assert RULE.find(text) == {}
 
 
 @pytest.mark.parametrize("text", WRONG)
 def test_finds(text: str) -> None:
-    found = find(text)
+    found = RULE.find(text)
     assert found
     assert set(found.values()) == {1.0}
 
 
 def test_a_finding_is_the_whole_equation() -> None:
     text = "First, 3 * 4 = 12. Then 12 + 5 = 18 apples, and 18 - 8 = 10."
-    (span,) = find(text)
+    (span,) = RULE.find(text)
     assert text[span.start : span.end] == "12 + 5 = 18 apples"
     assert span.label == LABEL
 
 
 def test_a_result_at_the_end_of_a_text_may_be_cut_off() -> None:
-    assert find("so 12 * 12 = 14") == {}
-    assert find("so 12 * 12 = 14.") != {}
+    assert RULE.find("so 12 * 12 = 14") == {}
+    assert RULE.find("so 12 * 12 = 14.") != {}
 
 
 numbers = st.integers(min_value=0, max_value=10**6)
@@ -163,7 +163,7 @@ def exact(left: int, sign: str, right: int) -> int:
 
 @given(numbers, signs, numbers)
 def test_right_results_pass(left: int, sign: str, right: int) -> None:
-    assert find(f"So {left} {sign} {right} = {exact(left, sign, right):,} in all.") == {}
+    assert RULE.find(f"So {left} {sign} {right} = {exact(left, sign, right):,} in all.") == {}
 
 
 @given(numbers, st.sampled_from("+*"), numbers, st.integers(min_value=2, max_value=1000))
@@ -171,13 +171,13 @@ def test_wrong_results_are_found(left: int, sign: str, right: int, error: int) -
     stated = exact(left, sign, right) + error
     if set(f"{left}{right}{stated}") <= {"0", "1"}:
         return  # may be meant in base two
-    assert find(f"So {left} {sign} {right} = {stated} in all.") != {}
+    assert RULE.find(f"So {left} {sign} {right} = {stated} in all.") != {}
 
 
 @given(numbers, st.integers(min_value=1, max_value=999), st.integers(min_value=0, max_value=4))
 def test_a_quotient_may_be_rounded(above: int, below: int, places: int) -> None:
     stated = f"{float(round(Fraction(above, below), places)):.{places}f}"
-    assert find(f"That is {above} / {below} = {stated} each.") == {}
+    assert RULE.find(f"That is {above} / {below} = {stated} each.") == {}
 
 
 ALPHABET = st.sampled_from(
@@ -188,7 +188,7 @@ ALPHABET = st.sampled_from(
 @given(st.one_of(st.text(max_size=80), st.lists(ALPHABET, max_size=40).map("".join)))
 def test_any_text_gets_spans_inside_it(text: str) -> None:
     end = 0
-    for span in find(text):
+    for span in RULE.find(text):
         assert isinstance(span, Span)
         assert end <= span.start < span.end <= len(text)
         end = span.end
@@ -244,9 +244,9 @@ HOSTILE = (
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_takes_linear_time(unit: str) -> None:
-    assert grows_with_the_length(find, unit, 32_000)
+    assert grows_with_the_length(RULE.find, unit, 32_000)
 
 
 def test_a_megabyte_of_one_character() -> None:
     for character in "1=(a":
-        find(character * 1_000_000)
+        RULE.find(character * 1_000_000)

@@ -10,8 +10,8 @@ from detectors.base import Span, State, Text
 from detectors.catalogue import RULES
 from detectors.manifest import load
 from detectors.rules import checks, pii, secrets
-from detectors.rules.patterns import Pattern, entropy, scan, united
-from detectors.rules.rule import LIMIT, RuleDetector
+from detectors.rules.patterns import Pattern, entropy, pattern_rule
+from detectors.rules.rule import LIMIT, Finding, RuleDetector, united
 
 SECRETS = RuleDetector(load()["secrets"], secrets.RULE)
 PII = RuleDetector(load()["pii"], pii.RULE)
@@ -25,7 +25,7 @@ HOSTILE = (
 
 
 def labels(text: str, patterns: tuple[Pattern, ...]) -> list[str]:
-    return [span.label for span in scan(text, patterns)]
+    return [span.label for span in pattern_rule("privacy_violation", patterns).find(text)]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_states_and_order() -> None:
 def test_hostile_text_is_searched_in_linear_time(unit: str) -> None:
     text = (unit * (200_000 // len(unit) + 1))[:200_000]
     started = time.process_time()
-    scan(text, pii.PATTERNS)
+    pii.RULE.find(text)
     assert time.process_time() - started < 10  # of this process alone; a quadratic search of this size takes minutes
 
 
@@ -206,7 +206,7 @@ def test_says_why_a_specimen_is_left_alone(text: str, reason: str) -> None:
 
 
 def test_overlapping_finds_are_one() -> None:
-    assert united([(5, 9, "b", 0.4), (0, 6, "a", 0.9), (9, 12, "c", 0.3)]) == {
+    assert united([Finding(5, 9, "b", 0.4), Finding(0, 6, "a", 0.9), Finding(9, 12, "c", 0.3)]) == {
         Span(0, 9, "a"): 0.9,
         Span(9, 12, "c"): 0.3,
     }

@@ -16,7 +16,8 @@ from detectors.manifest import load
 from detectors.panel import Panel, Question
 from detectors.rules import secrets
 from detectors.rules.rule import LIMIT, RuleDetector
-from detectors.rules.secrets.search import find, spared
+from detectors.rules.secrets import RULE
+from detectors.rules.secrets.search import spared
 from detectors.training.leaks import sets
 from detectors.training.leaks.measured import ours, score
 
@@ -31,7 +32,7 @@ BODY = "\n".join(R[n % 7 :] + R[: n % 7] for n in range(9))
 
 def cut(text: str) -> str:
     """The text with everything found replaced by a square."""
-    for span in sorted(find(text), key=lambda span: -span.start):
+    for span in sorted(RULE.find(text), key=lambda span: -span.start):
         text = text[: span.start] + "■" + text[span.end :]
     return text
 
@@ -277,7 +278,7 @@ def test_overlapping_finds_are_one() -> None:
     ],
 )  # fmt: skip
 def test_says_why_a_test_value_is_left_alone(text: str, reason: str) -> None:
-    assert find(text) == {}
+    assert RULE.find(text) == {}
     assert set(spared(text).values()) == {reason}
 
 
@@ -312,18 +313,18 @@ HOSTILE = (
 def test_hostile_text_is_searched_in_linear_time(unit: str) -> None:
     text = (unit * (64_000 // len(unit) + 1))[:64_000]
     started = time.process_time()
-    find(text)
+    RULE.find(text)
     assert time.process_time() - started < 5  # of this process alone; a quadratic search of this size takes minutes
 
 
 def test_a_megabyte_of_one_character() -> None:
-    assert find("a" * LIMIT) == {}
+    assert RULE.find("a" * LIMIT) == {}
 
 
 @pytest.mark.parametrize("half", [sets.DEV, sets.HELD_OUT])
 def test_the_labelled_set_without_its_files(half: int) -> None:
     items = [*sets.positives(half), *sets.negatives(half, with_files=False)]
-    found, seconds = ours(find, items)
+    found, seconds = ours(RULE.find, items)
     result = score(found, items, seconds)
     assert result.recall >= 0.95
     assert result.precision >= 0.98

@@ -1,0 +1,91 @@
+"""The window, step by step: which choice is blocked, what is judged again, what leaves when."""
+
+import json
+
+import pytest
+
+from gateway.delivery.window import Window
+from gateway.exchange import Treatment
+from gateway.openai_api import Operation
+from gateway.openai_api.sse import Decoder
+from tests.support.surfaces import CHAT
+
+KEPT, BLOCKED = Treatment(), Treatment(blocked=True)
+
+
+def fed(window: Window, *entries: tuple[int, str]) -> None:
+    for choice, text in entries:
+        data = json.dumps({"choices": [{"index": choice, "delta": {"content": text}}]}).encode()
+        for event in Decoder().feed(b"data: " + data + b"\n\n"):
+            window.feed(event)
+
+
+@pytest.mark.parametrize("blocked", [0, 1, 2])
+def test_the_choice_whose_stretch_is_blocked_ends_and_no_other(blocked: int) -> None:
+    window = Window(Operation.CHAT, "m", characters=None, choices=3)
+    fed(window, (2, "two"), (0, "zero"), (1, "one"))
+    window.end()
+    stretches = window.stretches()
+    assert {stretch.choice: stretch.text for stretch in stretches} == {0: "zero", 1: "one", 2: "two"}
+    window.settle([BLOCKED if stretch.choice == blocked else KEPT for stretch in stretches])
+    out = window.take()
+    said = {0: "zero", 1: "one", 2: "two"}
+    del said[blocked]
+    assert {choice: text for (choice, _), text in CHAT.said(out).items() if text} == said
+    ended = json.loads(out.split(b"\n\n")[0].removeprefix(b"data: "))["choices"]
+    assert [(entry["index"], entry["finish_reason"]) for entry in ended] == [(blocked, "content_filter")]
+    assert not window.over
+    assert not window.all_blocked
+
+
+def test_a_message_stands_in_place_of_a_choice_of_which_nothing_has_left() -> None:
+    window = Window(Operation.CHAT, "m", characters=16, choices=2)
+    fed(window, (0, "Long enough to leave. " * 4), (1, "Short."))
+    (stretch,) = window.stretches()
+    assert stretch.choice == 0
+    window.settle([KEPT])
+    assert window.take()
+    window.end()
+    window.settle([Treatment(blocked=True, message="Not this.") for _ in window.stretches()])
+    out = window.take()
+    assert CHAT.said(out)[1, "assistant"] == "Not this."
+    assert (0, "assistant") not in CHAT.said(out)
+    assert window.replaced
+    assert window.all_blocked
+
+
+@pytest.mark.parametrize(("characters", "again"), [(16, 128), (400, 200)])
+def test_what_left_last_is_judged_again(characters: int, again: int) -> None:
+    """Half a window of it, and 128 characters at least."""
+    window = Window(Operation.CHAT, "m", characters=characters)
+    text = "".join(f"{number:04d} " for number in range(400))
+    fed(window, (0, text))
+    (first,) = window.stretches()
+    window.settle([KEPT])
+    left = len(CHAT.said(window.take()).get((0, "assistant"), ""))
+    assert first.text == text
+    assert left == 0  # the event has a part that is held back
+    fed(window, (0, "end " * characters))
+    (second,) = window.stretches()
+    overlap = len(first.text) + 4 * characters - len(second.text)
+    held_from = len(text) - characters - (len(text) - characters) % 5
+    assert overlap == held_from - again - (held_from - again) % 5
+
+
+@pytest.mark.parametrize("events", [1, 3, 7])
+def test_what_is_taken_in_slices_is_what_is_taken_at_once(events: int) -> None:
+    def filled() -> Window:
+        window = Window(Operation.CHAT, "m", characters=None)
+        fed(window, *[(0, f"word {number} ") for number in range(20)])
+        window.end()
+        window.settle([Treatment(cuts=((0, 4, "word"),)) for _ in window.stretches()])
+        return window
+
+    window, slices = filled(), []
+    size = 20 * window.next_size * events
+    while True:
+        slices.append(window.take(size))
+        if not window.has_more:
+            break
+    assert b"".join(slices) == filled().take()
+    assert len(slices) > 1 or events == 7
