@@ -76,6 +76,31 @@ def _parser() -> argparse.ArgumentParser:
     taxonomy.add_argument("--json", action="store_true")
     taxonomy.set_defaults(command=_command("taxonomy", "taxonomy"))
 
+    review = commands.add_parser("review", help="label drawn samples, one key for each answer")
+    review.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    review.add_argument("--by", metavar="NAME", help="who labels (default: your name on this machine)")
+    review.add_argument("--only", metavar="SLUG,SLUG", help="ask about these (default: unsafe, then its harms)")
+    review.add_argument("--route", metavar="NAME", help="only samples of this route")
+    review.add_argument("--model", metavar="NAME", help="only samples of this model")
+    review.add_argument("--flagged", action="store_true", help="only samples in which something was flagged")
+    review.set_defaults(command=_command("review", "review"))
+
+    calibrate = commands.add_parser("calibrate", help="how the detectors do on this traffic, and thresholds from it")
+    calibrate.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    calibrate.add_argument("--window", choices=("24h", "7d"), default="7d", help="how far back labels count (7d)")
+    calibrate.add_argument("--json", action="store_true")
+    which = calibrate.add_mutually_exclusive_group()
+    which.add_argument("--adopt", action="store_true", help="let policies take their thresholds from this traffic")
+    which.add_argument("--revert", action="store_true", help="go back to the detectors' own tables")
+    calibrate.set_defaults(command=_command("calibrate", "calibrate"))
+
+    export = commands.add_parser("export", help="labelled samples as training data, where texts are kept")
+    export.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    export.add_argument("--window", choices=("24h", "7d"), default="7d", help="how far back samples count (7d)")
+    kinds = ("rows", "pairs")
+    export.add_argument("kind", nargs="?", choices=kinds, default="rows", help="rows for classifiers, or answer pairs")
+    export.set_defaults(command=_command("export", "export"))
+
     table = commands.add_parser("settings", help="the table of settings, as Markdown")
     table.set_defaults(command=_command("settings", "settings"))
 
@@ -118,6 +143,7 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
     explain.add_argument("--model", default="", metavar="NAME", help="the model that was asked for")
     explain.add_argument("--caller", default="", metavar="NAME", help="the name of the caller's key")
     explain.add_argument("--draw", type=float, default=0.0, metavar="N", help="0 to 1: which canaries act (0: all)")
+    explain.add_argument("--operating", type=Path, metavar="FILE", help="tables that `assay calibrate --adopt` made")
     explain.set_defaults(command=_command("policy", "policy_explain"))
 
     simulate = actions.add_parser("simulate", help="decide recorded traffic once more and show what would change")

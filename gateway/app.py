@@ -20,6 +20,7 @@ from gateway.delivery.budget import Budget
 from gateway.delivery.reply import Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
+from gateway.enforcement.local_tables import local_tables_of
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import SHIPPED
 from gateway.exchange import SampleQueue
@@ -28,11 +29,13 @@ from gateway.judging.messages import Findings, JudgingRequest
 from gateway.moderation.moderations import Moderation
 from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
+from gateway.opinions.labelling import Review
 from gateway.opinions.wiring import Opinions, opinions_of
 from gateway.pages.opinions import judge_route
 from gateway.pages.page import Page
 from gateway.pages.probes import Readiness, probes
 from gateway.pages.rates import publish_error_rates, rates_route
+from gateway.pages.review import review_routes
 from gateway.pages.site import Site
 from gateway.pages.status import Facts
 from gateway.pages.trust import trust_pages
@@ -88,7 +91,11 @@ class App:
         self._origins = {upstream.origin: name for name, upstream in by_name.items()}
         self.routing = Routing(routes(config, by_name), by_name.values())
         self.policy = PolicyFile(
-            config.policy, wall_clock=_wall_clock, targets=self.routing.targets, routes=route_names(config)
+            config.policy,
+            wall_clock=_wall_clock,
+            targets=self.routing.targets,
+            routes=route_names(config),
+            local=local_tables_of(config),
         )
         self.audit = Audit(config.audit_path)
         self.ledger = open_ledger(config, _wall_clock)
@@ -123,9 +130,7 @@ class App:
         self._site = Site(
             [
                 *probes(self.background, readiness, self.gauges),
-                *trust_pages(
-                    self.policy, self.audit, self.ledger, self._facts(config), [judge_route(self.opinions.report)]
-                ),
+                *trust_pages(self.policy, self.audit, self.ledger, self._facts(config), self._opinion_pages(config)),
             ],
             version=_VERSION,
             page=Page(),
@@ -181,8 +186,14 @@ class App:
             id_prefix=secrets.token_hex(6),
         )
 
-    def _opinion_pages(self) -> list[Route]:
-        return [judge_route(self.opinions.report)]
+    def _opinion_pages(self, config: Config) -> list[Route]:
+        local_only = not config.keys and not config.allow_without_keys
+        review = review_routes(
+            Review(self.ledger, _wall_clock),
+            may_label=config.operator_key is not None or local_only,
+            keeps_texts=config.review_text,
+        )
+        return [judge_route(self.opinions.report), *review]
 
     def _facts(self, config: Config) -> Facts:
         return Facts(
@@ -247,7 +258,9 @@ class WorkerApp:
             raise ConfigError(["redis_url: a worker takes its samples from Redis; set ASSAY_REDIS_URL or --redis-url"])
         if not config.detectors:
             raise ConfigError(["detectors: they are turned off, so a worker has nothing to judge with"])
-        policy = PolicyFile(config.policy, wall_clock=_wall_clock)  # a worker need not know the gateway's routes
+        policy = PolicyFile(
+            config.policy, wall_clock=_wall_clock, local=local_tables_of(config)
+        )  # a worker need not know the gateway's routes
         audit = Audit(config.audit_path)
         ledger = open_ledger(config, _wall_clock)
         opinions = opinions_of(config, ledger, upstreams(config), _judged_slugs(), _wall_clock)

@@ -11,6 +11,7 @@ from detectors.catalogue import RULES
 from detectors.panel import Answer
 from detectors.panel import load as load_panel
 from gateway.enforcement.deciding import NOT_WHOLLY_READ
+from gateway.enforcement.local_tables import LocalTables, read_local_tables
 from gateway.enforcement.signals import SHIPPED, load_policy, policy_path
 from gateway.judging.language import language_of
 from gateway.study import offline
@@ -35,12 +36,32 @@ def policy_test(parsed: argparse.Namespace) -> int:
 
 def policy_explain(parsed: argparse.Namespace) -> int:
     """`assay policy explain FILE`, the text on standard input."""
-    policy = load_policy(parsed.file)
+    local = read_local_tables(parsed.operating)
+    policy = load_policy(parsed.file, local=local)
     text = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
     channel = parsed.channel or _CHANNEL_OF[parsed.role]
     about = Context(parsed.model, parsed.caller, parsed.draw)
-    sys.stdout.write("\n".join(explained(policy, text, parsed.role, channel, parsed.route, about)) + "\n")
+    lines = [*explained(policy, text, parsed.role, channel, parsed.route, about), *_tables(policy, local, parsed.role)]
+    sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _tables(policy: Policy, local: LocalTables, direction: Direction) -> Iterator[str]:
+    """Which table each threshold came from, where the operator has tables of their own."""
+    if not local:
+        return
+    yield ""
+    for rule in policy.rules:
+        for threshold in rule.thresholds:
+            if threshold.direction == direction:
+                own = local.get((threshold.detector, threshold.slug, threshold.direction))
+                rate = own.rate_of(threshold.score) if own else None
+                basis = (
+                    "the card's table"
+                    if own is None or rate is None
+                    else (f"your own table: {rate:g} of {own.harmless:.0f} harmless exchanges")
+                )
+                yield f"{rule.id}: {threshold.slug} by {threshold.detector} from {threshold.score:.4f}, {basis}"
 
 
 def policy_simulate(parsed: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from gateway.commands import out, warn
 from gateway.config import routes
 from gateway.config.load import load_with_notes
 from gateway.config.settings import Config, env_name
+from gateway.enforcement.local_tables import local_tables_of, read_local_tables
 from gateway.enforcement.signals import load_policy
 from gateway.serving import descriptors, process
 from gateway.telemetry import logs
@@ -28,7 +29,12 @@ def serve(parsed: argparse.Namespace) -> int:
     """`assay serve`, until it is stopped. Raises ConfigError, PolicyError and ModelError."""
     flags = {name: getattr(parsed, name) for name in FLAGS}
     config, notes = load_with_notes(flags, path=parsed.config)
-    policy = load_policy(config.policy, routes.targets(config), routes.route_names(config))
+    policy = load_policy(
+        config.policy,
+        routes.targets(config),
+        routes.route_names(config),
+        read_local_tables(local_tables_of(config)),
+    )
     for sentence in (*notes, *(f"{config.policy}: {warning}" for warning in policy.warnings)):
         warn(sentence)
     logs.configure(config.log_format, config.log_level)

@@ -437,14 +437,14 @@ class Config(_Strict):
         10.0,
         ge=0,
         allow_inf_nan=False,
-        description="Judged samples an hour, in each process that judges, that are drawn for people to review; "
+        description="Judged samples an hour, in each process that judges, that are drawn for people (`assay review`); "
         "0 turns it off.",
     )
     reviewers: Count = Field(1, le=9, description="People whose labels a drawn sample waits for.")
     review_text: bool = Field(
         False,
         description="Keep the texts of samples that were drawn for people or the judge, to be shown to reviewers and "
-        "exported with their labels; they go with the sample after `ledger_days`. They are personal data.",
+        "written by `assay export`; they go with the sample after `ledger_days`. They are personal data.",
     )
     drain_seconds: Positive = Field(30.0, description="Time that open exchanges get to end after SIGTERM.")
     shutdown_delay_seconds: float = Field(

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from detectors.manifest import ModelError
+from gateway.enforcement.local_tables import LocalTables, read_local_tables
 from gateway.enforcement.signals import load_policy, policy_path
 from gateway.telemetry import metrics
-from policies.compiling import Policy
+from policies.compiling import Policy, Threshold
 from policies.source import PolicyError
 
 log = logging.getLogger("assay")
@@ -34,13 +35,17 @@ class AdoptionError(Exception):
     """A valid policy that cannot come into force here; the message says why and what to do."""
 
 
+_Stamps = tuple[_Stamp | None, ...]
+
+
 class PolicyFile:
     """`current` is the policy in force; `refusal` says why the file's newest state is not, else empty.
 
     `adopt` is called with a policy before it comes into force and may raise AdoptionError, `on_change` with what is to
     be put on record after it came. `wall_clock` is Unix
     seconds, as in a file's change time; `targets` are the routes and upstreams that a rule may reroute to, `routes`
-    those that it may name, each any where there are none. Raises what `load_policy` raises.
+    those that it may name, each any where there are none. `local` is the file with the operator's own tables; when it
+    changes, the policy is compiled anew. Raises what `load_policy` raises.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class PolicyFile:
         settle_seconds: float = SETTLE_SECONDS,
         targets: Iterable[str] = (),
         routes: Iterable[str] = (),
+        local: Path | None = None,
     ) -> None:
         self.source = source
         self.adopt: Callable[[Policy], None] = lambda _policy: None
@@ -59,11 +65,20 @@ class PolicyFile:
         self._path = policy_path(source)
         self._wall_clock = wall_clock
         self._settle_seconds = settle_seconds
-        self._load = partial(load_policy, source, frozenset(targets), frozenset(routes))
-        self._stamp = _stamp(self._path)
+        self._local_path = local
+        self._compile = partial(load_policy, source, frozenset(targets), frozenset(routes))
+        self._stamps = self._look()
         self._asked = False
-        self.current = self._load()
+        self.current, self.local = self._load()
         _publish(None, self.current)
+
+    def _load(self) -> tuple[Policy, LocalTables]:
+        local = read_local_tables(self._local_path)
+        return self._compile(local), local
+
+    def _look(self) -> _Stamps:
+        """What tells the state of the policy's file, and of the local tables."""
+        return _stamp(self._path), None if self._local_path is None else _stamp(self._local_path)
 
     def look_again(self) -> None:
         """Read the file at the next turn even if it looks unchanged (SIGHUP)."""
@@ -73,37 +88,38 @@ class PolicyFile:
         """Watch the file until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            stamp = _stamp(self._path)
-            if stamp is None or (stamp == self._stamp and not self._asked):
+            stamps = self._look()
+            if stamps[0] is None or (stamps == self._stamps and not self._asked):
                 continue  # a file that is gone for a moment is being replaced
             asked, self._asked = self._asked, False
-            await self._take_up(stamp, "SIGHUP" if asked else "the file changed")
+            await self._take_up(stamps, "SIGHUP" if asked else "the file changed")
 
-    async def _take_up(self, stamp: _Stamp, why: str) -> None:
+    async def _take_up(self, stamps: _Stamps, why: str) -> None:
         try:
-            policy = await asyncio.to_thread(self._load)
-            await asyncio.sleep(self._seconds_to_settle(stamp))
-            if _stamp(self._path) != stamp:
+            policy, local = await asyncio.to_thread(self._load)
+            await asyncio.sleep(self._seconds_to_settle(stamps))
+            if self._look() != stamps:
                 return  # saved again meanwhile: the next look takes that
             self.adopt(policy)
         except (PolicyError, ModelError, OSError, AdoptionError) as error:
-            self._stamp = stamp
+            self._stamps = stamps
             self.refusal = str(error)
             metrics.POLICY_LOADS.labels("refused").inc()
             log.error("the policy %s stays at revision %s: %s", self.source, self.current.revision, error)
             return
-        self._stamp = stamp
+        self._stamps = stamps
         self.refusal = ""
         metrics.POLICY_LOADS.labels("adopted").inc()
         if policy.revision != self.current.revision:
             log.warning("policy %s: revision %s, mode %s is in force", self.source, policy.revision, policy.mode)
-        before, self.current = self.current, policy
+        before, self.current, self.local = self.current, policy, local
         self.on_change({"why": why, "before": before.revision, **described(self)})
         _publish(before, policy)
 
-    def _seconds_to_settle(self, stamp: _Stamp) -> float:
+    def _seconds_to_settle(self, stamps: _Stamps) -> float:
         """Until all processes take this state of the file up; never longer than that takes by a clock that is right."""
-        left = stamp.changed_at + self._settle_seconds - self._wall_clock()
+        changed_at = max(stamp.changed_at for stamp in stamps if stamp is not None)
+        left = changed_at + self._settle_seconds - self._wall_clock()
         if left > self._settle_seconds + _CLOCKS_DIFFER_SECONDS:
             ahead = left - self._settle_seconds
             log.warning(
@@ -128,14 +144,27 @@ def described(file: PolicyFile) -> dict[str, Any]:
                 "enforced": rule.enforced,
                 "on_error": rule.on_error,
                 "listens_to": sorted({threshold.slug for threshold in rule.thresholds}),
-                "thresholds": [
-                    {"subcategory": each.slug, "direction": each.direction, "table": each.detector, "score": each.score}
-                    for each in rule.thresholds
-                ],
+                "thresholds": [_shown(each, file.local) for each in rule.thresholds],
             }
             for rule in policy.rules
         ],
     }
+
+
+def _shown(threshold: Threshold, local: LocalTables) -> dict[str, Any]:
+    """`basis` says which table the threshold came from: the detector's `card`, or the operator's own (`local`), then
+    with its rate and the number of harmless exchanges behind it."""
+    shown = {
+        "subcategory": threshold.slug,
+        "direction": threshold.direction,
+        "table": threshold.detector,
+        "score": threshold.score,
+    }
+    own = local.get((threshold.detector, threshold.slug, threshold.direction))
+    rate = own.rate_of(threshold.score) if own else None
+    if own is None or rate is None:
+        return {**shown, "basis": "card"}
+    return {**shown, "basis": "local", "false_alarms": rate, "rows": round(own.harmless)}
 
 
 def _stamp(path: Path) -> _Stamp | None:

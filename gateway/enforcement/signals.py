@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from detectors import manifest, taxonomy
 from detectors.base import OperatingTable
+from gateway.enforcement.local_tables import LocalTables
 from gateway.judging.language import LANGUAGES
 from gateway.judging.messages import Finding
 from policies.compiling import Policy, compile_policy
@@ -27,8 +29,14 @@ def policy_path(name_or_path: str) -> Path:
     return Path(name_or_path)
 
 
-def load_policy(name_or_path: str, targets: Iterable[str] = (), routes: Iterable[str] = ()) -> Policy:
-    """Compiled against the shipped detectors' tables. Raises PolicyError, ModelError or OSError.
+def load_policy(
+    name_or_path: str,
+    targets: Iterable[str] = (),
+    routes: Iterable[str] = (),
+    local: LocalTables = MappingProxyType({}),
+) -> Policy:
+    """Compiled against the shipped detectors' tables, and `local` ones in their place. Raises PolicyError, ModelError
+    or OSError.
 
     Rules may reroute to `targets` only and name `routes` only, or any where there are none.
     """
@@ -49,6 +57,7 @@ def load_policy(name_or_path: str, targets: Iterable[str] = (), routes: Iterable
     operating: dict[tuple[str, str, str], OperatingTable] = {
         (info.id, slug, role): table for info in known for (slug, role), table in info.operating.items()
     }
+    operating |= {head: table.rows for head, table in local.items() if head in operating}
     return compile_policy(
         document,
         categories=categories(),

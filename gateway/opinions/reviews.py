@@ -1,15 +1,13 @@
 """Which judged samples people are asked about, and the texts that an operator lets be kept for that."""
 
-from collections.abc import Callable
-
 from gateway.opinions.exhibits import sides_of
+from gateway.opinions.texts import Keep
 from gateway.trust.drawing import Budget, is_drawn, need
 from gateway.trust.judged import Judged
 from gateway.trust.ledger import Ledger, entry_of
 from gateway.trust.second_opinion import Waiting
 
 MOST_CHARACTERS = 20_000  # of a side's text are kept
-Keep = Callable[[str, float, dict[str, str]], None]  # a sample's id, its time, and its texts by side
 
 
 class Reviews:

@@ -10,6 +10,7 @@ from detectors.base import Role, Text
 from gateway.opinions.exhibits import texts_of
 from gateway.opinions.habits import Habits
 from gateway.opinions.judge import Judge, JudgeError, Opinion
+from gateway.opinions.texts import Keep
 from gateway.opinions.thinned import ThinnedQueue
 from gateway.stores.breaker import Breaker
 from gateway.telemetry import metrics
@@ -49,6 +50,7 @@ class Bounds:
 
 class SecondOpinions:
     """A sink. `only` are the sub-categories to ask about, all when empty. `clock` is Unix seconds, as in `Judged.at`.
+    `keep` gets the texts of what was answered, where the operator lets them be kept.
 
     Every sample that was drawn gets one opinion in the ledger: with labels, or without any where the judge gave none.
     So its probability is known, and so is how many were asked in vain.
@@ -64,6 +66,7 @@ class SecondOpinions:
         only: frozenset[str] = frozenset(),
         clock: Callable[[], float],
         draw: Callable[[], float],
+        keep: Keep | None = None,
     ) -> None:
         self._judge = judge
         self._ledger = ledger
@@ -71,6 +74,7 @@ class SecondOpinions:
         self._bounds = bounds
         self._only = only
         self._clock = clock
+        self._keep = keep
         self._queue: ThinnedQueue[Drawn] = ThinnedQueue(bounds.waiting, draw=draw)
         self._breaker = Breaker("the judge model does not answer", "the judge model answers again", draw=draw)
         self._unwritten: list[SecondOpinion] = []
@@ -140,6 +144,8 @@ class SecondOpinions:
             raise
         self._breaker.answered()
         self.habits.add(opinion, drawn.flags)
+        if self._keep and opinion:
+            self._keep(drawn.sample, drawn.at, {text.role: text.text for text in drawn.texts})
         await self._settle("answered" if opinion else "failed", drawn, probability, opinion)
 
     async def _settle(self, fate: str, drawn: Drawn, probability: float, opinion: Opinion) -> None:

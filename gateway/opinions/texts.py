@@ -16,7 +16,7 @@ log = logging.getLogger("assay")
 
 FILE = "texts.db"
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS texts (sample TEXT PRIMARY KEY, at REAL NOT NULL, texts BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS texts (sample TEXT PRIMARY KEY, at REAL NOT NULL, texts BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS texts_at ON texts (at);
 """
 _FLUSH_SECONDS = 1.0
@@ -24,6 +24,7 @@ _PRUNE_EVERY = 60  # flushes
 _MOST_WAITING = 500
 _FULL = 0.8
 _DAY = 86_400.0
+Keep = Callable[[str, float, dict[str, str]], None]  # a sample's id, its time in Unix seconds, its texts by side
 _Row = tuple[str, float, bytes]
 
 
@@ -60,10 +61,11 @@ class Texts:
         oldest = self._clock() - self._seconds
 
         def work(connection: Connection) -> None:
-            connection.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?, ?)", batch)
             connection.execute("DELETE FROM texts WHERE at < ?", (oldest,))
-            while self._file.used_share(connection) > _FULL and _drop_oldest(connection):
-                pass
+            for row in batch:
+                while self._file.used_share(connection) > _FULL and _drop_oldest(connection):
+                    pass
+                connection.execute("INSERT OR IGNORE INTO texts VALUES (?, ?, ?)", row)
 
         try:
             await self._file.do(work)
@@ -72,20 +74,16 @@ class Texts:
             self._waiting = [*batch, *self._waiting][-_MOST_WAITING:]
 
     async def of(self, samples: Iterable[str]) -> dict[str, dict[str, str]]:
-        """By sample, of those that are there. Raises OSError or sqlite3.Error."""
+        """By sample, of those that are there. Raises one of `stores.sqlite.FAILURES`."""
         await self.flush()
 
-        def work(connection: Connection) -> dict[str, dict[str, str]]:
-            rows = (
-                connection.execute("SELECT texts FROM texts WHERE sample = ?", (each,)).fetchone() for each in samples
-            )
-            return {
-                sample: msgspec.json.decode(row[0], type=dict[str, str])
-                for sample, row in zip(samples, rows, strict=True)
-                if row
-            }
+        wanted = list(samples)
 
-        samples = list(samples)
+        def work(connection: Connection) -> dict[str, dict[str, str]]:
+            one = "SELECT texts FROM texts WHERE sample = ?"
+            rows = {sample: connection.execute(one, (sample,)).fetchone() for sample in wanted}
+            return {sample: msgspec.json.decode(row[0], type=dict[str, str]) for sample, row in rows.items() if row}
+
         return await self._file.do(work)
 
 

@@ -13,9 +13,9 @@ from gateway.exchange import Upstream
 from gateway.judging.dialects import DIALECTS, Dialect, Options, dialect_of
 from gateway.opinions import budget
 from gateway.opinions.judge import Judge, Retries
-from gateway.opinions.reviews import Keep, Reviews
+from gateway.opinions.reviews import Reviews
 from gateway.opinions.second import Bounds, SecondOpinions
-from gateway.opinions.texts import Texts
+from gateway.opinions.texts import Keep, Texts
 from gateway.trust import drawing
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
@@ -60,7 +60,7 @@ def opinions_of(
         found.poster = Poster(
             judge_upstream(config.judge, by_name), Limits(), timeout_seconds=config.judge.timeout_seconds
         )
-        found.second = _second(config.judge, ledger, found.poster, slugs, config.workers, clock)
+        found.second = _second(config.judge, ledger, found.poster, slugs, config.workers, clock, keep)
         found.sinks.append(found.second)
         found.tasks.append(("opinions", found.second.run))
     return found
@@ -73,6 +73,7 @@ def _second(
     slugs: frozenset[str],
     processes: int,
     clock: Callable[[], float],
+    keep: Keep | None,
 ) -> SecondOpinions:
     dialect = DIALECTS[config.dialect] if config.dialect else dialect_of(config.model)
     options = Options(config.model, config.instructions, config.questions, config.extra)
@@ -95,6 +96,7 @@ def _second(
         only=only,
         clock=clock,
         draw=random.random,
+        keep=keep,
     )
 
 

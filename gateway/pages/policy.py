@@ -25,7 +25,7 @@ def policy_in_force(file: PolicyFile) -> dict[str, Any]:
     """The policy with its rules, and why the newest state of its file is not in force, if it is not."""
     about = described(file)
     for rule in about["rules"]:
-        rule["thresholds"] = [{**threshold, **cost(threshold, _infos())} for threshold in rule["thresholds"]]
+        rule["thresholds"] = [{**cost(threshold, _infos()), **threshold} for threshold in rule["thresholds"]]
     return {**about, "warnings": list(file.current.warnings), "refused": file.refusal}
 
 

@@ -109,7 +109,8 @@ class Store(Protocol):
 
     async def opine(self, opinions: Sequence[SecondOpinion]) -> list[SecondOpinion]:
         """Keep them; one of the same sample, kind and name is replaced. A sample no longer waits for opinions of a
-        kind when it has as many as it wanted. Gives back those whose sample is not there (any more)."""
+        kind when it has as many as it wanted, and until then nobody holds it. Gives back those whose sample is not
+        there (any more)."""
         ...
 
     async def opinions(self, since: float, until: float, most: int) -> list[tuple[SecondOpinion, Entry]]:

@@ -164,6 +164,7 @@ class RedisStore:
             name = _OPINIONS + sample
             for opinion in more:
                 pipeline.hset(name, f"{opinion.kind} {opinion.name}", _encode(opinion))
+                pipeline.hdel(_HELD + opinion.kind, sample)
             pipeline.expire(name, self._seconds)
             pipeline.zadd(_OPINED, {sample: entry.at})
         pipeline.zremrangebyrank(_OPINED, 0, -self._most - 1)

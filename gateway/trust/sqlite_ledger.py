@@ -39,6 +39,7 @@ AND at <= (SELECT at FROM waiting WHERE kind = ?1 ORDER BY at DESC LIMIT 1 OFFSE
 """
 _GIVEN = "(SELECT COUNT(*) FROM opinions o WHERE o.sample = w.sample AND o.kind = w.kind)"
 _SETTLE = f"DELETE FROM waiting AS w WHERE kind = ? AND draw = ? AND sample = ? AND {_GIVEN} >= wanted"
+_RELEASE = "UPDATE waiting SET held_until = 0 WHERE kind = ? AND draw = ? AND sample = ?"
 _FREE = """
 SELECT draw, sample, item FROM waiting AS w WHERE kind = :kind AND (held_until <= :now OR held_by = :by)
 AND NOT EXISTS (SELECT 1 FROM opinions o WHERE o.sample = w.sample AND o.kind = w.kind AND o.name = :by)
@@ -107,7 +108,9 @@ class SqliteStore:
                     key = (opinion.sample, opinion.kind, opinion.name)
                     row = (*key, entry.at, _encode(opinion))
                     connection.execute("INSERT OR REPLACE INTO opinions VALUES (?, ?, ?, ?, ?)", row)
-                    connection.execute(_SETTLE, (opinion.kind, draw_of(opinion.sample), opinion.sample))
+                    item = (opinion.kind, draw_of(opinion.sample), opinion.sample)
+                    connection.execute(_SETTLE, item)
+                    connection.execute(_RELEASE, item)
             return [opinion for opinion in opinions if opinion.sample not in known]
 
         return await self._do(work)

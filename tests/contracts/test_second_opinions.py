@@ -227,3 +227,13 @@ def test_a_label_is_a_share(value: float) -> None:
 def test_an_opinion_has_its_probability(probability: float) -> None:
     with pytest.raises(ValueError, match="inclusion probability"):
         SecondOpinion("s", NOON, "person", "ann", probability, [])
+
+
+async def test_who_has_said_it_holds_it_no_longer(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        await taken(ledger, "s1")
+        ledger.put(item("s1", wanted=2))
+        assert samples(*await ledger.hold("person", "ann", 1, 900)) == ["s1"]
+        assert await ledger.hold("person", "bob", 1, 900) == []
+        await ledger.opine([opinion("s1")])
+        assert samples(*await ledger.hold("person", "bob", 1, 900)) == ["s1"]

@@ -1,6 +1,9 @@
 """The product with a judge model: traffic goes in, second opinions come out; only the judge that was named is asked."""
 
 import json
+import os
+import pty
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,3 +103,63 @@ def test_the_scripted_moderations_are_what_openais_library_reads(dialect: str) -
         assert answer.results[0].flagged
         assert answer.results[0].categories.violence
         assert answer.results[0].category_scores.violence == 0.8
+
+
+REVIEWED = {"ASSAY_OPERATOR_KEY": "operator-key-1", "ASSAY_REVIEW_TEXT": "true", "ASSAY_REVIEWERS": "2"}
+OPERATOR = {"authorization": "Bearer operator-key-1"}
+
+
+def test_people_label_in_a_terminal_and_over_http(tmp_path: Path) -> None:
+    with GatewayProcess({"ASSAY_STATE_DIR": str(tmp_path), **REVIEWED}, wait="live") as gateway:
+        ask(gateway, "You stupid idiot, I will kill you. \x1b[31mred")
+        queue = gateway.url + "/trust/v1/review?by=ann"
+
+        def waiting() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = gateway.http.get(queue, headers=OPERATOR).json()["items"]
+            return found
+
+        gateway.wait_until("the sample waits", lambda: bool(waiting()))
+        (item,) = waiting()
+        assert "I will kill you" in item["texts"]["prompt"]
+        label = {"sample": item["sample"], "by": "ann", "labels": [_no("unsafe"), _no("violence")]}
+        labels = gateway.url + "/trust/v1/labels"
+        assert gateway.http.post(labels, json=label).status_code == 401
+        kept = gateway.http.post(labels, json=label, headers=OPERATOR)
+        assert kept.json() == {"kept": 2, "sample": item["sample"], "by": "ann"}
+        gone = gateway.http.post(labels, json={**label, "sample": "gone"}, headers=OPERATOR)
+        assert gone.status_code == 400
+        assert "has expired" in gone.json()["error"]["message"]
+        assert gateway.http.post(labels, content=b"{", headers=OPERATOR).status_code == 400
+
+        seen = _review_in_a_terminal(tmp_path, "--by", "bob", "--only", "violence,toxicity", keys=b"yyyy")
+        assert "I will kill you" in seen
+        assert "\x1b[31m" not in seen
+        assert "1 samples labelled" in seen
+        assert "ann and bob: 1 labels by both, 0% equal, Cohen's kappa" in seen
+        assert gateway.http.get(queue, headers=OPERATOR).json()["waiting"] == 0
+
+
+def _no(slug: str) -> dict[str, Any]:
+    return {"subcategory": slug, "direction": "prompt", "value": False}
+
+
+def _review_in_a_terminal(state: Path, *arguments: str, keys: bytes) -> str:
+    """What a terminal shows while these keys are pressed, each as soon as a question stands there."""
+    env = {**os.environ, "ASSAY_STATE_DIR": str(state)}
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "gateway", "review", *arguments], env)
+    seen = b""
+    for key in [*(bytes([each]) for each in keys), b""]:
+        asked = seen.count(b"[y/n/s/i/q]")
+        while key == b"" or seen.count(b"[y/n/s/i/q]") <= asked - 1 or not seen.endswith(b"[y/n/s/i/q]\r\n"):
+            try:
+                seen += os.read(terminal, 4096)
+            except OSError:  # the other end is closed
+                break
+        if key and seen.endswith(b"[y/n/s/i/q]\r\n"):
+            os.write(terminal, key)
+            seen += b" "
+    os.close(terminal)
+    os.waitpid(child, 0)
+    return seen.decode("utf-8", "replace")

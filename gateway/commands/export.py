@@ -1,0 +1,58 @@
+"""`assay export`: labelled samples as training data, with what each stands for."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from gateway.commands.review import shared_ledger
+from gateway.config.load import load
+from gateway.config.settings import Config, ConfigError
+from gateway.opinions.exporting import Row, classifier_rows, preference_pairs
+from gateway.opinions.texts import Texts
+from gateway.stores.sqlite import FAILURES
+from gateway.trust.ledger import LedgerError
+
+_MOST_OPINIONS = 1_000_000
+_BAD_USE = 2
+
+
+def export(parsed: argparse.Namespace) -> int:
+    """`assay export`: JSON lines on standard output; 1 when there is nothing. Raises ConfigError."""
+    config = load(path=parsed.config)
+    if config.state_dir is None:
+        raise ConfigError(["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: kept texts lie there"])
+    if not config.review_text:
+        raise ConfigError(
+            ["review_text: it is off, so that no texts are kept and none are exported; set it (ASSAY_REVIEW_TEXT)"]
+        )
+    try:
+        rows = asyncio.run(_rows(config, parsed.window))
+    except (LedgerError, *FAILURES) as error:
+        sys.stderr.write(f"assay: the labelled samples cannot be read: {error}\n")
+        return _BAD_USE
+    found = list(_chosen(rows, parsed.kind))
+    for row in found:
+        sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
+    sys.stdout.flush()
+    return 0 if found else 1
+
+
+def _chosen(rows: Sequence[Row], kind: str) -> Iterator[object]:
+    yield from preference_pairs(rows) if kind == "pairs" else (row.as_json() for row in rows)
+
+
+async def _rows(config: Config, window: str) -> list[Row]:
+    assert config.state_dir is not None
+    ledger = shared_ledger(config)
+    texts = Texts(config.state_dir, days=config.ledger_days, most_bytes=config.ledger_bytes, clock=_now)
+    opinions = await ledger.opinions(window, _MOST_OPINIONS)
+    kept = await texts.of({opinion.sample for opinion, _ in opinions})
+    return list(classifier_rows(opinions, kept))
+
+
+def _now() -> float:
+    return time.time()  # noqa: TID251 - the ledger has Unix seconds

@@ -1,0 +1,191 @@
+"""`assay review`: label drawn samples in the terminal, one key for each answer."""
+
+import argparse
+import asyncio
+import getpass
+import sys
+import termios
+import textwrap
+import time
+import tty
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from detectors import taxonomy
+from gateway.commands import out
+from gateway.config.load import load
+from gateway.config.settings import Config, ConfigError
+from gateway.opinions.labelling import HARMS, Filters, Item, LabelError, Review, labels_of
+from gateway.trust.ledger import Entry, Ledger, LedgerError
+from gateway.trust.opening import open_ledger
+
+_BAD_USE = 2
+_WIDTH = 100
+_MOST_LINES = 30  # of a text
+_KEYS = {"y": True, "n": False, "s": None, " ": None}
+_WORDS = "y yes · n no · s skip this question · i skip the item · q quit"
+_DEFINITIONS = {entry.slug: entry.definition for entry in taxonomy.SUBCATEGORIES} | dict(taxonomy.AUXILIARIES)
+_END = ("q", "\x03", "\x04", "")
+
+
+class _QuitError(Exception):
+    """The reviewer wants to stop."""
+
+
+class _SkipItemError(Exception):
+    """The reviewer leaves this item to others."""
+
+
+def review(parsed: argparse.Namespace) -> int:
+    """`assay review`. Raises ConfigError."""
+    config = load(path=parsed.config)
+    ledger = shared_ledger(config)
+    only = tuple(parsed.only.split(",")) if parsed.only else ()
+    if unknown := [slug for slug in only if slug not in _DEFINITIONS]:
+        raise ConfigError([f"--only: there is no sub-category {unknown[0]!r}; `assay taxonomy` lists them"])
+    by = parsed.by or getpass.getuser()
+    filters = Filters(route=parsed.route, model=parsed.model, flagged=True if parsed.flagged else None)
+    desk = Review(ledger, _now)
+    try:
+        return asyncio.run(Session(desk, by, only, filters, keys(), out).run(ledger))
+    except (LedgerError, LabelError) as error:
+        sys.stderr.write(f"assay: {error}\n")
+        return _BAD_USE
+
+
+def shared_ledger(config: Config) -> Ledger:
+    """The ledger that a gateway with this configuration writes. Raises ConfigError when it ends with the gateway."""
+    if config.state_dir is None and config.redis_url is None:
+        raise ConfigError(
+            ["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: the ledger with the samples is there"]
+        )
+    return open_ledger(config, _now)
+
+
+def _now() -> float:
+    return time.time()  # noqa: TID251 - the ledger has Unix seconds
+
+
+def keys() -> Callable[[], str]:
+    """One key at a time from a terminal; from a pipe the first letter of each line."""
+    if not sys.stdin.isatty():
+        return lambda: (sys.stdin.readline() or "q").strip().lower()[:1] or " "
+
+    def key() -> str:
+        number = sys.stdin.fileno()
+        before = termios.tcgetattr(number)
+        try:
+            tty.setcbreak(number)
+            return sys.stdin.read(1).lower()
+        finally:
+            termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+    return key
+
+
+class Session:
+    """One reviewer at work. What is labelled is kept at once, so that nothing is lost when it ends."""
+
+    def __init__(
+        self,
+        desk: Review,
+        by: str,
+        only: Sequence[str],
+        filters: Filters,
+        key: Callable[[], str],
+        say: Callable[[str], None],
+    ) -> None:
+        self._desk = desk
+        self._by = by
+        self._only = tuple(only)
+        self._filters = filters
+        self._key = key
+        self._say = say
+        self._labelled = 0
+        self._passed: set[str] = set()
+
+    async def run(self, ledger: Ledger) -> int:
+        """Until the queue is empty or the reviewer stops. Raises LedgerError and LabelError."""
+        self._say(f"Reviewing as {self._by}; {await self._desk.waiting()} samples wait. Keys: {_WORDS}.")
+        try:
+            while found := await self._desk.next(self._by, self._filters, passed=self._passed):
+                await self._one(found[0])
+            self._say("Nothing more waits.")
+        except _QuitError:
+            pass
+        finally:
+            await ledger.flush()
+        self._say(f"{self._labelled} samples labelled. Start again at any time: what waits goes on waiting.")
+        for row in await self._desk.agreement():
+            said = "not defined: both always said the same" if row["kappa"] is None else row["kappa"]
+            names = " and ".join(row["reviewers"])
+            self._say(f"{names}: {row['labels']} labels by both, {row['equal_share']:.0%} equal, Cohen's kappa {said}")
+        return 0
+
+    async def _one(self, item: Item) -> None:
+        self._show(item)
+        try:
+            answers = self._ask_all(item.entry)
+        except _SkipItemError:
+            answers = {}
+        if not answers:
+            self._passed.add(item.waiting.sample)
+            return
+        try:
+            await self._desk.label(item.waiting.sample, self._by, labels_of(answers, item.entry))
+        except LabelError as error:  # it expired while it was looked at
+            self._passed.add(item.waiting.sample)
+            self._say(f"not kept: {error}")
+        else:
+            self._labelled += 1
+
+    def _show(self, item: Item) -> None:
+        shown: dict[str, Any] = item.shown()
+        self._say("\n" + "─" * _WIDTH)
+        self._say(f"{shown['sample']} · route {shown['route']} · model {shown['model']} · {shown['why']}")
+        for side, text in (shown["texts"] or {}).items():
+            self._say(f"\n[{side}]")
+            self._say("\n".join(_lines(text)))
+        if not shown["texts"]:
+            self._say("(its texts were not kept: set review_text to keep those of samples drawn from now on)")
+        flags = [f"{each['subcategory']} in the {each['direction']}" for each in shown["scores"] if each["flagged"]]
+        self._say(f"\nflagged: {', '.join(flags) or 'nothing'}")
+
+    def _ask_all(self, entry: Entry) -> dict[tuple[str, str], bool]:
+        """Side by side: `unsafe` first; only a yes to it leads to the questions about each harm."""
+        answers: dict[tuple[str, str], bool] = {}
+        for direction in ("prompt", "response"):
+            judged = [score.slug for score in entry.scores if score.direction == direction]
+            for slug in self._questions(judged):
+                if slug in HARMS and not self._only and answers.get((direction, "unsafe")) is False:
+                    continue
+                said = self._ask(direction, slug)
+                if said is not None:
+                    answers[direction, slug] = said
+        return answers
+
+    def _questions(self, judged: Iterable[str]) -> list[str]:
+        there = set(judged)
+        wanted = self._only or ("unsafe", *sorted(HARMS))
+        return [slug for slug in wanted if slug in there]
+
+    def _ask(self, direction: str, slug: str) -> bool | None:
+        self._say(f"{direction}: {slug} ({_DEFINITIONS[slug]})? [y/n/s/i/q]")
+        while True:
+            key = self._key()
+            if key in _END:
+                raise _QuitError
+            if key == "i":
+                raise _SkipItemError
+            if key in _KEYS:
+                return _KEYS[key]
+
+
+def _lines(text: str) -> list[str]:
+    """What a terminal can show of a text: no control characters, wrapped, its middle left out where it is long."""
+    clean = "".join(each if each.isprintable() or each == "\n" else "�" for each in text)
+    lines = [part for line in clean.split("\n") for part in textwrap.wrap(line, _WIDTH) or [""]]
+    if len(lines) <= _MOST_LINES:
+        return lines
+    half = _MOST_LINES // 2
+    return [*lines[:half], f"… {len(lines) - 2 * half} lines …", *lines[-half:]]

@@ -1,0 +1,213 @@
+"""The review: what waits for people's labels, the labels they give, and how far two of them agree."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.trust.ledger import Entry, Ledger
+from gateway.trust.second_opinion import Label, SecondOpinion, Waiting
+
+HOLD_SECONDS = 900.0  # for which an item that was given to one reviewer is given to no other
+_LOOK_SECONDS = 1.0
+_MOST_LOOKED_AT = 500
+_MOST_COUNTED = 10_000
+_MOST_OPINIONS = 100_000
+MOST_NAME = 64
+
+# What `unsafe` is the sum of: where a reviewer says no to it, they say no to each of these.
+HARMS = frozenset(
+    {
+        "violence", "unlawful_conduct", "harms_to_minor", "adult_content", "mental_health", "privacy_violation",
+        "propagandistic_misuse", "cyberattack_misuse", "social_engineering_misuse", "copyrighted_content", "toxicity",
+        "hate",
+    }
+)  # fmt: skip
+
+
+class LabelError(Exception):
+    """A label that cannot be kept; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which items are wanted; None is any. `since` and `until` are Unix seconds, half-open."""
+
+    subcategory: str | None = None
+    route: str | None = None
+    model: str | None = None
+    flagged: bool | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def fit(self, entry: Entry) -> bool:
+        """Whether they let a sample through."""
+        flags = {score.slug for score in entry.scores if score.flagged}
+        return (
+            (self.subcategory is None or any(score.slug == self.subcategory for score in entry.scores))
+            and self.route in (None, entry.route)
+            and self.model in (None, entry.model)
+            and self.flagged in (None, bool(flags) if self.subcategory is None else self.subcategory in flags)
+            and (self.since is None or entry.at >= self.since)
+            and (self.until is None or entry.at < self.until)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One sample to label, with what the detectors said of it."""
+
+    waiting: Waiting
+    entry: Entry
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON. The judge's opinion is not in it: it would sway the reviewer."""
+        waiting, entry = self.waiting, self.entry
+        scores = sorted(entry.scores, key=lambda score: -score.score)
+        return {
+            "sample": waiting.sample,
+            "at": entry.at,
+            "probability": waiting.probability,
+            "why": reason_of(waiting),
+            "route": entry.route,
+            "model": entry.model,
+            "language": entry.language,
+            "unread": entry.unread,
+            "texts": dict(waiting.texts) or None,
+            "scores": [
+                {
+                    "subcategory": score.slug,
+                    "direction": score.direction,
+                    "score": round(score.score, 4),
+                    "flagged": score.flagged,
+                    "detector": score.detector,
+                }
+                for score in scores
+            ],
+        }
+
+
+def reason_of(waiting: Waiting) -> str:
+    """Why an item was drawn, in words."""
+    what = f"{waiting.slug} in the {waiting.direction}"
+    chance = f"drawn with probability {waiting.probability:.3g}"
+    return {
+        "flagged": f"a detector flagged {what}; {chance}",
+        "doubt": f"the detector is in doubt about {what}; {chance}",
+        "floor": f"nothing stands out, and some of those are looked at too; {chance}",
+    }[waiting.reason]
+
+
+class Review:
+    """The queue of people's items in a ledger. `clock` is Unix seconds. All methods raise LedgerError."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    async def next(
+        self, by: str, filters: Filters = Filters(), most: int = 1, passed: Iterable[str] = ()
+    ) -> list[Item]:
+        """Items for this reviewer that nobody else has at hand, in a random order that is the same for all; without
+        those `passed`. Raises LabelError for a name that is none."""
+        _check_name(by)
+        skipped = frozenset(passed)
+        picky = bool(skipped) or filters != Filters()
+        # Who picks looks at many and must not keep them from the others.
+        found = await self._ledger.hold(
+            "person", by, _MOST_LOOKED_AT if picky else most, _LOOK_SECONDS if picky else HOLD_SECONDS
+        )
+        items = [item for item in await self._with_entries(found) if filters.fit(item.entry)]
+        return [item for item in items if item.waiting.sample not in skipped][:most]
+
+    async def waiting(self) -> int:
+        """How many wait, as far as they are counted."""
+        return len(await self._ledger.waiting("person", _MOST_COUNTED))
+
+    async def _with_entries(self, waiting: Sequence[Waiting]) -> list[Item]:
+        entries = await self._ledger.entries_of([item.sample for item in waiting])
+        return [Item(item, entries[item.sample]) for item in waiting if item.sample in entries]
+
+    async def label(self, sample: str, by: str, labels: Sequence[Label]) -> None:
+        """Keep one reviewer's labels; a second time they replace the first. Raises LabelError."""
+        _check_name(by)
+        if not labels:
+            raise LabelError("there is no label; give at least one sub-category with yes or no, or leave the item out")
+        probability = await self._probability(sample)
+        entry = (await self._ledger.entries_of([sample])).get(sample)
+        if entry is None or probability is None:
+            raise LabelError(
+                f"the sample {sample!r} is not in the review: it was never drawn for people, all of its labels are "
+                "given, or it has expired; ask for the next item"
+            )
+        known = {(score.direction, score.slug) for score in entry.scores}
+        if unknown := [each for each in labels if (each.direction, each.slug) not in known]:
+            each = unknown[0]
+            raise LabelError(
+                f"the sample {sample!r} was not judged for {each.slug!r} in the {each.direction}; label what is listed "
+                "under its `scores`"
+            )
+        given = SecondOpinion(sample, self._clock(), "person", by, probability, list(labels))
+        if await self._ledger.opine([given]):
+            raise LabelError(f"the sample {sample!r} has just expired; its label was not kept")
+
+    async def _probability(self, sample: str) -> float | None:
+        """With which the sample was drawn: known of what waits, and of what was labelled already."""
+        for item in await self._ledger.waiting("person", _MOST_COUNTED):
+            if item.sample == sample:
+                return item.probability
+        for opinion, _ in await self._ledger.opinions("7d", _MOST_OPINIONS):
+            if opinion.sample == sample and opinion.kind == "person":
+                return opinion.probability
+        return None
+
+    async def agreement(self) -> list[dict[str, Any]]:
+        """Of each two reviewers over the last seven days, Cohen's kappa over all that both labelled."""
+        return agreement([opinion for opinion, _ in await self._ledger.opinions("7d", _MOST_OPINIONS)])
+
+
+def _check_name(by: str) -> None:
+    if not by or len(by) > MOST_NAME or not by.isprintable():
+        raise LabelError(f"a reviewer's name has 1 to {MOST_NAME} printable characters; say who labels with `by`")
+
+
+def agreement(opinions: Iterable[SecondOpinion]) -> list[dict[str, Any]]:
+    """For each two people: how many labels both gave, the share that is equal, and Cohen's kappa, None where it is not
+    defined, as when both always said the same."""
+    by_label: dict[tuple[str, str, str], dict[str, bool]] = defaultdict(dict)
+    for opinion in opinions:
+        if opinion.kind == "person":
+            for label in opinion.labels:
+                by_label[opinion.sample, label.direction, label.slug][opinion.name] = label.value >= 0.5
+    pairs: dict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
+    for said in by_label.values():
+        names = sorted(said)
+        for i, one in enumerate(names):
+            for other in names[i + 1 :]:
+                pairs[one, other].append((said[one], said[other]))
+    return [
+        {"reviewers": list(names), "labels": len(both), "equal_share": _equal(both), "kappa": kappa(both)}
+        for names, both in sorted(pairs.items())
+    ]
+
+
+def _equal(both: Sequence[tuple[bool, bool]]) -> float:
+    return round(sum(a == b for a, b in both) / len(both), 4)
+
+
+def kappa(both: Sequence[tuple[bool, bool]]) -> float | None:
+    """Cohen 1960: agreement beyond what two who answer by chance, with the same shares of yes, would reach."""
+    n = len(both)
+    first, second = sum(a for a, _ in both) / n, sum(b for _, b in both) / n
+    by_chance = first * second + (1 - first) * (1 - second)
+    observed = sum(a == b for a, b in both) / n
+    return None if by_chance >= 1 else round((observed - by_chance) / (1 - by_chance), 4)
+
+
+def labels_of(answers: Mapping[tuple[str, str], bool], entry: Entry) -> list[Label]:
+    """Labels from answers by (direction, sub-category). A no to `unsafe` is a no to each harm that was judged."""
+    full = dict(answers)
+    for score in entry.scores:
+        if answers.get((score.direction, "unsafe")) is False and score.slug in HARMS:
+            full.setdefault((score.direction, score.slug), False)
+    return [Label(direction, slug, float(yes)) for (direction, slug), yes in full.items()]
