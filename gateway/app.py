@@ -33,11 +33,13 @@ from gateway.opinions.labelling import Review
 from gateway.opinions.wiring import Opinions, opinions_of
 from gateway.pages.opinions import judge_route
 from gateway.pages.page import Page
+from gateway.pages.policy import Costs
 from gateway.pages.probes import Readiness, probes
 from gateway.pages.rates import publish_error_rates, rates_route
 from gateway.pages.review import review_routes
 from gateway.pages.site import Site
 from gateway.pages.status import Facts
+from gateway.pages.taxonomy import publish_detectors
 from gateway.pages.trust import trust_pages
 from gateway.pipeline import Pipeline, Scope
 from gateway.samples.memory_queue import MemoryQueue
@@ -205,8 +207,9 @@ class App:
 
     def _background(self, config: Config) -> Background:
         publish_error_rates()
+        publish_detectors()
         metrics.begin_unread(CHANNELS, UNREAD_REASONS)
-        self.gauges = Gauges([self._read_gauges, _descriptors()])
+        self.gauges = Gauges([self._read_gauges, _descriptors(), Costs(self.policy).read])
         background = Background()
         background.add("audit", self.audit.run)
         background.add("ledger", self.ledger.run)

@@ -4,6 +4,15 @@ from grafana.panels import Query
 
 ROUTE = 'route=~"$route"'
 SUBCATEGORY = 'subcategory=~"$subcategory"'
+MODEL = 'model=~"$model", model!=""'
+# The estimates of gateway/trust, in which a figure that is not known is NaN. Route and model are empty for all traffic.
+ALL_TRAFFIC = 'route="", model=""'
+TRUST = {
+    "rate": "assay_trust_rate",
+    "low": "assay_trust_rate_low",
+    "high": "assay_trust_rate_high",
+    "size": "assay_trust_effective_samples",
+}
 PERCENTILES = ((0.5, "p50"), (0.99, "p99"))
 
 
@@ -41,11 +50,6 @@ def share(part: str, whole: str) -> str:
     return f"({part} or 0 * {whole}) / ({whole} > 0)"
 
 
-def per_subcategory(metric: str) -> str:
-    """A value for each sub-category and direction, without the metric's name, so that columns can be joined."""
-    return f"max by (subcategory, direction) ({metric}{{{SUBCATEGORY}}})"
-
-
 def estimate(name: str) -> list[Query]:
     """The estimate `assay:trust_<name>` and its bounds, a line and a band for each direction."""
     return [
@@ -55,5 +59,33 @@ def estimate(name: str) -> list[Query]:
             ("", direction),
             ("_upper", f"{direction} at most"),
             ("_lower", f"{direction} at least"),
+        )
+    ]
+
+
+def known(figure: str, by: str, where: str = ALL_TRAFFIC) -> str:
+    """A figure of TRUST by these labels; nothing, not NaN, where it is not known."""
+    return f"max by ({by}) ({TRUST[figure]}{{{where}}} >= 0)"
+
+
+def columns_of(where: str, by: str) -> list[Query]:
+    """The figures of TRUST as columns of a table."""
+    return [
+        Query(known("low", by, where), "at least"),
+        Query(known("rate", by, where), "Estimate"),
+        Query(known("high", by, where), "at most"),
+        Query(f"max by ({by}) ({TRUST['size']}{{{where}}} > 0)", "Tells as much as"),
+    ]
+
+
+def trust_band() -> list[Query]:
+    """The rate of all traffic and its bounds, a line and a band for each direction."""
+    return [
+        Query(f'max({TRUST[figure]}{{{ALL_TRAFFIC}, {SUBCATEGORY}, direction="{direction}"}} >= 0)', legend)
+        for direction in ("prompt", "response")
+        for figure, legend in (
+            ("rate", direction),
+            ("high", f"{direction} at most"),
+            ("low", f"{direction} at least"),
         )
     ]

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ _END_SECONDS = 20.0
 
 def demo(parsed: argparse.Namespace) -> int:
     """`assay demo`, until it is stopped or `--seconds` are over."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", parsed.port))):
+        pass  # else another server's answers would be taken for our gateway's; main says what is wrong
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended either way, it ends its gateway too
     with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder, _gateway(parsed, Path(folder)) as gateway:
         base = f"http://127.0.0.1:{parsed.port}"

@@ -1,5 +1,6 @@
 """The policy in force, with what each of its thresholds costs in false alarms."""
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -10,6 +11,7 @@ from starlette.routing import Route
 
 from detectors import manifest
 from gateway.enforcement.policy_file import PolicyFile, described
+from gateway.telemetry import metrics
 
 
 def policy_route(policy: PolicyFile) -> Route:
@@ -27,6 +29,37 @@ def policy_in_force(file: PolicyFile) -> dict[str, Any]:
     for rule in about["rules"]:
         rule["thresholds"] = [{**cost(threshold, _infos()), **threshold} for threshold in rule["thresholds"]]
     return {**about, "warnings": list(file.current.warnings), "refused": file.refusal}
+
+
+class Costs:
+    """What the thresholds in force cost, as metrics; `read` brings them up to date after a change."""
+
+    def __init__(self, policy: PolicyFile) -> None:
+        self._policy = policy
+        self._revision = ""
+        self._shown: set[tuple[str, str, str]] = set()
+
+    def read(self) -> None:
+        if self._policy.current.revision == self._revision:
+            return
+        self._revision = self._policy.current.revision
+        costs = _costs(policy_in_force(self._policy))
+        for labels in self._shown - costs.keys():
+            metrics.POLICY_FALSE_ALARMS.labels(*labels).set(math.nan)
+        for labels, share in costs.items():
+            metrics.POLICY_FALSE_ALARMS.labels(*labels).set(share)
+        self._shown = set(costs)
+
+
+def _costs(in_force: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
+    """By rule, sub-category and direction; where a rule has several thresholds of one, the least strict."""
+    found: dict[tuple[str, str, str], float] = {}
+    for rule in in_force["rules"]:
+        for each in rule["thresholds"]:
+            labels = (rule["id"], each["subcategory"], each["direction"])
+            if each["false_alarms"] is not None:
+                found[labels] = max(each["false_alarms"], found.get(labels, 0.0))
+    return found
 
 
 @cache  # the files ship with the release

@@ -94,6 +94,21 @@ def compare_route(ledger: Ledger) -> Route:
     return Route("/trust/v1/compare", page)
 
 
+def groups_route(ledger: Ledger) -> Route:
+    """`/trust/v1/groups?window=24h`: the routes, models, languages and callers of which there are rates."""
+
+    async def page(request: Request) -> Response:
+        window = request.query_params.get("window", DEFAULT_WINDOW)
+        try:
+            cells = await ledger.cells(_known(window))
+        except (ValueError, LedgerError) as error:
+            return _refusal(error)
+        named = {pivot: sorted({cell[1] for cell in cells if cell[0] == pivot} - {""}) for pivot in _PIVOTS}
+        return JSONResponse({"window": window, **named})
+
+    return Route("/trust/v1/groups", page)
+
+
 def _known(window: str) -> str:
     if window not in WINDOWS:
         raise ValueError(f"there is no window {window[:20]!r}; ask for one of {', '.join(WINDOWS)}")

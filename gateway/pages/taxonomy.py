@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from detectors.behind import headline, taxonomy_rows
+from gateway.telemetry import metrics
 
 # What a sub-category that no detector judges waits for, by the ways it can be judged.
 _NEEDS = {
@@ -22,6 +23,12 @@ _NEEDS = {
 def taxonomy_route() -> Route:
     """`/trust/v1/taxonomy`, the rows with a headline for each detector; `?subcategory=…`, one with all its figures."""
     return Route("/trust/v1/taxonomy", _taxonomy)
+
+
+def publish_detectors() -> None:
+    """How many detectors stand behind each of the 29, as metrics."""
+    for row in _rows():
+        metrics.SUBCATEGORY_DETECTORS.labels(row["category"], row["slug"]).set(len(row["detectors"]))
 
 
 async def _taxonomy(request: Request) -> Response:

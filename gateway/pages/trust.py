@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from gateway.enforcement.policy_file import PolicyFile
 from gateway.pages.policy import policy_route
-from gateway.pages.rates import compare_route, rates_route
+from gateway.pages.rates import compare_route, groups_route, rates_route
 from gateway.pages.status import Facts, status_route
 from gateway.pages.taxonomy import taxonomy_route
 from gateway.telemetry.audit import Audit
@@ -35,6 +35,7 @@ def trust_pages(
         taxonomy_route(),
         rates_route(ledger),
         compare_route(ledger),
+        groups_route(ledger),
         Route(_BELOW + "flags", flags),
         policy_route(policy),
         status_route(facts, lambda: ledger.problem),

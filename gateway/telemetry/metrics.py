@@ -285,6 +285,14 @@ OPINION_VERDICTS = _counter(
     "flagged",
 )
 
+SUBCATEGORY_DETECTORS = _gauge(
+    "assay_subcategory_detectors",
+    "How many of the detectors that ship judge this sub-category? 0: nothing measures it yet.",
+    "category",
+    "subcategory",
+    over_workers="mostrecent",
+)
+
 # --- decisions
 DECISIONS = _counter(
     "assay_decisions_total",
@@ -314,6 +322,14 @@ POLICY_INFO = _gauge(
     "Which policy revision is in force? 1 for it, 0 for those before it.",
     "revision",
     "mode",
+    over_workers="mostrecent",
+)
+POLICY_FALSE_ALARMS = _gauge(
+    "assay_policy_false_alarm_ratio",
+    "Which share of benign texts reaches a threshold of a rule, at most, in the detector's table? NaN once it is gone.",
+    "rule",
+    "subcategory",
+    "direction",
     over_workers="mostrecent",
 )
 POLICY_LOADS = _counter(

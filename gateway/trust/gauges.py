@@ -12,7 +12,7 @@ from gateway.trust.moments import ALL, Cell, merge
 
 WINDOW = "24h"
 GROUPS = 20  # pairs of route and model with series of their own; the others are one pair together
-_SECONDS = 60.0
+_SECONDS = 15.0
 _ALL = ("", "")
 
 

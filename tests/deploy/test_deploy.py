@@ -17,7 +17,7 @@ from gateway.config.explain import unknown_environment
 from gateway.errors import REASONS, Source
 from gateway.exchange import Outcome
 from gateway.telemetry import metrics
-from grafana import assay
+from grafana.__main__ import BOARDS, files
 from tests.support import dashboards
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.promql import Named, names
@@ -39,10 +39,11 @@ VALUES: dict[str, set[str]] = {
     "reason": set(REASONS),
     "fate": {"judged", "dropped", "expired", "failed"},
     "direction": {"prompt", "response"},
+    "basis": {"labels", "judge", "card", "flags"},
     "action": {"allow", "flag", "redact", "block"},
-    "effect": {"enforced", "monitored", "leaked"},
+    "effect": {"enforced", "monitored", "leaked", "canary"},
     "state": {"scanned", "skipped", "truncated", "unreadable", "errored", "absent", "timed_out", "idle", "busy"},
-    "result": {"written", "dropped", "adopted", "refused", "clean", "flagged", "failed"},
+    "result": {"written", "dropped", "adopted", "refused", "clean", "flagged", "failed", "answered"},
     "flagged": {"0", "1"},
     "subcategory": {subcategory.slug for subcategory in SUBCATEGORIES},
     "job": {"assay"},
@@ -161,8 +162,25 @@ def dashboard(request: pytest.FixtureRequest) -> Json:
     return dashboards.load(request.param)
 
 
-def test_the_dashboard_file_is_what_its_table_makes() -> None:
-    assert assay.TARGET.read_text() == assay.text(), "run `python -m grafana.assay`"
+def test_the_dashboard_files_are_what_their_tables_make() -> None:
+    assert {path: path.read_text() for path in dashboards.DASHBOARDS} == files(), "run `python -m grafana`"
+
+
+def test_the_dashboards_keep_their_uids_and_lead_to_each_other() -> None:
+    """Bookmarks and alerts name them."""
+    assert [board.uid for board in BOARDS] == [
+        "assay-trust",
+        "assay-subcategory",
+        "assay-models",
+        "assay-policy",
+        "assay",
+    ]
+    for path in dashboards.DASHBOARDS:
+        document = dashboards.load(path)
+        (link,) = document["links"]
+        assert link["tags"] == document["tags"]
+        assert link["keepTime"]
+        assert link["includeVars"]
 
 
 def test_a_dashboard_has_what_grafana_needs_of_it(dashboard: Json) -> None:
@@ -214,15 +232,12 @@ def _overlap(one: Json, other: Json) -> bool:
 
 
 def test_a_band_is_drawn_between_lines_that_exist(dashboard: Json) -> None:
-    bands = 0
     for panel in dashboards.panels(dashboard):
         legends = {target["legendFormat"] for target in panel.get("targets", ())}
         for override in panel.get("fieldConfig", {}).get("overrides", ()):
             for entry in override["properties"]:
                 if entry["id"] == "custom.fillBelowTo":
-                    bands += 1
                     assert {override["matcher"]["options"], entry["value"]} <= legends, panel["title"]
-    assert bands
 
 
 # --- alerts

@@ -24,14 +24,20 @@ export async function detail(main, slug) {
   return { refresh: async () => show(place, await sections(row)) };
 }
 
+const PIVOTS = ["model", "route", "language"];
+const MOST = 12; // of each, so that a page stays quick where callers name any model
+
 async function sections(row) {
-  const { routes } = await ask("status");
+  const groups = await ask("groups", { window: "24h" });
   const byWindow = await Promise.all(WINDOWS.map(async (window) => [window, await own(row, { window })]));
-  const byRoute = await Promise.all(routes.map(async (route) => [route, await own(row, { window: "24h", route })]));
-  return [
-    estimates("By window", "Window", byWindow, row),
-    estimates("By route, 24 hours", "Route", byRoute, row),
-  ];
+  const by = await Promise.all(
+    PIVOTS.map(async (pivot) => {
+      const names = groups[pivot].slice(0, MOST);
+      const found = await Promise.all(names.map(async (name) => [name, await own(row, { window: "24h", [pivot]: name })]));
+      return found.length ? estimates(`By ${pivot}, 24 hours`, spoken(pivot), found, row) : [];
+    }),
+  );
+  return [estimates("By window", "Window", byWindow, row), by];
 }
 
 async function own(row, parameters) {

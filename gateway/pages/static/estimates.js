@@ -10,11 +10,11 @@ export const BASES = {
   flags: "only what the detector flags: no rate of harm",
 };
 
-// One shape for a row of `/trust/v1/rates`: {estimate, low, high, basis, n}, null where nothing was judged.
+// One shape for a row of `/trust/v1/rates`: {estimate, low, high, basis, n}, null where nothing was judged. On the basis
+// `card` there is a range without an estimate, on `flags` only the flagged share.
 export function estimateOf(row) {
-  const n = row.effective_samples;
-  const [basis, interval] = row.estimated_rate ? ["card", row.estimated_rate] : ["flags", row.flagged_share];
-  return interval ? { ...interval, basis, n } : null;
+  if (row.basis !== "flags" && row.rate.low != null) return { ...row.rate, n: row.rate.effective_samples };
+  return row.flagged_share && { ...row.flagged_share, basis: "flags", n: row.effective_samples };
 }
 
 export function percent(share) {
@@ -38,8 +38,9 @@ export function written(estimate) {
   return element(
     "span",
     { class: "estimate" },
-    estimate.basis === "card" ? [] : [element("strong", {}, percent(estimate.estimate)), " "],
-    element("span", { class: estimate.basis === "card" ? "" : "soft small" }, range),
+    estimate.estimate == null ? [] : [element("strong", {}, percent(estimate.estimate)), " "],
+    element("span", { class: estimate.estimate == null ? "" : "soft small" }, range),
+    estimate.basis === "flags" && element("span", { class: "soft small" }, " flagged"),
   );
 }
 
@@ -55,8 +56,9 @@ export function band(estimate, direction) {
   const [left, right] = [place(estimate.low), place(estimate.high)];
   const marks = STEPS.map((_, index) => drawn("line", { class: "grid", x1: `${25 * index}%`, x2: `${25 * index}%`, y1: 0, y2: 24 }));
   const range = drawn("rect", { class: `range ${direction}`, x: `${left}%`, width: `${Math.max(right - left, 0.8)}%`, y: 6, height: 12, rx: 2 });
-  const point = drawn("line", { class: direction, x1: `${place(estimate.estimate)}%`, x2: `${place(estimate.estimate)}%`, y1: 3, y2: 21, "stroke-width": 3 });
-  return drawn("svg", { class: "band", "aria-hidden": "true" }, marks, range, estimate.basis === "card" ? [] : point);
+  const at = place(estimate.estimate ?? estimate.low);
+  const point = drawn("line", { class: direction, x1: `${at}%`, x2: `${at}%`, y1: 3, y2: 21, "stroke-width": 3 });
+  return drawn("svg", { class: "band", "aria-hidden": "true" }, marks, range, estimate.estimate == null ? [] : point);
 }
 
 export function axis() {

@@ -11,13 +11,13 @@ export function chosen() {
 }
 
 export async function filters(changed) {
-  const { routes } = await ask("status");
+  const { route: routes, model: models } = await ask("groups", { window: "7d" });
   return element(
     "form",
     { class: "filters", "aria-label": "Which traffic", onsubmit: (event) => event.preventDefault() },
     choose("Window", "window", WINDOWS.map((window) => [window, window]), changed),
     choose("Route", "route", [["", "all"], ...routes.map((route) => [route, route])], changed),
-    typed("Model", "model", changed),
+    choose("Model", "model", [["", "all"], ...models.map((model) => [model, model])], changed),
   );
 }
 
@@ -28,13 +28,4 @@ function choose(label, name, options, changed) {
     changed();
   });
   return element("label", {}, label, select);
-}
-
-function typed(label, name, changed) {
-  const field = element("input", { id: `filter-${name}`, value: choice[name], placeholder: "all", autocomplete: "off", spellcheck: "false" });
-  field.addEventListener("change", () => {
-    choice[name] = field.value.trim();
-    changed();
-  });
-  return element("label", {}, label, field);
 }

@@ -1,13 +1,15 @@
 // Which section is shown, how often it is read anew, and the form for the operator's key.
 
 import { Refusal, ask, offered, useKey } from "./api.js";
+import { compare } from "./compare.js";
 import { connect } from "./connect.js";
+import { coverage } from "./coverage.js";
 import { detail } from "./detail.js";
 import { element, show } from "./dom.js";
 import { flags } from "./flags.js";
 import { overview } from "./overview.js";
 import { policy } from "./policy.js";
-import { coverage } from "./coverage.js";
+import { review } from "./review.js";
 
 const EVERY_MS = 10_000;
 const main = document.getElementById("main");
@@ -15,6 +17,8 @@ const main = document.getElementById("main");
 // Path → what it is called, who shows it, and what the gateway must offer for it.
 const SECTIONS = [
   { path: "", title: "Trust", view: overview, needs: "rates" },
+  { path: "compare", title: "Compare", view: compare, needs: "compare" },
+  { path: "review", title: "Review", view: review, needs: "review" },
   { path: "policy", title: "Policy", view: policy, needs: "policy" },
   { path: "flags", title: "Latest flags", view: flags, needs: "flags" },
   { path: "coverage", title: "Coverage", view: coverage, needs: "status" },
@@ -52,6 +56,7 @@ async function go(moved) {
       shown = { where, ...(await section.view(main, argument, names)) };
     }
     await shown.refresh?.();
+    main.dataset.shown = where;
     if (moved) main.focus({ preventScroll: true });
     mend();
   } catch (error) {

@@ -71,7 +71,7 @@ function measured(rows) {
 // What is surely there comes first, then what may be; what was not measured is last.
 function worstFirst(a, b) {
   const [one, other] = [a.measured[0]?.estimate, b.measured[0]?.estimate];
-  return (other?.low ?? -1) - (one?.low ?? -1) || (other?.estimate ?? -1) - (one?.estimate ?? -1);
+  return (other?.low ?? -1) - (one?.low ?? -1) || (other?.high ?? -1) - (one?.high ?? -1);
 }
 
 function group(name, rows) {

@@ -1,16 +1,9 @@
-"""The dashboard `Assay`, as a table of rows and panels. `python -m grafana.assay` writes dashboards/assay.json."""
+"""The dashboard of the gateway: traffic, what it costs, upstreams, samples, detectors, the judge model."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from grafana.board import Board, choice
+from grafana.panels import Panel, Query, Row
+from grafana.queries import ROUTE, buckets, or_none, percentiles, rate, share
 
-import msgspec
-
-from grafana.panels import DATASOURCE, Json, Panel, Query, Row, lay_out
-from grafana.queries import ROUTE, SUBCATEGORY, buckets, estimate, or_none, per_subcategory, percentiles, rate, share
-
-TARGET = Path(__file__).parent / "dashboards" / "assay.json"
-
-BANDS = (("prompt at most", "prompt at least"), ("response at most", "response at least"))
 ALL = rate("assay_requests_total", window="5m")
 FAILING = 'outcome=~"upstream_failed|internal"'
 
@@ -81,7 +74,7 @@ NOW = Row(
         Panel(
             "Blocked",
             "Which share of requests did the policy end in the last five minutes? Compare with its usual level, in "
-            "the row Decisions: a jump is an attack, a new app, or a rule that misfires.",
+            "the dashboard Policy: a jump is an attack, a new app, or a rule that misfires.",
             [Query(share(rate("assay_requests_total", where='outcome="blocked"', window="5m"), ALL))],
             "stat",
             "percentunit",
@@ -138,7 +131,8 @@ TRAFFIC = Row(
         ),
         Panel(
             "Errors by source and reason",
-            "Whose fault were the exchanges that did not complete? client: tell the caller; policy: see Decisions; "
+            "Whose fault were the exchanges that did not complete? client: tell the caller; policy: see the dashboard "
+            "Policy; "
             "upstream: see Upstreams; internal: our log. `none` at zero: nothing went wrong.",
             [Query(or_none(rate("assay_errors_total", "source, reason"), "reason"), "{{source}} {{reason}}")],
             unit="reqps",
@@ -351,88 +345,69 @@ DETECTORS = Row(
     ],
 )
 
-VERDICTS = Row(
-    "Verdicts",
+OPINIONS = Row(
+    "Second opinions",
     [
         Panel(
-            "Flagged share of traffic, last 30 minutes",
-            "Where does it burn? Shares of all exchanges, estimated from the weighted samples, with a 95 % "
-            "interval (Wilson, effective sample size). Sorted by `at least`: what is surely there comes first. "
-            "A wide interval means few samples, not much harm. `Corrected` takes off the detector's measured "
-            "errors (Rogan-Gladen): zero when no more is flagged than false alarms explain. Its bounds carry the "
-            "sampling error only.",
+            "Judge calls",
+            "Does the judge model answer? A failed call costs an opinion, never traffic: a sample in its place is "
+            "asked "
+            "of later. `none` at zero: no judge is configured, or nothing was drawn for it.",
             [
-                Query(per_subcategory("assay:trust_flagged:ratio_30m"), "Flagged"),
-                Query(per_subcategory("assay:trust_flagged_lower:ratio_30m"), "at least"),
-                Query(per_subcategory("assay:trust_flagged_upper:ratio_30m"), "at most"),
-                Query(per_subcategory("assay:trust_corrected:ratio_30m"), "Corrected"),
-                Query(per_subcategory("assay:trust_corrected_lower:ratio_30m"), "corrected at least"),
-                Query(per_subcategory("assay:trust_corrected_upper:ratio_30m"), "corrected at most"),
-                Query(per_subcategory("assay:trust_effective_samples:count_30m"), "Effective samples"),
-                Query(per_subcategory("assay_detector_true_positive_rate_ratio"), "Detector finds"),
-                Query(per_subcategory("assay_detector_false_positive_rate_ratio"), "Detector false alarms"),
-            ],
-            "table",
-            "percentunit",
-            width=24,
-            height=11,
-            decimals=2,
-            units={"Effective samples": "short"},
-            sort_by="at least",
-        ),
-    ],
-)
-
-DECISIONS = Row(
-    "Decisions",
-    [
-        Panel(
-            "Decisions by action and effect",
-            "What did the policy do? enforced: it happened, counted on all traffic. monitored: it would have "
-            "happened; leaked: seen only after the answer had left: both counted among the samples only. "
-            "`none` at zero: nothing matched.",
-            [
-                Query(
-                    or_none(rate("assay_decisions_total", "action, effect"), "action"),
-                    "{{action}} {{effect}}",
-                )
+                Query(or_none(rate("assay_opinion_calls_total", "result"), "result"), "{{result}}"),
+                Query(or_none(rate("assay_opinion_failures_total", "reason"), "reason"), "failed: {{reason}}"),
             ],
             unit="cps",
         ),
         Panel(
-            "Decisions by rule",
-            "Which rule acts? One rule that jumps while traffic does not is worth a look at what it caught. "
-            "`none` at zero: no rule matched.",
+            "Drawn for the judge",
+            "What became of the samples that were drawn for a second opinion, and how many wait? Dropped ones were "
+            "thinned while the judge was behind: what is left weighs more, so the rates stay right and get wider.",
             [
-                Query(
-                    or_none(rate("assay_decisions_total", "rule, action", 'action!="allow"'), "rule"),
-                    "{{rule}} {{action}}",
-                )
+                Query(or_none(rate("assay_opinion_items_total", "fate"), "fate"), "{{fate}}"),
+                Query("sum(assay_opinion_waiting_items) or on() vector(0)", "waiting"),
             ],
+            unit="cps",
+            units={"waiting": "short"},
+        ),
+        Panel(
+            "Judge's answer takes",
+            "How long does the judge model take to answer? Nobody waits for it.",
+            percentiles("assay_opinion_call_duration_seconds"),
+            unit="s",
+        ),
+        Panel(
+            "Judge cost",
+            "What did the judge cost in the last hour, in the currency of the prices in `judge`, and in tokens?",
+            [
+                Query("sum(increase(assay_opinion_cost_total[1h])) or on() vector(0)", "cost"),
+                Query("sum by (side) (increase(assay_opinion_tokens_total[1h]))", "tokens {{side}}"),
+            ],
+            units={"tokens input": "short", "tokens output": "short"},
+        ),
+        Panel(
+            "Judge waits for its budget",
+            "How often did a call wait because the hour's calls or tokens were spent? More budget makes the intervals "
+            "narrower. `none` at zero: it never waited.",
+            [Query(or_none(rate("assay_opinion_budget_exhausted_total", "budget"), "budget"), "{{budget}}")],
             unit="cps",
         ),
         Panel(
-            "Guard bypasses",
-            "Did anything pass unjudged because a guard failed and its rule says on_error allow? Anything but "
-            "`none` at zero is a hole in the enforcement.",
+            "Judge says yes",
+            "Of what it was asked, how often does the judge say yes? One that always says the same tells nothing. "
+            "`none` "
+            "at zero: it was asked nothing.",
             [
                 Query(
-                    or_none(rate("assay_guard_bypasses_total", "direction, reason"), "reason"),
-                    "{{direction}} {{reason}}",
+                    or_none(
+                        'sum by (subcategory) (increase(assay_opinion_verdicts_total{flagged="1"}[1h])) / sum by '
+                        "(subcategory) (increase(assay_opinion_verdicts_total[1h]))",
+                        "subcategory",
+                    ),
+                    "{{subcategory}}",
                 )
             ],
-            unit="cps",
-            width=5,
-        ),
-        Panel(
-            "Policy in force",
-            "Which policy revision and mode does each gateway apply? More than one for longer than a roll-out: "
-            "a gateway did not take the new one.",
-            [Query("max by (revision, mode) (assay_policy_info == 1)", "{{revision}} {{mode}}")],
-            "stat",
-            width=3,
-            steps=((0, "blue"),),
-            text_mode="name",
+            unit="percentunit",
         ),
     ],
 )
@@ -497,139 +472,10 @@ PROCESS = Row(
     ],
 )
 
-ONE = Row(
-    "Sub-category: $subcategory",
-    [
-        Panel(
-            "Flagged share, estimate",
-            "Which share of all exchanges do the detectors flag, over 30 minutes? Line: weighted estimate; band: "
-            "95 % interval. Two moments differ when their bands do not overlap. Gaps: nothing was sampled.",
-            estimate("flagged"),
-            unit="percentunit",
-            width=6,
-            bands=BANDS,
-        ),
-        Panel(
-            "Flagged share, corrected for detector error",
-            "Which share is really there, given how often the detector misses and raises false alarms "
-            "(Rogan-Gladen)? Zero: no more than false alarms explain. The band carries the sampling error only. "
-            "Empty: the detector's error was not measured here.",
-            estimate("corrected"),
-            unit="percentunit",
-            width=6,
-            bands=BANDS,
-        ),
-        Panel(
-            "Scores, distribution",
-            "Where do the calibrated scores lie (the highest of an exchange)? A band that moves up before anything "
-            "is flagged is an early sign; a sudden new shape means a new detector or other traffic.",
-            buckets("assay_verdict_score_ratio", SUBCATEGORY),
-            "heatmap",
-            "percentunit",
-            width=6,
-        ),
-        Panel(
-            "Flagged samples, counts",
-            "How many samples were flagged at the default operating point? Counts of samples, not a rate of harm: "
-            "they grow with traffic and with the sampling rate.",
-            [
-                Query(
-                    "sum by (direction) "
-                    f'(increase(assay_verdicts_total{{{SUBCATEGORY}, flagged="1"}}[$__rate_interval]))'
-                    f" or 0 * sum by (direction) (increase(assay_verdicts_total{{{SUBCATEGORY}}}[$__rate_interval]))",
-                    "{{direction}}",
-                )
-            ],
-            "stacked",
-            width=6,
-        ),
-    ],
-    repeat="subcategory",
+BOARD = Board(
+    "assay",
+    "Assay: gateway",
+    "What passes through the gateway and what it costs, upstreams, samples and detectors.",
+    (NOW, TRAFFIC, ADDED, UPSTREAMS, SAMPLES, DETECTORS, OPINIONS, AUDIT, PROCESS),
+    (choice("route", "Route", "assay_requests_total"),),
 )
-
-ROWS: Sequence[Row] = (
-    NOW,
-    TRAFFIC,
-    ADDED,
-    UPSTREAMS,
-    SAMPLES,
-    DETECTORS,
-    VERDICTS,
-    DECISIONS,
-    AUDIT,
-    PROCESS,
-    ONE,
-)
-
-
-def _choice(name: str, label: str, metric: str) -> Json:
-    query = f"label_values({metric}, {name})"
-    return {
-        "name": name,
-        "label": label,
-        "type": "query",
-        "datasource": DATASOURCE,
-        "definition": query,
-        "query": {"query": query, "refId": name},
-        "refresh": 2,
-        "sort": 1,
-        "multi": True,
-        "includeAll": True,
-        "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
-    }
-
-
-def dashboard() -> Json:
-    """The dashboard in Grafana's classic JSON, schema 39."""
-    return {
-        "uid": "assay",
-        "title": "Assay",
-        "description": "What passes through the gateway, what it costs, and what the detectors and the policy say.",
-        "tags": ["assay"],
-        "schemaVersion": 39,
-        "version": 1,
-        "editable": True,
-        "graphTooltip": 1,
-        "refresh": "30s",
-        "time": {"from": "now-1h", "to": "now"},
-        "timezone": "browser",
-        "links": [],
-        "annotations": {
-            "list": [
-                {
-                    "name": "New policy revision",
-                    "datasource": DATASOURCE,
-                    "enable": True,
-                    "iconColor": "purple",
-                    "expr": "max by (revision) (assay_policy_info == 1)"
-                    " unless max by (revision) (assay_policy_info offset 5m == 1)",
-                    "step": "60s",
-                    "titleFormat": "Policy {{revision}}",
-                }
-            ]
-        },
-        "templating": {
-            "list": [
-                {
-                    "name": "DS_PROMETHEUS",
-                    "label": "Data source",
-                    "type": "datasource",
-                    "query": "prometheus",
-                    "current": {},
-                    "refresh": 1,
-                },
-                _choice("route", "Route", "assay_requests_total"),
-                _choice("subcategory", "Sub-category", "assay_verdicts_total"),
-            ]
-        },
-        "panels": lay_out(ROWS),
-    }
-
-
-def text() -> str:
-    """The file's content."""
-    return msgspec.json.format(msgspec.json.encode(dashboard()), indent=2).decode() + "\n"
-
-
-if __name__ == "__main__":
-    TARGET.write_text(text())
