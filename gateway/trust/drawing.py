@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.trust.second_opinion import Reason
 
-_BLIND = 0.5  # the share of the budget that is spent without a look at the scores
+BLIND = 0.5  # the share of the budget that is spent without a look at the scores
 _GAIN = 10.0  # with all its budget left the other half draws from a need of a tenth on everything
 _BURST_SECONDS = 600.0
 _HOUR = 3600.0
@@ -82,8 +82,8 @@ class Budget:
     """
 
     def __init__(self, per_hour: float, *, clock: Callable[[], float]) -> None:
-        self._blind = _Purse(per_hour * _BLIND)
-        self._looking = _Purse(per_hour * (1 - _BLIND))
+        self._blind = _Purse(per_hour * BLIND)
+        self._looking = _Purse(per_hour * (1 - BLIND))
         self._clock = clock
         self._looked_at = clock()
 

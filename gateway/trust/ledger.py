@@ -18,7 +18,7 @@ import msgspec
 from gateway.telemetry import metrics
 from gateway.trust.estimates import Weights, evidence, weights
 from gateway.trust.judged import Judged
-from gateway.trust.moments import ALL, Cell, Sums, add_judged, cell_named, cells_of, merge, opined
+from gateway.trust.moments import ALL, Cell, Sums, add_judged, cell_named, merge, opined, parts_of, wider_than
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 log = logging.getLogger("assay")
@@ -44,7 +44,7 @@ _FLUSH_SECONDS = 0.5
 _PRUNE_SECONDS = 60.0
 _MOST_UNWRITTEN = 20_000  # samples, some 20 MB
 _MOST_DRAWN_UNWRITTEN = 1_000  # their texts may be long
-_BATCH = 200
+_BATCH = 2_000  # the more at once, the less each costs
 
 
 class Score(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -161,18 +161,28 @@ def buckets(entries: Iterable[Entry]) -> Buckets:
         if known is None:
             known = cohorts[key] = (entry, {})
         add_judged(known[1], entry)
+    return spread(cohorts.values())
+
+
+def spread(samples: Iterable[tuple[Entry, Sums]]) -> Buckets:
+    """The sums of samples, each of one minute and cohort, in all buckets that they belong in."""
     found: Buckets = {}
-    for entry, sums in cohorts.values():
-        spread(found, entry, sums)
+
+    def add(width: int, start: int, cell: Cell, sums: Sums) -> None:
+        merge(found.setdefault((width, start, cell), {}), sums)
+
+    for entry, sums in samples:
+        for cell in parts_of(entry):
+            add(MINUTE, int(entry.at // MINUTE) * MINUTE, cell, sums)
+    for (_, start, cell), sums in list(found.items()):  # wider cells from narrower ones: fewer sums than from samples
+        for wider in wider_than(cell):
+            add(MINUTE, start, wider, sums)
+    for (_, start, cell), sums in list(found.items()):
+        if cell[0] == "route":
+            add(MINUTE, start, ALL, sums)
+    for (_, start, cell), sums in list(found.items()):
+        add(HOUR, start // HOUR * HOUR, cell, sums)
     return found
-
-
-def spread(found: Buckets, entry: Entry, sums: Sums) -> None:
-    """Add the sums of samples of one minute and cohort to all buckets that they belong in."""
-    for width in SUMS_KEPT:
-        start = int(entry.at // width) * width
-        for cell in cells_of(entry):
-            merge(found.setdefault((width, start, cell), {}), sums)
 
 
 def changes(entry: Entry, before: Sequence[SecondOpinion], more: Sequence[SecondOpinion]) -> Buckets:
@@ -180,9 +190,7 @@ def changes(entry: Entry, before: Sequence[SecondOpinion], more: Sequence[Second
     now = {(opinion.kind, opinion.name): opinion for opinion in (*before, *more)}
     sums = opined(entry, list(now.values()))
     merge(sums, opined(entry, before), -1)
-    found: Buckets = {}
-    spread(found, entry, {key: row for key, row in sums.items() if any(row)})
-    return found
+    return spread([(entry, {key: row for key, row in sums.items() if any(row)})])
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,15 +98,14 @@ class Weighed(Protocol):
     def scores(self) -> Sequence[Scored]: ...
 
 
-def cells_of(entry: Weighed) -> tuple[Cell, ...]:
-    return (
-        ALL,
-        ("route", entry.route),
-        ("model", entry.model),
-        ("route_model", entry.route, entry.model),
-        ("language", entry.language),
-        ("caller", entry.caller),
-    )
+def parts_of(entry: Weighed) -> tuple[Cell, ...]:
+    """The narrowest cells that a sample belongs in, one for each way to look at it."""
+    return ("route_model", entry.route, entry.model), ("language", entry.language), ("caller", entry.caller)
+
+
+def wider_than(cell: Cell) -> tuple[Cell, ...]:
+    """The route and the model of a pair of both."""
+    return (("route", cell[1]), ("model", cell[2])) if cell[0] == "route_model" else ()
 
 
 def cell_named(**values: str | None) -> Cell:
@@ -187,10 +186,22 @@ def merge(into: Sums, more: Mapping[Key, Sequence[float]], sign: int = 1) -> Non
     for key, row in more.items():
         known = into.get(key)
         if known is None:
-            into[key] = [sign * value for value in row]
+            into[key] = list(row) if sign == 1 else [-value for value in row]
+        elif sign == 1:
+            _add(known, row)
         else:
-            for index, value in enumerate(row):
-                known[index] += sign * value
+            _add(known, [-value for value in row])
+
+
+def _add(known: list[float], row: Sequence[float]) -> None:
+    """Written out: it runs for every sum of every batch."""
+    n, w, ww, wy, wwy, wwyy = row
+    known[0] += n
+    known[1] += w
+    known[2] += ww
+    known[3] += wy
+    known[4] += wwy
+    known[5] += wwyy
 
 
 # Stored by (sub-category, direction, detector, source): which rows there are, and their sums.
@@ -217,5 +228,4 @@ def add_stored(into: Sums, blob: bytes) -> None:
             if known is None:
                 into[key] = row
             else:
-                for number, value in enumerate(row):
-                    known[number] += value
+                _add(known, row)
