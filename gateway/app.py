@@ -195,7 +195,9 @@ class App:
             may_label=config.operator_key is not None or local_only,
             keeps_texts=config.review_text,
         )
-        return [judge_route(self.opinions.report), *review]
+        # With Redis it is `assay worker` that asks the judge, and its own page tells of it.
+        asks = config.redis_url is None
+        return [judge_route(self.opinions.report if asks else lambda: None), *review]
 
     def _facts(self, config: Config) -> Facts:
         return Facts(

@@ -3,6 +3,7 @@
 `load` brings their values together, `models` makes upstreams and routes of them, `explain` says what is wrong.
 """
 
+import difflib
 import ipaddress
 import re
 from hashlib import sha256
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from detectors import taxonomy
 from gateway.exchange import Balance, Streams
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -247,6 +249,17 @@ class JudgeConfig(_Strict):
     max_characters: Count = Field(
         20_000, description="A text that is longer is not shown to the judge: half a text is no basis for an opinion."
     )
+
+    @field_validator("subcategories", "questions")
+    @classmethod
+    def _are_known(cls, named: Any) -> Any:
+        known = {entry.slug for entry in taxonomy.SUBCATEGORIES} | taxonomy.AUXILIARIES.keys()
+        for slug in named:
+            if slug not in known:
+                near = difflib.get_close_matches(slug, known, n=1, cutoff=0.5)
+                hint = f"; did you mean `{near[0]}`?" if near else "; `assay taxonomy` lists them"
+                raise ValueError(f"there is no sub-category {slug!r}{hint}")
+        return named
 
     @model_validator(mode="after")
     def _has_one_place(self) -> "JudgeConfig":

@@ -11,12 +11,22 @@ MOST_CHARACTERS = 20_000  # of a side's text are kept
 
 
 class Reviews:
-    """A sink. Draws samples for `reviewers` people each; with their texts where there is a place to `keep` them."""
+    """A sink. Draws samples for `reviewers` people each, with their texts where `shows_texts`; `keep` is where they are
+    kept for export."""
 
-    def __init__(self, ledger: Ledger, budget: Budget, *, reviewers: int = 1, keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        budget: Budget,
+        *,
+        reviewers: int = 1,
+        shows_texts: bool = False,
+        keep: Keep | None = None,
+    ) -> None:
         self._ledger = ledger
         self._budget = budget
         self._reviewers = reviewers
+        self._shows_texts = shows_texts
         self._keep = keep
 
     def take(self, judged: Judged) -> None:
@@ -25,7 +35,7 @@ class Reviews:
         probability = self._budget.probability(found.value)
         if probability <= 0 or not is_drawn(judged.id, probability):
             return
-        texts = kept_texts(judged) if self._keep else {}
+        texts = kept_texts(judged) if self._shows_texts else {}
         if self._keep and texts:
             self._keep(judged.id, judged.at, texts)
         self._ledger.put(

@@ -55,7 +55,9 @@ def opinions_of(
         found.tasks.append(("texts", texts.run))
     if config.reviews_per_hour:
         people = drawing.Budget(config.reviews_per_hour, clock=monotonic)
-        found.sinks.append(Reviews(ledger, people, reviewers=config.reviewers, keep=keep))
+        found.sinks.append(
+            Reviews(ledger, people, reviewers=config.reviewers, shows_texts=config.review_text, keep=keep)
+        )
     if config.judge is not None:
         found.poster = Poster(
             judge_upstream(config.judge, by_name), Limits(), timeout_seconds=config.judge.timeout_seconds

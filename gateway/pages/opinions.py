@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-_NONE = "no judge model is configured; set `judge` to get second opinions"
+_NONE = "no judge model is asked here: set `judge`; with Redis, `assay worker` asks it and has this page"
 
 
 def judge_route(report: Callable[[], dict[str, Any] | None]) -> Route:

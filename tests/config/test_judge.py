@@ -49,6 +49,8 @@ def test_or_a_place_of_its_own() -> None:
         ("{upstream: main, model: g, dialect: llamaguard}", "llama_guard"),
         ("{upstream: main, model: g, cals_per_hour: 3}", "did you mean `calls_per_hour`?"),
         ("{upstream: main, model: g, calls_per_hour: 0}", "calls_per_hour"),
+        ("{upstream: main, model: g, subcategories: [violense]}", "did you mean `violence`?"),
+        ("{upstream: main, model: g, questions: {zzz: Is it.}}", "there is no sub-category 'zzz'"),
         ("{upstream: main", "is neither JSON nor YAML"),
     ],
 )

@@ -29,6 +29,7 @@ class Desk:
             self.ledger,
             Budget(1e9, clock=lambda: self.now),
             reviewers=reviewers,
+            shows_texts=True,
             keep=lambda sample, _at, texts: self.kept.update({sample: texts}),
         )
         self.review = Review(self.ledger, lambda: self.now)
