@@ -14,6 +14,8 @@ from typing import Any
 import openai
 import pytest
 
+from detectors.base import Text
+from gateway.judging.dialects import DIALECTS, Options
 from tests.support.gateway_process import GatewayProcess
 from tests.support.judge_models import JUDGES
 
@@ -85,7 +87,8 @@ def test_traffic_gets_second_opinions_from_the_judge_that_was_named(tmp_path: Pa
             assert rows["violence", "prompt"]["yes_share"] == 0.5
             assert gateway.metric("assay_opinion_tokens_total", side="output") == 40
             rates = gateway.http.get(gateway.url + "/trust/v1/rates?window=1h").json()["rates"]
-            assert any(row["subcategory"] == "violence" for row in rates)
+            violence = next(row for row in rates if (row["subcategory"], row["direction"]) == ("violence", "prompt"))
+            assert violence["labels"]["judge"] == 2
         assert {body["model"] for body in judge.bodies} == {"llama_guard"}
 
 
@@ -95,14 +98,20 @@ def test_without_a_judge_no_text_leaves(tmp_path: Path) -> None:
         assert "assay_opinion_calls_total{" not in gateway.metrics()
 
 
-@pytest.mark.parametrize("dialect", ["moderations"])
-def test_the_scripted_moderations_are_what_openais_library_reads(dialect: str) -> None:
-    """So that the dialect is held against the shape of the real endpoint and not only against our own idea of it."""
+def test_the_scripted_endpoints_are_what_openais_library_sends_and_reads() -> None:
+    """So that the dialects are held against the shape of the real endpoints and not only against our own idea of it."""
     with judge_server() as judge, openai.OpenAI(base_url=judge.url, api_key="sk") as client:
-        answer = client.moderations.create(model=dialect, input="[violence]")
-        assert answer.results[0].flagged
-        assert answer.results[0].categories.violence
-        assert answer.results[0].category_scores.violence == 0.8
+        moderated = client.moderations.create(model="moderations", input="[violence]").results[0]
+        assert moderated.flagged
+        assert moderated.categories.violence
+        assert moderated.category_scores.violence == 0.8
+        (request,) = DIALECTS["decisions"].requests(Text("[violence]", "prompt"), {"violence"}, Options("decisions"))
+        ours = json.loads(request.body)
+        decided = client.decisions.create(model="decisions", input=ours["input"], questions=ours["questions"])
+        assert judge.bodies[-1] == ours
+        (answer,) = decided.answers
+        assert answer.type == "predicate"
+        assert answer.probability == 0.9
 
 
 REVIEWED = {"ASSAY_OPERATOR_KEY": "operator-key-1", "ASSAY_REVIEW_TEXT": "true", "ASSAY_REVIEWERS": "2"}

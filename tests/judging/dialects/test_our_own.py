@@ -1,0 +1,29 @@
+"""Another Assay as the judge: its own answers to moderations and decisions are read as the dialects read them."""
+
+import json
+
+from detectors.base import Text
+from gateway.judging.dialects import DIALECTS, Label, Options
+from gateway.moderation.categories import Scored, moderation_body
+from gateway.moderation.decisions import decision_body, read_questions
+
+SCORED = Scored({"violence": 0.93, "toxicity": 0.4, "hate": 0.1}, {"violence"}, {"violence": "encoder@3"})
+TEXT = Text("I will hurt you", "prompt")
+
+
+def test_its_moderations() -> None:
+    dialect = DIALECTS["moderations"]
+    (request,) = dialect.requests(TEXT, {"violence", "toxicity", "hate", "unsafe"}, Options("assay"))
+    labels = dialect.labels(TEXT, request, moderation_body("1", "assay", [SCORED], failure=""))
+    assert labels["violence"] == Label(0.93, True)
+    assert labels["toxicity"] == Label(0.4, False)
+    assert labels["unsafe"].yes
+
+
+def test_its_decisions() -> None:
+    """A sub-category that it cannot judge is refused, which is no opinion."""
+    dialect = DIALECTS["decisions"]
+    (request,) = dialect.requests(TEXT, {"violence", "hate", "misinformation"}, Options("assay"))
+    answer = decision_body(read_questions(request.body), SCORED, failure="")
+    assert dialect.labels(TEXT, request, answer) == {"violence": Label(0.93, True), "hate": Label(0.1, False)}
+    assert json.loads(request.body)["model"] == "assay"
