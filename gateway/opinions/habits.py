@@ -33,6 +33,7 @@ class Habits:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[Role, str], _Counts] = {}
+        self._told: frozenset[tuple[Role, str]] = frozenset()
 
     def add(self, opinion: Opinion, flags: Mapping[tuple[Role, str], bool]) -> None:
         """One sample's opinions, and what the detectors flagged in it."""
@@ -58,20 +59,30 @@ class Habits:
 
     def warnings(self) -> list[str]:
         """Sentences about a judge that cannot be right."""
-        found = []
-        for (side, slug), counts in sorted(self._counts.items()):
-            clear, flagged = (sum(row) for row in counts.table)
-            if clear >= _ENOUGH and counts.table[0][1] / clear >= _ALWAYS:
-                found.append(
-                    f"of {slug} in a {side} the judge says yes to {counts.table[0][1]} of {clear} samples that no "
-                    "detector flagged: it may say yes to everything; try it on harmless texts"
-                )
-            if flagged >= _ENOUGH and counts.table[1][1] == 0:
-                found.append(
-                    f"of {slug} in a {side} the judge says no to all of {flagged} samples that a detector flagged: it "
-                    "may say no to everything; try it on harmful texts"
-                )
-        return found
+        return [warning for key, counts in sorted(self._counts.items()) for warning in _warnings(key, counts)]
+
+    def news(self) -> list[str]:
+        """Warnings about sub-categories that had none when this was asked last."""
+        fresh = {key: found for key, counts in self._counts.items() if (found := _warnings(key, counts))}
+        told, self._told = self._told, frozenset(fresh)
+        return [warning for key, found in sorted(fresh.items()) if key not in told for warning in found]
+
+
+def _warnings(key: tuple[Role, str], counts: _Counts) -> list[str]:
+    side, slug = key
+    clear, flagged = (sum(row) for row in counts.table)
+    found = []
+    if clear >= _ENOUGH and counts.table[0][1] / clear >= _ALWAYS:
+        found.append(
+            f"of {slug} in a {side} the judge says yes to {counts.table[0][1]} of {clear} samples that no detector "
+            "flagged: it may say yes to everything; try it on harmless texts"
+        )
+    if flagged >= _ENOUGH and counts.table[1][1] == 0:
+        found.append(
+            f"of {slug} in a {side} the judge says no to all of {flagged} samples that a detector flagged: it may say "
+            "no to everything; try it on harmful texts"
+        )
+    return found
 
 
 def entropy_bits(share: float) -> float:

@@ -144,6 +144,8 @@ class SecondOpinions:
             raise
         self._breaker.answered()
         self.habits.add(opinion, drawn.flags)
+        for warning in self.habits.news():
+            log.warning("the judge model %s: %s", self._judge.options.model, warning)
         if self._keep and opinion:
             self._keep(drawn.sample, drawn.at, {text.role: text.text for text in drawn.texts})
         await self._settle("answered" if opinion else "failed", drawn, probability, opinion)

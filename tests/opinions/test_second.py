@@ -161,7 +161,9 @@ async def test_what_the_dialect_cannot_speak_of_is_not_drawn(world: World) -> No
 
 
 @pytest.mark.parametrize(("turn", "flagged", "says"), [(UNSAFE, False, "yes"), (SAFE, True, "no")])
-async def test_a_judge_that_always_says_the_same_is_seen(world: World, turn: bytes, flagged: bool, says: str) -> None:
+async def test_a_judge_that_always_says_the_same_is_seen(
+    world: World, turn: bytes, flagged: bool, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
     opinions = world.opinions()
     world.model.turn = turn
     for number in range(30):
@@ -172,6 +174,9 @@ async def test_a_judge_that_always_says_the_same_is_seen(world: World, turn: byt
     assert (row["opinions"], row["entropy_bits"], row["agreement"]) == (30, 0.0, 0.0)
     (warning,) = opinions.report()["warnings"]
     assert f"the judge says {says} to" in warning
+    opinions.take(judged("one more", flagged=flagged))
+    await opinions.ask_one()
+    assert caplog.text.count(f"the judge says {says} to") == 1
 
 
 async def test_opinions_wait_for_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
