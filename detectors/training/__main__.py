@@ -121,7 +121,9 @@ def _train(options: argparse.Namespace, shown: Sequence[data.Row]) -> None:
         if options.start:
             start = dequantise.dequantised(options.start, start)
         before = bert.copied(start)
-        trained = finetune.train(shown, tokenizer, start, options.seed, checkpoint, options.budget)
+        trained = finetune.train(
+            shown, tokenizer, start, options.seed, checkpoint, options.budget, gentle=bool(options.start)
+        )
         if options.start:
             trained = bert.mean(before, trained)
         graph.export(trained, model(options.out, "encoder"), quantised=True)

@@ -84,7 +84,7 @@ def switched_off(tables: Tables) -> Tables:
     """
     best: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
     for item in tables.measured:
-        if item.metric.endswith(": AUROC") and not item.seen:
+        if item.metric.endswith(": AUROC") and not item.seen and item.set != DEV:
             best[item.slug].append((item.value, item.set))
     off = {slug: _why(best[slug]) for slug in tables.slugs if max(best[slug], default=(0.0, ""))[0] < MIN_UNSEEN_AUROC}
     kept = tuple(slug for slug in tables.slugs if slug not in off)

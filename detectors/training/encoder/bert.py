@@ -37,7 +37,8 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch is not in the environment
         split = self.attend(x).view(rows, length, 3, ATTENTION_HEADS, WIDTH // ATTENTION_HEADS)
         query, key, value = split.permute(2, 0, 3, 1, 4)
         # By hand: on a processor the fused kernel's backward pass takes a third of the whole step.
-        shares = (query @ key.transpose(2, 3) * (WIDTH // ATTENTION_HEADS) ** -0.5 + mask).softmax(-1)
+        scores = (query * (WIDTH // ATTENTION_HEADS) ** -0.5) @ key.transpose(2, 3)
+        shares = (scores + mask.to(scores.dtype)).softmax(-1)
         mixed = (shares.to(value.dtype) @ value).transpose(1, 2).reshape(rows, length, WIDTH)
         x = self.norm1(x + self.merge(mixed))
         out: torch.Tensor = self.norm2(x + self.down(functional.gelu(self.up(x))))

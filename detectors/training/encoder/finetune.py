@@ -21,11 +21,12 @@ from detectors.trained.onnx import Tokenizer
 from detectors.trained.tokens import LENGTH, Pieces, Window, is_readable, pieces, starts, window
 from detectors.training.data import BOTH, HARMS, HEADS, Row
 from detectors.training.encoder.bert import Network
-from detectors.training.encoder.mixture import Supply, draws
+from detectors.training.encoder.mixture import HARMLESS, Supply, draws
 
 BUDGET = 15_500_000  # word pieces, padding included
 BATCH = 3_072  # word pieces
 RATE, HEAD_RATE = 8e-5, 2e-4
+GENTLE = 0.75  # share of the rates for weights that were fine-tuned before
 WARM_UP = 0.04
 FALL = 0.4  # share of the budget over which the learning rate falls at the end
 AVERAGE = 0.998  # weight of the past in the average
@@ -94,15 +95,23 @@ def _example(row: Row, found: Mapping[Role, Pieces]) -> Example:
 
 
 def train(
-    rows: Sequence[Row], tokenizer: Tokenizer, start: Network, seed: int, checkpoint: Path, budget: int = BUDGET
+    rows: Sequence[Row],
+    tokenizer: Tokenizer,
+    start: Network,
+    seed: int,
+    checkpoint: Path,
+    budget: int = BUDGET,
+    *,
+    gentle: bool = False,
 ) -> Network:
     """Fine-tune `start` on every row given; goes on from `checkpoint` when there is one.
 
-    The averaged network, in evaluation mode. The same seed and rows give the same batches.
+    `gentle` for a start that was fine-tuned before. The averaged network, in evaluation mode. The same seed and rows
+    give the same batches.
     """
     torch.manual_seed(seed)
     found = examples(rows, tokenizer)
-    run = _Run(start, _head_weights(found), checkpoint, budget)
+    run = _Run(start, _head_weights(found), checkpoint, budget, GENTLE if gentle else 1.0)
     with tqdm(total=budget, unit="piece", unit_scale=True, desc="encoder", mininterval=20) as progress:
         for batch in batches(found, random.Random(seed)):
             if run.spent >= budget:
@@ -118,7 +127,7 @@ def train(
 class _Run:
     """The state of one training run: weights, their average, the optimiser, and how many word pieces were shown."""
 
-    def __init__(self, network: Network, weights: torch.Tensor, checkpoint: Path, budget: int) -> None:
+    def __init__(self, network: Network, weights: torch.Tensor, checkpoint: Path, budget: int, pace: float) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network
         self._network.to(self._device).train()
@@ -126,7 +135,7 @@ class _Run:
         self._weights = weights.to(self._device)
         self._average = {name: value.detach().clone() for name, value in network.state_dict().items()}
         self._optimiser = _optimiser(network)
-        self._checkpoint, self._budget = checkpoint, budget
+        self._checkpoint, self._budget, self._pace = checkpoint, budget, pace
         self._steps = self._done = self.spent = 0
         if checkpoint.exists():
             state = torch.load(checkpoint, map_location=self._device)
@@ -142,7 +151,7 @@ class _Run:
         if self.spent <= self._done:
             return None
         for group in self._optimiser.param_groups:
-            group["lr"] = group["peak"] * _schedule(self.spent / self._budget)
+            group["lr"] = group["peak"] * self._pace * _schedule(self.spent / self._budget)
         with torch.autocast(self._device.type, torch.bfloat16):
             logits = self._network(tokens, kinds)
         loss = _loss(logits.float(), labels, weight * self._weights, energy)
@@ -189,7 +198,7 @@ def _order(found: Sequence[Example], rng: random.Random) -> Iterator[Example]:
     sources = list(accumulate(chances[name] for name in names))
     by_source = {
         name: (
-            list(accumulate(len(deck) ** 0.5 for deck in kinds.values())),
+            list(accumulate(len(deck) ** 0.5 * _weight(name, kind) for kind, deck in kinds.items())),
             [_cycle(deck, rng) for deck in kinds.values()],
         )
         for name, kinds in decks.items()
@@ -199,6 +208,10 @@ def _order(found: Sequence[Example], rng: random.Random) -> Iterator[Example]:
         weights, turns = by_source[name]
         (turn,) = rng.choices(turns, cum_weights=weights)
         yield next(turn)
+
+
+def _weight(name: str, kind: Kind) -> float:
+    return HARMLESS.get(name, 1.0) if kind[KINDS.index("unsafe")] == 0 else 1.0
 
 
 def _supply(kinds: Mapping[Kind, Sequence[Example]]) -> Supply:
@@ -275,7 +288,7 @@ def _optimiser(network: Network) -> torch.optim.AdamW:
     ids = {id(parameter) for parameter in fresh}
     body = [value for value in network.parameters() if value.requires_grad and id(value) not in ids]
     groups = [{"params": body, "peak": RATE}, {"params": fresh, "peak": HEAD_RATE}]
-    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
 
 
 def _schedule(share: float) -> float:

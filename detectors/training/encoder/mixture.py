@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MOST = 0.05
+# Within a source rows of one kind weigh as the square root of their number, harmless ones so many times that: much
+# harmful text in disguise against little harmless text in the same disguise makes every disguise look harmful.
+HARMLESS: Mapping[str, float] = {"wildjailbreak_prompts": 3.0}
 
 # Domain → (share of all word pieces, weights of its sources).
 DOMAINS: Mapping[str, tuple[float, Mapping[str, float]]] = {
@@ -36,6 +39,7 @@ DOMAINS: Mapping[str, tuple[float, Mapping[str, float]]] = {
         0.13,
         {
             "asb_attack_tools": 0.7,
+            "assay_frameworks": 1.5,
             "bipia": 1.5,
             "deepset_prompt_injections": 2.0,
             "gptfuzz_templates": 2.0,

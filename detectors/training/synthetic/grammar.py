@@ -19,10 +19,11 @@ from detectors.base import Role
 from detectors.taxonomy import SUBCATEGORIES
 from detectors.training.data import BOTH, HARMS, HEADS, Row
 
-Name = Literal["assay_synthetic", "assay_web_texts"]
+Name = Literal["assay_synthetic", "assay_web_texts", "assay_frameworks"]
 SET: Name = "assay_synthetic"
 WEB_TEXTS: Name = "assay_web_texts"  # what no public set that may be shipped resembles: shown as a source of its own
-SETS = (SET, WEB_TEXTS)
+FRAMEWORKS: Name = "assay_frameworks"  # what programs write around a question: likewise
+SETS = (SET, WEB_TEXTS, FRAMEWORKS)
 KNOWN = {*HEADS, *HARMS, *(item.slug for item in SUBCATEGORIES), "distress", "political_lean"}
 DEPTH = 8  # slots inside slots
 TRIES = 40  # draws for each row wanted, before a family counts as too small

@@ -10,7 +10,7 @@ from detectors.training.data import HARMS, HEADS, LEFT_OUT, ORDINARY, TRAIN, Row
 from detectors.training.encoder.mixture import DOMAINS, MOST, Supply, draws
 from detectors.training.evidence import LENGTHS, MIN_POSITIVES, Evidence, balanced
 from detectors.training.synthetic import SETS
-from detectors.training.tables import head_tables, public_rates, switched_off
+from detectors.training.tables import DEV, head_tables, public_rates, switched_off
 
 UNSEEN = next(iter(LEFT_OUT))
 SEEN = next(iter(TRAIN))
@@ -82,8 +82,10 @@ def test_a_short_band_with_more_false_alarms_gets_a_shift_that_ends_them() -> No
     assert (scores >= limit).mean() <= 0.03
 
 
-def figure(slug: str, value: float, *, seen: bool = False, metric: str = "prompt: AUROC") -> Measurement:
-    return Measurement(f"set of {slug}", slug, metric, value, 100, DATE, seen=seen)
+def figure(
+    slug: str, value: float, *, seen: bool = False, metric: str = "prompt: AUROC", name: str = "other set"
+) -> Measurement:
+    return Measurement(name, slug, metric, value, 100, DATE, seen=seen)
 
 
 def test_a_head_that_works_nowhere_else_is_switched_off_and_says_what_is_missing() -> None:
@@ -101,6 +103,7 @@ def test_a_head_that_works_nowhere_else_is_switched_off_and_says_what_is_missing
             figure("unsafe", 0.3, metric="prompt: recall at 1 % false alarms"),
             figure("violence", 0.7),
             figure("violence", 0.99, seen=True),
+            figure("violence", 0.98, name=DEV),
             figure("hate", 0.99, seen=True),
         ),
     )
