@@ -53,13 +53,13 @@ class Window:
 
 
 def pieces(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Pieces]:
-    """The word pieces of each text up to `features.LIMIT` code points; none where nothing visible is there."""
+    """The word pieces of each text up to `features.LIMIT` code points; none of a text without a letter or a digit."""
     clean = [_clean(text.text[:LIMIT]) for text in texts]
     own = tokenizer.ids(clean)
     behind = tokenizer.ids([_clean((text.context or "")[-CONTEXT:]) for text in texts])
     return [
         Pieces(
-            _unrepeated(_array(ids)),
+            _unrepeated(_array(ids if any(map(str.isalnum, text)) else [])),
             _array(context[-CONTEXT_LENGTH:] if reply else []),
             reply,
             _unknown(tokenizer, text, ids),

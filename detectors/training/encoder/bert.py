@@ -5,6 +5,7 @@ Devlin et al. 2018 (arXiv 1810.04805), post-norm, with query, key and value in o
 
 import json
 import struct
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -92,12 +93,13 @@ def copied(network: Network) -> Network:
     return deepcopy(network)
 
 
-def mean(one: Network, other: Network) -> Network:
-    """The mean of the weights of two networks that have a common start (Wortsman et al. 2022, arXiv 2203.05482)."""
+def mean(networks: Sequence[Network], shares: Sequence[float]) -> Network:
+    """The weighted mean of networks that have a common start (Wortsman et al. 2022, arXiv 2203.05482)."""
+    out = copied(networks[0])
     with torch.no_grad():
-        for mine, theirs in zip(one.parameters(), other.parameters(), strict=True):
-            mine.copy_((mine + theirs) / 2)
-    return one
+        for mine, *theirs in zip(out.parameters(), *(network.parameters() for network in networks), strict=True):
+            mine.copy_(sum(share * each for share, each in zip(shares, theirs, strict=True)) / sum(shares))
+    return out
 
 
 def _names() -> dict[str, tuple[str, ...]]:

@@ -20,7 +20,7 @@ from detectors.base import Role
 from detectors.trained.onnx import Tokenizer
 from detectors.trained.tokens import LENGTH, Pieces, Window, is_readable, pieces, starts, window
 from detectors.training.data import BOTH, HARMS, HEADS, Row
-from detectors.training.encoder.bert import Network
+from detectors.training.encoder.bert import Network, copied
 from detectors.training.encoder.mixture import HARMLESS, Supply, draws
 
 BUDGET = 15_500_000  # word pieces, padding included
@@ -30,6 +30,7 @@ GENTLE = 0.75  # share of the rates for weights that were fine-tuned before
 WARM_UP = 0.04
 FALL = 0.4  # share of the budget over which the learning rate falls at the end
 AVERAGE = 0.998  # weight of the past in the average
+MIDDLE = 0.4  # share of the budget after which a first average is kept
 POOL = 4_096  # windows drawn together and sorted by length
 LENGTHS = (48, 80, LENGTH, LENGTH)  # drawn for each window: a beginning must be judged as well as a whole
 KEEP_CONTEXT = 0.85
@@ -103,11 +104,11 @@ def train(
     budget: int = BUDGET,
     *,
     gentle: bool = False,
-) -> Network:
+) -> tuple[Network, Network]:
     """Fine-tune `start` on every row given; goes on from `checkpoint` when there is one.
 
-    `gentle` for a start that was fine-tuned before. The averaged network, in evaluation mode. The same seed and rows
-    give the same batches.
+    `gentle` for a start that was fine-tuned before. The averaged network after MIDDLE of the budget and at the end, in
+    evaluation mode. The same seed and rows give the same batches.
     """
     torch.manual_seed(seed)
     found = examples(rows, tokenizer)
@@ -121,7 +122,7 @@ def train(
             progress.update(run.spent - before)
             if loss is not None:
                 progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
-    return run.result()
+    return run.results()
 
 
 class _Run:
@@ -133,7 +134,8 @@ class _Run:
         self._network.to(self._device).train()
         self._network.words.weight.requires_grad_(False)  # a word that training never shows must keep its meaning
         self._weights = weights.to(self._device)
-        self._average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self._average = _state(network.state_dict())
+        self._middle: dict[str, torch.Tensor] = {}
         self._optimiser = _optimiser(network)
         self._checkpoint, self._budget, self._pace = checkpoint, budget, pace
         self._steps = self._done = self.spent = 0
@@ -141,7 +143,7 @@ class _Run:
             state = torch.load(checkpoint, map_location=self._device)
             self._network.load_state_dict(state["network"])
             self._optimiser.load_state_dict(state["optimiser"])
-            self._average, self._done = state["average"], state["done"]
+            self._average, self._middle, self._done = state["average"], state["middle"], state["done"]
 
     def step(self, batch: Sequence[Drawn]) -> float | None:
         """Learn from one batch, its loss; None for a batch that the checkpoint has behind it."""
@@ -160,20 +162,27 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
         self._optimiser.step()
         _average(self._average, self._network, min(AVERAGE, self._steps / (self._steps + 10)))
+        if not self._middle and self.spent >= MIDDLE * self._budget:
+            self._middle = _state(self._average)
         if self._steps % CHECKPOINT_STEPS == 0:
             self._save()
         return float(loss.item())
 
     def _save(self) -> None:
         state = {"network": self._network.state_dict(), "optimiser": self._optimiser.state_dict()}
-        torch.save({**state, "average": self._average, "done": self.spent}, self._checkpoint.with_suffix(".new"))
+        state |= {"average": self._average, "middle": self._middle}
+        torch.save({**state, "done": self.spent}, self._checkpoint.with_suffix(".new"))
         self._checkpoint.with_suffix(".new").replace(self._checkpoint)
 
-    def result(self) -> Network:
-        """The averaged network."""
-        self._network.load_state_dict(self._average)
-        self._network.eval().cpu()
-        return self._network
+    def results(self) -> tuple[Network, Network]:
+        """The averaged network in the middle and at the end."""
+        return self._with(self._middle or self._average), self._with(self._average)
+
+    def _with(self, weights: dict[str, torch.Tensor]) -> Network:
+        network = copied(self._network)
+        network.load_state_dict(weights)
+        network.eval().cpu()
+        return network
 
 
 def batches(found: Sequence[Example], rng: random.Random) -> Iterator[list[Drawn]]:
@@ -294,6 +303,10 @@ def _optimiser(network: Network) -> torch.optim.AdamW:
 def _schedule(share: float) -> float:
     """Linear up, level, linear down to a twentieth (Hu et al. 2024, arXiv 2404.06395): a run may be cut."""
     return min(share / WARM_UP, 1.0, max((1 - share) / FALL, 0.05))
+
+
+def _state(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in weights.items()}
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]

@@ -21,7 +21,7 @@ HOSTILE = {
     "": State.SKIPPED,
     " \n\u200b": State.SKIPPED,
     "\0\0\0": State.SKIPPED,
-    "\ud800\udfff": State.SCANNED,
+    "\ud800\udfff": State.SKIPPED,
     "a" * 1_000_000: State.TRUNCATED,
     "\ufdfa" * 50_000: State.TRUNCATED,
     "\u0301" * 5_000: None,

@@ -61,7 +61,7 @@ def test_a_score_of_one_half_parts_what_was_shown_apart() -> None:
         assert ((odds > 0) == ones).mean() > 0.98
     first, second, _ = fitted.calibration["violence"]["prompt"]
     assert 0 <= first < second
-    assert set(fitted.composite["unsafe"]) == {"prompt"}
+    assert set(fitted.composite["unsafe"]) == {"prompt", "response"}
     assert "violence" in fitted.composite
 
 
