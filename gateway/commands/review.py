@@ -110,7 +110,9 @@ class Session:
         try:
             while found := await self._desk.next(self._by, self._filters, passed=self._passed):
                 await self._one(found[0])
-            self._say("Nothing more waits.")
+            left = await self._desk.waiting()
+            held = f" {left} samples wait that you passed over or that others have at hand for some minutes."
+            self._say("There is nothing more for you now." + (held if left else ""))
         except _QuitError:
             pass
         finally:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.trust.ledger import Entry, Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion, Waiting
 
-HOLD_SECONDS = 900.0  # for which an item that was given to one reviewer is given to no other
+HOLD_SECONDS = 300.0  # for which an item that was given to one reviewer is given to no other
 _LOOK_SECONDS = 1.0
 _MOST_LOOKED_AT = 500
 _MOST_COUNTED = 10_000

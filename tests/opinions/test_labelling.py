@@ -128,7 +128,7 @@ async def test_a_session_keeps_each_label_at_once_and_can_go_on_later(desk: Desk
     session = Session(desk.review, "ann", ("violence",), Filters(), lambda: next(later), lines.append)
     await session.run(desk.ledger)
     assert len(await desk.labels()) == 2
-    assert "Nothing more waits." in lines
+    assert "There is nothing more for you now. 1 samples wait that you passed over" in "\n".join(lines)
     assert any(line.startswith("2 samples labelled") for line in lines)
 
 
