@@ -11,7 +11,6 @@ from gateway.trust.second_opinion import Label, SecondOpinion, Waiting
 HOLD_SECONDS = 300.0  # for which an item that was given to one reviewer is given to no other
 _LOOK_SECONDS = 1.0
 _MOST_LOOKED_AT = 500
-_MOST_COUNTED = 10_000
 _MOST_OPINIONS = 100_000
 MOST_NAME = 64
 
@@ -121,8 +120,8 @@ class Review:
         return [item for item in items if item.waiting.sample not in skipped][:most]
 
     async def waiting(self) -> int:
-        """How many wait, as far as they are counted."""
-        return len(await self._ledger.waiting("person", _MOST_COUNTED))
+        """How many wait."""
+        return await self._ledger.count_waiting("person")
 
     async def _with_entries(self, waiting: Sequence[Waiting]) -> list[Item]:
         entries = await self._ledger.entries_of([item.sample for item in waiting])
@@ -153,13 +152,10 @@ class Review:
 
     async def _probability(self, sample: str) -> float | None:
         """With which the sample was drawn: known of what waits, and of what was labelled already."""
-        for item in await self._ledger.waiting("person", _MOST_COUNTED):
-            if item.sample == sample:
-                return item.probability
-        for opinion, _ in await self._ledger.opinions("7d", _MOST_OPINIONS):
-            if opinion.sample == sample and opinion.kind == "person":
-                return opinion.probability
-        return None
+        item, given = await self._ledger.one("person", sample)
+        if item is not None:
+            return item.probability
+        return given[0].probability if given else None
 
     async def agreement(self) -> list[dict[str, Any]]:
         """Of each two reviewers over the last seven days, Cohen's kappa over all that both labelled."""

@@ -125,6 +125,14 @@ class Store(Protocol):
         """In the order of their draws, which is as good as random: whoever stops early has labelled a fair part."""
         ...
 
+    async def count_waiting(self, kind: Kind) -> int:
+        """How many wait."""
+        ...
+
+    async def one(self, kind: Kind, sample: str) -> tuple[Waiting | None, list[SecondOpinion]]:
+        """A sample as it waits, None when it does not, and the opinions of this kind on it."""
+        ...
+
     async def hold(self, kind: Kind, by: str, most: int, now: float, seconds: float) -> list[Waiting]:
         """As `waiting`, but only what nobody else holds and on which `by` has given no opinion. Nobody else gets these
         for so many seconds."""
@@ -350,6 +358,16 @@ class Ledger:
         """What waits, in the order of the draws. Raises LedgerError."""
         await self.flush()
         return await self._store.waiting(kind, most)
+
+    async def count_waiting(self, kind: Kind) -> int:
+        """How many wait. Raises LedgerError."""
+        await self.flush()
+        return await self._store.count_waiting(kind)
+
+    async def one(self, kind: Kind, sample: str) -> tuple[Waiting | None, list[SecondOpinion]]:
+        """A sample as it waits, None when it does not, and the opinions of this kind on it. Raises LedgerError."""
+        await self.flush()
+        return await self._store.one(kind, sample)
 
     async def hold(self, kind: Kind, by: str, most: int, seconds: float) -> list[Waiting]:
         """What waits and nobody else holds; for so many seconds nobody else gets it. Raises LedgerError."""

@@ -223,6 +223,16 @@ class RedisStore:
         blobs = await self._ask(self._client.hmget(_ITEMS + kind, samples)) if samples else []
         return [_of(_decode_item, blob) for blob in blobs if blob is not None]
 
+    async def count_waiting(self, kind: Kind) -> int:
+        return int(await self._ask(self._client.hlen(_ITEMS + kind)))
+
+    async def one(self, kind: Kind, sample: str) -> tuple[Waiting | None, list[SecondOpinion]]:
+        blob = await self._ask(self._client.hget(_ITEMS + kind, sample))
+        (given,) = await self._given([sample])
+        opinions = [_of(_decode_opinion, each) for each in given.values()]
+        own = [opinion for opinion in opinions if opinion.kind == kind]
+        return (None if blob is None else _of(_decode_item, blob)), own
+
     async def hold(self, kind: Kind, by: str, most: int, now: float, seconds: float) -> list[Waiting]:
         keys = [_DRAWS + kind, _ITEMS + kind, _HELD + kind]
         found = await self._ask(self._hold(keys=keys, args=[kind, by, now, most, now + seconds, _OPINIONS]))

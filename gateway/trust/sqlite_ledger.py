@@ -141,6 +141,23 @@ class SqliteStore:
 
         return await self._do(work)
 
+    async def count_waiting(self, kind: Kind) -> int:
+        def work(connection: Connection) -> int:
+            return int(connection.execute("SELECT COUNT(*) FROM waiting WHERE kind = ?", (kind,)).fetchone()[0])
+
+        return await self._do(work)
+
+    async def one(self, kind: Kind, sample: str) -> tuple[Waiting | None, list[SecondOpinion]]:
+        def work(connection: Connection) -> tuple[Waiting | None, list[SecondOpinion]]:
+            key = (kind, draw_of(sample), sample)
+            row = connection.execute(
+                "SELECT item FROM waiting WHERE kind = ? AND draw = ? AND sample = ?", key
+            ).fetchone()
+            given = [opinion for opinion in _given(connection, sample) if opinion.kind == kind]
+            return (_decode_item(row[0]) if row else None), given
+
+        return await self._do(work)
+
     async def hold(self, kind: Kind, by: str, most: int, now: float, seconds: float) -> list[Waiting]:
         def work(connection: Connection) -> list[Waiting]:
             asked = {"kind": kind, "now": now, "by": by, "most": most}

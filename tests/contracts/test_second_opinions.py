@@ -237,3 +237,19 @@ async def test_who_has_said_it_holds_it_no_longer(store_of: Open) -> None:
         assert await ledger.hold("person", "bob", 1, 900) == []
         await ledger.opine([opinion("s1")])
         assert samples(*await ledger.hold("person", "bob", 1, 900)) == ["s1"]
+
+
+async def test_one_sample_is_found_among_those_that_wait(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        await taken(ledger, "s1", "s2")
+        ledger.put(item("s1", wanted=2))
+        ledger.put(item("s2", kind="judge"))
+        assert [await ledger.count_waiting(kind) for kind in ("person", "judge")] == [1, 1]
+        await ledger.opine([opinion("s1"), opinion("s1", kind="judge", name="guard@4")])
+        assert await ledger.one("person", "s1") == (item("s1", wanted=2), [opinion("s1")])
+        assert await ledger.one("person", "s2") == (None, [])
+        await ledger.opine([opinion("s1", name="bob")])
+        waiting, given = await ledger.one("person", "s1")
+        assert waiting is None
+        assert sorted(each.name for each in given) == ["ann", "bob"]
+        assert await ledger.count_waiting("person") == 0
