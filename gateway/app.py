@@ -31,6 +31,7 @@ from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
 from gateway.opinions.labelling import Review
 from gateway.opinions.wiring import Opinions, opinions_of
+from gateway.pages.alarms import alarms_route
 from gateway.pages.opinions import judge_route
 from gateway.pages.page import Page
 from gateway.pages.policy import Costs
@@ -59,6 +60,7 @@ from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
 from gateway.trust.opening import open_ledger
 from gateway.trust.sinks import AuditSink, MetricsSink
+from gateway.trust.watch import Watch
 from gateway.upstream.calls import Tries, Upstreams
 from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.health import Cooldown
@@ -101,6 +103,7 @@ class App:
         )
         self.audit = Audit(config.audit_path)
         self.ledger = open_ledger(config, _wall_clock)
+        self.watch = Watch(self.ledger)
         self.opinions = opinions_of(config, self.ledger, by_name, _judged_slugs(), _wall_clock)
         self.queue = _queue(config)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
@@ -132,7 +135,13 @@ class App:
         self._site = Site(
             [
                 *probes(self.background, readiness, self.gauges),
-                *trust_pages(self.policy, self.audit, self.ledger, self._facts(config), self._opinion_pages(config)),
+                *trust_pages(
+                    self.policy,
+                    self.audit,
+                    self.ledger,
+                    self._facts(config),
+                    [alarms_route(self.watch), *self._opinion_pages(config)],
+                ),
             ],
             version=_VERSION,
             page=Page(),
@@ -216,6 +225,7 @@ class App:
         background.add("audit", self.audit.run)
         background.add("ledger", self.ledger.run)
         background.add("estimates", TrustGauges(self.ledger, shipped_errors()).run)
+        background.add("alarms", self.watch.run)
         background.add("gauges", self.gauges.run)
         background.add("memory", heap.give_back_regularly)
         background.add("policy", self.policy.run)

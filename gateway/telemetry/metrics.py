@@ -224,6 +224,15 @@ TRUST_EFFECTIVE = _gauge(
     *_TRUST_LABELS,
     over_workers="mostrecent",
 )
+TRUST_ALARM = _gauge(
+    "assay_trust_alarm",
+    "Has the rate of a sub-category risen (1), or has it not any more (0)? Route is empty for all traffic; "
+    "/trust/v1/alarms names the time, the rates and the samples.",
+    "subcategory",
+    "direction",
+    "route",
+    over_workers="mostrecent",
+)
 TRUE_POSITIVE_RATE = _gauge(
     "assay_detector_true_positive_rate_ratio",
     "Which share of harmful texts does the detector flag at the default operating point, as measured?",

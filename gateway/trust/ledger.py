@@ -328,10 +328,11 @@ class Ledger:
             return window_of(await self._store.sums(cell, width, since - length, since))
         return window_of(await self._store.sums(cell, width, since, now + width))
 
-    async def series(self, cell: Cell, width: int, since: float) -> list[tuple[int, Sums]]:
-        """The sums by minute or by hour since then. Raises LedgerError."""
+    async def series(self, cell: Cell, width: int, seconds: float) -> list[tuple[int, Sums]]:
+        """The sums by minute or by hour of so many seconds until now. Raises LedgerError."""
         await self.flush()
-        return await self._store.sums(cell, width, since, self._clock() + width)
+        now = self._clock()
+        return await self._store.sums(cell, width, now - seconds, now + width)
 
     async def cells(self, window: str) -> list[Cell]:
         """Of which there are sums, by the hour. Raises LedgerError and KeyError."""

@@ -1,0 +1,48 @@
+"""Rates that have risen, as data."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.trust.alarms import FALSE_DISCOVERIES, RUN_LENGTH_HOURS
+from gateway.trust.intervals import Interval
+from gateway.trust.watch import Alarm, Watch
+
+_NOTE = (
+    "Rates that have risen over what was usual in the first three of the last ten days, by an e-detector whose mean "
+    "time to a false alarm is at least run_length_hours for each series; over all series at most false_discoveries of "
+    "the alarms are expected to be false. samples are the ids of the latest samples that show it."
+)
+
+
+def alarms_route(watch: Watch) -> Route:
+    """`/trust/v1/alarms`."""
+
+    async def page(_: Request) -> Response:
+        promised = {"run_length_hours": RUN_LENGTH_HOURS, "false_discoveries": FALSE_DISCOVERIES}
+        shown = [_shown(alarm) for alarm in watch.alarms]
+        return JSONResponse({"note": _NOTE, **promised, "series": watch.series, "alarms": shown})
+
+    return Route("/trust/v1/alarms", page)
+
+
+def _shown(alarm: Alarm) -> dict[str, Any]:
+    return {
+        "subcategory": alarm.subcategory,
+        "direction": alarm.direction,
+        "route": alarm.route or None,
+        "basis": alarm.basis,
+        "of": "flagged_share" if alarm.basis == "flags" else "rate",
+        "since": alarm.rise.since,
+        "until": alarm.rise.until,
+        "before": _interval(alarm.rise.before),
+        "after": _interval(alarm.rise.after),
+        "evidence": float(f"{alarm.rise.value:.4g}"),
+        "samples": alarm.samples,
+    }
+
+
+def _interval(found: Interval) -> dict[str, float]:
+    return {"estimate": round(found.estimate, 6), "low": round(found.low, 6), "high": round(found.high, 6)}

@@ -1,0 +1,153 @@
+"""Alarms that can be believed at any time: has a rate risen?
+
+Each series (a sub-category and direction) is looked at hour by hour. Its first three days say what was usual: the upper
+95 % limit of their rate. After them each hour's effective sample bets on a rise, with a mixture of likelihood ratios of
+raised odds, so that the bet is an e-value while the rate is at most that. The bets add up in a Shiryaev-Roberts
+e-detector (arXiv 2203.03532), M = (M + 1) · bet: however often one looks, the mean time to a false alarm is
+RUN_LENGTH_HOURS or more for each series. Over all series alarms are chosen by e-BH (arXiv 2009.02824), which bounds the
+share of false ones among them by FALSE_DISCOVERIES whatever their dependence.
+
+Both bounds hold where the limit of what was usual does, and as far as effective sizes stand for counts where weights
+are unequal; `tests/proofs/alarms.py` counts false alarms on weighted streams.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gateway.trust.estimates import Evidence
+from gateway.trust.intervals import Interval, Mean, beta_quantile
+from gateway.trust.moments import NO, SAID, YES, Row
+
+RUN_LENGTH_HOURS = 8760.0
+FALSE_DISCOVERIES = 0.05
+BASELINE_HOURS = 72
+LEAST_BASELINE = 50.0  # effective samples
+LEAST_FOUND = 5.0  # effective samples with the finding since the rise: a floor of evidence
+_RAISED_ODDS = (1.5, 2.0, 3.0, 5.0, 10.0)
+_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """An hour's effective sample: the share of it that shows the finding, and its size."""
+
+    start: int
+    share: float
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """What was found of a series: since when (Unix seconds, half-open until `until`), the rate before and after, the
+    detector's value and the hours over which it grew."""
+
+    since: int
+    until: int
+    before: Interval
+    after: Interval
+    value: float
+    hours: int
+
+    @property
+    def e_value(self) -> float:
+        """Of the hypothesis that nothing has risen: the detector's expectation grows by one an hour."""
+        return self.value / self.hours
+
+
+def hours_of(evidence: Iterable[tuple[int, Evidence]], detectors: frozenset[str]) -> tuple[str, list[Hour]]:
+    """The series of the best basis that has labels in most hours, else of the flags of these detectors alone."""
+    known = list(evidence)
+    for basis, source in (("labels", "person"), ("judge", "judge")):
+        hours = [_hour(start, _labels(of, source)) for start, of in known]
+        if sum(hour.size for hour in hours) >= 2 * LEAST_BASELINE:
+            return basis, [hour for hour in hours if hour.size > 0]
+    hours = []
+    for start, of in known:
+        rows = [row for (detector, _), row in of.detector.items() if detector in detectors]
+        hours.append(_hour(start, _sum(rows)))
+    return "flags", [hour for hour in hours if hour.size > 0]
+
+
+def _labels(of: Evidence, source: str) -> Row:
+    by_place = of.person if source == "person" else of.judge
+    kept = range(SAID) if source == "person" else (NO, YES)
+    return _sum(rows[said] for rows in by_place.values() for said in kept)
+
+
+def _sum(rows: Iterable[Row]) -> Row:
+    found = Row(0, 0, 0, 0, 0, 0)
+    for row in rows:
+        found = found + row
+    return found
+
+
+def _hour(start: int, row: Row) -> Hour:
+    return Hour(start, row.mean, row.effective)
+
+
+def rise(hours: Sequence[Hour]) -> Rise | None:
+    """The latest state of a series; None while there is no baseline, or nothing after it."""
+    baseline, rest = _split(hours)
+    size = sum(hour.size for hour in baseline)
+    if size < LEAST_BASELINE or not rest:
+        return None
+    found = sum(hour.size * hour.share for hour in baseline)
+    usual = beta_quantile(0.95, found + 0.5, size - found + 0.5)
+    value = since_value = 0.0
+    since = rest[0].start
+    for hour in rest:
+        bet = _bet(hour, usual)
+        if since_value <= 1:
+            since = hour.start
+        since_value = max(1.0, since_value) * bet
+        value = min(1e300, (value + 1) * bet)
+    after = [hour for hour in rest if hour.start >= since]
+    span = (hours[-1].start - rest[0].start) // _HOUR + 1
+    if not _enough(after):
+        return None
+    return Rise(since, hours[-1].start + _HOUR, _interval(baseline), _interval(after), value, span)
+
+
+def _split(hours: Sequence[Hour]) -> tuple[Sequence[Hour], Sequence[Hour]]:
+    if not hours:
+        return (), ()
+    end = hours[0].start + BASELINE_HOURS * _HOUR
+    return [hour for hour in hours if hour.start < end], [hour for hour in hours if hour.start >= end]
+
+
+def _enough(hours: Sequence[Hour]) -> bool:
+    return sum(hour.size * hour.share for hour in hours) >= LEAST_FOUND
+
+
+def _bet(hour: Hour, usual: float) -> float:
+    found, rest = hour.size * hour.share, hour.size * (1 - hour.share)
+    total = 0.0
+    for odds in _RAISED_ODDS:
+        raised = odds * usual / (1 - usual + odds * usual)
+        total += math.exp(min(600.0, found * math.log(raised / usual) + rest * math.log((1 - raised) / (1 - usual))))
+    return total / len(_RAISED_ODDS)
+
+
+def _interval(hours: Sequence[Hour]) -> Interval:
+    size = sum(hour.size for hour in hours)
+    share = sum(hour.size * hour.share for hour in hours) / size
+    return Mean(share, share * (1 - share) / size, 1 / size).interval()
+
+
+def chosen(rises: Sequence[Rise | None]) -> list[int]:
+    """The indices of the series that raise an alarm, of all series that are watched."""
+    ranked = sorted((index for index, found in enumerate(rises) if found), key=lambda index: -_e(rises[index]))
+    most = 0
+    for rank, index in enumerate(ranked, start=1):
+        if _e(rises[index]) >= len(rises) / (FALSE_DISCOVERIES * rank):
+            most = rank
+    return [index for index in ranked[:most] if _value(rises[index]) >= RUN_LENGTH_HOURS]
+
+
+def _e(found: Rise | None) -> float:
+    return found.e_value if found else 0.0
+
+
+def _value(found: Rise | None) -> float:
+    return found.value if found else 0.0

@@ -1,0 +1,111 @@
+"""Looks at every series for alarms, in a task beside the traffic."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.telemetry import metrics
+from gateway.trust.alarms import BASELINE_HOURS, Hour, Rise, chosen, hours_of, rise
+from gateway.trust.estimates import Evidence, evidence
+from gateway.trust.ledger import HOUR, Ledger, LedgerError, window_of
+from gateway.trust.moments import ALL, Cell
+
+log = logging.getLogger("assay")
+
+ROUTES = 10  # with series of their own
+DAYS = BASELINE_HOURS // 24 + 7
+_SECONDS = 300.0
+_SAMPLES = 20  # behind an alarm that are named
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A rate that has risen, on what it rests, and the latest samples that show it."""
+
+    subcategory: str
+    direction: str
+    route: str
+    basis: str
+    rise: Rise
+    samples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    subcategory: str
+    direction: str
+    route: str
+    basis: str
+    hours: Sequence[Hour]
+
+
+class Watch:
+    """`alarms` are those of the latest look, `looked_at` its time in Unix seconds, 0 before the first."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.alarms: tuple[Alarm, ...] = ()
+        self.series = 0
+        self._shown: set[tuple[str, str, str]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled. While the ledger cannot be read what was found stays."""
+        while True:
+            with contextlib.suppress(LedgerError):  # the ledger says so itself
+                await self.look()
+            await asyncio.sleep(_SECONDS)
+
+    async def look(self) -> None:
+        """Raises LedgerError."""
+        routes = [cell for cell in await self._ledger.cells("7d") if cell[0] == "route"][:ROUTES]
+        series = [found for cell in (ALL, *routes) for found in await self._series(cell)]
+        rises = [rise(each.hours) for each in series]
+        self.series = len(series)
+        self.alarms = tuple([await self._alarm(series[at], found) for at in chosen(rises) if (found := rises[at])])
+        self._show()
+
+    async def _series(self, cell: Cell) -> list[_Series]:
+        """Of each sub-category and direction; one route alone is all traffic and not looked at twice."""
+        buckets = await self._ledger.series(cell, HOUR, DAYS * 24 * HOUR)
+        newest = window_of(buckets).newest
+        by_column: dict[tuple[str, str], list[tuple[int, Evidence]]] = {}
+        for start, sums in buckets:
+            for column, of in evidence(sums).items():
+                by_column.setdefault(column, []).append((start, of))
+            await asyncio.sleep(0)  # some tenths of a millisecond each: traffic goes first
+        route = cell[1] if len(cell) > 1 else ""
+        return [_Series(*column, route, *hours_of(known, newest)) for column, known in by_column.items()]
+
+    async def _alarm(self, series: _Series, found: Rise) -> Alarm:
+        samples = await self._behind(series, found)
+        return Alarm(series.subcategory, series.direction, series.route, series.basis, found, tuple(samples[:_SAMPLES]))
+
+    async def _behind(self, series: _Series, found: Rise) -> list[str]:
+        """The latest samples of the rise that were labelled so, or flagged."""
+        key = (series.direction, series.subcategory)
+        if series.basis == "flags":
+            entries = await self._ledger.entries(5_000)
+            shown = [e for e in entries if any(s.flagged and (s.direction, s.slug) == key for s in e.scores)]
+        else:
+            kind = "person" if series.basis == "labels" else "judge"
+            given = await self._ledger.opinions("7d")
+            shown = [
+                entry
+                for opinion, entry in given
+                if opinion.kind == kind and any(x.value >= 0.5 and (x.direction, x.slug) == key for x in opinion.labels)
+            ]
+        within = [e for e in shown if found.since <= e.at < found.until and series.route in ("", e.route)]
+        return list(dict.fromkeys(entry.id for entry in within))
+
+    def _show(self) -> None:
+        now = {(alarm.subcategory, alarm.direction, alarm.route) for alarm in self.alarms}
+        for labels in now - self._shown:
+            log.warning(
+                "the rate of %s in %ss has risen%s", labels[0], labels[1], labels[2] and f" on route {labels[2]}"
+            )
+            metrics.TRUST_ALARM.labels(*labels).set(1)
+        for labels in self._shown - now:
+            metrics.TRUST_ALARM.labels(*labels).set(0)
+        self._shown = now
