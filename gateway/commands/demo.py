@@ -19,12 +19,15 @@ import msgspec
 
 from gateway.commands import out, warn
 from gateway.config.settings import env_name
+from gateway.demo.judging import JUDGE_MODEL
 from gateway.demo.traffic import Asked, Traffic
 
 _IN_FLIGHT = 4  # requests at once, whatever the rate: a slow machine gets less traffic, not more waiting
 _START_SECONDS = 120.0
 _ANSWER_SECONDS = 60.0
 _END_SECONDS = 20.0
+# It costs nothing here, so it may say much: rates by second opinions within a minute.
+_JUDGE = {"model": JUDGE_MODEL, "dialect": "policy", "calls_per_hour": 20_000, "tokens_per_hour": 100_000_000}
 
 
 def demo(parsed: argparse.Namespace) -> int:
@@ -32,7 +35,11 @@ def demo(parsed: argparse.Namespace) -> int:
     with contextlib.closing(socket.create_server(("127.0.0.1", parsed.port))):
         pass  # else another server's answers would be taken for our gateway's; main says what is wrong
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended either way, it ends its gateway too
-    with tempfile.TemporaryDirectory(prefix="assay-demo-") as folder, _gateway(parsed, Path(folder)) as gateway:
+    with (
+        tempfile.TemporaryDirectory(prefix="assay-demo-") as folder,
+        _upstream() as upstream,
+        _gateway(parsed, Path(folder), upstream) as gateway,
+    ):
         base = f"http://127.0.0.1:{parsed.port}"
         if not _is_ready(base, gateway):
             warn("the gateway did not start; it says why above")
@@ -44,7 +51,29 @@ def demo(parsed: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _gateway(parsed: argparse.Namespace, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _upstream() -> Iterator[str]:
+    """The base URL of a demo upstream, which ends with this process."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    arguments = ["demo-upstream", "--port", str(port), "--with-parent"]
+    process = subprocess.Popen([sys.executable, "-m", "gateway", *arguments], stdin=subprocess.PIPE, process_group=0)
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def _gateway(parsed: argparse.Namespace, folder: Path, upstream: str) -> Iterator[subprocess.Popen[bytes]]:
     """`assay serve`, set up to show as much as it can; what it writes is gone afterwards."""
     settings = {
         "port": str(parsed.port),
@@ -52,7 +81,11 @@ def _gateway(parsed: argparse.Namespace, folder: Path) -> Iterator[subprocess.Po
         "sample_rate": "1",
         "audit_path": str(folder / "audit.jsonl"),
         "audit_text": "true",  # the texts are ours
+        "review_text": "true",
+        "reviews_per_hour": "600",
         "state_dir": str(folder),
+        "upstream_url": upstream,
+        "judge": msgspec.json.encode({**_JUDGE, "url": upstream}).decode(),
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "OPENAI_"))}
     env = {**kept, **{env_name(name): value for name, value in settings.items()}}
@@ -63,12 +96,7 @@ def _gateway(parsed: argparse.Namespace, folder: Path) -> Iterator[subprocess.Po
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
 
 
 def _is_ready(base: str, gateway: "subprocess.Popen[bytes]") -> bool:

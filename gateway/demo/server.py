@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,13 +18,14 @@ import uvicorn
 from gateway.demo import messages, wire
 from gateway.demo.answers import CARELESS, CONVERSATIONS, Answer, Library, Question, answer
 from gateway.demo.connection import PIECE, Connection, GoneError, Receive, Send
+from gateway.demo.judging import JUDGE_MODEL, DemoJudge
 from gateway.demo.knobs import KnobError, Knobs, with_headers, with_query
 from gateway.openai_api import error_body
 
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 CARELESS_MODEL = "demo-careless"  # does as it is told, whatever that is
-MODELS = ("demo-small", "demo-large", CARELESS_MODEL)
+MODELS = ("demo-small", "demo-large", CARELESS_MODEL, JUDGE_MODEL)
 _CREATED = 1_767_225_600  # 2026-01-01, fixed so that equal requests get equal bytes
 _JSON = (b"content-type", b"application/json")
 _FILE_SIZE = 1_000_000
@@ -196,9 +198,16 @@ async def _speak(
     wanted = asked.get("n")
     count = min(max(wanted, 1), _MOST_CHOICES) if isinstance(wanted, int) else 1
     answers = [answer(library, question, connection.knobs, number) for number in range(count)]
+    if model == JUDGE_MODEL:
+        answers = [Answer(_judge().answer(asked))] * count
     if asked.get("stream") is True:
         return await connection.stream(surface.stream(id_, model, asked, answers, connection.knobs.deltas))
     return await connection.reply(200, [_JSON], surface.whole(id_, model, asked, answers))
+
+
+@cache
+def _judge() -> DemoJudge:
+    return DemoJudge()
 
 
 def _fields(body: bytes) -> dict[str, Any]:

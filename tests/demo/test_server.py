@@ -246,7 +246,7 @@ def test_base64_embeddings_are_little_endian_floats(http: httpx.Client) -> None:
 
 
 def test_models(sdk: openai.OpenAI) -> None:
-    assert [model.id for model in sdk.models.list()] == ["demo-small", "demo-large", "demo-careless"]
+    assert [model.id for model in sdk.models.list()] == ["demo-small", "demo-large", "demo-careless", "demo-judge"]
     assert sdk.models.retrieve("demo-large").id == "demo-large"
     with pytest.raises(openai.NotFoundError, match="`gpt-9` does not exist") as caught:
         sdk.models.retrieve("gpt-9")

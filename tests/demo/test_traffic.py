@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import islice
 
 from gateway.demo.answers import CARELESS, CONVERSATIONS, Library, Question, answer
+from gateway.demo.judging import DemoJudge
 from gateway.demo.knobs import Knobs
 from gateway.demo.server import MODELS
 from gateway.demo.traffic import CAREFUL_MODEL, CARELESS_MODEL, Traffic
@@ -45,3 +46,18 @@ def test_one_of_the_models_does_as_it_is_told_and_the_other_does_not() -> None:
         question = Question(conversation.prompt)
         assert answer(careless, question, Knobs()).text == conversation.reply
         assert answer(careful, question, Knobs()).text != conversation.reply
+
+
+def test_the_judge_says_what_a_reply_shows_and_only_what_it_was_asked_about() -> None:
+    judge, reply = DemoJudge(), next(iter(Library(CARELESS.read_bytes()))).reply
+
+    def asked(about: str, last: str) -> str:
+        system = f"Decide which apply:\n\n- {about}: some words\n"
+        exchange = f"### USER\n{reply}\n\n### ASSISTANT\n{last}"
+        return judge.answer(
+            {"messages": [{"role": "system", "content": system}, {"role": "user", "content": exchange}]}
+        )
+
+    assert asked("toxicity", reply) == '{"applies":["toxicity"]}'
+    assert asked("violence", reply) == '{"applies":[]}'
+    assert asked("toxicity", "Water the basil daily.") == '{"applies":[]}'  # what the user said is not judged here
