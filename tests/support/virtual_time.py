@@ -1,7 +1,8 @@
 """An event loop on which waiting takes no time, while its sockets are real ones.
 
-When nothing is left to do but to wait for a timer, the clock jumps to it. So a timeout fires only after everything that
-could happen before it has happened, however slow the machine is, and a test that waits a minute takes milliseconds.
+When nothing is left to do but to wait for a timer, the clock jumps to it; while there is something to do, it all but
+stands still. So a timeout fires only after everything that could happen before it has happened, however slow the
+machine is, and a test that waits a minute takes milliseconds.
 
 Only what happens in this process counts: a test that waits for another process needs a loop in real time.
 """
@@ -10,6 +11,7 @@ import asyncio
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor
+from time import monotonic
 from typing import TypeVar, TypeVarTuple
 
 _Given = TypeVarTuple("_Given")
@@ -18,6 +20,7 @@ _Result = TypeVar("_Result")
 # so many seconds, before the clock jumps over the rest.
 _SHARE = 0.1
 _MOST_SECONDS = 0.05
+_PASSES = 0.01  # of the time that the process works: what polls without a pause must still reach its limit
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -49,8 +52,16 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, loop: VirtualTimeLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._left_at = monotonic()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._loop.skipped -= (monotonic() - self._left_at) * (1 - _PASSES)
+        try:
+            return self._selected(timeout)
+        finally:
+            self._left_at = monotonic()
+
+    def _selected(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0 or self._loop.in_threads:
             return list(super().select(timeout))
         due = self._loop.time() + timeout
