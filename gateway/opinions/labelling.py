@@ -11,7 +11,7 @@ from gateway.trust.second_opinion import Label, SecondOpinion, Waiting
 HOLD_SECONDS = 300.0  # for which an item that was given to one reviewer is given to no other
 _LOOK_SECONDS = 1.0
 _MOST_LOOKED_AT = 500
-_MOST_OPINIONS = 100_000
+_MOST_OPINIONS = 10_000
 MOST_NAME = 64
 
 # What `unsafe` is the sum of: where a reviewer says no to it, they say no to each of these.
@@ -159,7 +159,7 @@ class Review:
 
     async def agreement(self) -> list[dict[str, Any]]:
         """Of each two reviewers over the last seven days, Cohen's kappa over all that both labelled."""
-        return agreement([opinion for opinion, _ in await self._ledger.opinions("7d", _MOST_OPINIONS)])
+        return agreement([opinion for opinion, _ in await self._ledger.opinions("7d", _MOST_OPINIONS, "person")])
 
 
 def _check_name(by: str) -> None:

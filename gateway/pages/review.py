@@ -39,9 +39,7 @@ def review_routes(review: Review, *, may_label: bool, keeps_texts: bool) -> list
         asked = request.query_params
         try:
             found = await review.next(asked.get("by", _SOMEBODY), _filters(asked), _number(asked, "most", 10))
-            about: dict[str, Any] = {"waiting": await review.waiting()}
-            if asked.get("agreement") == "true":  # it reads all opinions of the last seven days
-                about["agreement"] = await review.agreement()
+            about = {"waiting": await review.waiting(), "agreement": await review.agreement()}
         except (LabelError, LedgerError) as error:
             return _refused(error)
         note = None if keeps_texts else _NO_TEXTS

@@ -113,8 +113,11 @@ class Store(Protocol):
         there (any more)."""
         ...
 
-    async def opinions(self, since: float, until: float, most: int) -> list[tuple[SecondOpinion, Entry]]:
-        """On samples of the half-open range [since, until), the latest samples first, each with its sample."""
+    async def opinions(
+        self, since: float, until: float, most: int, kind: Kind | None = None
+    ) -> list[tuple[SecondOpinion, Entry]]:
+        """On samples of the half-open range [since, until), the latest samples first, each with its sample; of one kind
+        or of all."""
         ...
 
     async def put(self, items: Sequence[Waiting]) -> None:
@@ -380,8 +383,10 @@ class Ledger:
         await self.flush()
         return await self._store.opine(opinions)
 
-    async def opinions(self, window: str, most: int = 10_000) -> list[tuple[SecondOpinion, Entry]]:
+    async def opinions(
+        self, window: str, most: int = 10_000, kind: Kind | None = None
+    ) -> list[tuple[SecondOpinion, Entry]]:
         """On the samples of a window of WINDOWS, the latest first. Raises LedgerError and KeyError."""
         await self.flush()
         now = self._clock()
-        return await self._store.opinions(now - WINDOWS[window][0], now + MINUTE, most)
+        return await self._store.opinions(now - WINDOWS[window][0], now + MINUTE, most, kind)

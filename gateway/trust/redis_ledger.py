@@ -195,7 +195,10 @@ class RedisStore:
         pipeline.zrem(_TIMES + kind, *samples)
         await self._ask(pipeline.execute())
 
-    async def opinions(self, since: float, until: float, most: int) -> list[tuple[SecondOpinion, Entry]]:
+    async def opinions(
+        self, since: float, until: float, most: int, kind: Kind | None = None
+    ) -> list[tuple[SecondOpinion, Entry]]:
+        wanted = b"" if kind is None else f"{kind} ".encode()
         found: list[tuple[SecondOpinion, Entry]] = []
         ids = await self._ask(self._client.zrevrangebyscore(_OPINED, f"({until}", since, 0, most))
         for first in range(0, len(ids), _AT_ONCE):
@@ -203,7 +206,8 @@ class RedisStore:
             known = await self.entries_of(asked)
             for sample, given in zip(asked, await self._given(asked), strict=True):
                 if entry := known.get(sample):
-                    found += [(_of(_decode_opinion, given[name]), entry) for name in sorted(given)]
+                    names = sorted(name for name in given if name.startswith(wanted))
+                    found += [(_of(_decode_opinion, given[name]), entry) for name in names]
         return found[:most]
 
     async def put(self, items: Sequence[Waiting]) -> None:

@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS waiting (
 _SUMS = "SELECT start, sums FROM moments WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
 _OPINIONS = """
 SELECT opinion, entry FROM opinions JOIN samples ON id = sample
-WHERE sample_at >= ? AND sample_at < ? ORDER BY sample_at DESC, sample, kind, name LIMIT ?
+WHERE sample_at >= ?1 AND sample_at < ?2 AND (?4 IS NULL OR kind = ?4)
+ORDER BY sample_at DESC, sample, kind, name LIMIT ?3
 """
 _LEAVE_LATEST = """
 DELETE FROM waiting WHERE kind = ?1
@@ -115,9 +116,11 @@ class SqliteStore:
 
         return await self._do(work)
 
-    async def opinions(self, since: float, until: float, most: int) -> list[tuple[SecondOpinion, Entry]]:
+    async def opinions(
+        self, since: float, until: float, most: int, kind: Kind | None = None
+    ) -> list[tuple[SecondOpinion, Entry]]:
         def work(connection: Connection) -> list[tuple[SecondOpinion, Entry]]:
-            rows = connection.execute(_OPINIONS, (since, until, most))
+            rows = connection.execute(_OPINIONS, (since, until, most, kind))
             return [(_decode_opinion(opinion), _decode(entry)) for opinion, entry in rows]
 
         return await self._do(work)

@@ -54,6 +54,7 @@ async def test_one_opinion_for_each_sample_kind_and_name(store_of: Open) -> None
         for value in (1.0, 1.0, 0.0):
             await ledger.opine([opinion("s1", value, at=NOON + value)])
         await ledger.opine([opinion("s1", name="bob"), opinion("s1", kind="judge", name="ann")])
+        assert [given.name for given, _ in await ledger.opinions("1h", kind="person")] == ["ann", "bob"]
         found = [given for given, _ in await ledger.opinions("1h")]
     assert [(o.kind, o.name, o.labels[0].value) for o in found] == [
         ("judge", "ann", 1.0),
