@@ -1,5 +1,6 @@
 """Estimated rates, and what is known of the detectors' errors."""
 
+import asyncio
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -66,7 +67,7 @@ def rates_route(ledger: Ledger) -> Route:
             found = await ledger.window(_known(window), cell_named(**about))
         except (ValueError, LedgerError) as error:
             return _refusal(error)
-        return JSONResponse({"note": _NOTE, "window": window, **about, "rates": rates(found)})
+        return JSONResponse({"note": _NOTE, "window": window, **about, "rates": await asyncio.to_thread(rates, found)})
 
     return Route("/trust/v1/rates", page)
 
@@ -89,7 +90,8 @@ def compare_route(ledger: Ledger) -> Route:
         except (ValueError, LedgerError) as error:
             return _refusal(error)
         groups = {"one": one, "other": {**other, "before": before}}
-        return JSONResponse({"note": _COMPARE_NOTE, "window": window, **groups, "rates": compared(first, second)})
+        rows = await asyncio.to_thread(compared, first, second)
+        return JSONResponse({"note": _COMPARE_NOTE, "window": window, **groups, "rates": rows})
 
     return Route("/trust/v1/compare", page)
 

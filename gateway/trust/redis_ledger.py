@@ -122,9 +122,8 @@ class RedisStore:
             pipeline = self._client.pipeline(transaction=False)
             for start in some:
                 pipeline.hvals(_sums_name(width, start, cell))
-            for start, blobs in zip(some, await self._ask(pipeline.execute()), strict=True):
-                if blobs:
-                    found.append((start, _sums(blobs)))
+            answers = zip(some, await self._ask(pipeline.execute()), strict=True)
+            found += await asyncio.to_thread(lambda: [(start, _sums(blobs)) for start, blobs in answers if blobs])  # noqa: B023 - awaited here
         return found
 
     async def cells(self, since: float) -> list[Cell]:

@@ -69,7 +69,7 @@ class Watch:
     async def _series(self, cell: Cell) -> list[_Series]:
         """Of each sub-category and direction; one route alone is all traffic and not looked at twice."""
         buckets = await self._ledger.series(cell, HOUR, DAYS * 24 * HOUR)
-        newest = window_of(buckets).newest
+        newest = (await asyncio.to_thread(window_of, buckets)).newest
         by_column: dict[tuple[str, str], list[tuple[int, Evidence]]] = {}
         for start, sums in buckets:
             for column, of in evidence(sums).items():

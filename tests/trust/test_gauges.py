@@ -1,0 +1,66 @@
+"""What Prometheus sees of the estimates."""
+
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.telemetry import metrics
+from gateway.trust.estimates import Errors
+from gateway.trust.gauges import GROUPS, TrustGauges
+from gateway.trust.ledger import Ledger
+from gateway.trust.second_opinion import Label, SecondOpinion
+from gateway.trust.sqlite_ledger import SqliteStore
+from tests.support.ledgers import MIB, NOON, judged, ledger_on
+
+ERRORS = {("violence", "prompt"): Errors(((0.5, 0.02),))}
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    async with ledger_on(SqliteStore(tmp_path / "ledger.db", days=30, most_bytes=64 * MIB)) as ledger:
+        yield ledger
+
+
+def shown(name: str, basis: str, route: str = "", model: str = "") -> float | None:
+    labels = {"subcategory": "violence", "direction": "prompt", "route": route, "model": model, "basis": basis}
+    return metrics.samples(name).get(tuple(sorted(labels.items())))
+
+
+async def test_a_range_then_a_rate_and_never_both(ledger: Ledger) -> None:
+    """What is not there is NaN: zero would say that there is no harm."""
+    gauges = TrustGauges(ledger, ERRORS)
+    for number in range(100):
+        ledger.take(judged(f"s{number}", flagged=number < 10))
+    await gauges.refresh()
+    assert math.isnan(shown("assay_trust_rate", "card") or 0)
+    assert 0 < (shown("assay_trust_rate_high", "card") or 0) < 1
+    given = [
+        SecondOpinion(f"s{number}", NOON, "judge", "guard@4", 1.0, [Label("prompt", "violence", float(number < 5))])
+        for number in range(100)
+    ]
+    await ledger.opine(given)
+    await gauges.refresh()
+    assert shown("assay_trust_rate", "judge") == pytest.approx(0.05)
+    assert math.isnan(shown("assay_trust_rate_high", "card") or 0)
+    low, high = shown("assay_trust_rate_low", "judge"), shown("assay_trust_rate_high", "judge")
+    assert low is not None
+    assert high is not None
+    assert 0 < low < 0.05 < high < 0.15
+    assert (shown("assay_trust_effective_samples", "judge") or 0) > 50
+
+
+async def test_pairs_of_route_and_model_are_bounded(ledger: Ledger) -> None:
+    for number in range(GROUPS + 15):
+        for sample in range(1 if number >= GROUPS else 3):
+            ledger.take(judged(f"{number} {sample}", route="gauges", model=f"model {number}"))
+    await TrustGauges(ledger, {}).refresh()
+    groups = {
+        (labels["route"], labels["model"])
+        for pairs in metrics.samples("assay_trust_effective_samples")
+        if (labels := dict(pairs))["route"] in ("gauges", "other")
+    }
+    assert len(groups) == GROUPS + 1
+    assert ("other", "other") in groups
+    assert shown("assay_trust_effective_samples", "flags", "other", "other") == 15
