@@ -93,7 +93,9 @@ def rise(hours: Sequence[Hour]) -> Rise | None:
     if size < LEAST_BASELINE or not rest:
         return None
     found = sum(hour.size * hour.share for hour in baseline)
-    usual = beta_quantile(0.95, found + 0.5, size - found + 0.5)
+    usual = max(1e-9, beta_quantile(0.95, found + 0.5, size - found + 0.5))
+    if usual > 0.999:  # nothing is left to rise
+        return None
     value = since_value = 0.0
     since = rest[0].start
     for hour in rest:

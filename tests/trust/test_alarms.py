@@ -44,6 +44,13 @@ def test_without_enough_to_go_by_there_is_nothing() -> None:
     assert rise([*stream((BASELINE_HOURS, 0.0)), Hour(START + BASELINE_HOURS * HOUR, 1.0, 4.9)]) is None
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_what_is_always_so_or_never_breaks_nothing(share: float) -> None:
+    for size in (1.0, 1e7):
+        found = rise(stream((BASELINE_HOURS, share), (24, share), size=size))
+        assert found is None or found.value < RUN_LENGTH_HOURS
+
+
 def of(value: float, hours: int = 100) -> Rise:
     return Rise(0, HOUR, Interval(0, 0, 0), Interval(0, 0, 0), value, hours)
 
