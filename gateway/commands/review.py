@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import atexit
 import getpass
 import sys
 import termios
@@ -71,16 +72,11 @@ def keys() -> Callable[[], str]:
     if not sys.stdin.isatty():
         return lambda: (sys.stdin.readline() or "q").strip().lower()[:1] or " "
 
-    def key() -> str:
-        number = sys.stdin.fileno()
-        before = termios.tcgetattr(number)
-        try:
-            tty.setcbreak(number)
-            return sys.stdin.read(1).lower()
-        finally:
-            termios.tcsetattr(number, termios.TCSADRAIN, before)
-
-    return key
+    number = sys.stdin.fileno()
+    # Once and not for each key: a change of mode would throw away what was typed ahead.
+    atexit.register(termios.tcsetattr, number, termios.TCSADRAIN, termios.tcgetattr(number))
+    tty.setcbreak(number, termios.TCSANOW)
+    return lambda: sys.stdin.read(1).lower()
 
 
 class Session:

@@ -159,16 +159,15 @@ def _review_in_a_terminal(state: Path, *arguments: str, keys: bytes) -> str:
     if child == 0:
         os.execve(sys.executable, [sys.executable, "-m", "gateway", "review", *arguments], env)
     seen = b""
-    for key in [*(bytes([each]) for each in keys), b""]:
-        asked = seen.count(b"[y/n/s/i/q]")
-        while key == b"" or seen.count(b"[y/n/s/i/q]") <= asked - 1 or not seen.endswith(b"[y/n/s/i/q]\r\n"):
-            try:
-                seen += os.read(terminal, 4096)
-            except OSError:  # the other end is closed
-                break
-        if key and seen.endswith(b"[y/n/s/i/q]\r\n"):
-            os.write(terminal, key)
-            seen += b" "
+    pressed = 0
+    while True:
+        try:
+            seen += os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+        if pressed < min(len(keys), seen.count(b"[y/n/s/i/q]")):
+            os.write(terminal, keys[pressed : pressed + 1])
+            pressed += 1
     os.close(terminal)
     os.waitpid(child, 0)
     return seen.decode("utf-8", "replace")
