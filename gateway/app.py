@@ -3,7 +3,7 @@
 import gc
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -12,9 +12,10 @@ from starlette.routing import Route
 from detectors import manifest, taxonomy
 from gateway.access.admission import Admission
 from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
+from gateway.access.prices import prices_of
 from gateway.access.stored import StoredAnswers
 from gateway.config.load import config_path, load
-from gateway.config.routes import route_names, routes, upstreams
+from gateway.config.routes import models, route_names, routes, upstreams
 from gateway.config.settings import Config, ConfigError
 from gateway.delivery.budget import Budget
 from gateway.delivery.reply import Send
@@ -52,6 +53,7 @@ from gateway.serving.bodies import Bodies, BodyBounds, Receive
 from gateway.telemetry import logs, metrics
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.gauges import Gauges
+from gateway.telemetry.meter import Meter, Models
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.upstreams import UpstreamMetrics, show_states
 from gateway.trust.card import shipped_errors
@@ -104,6 +106,7 @@ class App:
         self.audit = Audit(config.audit_path)
         self.ledger = open_ledger(config, _wall_clock)
         self.watch = Watch(self.ledger)
+        self.meter = _meter(config, models(config, by_name), self.audit)
         self.opinions = opinions_of(config, self.ledger, by_name, _judged_slugs(), _wall_clock)
         self.queue = _queue(config)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
@@ -149,7 +152,7 @@ class App:
             doors=[admission.refuse_foreign, Admission(operators, local_only=False).admit],
             background=self.background,
             on_hangup=self._look_again,
-            finish=_nothing,
+            finish=self._finish,
             close=self._close,
         )
 
@@ -191,7 +194,7 @@ class App:
                 observed=sampler.insist,
             ),
             sampler=sampler,
-            recorder=Recorder(sampler, self.queue),
+            recorder=Recorder(sampler, self.queue, self.meter if config.count_tokens else None),
             stored=StoredAnswers(),
             in_flight=config.max_requests_in_flight,
             id_prefix=secrets.token_hex(6),
@@ -226,6 +229,7 @@ class App:
         background.add("ledger", self.ledger.run)
         background.add("estimates", TrustGauges(self.ledger, shipped_errors()).run)
         background.add("alarms", self.watch.run)
+        background.add("usage", self.meter.run)
         background.add("gauges", self.gauges.run)
         background.add("memory", heap.give_back_regularly)
         background.add("policy", self.policy.run)
@@ -255,6 +259,9 @@ class App:
     def _look_again(self) -> None:
         self.policy.look_again()
         self.keys.look_again()
+
+    async def _finish(self) -> None:
+        self.meter.write()
 
     async def _close(self) -> None:
         await self.upstreams.close()
@@ -341,10 +348,6 @@ def create_app() -> App:
     return app
 
 
-async def _nothing() -> None:
-    """Nothing is to be finished."""
-
-
 def _tries(config: Config) -> Tries:
     return Tries(
         config.retries,
@@ -385,6 +388,12 @@ def _redis_queue(config: Config, url: str) -> RedisQueue:
         )
     except ValueError as error:  # a port that is no number, an option that is none
         raise ConfigError([f"redis_url: {error}; write it as redis://[:password@]host[:port]/0"]) from None
+
+
+def _meter(config: Config, served: Mapping[str, frozenset[str]], audit: Audit) -> Meter:
+    priced = (name for name in config.prices if not name.endswith("*"))
+    named = Models((*(model for models in served.values() for model in models), *priced), config.model_labels)
+    return Meter(served, named, cost=prices_of(config).cost, currency=config.currency, append=audit.append)
 
 
 def _moderation(config: Config, judge: JudgingClient) -> Moderation:

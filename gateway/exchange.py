@@ -15,6 +15,7 @@ Headers = list[tuple[bytes, bytes]]
 Streams = Literal["observe", "window", "hold"]
 Balance = Literal["order", "weights", "latency"]
 _OF_THE_BYTES = frozenset({b"content-length", b"content-encoding", b"etag", b"content-md5"})
+_END_BYTES = 4096  # of an answer that comes in pieces: its usage stands there
 MODEL_CHARACTERS = 200  # of a model's name are kept on record; clients may send any length
 
 
@@ -248,7 +249,8 @@ class Transcript(msgspec.Struct, gc=False):
     """What is known and kept of the answer. `pieces` are kept only of a sampled one, `size` bytes in all.
 
     `stream` says that the answer comes as events; until it begins, that the client asked for them. `encoding` is its
-    content-encoding. `probability` is that of being sampled. `cut` says that there was more than was kept.
+    content-encoding. `probability` is that of being sampled. `cut` says that there was more than was kept. `end` are
+    its last bytes, all of it where it is short or came in one piece; `beginning` are its first where it is longer.
     """
 
     stream: bool = False
@@ -258,9 +260,15 @@ class Transcript(msgspec.Struct, gc=False):
     pieces: list[bytes] = []
     size: int = 0
     cut: bool = False
+    beginning: bytes = b""
+    end: bytes | bytearray = b""
 
     def keep(self, data: bytes, most: int) -> None:
-        """Add to what is kept of a sampled answer, `most` bytes in all."""
+        """Add to what is kept: of every answer its ends, of a sampled one `most` bytes in all."""
+        if not self.end:
+            self.end = data
+        elif data:
+            self._keep_end(data)
         if not self.sampled or not data:
             return
         room = most - self.size
@@ -268,6 +276,15 @@ class Transcript(msgspec.Struct, gc=False):
         if room > 0:
             self.pieces.append(data[:room])
             self.size += min(len(data), room)
+
+    def _keep_end(self, data: bytes) -> None:
+        end = self.end
+        if type(end) is not bytearray:
+            end = self.end = bytearray(end)
+        end += data
+        if len(end) > 2 * _END_BYTES:
+            self.beginning = self.beginning or bytes(end[:_END_BYTES])
+            del end[:-_END_BYTES]
 
 
 class Timing(msgspec.Struct, gc=False):
@@ -286,10 +303,11 @@ class Timing(msgspec.Struct, gc=False):
 
 
 class Usage(msgspec.Struct, gc=False, frozen=True):
-    """The tokens that the upstream says it took in and gave out."""
+    """The tokens that the upstream says it took in and gave out. `cached_tokens` of the input it had read before."""
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class Exchange(msgspec.Struct, gc=False):

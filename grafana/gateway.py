@@ -181,6 +181,35 @@ ADDED = Row(
     ],
 )
 
+TOKENS = Row(
+    "Tokens and cost",
+    [
+        Panel(
+            "Tokens",
+            "How many tokens a second did models take in and give out, as their answers say? Filtered by route.",
+            [Query(or_none(rate("assay_tokens_total", "model, direction", ROUTE), "model"), "{{model}} {{direction}}")],
+        ),
+        Panel(
+            "Cost per hour",
+            "What do tokens cost at the present rate, by the price table of the settings? Filtered by route. `none` at "
+            "zero: no price is configured, or nothing was used.",
+            [
+                Query(
+                    or_none("3600 * " + rate("assay_cost_total", "model, currency", ROUTE), "model"),
+                    "{{model}} {{currency}}",
+                )
+            ],
+        ),
+        Panel(
+            "Answers without usage",
+            "How many answers told no usage, so that their tokens are in no count? Chat streams tell it only to "
+            "clients that ask for it. Filtered by route.",
+            [Query(or_none(rate("assay_answers_without_usage_total", "route", ROUTE), "route"), "{{route}}")],
+            unit="reqps",
+        ),
+    ],
+)
+
 UPSTREAMS = Row(
     "Upstreams",
     [
@@ -476,6 +505,6 @@ BOARD = Board(
     "assay",
     "Assay: gateway",
     "What passes through the gateway and what it costs, upstreams, samples and detectors.",
-    (NOW, TRAFFIC, ADDED, UPSTREAMS, SAMPLES, DETECTORS, OPINIONS, AUDIT, PROCESS),
+    (NOW, TRAFFIC, ADDED, TOKENS, UPSTREAMS, SAMPLES, DETECTORS, OPINIONS, AUDIT, PROCESS),
     (choice("route", "Route", "assay_requests_total"),),
 )

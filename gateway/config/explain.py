@@ -12,6 +12,7 @@ from gateway.config.settings import (
     Config,
     JudgeConfig,
     KeyConfig,
+    PriceConfig,
     RouteConfig,
     UpstreamConfig,
     env_name,
@@ -19,12 +20,13 @@ from gateway.config.settings import (
 )
 
 _SECRET = ("upstreams", "url", "proxy", "redis_url")
-_Entry = UpstreamConfig | RouteConfig | KeyConfig | JudgeConfig
+_Entry = UpstreamConfig | RouteConfig | KeyConfig | JudgeConfig | PriceConfig
 _INSIDE: Mapping[str, type[_Entry]] = {
     "upstreams": UpstreamConfig,
     "routes": RouteConfig,
     "keys": KeyConfig,
     "judge": JudgeConfig,
+    "prices": PriceConfig,
 }
 
 

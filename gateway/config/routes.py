@@ -54,6 +54,19 @@ def judge_upstream(judge: JudgeConfig, by_name: Mapping[str, Upstream]) -> Upstr
     return _upstream("judge", UpstreamConfig.model_validate({"url": judge.url, "key": judge.key}))
 
 
+def models(config: Config, by_name: Mapping[str, Upstream]) -> dict[str, frozenset[str]]:
+    """Route → the models it is known to lead to, by the names that its upstreams know them by."""
+    return {
+        route.name: frozenset(
+            model
+            for upstream in route.upstreams
+            for pattern in patterns
+            if not (model := upstream.model or route.model or pattern).endswith("*")
+        )
+        for patterns, route in routes(config, by_name)
+    }
+
+
 def targets(config: Config) -> frozenset[str]:
     """The names that a policy may reroute to: routes and upstreams."""
     by_name = upstreams(config)

@@ -71,6 +71,7 @@ def _is_http(url: str) -> str:
 Key = Annotated[SecretStr, AfterValidator(_fits_a_header)]
 Url = Annotated[str, AfterValidator(_is_http)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -270,6 +271,14 @@ class JudgeConfig(_Strict):
         return self
 
 
+class PriceConfig(_Strict):
+    input_per_million_tokens: Price = Field(description="What a million tokens cost that a model takes in.")
+    output_per_million_tokens: Price = Field(0.0, description="What a million tokens cost that it gives out.")
+    cached_input_per_million_tokens: Price | None = Field(
+        None, description="What a million tokens cost that it had read before; as much as others when left out."
+    )
+
+
 class Config(_Strict):
     """The gateway's settings. Field names are the keys of `assay.yaml`; `ASSAY_` + upper case in the environment."""
 
@@ -430,8 +439,27 @@ class Config(_Strict):
     ledger_bytes: Annotated[int, Field(ge=2**20)] = Field(
         256 * 2**20, description="Bytes that the ledger may hold; the oldest samples make room."
     )
+    count_tokens: bool = Field(
+        True, description="Count the tokens that the answers of upstreams tell, and what they cost by `prices`."
+    )
+    prices: dict[str, PriceConfig] = Field(
+        {},
+        description="Model → `input_per_million_tokens`, `output_per_million_tokens` and "
+        "`cached_input_per_million_tokens`, in `currency`. The name is that sent upstream, and may end in `*`. Exact "
+        "names win, then the longest prefix.",
+    )
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="Currency of `prices`, by its code in ISO 4217.")
+    model_labels: int = Field(
+        50,
+        ge=0,
+        le=1000,
+        description="Models that get series of their own in metrics though the configuration names them nowhere: so "
+        "many, the first that are used; the others count as `other`.",
+    )
     audit_path: Path | None = Field(
-        None, description="File that verdicts and decisions are appended to as JSON lines; none when unset."
+        None,
+        description="File that verdicts, decisions and the tokens of each caller are appended to as JSON lines; "
+        "none when unset.",
     )
     audit_text: bool = Field(False, description="Write flagged texts into the audit file. They are personal data.")
     audit_hash_key: SecretStr | None = Field(
@@ -476,6 +504,14 @@ class Config(_Strict):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="What is logged: this and what is more severe."
     )
+
+    @field_validator("prices")
+    @classmethod
+    def _only_a_last_star(cls, prices: dict[str, PriceConfig]) -> dict[str, PriceConfig]:
+        for model in prices:
+            if "*" in model[:-1]:
+                raise ValueError(f"{model!r}: a star may only stand at the end")
+        return prices
 
     @field_validator("fingerprints")
     @classmethod

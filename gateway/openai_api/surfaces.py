@@ -148,8 +148,9 @@ class Surface:
 
     `turns` reads the texts of a request, which its field `param` holds. `modelled`: the body is read for the model, so
     it is never passed on unread. `inference`: a request changes nothing on the server, so that it may be sent again.
-    `moderated`: a request may ask for moderation. Without `answers` nothing can be written in the words of the surface;
-    then `reads` finds what texts its answers have, and where that is missing too they have none.
+    `moderated`: a request may ask for moderation. `metered`: answers tell the tokens that they took, and tell it once.
+    Without `answers` nothing can be written in the words of the surface; then `reads` finds what texts its answers
+    have, and where that is missing too they have none.
     """
 
     operation: Operation
@@ -162,6 +163,7 @@ class Surface:
     modelled: bool = False
     inference: bool = True
     moderated: bool = False
+    metered: bool = False
 
 
 def _chunked(shape: chat_replies.Shape, with_system: Callable[[dict[str, Any], str], None]) -> Answers:
@@ -198,6 +200,7 @@ _TABLE = (
         answers=_chunked(chat_replies.CHAT, chat_replies.chat_with_system),
         judged=True,
         modelled=True,
+        metered=True,
         moderated=True,
     ),
     Surface(
@@ -208,6 +211,7 @@ _TABLE = (
         answers=_chunked(chat_replies.COMPLETIONS, chat_replies.prompt_with_system),
         judged=True,
         modelled=True,
+        metered=True,
     ),
     Surface(
         Operation.RESPONSES,
@@ -217,6 +221,7 @@ _TABLE = (
         answers=_RESPONSES,
         judged=True,
         modelled=True,
+        metered=True,
         moderated=True,
     ),
     Surface(
@@ -240,6 +245,7 @@ _TABLE = (
         ),
         judged=True,
         modelled=True,
+        metered=True,
     ),
     # Counts the tokens of a request: no model reads its texts, and there is no answer to judge.
     Surface(
@@ -256,6 +262,7 @@ _TABLE = (
         param="input",
         judged=True,
         modelled=True,
+        metered=True,
     ),
     # The request asks for a judgement, so no policy judges it first.
     Surface(
@@ -272,6 +279,7 @@ _TABLE = (
         param="input",
         judged=True,
         modelled=True,
+        metered=True,
     ),
     Surface(Operation.MODELS, paths=(("GET", "/v1/models"), ("GET", "/v1/models/"))),
     Surface(
@@ -282,6 +290,7 @@ _TABLE = (
         answers=replace(_RESPONSES, read=partial(other.read_stored, responses.read_output, "output")),
         judged=True,
         modelled=True,
+        metered=True,
     ),
     # What is kept on the server comes back by another way, and is judged there as well.
     Surface(

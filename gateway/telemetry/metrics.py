@@ -82,6 +82,26 @@ GUARD = _histogram(
     _GUARD,
     "direction",
 )
+TOKENS = _counter(
+    "assay_tokens_total",
+    "How many tokens did a model take in (input) and give out (output), as its answers say? By the name that the "
+    "upstream knows the model by: of those that the configuration does not name only the first, then `other`.",
+    "route",
+    "model",
+    "direction",
+)
+COST = _counter(
+    "assay_cost_total",
+    "What did the tokens of a model cost by the price table, in units of the currency?",
+    "route",
+    "model",
+    "currency",
+)
+UNTOLD_USAGE = _counter(
+    "assay_answers_without_usage_total",
+    "How many completed answers of models told no usage, so that their tokens are in no count?",
+    "route",
+)
 
 # --- upstreams
 UPSTREAM_FIRST_BYTE = _histogram(

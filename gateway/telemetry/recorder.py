@@ -18,12 +18,22 @@ class Sampler(Protocol):
     def sample(self, exchange: Exchange) -> Sample: ...
 
 
-class Recorder:
-    """Keeps tallies by what it finds on the exchange: this runs for every request. They show after `metrics.flush`."""
+class Meter(Protocol):
+    """Adds up the tokens of a closed exchange."""
 
-    def __init__(self, sampler: Sampler, queue: SampleQueue) -> None:
+    def count(self, exchange: Exchange) -> None: ...
+
+
+class Recorder:
+    """Keeps tallies by what it finds on the exchange: this runs for every request. They show after `metrics.flush`.
+
+    Without a `meter` no tokens are counted.
+    """
+
+    def __init__(self, sampler: Sampler, queue: SampleQueue, meter: Meter | None) -> None:
         self._sampler = sampler
         self._queue = queue
+        self._meter = meter
         self._requests: dict[tuple[str, str, str, int], Tally] = {}
         self._durations: dict[tuple[str, bool], Spread] = {}
         self._added = metrics.spread(metrics.ADDED)
@@ -52,8 +62,11 @@ class Recorder:
         durations.observe(timing.ended_at - timing.received_at)
         if outcome is not _COMPLETED:
             self._failed(exchange)
-        if exchange.upstream is not None and timing.first_byte_at:
-            self._added.observe(max(0.0, timing.first_byte_at - timing.read_at - timing.upstream_seconds))
+        if exchange.upstream is not None:
+            if timing.first_byte_at:
+                self._added.observe(max(0.0, timing.first_byte_at - timing.read_at - timing.upstream_seconds))
+            if self._meter is not None:
+                self._meter.count(exchange)
         if transcript.sampled and outcome not in _NOT_SAMPLED:
             self._offer(exchange, route)
 

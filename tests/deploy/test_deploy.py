@@ -38,7 +38,7 @@ VALUES: dict[str, set[str]] = {
     "source": {source.value for source in Source},
     "reason": set(REASONS),
     "fate": {"judged", "dropped", "expired", "failed"},
-    "direction": {"prompt", "response"},
+    "direction": {"prompt", "response", "input", "output"},
     "basis": {"labels", "judge", "card", "flags"},
     "action": {"allow", "flag", "redact", "block"},
     "effect": {"enforced", "monitored", "leaked", "canary"},

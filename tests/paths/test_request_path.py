@@ -12,8 +12,9 @@ from backports import zstd
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from gateway.config.settings import PriceConfig
 from gateway.errors import REASONS
-from gateway.exchange import Outcome, Principal, Route, Streams
+from gateway.exchange import Outcome, Principal, Route, Streams, Usage
 from gateway.openai_api.sse import Decoder
 from gateway.serving.bodies import BodyBounds
 from gateway.upstream.transport import Limits
@@ -913,3 +914,34 @@ def test_every_exchange_ends_with_exactly_one_outcome(
             assert b"grenade" not in seen.body or (stream and streams == "observe")
 
     asyncio.run(go())
+
+
+# --- tokens
+
+
+TOLD = completion("Good day.")[:-1] + b',"usage":{"prompt_tokens":7,"completion_tokens":3}}'
+
+
+@pytest.mark.parametrize("rules", [OBSERVE, ENFORCE])
+async def test_the_tokens_that_an_answer_tells_are_on_the_exchange_and_counted(rules: str) -> None:
+    tokens, cost = Counts("assay_tokens_total"), Counts("assay_cost_total")
+    price = {"input_per_million_tokens": 1e6, "output_per_million_tokens": 2e6}
+    prices = {"m": PriceConfig.model_validate(price)}
+    async with serve(answering(answer(TOLD, JSON))) as server, World(server.port, rules=rules, prices=prices) as world:
+        seen = await world.ask(body=chat("hi"))
+        assert seen.body == TOLD
+    (closed,) = world.notebook.closed_ones
+    assert closed.usage == Usage(7, 3)
+    assert tokens.added() == {("input", "m", "default"): 7, ("output", "m", "default"): 3}
+    assert cost.added() == {("EUR", "m", "default"): 13.0}
+
+
+@pytest.mark.parametrize("streams", ["observe", "window", "hold"])
+@pytest.mark.parametrize("rules", [OBSERVE, ENFORCE])
+async def test_the_last_event_of_a_stream_tells_them(rules: str, streams: Streams) -> None:
+    usage = b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}\n\n'
+    script = streaming(chunk("Good "), chunk("day."), usage, DONE)
+    async with serve(script) as server, World(server.port, rules=rules, streams=streams) as world:
+        await world.ask(body=chat("hi", stream=True))
+    (closed,) = world.notebook.closed_ones
+    assert closed.usage == Usage(7, 3)

@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 from detectors.panel import Panel
 from gateway.access.admission import Admission
 from gateway.access.keys import Grant, KeyRing
+from gateway.access.prices import Prices
 from gateway.access.stored import StoredAnswers
-from gateway.config.settings import DEFAULT_FORWARDED
+from gateway.config.settings import DEFAULT_FORWARDED, PriceConfig
 from gateway.delivery.budget import Budget
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
@@ -27,6 +28,7 @@ from gateway.samples.sampling import Sampler
 from gateway.serving.bodies import Bodies, BodyBounds
 from gateway.serving.request import GONE
 from gateway.telemetry import metrics
+from gateway.telemetry.meter import Meter, Models
 from gateway.telemetry.recorder import Recorder
 from gateway.trust.judged import Sink
 from gateway.trust.sinks import AuditSink, MetricsSink
@@ -338,6 +340,12 @@ def ring(keys: Iterable[tuple[str, Principal]]) -> KeyRing:
     return KeyRing([Grant(sha256(key.encode()).digest(), principal) for key, principal in keys], lambda: 0.0)
 
 
+def meter(routes: Iterable[str], journal: "Journal", prices: Mapping[str, PriceConfig] | None = None) -> Meter:
+    """Knows no model by name, and gives series to five."""
+    known: dict[str, tuple[str, ...]] = dict.fromkeys(routes, ())
+    return Meter(known, Models((), 5), cost=Prices(prices or {}).cost, currency="EUR", append=journal.append)
+
+
 class World(Caller):
     """The request path of one process: every stage is the real one. Close it, so that connections end."""
 
@@ -362,6 +370,7 @@ class World(Caller):
         draw: Callable[[], float] = lambda: 0.5,
         queue_items: int = 100,
         moderates: bool = True,
+        prices: Mapping[str, PriceConfig] | None = None,
     ) -> None:
         self.judge = judge or JudgingHere()
         self.journal = Journal()
@@ -388,7 +397,8 @@ class World(Caller):
         sampler = Sampler(draw=draw)
         self.stored = StoredAnswers()
         self.budget = Budget(held_together_bytes)
-        self.notebook = Notebook(Recorder(sampler, self.queue))
+        self.meter = meter([route.name for route in routing.routes], self.journal, prices)
+        self.notebook = Notebook(Recorder(sampler, self.queue, self.meter))
         self.pipeline = Pipeline(
             admission=Admission(ring(keys), local_only=local_only),
             bodies=Bodies(bounds),

@@ -8,7 +8,7 @@ from gateway.openai_api import Operation
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.sampling import Sampler
 from gateway.telemetry.recorder import Recorder
-from tests.support.fakes import Counts, Observed, upstream
+from tests.support.fakes import Counts, Journal, Observed, meter, upstream
 
 
 def closed(outcome: Outcome, reason: str = "", *, status: int = 200, sampled: bool = True) -> Exchange:
@@ -23,7 +23,7 @@ def closed(outcome: Outcome, reason: str = "", *, status: int = 200, sampled: bo
 
 
 def recorder(queue: MemoryQueue) -> Recorder:
-    return Recorder(Sampler(), queue)
+    return Recorder(Sampler(), queue, meter(["default"], Journal()))
 
 
 def test_an_exchange_is_closed_once() -> None:
