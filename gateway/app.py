@@ -1,6 +1,7 @@
 """Builds every object once, from the configuration, and wires them together; nothing else happens here."""
 
 import gc
+import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -11,6 +12,7 @@ from starlette.routing import Route
 
 from detectors import manifest, taxonomy
 from gateway.access.admission import Admission
+from gateway.access.cors import Application, Cors, Origins
 from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
 from gateway.access.prices import prices_of
 from gateway.access.stored import StoredAnswers
@@ -50,12 +52,13 @@ from gateway.samples.sampling import Sampler
 from gateway.serving import descriptors, draining, heap
 from gateway.serving.background import Background
 from gateway.serving.bodies import Bodies, BodyBounds, Receive
-from gateway.telemetry import logs, metrics
+from gateway.telemetry import logs, metrics, series
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.meter import Meter, Models
+from gateway.telemetry.processes import Processes
 from gateway.telemetry.recorder import Recorder
-from gateway.telemetry.upstreams import UpstreamMetrics, show_states
+from gateway.telemetry.upstreams import UpstreamMetrics
 from gateway.trust.card import shipped_errors
 from gateway.trust.gauges import TrustGauges
 from gateway.trust.judged import Sink
@@ -80,6 +83,7 @@ class NoDetectors:
 
     is_ready = False
     detectors: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
     absent: dict[str, str]
 
     def __init__(self) -> None:
@@ -113,10 +117,11 @@ class App:
         judges = config.detectors and (self.enforces or config.redis_url is None)
         waited_for = config.policy not in SHIPPED or self.enforces  # now, or after a change of the policy's file
         self.judge = _judge(config, nice=0 if waited_for else _NICE) if judges else NoDetectors()
+        self._upstream_metrics = UpstreamMetrics(by_name, self.routing.routes)
         self.upstreams = Upstreams(
             _limits(config),
             HeaderFilter(config.forward_headers),
-            UpstreamMetrics(by_name, self.routing.routes),
+            self._upstream_metrics,
             known=by_name.values(),
             tries=_tries(config),
             cooldown=Cooldown(config.cooldown_seconds, config.max_cooldown_seconds),
@@ -124,7 +129,8 @@ class App:
         callers = KeyRing(callers_of(config), _wall_clock)
         operators = KeyRing(operators_of(config), _wall_clock)
         self.keys = _key_files(config, callers, operators)
-        admission = Admission(callers, local_only=not config.allow_without_keys)
+        origins = Origins(config.cors_origins)
+        admission = Admission(callers, local_only=not config.allow_without_keys, origins=origins)
         self.pipeline = self._pipeline(config, admission)
         self.background = self._background(config)
         readiness = Readiness(
@@ -149,7 +155,7 @@ class App:
             version=_VERSION,
             page=Page(),
             # Without keys a page in a local browser must not read the operator's pages either.
-            doors=[admission.refuse_foreign, Admission(operators, local_only=False).admit],
+            doors=[admission.refuse_foreign, Admission(operators, local_only=False, origins=origins).admit],
             background=self.background,
             on_hangup=self._look_again,
             finish=self._finish,
@@ -222,8 +228,12 @@ class App:
     def _background(self, config: Config) -> Background:
         publish_error_rates()
         publish_detectors()
-        metrics.begin_unread(CHANNELS, UNREAD_REASONS)
-        self.gauges = Gauges([self._read_gauges, _descriptors(), Costs(self.policy).read])
+        _begin_series(self.judge)
+        series.begin_traffic([route.name for route in self.routing.routes], self._origins.values())
+        series.begin_guard()
+        self.gauges = Gauges(
+            [self._read_gauges, _descriptors(), Costs(self.policy).read, _processes("gateway", self.judge)]
+        )
         background = Background()
         background.add("audit", self.audit.run)
         background.add("ledger", self.ledger.run)
@@ -254,7 +264,7 @@ class App:
             name = self._origins[origin]
             metrics.UPSTREAM_CONNECTIONS.labels(name, "idle").set(idle)
             metrics.UPSTREAM_CONNECTIONS.labels(name, "busy").set(busy)
-        show_states(self.upstreams.states())
+        self._upstream_metrics.show(self.upstreams.states())
 
     def _look_again(self) -> None:
         self.policy.look_again()
@@ -291,8 +301,15 @@ class WorkerApp:
         self.judge = _judge(config, nice=_NICE)
         worker = _worker(config, self.queue, self.judge, _sinks(config, audit, ledger, opinions), policy)
         publish_error_rates()
-        metrics.begin_unread(CHANNELS, UNREAD_REASONS)
-        gauges = Gauges([lambda: _read_depth(self.queue), lambda: _read_detectors(self.judge), _descriptors()])
+        _begin_series(self.judge)
+        gauges = Gauges(
+            [
+                lambda: _read_depth(self.queue),
+                lambda: _read_detectors(self.judge),
+                _descriptors(),
+                _processes("worker", self.judge),
+            ]
+        )
         background = Background()
         background.add("audit", audit.run)
         background.add("ledger", ledger.run)
@@ -335,7 +352,7 @@ def create_worker_app() -> WorkerApp:
     return WorkerApp(load())
 
 
-def create_app() -> App:
+def create_app() -> Application:
     """For uvicorn: configured by the environment alone, so that worker processes build the same."""
     config = load()
     logs.configure(config.log_format, config.log_level)  # worker processes begin here
@@ -345,7 +362,7 @@ def create_app() -> App:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    return app
+    return _for_browsers(config, app) if config.cors_origins else app
 
 
 def _tries(config: Config) -> Tries:
@@ -423,7 +440,7 @@ def _worker(
     return Worker(
         queue,
         judge,
-        [MetricsSink({entry.slug: entry.category for entry in taxonomy.SUBCATEGORIES}), *sinks],
+        [_metrics_sink(), *sinks],
         policy=lambda: policy.current,
         expiry_seconds=config.sample_expiry_seconds,
         wall_clock=_wall_clock,
@@ -437,6 +454,16 @@ def _sinks(config: Config, audit: Audit, ledger: Ledger, opinions: Opinions) -> 
 def _judged_slugs() -> frozenset[str]:
     """What the detectors judge."""
     return frozenset(slug for info in manifest.load(weights=False).values() for slug, _ in info.operating)
+
+
+def _for_browsers(config: Config, app: App) -> Application:
+    origins = Origins(config.cors_origins)
+    return Cors(app, origins, exposed=config.cors_expose_headers, credentials=config.cors_credentials)
+
+
+def _metrics_sink() -> MetricsSink:
+    judged = {key for info in manifest.load(weights=False).values() for key in info.operating}
+    return MetricsSink({entry.slug: entry.category for entry in taxonomy.SUBCATEGORIES}, judged)
 
 
 def _wall_clock() -> float:
@@ -461,6 +488,16 @@ def _read_depth(queue: SampleQueue) -> None:
 def _descriptors() -> Callable[[], None]:
     shortage = descriptors.Shortage()
     return lambda: shortage.look(descriptors.in_use())
+
+
+def _processes(own: str, judge: JudgingClient | NoDetectors) -> Callable[[], None]:
+    return Processes(lambda: {own: [os.getpid()], "detectors": judge.pids}).show
+
+
+def _begin_series(judge: JudgingClient | NoDetectors) -> None:
+    metrics.begin_unread(CHANNELS, UNREAD_REASONS)
+    if isinstance(judge, JudgingClient):
+        series.begin_judging(info.id for info in manifest.load(weights=False).values())
 
 
 def _read_detectors(judge: JudgingClient | NoDetectors) -> None:

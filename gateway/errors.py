@@ -38,6 +38,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "no_key": Reason(_C, 401, _BAD, "invalid_api_key"),
         "wrong_key": Reason(_C, 401, _BAD, "invalid_api_key"),
         "not_local": Reason(_C, 403, _BAD, "forbidden_origin"),
+        "foreign_origin": Reason(_C, 403, _BAD, "forbidden_origin"),
         "route_forbidden": Reason(_C, 403, _BAD, "model_not_allowed"),
         "bad_header": Reason(_C, 400, _BAD, "invalid_header"),
         "bad_body": Reason(_C, 400, _BAD, "invalid_body"),

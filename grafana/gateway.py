@@ -498,6 +498,31 @@ PROCESS = Row(
             "cps",
             width=12,
         ),
+        Panel(
+            "Processor",
+            "How many cores do the processes take: gateway, detectors, worker? A gateway that takes a whole core is at "
+            "its limit: add `workers`.",
+            [Query("sum by (process) (rate(assay_process_cpu_seconds[$__rate_interval]))", "{{process}}")],
+            "stacked",
+        ),
+        Panel(
+            "Memory",
+            "How much memory do the processes hold? A line that climbs for days under steady traffic is a leak.",
+            [Query("sum by (process) (assay_process_resident_memory_bytes)", "{{process}}")],
+            "stacked",
+            "bytes",
+        ),
+        Panel(
+            "File descriptors",
+            "Which share of its file descriptors does the fullest process use? At 100 % connections fail.",
+            [
+                Query(
+                    "max by (process) (assay_process_open_fds) / on() group_left() min(assay_process_max_fds)",
+                    "{{process}}",
+                )
+            ],
+            unit="percentunit",
+        ),
     ],
 )
 

@@ -1,6 +1,6 @@
 """Who is calling, and whether they may."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from urllib.parse import urlsplit
 
 from gateway.access.keys import KeyRing
@@ -13,25 +13,30 @@ ANYONE = Principal("anyone")
 # What clients send is remembered within 256 KiB in all.
 _REMEMBERED = 1024
 _REMEMBERED_BYTES = 256  # of Host and Origin together
+_PORTS = {"http": 80, "https": 443}
 
 
 class Admission:
     """Callers by their key.
 
-    Without any key everyone is admitted; `local_only` then refuses what a web page in a local browser could
-    send (a foreign `Host` or `Origin`), because the loopback address alone does not keep those out.
+    What a page in a browser sends is let in from the gateway's own origin and from `origins`. Without any key everyone
+    is admitted; `local_only` then refuses a foreign `Host` too, because the loopback address alone does not keep out
+    what a web page in a local browser could send.
     """
 
-    def __init__(self, keys: KeyRing, *, local_only: bool) -> None:
+    def __init__(self, keys: KeyRing, *, local_only: bool, origins: Container[bytes] = ()) -> None:
         self._keys = keys
         self._local_only = local_only
-        self._found_local: set[tuple[bytes, bytes]] = set()
+        self._origins = origins
+        self._let_in: set[tuple[bytes, bytes]] = set()
 
     def admit(self, headers: Mapping[bytes, bytes]) -> Principal:
-        """Raises GatewayError no_key, wrong_key or not_local."""
+        """Raises GatewayError foreign_origin, no_key, wrong_key or not_local."""
         if self._keys.is_empty:
             self.refuse_foreign(headers)
             return ANYONE
+        if b"origin" in headers:
+            self.refuse_foreign(headers)
         key = _presented(headers)
         if not key:
             raise GatewayError("no_key", f"no API key was given; {_HINT}")
@@ -43,14 +48,24 @@ class Admission:
         return found.principal
 
     def refuse_foreign(self, headers: Mapping[bytes, bytes]) -> None:
-        """Without keys, only who is local may do anything here. Raises GatewayError not_local."""
-        if not self._local_only or not self._keys.is_empty:
-            return
+        """Refuse what a page of another origin sends and, without keys, who is not local.
+
+        Raises GatewayError foreign_origin and not_local.
+        """
         asked = headers.get(b"host", b""), headers.get(b"origin", b"")
-        if asked not in self._found_local:
-            _refuse_foreign(*asked)
-            if len(self._found_local) < _REMEMBERED and len(asked[0]) + len(asked[1]) <= _REMEMBERED_BYTES:
-                self._found_local.add(asked)
+        if asked in self._let_in:
+            return
+        host, origin = asked
+        if self._local_only and self._keys.is_empty:
+            _refuse_not_local(host)
+        if origin and origin not in self._origins and not _is_own(origin, host):
+            raise GatewayError(
+                "foreign_origin",
+                "this comes from a web page of another origin; if you trust that page, list its origin in "
+                "`cors_origins`",
+            )
+        if len(self._let_in) < _REMEMBERED and len(host) + len(origin) <= _REMEMBERED_BYTES:
+            self._let_in.add(asked)
 
     @staticmethod
     def may_send_unread(principal: Principal) -> None:
@@ -80,17 +95,33 @@ def _presented(headers: Mapping[bytes, bytes]) -> bytes:
     return headers.get(b"api-key") or headers.get(b"x-api-key") or b""
 
 
-def _refuse_foreign(host: bytes, origin: bytes) -> None:
-    for name, address in (
-        ("Host", "//" + host.decode("latin-1") if host else ""),
-        ("Origin", origin.decode("latin-1")),
-    ):
-        if address and not _is_local(address):
-            raise GatewayError(
-                "not_local",
-                f"no key is configured, so only local callers are served, but {name} is not a loopback address; "
-                "configure ASSAY_KEYS to serve others",
-            )
+def _refuse_not_local(host: bytes) -> None:
+    if host and not _is_local("//" + host.decode("latin-1")):
+        raise GatewayError(
+            "not_local",
+            "no key is configured, so only local callers are served, but Host is not a loopback address; configure "
+            "ASSAY_KEYS to serve others",
+        )
+
+
+def _is_own(origin: bytes, host: bytes) -> bool:
+    """Whether a page of this origin came from here: by its host and port, since a proxy in front may speak TLS. On this
+    machine pages of every port count, where the gateway is asked by a local address."""
+    page, here = origin.decode("latin-1"), "//" + host.decode("latin-1")
+    if _is_local(page):
+        return not host or _is_local(here)
+    place = _place(page)
+    return place is not None and place == _place(here, page.partition(":")[0])
+
+
+def _place(address: str, scheme: str = "") -> tuple[str, int | None] | None:
+    """Host and port of an address; None for one that has none, such as the origin `null`."""
+    try:
+        parts = urlsplit(address)
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    return (name, port or _PORTS.get(parts.scheme or scheme)) if name else None
 
 
 def _is_local(address: str) -> bool:

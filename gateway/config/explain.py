@@ -157,6 +157,11 @@ def _open_doors(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
             f"{origin.get('host', 'host')}: {config.host} can be reached by other machines, but no key is configured; "
             "set ASSAY_KEYS, or listen on 127.0.0.1, or set allow_without_keys: true if the network is the lock"
         )
+    if config.cors_credentials and "*" in config.cors_origins:
+        yield (
+            f"{origin.get('cors_credentials', 'cors_credentials')}: with `cors_origins: *` any page could act for its "
+            "visitor; list the origins, or leave cors_credentials off"
+        )
 
 
 def _open_texts(config: Config, origin: Mapping[str, str]) -> Iterator[str]:

@@ -315,6 +315,20 @@ class Config(_Strict):
         False,
         description="Serve other machines without any key. Anyone who reaches the port spends your money.",
     )
+    cors_origins: list[str] = Field(
+        [],
+        description="Web origins whose pages may use the gateway from a browser, as https://app.example[:port], or `*` "
+        "for any. A request that a page of another origin sends is refused.",
+    )
+    cors_expose_headers: list[str] = Field(
+        ["retry-after", "x-assay-decision", "x-assay-guard-ms", "x-assay-policy", "x-request-id"],
+        description="Response headers that pages of `cors_origins` may read.",
+    )
+    cors_credentials: bool = Field(
+        False,
+        description="Let pages of `cors_origins` send cookies and client certificates, which a proxy in front may ask "
+        "for. The gateway's keys need it not.",
+    )
     operator_key: Key | None = Field(
         None,
         min_length=8,
@@ -539,6 +553,30 @@ class Config(_Strict):
                 for number, key in enumerate(keys, 1)
             ]
         return keys
+
+    @field_validator("cors_origins", "cors_expose_headers", mode="before")
+    @classmethod
+    def _parts(cls, given: Any) -> Any:
+        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+", origin):
+                raise ValueError(
+                    f"{origin!r} is no origin as browsers send it; write scheme and host in lower case, a port that is "
+                    "not the scheme's own, and no path: https://app.example"
+                )
+        return origins
+
+    @field_validator("cors_expose_headers")
+    @classmethod
+    def _are_names(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+                raise ValueError(f"{name!r} is no name of a header")
+        return names
 
     @field_validator("failover_statuses", mode="before")
     @classmethod

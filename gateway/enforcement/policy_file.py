@@ -11,7 +11,8 @@ from detectors.manifest import ModelError
 from gateway.enforcement.local_tables import LocalTables, read_local_tables
 from gateway.enforcement.signals import load_policy, policy_path
 from gateway.telemetry import metrics
-from policies.compiling import Policy, Threshold
+from policies.compiling import Policy, Rule, Threshold
+from policies.model import Action, Mode
 from policies.source import PolicyError
 
 log = logging.getLogger("assay")
@@ -69,6 +70,8 @@ class PolicyFile:
         self._compile = partial(load_policy, source, frozenset(targets), frozenset(routes))
         self._stamps = self._look()
         self._asked = False
+        for result in ("adopted", "refused"):
+            metrics.POLICY_LOADS.labels(result)
         self.current, self.local = self._load()
         _publish(None, self.current)
 
@@ -175,7 +178,19 @@ def _stamp(path: Path) -> _Stamp | None:
     return _Stamp(found.st_ctime, found.st_size, found.st_ino)
 
 
+def _effects(rule: Rule, direction: str) -> tuple[str, ...]:
+    """What can become of a decision of this rule."""
+    if rule.action is Action.FLAG or not rule.enforced:
+        return ("monitored",)
+    leaks = ("leaked",) if direction == "response" else ()
+    return ("canary", "enforced", *leaks) if rule.mode is Mode.CANARY else ("enforced", "fail_closed", *leaks)
+
+
 def _publish(before: Policy | None, policy: Policy) -> None:
+    for rule in policy.rules:
+        for direction in {direction for _, direction in rule.judges_on}:
+            for effect in _effects(rule, direction):
+                metrics.DECISIONS.labels(direction, rule.action, rule.id, effect)
     if before is not None:
         metrics.POLICY_INFO.labels(before.revision, before.mode).set(0)
     metrics.POLICY_INFO.labels(policy.revision, policy.mode).set(1)

@@ -376,6 +376,30 @@ BACKGROUND_RESTARTS = _counter(
     "How often did a task beside the traffic (judge, audit, policy and others) end and have to be started again?",
     "task",
 )
+PROCESS_CPU = _gauge(
+    "assay_process_cpu_seconds",
+    "How much processor time has a process taken since it began: the gateway's own, its detectors'? With several "
+    "workers by `pid`, as the other figures of processes.",
+    "process",
+    over_workers="liveall",
+)
+PROCESS_MEMORY = _gauge(
+    "assay_process_resident_memory_bytes",
+    "How much memory does a process hold?",
+    "process",
+    over_workers="liveall",
+)
+PROCESS_DESCRIPTORS = _gauge(
+    "assay_process_open_fds",
+    "How many file descriptors has a process open?",
+    "process",
+    over_workers="liveall",
+)
+PROCESS_MOST_DESCRIPTORS = _gauge(
+    "assay_process_max_fds",
+    "How many file descriptors may a process have open?",
+    over_workers="liveall",
+)
 BUILD_INFO = _gauge("assay_build_info", "Which version serves? Always 1.", "version", over_workers="mostrecent")
 DETECTORS_READY = _gauge(
     "assay_detectors_ready",

@@ -1,10 +1,13 @@
 """What becomes of calls to upstreams, as metrics."""
 
+import logging
 from collections.abc import Iterable, Mapping
 
 from gateway.exchange import Route
 from gateway.telemetry import metrics
 from gateway.telemetry.metrics import Spread, Tally
+
+log = logging.getLogger("assay")
 
 _STATES = ("up", "aside", "probed")
 
@@ -14,6 +17,8 @@ class UpstreamMetrics:
 
     def __init__(self, names: Iterable[str], routes: Iterable[Route] = ()) -> None:
         self._answered: dict[str, tuple[Tally, Spread]] = {}
+        self._failed: dict[str, str] = {}  # the reason of each one's last failure
+        self._aside: set[str] = set()
         for name in names:
             for result in ("answered", "failed"):
                 metrics.UPSTREAM_TRIES.labels(name, result)
@@ -38,6 +43,7 @@ class UpstreamMetrics:
     def failed(self, upstream: str, reason: str, *, begun: bool = False) -> None:
         """A try failed, or an answer that had begun (`begun`) did."""
         metrics.tally(metrics.UPSTREAM_FAILURES, upstream, reason).add()
+        self._failed[upstream] = reason
         if not begun:
             metrics.tally(metrics.UPSTREAM_TRIES, upstream, "failed").add()
 
@@ -45,9 +51,15 @@ class UpstreamMetrics:
         """A request goes on to this upstream because another one failed."""
         metrics.tally(metrics.UPSTREAM_FAILOVERS, route, upstream).add()
 
-
-def show_states(states: Mapping[str, str]) -> None:
-    """Set the gauge of each upstream's state."""
-    for name, current in states.items():
-        for state in _STATES:
-            metrics.UPSTREAM_STATE.labels(name, state).set(current == state)
+    def show(self, states: Mapping[str, str]) -> None:
+        """Set the gauge of each upstream's state. One that is set aside, or answers again, gets a line in the log."""
+        for name, current in states.items():
+            for state in _STATES:
+                metrics.UPSTREAM_STATE.labels(name, state).set(current == state)
+            if current == "up" and name in self._aside:
+                self._aside.discard(name)
+                log.warning("upstream %s answers again", name)
+            elif current != "up" and name not in self._aside:
+                self._aside.add(name)
+                reason = self._failed.get(name, "unknown")
+                log.error("upstream %s is set aside (%s); a request tries it again after each cool-down", name, reason)

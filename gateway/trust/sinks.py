@@ -20,22 +20,29 @@ class Journal(Protocol):
 
 
 class MetricsSink:
-    """Counts verdicts with their weights, and decisions. `categories` maps a sub-category to its category."""
+    """Counts verdicts with their weights, and decisions. `categories` maps a sub-category to its category.
 
-    def __init__(self, categories: Mapping[str, str]) -> None:
+    `known` are the (sub-category, direction) whose series begin at zero.
+    """
+
+    def __init__(self, categories: Mapping[str, str], known: Iterable[tuple[str, str]] = ()) -> None:
         self._categories = categories
         self._columns: dict[tuple[str, str], _Column] = {}
+        for slug, direction in known:
+            self._column(slug, direction)
 
     def take(self, judged: Judged) -> None:
         """Count the exchange once for each sub-category: its highest score, and whether any text was flagged."""
         weight = 1 / judged.probability
         for direction, opinion in judged.scores:
-            column = self._columns.get((opinion.slug, direction))
-            if column is None:
-                category = self._categories.get(opinion.slug, "auxiliary")
-                column = self._columns[opinion.slug, direction] = _Column(category, opinion.slug, direction)
+            column = self._columns.get((opinion.slug, direction)) or self._column(opinion.slug, direction)
             column.count(opinion.score, opinion.flagged, weight)
         self._count_decisions(judged)
+
+    def _column(self, slug: str, direction: str) -> "_Column":
+        category = self._categories.get(slug, "auxiliary")
+        column = self._columns[slug, direction] = _Column(category, slug, direction)
+        return column
 
     def _count_decisions(self, judged: Judged) -> None:
         """Monitored rules, and enforced ones that an answer slipped past because it was not held.

@@ -21,6 +21,8 @@ from gateway.upstream.transports import Transports
 _BUSY = 429
 # Those among them that say it was not even begun.
 _NOT_BEGUN = frozenset({429, 503, 529})
+# Another upstream may do better; the one that failed so would do so again, and take as long.
+_ONLY_ELSEWHERE = frozenset({"first_byte_timeout", "write_timeout", "bad_response"})
 _STATUS = "status"
 _INFERENCE = frozenset(surface.operation for surface in SURFACES.values() if surface.inference)
 
@@ -112,9 +114,10 @@ class Upstreams:
             try:
                 answer = await self._once(exchange, route, upstream, body, tail, attempt > 0 or not repeatable)
             except UpstreamError as error:
-                never_left = error.reason != "reset"
-                again = attempt < last and error.what.retryable and (repeatable or never_left)
-                if not again or not (attempt + 1 < known or budget.take()):
+                elsewhere = attempt + 1 < known
+                if attempt == last or not _may_be_repeated(error, repeatable, elsewhere):
+                    raise
+                if not elsewhere and not budget.take():
                     raise
                 continue
             if attempt + 1 >= known or answer.status not in self._tries.statuses:
@@ -233,6 +236,13 @@ class Upstreams:
             target.health.answered(now, seconds)
         if answer.status >= 500 or answer.status in self._tries.statuses:
             self._observer.failed(name, _STATUS, begun=True)
+
+
+def _may_be_repeated(error: UpstreamError, repeatable: bool, elsewhere: bool) -> bool:
+    """Whether a request that failed so may be sent again, to another upstream (`elsewhere`) or to the same."""
+    if not repeatable:
+        return error.what.retryable and error.reason != "reset"
+    return error.what.retryable or (elsewhere and error.reason in _ONLY_ELSEWHERE)
 
 
 async def _asked(target: Target, head: bytes, body: bytes, head_only: bool, fresh: bool) -> Response:

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.access.admission import ANYONE, Admission
+from gateway.access.cors import Origins
 from gateway.errors import GatewayError
 from gateway.exchange import Principal, Route, Upstream
 from tests.support.fakes import ring
@@ -104,16 +105,57 @@ def test_local_callers_need_no_key(host: bytes) -> None:
 )
 def test_a_page_in_a_local_browser_is_not_local(address: bytes) -> None:
     """DNS that is rebound to 127.0.0.1 shows in Host, another site's page in Origin."""
-    for headers in ({b"host": address}, {b"host": b"localhost", b"origin": b"http://" + address}):
-        error = refusal(LOCAL, headers)
-        assert error.reason == "not_local"
-        assert "ASSAY_KEYS" in error.message
+    error = refusal(LOCAL, {b"host": address})
+    assert error.reason == "not_local"
+    assert "ASSAY_KEYS" in error.message
+    error = refusal(LOCAL, {b"host": b"localhost", b"origin": b"http://" + address})
+    assert error.reason == "foreign_origin"
+    assert "cors_origins" in error.message
     assert KEYED.admit({b"host": address, b"api-key": b"key-of-ada"}) is ADA
 
 
 @pytest.mark.parametrize("origin", [b"null", b"file://", b"chrome-extension://abc", b"localhost"])
 def test_origins_that_are_no_local_address(origin: bytes) -> None:
-    assert refusal(LOCAL, {b"host": b"localhost", b"origin": origin}).reason == "not_local"
+    assert refusal(LOCAL, {b"host": b"localhost", b"origin": origin}).reason == "foreign_origin"
+
+
+OWN = [
+    (b"gw.example", b"https://gw.example"),
+    (b"gw.example", b"http://gw.example"),
+    (b"GW.example:8080", b"http://gw.example:8080"),
+    (b"gw.example:443", b"https://gw.example"),
+    (b"127.0.0.1:8080", b"http://localhost:3000"),
+]
+FOREIGN = [
+    (b"gw.example", b"https://app.example"),
+    (b"gw.example", b"https://gw.example:8443"),
+    (b"gw.example:8080", b"http://gw.example"),
+    (b"gw.example", b"https://gw.example.evil.example"),
+    (b"gw.example", b"http://localhost"),
+    (b"gw.example", b"null"),
+    (b"", b"https://app.example"),
+]
+
+
+@pytest.mark.parametrize("admission", [KEYED, OPEN], ids=["keys", "no keys"])
+def test_a_page_of_the_gateways_own_origin_is_let_in_and_no_other(admission: Admission) -> None:
+    """Whatever the method: `admit` is asked for every request. A right key does not make up for a foreign page."""
+    key = {b"api-key": b"key-of-ada"}
+    for host, origin in OWN:
+        admission.admit({b"host": host, b"origin": origin, **key})
+    for host, origin in FOREIGN:
+        assert refusal(admission, {b"host": host, b"origin": origin, **key}).reason == "foreign_origin"
+        assert refusal(admission, {b"host": host, b"origin": origin}).reason == "foreign_origin"
+
+
+@pytest.mark.parametrize("keys", [[], [("key-of-ada", ADA)]])
+def test_a_page_of_a_listed_origin_is_let_in(keys: list[tuple[str, Principal]]) -> None:
+    admission = Admission(ring(keys), local_only=True, origins=Origins(["https://app.example"]))
+    headers = {b"host": b"localhost", b"api-key": b"key-of-ada"}
+    admission.admit({**headers, b"origin": b"https://app.example"})
+    assert refusal(admission, {**headers, b"origin": b"https://app.example.evil"}).reason == "foreign_origin"
+    anyone = Admission(ring(keys), local_only=True, origins=Origins(["*"]))
+    anyone.admit({**headers, b"origin": b"https://elsewhere.example"})
 
 
 def test_a_key_opens_its_routes() -> None:

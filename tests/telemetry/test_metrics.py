@@ -33,11 +33,12 @@ LABELS = {
     "effect": "enforced, monitored, leaked",
     "fate": "judged, answered, dropped, expired, failed",
     "flagged": "0, 1",
-    "model": "of the pairs of route and model that were judged most, up to trust.gauges.GROUPS; other",
+    "model": "of the pairs of route and model that were judged most, up to trust.gauges.GROUPS; of tokens, configured "
+    "names and model_labels others that upstreams served; other",
     "mode": "plain, stream; monitor, enforce; score, block",
-    "model": "configured names, a bounded number of others that upstreams served, and other",
     "operation": "openai_api.Operation",
     "outcome": "exchange.Outcome",
+    "process": "gateway, worker, detectors",
     "reason": "errors.REASONS and the lists in guard, worker and upstream.posts; nonsense",
     "result": "written, dropped; adopted, refused; clean, flagged, failed; answered, failed",
     "revision": "of the policy in force",
@@ -234,7 +235,8 @@ def test_gauges_say_how_they_add_up() -> None:
     for name, metric in CATALOGUE.items():
         if isinstance(metric, Gauge):
             shared = any(part in name for part in SHARED)
-            assert metric._multiprocess_mode == ("mostrecent" if shared else "livesum")
+            of_each = name.startswith("assay_process_")
+            assert metric._multiprocess_mode == ("mostrecent" if shared else "liveall" if of_each else "livesum")
 
 
 def test_openmetrics_is_written_for_who_accepts_it() -> None:

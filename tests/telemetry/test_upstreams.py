@@ -4,7 +4,7 @@ import pytest
 
 from gateway.exchange import Route
 from gateway.telemetry import metrics
-from gateway.telemetry.upstreams import UpstreamMetrics, show_states
+from gateway.telemetry.upstreams import UpstreamMetrics
 from tests.support.fakes import Observed, upstream
 
 
@@ -36,6 +36,21 @@ def test_a_first_byte_is_timed_only_when_it_came() -> None:
 
 @pytest.mark.parametrize("state", ["up", "aside", "probed"])
 def test_one_state_is_shown(state: str) -> None:
-    show_states({"met-d": state})
+    UpstreamMetrics(["met-d"]).show({"met-d": state})
     shown = {each: value("assay_upstream_state", upstream="met-d", state=each) for each in ("up", "aside", "probed")}
     assert shown == {"up": 0, "aside": 0, "probed": 0, state: 1}
+
+
+def test_the_log_tells_of_transitions_alone(caplog: pytest.LogCaptureFixture) -> None:
+    seen = UpstreamMetrics(["met-e", "met-f"])
+    for state in ("up", "up"):
+        seen.show({"met-e": state, "met-f": "up"})
+    assert caplog.messages == []
+    for _ in range(1000):
+        seen.failed("met-e", "connect_failed")
+    for state in ("aside", "probed", "aside", "aside", "up", "up"):
+        seen.show({"met-e": state, "met-f": "up"})
+    assert caplog.messages == [
+        "upstream met-e is set aside (connect_failed); a request tries it again after each cool-down",
+        "upstream met-e answers again",
+    ]

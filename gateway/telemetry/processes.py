@@ -1,0 +1,52 @@
+"""What the processes of a gateway take of the machine: processor, memory, file descriptors. Read from Linux' `/proc`.
+
+Each gateway process reports itself and its detector processes; with several workers Prometheus sees each by its `pid`.
+"""
+
+import os
+import resource
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.telemetry import metrics
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+# Fields of /proc/PID/stat after the name in brackets, which may hold anything.
+_USER_TICKS, _SYSTEM_TICKS, _PAGES = 11, 12, 21
+
+
+class Taken(NamedTuple):
+    """Processor time in seconds since the process began, resident bytes, open descriptors."""
+
+    cpu_seconds: float
+    resident_bytes: int
+    descriptors: int
+
+
+def taken(pid: int, proc: Path = Path("/proc")) -> Taken | None:
+    """None where the process is gone, or the system does not tell."""
+    try:
+        fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        descriptors = sum(1 for _ in (proc / str(pid) / "fd").iterdir())
+    except OSError:
+        return None
+    ticks = int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])
+    return Taken(ticks / _TICKS, int(fields[_PAGES]) * _PAGE, descriptors)
+
+
+class Processes:
+    """`pids` gives the processes by what they are; several of one kind are added up."""
+
+    def __init__(self, pids: Callable[[], Mapping[str, Iterable[int]]]) -> None:
+        self._pids = pids
+
+    def show(self) -> None:
+        """Set the gauges."""
+        for process, pids in self._pids().items():
+            found = [each for pid in pids if (each := taken(pid)) is not None]
+            metrics.PROCESS_CPU.labels(process).set(sum(each.cpu_seconds for each in found))
+            metrics.PROCESS_MEMORY.labels(process).set(sum(each.resident_bytes for each in found))
+            metrics.PROCESS_DESCRIPTORS.labels(process).set(sum(each.descriptors for each in found))
+        metrics.PROCESS_MOST_DESCRIPTORS.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
