@@ -26,7 +26,7 @@ NOW = Row(
             "or flags alone (no rate of harm)? Only the first two are rates.",
             [Query(f"count by (basis) ({TRUST['size']}{{{ALL_TRAFFIC}}} > 0)", "{{basis}}")],
             "stat",
-            width=8,
+            width=4,
             height=4,
             steps=((0, "blue"),),
             text_mode="value_and_name",
@@ -63,6 +63,17 @@ NOW = Row(
             height=4,
             decimals=0,
             steps=((0, "green"), (1, "yellow")),
+        ),
+        Panel(
+            "Rates that have risen",
+            "For how many sub-categories does the gateway's own test say that the share has risen? /trust/v1/alarms "
+            "names the time, the rates and the samples.",
+            [Query("count(max by (subcategory, direction) (assay_trust_alarm) > 0) or on() vector(0)")],
+            "stat",
+            width=4,
+            height=4,
+            decimals=0,
+            steps=((0, "green"), (1, "red")),
         ),
         Panel(
             "Alerts about trust",

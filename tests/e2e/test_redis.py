@@ -40,7 +40,8 @@ class WorkerProcess(Process):
         found = re.findall(
             r'assay_samples_total{fate="(\w+)",reason="\w*"} (\S+)', httpx.get(self.url + "/metrics").text
         )
-        return {fate: sum(float(count) for name, count in found if name == fate) for fate, _ in found}
+        fates = {fate: sum(float(count) for name, count in found if name == fate) for fate, _ in found}
+        return {fate: samples for fate, samples in fates.items() if samples}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,9 @@ def test_without_redis_every_request_is_answered(
         lost = gateway.metric("assay_samples_total", fate="dropped", reason="redis_down")
         assert worker.fates() == {"judged": 20 + EXCHANGES - lost}
         assert gateway.metric("assay_samples_total", fate="dropped") - dropped == lost > 0
-    assert gateway.output.count("Redis takes no samples") == 1
+    # A line for each change, not for each request; on a busy machine Redis may seem gone once more.
+    gone, back = (gateway.output.count(f"Redis takes {what}") for what in ("no samples", "samples again"))
+    assert 1 <= gone == back < EXCHANGES
 
 
 @pytest.mark.parametrize(
