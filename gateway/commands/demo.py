@@ -34,7 +34,8 @@ def demo(parsed: argparse.Namespace) -> int:
     """`assay demo`, until it is stopped or `--seconds` are over."""
     with contextlib.closing(socket.create_server(("127.0.0.1", parsed.port))):
         pass  # else another server's answers would be taken for our gateway's; main says what is wrong
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended either way, it ends its gateway too
+    for number in (signal.SIGINT, signal.SIGTERM):  # by either, also where it was started with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with (
         tempfile.TemporaryDirectory(prefix="assay-demo-") as folder,
         _upstream() as upstream,
