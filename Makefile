@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What tests of the whole need beside Python; installed when there is apt-get and the right to use it.
 # Only what is missing is asked for: a Node.js that is there may come from elsewhere and forbid Debian's.
-SERVERS := redis-server prometheus node npm
+SERVERS := redis-server prometheus node npm chromium
 PACKAGE_node := nodejs
 # A process for each core, four at most; each file is run by one of them.
 IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile

@@ -12,7 +12,8 @@ SIDE = Row(
     [
         Panel(
             "Surely worse than another model",
-            "Which models show more of a sub-category than some other one, beyond doubt? Their `at least` is above the "
+            "Which models show more of a sub-category than some other one? Among many rows one may be here by chance. "
+            "Their `at least` is above the "
             "other's `at most`. What is not here may differ all the same: no difference is shown yet. The figure is "
             "the "
             "gap between the two intervals.",

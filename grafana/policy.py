@@ -85,7 +85,11 @@ WOULD = Row(
             "What reached the policy without having been read? `on_error` of each rule decides over it. `none` at "
             "zero: "
             "all was read.",
-            [Query(or_none(rate("assay_unread_total", "channel, reason"), "reason"), "{{channel}} {{reason}}")],
+            [
+                Query(
+                    or_none(rate("assay_unread_total", "channel, reason") + " > 0", "reason"), "{{channel}} {{reason}}"
+                )
+            ],
             "stacked",
             "cps",
         ),

@@ -136,7 +136,7 @@ ROWS_OF_ALL = Row(
             "table",
             "percentunit",
             width=9,
-            height=7,
+            height=15,
             decimals=2,
             sort_by="Flagged",
             no_value="none",
@@ -154,8 +154,8 @@ ROWS_OF_ALL = Row(
                 )
             ],
             "table",
-            width=9,
-            height=8,
+            width=24,
+            height=9,
             sort_by="Detectors",
             no_value="all are measured",
         ),
@@ -190,7 +190,11 @@ MOVING = Row(
             "Unread, by reason",
             "What was not read, and why? Where this rises the rates describe less of the traffic. `none` at zero: all "
             "was read.",
-            [Query(or_none(rate("assay_unread_total", "channel, reason"), "reason"), "{{channel}} {{reason}}")],
+            [
+                Query(
+                    or_none(rate("assay_unread_total", "channel, reason") + " > 0", "reason"), "{{channel}} {{reason}}"
+                )
+            ],
             "stacked",
             "cps",
             width=8,

@@ -37,6 +37,7 @@ NAMED = {
     "transparent": "none",
 }
 WHEEL = ("#3274d9", "#ff780a", "#56a64b", "#8f3bb8", "#e0b400", "#c4162a", "#37872d", "#5794f2", "#a16a3a")
+LABELS = ("rule", "category", "subcategory", "direction", "route", "model", "basis")  # the columns of a table, in order
 UNITS = {"reqps": " req/s", "cps": " /s", "short": ""}
 
 
@@ -219,22 +220,28 @@ def draw_heatmap(axes: Any, panel: Json, found: list[Series]) -> None:
 def draw_table(axes: Any, panel: Json, found: list[Series]) -> None:
     axes.set_axis_off()
     columns = [target["legendFormat"] for target in panel["targets"]]
-    cells: dict[tuple[str, str], dict[str, float]] = {}
+    names = [name for name in LABELS if any(name in series.labels for series in found)]
+    cells: dict[tuple[str, ...], dict[str, float]] = {}
     for series in found:
-        key = (series.labels.get("subcategory", ""), series.labels.get("direction", ""))
+        key = tuple(series.labels.get(name, "") for name in names)
         cells.setdefault(key, {})[series.legend] = series.values[-1]
+    if not cells:
+        nothing = panel["fieldConfig"]["defaults"].get("noValue", "no data")
+        axes.text(0.5, 0.5, nothing, ha="center", va="center", color="#8e8e8e", transform=axes.transAxes)
+        return
     order = panel["options"]["sortBy"][0]["displayName"]
     units = {entry["matcher"]["options"]: "short" for entry in panel["fieldConfig"]["overrides"]}
+    usual = panel["fieldConfig"]["defaults"]["unit"]
     # As many rows as the panel has room for; the head of the list is what matters.
     room = int(panel["gridPos"]["h"] / 0.55) - 3
     first = sorted(cells.items(), key=lambda item: -item[1].get(order, -1.0))[:room]
     table = axes.table(
         cellText=[
-            [*key, *(figure(values.get(name, math.nan), units.get(name, "percentunit")) for name in columns)]
+            [*key, *(figure(values.get(name, math.nan), units.get(name, usual)) for name in columns)]
             for key, values in first
         ],
-        colLabels=["Sub-category", "direction", *columns],
-        colWidths=[0.17, 0.08] + [0.75 / len(columns)] * len(columns),
+        colLabels=[*names, *columns],
+        colWidths=_widths(names, len(columns)),
         loc="upper center",
         cellLoc="left",
         edges="horizontal",
@@ -246,6 +253,12 @@ def draw_table(axes: Any, panel: Json, found: list[Series]) -> None:
     table.scale(1, 1.25)
     for cell in table.get_celld().values():
         cell.set_edgecolor("#d8d9da")
+
+
+def _widths(names: list[str], figures: int) -> list[float]:
+    """Of the columns, in parts of the panel: names take twice the room of figures."""
+    parts = [2.0 if name in ("subcategory", "category", "rule", "model") else 1.1 for name in names] + [1.0] * figures
+    return [part / sum(parts) for part in parts]
 
 
 DRAW = {"timeseries": draw_lines, "stat": draw_stat, "heatmap": draw_heatmap, "table": draw_table}
@@ -351,6 +364,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="plot_dashboard", description=__doc__.partition("\n")[0])
     parser.add_argument("prometheus", help="base URL of a Prometheus that scrapes the gateway")
     parser.add_argument("target", type=Path, help="the PNG to write")
+    parser.add_argument("--board", default="assay", help="the uid of the dashboard (default assay)")
     parser.add_argument("--minutes", type=float, default=15, help="how far back (default 15)")
     parser.add_argument("--rate", default="1m", help="window of the rates, at least four scrapes (default 1m)")
     parser.add_argument("--rows", default="", help="only these row headings, comma-separated")
@@ -367,13 +381,14 @@ def main(arguments: list[str] | None = None) -> int:
             "__rate_interval": chosen.rate,
             "__range": f"{round(60 * chosen.minutes)}s",
             "route": ".*",
-            "subcategory": ".+",
+            "model": ".+",
+            "subcategory": chosen.subcategory[0] if chosen.subcategory else ".+",
         },
     )
     rows = [row.strip() for row in chosen.rows.split(",") if row.strip()]
     try:
-        for path in dashboards.DASHBOARDS[:1]:
-            draw(dashboards.load(path), window, rows, chosen.subcategory, chosen.target)
+        (path,) = (path for path in dashboards.DASHBOARDS if path.stem == chosen.board)
+        draw(dashboards.load(path), window, rows, chosen.subcategory, chosen.target)
     except PrometheusError as error:
         sys.stderr.write(f"plot_dashboard: {error}\n")
         return 1

@@ -57,7 +57,7 @@ async function go(moved) {
     }
     await shown.refresh?.();
     main.dataset.shown = where;
-    if (moved) main.focus({ preventScroll: true });
+    if (moved && !main.contains(document.activeElement)) main.focus({ preventScroll: true }); // a view may have chosen
     mend();
   } catch (error) {
     if (error instanceof Refusal && error.wantsKey) return askForKey(error.message);

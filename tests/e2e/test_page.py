@@ -1,0 +1,210 @@
+"""The page in a real browser: what it shows, by keyboard, narrow, dark, for screen readers, behind the key."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from gateway.demo.traffic import Traffic
+from tests.support.gateway_process import GatewayProcess
+from tests.support.patience import PATIENCE_SECONDS
+
+CHROMIUM = shutil.which("chromium")
+AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"
+OPERATOR = "sk-operator-0123456789"
+SECTIONS = (
+    "",
+    "subcategory/toxicity",
+    "subcategory/hallucination",
+    "compare",
+    "policy",
+    "flags",
+    "coverage",
+    "connect",
+)
+MOST_MS = 1000 * PATIENCE_SECONDS
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs a real browser: chromium is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """One that has judged the demo's traffic."""
+    folder = tmp_path_factory.mktemp("page")
+    settings = {
+        "ASSAY_OPERATOR_KEY": OPERATOR,
+        "ASSAY_POLICY": "default",
+        "ASSAY_SAMPLE_RATE": "1",
+        "ASSAY_AUDIT_PATH": str(folder / "audit.jsonl"),
+        "ASSAY_AUDIT_TEXT": "true",
+        "ASSAY_REVIEW_TEXT": "true",
+        "ASSAY_REVIEWS_PER_HOUR": "3600",
+        "ASSAY_STATE_DIR": str(folder),
+    }
+    with GatewayProcess(env=settings, wait="live") as found:
+        for _, asked in zip(range(60), Traffic(), strict=False):
+            found.http.post(
+                found.base_url + asked.path, json=dict(asked.body), headers=found.headers(), timeout=PATIENCE_SECONDS
+            )
+        operator = {"authorization": f"Bearer {OPERATOR}"}
+        found.wait_until(
+            "samples are judged",
+            lambda: bool(found.http.get(found.url + "/trust/v1/rates", headers=operator).json().get("rates")),
+        )
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # As root, as in a container, Chromium has no sandbox.
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=MOST_MS)
+        yield found
+        found.close()
+
+
+class Visitor:
+    """A context of its own with the page open; `faults` are what the browser complained of."""
+
+    def __init__(self, browser: Browser, gateway: GatewayProcess, **options: Any) -> None:
+        self.context: BrowserContext = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(MOST_MS)
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", self._hear)
+        self._base = gateway.url
+        self.page.goto(gateway.url + "/", timeout=MOST_MS)
+
+    def _hear(self, message: Any) -> None:
+        if message.type == "error" and "401" not in message.text:  # asked without the key, as everybody is at first
+            self.faults.append(message.text)
+
+    def enter(self) -> "Visitor":
+        self.page.get_by_label("Operator key").fill(OPERATOR)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_selector("#rows")
+        return self
+
+    def look_at(self, section: str) -> None:
+        self.page.evaluate("hash => { location.hash = hash }", f"#/{section}")
+        self.page.wait_for_function("hash => document.querySelector('main').dataset.shown === hash", arg=f"#/{section}")
+
+
+@pytest.fixture
+def visitor(browser: Browser, gateway: GatewayProcess, request: pytest.FixtureRequest) -> Iterator[Visitor]:
+    found = Visitor(browser, gateway, **getattr(request, "param", {}))
+    yield found
+    found.context.close()
+
+
+def test_it_asks_for_the_key_and_keeps_it_in_memory_only(visitor: Visitor) -> None:
+    expect(visitor.page.get_by_label("Operator key")).to_be_focused()
+    visitor.page.get_by_label("Operator key").fill("wrong-key-0123456789")
+    visitor.page.keyboard.press("Enter")
+    expect(visitor.page.get_by_role("alert")).to_contain_text("not known", timeout=MOST_MS)
+    visitor.enter()
+    assert visitor.context.cookies() == []
+    assert visitor.page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
+    assert OPERATOR not in visitor.page.content()
+    visitor.page.reload(timeout=MOST_MS)
+    expect(visitor.page.get_by_label("Operator key")).to_be_visible(timeout=MOST_MS)
+
+
+def test_it_shows_all_29_worst_first_and_never_a_zero_for_what_was_not_measured(visitor: Visitor) -> None:
+    page = visitor.enter().page
+    assert page.locator("#rows tbody").count() == 7
+    assert page.locator("#rows th[scope=row]").count() == 29
+    assert "not measured yet: needs" in page.locator("tr", has_text="Distribution shift").inner_text()
+    first = page.locator("#rows tbody").first
+    assert "not measured yet" not in first.locator("tr").nth(1).inner_text()
+    assert not visitor.faults
+
+
+def test_it_says_where_an_app_is_pointed(visitor: Visitor, gateway: GatewayProcess) -> None:
+    visitor.enter().look_at("connect")
+    assert visitor.page.locator("#base").inner_text() == gateway.base_url
+    assert f'base_url="{gateway.base_url}"' in visitor.page.locator("main").inner_text()
+
+
+def test_every_section_is_reached_by_keyboard_alone(visitor: Visitor) -> None:
+    page = visitor.enter().page
+    links = page.locator("#sections a")
+    reached = []
+    page.locator("[data-skip]").focus()
+    for _ in range(links.count() + 3):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.textContent"))
+    assert [text for text in links.all_inner_texts() if text not in reached] == []
+    page.locator("#row-toxicity").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Toxicity", timeout=MOST_MS)
+    expect(page.locator("main")).to_be_focused(timeout=MOST_MS)
+    assert not visitor.faults
+
+
+def test_a_sample_is_labelled_by_keyboard_alone(visitor: Visitor, gateway: GatewayProcess) -> None:
+    visitor.enter().look_at("review")
+    page = visitor.page
+    expect(page.locator(".row").first).to_be_focused(timeout=MOST_MS)
+    assert "drawn with probability" in page.locator("#item").inner_text()
+    sent: list[Any] = []
+    page.on("request", lambda asked: sent.append(asked.post_data_json) if asked.url.endswith("labels") else None)
+    page.keyboard.press("x")
+    page.keyboard.press("y")
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_contain_text("kept", timeout=MOST_MS)
+    (labels,) = sent
+    assert [each["value"] for each in labels["labels"]].count(True) == 1
+    operator = {"authorization": f"Bearer {OPERATOR}"}
+    rates = gateway.http.get(gateway.url + "/trust/v1/rates?window=1h", headers=operator).json()["rates"]
+    assert any(row["labels"]["person"] for row in rates)
+    before = page.locator("#item").inner_text()
+    page.keyboard.press("s")
+    expect(page.locator("#item")).not_to_have_text(before, timeout=MOST_MS)
+    assert not visitor.faults
+
+
+def test_the_policy_says_what_its_thresholds_cost(visitor: Visitor) -> None:
+    visitor.enter().look_at("policy")
+    expect(visitor.page.locator("main table").first).to_contain_text("≤", timeout=MOST_MS)
+
+
+@pytest.mark.parametrize("visitor", [{"viewport": {"width": 340, "height": 700}}], indirect=True)
+def test_nothing_is_cut_off_on_a_narrow_screen(visitor: Visitor) -> None:
+    visitor.enter()
+    for section in SECTIONS:
+        visitor.look_at(section)
+        wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{section or 'the first section'} is {wide} pixels too wide"
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core (not installed): `npm ci` in tests/e2e/node")
+@pytest.mark.parametrize(
+    "visitor",
+    [{"bypass_csp": True}, {"bypass_csp": True, "color_scheme": "dark"}],
+    indirect=True,
+    ids=["light", "dark"],
+)
+def test_axe_finds_nothing(visitor: Visitor) -> None:
+    visitor.page.add_script_tag(path=AXE)
+    found = [("the key form", *_violations(visitor.page))]
+    visitor.enter()
+    for section in SECTIONS:
+        visitor.look_at(section)
+        found.append((section, *_violations(visitor.page)))
+    assert [entry for entry in found if len(entry) > 1] == []
+
+
+def _violations(page: Page) -> Iterator[str]:
+    result = page.evaluate("axe.run()")
+    for violation in result["violations"]:
+        yield json.dumps([violation["id"], [node["html"][:160] for node in violation["nodes"][:3]]])
