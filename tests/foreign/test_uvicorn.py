@@ -1,23 +1,13 @@
-"""uvicorn's own tests of its HTTP protocols, from its source distribution, with `ServerConnection` in their place.
+"""uvicorn's own tests of its HTTP protocols, with `ServerConnection` in their place.
 
-Pinned in `sources.txt` and downloaded from the package index; skipped with the reason where there is none. A test that
-fails must stand in `DIFFERENCES` with its reason, and one that stands there must fail.
+A test that fails must stand in `DIFFERENCES` with its reason, and one that stands there must fail.
 """
 
-import os
-import subprocess
-import sys
-import tarfile
-from collections import defaultdict
 from pathlib import Path
-from xml.etree import ElementTree
 
-import pytest
+from tests.foreign.suites import Suite
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-CACHE = ROOT / ".foreign"
-_LONGEST_SECONDS = 600  # patience with a busy machine, not a measurement
+SUITE = Suite("uvicorn", "0.54.0", "uvicorn_plugin", ["-k", "httptools", "tests/protocols/test_http.py"])
 
 _500 = "what is answered with a whole 500 keeps its connection: nothing of it can be taken for another answer"
 _SHAPE = "a refusal is said in OpenAI's error shape, with its reason"
@@ -56,41 +46,7 @@ DIFFERENCES = {
 }
 
 
-@pytest.fixture(scope="module")
-def source() -> Path:
-    """The unpacked source distribution."""
-    folder = CACHE / "uvicorn-0.54.0"
-    if not (folder / "tests").is_dir():
-        CACHE.mkdir(exist_ok=True)
-        asked = ["download", "--quiet", "--no-deps", "--no-binary", ":all:", "--require-hashes", "--dest", str(CACHE)]
-        made = subprocess.run(
-            [sys.executable, "-m", "pip", *asked, "-r", str(HERE / "sources.txt")], capture_output=True, text=True
-        )
-        found = CACHE / "uvicorn-0.54.0.tar.gz"
-        if not found.exists():
-            pytest.skip(f"no package index gives uvicorn's sources: {made.stderr.strip().splitlines()[-1:]}")
-        with tarfile.open(found) as archive:
-            archive.extractall(CACHE, filter="data")
-    return folder
-
-
-def test_uvicorns_own_tests(source: Path, tmp_path: Path) -> None:
-    report = tmp_path / "report.xml"
-    program = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import gateway.serving.connection;"
-        f"sys.path[0] = {str(HERE)!r}; import uvicorn_plugin; sys.path[0] = {str(source)!r}; import pytest;"
-        f"sys.exit(pytest.main(['-q', '-k', 'httptools', 'tests/protocols/test_http.py', '-p', 'no:cacheprovider',"
-        f"'-p', 'no:asyncio', '-c', {os.devnull!r}, '--rootdir', '.', '-W', 'ignore', '--junitxml', {str(report)!r}]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=source, capture_output=True, text=True, timeout=_LONGEST_SECONDS
-    )
-    assert report.exists(), done.stdout + done.stderr
-    outcomes: defaultdict[str, set[bool]] = defaultdict(set)
-    for case in ElementTree.parse(report).iter("testcase"):
-        if case.find("skipped") is None:
-            name = case.attrib["name"].partition("[")[0]
-            outcomes[name].add(case.find("failure") is None and case.find("error") is None)
+def test_uvicorns_own_tests(tmp_path: Path) -> None:
+    outcomes = SUITE.run(tmp_path)
     assert len(outcomes) > 50
-    failed = {name for name, passed in outcomes.items() if False in passed}
-    assert failed == DIFFERENCES.keys(), done.stdout[-6000:]
+    assert {name for name, passed in outcomes.items() if not passed} == {f"test_http::{name}" for name in DIFFERENCES}
