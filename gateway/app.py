@@ -1,12 +1,14 @@
 """Builds every object once, from the configuration, and wires them together; nothing else happens here."""
 
+import asyncio
 import gc
 import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
@@ -29,6 +31,7 @@ from gateway.enforcement.signals import SHIPPED
 from gateway.exchange import SampleQueue
 from gateway.judging.client import Judging, JudgingClient, JudgingError
 from gateway.judging.messages import Findings, JudgingRequest
+from gateway.judging.traced import TracedJudging
 from gateway.moderation.moderations import Moderation
 from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
@@ -74,6 +77,9 @@ from gateway.upstream.transport import Limits
 from gateway.worker import Worker
 from policies.engine import Policy
 
+if TYPE_CHECKING:
+    from gateway.telemetry.tracing import Tracing
+
 _NICE = 15  # of detectors that nobody waits for: on a shared core traffic goes first
 _VERSION = version("assay-gateway")
 
@@ -117,6 +123,7 @@ class App:
         judges = config.detectors and (self.enforces or config.redis_url is None)
         waited_for = config.policy not in SHIPPED or self.enforces  # now, or after a change of the policy's file
         self.judge = _judge(config, nice=0 if waited_for else _NICE) if judges else NoDetectors()
+        self.tracing = _tracing(config)
         self._upstream_metrics = UpstreamMetrics(by_name, self.routing.routes)
         self.upstreams = Upstreams(
             _limits(config),
@@ -125,6 +132,7 @@ class App:
             known=by_name.values(),
             tries=_tries(config),
             cooldown=Cooldown(config.cooldown_seconds, config.max_cooldown_seconds),
+            tracing=self.tracing,
         )
         callers = KeyRing(callers_of(config), _wall_clock)
         operators = KeyRing(operators_of(config), _wall_clock)
@@ -132,6 +140,7 @@ class App:
         origins = Origins(config.cors_origins)
         admission = Admission(callers, local_only=not config.allow_without_keys, origins=origins)
         self.pipeline = self._pipeline(config, admission)
+        self._requests = self.pipeline if self.tracing is None else self.tracing.around(self.pipeline)
         self.background = self._background(config)
         readiness = Readiness(
             self.judge,
@@ -164,7 +173,7 @@ class App:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] == "http" and scope["path"].startswith("/v1/"):
-            return self.pipeline(scope, receive, send)
+            return self._requests(scope, receive, send)
         return self._site(scope, receive, send)
 
     @property
@@ -173,9 +182,11 @@ class App:
         return _enforces(self.policy.current)
 
     def _pipeline(self, config: Config, admission: Admission) -> Pipeline:
+        tracing = self.tracing
+        judging = self.judge if tracing is None else TracedJudging(self.judge, tracing.guarding)
         guard = Guard(
             self.policy.current,
-            self.judge,
+            judging,
             self.audit,
             timeout_seconds=config.guard_timeout_seconds,
             routes=[route.name for route in self.routing.routes],
@@ -183,12 +194,13 @@ class App:
         self.policy.adopt = _adopting(guard, self.judge)
         self.policy.on_change = lambda change: self.audit.append("policy", change)
         sampler = Sampler(enabled=config.detectors)
+        recorder = Recorder(sampler, self.queue, self.meter if config.count_tokens else None)
         return Pipeline(
             admission=admission,
             bodies=Bodies(BodyBounds(config.max_body_bytes, config.max_bodies_bytes, config.body_timeout_seconds)),
             routing=self.routing,
             guard=guard,
-            moderation=_moderation(config, self.judge) if isinstance(self.judge, JudgingClient) else None,
+            moderation=_moderation(config, judging) if isinstance(self.judge, JudgingClient) else None,
             upstreams=self.upstreams,
             tap=Tap(
                 guard,
@@ -200,7 +212,7 @@ class App:
                 observed=sampler.insist,
             ),
             sampler=sampler,
-            recorder=Recorder(sampler, self.queue, self.meter if config.count_tokens else None),
+            recorder=recorder if tracing is None else tracing.recording(recorder),
             stored=StoredAnswers(),
             in_flight=config.max_requests_in_flight,
             id_prefix=secrets.token_hex(6),
@@ -277,6 +289,8 @@ class App:
         await self.upstreams.close()
         await self.opinions.close()
         await self.queue.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
 
 class WorkerApp:
@@ -365,6 +379,17 @@ def create_app() -> Application:
     return _for_browsers(config, app) if config.cors_origins else app
 
 
+def _tracing(config: Config) -> "Tracing | None":
+    """OpenTelemetry's libraries are an extra, and take memory: they are loaded only where traces are wanted."""
+    if config.otlp_endpoint is None:
+        return None
+    rate = config.trace_sample_rate
+    tracing: Tracing = import_module("gateway.telemetry.tracing").tracing_to(
+        config.otlp_endpoint, sample_rate=rate, version=_VERSION
+    )
+    return tracing
+
+
 def _tries(config: Config) -> Tries:
     return Tries(
         config.retries,
@@ -413,7 +438,7 @@ def _meter(config: Config, served: Mapping[str, frozenset[str]], audit: Audit) -
     return Meter(served, named, cost=prices_of(config).cost, currency=config.currency, append=audit.append)
 
 
-def _moderation(config: Config, judge: JudgingClient) -> Moderation:
+def _moderation(config: Config, judge: Judging) -> Moderation:
     return Moderation(
         judge,
         held_seconds=config.guard_timeout_seconds,

@@ -1,6 +1,7 @@
 """Sentences about settings: what is wrong with them, what was probably meant, and the table of all."""
 
 import difflib
+import importlib.util
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -84,7 +85,17 @@ def contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
     found += _open_doors(config, origin)
     found += _open_texts(config, origin)
     found += _unwritable(config, origin)
+    if config.otlp_endpoint is not None and not _has_module("opentelemetry.exporter.otlp.proto.http"):
+        where = origin.get("otlp_endpoint", source)
+        found.append(f"{where}: otlp_endpoint: traces need the extra `otel`: pip install 'assay-gateway[otel]'")
     return found
+
+
+def _has_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # not even what it is in
+        return False
 
 
 def _unwritable(config: Config, origin: Mapping[str, str]) -> Iterator[str]:

@@ -514,6 +514,14 @@ class Config(_Strict):
         description="Share the port with other `assay serve` that do so too (SO_REUSEPORT): start the new one, then "
         "stop the old one, and no request is lost.",
     )
+    otlp_endpoint: Url | None = Field(
+        None,
+        description="Base URL of an OpenTelemetry collector (OTLP over HTTP, as http://localhost:4318) that gets a "
+        "trace of each request. Needs the extra `otel`. Left out, there are no traces.",
+    )
+    trace_sample_rate: Share = Field(
+        1.0, description="Share of the traces that begin here; where a caller began one, the caller decides."
+    )
     log_format: Literal["text", "json"] = Field("text", description="Log lines as `text` or as `json` objects.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="What is logged: this and what is more severe."

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from gateway.config.settings import FAILOVER_STATUSES
 from gateway.errors import UpstreamError
-from gateway.exchange import Exchange, Route, Upstream
+from gateway.exchange import Asked, Exchange, Route, Upstream
 from gateway.openai_api import SURFACES
 from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.health import SETS_ASIDE, Cooldown, HealthBook, RetryBudget, State
 from gateway.upstream.outgoing import CHUNKED, SAFE_METHODS, Target, retry_after_seconds
 from gateway.upstream.redirects import MOST_REDIRECTS, redirected
+from gateway.upstream.traced import TracedResponse, Tracing, reason_of
 from gateway.upstream.transport import Limits, Response
 from gateway.upstream.transports import Transports
 
@@ -74,7 +75,10 @@ class Upstreams:
         clock: Callable[[], float] = monotonic,
         draw: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
+        self._once = self._tried if tracing is None else self._traced
         self._transports = Transports(limits, known)
         self._limits = limits
         self._forward = forward
@@ -112,7 +116,8 @@ class Upstreams:
             if attempt:
                 await self._before_another(route, upstream, attempt - known)
             try:
-                answer = await self._once(exchange, route, upstream, body, tail, attempt > 0 or not repeatable)
+                fresh = attempt > 0 or not repeatable
+                answer = await self._once(exchange, exchange.asked, route, upstream, body, tail, fresh)
             except UpstreamError as error:
                 elsewhere = attempt + 1 < known
                 if attempt == last or not _may_be_repeated(error, repeatable, elsewhere):
@@ -132,16 +137,15 @@ class Upstreams:
         route = exchange.route
         assert route is not None
         target = self._target(route, self._health.order(route.upstreams, route.balance)[0])
-        framing = CHUNKED if length is None else b"content-length: %d\r\n" % length
-        head = target.head(exchange.asked, tail, None, framing)
-        began = self._begin(exchange, target)
+        if self._tracing is None:
+            return await self._streamed(exchange, exchange.asked, target, body, length, tail)
+        attempt = self._tracing.attempt(exchange.asked, target.upstream)
         try:
-            answer = await _uploaded(target, head, body, exchange.asked.method == "HEAD", length is None)
+            answer = await self._streamed(exchange, attempt.asked, target, body, length, tail)
         except BaseException as error:
-            self._failed(exchange, target, began, error)
+            attempt.failed(reason_of(error))
             raise
-        self._answered(exchange, target, began, answer)
-        return answer
+        return TracedResponse(answer, attempt)
 
     def broke_off(self, exchange: Exchange, error: UpstreamError) -> None:
         """An answer that had begun failed."""
@@ -188,11 +192,23 @@ class Upstreams:
             return False
         return status != _BUSY or retry_after_seconds(answer.headers) <= self._tries.longest_wait_seconds
 
-    async def _once(
-        self, exchange: Exchange, route: Route, upstream: Upstream, body: bytes, tail: bytes, fresh: bool
+    async def _traced(
+        self, exchange: Exchange, asked: Asked, route: Route, upstream: Upstream, body: bytes, tail: bytes, fresh: bool
     ) -> Response:
-        """One try."""
-        asked = exchange.asked
+        """One try, in the trace of the exchange."""
+        assert self._tracing is not None
+        attempt = self._tracing.attempt(asked, upstream)
+        try:
+            answer = await self._tried(exchange, attempt.asked, route, upstream, body, tail, fresh)
+        except BaseException as error:
+            attempt.failed(reason_of(error))
+            raise
+        return TracedResponse(answer, attempt)
+
+    async def _tried(
+        self, exchange: Exchange, asked: Asked, route: Route, upstream: Upstream, body: bytes, tail: bytes, fresh: bool
+    ) -> Response:
+        """One try. `asked` has the headers to send."""
         target = self._target(route, upstream)
         outgoing = target.body(asked, body)
         head = target.head(asked, tail, outgoing)
@@ -201,6 +217,26 @@ class Upstreams:
             answer = await _asked(target, head, outgoing, asked.method == "HEAD", fresh)
             if 300 <= answer.status < 400:
                 answer = await _followed(answer, target, head, outgoing, asked.method == "HEAD")
+        except BaseException as error:
+            self._failed(exchange, target, began, error)
+            raise
+        self._answered(exchange, target, began, answer)
+        return answer
+
+    async def _streamed(
+        self,
+        exchange: Exchange,
+        asked: Asked,
+        target: Target,
+        body: AsyncIterator[bytes],
+        length: int | None,
+        tail: bytes,
+    ) -> Response:
+        framing = CHUNKED if length is None else b"content-length: %d\r\n" % length
+        head = target.head(asked, tail, None, framing)
+        began = self._begin(exchange, target)
+        try:
+            answer = await _uploaded(target, head, body, asked.method == "HEAD", length is None)
         except BaseException as error:
             self._failed(exchange, target, began, error)
             raise

@@ -18,9 +18,10 @@ from gateway.delivery.budget import Budget
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.exchange import Exchange, Principal, Route, Sample, Streams, Upstream
-from gateway.judging.client import JudgingError
+from gateway.judging.client import Judging, JudgingError
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.judging.request_panel import RequestPanel
+from gateway.judging.traced import TracedJudging
 from gateway.moderation.moderations import Moderation
 from gateway.pipeline import Pipeline
 from gateway.samples.memory_queue import MemoryQueue
@@ -30,6 +31,7 @@ from gateway.serving.request import GONE
 from gateway.telemetry import metrics
 from gateway.telemetry.meter import Meter, Models
 from gateway.telemetry.recorder import Recorder
+from gateway.telemetry.tracing import Tracing
 from gateway.trust.judged import Sink
 from gateway.trust.sinks import AuditSink, MetricsSink
 from gateway.trust.sinks import Journal as AuditJournal
@@ -371,8 +373,10 @@ class World(Caller):
         queue_items: int = 100,
         moderates: bool = True,
         prices: Mapping[str, PriceConfig] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.judge = judge or JudgingHere()
+        judging: Judging = self.judge if tracing is None else TracedJudging(self.judge, tracing.guarding)
         self.journal = Journal()
         self.queue = MemoryQueue(queue_items, 10**6)
         self.failures: list[tuple[str, str]] = []
@@ -384,16 +388,17 @@ class World(Caller):
             self.tries,
             tries=Tries(pause_seconds=0),
             cooldown=Cooldown(1e-9, 1e-9),
+            tracing=tracing,
         )
         routing = Routing(routes or [(("*",), Route("default", servers, 1.0, streams=streams))])
         guard = self.guard = Guard(
             policy(rules),
-            self.judge,
+            judging,
             self.journal,
             timeout_seconds=guard_seconds,
             routes=[route.name for route in routing.routes],
         )
-        moderation = Moderation(self.judge, held_seconds=guard_seconds, held_bytes=held_bytes)
+        moderation = Moderation(judging, held_seconds=guard_seconds, held_bytes=held_bytes)
         sampler = Sampler(draw=draw)
         self.stored = StoredAnswers()
         self.budget = Budget(held_together_bytes)
@@ -416,12 +421,12 @@ class World(Caller):
                 observed=sampler.insist,
             ),
             sampler=sampler,
-            recorder=self.notebook,
+            recorder=self.notebook if tracing is None else tracing.recording(self.notebook),
             stored=self.stored,
             in_flight=in_flight,
             id_prefix="t",
         )
-        super().__init__(self.pipeline)
+        super().__init__(self.pipeline if tracing is None else tracing.around(self.pipeline))
 
     async def __aenter__(self) -> "World":
         return self

@@ -40,8 +40,10 @@ class Response(Protocol):
 
     status: int
     headers: Headers
-    complete: bool
     reused: bool
+
+    @property
+    def complete(self) -> bool: ...
 
     @property
     def settled(self) -> bool:
