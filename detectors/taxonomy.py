@@ -233,8 +233,6 @@ SUBCATEGORIES: tuple[Subcategory, ...] = (
 )
 
 SLUGS: frozenset[str] = frozenset(row.slug for row in SUBCATEGORIES)
-# What is judged beside what was said before, where a detector for that is there.
-COMPARED: frozenset[str] = frozenset(row.slug for row in SUBCATEGORIES if "pair" in row.kinds)
 
 # What some detectors can also say. These are no sub-categories: they never count towards the 29.
 AUXILIARIES = MappingProxyType(

@@ -89,6 +89,7 @@ class NoDetectors:
 
     is_ready = False
     detectors: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ()
     pids: tuple[int, ...] = ()
     absent: dict[str, str]
 

@@ -80,6 +80,11 @@ class Decider:
         earlier = counts.earlier(self._subject, self.policy.counted, self.policy.counted_by_end_user)
         return {rule: often - (rule in self._exchange.ruling.counted) for rule, often in earlier.items()}
 
+    @property
+    def compared(self) -> Collection[str]:
+        """The slugs that detectors judge beside what was said before."""
+        return self._shared.judging.compared
+
     async def ask(self, wanted: JudgingRequest) -> Findings:
         """The findings; none when the detectors do not answer, which `rule` then takes into account."""
         began = monotonic()

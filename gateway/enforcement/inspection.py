@@ -84,7 +84,7 @@ class PolicyInspection:
         """A treatment for each; all stretches of a choice are decided on together. One call of the detectors."""
         decider = self._decider
         if self._before is None:
-            self._before = await said_before(self._exchange.asked, decider.needed)
+            self._before = await said_before(self._exchange.asked, decider.needed, decider.compared)
         found = await decider.ask(request_of(decider.caller, self._before, stretches, decider.needed))
         groups: dict[int, list[Finding]] = {stretch.choice: [] for stretch in stretches}
         places: dict[int, list[int]] = {stretch.choice: [] for stretch in stretches}

@@ -84,6 +84,7 @@ class DetectorProcess:
         self.is_up = False
         self.owed_bytes = 0
         self.detectors: list[str] = []
+        self.compared: list[str] = []
         self.absent: dict[str, str] = {}
 
     @property
@@ -194,7 +195,7 @@ class DetectorProcess:
     def _received(self, body: bytes) -> None:
         if not self.is_up:
             hello = _hello.decode(body)
-            self.detectors, self.absent = hello.ready, hello.absent
+            self.detectors, self.absent, self.compared = hello.ready, hello.absent, hello.compared
             for name, why in hello.absent.items():
                 log.error("detector %s is not available: %s", name, why)
             self.is_up = True

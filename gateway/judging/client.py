@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
@@ -31,10 +31,14 @@ class JudgingError(Exception):
 
 
 class Judging(Protocol):
-    """What the rest of the gateway needs of the detector processes; `detectors` are those that answer."""
+    """What the rest of the gateway needs of the detector processes; `detectors` are those that answer, `compared` the
+    slugs that some of them judge beside what was said before."""
 
     @property
     def detectors(self) -> Sequence[str]: ...
+
+    @property
+    def compared(self) -> Collection[str]: ...
 
     async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
         """Raises JudgingError when there are no findings in time."""
@@ -118,6 +122,11 @@ class JudgingClient:
     def detectors(self) -> list[str]:
         """Those that answer."""
         return next((process.detectors for process in self._processes if process.is_ready), [])
+
+    @property
+    def compared(self) -> Collection[str]:
+        """The slugs that some of them judge beside what was said before."""
+        return next((process.compared for process in self._processes if process.is_ready), ())
 
     @property
     def absent(self) -> dict[str, str]:

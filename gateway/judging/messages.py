@@ -87,10 +87,12 @@ class Findings(msgspec.Struct, array_like=True):
 
 
 class Hello(msgspec.Struct, array_like=True):
-    """The first frame of a detector process: which detectors answer, and why others do not."""
+    """The first frame of a detector process: which detectors answer, why others do not, and the slugs that some judge
+    beside what was said before."""
 
     ready: list[str]
     absent: dict[str, str]
+    compared: list[str] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -95,10 +95,11 @@ def run(load: Callable[[], Panel]) -> None:
     line = socket.socket(fileno=int(sys.argv[1]))
     progress = Progress(int(sys.argv[2]))
     key = sys.stdin.buffer.read()[:64]
-    panel = load()
+    panel = RequestPanel(load(), key)
+    ready, absent = [detector.id for detector in panel.panel.detectors], dict(panel.panel.absent)
     try:
-        line.sendall(frame(Hello([detector.id for detector in panel.detectors], dict(panel.absent))))
-        serve(line, RequestPanel(panel, key), progress)
+        line.sendall(frame(Hello(ready, absent, sorted(panel.compared))))
+        serve(line, panel, progress)
     except (BrokenPipeError, ConnectionResetError):
         return  # the gateway is gone
 

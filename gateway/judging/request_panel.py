@@ -17,11 +17,14 @@ _JUDGED = frozenset({State.SCANNED.value, State.SKIPPED.value})
 
 
 class RequestPanel:
-    """`key` keys the hashes of texts; `remembered_bytes` bounds what is kept for when the same text comes again."""
+    """`key` keys the hashes of texts; `remembered_bytes` bounds what is kept for when the same text comes again.
+
+    `compared` are the slugs that some detector judges beside what was said before.
+    """
 
     def __init__(self, panel: Panel, key: bytes, remembered_bytes: int = REMEMBERED_BYTES) -> None:
         self.panel = panel
-        self._compared = frozenset[str]().union(
+        self.compared = frozenset[str]().union(
             *(detector.slugs for detector in panel.detectors if isinstance(detector, Comparing))
         )
         self._memory = JudgedTexts(remembered_bytes, key)
@@ -40,7 +43,7 @@ class RequestPanel:
         for request in requests:
             reply = Findings(request.id, [], [], dict.fromkeys(self.panel.absent, "absent"))
             replies.append(reply)
-            for each in reversed(list(texts_to_judge(request, reply, self._compared))):
+            for each in reversed(list(texts_to_judge(request, reply, self.compared))):
                 digest = self._memory.digest(each.passage.text)
                 text = Text(each.passage.text, each.passage.direction, each.context, each.turns)
                 asked.append((reply, _finding(each, digest)))

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from detectors.taxonomy import COMPARED
 from gateway.exchange import Asked, Stretch
 from gateway.judging.messages import Finding, JudgingRequest, judging_request
 from gateway.openai_api import Operation, Passage, has_too_many_values, read_request
@@ -29,16 +28,17 @@ class Before(NamedTuple):
     body: bytes = b""
 
 
-async def said_before(asked: Asked, slugs: Collection[str] | None) -> Before:
+async def said_before(asked: Asked, slugs: Collection[str] | None, compared: Collection[str]) -> Before:
     """The end of the last thing that the user said; all of it, the latest first to stay, where one of `slugs` (None:
-    all) is judged by comparison. Empty when there is nothing, or the body is too large to be read."""
+    all) is among those that detectors judge by comparison, `compared`. Empty when there is nothing, or the body is too
+    large to be read."""
     if has_too_many_values(asked.body):
         return Before()
     if len(asked.body) > LARGE_BODY:
         reading = await asyncio.to_thread(read_request, asked.operation, asked.body)
     else:
         reading = read_request(asked.operation, asked.body)
-    if slugs is None or not COMPARED.isdisjoint(slugs):
+    if compared if slugs is None else not frozenset(compared).isdisjoint(slugs):
         return Before(Operation.CHAT, _json({"messages": _messages(reading.passages)}))
     said = [passage.text for passage in reading.passages if passage.channel == "user"]
     return Before(body=_json({"input": said[-1][-_CONTEXT_CHARACTERS:]})) if said else Before()

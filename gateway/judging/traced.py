@@ -1,6 +1,6 @@
 """Judging that shows in the trace of its request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 
 from gateway.judging.client import Judging
@@ -17,6 +17,10 @@ class TracedJudging:
     @property
     def detectors(self) -> Sequence[str]:
         return self._judging.detectors
+
+    @property
+    def compared(self) -> Collection[str]:
+        return self._judging.compared
 
     async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
         """Raises JudgingError when there are no findings in time."""

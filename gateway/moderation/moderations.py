@@ -104,7 +104,7 @@ class Moderation:
 
     async def stretches(self, exchange: Exchange, stretches: Sequence[Stretch]) -> SideResult:
         """The result for each choice of a stream; these are all its texts."""
-        before = await said_before(exchange.asked, None)
+        before = await said_before(exchange.asked, None, self._judging.compared)
         found = await self._judge(request_of(_caller(exchange), before, stretches, None))
         if isinstance(found, str):
             return SideResult(failure=found)

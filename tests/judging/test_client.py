@@ -26,6 +26,7 @@ from gateway.judging.request_panel import RequestPanel
 from gateway.telemetry import metrics
 from tests.support.fakes import Counts, chat, completion
 from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.words import Words
 
 pytestmark = pytest.mark.real_time
 
@@ -90,6 +91,12 @@ async def lame(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Judgin
         file.write(b"damaged")
     async with running(client(models=models)) as started:
         yield started
+
+
+async def test_a_process_says_what_it_judges_beside_what_was_said_before() -> None:
+    async with running(fragile()) as judge:
+        assert set(judge.compared) == set(Words.slugs)
+    assert list(judge.compared) == []
 
 
 @in_one_loop

@@ -17,6 +17,7 @@ from gateway.openai_api import Operation
 from tests.support.fakes import completion
 from tests.support.pair_judge import WordJudge, info
 
+COMPARED = ("hallucination",)  # what the panel of a process says that it judges so
 SOURCE = "The bridge was opened in 1932. It carries eight lanes of road."
 WRONG = "It carries nine lanes of road."
 
@@ -113,7 +114,7 @@ def test_of_very_much_the_latest_is_shown() -> None:
 async def test_a_stretch_of_a_stream_comes_with_it_as_well(slugs: tuple[str, ...] | None) -> None:
     asked = Asked("POST", "/v1/chat/completions", operation=Operation.CHAT, body=ASKED)
     stretches = [Stretch(0, "assistant", WRONG)]
-    request = request_of("ann", await said_before(asked, slugs), stretches, slugs)
+    request = request_of("ann", await said_before(asked, slugs, COMPARED), stretches, slugs)
     assert shown(request) == Text(WRONG, "response", "How many lanes?", TURNS)
     (finding,) = found_by_pair(request).findings
     (said,) = [opinion for opinion in finding.opinions if opinion.slug == "hallucination"]
@@ -121,9 +122,12 @@ async def test_a_stretch_of_a_stream_comes_with_it_as_well(slugs: tuple[str, ...
     assert said.score > 0.9
 
 
-async def test_a_stretch_that_is_not_compared_comes_with_the_last_words_only() -> None:
+@pytest.mark.parametrize(("slugs", "compared"), [(("toxicity",), COMPARED), (None, ()), (COMPARED, ())])
+async def test_a_stretch_that_nobody_compares_comes_with_the_last_words_only(
+    slugs: Sequence[str] | None, compared: Sequence[str]
+) -> None:
     asked = Asked("POST", "/v1/chat/completions", operation=Operation.CHAT, body=ASKED)
-    assert (await said_before(asked, ("toxicity",))).body == b'{"input":"How many lanes?"}'
+    assert (await said_before(asked, slugs, compared)).body == b'{"input":"How many lanes?"}'
 
 
 def test_documents_beside_the_messages_are_a_source() -> None:

@@ -35,8 +35,8 @@ def asked(body: bytes) -> Asked:
 
 READERS: dict[str, Callable[[bytes], Any]] = {
     "body": lambda body: read_body(asked(body), moderates=True),
-    "what was said before": lambda body: said_before(asked(body), ("toxicity",)),
-    "all that was said before": lambda body: said_before(asked(body), None),
+    "what was said before": lambda body: said_before(asked(body), ("toxicity",), ()),
+    "all that was said before": lambda body: said_before(asked(body), ("hallucination",), ("hallucination",)),
     "choices": choices_wanted,
     "end user": lambda body: end_user_named(Operation.CHAT, body),
     "moderation": read_inputs,
@@ -77,4 +77,4 @@ def test_prompts_that_are_too_many_to_be_built_are_counted_from_above() -> None:
 
 async def test_what_has_few_values_is_read_as_before() -> None:
     body = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
-    assert (await said_before(asked(body), ("toxicity",))).body == b'{"input":"hi"}'
+    assert (await said_before(asked(body), ("toxicity",), ())).body == b'{"input":"hi"}'

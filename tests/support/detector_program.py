@@ -11,7 +11,9 @@ from tests.support.words import LIMITS, Words
 
 
 class Fragile(Words):
-    """The detector of the other tests, and these two weaknesses."""
+    """The detector of the other tests, and these two weaknesses; it also says that it compares."""
+
+    compares = frozenset({"user"})
 
     def detect(self, texts: Sequence[Text]) -> list[Judgement]:
         for text in texts:

@@ -68,6 +68,7 @@ class JudgingHere:
 
     is_ready = True
     detectors = (DETECTOR,)
+    compared: Sequence[str] = ()
 
     def __init__(self, absent: Mapping[str, str] | None = None) -> None:
         self.requests: list[JudgingRequest] = []
