@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import secrets
 import time
@@ -80,7 +81,10 @@ from policies.engine import Policy
 if TYPE_CHECKING:
     from gateway.telemetry.tracing import Tracing
 
+log = logging.getLogger("assay")
+
 _NICE = 15  # of detectors that nobody waits for: on a shared core traffic goes first
+_GUARD_SECONDS = 60.0  # that a process which shares its port waits for its detectors before it listens
 _VERSION = version("assay-gateway")
 
 
@@ -168,6 +172,7 @@ class App:
             doors=[admission.refuse_foreign, Admission(operators, local_only=False, origins=origins).admit],
             background=self.background,
             on_hangup=self._look_again,
+            begin=self._wait_for_guard if config.reuse_port else None,
             finish=self._finish,
             close=self._close,
         )
@@ -282,6 +287,17 @@ class App:
     def _look_again(self) -> None:
         self.policy.look_again()
         self.keys.look_again()
+
+    async def _wait_for_guard(self) -> None:
+        """Where the port is shared, requests come as soon as this process listens, while an older one could serve them:
+        a guard that is not up yet would refuse them, or let them pass unread."""
+        if not self.enforces or not isinstance(self.judge, JudgingClient):
+            return
+        try:
+            async with asyncio.timeout(_GUARD_SECONDS):
+                await self.judge.ready()
+        except TimeoutError:
+            log.error("the detectors are not up after %g s; requests are taken without them", _GUARD_SECONDS)
 
     async def _finish(self) -> None:
         self.meter.write()

@@ -39,6 +39,8 @@ def serve(parsed: argparse.Namespace) -> int:
         warn(sentence)
     logs.configure(config.log_format, config.log_level)
     descriptors.raise_limit()
+    if told := descriptors.shortfall(config.max_requests_in_flight, descriptors.in_use().most):
+        warn(told)
     listening = process.listen(config.host, config.port, "--host or --port", shared=config.reuse_port)
     port = listening.getsockname()[1]
     # Worker processes read the same settings again: what came as a flag goes to them through the environment.

@@ -425,7 +425,7 @@ class Config(_Strict):
         "doubled with each failure in a row. Then one request tries it again.",
     )
     max_cooldown_seconds: Positive = Field(60.0, description="The longest that an upstream is set aside.")
-    max_connections: Count = Field(1024, description="Connections to one upstream, per process.")
+    max_connections: Count = Field(4096, description="Connections to one upstream, per process.")
     pool_timeout_seconds: Positive = Field(10.0, description="Longest wait for a free upstream connection.")
     keepalive_seconds: Positive = Field(30.0, description="Idle time after which an upstream connection is closed.")
     forward_headers: list[str] = Field(

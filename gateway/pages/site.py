@@ -25,8 +25,8 @@ class Site:
 
     A door raises GatewayError for the headers of others. `page` is for people, without a door: it holds no secret.
 
-    While it runs, so does `background`. SIGHUP calls `on_hangup`. At the end of the process `finish` is awaited while
-    the background still runs, then `close`.
+    While it runs, so does `background`; `begin` is awaited before requests are taken. SIGHUP calls `on_hangup`. At the
+    end of the process `finish` is awaited while the background still runs, then `close`.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Site:
         on_hangup: Callable[[], None],
         finish: Callable[[], Awaitable[None]],
         close: Callable[[], Awaitable[None]],
+        begin: Callable[[], Awaitable[None]] | None = None,
         page: Page | None = None,
     ) -> None:
         self._page = page
@@ -48,6 +49,7 @@ class Site:
         self._on_hangup = on_hangup
         self._finish = finish
         self._close = close
+        self._begin = begin
         anything = Route("/{path:path}", _not_found, methods=_METHODS)
         self._pages = Starlette(routes=[*routes, anything], lifespan=self._lifespan)
 
@@ -80,6 +82,8 @@ class Site:
         with contextlib.suppress(ValueError, RuntimeError):  # signals cannot be handled in the thread of a test
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
         async with self._background.running():
+            if self._begin is not None:
+                await self._begin()
             yield
             await self._finish()
         await self._close()

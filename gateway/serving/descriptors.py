@@ -9,6 +9,7 @@ from typing import NamedTuple
 log = logging.getLogger("assay")
 
 _SHORT = 0.9  # the share in use from which the log tells of it
+_BESIDE = 64  # descriptors for all that is no connection: files, the detectors, Redis
 _ENOUGH = 0.8  # and below which that is over
 
 
@@ -33,6 +34,19 @@ def in_use() -> Use:
         return Use(sum(1 for _ in Path("/proc/self/fd").iterdir()), most)
     except OSError as error:
         return Use(most if error.errno in (errno.EMFILE, errno.ENFILE) else 0, most)
+
+
+def shortfall(in_flight: int, most: int) -> str:
+    """What to say at the start where `in_flight` exchanges, with a connection each on both sides, need more than the
+    `most` descriptors that are allowed; empty where they do not."""
+    needed = 2 * in_flight + _BESIDE
+    if needed <= most:
+        return ""
+    return (
+        f"{most} file descriptors are allowed, but {in_flight} requests in flight (max_requests_in_flight) may need "
+        f"{needed}: raise the limit (ulimit -n, LimitNOFILE=) to that, or max_requests_in_flight must be at most "
+        f"{max(1, (most - _BESIDE) // 2)}"
+    )
 
 
 class Shortage:

@@ -4,12 +4,14 @@ A process that is told to end goes step by step, so that no request is lost on t
 
 1. `/readyz` says no at once, and every answer asks its client to open a new connection.
 2. For `delay_seconds` new connections are still taken, until load balancers have noticed.
-3. The listener closes; connections that the system had already accepted on our behalf are served.
+3. The listener closes; connections that the system had already accepted on our behalf are served. Where another process
+   may listen on the port as well, this goes by way of `handover`.
 4. Idle connections get a moment more: a request may be on its way.
 5. Open exchanges get `drain_seconds` to end.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -25,7 +27,7 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from gateway.config.settings import ConfigError
-from gateway.serving import draining
+from gateway.serving import draining, handover
 from gateway.serving.connection import ServerConnection
 
 log = logging.getLogger("assay")
@@ -92,6 +94,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         draining.begin()
         await self._wait(self._ending.delay_seconds, lambda: False)
+        await self._turn_deaf(sockets or [])
         await self._stop_accepting(sockets or [])
         for connection in list(self.server_state.connections):
             if isinstance(connection, ServerConnection):
@@ -104,6 +107,14 @@ class _Server(uvicorn.Server):
         until = loop.time() + seconds
         while loop.time() < until and not is_over() and not self.force_exit:  # noqa: ASYNC110 - uvicorn sets flags
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _turn_deaf(self, sockets: Sequence[socket.socket]) -> None:
+        """Leave new connections to the other process, if there may be one."""
+        shared = [listening for listening in sockets if handover.is_shared(listening)]
+        for listening in shared:
+            with contextlib.suppress(OSError):  # then a connection may be reset that comes in the last moment
+                handover.turn_deaf(listening)
+        await self._wait(handover.DEAF_SECONDS if shared else 0.0, lambda: False)
 
     async def _stop_accepting(self, sockets: Sequence[socket.socket]) -> None:
         """Close the listener. What waits in its queue would be reset with it, so that is taken first."""

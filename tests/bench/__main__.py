@@ -67,10 +67,10 @@ DEFAULT = ",".join(name for name in PARTS if name not in _ONLY_WHEN_NAMED)
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench BENCH=…", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3, help="length of a window, whole seconds (3)")
+    parser.add_argument("--seconds", type=float, default=2, help="length of a window, whole seconds (2)")
     parser.add_argument("--rounds", type=int, default=5, help="windows a target (5)")
     parser.add_argument("--only", default=DEFAULT, help=f"parts, comma-separated, of {', '.join(PARTS)}")
-    parser.add_argument("--streams", default="64,512", help="how many streams at once (64,512)")
+    parser.add_argument("--streams", default="64,512,2048", help="how many streams at once (64,512,2048)")
     parser.add_argument("--requests", type=int, default=100_000, help="requests of the soak (100000)")
     asked = parser.parse_args()
     parts = asked.only.split(",")

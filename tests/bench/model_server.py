@@ -23,6 +23,7 @@ from typing import cast
 
 import uvloop
 
+from gateway.serving.descriptors import raise_limit
 from tests.bench.servers import ANSWER
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
@@ -210,6 +211,7 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
+    raise_limit()
     with suppress(PermissionError):  # it shares a core with the load, and must keep time
         os.nice(-10)
     uvloop.run(serve(int(sys.argv[1])))

@@ -14,6 +14,7 @@ from tests.bench.servers import (
     move_detectors,
     nginx_proxy,
     running,
+    spare_detectors,
     static_upstream,
 )
 from tests.bench.table import Table, progress
@@ -27,15 +28,19 @@ MODES = {
 
 
 def bench_plain(table: Table, folder: Path, seconds: float, rounds: int) -> None:
-    """Throughput at c=64, added latency at c=1 and c=10, beside nginx; guards off, sampled, enforcing."""
+    """Throughput at c=64, added latency at c=1 and c=10, beside nginx; guards off, sampled, enforcing.
+
+    What is sampled is judged out of the load's way, so that the figure is that of recording; `bench_overload` is about
+    judging. All but `enforcing` send the same body again and again.
+    """
     with ExitStack() as stack:
         static = stack.enter_context(running(static_upstream(folder, LOAD)))
         targets = {"nginx": target(stack.enter_context(running(nginx_proxy(folder, TESTED, static.port))))}
         for name, settings in MODES.items():
             server = gateway(TESTED, static.port, folder / f"{name}.log", **settings)
             stack.enter_context(running(server, "/readyz"))
-            move_detectors(server)
-            targets[name] = target(server, BODY if name == "guards off" else VARIED)
+            (move_detectors if name == "enforcing" else spare_detectors)(server)
+            targets[name] = target(server, VARIED if name == "enforcing" else BODY)
         wrk = Wrk(folder, LOAD)
         _throughput(table, interleaved(wrk, table, targets, 64, seconds, rounds, "c=64"))
         for connections in (1, 10):
@@ -50,17 +55,17 @@ def _throughput(table: Table, windows: Windows) -> None:
         "guards off, c=64, req/s",
         f"{windows['guards off'].rate:,.0f}",
         f"{share:.3f} nginx",
-        ">= 0.25 nginx",
-        share >= 0.25,
+        ">= 0.30 nginx",
+        share >= 0.30,
     )
-    for name, goal in (("1 % sampled", ">= 0.95; p99 <= 1.2"), ("enforcing", "")):
+    for name, goal in (("1 % sampled", ">= 0.97; p99 <= 1.2"), ("enforcing", "")):
         kept, slower = windows.ratio(name, "guards off", rate), windows.ratio(name, "guards off", p99)
         table.row(
             f"{name}, c=64, req/s (to guards off)",
             f"{windows[name].rate:,.0f}",
             f"{kept:.2f}; p99 {slower:.2f}",
             goal,
-            (kept >= 0.95 and slower <= 1.2) if goal else None,
+            (kept >= 0.97 and slower <= 1.2) if goal else None,
         )
 
 

@@ -157,6 +157,17 @@ def move_detectors(server: Server) -> None:
         os.sched_setaffinity(pid, {int(LOAD)})
 
 
+def spare_detectors(server: Server) -> None:
+    """The detector process has a core of its own where there is a third; else it gets what the load leaves."""
+    for pid in _descendants(server.pid)[1:]:
+        if (os.cpu_count() or 1) > 2:
+            os.sched_setaffinity(pid, {2})
+            continue
+        os.sched_setaffinity(pid, {int(LOAD)})
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+
+
 def metric(server: Server, name: str) -> float:
     """The sum of the series whose line begins with `name`."""
     with urllib.request.urlopen(server.url + "/metrics", timeout=10) as reply:

@@ -15,6 +15,7 @@ from tests.bench.detectors import GOALS_MS, text_of
 from tests.bench.load import Shot, Windows, p99, rate
 from tests.bench.model_server import Connection, State, events, flood_piece
 from tests.bench.part_growth import body
+from tests.bench.part_streams import shape
 from tests.bench.servers import ANSWER
 from tests.bench.soak import Soak, whole
 from tests.bench.streams import Reader, body_of, read, request, summed_up
@@ -126,6 +127,13 @@ def test_a_reader_counts_every_event_however_the_bytes_are_cut(ticking: Iterator
     assert wire.written == [b"asking"] * 2
     assert wire.closed
     assert summed_up([reader], 4, 2).whole == 2
+
+
+@pytest.mark.parametrize(("count", "expected"), [(64, (64, 20)), (512, (64, 20)), (1024, (32, 40)), (2048, (16, 80))])
+def test_more_streams_are_no_more_events_a_second(count: int, expected: tuple[int, int]) -> None:
+    deltas, gap_ms = shape(count)
+    assert (deltas, gap_ms) == expected
+    assert count / gap_ms <= 512 / 20
 
 
 def test_gaps_are_between_events_and_the_first_counts_from_the_request() -> None:

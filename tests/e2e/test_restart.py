@@ -95,18 +95,31 @@ def listeners(port: int) -> int:
     return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+# What it cannot judge it refuses.
+POLICY = """version: 1
+mode: enforce
+rules:
+  - {id: unsafe, when: {subcategory: unsafe, on: prompt, score: 0.99}, then: block, on_error: block}
+"""
+
+
+@pytest.mark.parametrize(("workers", "guarded"), [(1, False), (2, False), (1, True)])
 def test_three_restarts_under_load_lose_nothing_where_another_process_listens(
-    models: DemoUpstream, workers: int
+    models: DemoUpstream, tmp_path: Path, workers: int, guarded: bool
 ) -> None:
     port = free_port()
+    more: dict[str, str] = {}
+    if guarded:
+        (tmp_path / "policy.yaml").write_text(POLICY)
+        more = {"ASSAY_DETECTORS": "true", "ASSAY_POLICY": str(tmp_path / "policy.yaml")}
+        more["ASSAY_GUARD_TIMEOUT_SECONDS"] = "20"
     with contextlib.ExitStack() as stack:
-        serving = gateway(models, port, workers=workers)
+        serving = gateway(models, port, workers=workers, **more)
         stack.callback(lambda: serving.stop())
         with Load(port) as load:
             load.wait_for(25)
             for _ in range(3):
-                following = gateway(models, port, workers=workers)
+                following = gateway(models, port, workers=workers, **more)
                 # Its own /readyz cannot be told from that of the one before it: they share the port.
                 following.wait_until("both listen", lambda: listeners(port) == 2)
                 load.wait_for(10)
