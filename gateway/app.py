@@ -20,7 +20,7 @@ from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
 from gateway.access.prices import prices_of
 from gateway.access.stored import StoredAnswers
 from gateway.config.load import config_path, load
-from gateway.config.routes import models, route_names, routes, upstreams
+from gateway.config.routes import models, route_names, route_policies, routes, upstreams
 from gateway.config.settings import Config, ConfigError
 from gateway.delivery.budget import Budget
 from gateway.delivery.reply import Send
@@ -116,6 +116,7 @@ class App:
             wall_clock=_wall_clock,
             targets=self.routing.targets,
             routes=route_names(config),
+            own=route_policies(config),
             local=local_tables_of(config),
         )
         self.audit = Audit(config.audit_path)
@@ -126,7 +127,8 @@ class App:
         self.queue = _queue(config)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
         judges = config.detectors and (self.enforces or config.redis_url is None)
-        waited_for = config.policy not in SHIPPED or self.enforces  # now, or after a change of the policy's file
+        sources = (config.policy, *route_policies(config).values())
+        waited_for = not set(SHIPPED).issuperset(sources) or self.enforces  # now, or after a change of a policy's file
         self.judge = _judge(config, nice=0 if waited_for else _NICE) if judges else NoDetectors()
         self.tracing = _tracing(config)
         self._upstream_metrics = UpstreamMetrics(by_name, self.routing.routes)
@@ -321,9 +323,14 @@ class WorkerApp:
             raise ConfigError(["redis_url: a worker takes its samples from Redis; set ASSAY_REDIS_URL or --redis-url"])
         if not config.detectors:
             raise ConfigError(["detectors: they are turned off, so a worker has nothing to judge with"])
+        own = route_policies(config)  # else a worker need not know the gateway's routes
         policy = PolicyFile(
-            config.policy, wall_clock=_wall_clock, local=local_tables_of(config)
-        )  # a worker need not know the gateway's routes
+            config.policy,
+            wall_clock=_wall_clock,
+            routes=route_names(config) if own else (),
+            own=own,
+            local=local_tables_of(config),
+        )
         audit = Audit(config.audit_path)
         ledger = open_ledger(config, _wall_clock)
         opinions = opinions_of(config, ledger, upstreams(config), _judged_slugs(), _wall_clock)

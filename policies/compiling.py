@@ -5,7 +5,7 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ __all__ = [
     "Expression",
     "Leaf",
     "Operating",
+    "Placed",
     "Policy",
     "Reroute",
     "Rule",
@@ -228,9 +229,17 @@ def _share(entry: _Inline) -> float:
     return entry.share
 
 
+class Placed(NamedTuple):
+    """A document and the routes that it is for, None for any; `name` comes before its rules' ids, if it has one."""
+
+    document: Document
+    routes: frozenset[str] | None = None
+    name: str = ""
+
+
 def compile_policy(
     document: Document,
-    *,
+    *more: Placed,
     categories: Mapping[str, Sequence[str]],
     operating: Operating,
     findings: Mapping[str, Collection[str]] = MappingProxyType({}),
@@ -244,25 +253,75 @@ def compile_policy(
     an empty table where its false alarms were never measured (such a detector can be used with `score` only).
     `findings` has the labels that each detector can give (by name@version). Labels outside it, codes outside
     `languages`, names outside `targets` (of routes and upstreams) and outside `routes` are refused where those are not
-    empty. Raises `PolicyError` with every problem found.
+    empty. `more` are documents that apply on their routes in place of this one; all become one policy. Raises
+    `PolicyError` with every problem found.
     """
     detectable = Detectable(categories, operating, findings, frozenset(languages), frozenset(routes))
-    problems: list[Problem] = []
-    warnings: list[str] = []
-    rules: list[Rule] = []
-    for order, written in enumerate(document.rules):
-        found = compile_condition(written.when, detectable, directions=_DIRECTIONS_OF.get(written.then, DIRECTIONS))
+    build = _Build(detectable)
+    for placed in (_elsewhere(document, more, frozenset(routes)), *more):
+        build.add(placed)
+    build.problems += _strays(build, frozenset(targets))
+    build.problems += _circles(build)
+    if build.problems:
+        raise PolicyError(build.problems)
+    return _policy(document, build.rules, build.warnings, detectable)
+
+
+def _elsewhere(document: Document, more: Sequence[Placed], routes: frozenset[str]) -> Placed:
+    """The document on all routes that no other one is for."""
+    return Placed(document, routes.difference(*(placed.routes or () for placed in more)) if more else None)
+
+
+class _Build:
+    """Collects the rules of several documents, with all that is wrong with them."""
+
+    def __init__(self, detectable: Detectable) -> None:
+        self.rules: list[Rule] = []
+        self.warnings: list[str] = []
+        self.problems: list[Problem] = []
+        self._detectable = detectable
+        self._written: dict[int, tuple[Document, int]] = {}  # by the rule's order: where it stands
+
+    def add(self, placed: Placed) -> None:
+        document = placed.document
+        for place, written in enumerate(document.rules):
+            found = self._compiled(document, place, written)
+            if placed.routes is not None:
+                found = replace(found, tree=_only_on(placed.routes, found.tree))
+            if routes_of(found.tree) == frozenset():
+                self._warn(document, place, f"applies nowhere: {_OTHER_POLICY}")
+                continue
+            named = written.model_copy(update={"id": f"{placed.name}/{written.id}"}) if placed.name else written
+            self._written[len(self.rules)] = document, place
+            self.rules.append(_rule(len(self.rules), named, document, found))
+
+    def where(self, rule: Rule, *path: str | int) -> str:
+        """`file:line` of a part of the rule."""
+        document, place = self._written[rule.order]
+        return document.where("rules", place, *path)
+
+    def _compiled(self, document: Document, place: int, written: WrittenRule) -> CompiledCondition:
+        directions = _DIRECTIONS_OF.get(written.then, DIRECTIONS)
+        found = compile_condition(written.when, self._detectable, directions=directions)
         for path, what, remedy in found.faults:
-            problems.append(Problem(document.where("rules", order, "when", *path), what, remedy))
-        if found.remarks:
-            place = f"{document.where('rules', order)}: rule {written.id!r}"
-            warnings += [f"{place}: {remark}" for remark in dict.fromkeys(found.remarks)]
-        rules.append(_rule(order, written, document, found))
-    problems += _strays(document, rules, frozenset(targets))
-    problems += _circles(document, rules)
-    if problems:
-        raise PolicyError(problems)
-    return _policy(document, rules, warnings, detectable)
+            self.problems.append(Problem(document.where("rules", place, "when", *path), what, remedy))
+        for remark in dict.fromkeys(found.remarks):
+            self._warn(document, place, remark)
+        return found
+
+    def _warn(self, document: Document, place: int, remark: str) -> None:
+        self.warnings.append(f"{document.where('rules', place)}: rule {document.rules[place].id!r}: {remark}")
+
+
+_OTHER_POLICY = "the routes that it asks for have another policy"
+
+
+def _only_on(routes: frozenset[str], tree: Expression) -> Expression:
+    """The same condition, on these routes alone."""
+    parts = tree.parts if isinstance(tree, AllOf) else (tree,)
+    own = routes_of(tree)
+    rest = tuple(part for part in parts if not (isinstance(part, RequestIs) and part.key == "route"))
+    return AllOf((RequestIs("route", routes if own is None else routes & own, (), ()), *rest))
 
 
 # An answer cannot be sent elsewhere.
@@ -345,19 +404,19 @@ def _gates(asked: Iterable[RequestIs]) -> tuple[Gate, ...]:
     return (None,)
 
 
-def _strays(document: Document, rules: list[Rule], targets: frozenset[str]) -> Iterator[Problem]:
+def _strays(build: _Build, targets: frozenset[str]) -> Iterator[Problem]:
     """Reroutes to names that are not configured, if the configured names are known."""
-    for rule in rules:
+    for rule in build.rules:
         if targets and rule.reroute and rule.reroute.to and rule.reroute.to not in targets:
             what = f"there is no route or upstream {rule.reroute.to!r}"
-            yield Problem(document.where("rules", rule.order, "to"), what, nearest(rule.reroute.to, targets))
+            yield Problem(build.where(rule, "to"), what, nearest(rule.reroute.to, targets))
 
 
-def _circles(document: Document, rules: list[Rule]) -> Iterator[Problem]:
+def _circles(build: _Build) -> Iterator[Problem]:
     """Reroutes that lead back to where a request came from. Rules without a route are left out: those do nothing
     to a request that is where they send it."""
     ways: dict[str, dict[str, Rule]] = {}
-    for rule in rules:
+    for rule in build.rules:
         for route in rule.routes if rule.reroute and rule.reroute.to else ():
             ways.setdefault(route, {}).setdefault(rule.reroute.to, rule)  # type: ignore[union-attr]
     over: set[str] = set()
@@ -366,7 +425,7 @@ def _circles(document: Document, rules: list[Rule]) -> Iterator[Problem]:
         if path:
             rule = ways[path[-2]][path[-1]]
             what = f"the reroutes go round in a circle: {' → '.join(path)}"
-            yield Problem(document.where("rules", rule.order, "to"), what, "let one of them lead elsewhere")
+            yield Problem(build.where(rule, "to"), what, "let one of them lead elsewhere")
 
 
 def _circle(start: str, ways: Mapping[str, Mapping[str, Rule]], over: set[str]) -> list[str]:

@@ -1,28 +1,39 @@
 """`assay check`: what is wrong with the configuration, the policy and what they need of the machine."""
 
 import argparse
+from collections.abc import Iterator
 from importlib import import_module
 
 from gateway.commands import out
 from gateway.config import routes
 from gateway.config.load import load_with_notes
-from gateway.enforcement.local_tables import local_tables_of, read_local_tables
-from gateway.enforcement.signals import load_policy
+from gateway.config.settings import Config
+from gateway.enforcement.signals import policy_of
 
 
 def check(parsed: argparse.Namespace) -> int:
     """`assay check`. Raises ConfigError, PolicyError and ModelError."""
     config, notes = load_with_notes(path=parsed.config)
-    policy = load_policy(
-        config.policy,
-        routes.targets(config),
-        routes.route_names(config),
-        read_local_tables(local_tables_of(config)),
-    )
+    policy = policy_of(config)
     for sentence in (*notes, *policy.warnings):
         out(f"note: {sentence}")
     if config.fingerprints:  # reading them takes model code, which `assay serve` does without
         import_module("gateway.commands.fingerprint").check(argparse.Namespace(file=config.fingerprints))
+    for sentence in _routes(config):
+        out(sentence)
     names = ", ".join(routes.upstreams(config))
     out(f"ok: upstreams {names}; {len(config.keys)} keys; policy {config.policy} {policy.revision} ({policy.mode})")
     return 0
+
+
+def _routes(config: Config) -> Iterator[str]:
+    """What is in force on each route, where they are configured."""
+    for name, route in config.routes.items():
+        policy = route.policy or config.policy
+        told = [f"models {', '.join(route.models)}", f"upstreams {', '.join(route.upstreams)} by {route.balance}"]
+        told += [f"policy {policy}", f"streams {route.streams or config.streams}"]
+        if route.sample_rate is not None:
+            told.append(f"sample rate {route.sample_rate:g}")
+        waits = {"first byte": route.first_byte_timeout_seconds, "idle": route.idle_timeout_seconds}
+        told += [f"{what} within {seconds:g} s" for what, seconds in waits.items() if seconds is not None]
+        yield f"route {name}: {'; '.join(told)}"

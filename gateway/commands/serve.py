@@ -16,8 +16,7 @@ from gateway.commands import out, warn
 from gateway.config import routes
 from gateway.config.load import load_with_notes
 from gateway.config.settings import Config, env_name
-from gateway.enforcement.local_tables import local_tables_of, read_local_tables
-from gateway.enforcement.signals import load_policy
+from gateway.enforcement.signals import policy_of
 from gateway.serving import descriptors, process
 from gateway.telemetry import logs
 
@@ -29,13 +28,8 @@ def serve(parsed: argparse.Namespace) -> int:
     """`assay serve`, until it is stopped. Raises ConfigError, PolicyError and ModelError."""
     flags = {name: getattr(parsed, name) for name in FLAGS}
     config, notes = load_with_notes(flags, path=parsed.config)
-    policy = load_policy(
-        config.policy,
-        routes.targets(config),
-        routes.route_names(config),
-        read_local_tables(local_tables_of(config)),
-    )
-    for sentence in (*notes, *(f"{config.policy}: {warning}" for warning in policy.warnings)):
+    policy = policy_of(config)
+    for sentence in (*notes, *policy.warnings):
         warn(sentence)
     logs.configure(config.log_format, config.log_level)
     descriptors.raise_limit()
@@ -112,13 +106,16 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
     if not config.uses_demo:
         upstream = ", ".join(entry.origin for entry in routes.upstreams(config).values())
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello"}}]}}'
+    own = routes.route_policies(config)
+    elsewhere = f"; {', '.join(f'{source} on {route}' for route, source in own.items())}" if own else ""
     return "\n".join(
         [
             f"Assay {version('assay-gateway')}",
             f"  base URL  {base}/v1",
             f"  key       {shown} ({key})",
             f"  upstream  {upstream}",
-            f"  policy    {config.policy}, revision {revision}, mode {mode}; sample rate {config.sample_rate:g}",
+            f"  policy    {config.policy}{elsewhere}, revision {revision}, mode {mode}; "
+            f"sample rate {config.sample_rate:g}",
             f"  metrics   {base}/metrics",
             f"  trust     {base}/trust",
             "  try       "

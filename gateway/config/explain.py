@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.settings import (
     DEMO,
+    ONLY,
     Config,
     JudgeConfig,
     KeyConfig,
@@ -114,7 +115,7 @@ def _unwritable(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
 
 
 def _unknown_names(config: Config, origin: Mapping[str, str], source: str) -> Iterator[str]:
-    known = set(config.upstreams) or {DEMO if config.uses_demo else "default"}
+    known = set(config.upstreams) or {ONLY}
     for name, route in config.routes.items():
         for upstream in route.upstreams:
             if upstream not in known:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
-from gateway.config.settings import DEMO, NO_PROXY, Config, ConfigError, JudgeConfig, UpstreamConfig, fault_of_proxy_url
+from gateway.config.settings import NO_PROXY, ONLY, Config, ConfigError, JudgeConfig, UpstreamConfig, fault_of_proxy_url
 from gateway.exchange import Route, Upstream
 
 
@@ -18,10 +18,10 @@ def upstreams(config: Config, demo_url: str | None = None) -> dict[str, Upstream
         return {name: _upstream(name, entry) for name, entry in config.upstreams.items()}
     if config.uses_demo:
         own = {"url": demo_url or "http://127.0.0.1:8081/v1", "proxy": NO_PROXY}
-        return {DEMO: _upstream(DEMO, UpstreamConfig.model_validate(own))}
+        return {ONLY: _upstream(ONLY, UpstreamConfig.model_validate(own))}
     assert config.upstream_url is not None
     entry = {"url": config.upstream_url, "key": config.upstream_key}
-    return {"default": _upstream("default", UpstreamConfig.model_validate(entry))}
+    return {ONLY: _upstream(ONLY, UpstreamConfig.model_validate(entry))}
 
 
 def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[str, ...], Route]]:
@@ -76,6 +76,11 @@ def targets(config: Config) -> frozenset[str]:
 def route_names(config: Config) -> frozenset[str]:
     """The names of routes that a policy's conditions may ask for."""
     return frozenset(route.name for _, route in routes(config, upstreams(config)))
+
+
+def route_policies(config: Config) -> dict[str, str]:
+    """The routes that have a policy of their own, with its name or path."""
+    return {name: entry.policy for name, entry in config.routes.items() if entry.policy not in (None, config.policy)}
 
 
 def _upstream(name: str, entry: UpstreamConfig) -> Upstream:

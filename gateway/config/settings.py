@@ -27,6 +27,7 @@ from gateway.exchange import Balance, Streams
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEMO = "demo"
+ONLY = "default"  # the name of the upstream that `upstream_url` gives, the demo one included
 NO_PROXY = "none"
 
 FAILOVER_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 529})
@@ -171,6 +172,9 @@ class RouteConfig(_Strict):
     model: str | None = Field(None, description="Name sent upstream in place of the caller's.")
     sample_rate: Share | None = Field(None, description="Overrides the global `sample_rate`.")
     streams: Streams | None = Field(None, description="Overrides the global `streams`.")
+    policy: str | None = Field(
+        None, description="The policy of this route, in place of the global `policy`: a shipped one, or a file's path."
+    )
     balance: Balance = Field(
         "order",
         description="Which upstream is tried first: as they are listed (`order`), drawn by `weights`, or the one whose "
@@ -300,8 +304,8 @@ class Config(_Strict):
     )
     routes: dict[str, RouteConfig] = Field(
         {},
-        description="Route name → `models`, `upstreams`, `model`, `sample_rate`, `streams`, `balance`, and timeouts of "
-        "its own. Exact names win, then the longest prefix.",
+        description="Route name → `models`, `upstreams`, `model`, `sample_rate`, `streams`, `policy`, `balance`, and "
+        "timeouts of its own. Exact names win, then the longest prefix.",
     )
     keys: list[KeyConfig] = Field(
         [],

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from detectors.manifest import ModelError
@@ -45,8 +46,9 @@ class PolicyFile:
     `adopt` is called with a policy before it comes into force and may raise AdoptionError, `on_change` with what is to
     be put on record after it came. `wall_clock` is Unix
     seconds, as in a file's change time; `targets` are the routes and upstreams that a rule may reroute to, `routes`
-    those that it may name, each any where there are none. `local` is the file with the operator's own tables; when it
-    changes, the policy is compiled anew. Raises what `load_policy` raises.
+    those that it may name, each any where there are none. `own` are the routes that have another policy, by its name or
+    path; its file is watched too. `local` is the file with the operator's own tables; when it changes, the policy is
+    compiled anew. Raises what `load_policy` raises.
     """
 
     def __init__(
@@ -57,17 +59,19 @@ class PolicyFile:
         settle_seconds: float = SETTLE_SECONDS,
         targets: Iterable[str] = (),
         routes: Iterable[str] = (),
+        own: Mapping[str, str] = MappingProxyType({}),
         local: Path | None = None,
     ) -> None:
         self.source = source
+        self.own = own
         self.adopt: Callable[[Policy], None] = lambda _policy: None
         self.on_change: Callable[[Mapping[str, Any]], None] = lambda _change: None
         self.refusal = ""
-        self._path = policy_path(source)
+        self._paths = [policy_path(each) for each in dict.fromkeys((source, *own.values()))]
         self._wall_clock = wall_clock
         self._settle_seconds = settle_seconds
         self._local_path = local
-        self._compile = partial(load_policy, source, frozenset(targets), frozenset(routes))
+        self._compile = partial(load_policy, source, frozenset(targets), frozenset(routes), own=own)
         self._stamps = self._look()
         self._asked = False
         for result in ("adopted", "refused"):
@@ -77,11 +81,11 @@ class PolicyFile:
 
     def _load(self) -> tuple[Policy, LocalTables]:
         local = read_local_tables(self._local_path)
-        return self._compile(local), local
+        return self._compile(local=local), local
 
     def _look(self) -> _Stamps:
-        """What tells the state of the policy's file, and of the local tables."""
-        return _stamp(self._path), None if self._local_path is None else _stamp(self._local_path)
+        """What tells the state of the policies' files, and of the local tables."""
+        return *map(_stamp, self._paths), None if self._local_path is None else _stamp(self._local_path)
 
     def look_again(self) -> None:
         """Read the file at the next turn even if it looks unchanged (SIGHUP)."""
@@ -92,7 +96,7 @@ class PolicyFile:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             stamps = self._look()
-            if stamps[0] is None or (stamps == self._stamps and not self._asked):
+            if None in stamps[:-1] or (stamps == self._stamps and not self._asked):
                 continue  # a file that is gone for a moment is being replaced
             asked, self._asked = self._asked, False
             await self._take_up(stamps, "SIGHUP" if asked else "the file changed")
@@ -126,16 +130,22 @@ class PolicyFile:
         if left > self._settle_seconds + _CLOCKS_DIFFER_SECONDS:
             ahead = left - self._settle_seconds
             log.warning(
-                "%s was changed %.0f s ahead of this machine's clock; it is taken up all the same", self._path, ahead
+                "%s was changed %.0f s ahead of this machine's clock; it is taken up all the same",
+                " or ".join(map(str, self._paths)),
+                ahead,
             )
         return min(max(left, 0.0), self._settle_seconds)
 
 
 def described(file: PolicyFile) -> dict[str, Any]:
-    """The policy in force with its rules, each with its thresholds and the detector whose table they come from."""
+    """The policy in force with its rules, each with its thresholds and the detector whose table they come from.
+
+    `routes` are those that have a policy of their own, with its source; of a rule, the only ones on which it applies.
+    """
     policy = file.current
     return {
         "source": file.source,
+        "routes": dict(file.own),
         "revision": policy.revision,
         "mode": policy.mode,
         "rules": [
@@ -146,6 +156,7 @@ def described(file: PolicyFile) -> dict[str, Any]:
                 "share": rule.share,
                 "enforced": rule.enforced,
                 "on_error": rule.on_error,
+                "routes": sorted(rule.routes),
                 "listens_to": sorted({threshold.slug for threshold in rule.thresholds}),
                 "thresholds": [_shown(each, file.local) for each in rule.thresholds],
             }

@@ -1,7 +1,7 @@
 """Where policies and detectors meet: a policy file becomes a `Policy`, findings become the signals it decides on."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import Literal
 
 from detectors import manifest, taxonomy
 from detectors.base import OperatingTable
-from gateway.enforcement.local_tables import LocalTables
+from gateway.config import routes
+from gateway.config.settings import Config
+from gateway.enforcement.local_tables import LocalTables, local_tables_of, read_local_tables
 from gateway.judging.language import LANGUAGES
 from gateway.judging.messages import Finding
-from policies.compiling import Policy, compile_policy
+from policies.compiling import Placed, Policy, compile_policy
 from policies.engine import Signal
-from policies.model import load_document
+from policies.model import Document, load_document
 from policies.source import MAX_BYTES, PolicyError, Problem
 
 SHIPPED = ("observe", "default", "strict")
@@ -32,14 +34,60 @@ def policy_path(name_or_path: str) -> Path:
 def load_policy(
     name_or_path: str,
     targets: Iterable[str] = (),
-    routes: Iterable[str] = (),
+    known_routes: Iterable[str] = (),
     local: LocalTables = MappingProxyType({}),
+    own: Mapping[str, str] = MappingProxyType({}),
 ) -> Policy:
     """Compiled against the shipped detectors' tables, and `local` ones in their place. Raises PolicyError, ModelError
     or OSError.
 
-    Rules may reroute to `targets` only and name `routes` only, or any where there are none.
+    Rules may reroute to `targets` only and name `known_routes` only, or any where there are none. `own` are routes that
+    have another policy, by its name or path: it applies there in place of this one, and its rules are called
+    `policy/rule`.
     """
+    known = manifest.load(weights=False).values()
+    operating: dict[tuple[str, str, str], OperatingTable] = {
+        (info.id, slug, role): table for info in known for (slug, role), table in info.operating.items()
+    }
+    operating |= {head: table.rows for head, table in local.items() if head in operating}
+    return compile_policy(
+        _document(name_or_path),
+        *_placed(own),
+        categories=categories(),
+        operating=operating,
+        findings={info.id: info.labels for info in known if info.labels},
+        languages=LANGUAGES,
+        targets=targets,
+        routes=known_routes,
+    )
+
+
+def policy_of(config: Config) -> Policy:
+    """The policy that the settings name, with those of routes. Raises what `load_policy` raises."""
+    return load_policy(
+        config.policy,
+        routes.targets(config),
+        routes.route_names(config),
+        read_local_tables(local_tables_of(config)),
+        routes.route_policies(config),
+    )
+
+
+def _placed(own: Mapping[str, str]) -> Iterator[Placed]:
+    """The policies of routes, each once."""
+    on: dict[str, set[str]] = {}
+    for route, source in own.items():
+        on.setdefault(source, set()).add(route)
+    called: dict[str, str] = {}
+    for source, its_routes in on.items():
+        name = Path(source).stem
+        if (other := called.setdefault(name, source)) != source:
+            what = f"the rules of {other} would be called {name}/… as well"
+            raise PolicyError([Problem(source, what, "give one of the two files another name")])
+        yield Placed(_document(source), frozenset(its_routes), name)
+
+
+def _document(name_or_path: str) -> Document:
     path = policy_path(name_or_path)
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -52,21 +100,7 @@ def load_policy(
         raise PolicyError([Problem("policy", f"there is no policy {name_or_path!r}", remedy)]) from None
     except UnicodeDecodeError as error:
         raise PolicyError([Problem(str(path), f"is not UTF-8 (byte {error.start})", "save it as UTF-8")]) from None
-    document = load_document(text, str(path))
-    known = manifest.load(weights=False).values()
-    operating: dict[tuple[str, str, str], OperatingTable] = {
-        (info.id, slug, role): table for info in known for (slug, role), table in info.operating.items()
-    }
-    operating |= {head: table.rows for head, table in local.items() if head in operating}
-    return compile_policy(
-        document,
-        categories=categories(),
-        operating=operating,
-        findings={info.id: info.labels for info in known if info.labels},
-        languages=LANGUAGES,
-        targets=targets,
-        routes=routes,
-    )
+    return load_document(text, str(path))
 
 
 def categories() -> dict[str, tuple[str, ...]]:

@@ -142,7 +142,10 @@ def test_the_openai_key_goes_to_openai_only() -> None:
     config = load({}, {"OPENAI_API_KEY": "sk-1", "ASSAY_UPSTREAM_KEY": "sk-2"})
     assert built.upstreams(config)["default"].key == "sk-2"
     config = load({}, {"OPENAI_API_KEY": "sk-1", "ASSAY_UPSTREAM_URL": "demo"})
-    assert built.upstreams(config, "http://127.0.0.1:9/v1") == {"demo": Upstream("demo", "http", "127.0.0.1", 9, "/v1")}
+    # As in the processes that serve, which get the demo upstream's address as `upstream_url`.
+    assert built.upstreams(config, "http://127.0.0.1:9/v1") == {
+        "default": Upstream("default", "http", "127.0.0.1", 9, "/v1")
+    }
 
 
 def test_upstreams_and_routes_in_the_environment() -> None:
@@ -208,7 +211,7 @@ def test_the_environment_names_the_proxy(name: str, monkeypatch: pytest.MonkeyPa
 def test_the_one_upstream_has_a_proxy_too_and_the_demo_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://p:1")
     assert built.upstreams(load({}, {"OPENAI_API_KEY": "sk-1"}))["default"].proxy == "http://p:1"
-    assert built.upstreams(load({}, {}))["demo"].proxy is None
+    assert built.upstreams(load({}, {}))["default"].proxy is None
 
 
 @pytest.mark.parametrize("url", [f"socks5://u:{'hidden'}@p:1", "http://u:hidden@p:port", "http://[hidden", "http://"])
@@ -353,7 +356,7 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     "an upstream like no other": (
         "routes: {r: {models: ['*'], upstreams: [zzz]}}",
-        "assay.yaml: routes.r.upstreams: no upstream is called 'zzz'; there is demo",
+        "assay.yaml: routes.r.upstreams: no upstream is called 'zzz'; there is default",
     ),
     "an unknown route": (
         "keys: [{name: a, key: 12345678x, routes: [defualt]}]",

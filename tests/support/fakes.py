@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, M
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from detectors.panel import Panel
@@ -40,7 +41,7 @@ from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.health import Cooldown
 from gateway.upstream.routing import Routing
 from gateway.upstream.transport import Limits
-from policies.compiling import Policy, Table, compile_policy
+from policies.compiling import Placed, Policy, Table, compile_policy
 from policies.model import load_document
 from tests.support.seen_tries import SeenTries
 from tests.support.words import DETECTOR as DETECTOR
@@ -119,10 +120,15 @@ def rules(*written: str) -> str:
     return "version: 1\nmode: enforce\nrules:\n" + "".join(f"  - {{{text}}}\n" for text in written)
 
 
-def policy(text: str) -> Policy:
-    """A policy about what the detector above can find."""
+def policy(text: str, own: Mapping[str, str] = MappingProxyType({}), routes: Iterable[str] = ()) -> Policy:
+    """A policy about what the detector above can find, and those of routes that have their own."""
+    more = [
+        Placed(load_document(text, f"{route}.yaml"), frozenset({route}), f"of-{route}") for route, text in own.items()
+    ]
     return compile_policy(
         load_document(text, "policy.yaml"),
+        *more,
+        routes=routes,
         categories={"safety": ("violence", "privacy_violation"), "robustness": ("prompt_attacks",)},
         operating={(DETECTOR, slug, role): _TABLE for slug in Words.slugs for role in ("prompt", "response")},
     )
@@ -375,6 +381,7 @@ class World(Caller):
         moderates: bool = True,
         prices: Mapping[str, PriceConfig] | None = None,
         tracing: Tracing | None = None,
+        own_rules: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.judge = judge or JudgingHere()
         judging: Judging = self.judge if tracing is None else TracedJudging(self.judge, tracing.guarding)
@@ -393,7 +400,7 @@ class World(Caller):
         )
         routing = Routing(routes or [(("*",), Route("default", servers, 1.0, streams=streams))])
         guard = self.guard = Guard(
-            policy(rules),
+            policy(rules, own_rules, [route.name for route in routing.routes]),
             judging,
             self.journal,
             timeout_seconds=guard_seconds,

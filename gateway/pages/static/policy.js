@@ -15,7 +15,7 @@ function described(inForce, status) {
   const warnings = inForce.warnings.map((text) => element("p", {}, text));
   return [
     inForce.refused && element("div", { class: "card problem", role: "alert" }, element("p", {}, `The newest state of its file is not in force: ${inForce.refused}`)),
-    pairs([["Source", inForce.source], ["Revision", element("code", {}, inForce.revision)], ["Mode", inForce.mode]]),
+    pairs([["Source", inForce.source], ...Object.entries(inForce.routes).map(([route, source]) => [`On route ${route}`, source]), ["Revision", element("code", {}, inForce.revision)], ["Mode", inForce.mode]]),
     warnings.length ? element("div", { class: "card" }, warnings) : null,
     element("p", { class: "soft small" }, "“Costs” is the share of benign texts that reach the threshold, at most, in the table named, and on how many benign texts that table rests. A benchmark's benign texts are not yours."),
     inForce.rules.length ? inForce.rules.map((rule) => ruled(rule, status)) : element("p", {}, "It has no rules: it watches and changes nothing."),
@@ -43,7 +43,7 @@ function ruled(rule, status) {
     "section",
     { "aria-label": `Rule ${rule.id}` },
     element("h2", {}, rule.id),
-    element("p", {}, `${spoken(rule.action)}, ${rule.enforced ? "enforced" : "only watched"} (mode ${rule.mode}${share}); on error: ${rule.on_error}. Since the start: ${counts || "no match"}.`),
+    element("p", {}, `${spoken(rule.action)}, ${rule.enforced ? "enforced" : "only watched"} (mode ${rule.mode}${share}); on error: ${rule.on_error}${rule.routes.length ? `; on route ${rule.routes.join(", ")}` : ""}. Since the start: ${counts || "no match"}.`),
     rows.length ? table(`Thresholds of ${rule.id}`, heads, rows) : null,
   );
 }
