@@ -51,6 +51,7 @@ from gateway.pages.taxonomy import publish_detectors
 from gateway.pages.trust import trust_pages
 from gateway.pipeline import Pipeline, Scope
 from gateway.samples.memory_queue import MemoryQueue
+from gateway.samples.pace import Pace
 from gateway.samples.redis_queue import RedisQueue
 from gateway.samples.sampling import Sampler
 from gateway.serving import descriptors, draining, heap
@@ -60,7 +61,7 @@ from gateway.telemetry import logs, metrics, series
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.meter import Meter, Models
-from gateway.telemetry.processes import Processes
+from gateway.telemetry.processes import Processes, taken
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.upstreams import UpstreamMetrics
 from gateway.trust.card import shipped_errors
@@ -201,7 +202,7 @@ class App:
         )
         self.policy.adopt = _adopting(guard, self.judge)
         self.policy.on_change = lambda change: self.audit.append("policy", change)
-        sampler = Sampler(enabled=config.detectors)
+        sampler = Sampler(enabled=config.detectors, pace=_pace(config, self.judge))
         recorder = Recorder(sampler, self.queue, self.meter if config.count_tokens else None)
         return Pipeline(
             admission=admission,
@@ -442,6 +443,19 @@ def _queue(config: Config) -> SampleQueue:
     if config.redis_url is None:
         return MemoryQueue(config.queue_items, config.queue_bytes)
     return _redis_queue(config, config.redis_url.get_secret_value())
+
+
+def _pace(config: Config, judge: JudgingClient | NoDetectors) -> Pace | None:
+    """Each of the gateway's processes gets an equal part of the budget."""
+    samples, share = config.samples_per_second, config.sample_cpu_share
+    if samples is None and share is None:
+        return None
+    return Pace(
+        samples and samples / config.workers,
+        share and share * len(os.sched_getaffinity(0)) / config.workers,
+        cpu_seconds=lambda: sum(each.cpu_seconds for pid in judge.pids if (each := taken(pid)) is not None),
+        clock=time.monotonic,
+    )
 
 
 def _redis_queue(config: Config, url: str) -> RedisQueue:

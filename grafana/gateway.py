@@ -287,6 +287,14 @@ SAMPLES = Row(
             width=5,
         ),
         Panel(
+            "Share of the sample rates in force",
+            "Is sampling lowered to keep to `samples_per_second` or `sample_cpu_share`? At 1 it is not. Rates stay "
+            "right, with wider intervals.",
+            [Query("min(assay_sampling_share)", "share")],
+            unit="percentunit",
+            width=5,
+        ),
+        Panel(
             "Queue",
             "How many samples wait, and how much memory do they hold? A queue that only grows ends in drops: "
             "lower the sampling or give the workers more CPU.",

@@ -341,6 +341,18 @@ class Config(_Strict):
     )
     policy: str = Field("observe", description="`observe`, `default`, `strict`, or the path of a policy file.")
     sample_rate: Share = Field(1.0, description="Share of exchanges that are judged on the side path.")
+    samples_per_second: Positive | None = Field(
+        None,
+        description="Samples a second, in all processes of this gateway, that are judged on the side path. Where the "
+        "sample rates give more, they are lowered together, and rates of harm are weighted with what was in force.",
+    )
+    sample_cpu_share: Share | None = Field(
+        None,
+        gt=0,
+        description="Share of the machine's processors that the detectors of this gateway may use; where they use "
+        "more, fewer exchanges are sampled, as with `samples_per_second`. Guards judge whatever it costs. It does not "
+        "bound `assay worker`.",
+    )
     detectors: bool = Field(True, description="Load the detectors; without them nothing is judged.")
     judges: Count = Field(
         1,

@@ -2,39 +2,56 @@
 
 The choice is made when the exchange opens, so that what is not chosen costs nothing; it does not look at the
 content, so the probability is known exactly and a rate estimated from the samples can be weighted with it.
+
+Each exchange has a number from 0, below 1, that follows from its id alone. It is chosen when the number is below the
+probability in force, so that every process decides alike on the same exchange, and what is chosen with a small
+probability is also chosen with a larger one (permanent random numbers: Ohlsson, 1995).
 """
 
-import random
 from collections.abc import Callable
 from datetime import datetime
+from hashlib import blake2b
 
 from gateway.exchange import MODEL_CHARACTERS, Exchange, Sample
 from gateway.openai_api import SURFACES
+from gateway.samples.pace import Pace
 
 # What carries text that the detectors can read.
 JUDGED = frozenset(surface.operation for surface in SURFACES.values() if surface.judged)
 
 
+def number_of(exchange: str) -> float:
+    """The number of an exchange by its id: the same in every process and for good, and independent of those by which
+    canary rules act and second opinions are drawn."""
+    digest = blake2b(exchange.encode("utf-8", "surrogatepass"), digest_size=6, person=b"sampling").digest()
+    return int.from_bytes(digest) / 2**48
+
+
 class Sampler:
-    """Chooses each exchange by an independent coin with the route's rate; none when not `enabled`."""
+    """Chooses each exchange with the route's rate, or less where `pace` says so; none when not `enabled`."""
 
     def __init__(
         self,
         *,
         enabled: bool = True,
-        draw: Callable[[], float] = random.random,
+        pace: Pace | None = None,
+        number: Callable[[str], float] = number_of,
         wall_clock: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._operations = JUDGED if enabled else frozenset()
-        self._draw = draw
+        self._pace = pace
+        self._number = number
         self._wall_clock = wall_clock
 
     def choose(self, exchange: Exchange) -> None:
         """Sets `sampled` and `probability`; the route must be known."""
         assert exchange.route is not None
         transcript, rate = exchange.transcript, exchange.route.sample_rate
-        transcript.sampled = exchange.asked.operation in self._operations and (rate >= 1 or self._draw() < rate)
-        transcript.probability = rate
+        if exchange.asked.operation not in self._operations:
+            return
+        probability = rate if self._pace is None else self._pace.probability(rate)
+        transcript.sampled = probability >= 1 or self._number(exchange.id) < probability
+        transcript.probability = probability
 
     def insist(self, exchange: Exchange) -> None:
         """Choose this exchange with certainty, because of what it is; its inclusion probability is 1."""

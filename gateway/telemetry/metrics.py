@@ -155,6 +155,11 @@ SAMPLES_OFFERED = _counter(
 )
 QUEUE_ITEMS = _gauge("assay_sample_queue_items", "How many samples wait?")
 QUEUE_BYTES = _gauge("assay_sample_queue_bytes", "How much memory do waiting samples hold?")
+SAMPLING_SHARE = _gauge(
+    "assay_sampling_share",
+    "Which share of the routes' sample rates is in force, so that samples keep to their budget?",
+    over_workers="mostrecent",
+)
 SAMPLE_AGE = _histogram("assay_sample_age_seconds", "How old was a sample when its verdicts came?", _AGE)
 
 # --- verdicts and trust

@@ -1,41 +1,42 @@
 """Which exchanges become samples, with which known probability, and what of them is kept."""
 
-import random
 from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 
+from gateway.enforcement import signals
 from gateway.exchange import Asked, Exchange, Outcome, Principal, Route
 from gateway.openai_api import Operation
-from gateway.samples.sampling import JUDGED, Sampler
+from gateway.samples.sampling import JUDGED, Sampler, number_of
+from gateway.trust import drawing
 from tests.support.fakes import upstream
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def exchange(rate: float = 1.0, operation: Operation = Operation.CHAT) -> Exchange:
-    opened = Exchange("req_1", Asked("POST", "/v1/chat/completions"))
+def exchange(rate: float = 1.0, operation: Operation = Operation.CHAT, id: str = "req_1") -> Exchange:
+    opened = Exchange(id, Asked("POST", "/v1/chat/completions"))
     opened.route = Route("default", (upstream(9),), rate)
     opened.principal = Principal("app")
     opened.asked.operation = operation
     return opened
 
 
-@pytest.mark.parametrize(("rate", "draw", "chosen"), [(0.3, 0.29, True), (0.3, 0.3, False), (0.0, 0.0, False)])
-def test_an_exchange_is_chosen_when_the_draw_is_below_its_rate(rate: float, draw: float, chosen: bool) -> None:
+@pytest.mark.parametrize(("rate", "number", "chosen"), [(0.3, 0.29, True), (0.3, 0.3, False), (0.0, 0.0, False)])
+def test_an_exchange_is_chosen_when_its_number_is_below_its_rate(rate: float, number: float, chosen: bool) -> None:
     opened = exchange(rate)
-    Sampler(draw=lambda: draw).choose(opened)
+    Sampler(number=lambda _: number).choose(opened)
     assert opened.transcript.sampled is chosen
     assert opened.transcript.probability == rate
 
 
-def test_at_rate_one_every_exchange_is_chosen_without_a_draw() -> None:
-    def none_needed() -> float:
-        raise AssertionError("a draw, though the rate is 1")
+def test_at_rate_one_every_exchange_is_chosen_whatever_its_number() -> None:
+    def none_needed(_: str) -> float:
+        raise AssertionError("a number, though the rate is 1")
 
     opened = exchange(1.0)
-    Sampler(draw=none_needed).choose(opened)
+    Sampler(number=none_needed).choose(opened)
     assert opened.transcript.sampled
 
 
@@ -56,7 +57,7 @@ def test_without_detectors_nothing_is_chosen() -> None:
 def test_one_that_is_insisted_on_stands_for_itself_alone(rate: float) -> None:
     """It was not drawn: weighted with its route's rate it would count for exchanges that nobody insisted on."""
     opened = exchange(rate)
-    Sampler(draw=lambda: 0.99).choose(opened)
+    Sampler(number=lambda _: 0.99).choose(opened)
     Sampler().insist(opened)
     assert (opened.transcript.sampled, opened.transcript.probability) == (True, 1.0)
 
@@ -67,13 +68,43 @@ def test_what_the_detectors_cannot_read_is_not_insisted_on() -> None:
     assert not opened.transcript.sampled
 
 
-def test_the_share_chosen_is_the_rate_and_each_draw_is_its_own() -> None:
-    sampler = Sampler(draw=random.Random(7).random)
-    chosen = []
-    for _ in range(20_000):
-        opened = exchange(0.2)
+def ids(process: str, count: int) -> list[str]:
+    """As the pipeline makes them."""
+    return [f"req_{process}{n:08x}" for n in range(count)]
+
+
+def chosen_of(rate: float, names: list[str]) -> list[bool]:
+    sampler, found = Sampler(), []
+    for name in names:
+        opened = exchange(rate, id=name)
         sampler.choose(opened)
-        chosen.append(opened.transcript.sampled)
+        found.append(opened.transcript.sampled)
+    return found
+
+
+def test_every_process_chooses_the_same_exchanges() -> None:
+    names = ids("a1b2c3d4e5f6", 500)
+    assert chosen_of(0.3, names) == chosen_of(0.3, names)
+    assert number_of("req_1") == pytest.approx(0.745789, abs=1e-6)  # for good: other releases decide alike
+
+
+def test_what_a_small_rate_chooses_a_larger_one_chooses_too() -> None:
+    names = ids("a1b2c3d4e5f6", 2_000)
+    few, more = chosen_of(0.1, names), chosen_of(0.4, names)
+    assert 0 < sum(few) < sum(more)
+    assert all(more for few, more in zip(few, more, strict=True) if few)
+
+
+def test_the_choice_is_independent_of_canary_rules_and_of_second_opinions() -> None:
+    names = ids("a1b2c3d4e5f6", 5_000)
+    chosen = [name for name in names if number_of(name) < 0.1]
+    for other in (signals.draw_of, drawing.draw_of):
+        assert sum(map(other, chosen)) / len(chosen) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("process", ["000000000000", "ffffffffffff", "a1b2c3d4e5f6"])
+def test_the_share_chosen_is_the_rate_and_neighbours_are_independent(process: str) -> None:
+    chosen = chosen_of(0.2, ids(process, 20_000))
     assert sum(chosen) / len(chosen) == pytest.approx(0.2, abs=0.01)
     pairs = sum(one and two for one, two in pairwise(chosen)) / len(chosen)
     assert pairs == pytest.approx(0.04, abs=0.005)
@@ -81,7 +112,7 @@ def test_the_share_chosen_is_the_rate_and_each_draw_is_its_own() -> None:
 
 def test_a_sample_holds_the_raw_bytes_and_the_known_probability() -> None:
     opened = exchange(0.25)
-    Sampler(draw=lambda: 0.1).choose(opened)
+    Sampler(number=lambda _: 0.1).choose(opened)
     opened.asked.body = b'{"model":"m"}'
     opened.asked.model = "m"
     opened.transcript.pieces = [b"one ", b"two"]

@@ -407,7 +407,7 @@ class World(Caller):
             routes=[route.name for route in routing.routes],
         )
         moderation = Moderation(judging, held_seconds=guard_seconds, held_bytes=held_bytes)
-        sampler = Sampler(draw=draw)
+        sampler = Sampler(number=lambda _: draw())
         self.stored = StoredAnswers()
         self.budget = Budget(held_together_bytes)
         self.meter = meter([route.name for route in routing.routes], self.journal, prices)
