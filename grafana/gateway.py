@@ -2,7 +2,8 @@
 
 from grafana.board import Board, choice
 from grafana.panels import Panel, Query, Row
-from grafana.queries import ROUTE, buckets, or_none, percentiles, rate, share
+from grafana.queries import ROUTE, buckets, counted, or_none, percentiles, rate, share
+from grafana.shapes import alerts, samples_judged, tile
 
 ALL = rate("assay_requests_total", window="5m")
 FAILING = 'outcome=~"upstream_failed|internal"'
@@ -10,102 +11,61 @@ FAILING = 'outcome=~"upstream_failed|internal"'
 NOW = Row(
     "Now",
     [
-        Panel(
+        tile(
             "Gateways up",
             "Does every gateway answer its scrape? Red: none does, and nothing else on this page is current.",
-            [Query('sum(up{job="assay"})')],
-            "stat",
+            'sum(up{job="assay"})',
             width=3,
-            height=4,
             steps=((0, "red"), (1, "green")),
             no_value="no target",
         ),
-        Panel(
+        alerts(
             "Alerts firing",
             "Which alert rules fire now? Start here: Prometheus shows at /alerts what each of them says to do.",
-            [
-                Query(
-                    'max by (alertname) (ALERTS{alertname=~"Assay.+", alertstate="firing"}) or on() vector(0)',
-                    "{{alertname}}",
-                )
-            ],
-            "stat",
+            "Assay.+",
             width=6,
-            height=4,
-            steps=((0, "green"), (1, "red")),
-            words={"0": "none", "1": "firing"},
-            text_mode="value_and_name",
         ),
-        Panel(
+        tile(
             "Requests",
             "How much traffic came in the last five minutes? A sudden zero is as bad as errors.",
-            [Query(ALL)],
-            "stat",
+            ALL,
             "reqps",
             width=3,
-            height=4,
             decimals=1,
         ),
-        Panel(
+        tile(
             "Failing",
-            "Which share of requests failed in the last five minutes for reasons that are not the caller's? "
-            "Blocked and rejected requests do not count. The alert fires at 5 %.",
-            [Query(share(rate("assay_requests_total", where=FAILING, window="5m"), ALL))],
-            "stat",
+            "Which share of requests failed in the last five minutes for reasons that are not the caller's? Blocked "
+            "and rejected requests do not count. The alert fires at 5 %.",
+            share(rate("assay_requests_total", where=FAILING, window="5m"), ALL),
             "percentunit",
             width=3,
-            height=4,
             decimals=1,
             steps=((0, "green"), (0.01, "yellow"), (0.05, "red")),
             no_value="no traffic",
         ),
-        Panel(
+        tile(
             "Added p99",
-            "How much of the time to the first byte was ours, for the slowest hundredth of the last five minutes? "
-            "The alert fires at 50 ms.",
+            "How much of the time to the first byte was ours, for the slowest hundredth of the last five minutes? The "
+            "alert fires at 50 ms.",
             percentiles("assay_added_latency_seconds", window="5m")[1:],
-            "stat",
             "s",
             width=3,
-            height=4,
             steps=((0, "green"), (0.02, "yellow"), (0.05, "red")),
             no_value="no traffic",
         ),
-        Panel(
+        tile(
             "Blocked",
-            "Which share of requests did the policy end in the last five minutes? Compare with its usual level, in "
-            "the dashboard Policy: a jump is an attack, a new app, or a rule that misfires.",
-            [Query(share(rate("assay_requests_total", where='outcome="blocked"', window="5m"), ALL))],
-            "stat",
+            "Which share of requests did the policy end in the last five minutes? Compare with its usual level, in the "
+            "dashboard Policy: a jump is an attack, a new app, or a rule that misfires.",
+            share(rate("assay_requests_total", where='outcome="blocked"', window="5m"), ALL),
             "percentunit",
             width=3,
-            height=4,
             decimals=1,
             steps=((0, "blue"),),
             no_value="no traffic",
         ),
-        Panel(
-            "Samples judged",
-            "Which share of the chosen samples got a verdict in the last 15 minutes? Trust rates describe these "
-            "only. The alert fires below 90 %.",
-            [
-                Query(
-                    "clamp_max("
-                    + share(
-                        rate("assay_samples_total", where='fate="judged"', window="15m"),
-                        rate("assay_samples_offered_total", window="15m"),
-                    )
-                    + ", 1)"
-                )
-            ],
-            "stat",
-            "percentunit",
-            width=3,
-            height=4,
-            decimals=1,
-            steps=((0, "red"), (0.9, "yellow"), (0.99, "green")),
-            no_value="no samples",
-        ),
+        samples_judged(width=3),
     ],
 )
 
@@ -114,9 +74,9 @@ TRAFFIC = Row(
     [
         Panel(
             "Requests by outcome",
-            "How did exchanges end? Every one has exactly one outcome. Orange and red are ours or the upstream's; "
-            "blue is a caller's mistake; purple the policy. Filtered by route.",
-            [Query(rate("assay_requests_total", "outcome", ROUTE), "{{outcome}}")],
+            "How did exchanges end? Every one has exactly one outcome. Orange and red are ours or the upstream's; blue "
+            "is a caller's mistake; purple the policy. Filtered by route.",
+            [counted("assay_requests_total", "outcome", ROUTE)],
             "stacked",
             "reqps",
             width=12,
@@ -124,7 +84,7 @@ TRAFFIC = Row(
         Panel(
             "Requests by status",
             "What did callers see? 4xx: their mistake or a block; 5xx: the upstream or us. Filtered by route.",
-            [Query(rate("assay_requests_total", "status", ROUTE), "{{status}}")],
+            [counted("assay_requests_total", "status", ROUTE)],
             "stacked",
             "reqps",
             width=12,
@@ -132,9 +92,8 @@ TRAFFIC = Row(
         Panel(
             "Errors by source and reason",
             "Whose fault were the exchanges that did not complete? client: tell the caller; policy: see the dashboard "
-            "Policy; "
-            "upstream: see Upstreams; internal: our log. `none` at zero: nothing went wrong.",
-            [Query(or_none(rate("assay_errors_total", "source, reason"), "reason"), "{{source}} {{reason}}")],
+            "Policy; upstream: see Upstreams; internal: our log. `none` at zero: nothing went wrong.",
+            [counted("assay_errors_total", "source, reason", none="reason")],
             unit="reqps",
         ),
         Panel(
@@ -144,8 +103,8 @@ TRAFFIC = Row(
         ),
         Panel(
             "Duration by mode",
-            "How long did exchanges take, from the first header to the last byte? Mostly the upstream's time: "
-            "read it beside First byte. Streams last as long as the answer is written.",
+            "How long did exchanges take, from the first header to the last byte? Mostly the upstream's time: read it "
+            "beside First byte. Streams last as long as the answer is written.",
             percentiles("assay_request_duration_seconds", "mode"),
             unit="s",
         ),
@@ -165,8 +124,8 @@ ADDED = Row(
         ),
         Panel(
             "Added latency, distribution",
-            "Is it all requests or only some? A second band above the first one is a group of requests that is "
-            "slower, often those that are judged inline. Colour: number of requests.",
+            "Is it all requests or only some? A second band above the first one is a group of requests that is slower, "
+            "often those that are judged inline. Colour: number of requests.",
             buckets("assay_added_latency_seconds"),
             "heatmap",
             "s",
@@ -187,7 +146,7 @@ TOKENS = Row(
         Panel(
             "Tokens",
             "How many tokens a second did models take in and give out, as their answers say? Filtered by route.",
-            [Query(or_none(rate("assay_tokens_total", "model, direction", ROUTE), "model"), "{{model}} {{direction}}")],
+            [counted("assay_tokens_total", "model, direction", ROUTE, none="model")],
         ),
         Panel(
             "Cost per hour",
@@ -204,7 +163,7 @@ TOKENS = Row(
             "Answers without usage",
             "How many answers told no usage, so that their tokens are in no count? Chat streams tell it only to "
             "clients that ask for it. Filtered by route.",
-            [Query(or_none(rate("assay_answers_without_usage_total", "route", ROUTE), "route"), "{{route}}")],
+            [counted("assay_answers_without_usage_total", "route", ROUTE, none="route")],
             unit="reqps",
         ),
     ],
@@ -215,27 +174,22 @@ UPSTREAMS = Row(
     [
         Panel(
             "First byte",
-            "How long did each upstream take to its first byte? This is theirs, not ours: if it rises while the "
-            "added latency stays, the model server is slow.",
+            "How long did each upstream take to its first byte? This is theirs, not ours: if it rises while the added "
+            "latency stays, the model server is slow.",
             percentiles("assay_upstream_first_byte_seconds", "upstream"),
             unit="s",
         ),
         Panel(
             "Failures",
-            "How many calls failed, and why? Each try counts, also one that another upstream then saved. "
-            "`none` at zero: no call failed.",
-            [
-                Query(
-                    or_none(rate("assay_upstream_failures_total", "upstream, reason"), "reason"),
-                    "{{upstream}} {{reason}}",
-                )
-            ],
+            "How many calls failed, and why? Each try counts, also one that another upstream then saved. `none` at "
+            "zero: no call failed.",
+            [counted("assay_upstream_failures_total", "upstream, reason", none="reason")],
             unit="reqps",
         ),
         Panel(
             "Connections",
-            "How many connections are open? Busy near the configured maximum: calls wait for one, and "
-            "pool_timeout follows.",
+            "How many connections are open? Busy near the configured maximum: calls wait for one, and pool_timeout "
+            "follows.",
             [
                 Query(
                     "sum by (upstream, state) (assay_upstream_connections)",
@@ -248,13 +202,13 @@ UPSTREAMS = Row(
             "Tries",
             "How many calls were made, and did an answer begin? Lines that come apart: that upstream fails while "
             "another one answers for it.",
-            [Query(rate("assay_upstream_tries_total", "upstream, result"), "{{upstream}} {{result}}")],
+            [counted("assay_upstream_tries_total", "upstream, result")],
             unit="reqps",
         ),
         Panel(
             "Fail-overs",
             "How many requests went on to this upstream because another one had failed? Filtered by route.",
-            [Query(or_none(rate("assay_upstream_failovers_total", "upstream", ROUTE), "upstream"), "{{upstream}}")],
+            [counted("assay_upstream_failovers_total", "upstream", ROUTE, none="upstream")],
             unit="reqps",
         ),
         Panel(
@@ -271,17 +225,17 @@ SAMPLES = Row(
     [
         Panel(
             "Samples by fate",
-            "What became of samples? judged is good; dropped: the queue was full; expired: it waited too long; "
-            "failed: no detector could judge it. Traffic is never delayed by any of these.",
-            [Query(rate("assay_samples_total", "fate, reason"), "{{fate}} {{reason}}")],
+            "What became of samples? judged is good; dropped: the queue was full; expired: it waited too long; failed: "
+            "no detector could judge it. Traffic is never delayed by any of these.",
+            [counted("assay_samples_total", "fate, reason")],
             "stacked",
             "cps",
         ),
         Panel(
             "Samples chosen by route",
-            "How many exchanges were chosen? If this and the judged samples drift apart, samples wait or are "
-            "lost. Filtered by route.",
-            [Query(rate("assay_samples_offered_total", "route", ROUTE), "{{route}}")],
+            "How many exchanges were chosen? If this and the judged samples drift apart, samples wait or are lost. "
+            "Filtered by route.",
+            [counted("assay_samples_offered_total", "route", ROUTE)],
             "stacked",
             "cps",
             width=5,
@@ -296,8 +250,8 @@ SAMPLES = Row(
         ),
         Panel(
             "Queue",
-            "How many samples wait, and how much memory do they hold? A queue that only grows ends in drops: "
-            "lower the sampling or give the workers more CPU.",
+            "How many samples wait, and how much memory do they hold? A queue that only grows ends in drops: lower the "
+            "sampling or give the workers more CPU.",
             [Query("sum(assay_sample_queue_items)", "items"), Query("sum(assay_sample_queue_bytes)", "bytes")],
             units={"bytes": "bytes"},
             width=6,
@@ -317,9 +271,9 @@ DETECTORS = Row(
     [
         Panel(
             "Texts by state",
-            "Was everything looked at that should have been? truncated: only the beginning was read; "
-            "unreadable: in a script it was not made for; errored, absent and timed_out: not judged at all; skipped: "
-            "nothing in it to judge, which is fine.",
+            "Was everything looked at that should have been? truncated: only the beginning was read; unreadable: in a "
+            "script it was not made for; errored, absent and timed_out: not judged at all; skipped: nothing in it to "
+            "judge, which is fine.",
             [
                 Query(
                     rate("assay_detector_texts_total", "state")
@@ -338,7 +292,7 @@ DETECTORS = Row(
             "Unread",
             "How much of the traffic was shown to no detector, and why? Images, files, unknown fields and scripts that "
             "the detectors do not know are not clean: `on_error` of each rule decides.",
-            [Query(or_none(rate("assay_unread_total", "channel, reason"), "reason"), "{{channel}} {{reason}}")],
+            [counted("assay_unread_total", "channel, reason", none="reason")],
             "stacked",
             "cps",
             width=8,
@@ -388,11 +342,10 @@ OPINIONS = Row(
         Panel(
             "Judge calls",
             "Does the judge model answer? A failed call costs an opinion, never traffic: a sample in its place is "
-            "asked "
-            "of later. `none` at zero: no judge is configured, or nothing was drawn for it.",
+            "asked of later. `none` at zero: no judge is configured, or nothing was drawn for it.",
             [
-                Query(or_none(rate("assay_opinion_calls_total", "result"), "result"), "{{result}}"),
-                Query(or_none(rate("assay_opinion_failures_total", "reason"), "reason"), "failed: {{reason}}"),
+                counted("assay_opinion_calls_total", "result", none="result"),
+                counted("assay_opinion_failures_total", "reason", none="reason", prefix="failed: "),
             ],
             unit="cps",
         ),
@@ -401,7 +354,7 @@ OPINIONS = Row(
             "What became of the samples that were drawn for a second opinion, and how many wait? Dropped ones were "
             "thinned while the judge was behind: what is left weighs more, so the rates stay right and get wider.",
             [
-                Query(or_none(rate("assay_opinion_items_total", "fate"), "fate"), "{{fate}}"),
+                counted("assay_opinion_items_total", "fate", none="fate"),
                 Query("sum(assay_opinion_waiting_items) or on() vector(0)", "waiting"),
             ],
             unit="cps",
@@ -426,14 +379,13 @@ OPINIONS = Row(
             "Judge waits for its budget",
             "How often did a call wait because the hour's calls or tokens were spent? More budget makes the intervals "
             "narrower. `none` at zero: it never waited.",
-            [Query(or_none(rate("assay_opinion_budget_exhausted_total", "budget"), "budget"), "{{budget}}")],
+            [counted("assay_opinion_budget_exhausted_total", "budget", none="budget")],
             unit="cps",
         ),
         Panel(
             "Judge says yes",
             "Of what it was asked, how often does the judge say yes? One that always says the same tells nothing. "
-            "`none` "
-            "at zero: it was asked nothing.",
+            "`none` at zero: it was asked nothing.",
             [
                 Query(
                     or_none(
@@ -454,11 +406,11 @@ AUDIT = Row(
     [
         Panel(
             "Audit and ledger",
-            "Is every decision on record? Any dropped line is a gap in the record: the disk is full, read-only or "
-            "too slow. `none` at zero: nothing was written, or no audit file is configured.",
+            "Is every decision on record? Any dropped line is a gap in the record: the disk is full, read-only or too "
+            "slow. `none` at zero: nothing was written, or no audit file is configured.",
             [
-                Query(or_none(rate("assay_audit_lines_total", "result"), "result"), "{{result}}"),
-                Query(or_none(rate("assay_ledger_samples_total", "result"), "result"), "ledger {{result}}"),
+                counted("assay_audit_lines_total", "result", none="result"),
+                counted("assay_ledger_samples_total", "result", none="result", prefix="ledger "),
             ],
             "stacked",
             "cps",
@@ -466,9 +418,9 @@ AUDIT = Row(
         ),
         Panel(
             "Moderations that requests asked for",
-            "What do the callers' own moderations say (`moderation` in a request)? `failed`: not judged. `none` "
-            "at zero: nobody asks.",
-            [Query(or_none(rate("assay_moderations_total", "side, result"), "result"), "{{side}} {{result}}")],
+            "What do the callers' own moderations say (`moderation` in a request)? `failed`: not judged. `none` at "
+            "zero: nobody asks.",
+            [counted("assay_moderations_total", "side, result", none="result")],
             "stacked",
             "cps",
             width=9,
@@ -492,7 +444,7 @@ PROCESS = Row(
             "Background tasks started again",
             "Does what runs beside the traffic (judge, audit, policy, ...) keep running? A task that ends again and "
             "again makes /healthz answer 503; the log says why it ended. `none` at zero: all is well.",
-            [Query(or_none(rate("assay_background_restarts_total", "task"), "task"), "{{task}}")],
+            [counted("assay_background_restarts_total", "task", none="task")],
             "stacked",
             "cps",
             width=12,
@@ -501,7 +453,7 @@ PROCESS = Row(
             "Changed keys",
             "Were keys that changed in their file taken up? `refused`: the file has a fault, the log says which, and "
             "the keys before it stay in force. `none` at zero: no key changed.",
-            [Query(or_none(rate("assay_key_loads_total", "result"), "result"), "{{result}}")],
+            [counted("assay_key_loads_total", "result", none="result")],
             "stacked",
             "cps",
             width=12,

@@ -3,6 +3,7 @@
 from grafana.board import Board, choice
 from grafana.panels import Panel, Query, Row
 from grafana.queries import MODEL, SUBCATEGORY, TRUST, columns_of
+from grafana.shapes import shares
 
 _LOW = f"max by (subcategory, direction, model) ({TRUST['low']}{{{MODEL}, {SUBCATEGORY}}} >= 0)"
 _BEST = f"min by (subcategory, direction) ({TRUST['high']}{{{MODEL}, {SUBCATEGORY}}} >= 0)"
@@ -10,33 +11,24 @@ _BEST = f"min by (subcategory, direction) ({TRUST['high']}{{{MODEL}, {SUBCATEGOR
 SIDE = Row(
     "Side by side, last 24 hours",
     [
-        Panel(
+        shares(
             "Surely worse than another model",
             "Which models show more of a sub-category than some other one? Among many rows one may be here by chance. "
-            "Their `at least` is above the "
-            "other's `at most`. What is not here may differ all the same: no difference is shown yet. The figure is "
-            "the "
-            "gap between the two intervals.",
+            "Their `at least` is above the other's `at most`. What is not here may differ all the same: no difference "
+            "is shown yet. The figure is the gap between the two intervals.",
             [Query(f"{_LOW} - on (subcategory, direction) group_left () {_BEST} > 0", "Gap")],
-            "table",
-            "percentunit",
             width=10,
             height=12,
-            decimals=2,
             sort_by="Gap",
             no_value="no difference shown",
         ),
-        Panel(
+        shares(
             "All figures by model",
             "What is known of each model? Sorted by `at least`. Intervals of two models that overlap show no "
             "difference.",
             columns_of(f"{MODEL}, {SUBCATEGORY}", "model, subcategory, direction, basis"),
-            "table",
-            "percentunit",
             width=14,
             height=12,
-            decimals=2,
-            units={"Tells as much as": "short"},
             sort_by="at least",
             no_value="not measured yet",
         ),

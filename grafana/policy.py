@@ -2,53 +2,39 @@
 
 from grafana.board import Board
 from grafana.panels import Panel, Query, Row
-from grafana.queries import or_none, rate, share
+from grafana.queries import counted, or_none, rate, share
+from grafana.shapes import UNREAD, shares
 
 DECISIONS = Row(
     "Decisions",
     [
         Panel(
             "Decisions by action and effect",
-            "What did the policy do? enforced: it happened, counted on all traffic. monitored: it would have "
-            "happened; leaked: seen only after the answer had left: both counted among the samples only. "
-            "`none` at zero: nothing matched.",
-            [
-                Query(
-                    or_none(rate("assay_decisions_total", "action, effect"), "action"),
-                    "{{action}} {{effect}}",
-                )
-            ],
+            "What did the policy do? enforced: it happened, counted on all traffic. monitored: it would have happened; "
+            "leaked: seen only after the answer had left: both counted among the samples only. `none` at zero: nothing "
+            "matched.",
+            [counted("assay_decisions_total", "action, effect", none="action")],
             unit="cps",
         ),
         Panel(
             "Decisions by rule",
-            "Which rule acts? One rule that jumps while traffic does not is worth a look at what it caught. "
-            "`none` at zero: no rule matched.",
-            [
-                Query(
-                    or_none(rate("assay_decisions_total", "rule, action", 'action!="allow"'), "rule"),
-                    "{{rule}} {{action}}",
-                )
-            ],
+            "Which rule acts? One rule that jumps while traffic does not is worth a look at what it caught. `none` at "
+            "zero: no rule matched.",
+            [counted("assay_decisions_total", "rule, action", 'action!="allow"', none="rule")],
             unit="cps",
         ),
         Panel(
             "Guard bypasses",
-            "Did anything pass unjudged because a guard failed and its rule says on_error allow? Anything but "
-            "`none` at zero is a hole in the enforcement.",
-            [
-                Query(
-                    or_none(rate("assay_guard_bypasses_total", "direction, reason"), "reason"),
-                    "{{direction}} {{reason}}",
-                )
-            ],
+            "Did anything pass unjudged because a guard failed and its rule says on_error allow? Anything but `none` "
+            "at zero is a hole in the enforcement.",
+            [counted("assay_guard_bypasses_total", "direction, reason", none="reason")],
             unit="cps",
             width=5,
         ),
         Panel(
             "Policy in force",
-            "Which policy revision and mode does each gateway apply? More than one for longer than a roll-out: "
-            "a gateway did not take the new one.",
+            "Which policy revision and mode does each gateway apply? More than one for longer than a roll-out: a "
+            "gateway did not take the new one.",
             [Query("max by (revision, mode) (assay_policy_info == 1)", "{{revision}} {{mode}}")],
             "stat",
             width=3,
@@ -65,12 +51,7 @@ WOULD = Row(
             "Would block",
             "What would the rules that only watch have done, among the samples? Turn a rule on when this is what you "
             "want, and no more. `none` at zero: nothing matched.",
-            [
-                Query(
-                    or_none(rate("assay_decisions_total", "rule, action", 'effect=~"monitored|canary"'), "rule"),
-                    "{{rule}} {{action}}",
-                )
-            ],
+            [counted("assay_decisions_total", "rule, action", 'effect=~"monitored|canary"', none="rule")],
             unit="cps",
         ),
         Panel(
@@ -83,13 +64,8 @@ WOULD = Row(
         Panel(
             "Unread",
             "What reached the policy without having been read? `on_error` of each rule decides over it. `none` at "
-            "zero: "
-            "all was read.",
-            [
-                Query(
-                    or_none(rate("assay_unread_total", "channel, reason") + " > 0", "reason"), "{{channel}} {{reason}}"
-                )
-            ],
+            "zero: all was read.",
+            [UNREAD],
             "stacked",
             "cps",
         ),
@@ -102,9 +78,8 @@ COST = Row(
         Panel(
             "Cost in false alarms, by rule",
             "How many benign requests an hour may each threshold of a rule catch, at most, at the present traffic, by "
-            "the "
-            "detector's table? A rule with several conditions catches fewer. Your benign texts are not the table's: "
-            "review tells what is true here. `none` at zero: no rule has a threshold.",
+            "the detector's table? A rule with several conditions catches fewer. Your benign texts are not the "
+            "table's: review tells what is true here. `none` at zero: no rule has a threshold.",
             [
                 Query(
                     or_none(
@@ -118,7 +93,7 @@ COST = Row(
             ],
             width=8,
         ),
-        Panel(
+        shares(
             "Thresholds and their cost",
             "Which share of benign texts reaches each threshold, at most, in the detector's table?",
             [
@@ -127,11 +102,8 @@ COST = Row(
                     "False alarms at most",
                 )
             ],
-            "table",
-            "percentunit",
             width=8,
             height=8,
-            decimals=2,
             sort_by="False alarms at most",
             no_value="no threshold",
         ),

@@ -22,6 +22,16 @@ def rate(metric: str, by: str = "", where: str = "", window: str = "$__rate_inte
     return f"{f'sum by ({by}) ' if by else 'sum'}(rate({selector}[{window}]))"
 
 
+def counted(metric: str, by: str, where: str = "", *, none: str = "", prefix: str = "") -> Query:
+    """Events per second, a line for each combination of the labels `by`, named by their values.
+
+    `none` is the label that says `none` while nothing has happened.
+    """
+    expr = rate(metric, by, where)
+    legend = prefix + " ".join(f"{{{{{label}}}}}" for label in by.split(", "))
+    return Query(or_none(expr, none) if none else expr, legend)
+
+
 def percentiles(histogram: str, by: str = "", window: str = "$__rate_interval") -> list[Query]:
     """p50 and p99 of a histogram, one line for each value of the label `by`."""
     group = f"le, {by}" if by else "le"

@@ -3,6 +3,7 @@
 from grafana.board import Board, choice
 from grafana.panels import Panel, Query, Row
 from grafana.queries import SUBCATEGORY, buckets, columns_of, estimate, trust_band
+from grafana.shapes import shares
 
 BANDS = (("prompt at most", "prompt at least"), ("response at most", "response at least"))
 
@@ -12,9 +13,8 @@ RATE = Row(
         Panel(
             "Rate, last 24 hours",
             "How much of the traffic shows this? Line: the estimate by second opinions; band: its 95 % interval. A "
-            "band "
-            "without a line is a range that fits the detector's errors on public benchmarks, and no promise. Empty: "
-            "nothing but flags is known.",
+            "band without a line is a range that fits the detector's errors on public benchmarks, and no promise. "
+            "Empty: nothing but flags is known.",
             trust_band(),
             unit="percentunit",
             width=12,
@@ -54,8 +54,8 @@ SCORES = Row(
         ),
         Panel(
             "Flagged samples, counts",
-            "How many samples were flagged at the default operating point? Counts of samples, not a rate of harm: "
-            "they grow with traffic and with the sampling rate.",
+            "How many samples were flagged at the default operating point? Counts of samples, not a rate of harm: they "
+            "grow with traffic and with the sampling rate.",
             [
                 Query(
                     "sum by (direction) "
@@ -72,8 +72,8 @@ SCORES = Row(
 
 CARD = Panel(
     "Detector's errors, on its own rows",
-    "How many harmful texts did the detector flag, and how many benign ones, when it was measured on rows like "
-    "those it was trained on? Other traffic differs: the card and the page have the public benchmarks. Empty: several "
+    "How many harmful texts did the detector flag, and how many benign ones, when it was measured on rows like those "
+    "it was trained on? Other traffic differs: the card and the page have the public benchmarks. Empty: several "
     "detectors judge it, and what they flag together was not measured.",
     [
         Query(f"max by (direction) (assay_detector_true_positive_rate_ratio{{{SUBCATEGORY}}})", "{{direction}} found"),
@@ -94,18 +94,14 @@ CARD = Panel(
 BY = Row(
     "By model and route, last 24 hours",
     [
-        Panel(
+        shares(
             "By model and route",
             "Which models and routes does it come from? Sorted by `at least`. Two of them differ where their intervals "
             "do not overlap; the page compares two with the interval of the difference. By language and caller: the "
             "page.",
             columns_of(SUBCATEGORY, "route, model, direction, basis"),
-            "table",
-            "percentunit",
             width=18,
             height=9,
-            decimals=2,
-            units={"Tells as much as": "short"},
             sort_by="at least",
             no_value="not measured yet",
         ),

@@ -2,94 +2,56 @@
 
 from grafana.board import Board
 from grafana.panels import Panel, Query, Row
-from grafana.queries import ALL_TRAFFIC, TRUST, known, or_none, rate, share
+from grafana.queries import ALL_TRAFFIC, TRUST, known
+from grafana.shapes import UNREAD, alerts, samples_judged, shares, tile
 
 _BY = "subcategory, direction, basis"
 
 NOW = Row(
     "Now",
     [
-        Panel(
+        tile(
             "Measured",
             "Of how many of the 29 sub-categories is anything known of this traffic?",
-            [Query(f"count(count by (subcategory) ({TRUST['size']}{{{ALL_TRAFFIC}}} > 0))")],
-            "stat",
+            f"count(count by (subcategory) ({TRUST['size']}{{{ALL_TRAFFIC}}} > 0))",
             width=4,
-            height=4,
             steps=((0, "gray"), (1, "blue")),
             no_value="none yet",
         ),
-        Panel(
+        tile(
             "What the figures rest on",
             "How many figures rest on people's labels, a judge model, the cards of the detectors (a range and no "
-            "promise) "
-            "or flags alone (no rate of harm)? Only the first two are rates.",
+            "promise) or flags alone (no rate of harm)? Only the first two are rates.",
             [Query(f"count by (basis) ({TRUST['size']}{{{ALL_TRAFFIC}}} > 0)", "{{basis}}")],
-            "stat",
             width=4,
-            height=4,
             steps=((0, "blue"),),
             text_mode="value_and_name",
             no_value="none yet",
         ),
-        Panel(
-            "Samples judged",
-            "Which share of the chosen samples got a verdict in the last 15 minutes? The rates describe these only.",
-            [
-                Query(
-                    "clamp_max("
-                    + share(
-                        rate("assay_samples_total", where='fate="judged"', window="15m"),
-                        rate("assay_samples_offered_total", window="15m"),
-                    )
-                    + ", 1)"
-                )
-            ],
-            "stat",
-            "percentunit",
-            width=4,
-            height=4,
-            decimals=1,
-            steps=((0, "red"), (0.9, "yellow"), (0.99, "green")),
-            no_value="no samples",
-        ),
-        Panel(
+        samples_judged(width=4),
+        tile(
             "Unread an hour",
             "How much of the traffic was shown to no detector in the last hour? It is not clean; it is not in any "
             "rate.",
-            [Query("sum(increase(assay_unread_total[1h]))")],
-            "stat",
+            "sum(increase(assay_unread_total[1h]))",
             width=4,
-            height=4,
             decimals=0,
             steps=((0, "green"), (1, "yellow")),
         ),
-        Panel(
+        tile(
             "Rates that have risen",
             "For how many sub-categories does the gateway's own test say that the share has risen? /trust/v1/alarms "
             "names the time, the rates and the samples.",
-            [Query("count(max by (subcategory, direction) (assay_trust_alarm) > 0) or on() vector(0)")],
-            "stat",
+            "count(max by (subcategory, direction) (assay_trust_alarm) > 0) or on() vector(0)",
             width=4,
-            height=4,
             decimals=0,
             steps=((0, "green"), (1, "red")),
         ),
-        Panel(
+        alerts(
             "Alerts about trust",
             "Which alert rules about trust fire now? Prometheus shows at /alerts what each of them says to do.",
-            [
-                Query(
-                    'max by (alertname) (ALERTS{alertname=~"AssayTrust.+", alertstate="firing"}) or on() vector(0)',
-                    "{{alertname}}",
-                )
-            ],
-            "stat",
+            "AssayTrust.+",
             width=4,
-            height=4,
-            steps=((0, "green"), (1, "red")),
-            words={"0": "none", "1": "firing"},
-            text_mode="value_and_name",
         ),
     ],
 )
@@ -97,35 +59,27 @@ NOW = Row(
 ROWS_OF_ALL = Row(
     "The 29 sub-categories, last 24 hours",
     [
-        Panel(
+        shares(
             "Estimated share of traffic, worst first",
             "Where does it burn? Sorted by `at least`: what is surely there comes first. `at least` and `at most` are "
-            "the "
-            "ends of a 95 % interval where the basis is labels or judge; on card they are a range that fits the flags "
-            "by "
-            "the error rates on public benchmarks, and no promise. `Tells as much as` counts simple random labels "
-            "(labels, "
-            "judge) or samples (card).",
+            "the ends of a 95 % interval where the basis is labels or judge; on card they are a range that fits the "
+            "flags by the error rates on public benchmarks, and no promise. `Tells as much as` counts simple random "
+            "labels (labels, judge) or samples (card).",
             [
                 Query(known("low", _BY), "at least"),
                 Query(known("rate", _BY), "Estimate"),
                 Query(known("high", _BY), "at most"),
                 Query(f'max by ({_BY}) ({TRUST["size"]}{{{ALL_TRAFFIC}, basis!="flags"}} > 0)', "Tells as much as"),
             ],
-            "table",
-            "percentunit",
             width=15,
             height=15,
-            decimals=2,
-            units={"Tells as much as": "short"},
             sort_by="at least",
             no_value="nothing measured yet",
         ),
-        Panel(
+        shares(
             "Flagged, and no rate known",
-            "What do detectors flag of which nobody knows how often they are wrong here? A share of flags, 30 "
-            "minutes, is "
-            "no rate of harm: a judge model or people's labels make it one.",
+            "What do detectors flag of which nobody knows how often they are wrong here? A share of flags, 30 minutes, "
+            "is no rate of harm: a judge model or people's labels make it one.",
             [
                 Query(
                     "max by (subcategory, direction) (assay:trust_flagged:ratio_30m) and on (subcategory, direction) "
@@ -133,19 +87,15 @@ ROWS_OF_ALL = Row(
                     "Flagged",
                 ),
             ],
-            "table",
-            "percentunit",
             width=9,
             height=15,
-            decimals=2,
             sort_by="Flagged",
             no_value="none",
         ),
         Panel(
             "Not measured yet",
             "Of which sub-categories is nothing known? `Detectors` 0: nothing that ships judges it, and the page says "
-            "what "
-            "it needs. Else no sample was judged for it in 24 hours.",
+            "what it needs. Else no sample was judged for it in 24 hours.",
             [
                 Query(
                     "max by (category, subcategory) (assay_subcategory_detectors) unless on (subcategory) "
@@ -168,8 +118,7 @@ MOVING = Row(
         Panel(
             "What is surely there, the five highest",
             "Which sub-categories have the highest lower ends, and do they move? A line that rises: there is more of "
-            "it, "
-            "or more labels made the interval narrower; the next dashboard shows which.",
+            "it, or more labels made the interval narrower; the next dashboard shows which.",
             [Query(f"topk(5, {known('low', 'subcategory, direction')})", "{{subcategory}} {{direction}}")],
             unit="percentunit",
             width=8,
@@ -190,11 +139,7 @@ MOVING = Row(
             "Unread, by reason",
             "What was not read, and why? Where this rises the rates describe less of the traffic. `none` at zero: all "
             "was read.",
-            [
-                Query(
-                    or_none(rate("assay_unread_total", "channel, reason") + " > 0", "reason"), "{{channel}} {{reason}}"
-                )
-            ],
+            [UNREAD],
             "stacked",
             "cps",
             width=8,
