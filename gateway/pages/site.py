@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -51,7 +52,9 @@ class Site:
         self._close = close
         self._begin = begin
         anything = Route("/{path:path}", _not_found, methods=_METHODS)
-        self._pages = Starlette(routes=[*routes, anything], lifespan=self._lifespan)
+        self._pages = Starlette(
+            routes=[*routes, anything], lifespan=self._lifespan, exception_handlers={405: _not_allowed}
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope)(scope, receive, send)
@@ -89,6 +92,13 @@ class Site:
         await self._close()
         metrics.flush()
         metrics.forget_this_process()
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} is not for {request.url.path[:200]}; its Allow header has the methods that are"
+    body = error_body(message, "invalid_request_error", None, "method_not_allowed")
+    return Response(body, 405, dict(error.headers or {}), media_type="application/json")
 
 
 async def _not_found(request: Request) -> Response:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import httptools
 
+from gateway.heads import untabbed
 from gateway.openai_api import error_body
 from gateway.serving import draining
 from gateway.serving.head import STATUS_LINES, BadRequest, check_host, check_version, origin_form, without_upgrade
@@ -108,6 +109,7 @@ class ServerConnection(asyncio.Protocol):
         if self._lingering:
             return
         self._unused += len(data)
+        data = untabbed(data) if self._filling is None else data
         while True:
             self._received = self._received + data if self._received else data
             try:
@@ -312,7 +314,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _look_at(self, name: bytes, value: bytes) -> None:
         if name == b"expect":
-            self._expects_continue = value.lower() == b"100-continue"
+            self._expects_continue |= b"100-continue" in [part.strip(_WHITE) for part in value.lower().split(b",")]
         elif name == b"transfer-encoding":
             self._check_coding(value)
         elif self._host is not None:
@@ -322,7 +324,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _place(self, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
         """Path and query of a target that is no plain path; a host in it replaces that of the header."""
-        url, host = origin_form(target)
+        url, host = origin_form(target, self._parser.get_method())
         if url == b"*" and self._parser.get_method() != b"OPTIONS":
             raise BadRequest(400, "the request target * is for OPTIONS alone")
         if host:

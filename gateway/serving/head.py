@@ -8,10 +8,11 @@ STATUS_LINES = {status: b"HTTP/1.1 %d %b" % (status, _PHRASES.get(status, b"")) 
 
 # A host with an optional port (RFC 9110, 4.2.1; RFC 3986, 3.2.2): no path, no user, no list.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_ABSOLUTE = re.compile(rb"([^/?:#]+)://([^/?#]*)([^#]*)")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 _NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROLS = bytes(set(range(0x20)) - {0x09}) + b"\x7f"
-_LINE_ENDS = {"1.1": b" HTTP/1.1", "1.0": b" HTTP/1.0"}  # of request lines, by version
+_LINE_ENDS = {"1.1": b" HTTP/1.1\r\n", "1.0": b" HTTP/1.0\r\n"}  # of request lines, by version
+_OTHER_PROTOCOLS = (b" RTSP/", b" ICE/")
 _UPGRADE = frozenset({b"upgrade", b"http2-settings"})
 # What clients and model servers say is remembered within 2 × 256 × 128 bytes; what is longer is looked at anew.
 _REMEMBERED = 256
@@ -29,14 +30,19 @@ class BadRequest(Exception):  # noqa: N818 - what the client did wrong, not we
 
 
 def check_version(version: str, method: bytes, url: bytes, received: bytes) -> None:
-    """Raises BadRequest for another protocol than HTTP/1. `received` is what came of the head.
+    """Raises BadRequest for another protocol than HTTP/1. `received` ends with the head, or with what came behind it.
 
-    The parser takes RTSP/1.0 and ICE/1.0 for 1.0, so the request line is looked for as HTTP would have it.
+    The parser takes RTSP/1.0 and ICE/1.0 for 1.0, so the request line is looked for as HTTP would have it. Other things
+    may stand before it: line ends, the end of a body, a request that it was pipelined with.
     """
     end = _LINE_ENDS.get(version)
-    if end is None and url + b" HTTP/" in received:
+    if end is not None and received.startswith(b"%b %b%b" % (method, url, end)):
+        return
+    line = b"%b %b" % (method, url)
+    if end is None and line + b" HTTP/" in received:
         raise BadRequest(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
-    if end is None or url + end not in received:
+    is_other = any(line + other in received for other in _OTHER_PROTOCOLS)
+    if end is None or is_other or line + end not in received:
         raise BadRequest(400, f"the request line of this {method.decode('ascii')} names another protocol than HTTP/1.1")
 
 
@@ -50,10 +56,11 @@ def check_host(host: bytes) -> bytes:
     return host
 
 
-def origin_form(target: bytes) -> tuple[bytes, bytes]:
+def origin_form(target: bytes, method: bytes) -> tuple[bytes, bytes]:
     """Path with query, and the host in it, of a request target that is no plain path.
 
     That is `*`, or the absolute form, as sent to proxies, whose host counts in place of the header (RFC 9112, 3.2.2).
+    Without a path, OPTIONS asks in it for what `*` does (3.2.4).
     """
     if b"#" in target:
         raise BadRequest(400, "the request target has a fragment (#), which is never sent")
@@ -62,7 +69,9 @@ def origin_form(target: bytes) -> tuple[bytes, bytes]:
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         raise BadRequest(400, "the request target is no path")
-    _, host, rest = absolute.groups()
+    host, rest = absolute.groups()
+    if method == b"OPTIONS" and not rest:
+        return b"*", check_host(host)
     return rest if rest[:1] == b"/" else b"/" + rest, check_host(host)
 
 

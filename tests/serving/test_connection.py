@@ -418,7 +418,7 @@ async def test_the_scope() -> None:
     ("target", "path", "query"),
     [
         (b"http://host:80/v1/models?x=1", b"/v1/models", b"x=1"),
-        (b"HTTPS://host", b"/", b""),
+        (b"HTTPS://host/", b"/", b""),
         (b"http://host?x=/y", b"/", b"x=/y"),
         (b"/a://b/c", b"/a://b/c", b""),
         (b"//host/path", b"//host/path", b""),
@@ -433,10 +433,11 @@ async def test_the_forms_of_a_request_target(target: bytes, path: bytes, query: 
     assert [seen[1] for seen in echo.seen] == [path + (b"?" + query if query else b"")]
 
 
-async def test_a_question_about_the_server_is_answered_here() -> None:
+@pytest.mark.parametrize("target", [b"*", b"http://host", b"HTTP://host:80"])
+async def test_a_question_about_the_server_is_answered_here(target: bytes) -> None:
     echo = Echo()
     client = Client(echo)
-    await client.say(b"OPTIONS * HTTP/1.1\r\nhost: test\r\n\r\n", GET)
+    await client.say(b"OPTIONS %b HTTP/1.1\r\nhost: test\r\n\r\n" % target, GET)
     first, second = client.answers("OPTIONS", "GET")
     assert (first.status, first.body, second.status) == (200, b"", 200)
     assert b"POST" in first.headers[b"allow"]
@@ -463,6 +464,29 @@ async def test_white_space_around_values_is_no_part_of_them(cut: int) -> None:
     await client.say(b"3\r\nabc\r\n0\r\n\r\n")
     assert echo.bodies == [b"abc"]
     assert (b"x", b"a b") in echo.seen[0][2]
+
+
+@pytest.mark.parametrize("coding", [b"chunked\t", b"chunked \t ", b"\tchunked\t", b"CHUNKED\t\t", b"  chunked  "])
+async def test_any_white_space_behind_the_coding_is_legal(coding: bytes) -> None:
+    echo = Echo()
+    await Client(echo).say(HEAD + b"transfer-encoding:%b\r\n\r\n3\r\na\tb\r\n0\r\n\r\n" % coding)
+    assert echo.bodies == [b"a\tb"]
+
+
+async def test_what_looks_like_a_header_in_a_body_stays_as_it_is() -> None:
+    body = b"\r\ntransfer-encoding: chunked\t\r\n\r\n"
+    echo = Echo()
+    client = Client(echo)
+    await client.say(HEAD + b"content-length: %d\r\nx: a\t\r\n\r\n" % len(body) + body)
+    await client.say(HEAD + b"content-length: %d\r\nx: a\t\r\n\r\n" % len(body) + body[:1], body[1:])
+    assert echo.bodies == [body, body]
+
+
+@pytest.mark.parametrize("value", [b"100-continue, x", b"x ,\t100-Continue", b"100-continue\r\nexpect: x"])
+async def test_one_of_several_expectations_is_met(value: bytes) -> None:
+    client = Client(Echo())
+    await client.say(HEAD + b"expect: %b\r\ncontent-length: 1\r\n\r\n" % value)
+    assert client.wire.writes == [CONTINUE]
 
 
 @pytest.mark.parametrize("host", ["a", "a.b-c:80", "127.0.0.1:8080", "[::1]:80", "[::1]", "a_b", "xn--a:", "a%20b"])
@@ -894,6 +918,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "a control character in the target": (b"GET /\x01 HTTP/1.1\r\n\r\n", 400),
     "a tab for a space": (b"GET\t/ HTTP/1.1\r\n\r\n", 400),
     "RTSP": (b"GET / RTSP/1.0\r\nhost: test\r\n\r\n", 400),
+    "RTSP that speaks of HTTP": (b"GET / RTSP/1.0\r\nhost: test\r\nx: GET / HTTP/1.0\r\n\r\n", 400),
     "RTSP that posts": (b"POST /v1/x RTSP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n", 400),
     "ICE": (b"SOURCE / ICE/1.0\r\nhost: test\r\n\r\n", 400),
     "no version": (b"GET /\r\n\r\n", 400),
@@ -908,6 +933,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "a host with a query": (b"GET / HTTP/1.1\r\nhost: a?b\r\n\r\n", 400),
     "a host with a port that is none": (b"GET / HTTP/1.1\r\nhost: a:b\r\n\r\n", 400),
     "a user in an absolute target": (b"GET http://me@a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+    "an absolute target of another scheme": (b"GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400),
     "GET *": (b"GET * HTTP/1.1\r\nhost: test\r\n\r\n", 400),
     "HTTP/0.9": (b"GET / HTTP/0.9\r\n\r\n", 505),
     "HTTP/2.0": (b"GET / HTTP/2.0\r\n\r\n", 505),
@@ -925,6 +951,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "a hexadecimal length": (HEAD + b"content-length: 0x3\r\n\r\nabc", 400),
     "a folded header": (HEAD + b"x: a\r\n b\r\n\r\n", 400),
     "a folded coding": (HEAD + b"transfer-encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400),
+    "a coding folded with nothing": (HEAD + b"transfer-encoding: chunked\r\n\t\r\n\r\n0\r\n\r\n", 400),
     "line feeds alone": (b"GET / HTTP/1.1\nhost: test\n\n", 400),
     "one line feed alone": (HEAD + b"x: a\ny: b\r\n\r\n", 400),
     "a carriage return alone": (HEAD + b"x: a\ry: b\r\n\r\n", 400),

@@ -367,6 +367,7 @@ async def test_garbage(name: str) -> None:
         b"HTTP/1.1 600 Odd",
         b"HTTP/1.1 999 Odd",
         b"RTSP/1.0 200 OK",
+        b"RTSP/1.0 200 OK\r\nx: HTTP/1.0 200 OK",
         b"ICE/1.0 200 OK",
         b"HTTP/2.0 200 OK",
         b"HTTP/0.9 200",
@@ -390,6 +391,27 @@ async def test_white_space_around_values_is_no_part_of_them(cut: bool) -> None:
     async with connected(script) as (pool, _):
         for reused in (False, True):
             assert await ask(pool) == Whole(200, [(b"x", b"a b"), (b"content-length", b"2")], b"ok", reused)
+
+
+@pytest.mark.parametrize("coding", [b"chunked\t", b"chunked \t ", b"\tChunked\t\t"])
+async def test_any_white_space_behind_the_coding_is_legal(coding: bytes) -> None:
+    wire = b"HTTP/1.1 200 OK\r\ntransfer-encoding:%b\r\n\r\n2\r\n\t\r\r\n0\r\n\r\n" % coding
+    async with connected(always(wire)) as (pool, _):
+        for reused in (False, True):
+            assert await ask(pool) == Whole(200, [(b"transfer-encoding", coding.strip())], b"\t\r", reused)
+
+
+async def test_a_coding_that_the_parser_takes_for_another_is_refused() -> None:
+    """A tab that came apart from the line is not taken away; chunks must not pass for the body."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        for byte in b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\t\r\n\r\n2\r\nok\r\n0\r\n\r\n":
+            await peer.send(bytes([byte]))
+        await peer.client_left()
+
+    async with connected(script) as (pool, _):
+        assert await fails(pool) == "bad_response"
 
 
 async def test_many_and_long_headers_pass_below_the_limit() -> None:

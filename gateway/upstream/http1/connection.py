@@ -7,6 +7,7 @@ import httptools
 
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
+from gateway.heads import has_tab_behind, untabbed
 from gateway.upstream.http1.response import Http1Response
 from gateway.upstream.http1.states import BEGUN, TRANSITIONS, Event, Framing, State
 from gateway.upstream.transport import HIGH_WATER, MAX_HEADERS, STATUSES, WHOLE_BYTES, Limits, late
@@ -154,6 +155,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         size = answer.size
         self._overhead += len(data)
+        if not answer.started:
+            data = untabbed(data)
         self._recent = self._recent + data if self._recent else data
         try:
             self._parser.feed_data(data)
@@ -192,13 +195,14 @@ class UpstreamConnection(asyncio.Protocol):
         answer = self._answer
         if answer is None or answer.started:  # trailers are no headers: the client has got those by now
             return
-        name, value = name.lower(), value.strip(_WHITE)
+        name, raw, value = name.lower(), value, value.strip(_WHITE)
         answer.headers.append((name, value))
         if name == b"content-length":
             small = value.isdigit() and int(value) <= WHOLE_BYTES
             self._framing = _SMALL if small else _BY_LENGTH
         elif name == b"transfer-encoding":
-            if self._framing is not _BY_CLOSE or value.lower() != b"chunked":
+            # Where a tab is left behind the name, as when the rest of the line came later, the parser reads to the end.
+            if self._framing is not _BY_CLOSE or value.lower() != b"chunked" or has_tab_behind(raw):
                 self._refuse("the upstream used a transfer-encoding that was not asked for")
             self._framing = _BY_CHUNKS
 
@@ -210,7 +214,7 @@ class UpstreamConnection(asyncio.Protocol):
         beginning = _BEGINNINGS.get((version, status))
         if len(answer.headers) > MAX_HEADERS or self._overhead > _MAX_HEAD_BYTES < _size(answer.headers):
             self._refuse_flood()
-        elif beginning is None or beginning not in self._recent:
+        elif beginning is None or not _has_line(self._recent, beginning):
             self._refuse_beginning(version, status)
         elif status < STATUSES.start:  # 100 Continue and its like announce the answer, they are none
             answer.headers.clear()
@@ -300,7 +304,7 @@ class UpstreamConnection(asyncio.Protocol):
             answer.fail(UpstreamError("reset", "the upstream closed the connection without an answer"))
 
     def _refuse_beginning(self, version: str, status: int) -> None:
-        if version in _VERSIONS and b"HTTP/%b %03d" % (version.encode("ascii"), status) in self._recent:
+        if version in _VERSIONS and _has_line(self._recent, b"HTTP/%b %03d" % (version.encode("ascii"), status)):
             self._refuse(f"the upstream answered with the status {status:03}, which is none")
         else:
             self._refuse("the upstream answered in another protocol than HTTP/1.1")
@@ -310,6 +314,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _refuse(self, message: str) -> None:
         self.give_up(UpstreamError("bad_response", message))
+
+
+def _has_line(received: bytes, beginning: bytes) -> bool:
+    """Whether a line begins so. A header can say anything, but not at the beginning of a line."""
+    return received.startswith(beginning) or b"\n" + beginning in received
 
 
 def _size(headers: Headers) -> int:
