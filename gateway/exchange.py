@@ -225,6 +225,7 @@ class Asked(msgspec.Struct, gc=False):
     stream: bool = False
     include_usage: bool = False
     end_user: bytes | None = None  # hashed; empty where it names none, None until a policy asks
+    file_revision: str = ""  # of the policy by which the file was judged that the request names; empty for none
     moderated: Moderated | None = None  # what the request asks of its moderation, when that is done here
 
     @property
@@ -240,6 +241,7 @@ class Ruling(msgspec.Struct, gc=False):
     decision: str = "allow"
     revision: str = ""  # of the policy that decided; empty where none was asked
     guarded: bool = False  # the answer was judged before it left
+    wholly_read: bool = False  # all of an upload was judged before it went on
     counted: frozenset[str] = frozenset()  # the rules that remember this exchange of its caller
     replacement: str = ""  # what the policy answers in place of the model
     detour: Reroute | None = None

@@ -22,6 +22,7 @@ from gateway.delivery.noted import noted
 from gateway.delivery.reply import ClientReply, Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
+from gateway.enforcement.uploads import MOST_BYTES as UPLOAD_BYTES
 from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Asked, Exchange, Outcome, Recorder, Reply, Timing, outcome_of
 from gateway.moderation.completions import ModeratedAnswer
@@ -127,7 +128,7 @@ class Pipeline:
         self._guard.admit(exchange)
         self._stored.admit(exchange)
         if is_streamed_through(asked.operation, headers):
-            answer = await self._upload(exchange, receive, content_length(headers))
+            answer = await self._upload(exchange, receive, headers)
             await self._pass_on(exchange, answer, reply)
             return
         packed = packing(asked.operation, headers)
@@ -179,14 +180,18 @@ class Pipeline:
         self.open += 1
         return Exchange(f"req_{self._id_prefix}{next(self._ids):08x}", asked, Timing(now, now))
 
-    async def _upload(self, exchange: Exchange, receive: Receive, length: int | None) -> Response:
-        """What goes through unread, as it comes."""
+    async def _upload(self, exchange: Exchange, receive: Receive, headers: Mapping[bytes, bytes]) -> Response:
+        """What goes through as it comes, once its beginning is judged."""
         assert exchange.principal is not None
         exchange.route = self._routing.without_model()
         self._admission.may_send_unread(exchange.principal)
         self._admission.may_use(exchange.principal, exchange.route)
-        self._guard.upload(exchange)
-        return await self._upstreams.stream(exchange, self._bodies.pieces(receive), length, exchange.asked.tail)
+        whole, asked = False, exchange.asked
+        if self._guard.judges_uploads(exchange):
+            asked.body, whole = await self._bodies.begin(receive, UPLOAD_BYTES)
+            await self._guard.upload(exchange, asked.body, headers, whole=whole)
+        pieces = self._bodies.pieces(receive, asked.body, whole=whole)
+        return await self._upstreams.stream(exchange, pieces, content_length(headers), asked.tail)
 
     def _route(self, exchange: Exchange) -> bytes:
         """Read the body, and set the route that it leads to and the caller may use; the body for the upstream."""

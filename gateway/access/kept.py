@@ -11,9 +11,16 @@ from gateway.openai_api.document import parse
 from gateway.openai_api.surfaces import Operation, read_event
 
 _SEGMENT_END = re.compile(r"[/\\;?#\x00-\x20]+")
-_COLLECTIONS = ("responses", "chat/completions", "conversations")
+_COLLECTIONS = ("responses", "chat/completions", "conversations", "files", "batches")
+_FILED = {Operation.FILES: "files", Operation.BATCHES: "batches", Operation.VECTOR_STORES: "vector_stores"}
 _ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]+)"')  # of an answer whose end was not seen
-_SAYS_SO = (b"previous_response_id", b"conversation", b"store", b"\\u")  # a name may be written in escapes
+_SAYS_SO = (
+    b"previous_response_id",
+    b"conversation",
+    b"store",
+    b"input_file_id",
+    b"\\u",
+)  # a name may be written in escapes
 
 
 class Referred(NamedTuple):
@@ -27,6 +34,7 @@ class _Request(msgspec.Struct, gc=False):
     store: Any = None
     previous_response_id: Any = None
     conversation: Any = None
+    input_file_id: Any = None
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
@@ -51,12 +59,16 @@ def collection_of(method: str, path: str) -> str:
 
 
 def referred_in(body: bytes) -> list[Referred]:
-    """What a request goes on from: an earlier response or a conversation."""
+    """What a request goes on from: an earlier response, a conversation, or the file of a batch."""
     request = _request_of(body)
     conversation = request.conversation
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
-    named = (request.previous_response_id, "previous_response_id"), (conversation, "conversation")
+    named = (
+        (request.previous_response_id, "previous_response_id"),
+        (conversation, "conversation"),
+        (request.input_file_id, "input_file_id"),
+    )
     return [Referred(id, param) for id, param in named if isinstance(id, str) and id]
 
 
@@ -66,6 +78,8 @@ def kept_in(operation: Operation, method: str, body: bytes) -> str:
         return "" if _request_of(body).store is False else "responses"
     if operation is Operation.CHAT:
         return "chat/completions" if _request_of(body).store is True else ""
+    if operation in _FILED:
+        return _FILED[operation]
     return "conversations" if operation is Operation.CONVERSATIONS and method == "POST" else ""
 
 

@@ -14,15 +14,18 @@ _UNPACKED_BYTES = 256 * 1024  # of an answer in a content-encoding are looked at
 
 
 class _Kept(NamedTuple):
+    """`revision` of the policy by which all of a file was judged; empty where it was not."""
+
     owner: str
     collection: str
+    revision: str = ""
 
 
 class StoredAnswers:
-    """Which key made which stored response, chat completion or conversation.
+    """Which key made which stored response, chat completion, conversation, file, batch or vector store.
 
-    At most `entries` of them in `most_bytes` are remembered, those used last; where callers have no keys, none is. What
-    is not remembered is everybody's.
+    At most `entries` of them in `most_bytes` are remembered, those used last; where callers have no keys, only files
+    that a policy judged. What is not remembered is everybody's.
     """
 
     def __init__(self, *, entries: int = 100_000, most_bytes: int = 64 * 2**20) -> None:
@@ -46,15 +49,18 @@ class StoredAnswers:
             )
 
     def go_on(self, exchange: Exchange) -> None:
-        """Raises GatewayError not_found for a body that goes on from what another key made."""
-        if self._kept and (owner := _owner(exchange)):
+        """Raises GatewayError not_found for a body that goes on from what another key made. Sets by which policy the
+        file was judged that it names."""
+        if self._kept:
             for id, param in referred_in(exchange.asked.body):
-                self._refuse_other(owner, id, param)
+                self._refuse_other(_owner(exchange), id, param)
+                if param == "input_file_id" and (kept := self._kept.get(id)):
+                    exchange.asked.file_revision = kept.revision
 
     def awaits(self, exchange: Exchange) -> bool:
         """Whether the answer's id is to be remembered."""
         if exchange.principal is ANYONE:
-            return False
+            return exchange.ruling.wholly_read
         asked = exchange.asked
         return bool(_owner(exchange)) and bool(kept_in(asked.operation, asked.method, asked.body))
 
@@ -68,14 +74,15 @@ class StoredAnswers:
             return False
         id = id_of_answer(asked.operation, plain)
         if id:
-            self.remember(id, _owner(exchange), kept_in(asked.operation, asked.method, asked.body))
+            read = exchange.ruling.revision if exchange.ruling.wholly_read else ""
+            self.remember(id, _owner(exchange), kept_in(asked.operation, asked.method, asked.body), read)
         return bool(id)
 
-    def remember(self, id: str, owner: str, collection: str) -> None:
+    def remember(self, id: str, owner: str, collection: str, revision: str = "") -> None:
         """The first owner of an id stays it."""
         if id in self._kept:
             return
-        self._kept[id] = _Kept(owner, collection)
+        self._kept[id] = _Kept(owner, collection, revision)
         self._bytes += _size(id)
         while len(self._kept) > self._entries or self._bytes > self._most_bytes:
             forgotten, _ = self._kept.popitem(last=False)

@@ -81,17 +81,25 @@ class Decider:
         return {rule: often - (rule in self._exchange.ruling.counted) for rule, often in earlier.items()}
 
     @property
+    def judged_all(self) -> bool:
+        """Whether all that was there was read and judged."""
+        return not (self._unread or self._failures or self._error)
+
+    @property
     def compared(self) -> Collection[str]:
         """The slugs that detectors judge beside what was said before."""
         return self._shared.judging.compared
 
-    async def ask(self, wanted: JudgingRequest) -> Findings:
-        """The findings; none when the detectors do not answer, which `rule` then takes into account."""
+    async def ask(self, wanted: JudgingRequest, seconds: float | None = None) -> Findings:
+        """The findings; none when the detectors do not answer, which `rule` then takes into account.
+
+        `seconds` to wait at most; else as the rules' own budgets allow.
+        """
         began = monotonic()
         self._error = ""
         findings = Findings(0, [], [], {})
         try:
-            findings = await self._shared.judging.judge(wanted, self._patience())
+            findings = await self._shared.judging.judge(wanted, self._patience() if seconds is None else seconds)
         except JudgingError as error:
             self._error = error.reason
         spent = monotonic() - began
@@ -148,14 +156,15 @@ class Decider:
         told: list[tuple[str, str, str]] = [(self._direction, channel, reason) for channel, reason in unread]
         return self.rule({}, Findings(0, [], [], {}, unread=told))[0]
 
-    def error(self, what: str, decision: Decision, param: str | None = None) -> GatewayError:
-        """What the exchange ends with when this decision stops its prompt or its answer."""
+    def error(self, what: str, decision: Decision, param: str | None = None, *, place: str = "") -> GatewayError:
+        """What the exchange ends with when this decision stops its prompt or its answer, or the `place` in it."""
+        place = place or f"the {what}"
         if decision.reason != _UNJUDGED:
-            sentence = f"the {what} was blocked by rule {decision.rule!r} (policy {decision.revision}): "
+            sentence = f"{place} was blocked by rule {decision.rule!r} (policy {decision.revision}): "
             return GatewayError(f"{what}_blocked", sentence + decision.reason, param=param)
         parts = ", ".join(f"{reason} ({channel})" for channel, reason in self._unread)
         why = f"{', '.join(self._failures)}" + (f"; unread: {parts}" if parts else "")
-        sentence = f"the {what} was blocked because it could not be judged, as rule {decision.rule!r} asks: {why}"
+        sentence = f"{place} was blocked because it could not be judged, as rule {decision.rule!r} asks: {why}"
         return GatewayError(f"{what}_unjudged", sentence, param=param)
 
     def _note(self, decision: Decision, closed: Collection[int]) -> None:

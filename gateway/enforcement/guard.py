@@ -4,7 +4,7 @@ Only what an enforced rule needs is judged here; a policy that only monitors cos
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 
 from gateway.enforcement.counts import Counts, Throttles
@@ -20,6 +20,7 @@ from gateway.enforcement.deciding import (
 )
 from gateway.enforcement.inspection import PolicyInspection
 from gateway.enforcement.subjects import Subject
+from gateway.enforcement.uploads import judge_upload
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.judging.client import Judging
@@ -108,6 +109,8 @@ class Guard:
             exchange.asked.operation, caller=caller_of(exchange), prompt=body, prompt_slugs=needed, urgent=True
         )
         decider = Decider(self._shared, exchange, "prompt", needed)
+        if exchange.asked.operation is Operation.BATCHES and exchange.asked.file_revision != self.policy.revision:
+            self._refuse_file(decider)
         found = await decider.ask(wanted)
         if any(reason == "ambiguous" for _, reason in found.unread_in("prompt")):
             raise _ambiguous()
@@ -126,20 +129,31 @@ class Guard:
             return await asyncio.to_thread(_redacted, exchange.asked.operation, body, found.findings, decision)
         return _redacted(exchange.asked.operation, body, found.findings, decision)
 
+    @staticmethod
+    def _refuse_file(decider: Decider) -> None:
+        """Of a batch whose file nobody judged, or another policy did. Raises GatewayError prompt_unjudged."""
+        decision = decider.unread([Unread("user", "file")])
+        if decision.action not in PASSING:
+            decider.close()
+            raise decider.error("prompt", decision, "input_file_id")
+
     def inspection(self, exchange: Exchange, *, failed: bool = False) -> PolicyInspection:
         """The judging of one answer, which may be an error of the upstream; to be closed."""
         return PolicyInspection(self._shared, exchange, failed=failed)
 
-    def upload(self, exchange: Exchange) -> None:
-        """A body that goes through unread. Raises GatewayError prompt_unjudged where a rule lets none of that pass."""
-        needed = needed_of(self._shared.policy, "prompt", exchange)
-        if not needed:
-            return
-        decider = Decider(self._shared, exchange, "prompt", needed)
-        decision = decider.unread([Unread("user", "operation")])
-        decider.close()
-        if decision.action not in PASSING:
-            raise decider.error("prompt", decision)
+    def judges_uploads(self, exchange: Exchange) -> bool:
+        """Whether an upload of this exchange is to be judged before it goes on."""
+        return bool(needed_of(self._shared.policy, "prompt", exchange))
+
+    async def upload(self, exchange: Exchange, body: bytes, headers: Mapping[bytes, bytes], *, whole: bool) -> None:
+        """Judge an upload, or its beginning: what in it is text. Raises GatewayError prompt_blocked, prompt_unjudged
+        and bad_body."""
+        decider = Decider(self._shared, exchange, "prompt", needed_of(self._shared.policy, "prompt", exchange))
+        try:
+            await judge_upload(decider, body, headers, exchange.asked.operation, whole=whole)
+            exchange.ruling.wholly_read = decider.judged_all
+        finally:
+            decider.close()
 
 
 def _redacted(operation: Operation, body: bytes, findings: Sequence[Finding], decision: Decision) -> bytes:

@@ -21,7 +21,8 @@ class JudgingRequest(msgspec.Struct, array_like=True):
     `fresh` only what the last turn added to the prompt is judged. `urgent` requests go first. Past `expires_at`
     (seconds of the monotonic clock, which all processes share; 0 never) nobody waits for the findings any more.
     `alone`: not to be judged together with others, because a process died over it. `stretches` are texts of an answer
-    as (channel, text), to judge as they stand in place of `answer`.
+    as (channel, text), to judge as they stand in place of `answer`; `said` are such texts of a prompt, in place of
+    `prompt`.
     """
 
     id: int
@@ -38,10 +39,16 @@ class JudgingRequest(msgspec.Struct, array_like=True):
     expires_at: float = 0.0
     alone: bool = False
     stretches: list[tuple[str, str]] = []
+    said: list[tuple[str, str]] = []
 
     def size(self) -> int:
         """Bytes that it holds while it waits."""
-        return len(self.prompt) + len(self.answer) + sum(len(text) for _, text in self.stretches) + _OVERHEAD
+        return self.text_size() + _OVERHEAD
+
+    def text_size(self) -> int:
+        """Of what is to be read."""
+        texts = sum(len(text) for _, text in self.stretches) + sum(len(text) for _, text in self.said)
+        return len(self.prompt) + len(self.answer) + texts
 
 
 class Finding(msgspec.Struct, array_like=True):
@@ -138,6 +145,7 @@ def judging_request(
     urgent: bool = False,
     fresh: bool = False,
     stretches: Sequence[tuple[str, str]] = (),
+    said: Sequence[tuple[str, str]] = (),
 ) -> JudgingRequest:
     """A request with an id still to be given; slugs in any collection, or None for all."""
     return JudgingRequest(
@@ -153,4 +161,5 @@ def judging_request(
         fresh=fresh,
         caller=caller,
         stretches=list(stretches),
+        said=list(said),
     )

@@ -52,7 +52,7 @@ def texts_to_judge(
     `compared` are the slugs that are judged beside what was said before.
     """
     operation = Operation(request.operation)
-    prompts = _prompts(operation, request.prompt)
+    prompts = _said("prompt", request.said) if request.said else _prompts(operation, request.prompt)
     prompt_slugs = None if request.prompt_slugs is None else frozenset(request.prompt_slugs)
     answer_slugs = None if request.answer_slugs is None else frozenset(request.answer_slugs)
     if prompt_slugs is None or prompt_slugs:
@@ -86,8 +86,7 @@ def _prompts(operation: Operation, body: bytes) -> Reading:
 
 def _answers(operation: Operation, request: JudgingRequest) -> Reading:
     if request.stretches:
-        stretches = enumerate(request.stretches)
-        return Reading([Passage("response", _CHANNELS[channel], text, (n,)) for n, (channel, text) in stretches], [])
+        return _said("response", request.stretches)
     try:
         body, more = decode(request.answer, request.encoding, ANSWER_BYTES)
     except EncodingError:
@@ -95,6 +94,10 @@ def _answers(operation: Operation, request: JudgingRequest) -> Reading:
     if more or has_too_many_values(body):
         return _too_long("assistant")
     return read_stream(operation, body) if request.stream else read_response(operation, body)
+
+
+def _said(direction: Direction, texts: Sequence[tuple[str, str]]) -> Reading:
+    return Reading([Passage(direction, _CHANNELS[channel], text, (n,)) for n, (channel, text) in enumerate(texts)], [])
 
 
 def _too_long(channel: Channel) -> Reading:

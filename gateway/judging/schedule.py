@@ -75,7 +75,7 @@ class Job:
 
 
 def expected_seconds(request: JudgingRequest) -> float:
-    return min(_MOST_EXPECTED, _SECONDS_A_BYTE * (len(request.prompt) + len(request.answer)))
+    return min(_MOST_EXPECTED, _SECONDS_A_BYTE * request.text_size())
 
 
 class _Use:

@@ -59,6 +59,11 @@ class Operation(StrEnum):
     STORED_CHAT = "stored_chat"
     CONVERSATIONS = "conversations"
     DECISIONS = "decisions"
+    FILES = "files"
+    UPLOAD_PARTS = "upload_parts"
+    BATCHES = "batches"
+    MESSAGE_BATCHES = "message_batches"
+    VECTOR_STORES = "vector_stores"
     OTHER = "other"
 
 
@@ -176,6 +181,18 @@ def _chunked(shape: chat_replies.Shape, with_system: Callable[[dict[str, Any], s
         replaced=partial(chat_replies.replaced, shape),
         withheld=partial(chat_replies.withheld, shape),
         with_system=with_system,
+    )
+
+
+def _kept(operation: Operation, turns: Callable[[dict[str, Any]], list[Turn]], *paths: str) -> Surface:
+    """What is sent to be kept, and answered with little."""
+    return Surface(
+        operation,
+        paths=tuple(("POST", path) for path in paths),
+        turns=turns,
+        reads=other.read_anything,
+        judged=True,
+        inference=False,
     )
 
 
@@ -315,12 +332,19 @@ _TABLE = (
         judged=True,
         inference=False,
     ),
+    # Uploads, see `uploads`; as JSON they are read like what is not known.
+    _kept(Operation.FILES, other.any_turns, "/v1/files"),
+    _kept(Operation.UPLOAD_PARTS, other.any_turns),
+    _kept(Operation.BATCHES, other.batch_turns, "/v1/batches"),
+    _kept(Operation.MESSAGE_BATCHES, other.message_batch_turns, "/v1/messages/batches"),
+    _kept(Operation.VECTOR_STORES, other.store_turns, "/v1/vector_stores", "/v1/vector_stores/"),
     Surface(Operation.OTHER, turns=other.any_turns, reads=other.read_anything, judged=True, inference=False),
 )
 SURFACES: Mapping[Operation, Surface] = MappingProxyType({surface.operation: surface for surface in _TABLE})
 _BY_PATH = {at: surface.operation for surface in _TABLE for at in surface.paths}
 _UNSEEN = re.compile(r"[;?#\x00-\x20]")  # where some servers end a path
 _LONGER = re.compile(r"/v1/.*?/?(chat/completions|(?<!chat/)completions|responses|messages|embeddings)")
+_UPLOAD_PART = re.compile(r"/v1/uploads/[^/]+/parts")
 _BELOW = [(method, path, operation) for (method, path), operation in _BY_PATH.items() if path.endswith("/")]
 
 
@@ -335,6 +359,8 @@ def operation_of(method: str, path: str) -> Operation:
 
 def _of_unusual(method: str, path: str) -> Operation:
     plain = "/" + posixpath.normpath(_UNSEEN.split(path.lower(), maxsplit=1)[0]).lstrip("/")
+    if method == "POST" and _UPLOAD_PART.fullmatch(plain):
+        return Operation.UPLOAD_PARTS
     if (method, plain) not in _BY_PATH and (longer := _LONGER.fullmatch(plain)):
         plain = f"/v1/{longer[1]}"  # /v1/engines/NAME/chat/completions and the like
     below = (operation for asked, at, operation in _BELOW if asked == method and plain.startswith(at))

@@ -56,9 +56,32 @@ class Bodies:
         for body in bodies:
             self._held -= len(body)
 
-    async def pieces(self, receive: Receive) -> AsyncIterator[bytes]:
-        """The body as it comes, for uploads: nothing of it is held. Raises GatewayError body_timeout, client_gone."""
-        while True:
+    async def begin(self, receive: Receive, most: int) -> tuple[bytes, bool]:
+        """Of an upload all, or its beginning once that has `most` bytes; whether it is all. Held like what `read`
+        returned. Raises GatewayError overloaded, body_timeout and client_gone."""
+        pieces: list[bytes] = []
+        size = 0
+        most = min(most, self._bounds.each)
+        try:
+            while size < most:
+                message = await self._message(receive)
+                piece = message.get("body", b"")
+                self._hold(len(piece), 0)
+                size += len(piece)
+                pieces.append(piece)
+                if not message.get("more_body"):
+                    return b"".join(pieces), True
+        except BaseException:
+            self._held -= size
+            raise
+        return b"".join(pieces), False
+
+    async def pieces(self, receive: Receive, begun: bytes = b"", *, whole: bool = False) -> AsyncIterator[bytes]:
+        """The body as it comes, for uploads, after what has `begun` (the `whole`, or not): nothing more of it is held.
+        Raises GatewayError body_timeout, client_gone."""
+        if begun:
+            yield begun
+        while not whole:
             message = await self._message(receive)
             if body := message.get("body", b""):
                 yield body

@@ -1,0 +1,97 @@
+"""The policy on an upload: its lines are judged a few at a time, and one that a rule stops keeps all of it back."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic
+
+from gateway.enforcement.deciding import PASSING, Decider
+from gateway.errors import GatewayError
+from gateway.judging.messages import Finding, judging_request
+from gateway.openai_api import Operation, Unread
+from gateway.openai_api.uploads import Line, read_upload
+from policies.engine import Decision
+
+MOST_BYTES = 4 * 2**20  # of an upload are held to be judged
+MOST_TEXTS = 4_096  # of an upload are judged
+MOST_SECONDS = 60.0  # that its judging takes
+_TEXTS, _CHARACTERS = 32, 32_000  # judged together
+
+
+async def judge_upload(
+    decider: Decider, body: bytes, headers: Mapping[bytes, bytes], operation: Operation, *, whole: bool
+) -> None:
+    """Judge what is here of an upload; `whole` False: this is only its beginning.
+
+    Raises GatewayError prompt_blocked and prompt_unjudged, which name the line, and bad_body.
+    """
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        _refuse(decider, 0, [Unread("user", "encoding")])
+        return
+    kind = headers.get(b"content-type", b"").decode("latin-1")
+    upload = await asyncio.to_thread(read_upload, body, kind, whole=whole, is_piece=operation is Operation.UPLOAD_PARTS)
+    unread = list(upload.unread)
+    if operation is Operation.OTHER:
+        unread.append(Unread("user", "operation"))
+    _refuse(decider, 0, unread)
+    for line in upload.lines:
+        _refuse(decider, line.number, line.unread)
+    until = monotonic() + MOST_SECONDS
+    left = MOST_TEXTS
+    for number, few in enumerate(_slices(upload.lines)):
+        left -= sum(len(line.passages) for line in few)
+        if left < 0 or (number and monotonic() > until):
+            _refuse(decider, few[0].number, [Unread("user", "too_long")])
+            return
+        await _judge(decider, few, until)
+
+
+async def _judge(decider: Decider, lines: Sequence[Line], until: float) -> None:
+    said = [(passage.channel, passage.text) for line in lines for passage in line.passages]
+    places = [line.number for line in lines for _ in line.passages]
+    wanted = judging_request("files", caller=decider.caller, said=said, prompt_slugs=decider.needed, urgent=True)
+    found = await decider.ask(wanted, seconds=until - monotonic())
+    groups: dict[int, list[Finding]] = {number: [] for number in places}
+    for finding in found.findings:
+        groups[places[int(finding.path[0])]].append(finding)
+    for number, decision in decider.rule(groups, found).items():
+        _stop(decider, number, decision)
+
+
+def _refuse(decider: Decider, number: int, unread: Sequence[Unread]) -> None:
+    """Where a rule lets none pass that cannot be read."""
+    if any(reason == "ambiguous" for _, reason in unread):
+        raise GatewayError(
+            "bad_body",
+            f"{_place(number)} can be read in two ways (a boundary or a head that is not as RFC 7578 has it, or a key "
+            "that is there twice); write it plainly",
+        )
+    if unread:
+        _stop(decider, number, decider.unread(unread))
+
+
+def _stop(decider: Decider, number: int, decision: Decision) -> None:
+    """Nothing can be cut out of an upload, or said in its place: whatever would not pass whole is refused."""
+    if decision.action not in PASSING:
+        raise decider.error("prompt", decision, place=_place(number))
+
+
+def _place(number: int) -> str:
+    return f"line {number} of the upload" if number else "the upload"
+
+
+def _slices(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
+    """Lines that have texts, a few at a time."""
+    few: list[Line] = []
+    texts = characters = 0
+    for line in lines:
+        if not line.passages:
+            continue
+        size = sum(len(passage.text) for passage in line.passages)
+        if few and (texts + len(line.passages) > _TEXTS or characters + size > _CHARACTERS):
+            yield few
+            few, texts, characters = [], 0, 0
+        few.append(line)
+        texts += len(line.passages)
+        characters += size
+    if few:
+        yield few

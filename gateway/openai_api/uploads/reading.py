@@ -1,0 +1,164 @@
+"""The texts of an upload: the fields of a form, and the lines of the files in it, as far as they are text."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from gateway.openai_api.document import has_repeated_keys, has_too_many_values, parse
+from gateway.openai_api.passages import (
+    EVERYTHING,
+    NAME,
+    SAID,
+    Found,
+    Passage,
+    Reason,
+    Schema,
+    Turn,
+    Unread,
+    carries_text,
+    find,
+    passages_of,
+    quiet,
+)
+from gateway.openai_api.surfaces import SURFACES, Operation, operation_of
+from gateway.openai_api.uploads.forms import FormError, Part, boundary_of, parts_of
+
+_BLOCK_CHARACTERS = 4_000  # of plain text are shown to the detectors together
+_SHORT = 16  # characters of a field that says something
+_LONGEST_CHARACTER = 3  # bytes that a cut may leave of one
+_BOM = b"\xef\xbb\xbf"
+_BATCH_LINE = Schema(custom_id=NAME) | quiet("method url body")
+_BLIND: tuple[tuple[str, Reason], ...] = (("image/", "image"), ("video/", "image"), ("audio/", "audio"))
+
+
+class Line(NamedTuple):
+    """What is said in one line of a file, or in a block of lines of plain text: the number of its first line, from 1;
+    0 for a field of the form."""
+
+    number: int
+    passages: list[Passage]
+    unread: list[Unread]
+
+
+class Upload(NamedTuple):
+    """The texts of an upload by line, and what in it could not be read."""
+
+    lines: list[Line]
+    unread: list[Unread]
+
+
+def read_upload(body: bytes, content_type: str, *, whole: bool, is_piece: bool) -> Upload:
+    """The texts of an upload, and what is none.
+
+    `whole` False: this is its beginning, and the rest is told as `too_long`. `is_piece`: it is a piece of a file that
+    was cut anywhere, so that a text at its ends goes on in another piece: where it does not end with lines of JSON,
+    that is told as `file`.
+    """
+    upload = Upload([], [] if whole else [Unread("user", "too_long")])
+    try:
+        boundary = boundary_of(content_type)
+        parts: Iterable[Part] = [Part("", content_type.lower(), True, body, whole)]
+        if boundary is not None:
+            parts = parts_of(body, boundary, whole=whole)
+        for part in parts:
+            _read_part(upload, part, is_piece)
+    except FormError:
+        upload.unread.append(Unread("user", "ambiguous"))
+    return upload
+
+
+def _read_part(upload: Upload, part: Part, is_piece: bool) -> None:
+    text = _text_of(part)
+    if text is None:
+        reason: Reason = next((reason for kind, reason in _BLIND if part.type.startswith(kind)), "file")
+        upload.unread.append(Unread("user", reason))
+    elif not part.is_file:
+        if len(text) > _SHORT or carries_text(text):
+            upload.lines.append(_plain(0, text))
+    else:
+        lines = list(_lines(text))
+        upload.lines.extend(lines)
+        if is_piece and not _is_whole(text):
+            upload.unread.append(Unread("user", "file"))
+
+
+def _text_of(part: Part) -> str | None:
+    """The content as text; None when it is none."""
+    content = part.content.removeprefix(_BOM)
+    for cut in range(1 if part.is_whole else _LONGEST_CHARACTER + 1):
+        try:
+            text = content[: len(content) - cut].decode()
+        except UnicodeDecodeError:
+            continue
+        return None if "\0" in text else text
+    return None
+
+
+def _lines(text: str) -> Iterator[Line]:
+    """Lines of JSON each by itself, other lines in blocks; a text that is one JSON document is one line."""
+    if text.lstrip().startswith(("{", "[")) and "\n" in text.strip():
+        whole = _json_line(1, text)
+        if whole is not None:
+            yield whole
+            return
+    block: list[str] = []
+    begin = size = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        found = _json_line(number, line) if line.lstrip().startswith(("{", "[")) else None
+        if block and (found is not None or size + len(line) > _BLOCK_CHARACTERS):
+            yield _plain(begin, "\n".join(block))
+            block, size = [], 0
+        if found is not None:
+            yield found
+        elif line.strip():
+            begin = begin if block else number
+            block.append(line)
+            size += len(line)
+    if block:
+        yield _plain(begin, "\n".join(block))
+
+
+def _is_whole(text: str) -> bool:
+    """Whether the first and the last line are JSON, so that neither goes on in another piece."""
+    lines = text.strip().split("\n")
+    return all(isinstance(_parsed(line), dict) for line in (lines[0], lines[-1]))
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse(text.encode())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_line(number: int, line: str) -> Line | None:
+    """What a line of JSON says; None for what is none."""
+    written = line.encode()
+    if has_too_many_values(written):
+        return Line(number, [], [Unread("user", "too_long")])
+    value = _parsed(line)
+    if not isinstance(value, dict | list):
+        return None
+    reading = Line(number, [], [Unread("user", "ambiguous")] if has_repeated_keys(written) else [])
+    for turn in _turns(value):
+        reading.passages.extend(passages_of(turn.found.pieces, "prompt"))
+        reading.unread.extend(turn.found.unread)
+    return reading
+
+
+def _turns(value: Any) -> list[Turn]:
+    """A request of a batch as that operation has it; of every other line, such as an example to train on, all texts, as
+    what the user says."""
+    request = value.get("body") if isinstance(value, dict) else None
+    url = value.get("url") if isinstance(value, dict) else None
+    if not isinstance(request, dict) or not isinstance(url, str):
+        return [Turn(find(value, EVERYTHING, (), "user"), False)]
+    about = Turn(find(value, _BATCH_LINE, (), "user"), False)
+    surface = SURFACES[operation_of("POST", url.partition("?")[0])]
+    if surface.operation is Operation.MODERATIONS or surface.turns is None:
+        return [about]  # it asks for a judgement
+    return [about, *surface.turns(request)]
+
+
+def _plain(number: int, text: str) -> Line:
+    found: Found = find(text, SAID, (), "user")
+    return Line(number, passages_of(found.pieces, "prompt"), found.unread)

@@ -1,0 +1,266 @@
+"""Uploads are judged line by line before they go on; one line that a rule stops keeps all of it back."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from gateway.exchange import Principal
+from tests.support.fakes import Counts, JudgingHere, Seen, World, rules
+from tests.support.scripted_server import JSON, always, answer, serve
+
+BLOCK = rules("id: r, when: {subcategory: violence, on: prompt}, then: block, on_error: allow")
+STRICT = rules("id: r, when: {subcategory: violence, on: prompt}, then: block, on_error: block")
+CUT = rules("id: r, when: {subcategory: privacy_violation, on: prompt}, then: redact, on_error: allow")
+FILED = answer(b'{"id":"file-1","object":"file"}', JSON)
+BOUNDARY = "x1x2x3"
+
+
+def form(content: bytes, *, kind: str = "application/jsonl", fields: Mapping[str, str] | None = None) -> bytes:
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in (fields or {"purpose": "batch"}).items()
+    ]
+    head = f'Content-Disposition: form-data; name="file"; filename="a.jsonl"\r\nContent-Type: {kind}'
+    file = f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return b"".join(parts) + file
+
+
+def line(number: int, text: str, url: str = "/v1/chat/completions") -> dict[str, Any]:
+    bodies: dict[str, dict[str, Any]] = {
+        "/v1/chat/completions": {"model": "m", "messages": [{"role": "user", "content": text}]},
+        "/v1/responses": {"model": "m", "input": [{"type": "message", "role": "user", "content": text}]},
+        "/v1/embeddings": {"model": "m", "input": [text]},
+        "/v1/completions": {"model": "m", "prompt": text},
+    }
+    return {"custom_id": f"r{number}", "method": "POST", "url": url, "body": bodies[url]}
+
+
+def lines(*values: Any) -> bytes:
+    return b"".join(json.dumps(value).encode() + b"\n" for value in values)
+
+
+async def upload(
+    world: World, body: bytes, *, path: str = "/v1/files", kind: str = f"multipart/form-data; boundary={BOUNDARY}"
+) -> Seen:
+    headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
+    return await world.ask(path, [body[at : at + 700] for at in range(0, len(body), 700)], headers=headers)
+
+
+async def judged(content: bytes, policy: str = BLOCK, **more: Any) -> tuple[Seen, bool, dict[tuple[str, ...], float]]:
+    """What the client saw, whether the upstream saw the very same, and what was unread."""
+    unread = Counts("assay_unread_total")
+    body = form(content, **more)
+    async with serve(always(FILED)) as server, World(server.port, rules=policy) as world:
+        seen = await upload(world, body)
+        passed = [request.body for request in server.requests] == [body]
+        assert passed or not server.requests
+    return seen, passed, unread.added()
+
+
+@pytest.mark.parametrize("url", ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions"])
+async def test_a_line_of_a_batch_that_a_rule_blocks_is_named_and_nothing_goes_on(url: str) -> None:
+    texts = ["good day"] * 40 + ["a grenade"] + ["good day"] * 3
+    seen, passed, _ = await judged(lines(*[line(n, text, url) for n, text in enumerate(texts)]))
+    assert (seen.status, passed) == (400, False)
+    assert seen.error["code"] == "content_filter"
+    assert seen.error["message"].startswith("line 41 of the upload was blocked by rule 'r'")
+    assert "grenade" not in seen.error["message"]
+
+
+async def test_what_may_pass_passes_as_it_came() -> None:
+    seen, passed, unread = await judged(lines(line(1, "good day"), line(2, "and a fine evening")), STRICT)
+    assert (seen.status, passed, unread) == (200, True, {})
+
+
+TEXTS = {
+    "plain text": b"first line\nsecond line\nthen a grenade\n",
+    "escapes in JSON": b'{"messages":[{"role":"user","content":"a \\u0067renade"}]}',
+    "a document of JSON": json.dumps({"a": [{"deep": "this is about a grenade"}]}, indent=1).encode(),
+    "JSON in JSON": lines({"body": json.dumps({"text": "this is \"a grenade\" here"})}),
+    "CR LF": b"first line\r\nthen a grenade\r\n",
+    "no line end": b"a grenade",
+    "a byte order mark": b"\xef\xbb\xbf" + lines(line(1, "a grenade")),
+    "an example to train on": lines({"messages": [{"role": "assistant", "content": "here is a grenade"}]}),
+    "a list": b'["what is a grenade"]\n',
+    "a broken line": lines(line(1, "good day")) + b'{"custom_id": "what is a grenade\n',
+    "a line nested too deeply": lines(line(1, "good day")) + b"[" * 9000 + b'"a grenade"' + b"]" * 9000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TEXTS)
+async def test_text_is_judged_however_it_is_written(what: str) -> None:
+    seen, passed, _ = await judged(TEXTS[what])
+    assert (seen.status, passed) == (400, False)
+    assert seen.error["code"] == "content_filter"
+
+
+async def test_the_fields_of_a_form_are_judged() -> None:
+    seen, passed, _ = await judged(b"good day", fields={"prompt": "draw a grenade on a table"})
+    assert (seen.status, passed) == (400, False)
+    assert seen.error["message"].startswith("the upload was blocked")
+
+
+UNREAD = {
+    "bytes": (b"\x00\x01\x02 not text", "application/octet-stream", "file"),
+    "broken UTF-8": (b"text \xff text", "text/plain", "file"),
+    "an image": (b"\x89PNG\x00", "image/png", "image"),
+    "a sound": (b"RIFF\x00", "audio/wav", "audio"),
+    "an unknown field of a request": (
+        lines(line(1, "hi") | {"body": {"model": "m", "messages": [], "novel": "it says this"}}),
+        "application/jsonl",
+        "field",
+    ),
+    "an unknown operation": (
+        lines({"custom_id": "1", "url": "/v1/novel", "body": {"a": "it says this to all"}}),
+        "application/jsonl",
+        "operation",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNREAD)
+async def test_what_cannot_be_read_is_unread_and_on_error_decides(what: str) -> None:
+    content, kind, reason = UNREAD[what]
+    for policy, passes in ((BLOCK, True), (STRICT, False)):
+        seen, passed, unread = await judged(content, policy, kind=kind)
+        assert (passed, unread) == (passes, {("user", reason): 1})
+        assert passes or (seen.error["code"] == "content_unjudged" and reason in seen.error["message"])
+
+
+AMBIGUOUS = {
+    "a key that is there twice": form(b'{"url":"/v1/completions","body":{"prompt":"hi","prompt":"ho"}}\n'),
+    "a line end without CR": form(b"good day\n--x1x2x3\nmore"),
+    "something before it": b"preamble\r\n" + form(b"good day"),
+    "something after it": form(b"good day") + b"a grenade",
+    "no end": form(b"good day").removesuffix(b"--x1x2x3--\r\n"),
+    "two names": form(b"good day").replace(b'name="file"', b'name="file"; name="other"'),
+    "no name": form(b"good day").replace(b'name="file"; ', b""),
+    "base64": form(b"Z29vZA==").replace(b"Content-Type:", b"Content-Transfer-Encoding: base64\r\nContent-Type:"),
+    "a field twice": form(b"good day").replace(b"Content-Type:", b"Content-Type: a/b\r\nContent-Type:"),
+    "a boundary that goes on": form(b"good day\r\n--x1x2x3x\r\nmore"),
+}
+
+
+@pytest.mark.parametrize("what", AMBIGUOUS)
+async def test_a_form_that_servers_read_in_two_ways_is_refused(what: str) -> None:
+    async with serve(always(FILED)) as server, World(server.port, rules=BLOCK) as world:
+        seen = await upload(world, AMBIGUOUS[what])
+        assert (seen.status, seen.error["code"], server.requests) == (400, "invalid_body", [])
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=a; boundary=b"])
+async def test_a_form_without_one_boundary_is_refused(kind: str) -> None:
+    async with serve(always(FILED)) as server, World(server.port, rules=BLOCK) as world:
+        assert (await upload(world, form(b"good day"), kind=kind)).status == 400
+        assert server.requests == []
+
+
+async def test_nothing_can_be_cut_out_of_an_upload() -> None:
+    seen, passed, _ = await judged(lines(line(1, "hi"), line(2, "my AKIA42 key")), CUT)
+    assert (seen.status, passed) == (400, False)
+    assert "line 2 " in seen.error["message"]
+
+
+async def test_of_a_large_upload_the_beginning_is_judged_and_the_rest_is_unread() -> None:
+    """The bound of this gateway is 10,000 bytes."""
+    many = [line(number, "good day") for number in range(500)]
+    for first, policy, status in (("hi", BLOCK, 200), ("a grenade", BLOCK, 400), ("hi", STRICT, 400)):
+        seen, passed, unread = await judged(lines(line(0, first), *many), policy)
+        assert (seen.status, passed) == (status, status == 200)
+        assert unread[("user", "too_long")] == 1
+
+
+async def test_detectors_that_do_not_answer_leave_it_to_on_error() -> None:
+    for policy, status in ((BLOCK, 200), (STRICT, 400)):
+        judge = JudgingHere()
+        judge.error = "worker_died"
+        async with serve(always(FILED)) as server, World(server.port, rules=policy, judge=judge) as world:
+            assert (await upload(world, form(lines(line(1, "a grenade"))))).status == status
+
+
+async def test_a_policy_that_only_records_passes_all_as_it_comes() -> None:
+    seen, passed, unread = await judged(
+        b"a grenade" * 9000,
+        rules("id: r, when: {subcategory: violence}, then: flag"),
+    )
+    assert (seen.status, passed, unread) == (200, True, {})
+
+
+async def test_a_piece_of_a_file_may_begin_and_end_anywhere() -> None:
+    cut = lines(line(1, "good day"), line(2, "good day"))
+    for content, policy, status in (
+        (cut, STRICT, 200),
+        (cut[:-9], BLOCK, 200),
+        (cut[:-9], STRICT, 400),
+        (cut[9:], STRICT, 400),
+        (b"plain text", STRICT, 400),
+        (cut[9:] + b"a grenade", BLOCK, 400),
+    ):
+        async with serve(always(FILED)) as server, World(server.port, rules=policy) as world:
+            assert (await upload(world, form(content), path="/v1/uploads/upload_1/parts")).status == status
+
+
+# --- what is done with files
+
+KEYS = [("sk-one", Principal("one")), ("sk-two", Principal("two"))]
+
+
+async def test_a_batch_runs_where_its_file_was_judged_by_this_policy() -> None:
+    batch = json.dumps({"input_file_id": "file-1", "endpoint": "/v1/responses", "completion_window": "24h"}).encode()
+    async with serve(always(FILED)) as server, World(server.port, rules=STRICT) as world:
+        refused = await world.ask("/v1/batches", batch)
+        assert (refused.status, refused.error["code"]) == (400, "content_unjudged")
+        assert (await upload(world, form(lines(line(1, "good day"))))).status == 200
+        assert (await world.ask("/v1/batches", batch)).status == 200
+    async with serve(always(FILED)) as server, World(server.port, rules=BLOCK) as world:
+        unread = Counts("assay_unread_total")
+        assert (await world.ask("/v1/batches", batch)).status == 200
+        assert unread.added() == {("user", "file"): 1}
+
+
+async def test_a_file_that_was_not_wholly_read_is_not_judged() -> None:
+    batch = json.dumps({"input_file_id": "file-1"}).encode()
+    async with serve(always(FILED)) as server, World(server.port, rules=BLOCK) as world:
+        assert (await upload(world, form(b"\x00", kind="image/png"))).status == 200
+        unread = Counts("assay_unread_total")
+        assert (await world.ask("/v1/batches", batch)).status == 200
+        assert unread.added() == {("user", "file"): 1}
+
+
+async def test_files_belong_to_the_key_that_sent_them() -> None:
+    async with serve(always(FILED)) as server, World(server.port, rules=BLOCK, keys=KEYS) as world:
+        body = form(b"good day")
+        kind = f"multipart/form-data; boundary={BOUNDARY}".encode()
+        for key, path, content, status in (
+            (b"sk-one", "/v1/files", body, 200),
+            (b"sk-two", "/v1/files/file-1/content", b"", 404),
+            (b"sk-two", "/v1/batches", b'{"input_file_id":"file-1"}', 404),
+            (b"sk-one", "/v1/batches", b'{"input_file_id":"file-1"}', 200),
+        ):
+            headers = [(b"authorization", b"Bearer " + key)]
+            if content is body:
+                headers += [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+            seen = await world.ask(path, content, method="POST" if content else "GET", headers=headers)
+            assert seen.status == status, path
+
+
+@pytest.mark.parametrize("policy", [BLOCK, STRICT])
+async def test_the_requests_of_a_batch_of_messages_are_judged(policy: str) -> None:
+    async def asked(text: str) -> Seen:
+        params = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": text}]}
+        body = json.dumps({"requests": [{"custom_id": "a", "params": params}]}).encode()
+        async with serve(always(FILED)) as server, World(server.port, rules=policy) as world:
+            return await world.ask("/v1/messages/batches", body)
+
+    assert (await asked("good day")).status == 200
+    assert (await asked("a grenade")).status == 400
+
+
+async def test_a_search_in_a_vector_store_is_judged() -> None:
+    async with serve(always(answer(b'{"data":[]}', JSON))) as server, World(server.port, rules=STRICT) as world:
+        for query, status in (("good day", 200), ("a grenade", 400)):
+            body = json.dumps({"query": query, "max_num_results": 3}).encode()
+            assert (await world.ask("/v1/vector_stores/vs_1/search", body)).status == status
+        assert (await world.ask("/v1/vector_stores", b'{"name":"n","file_ids":["file-9"]}')).status == 400
