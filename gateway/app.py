@@ -422,6 +422,7 @@ def _tries(config: Config) -> Tries:
         frozenset(config.failover_statuses),
         config.failover_wait_seconds,
         config.retry_budget,
+        config.hedge_after_seconds,
     )
 
 

@@ -14,6 +14,7 @@ from policies.engine import Reroute
 Headers = list[tuple[bytes, bytes]]
 Streams = Literal["observe", "window", "hold"]
 Balance = Literal["order", "weights", "latency"]
+HedgeAfter = float | Literal["p95", "never"]
 _OF_THE_BYTES = frozenset({b"content-length", b"content-encoding", b"etag", b"content-md5"})
 _END_BYTES = 4096  # of an answer that comes in pieces: its usage stands there
 MODEL_CHARACTERS = 200  # of a model's name are kept on record; clients may send any length
@@ -126,6 +127,7 @@ class Route:
     balance: Balance = "order"
     first_byte_seconds: float | None = None
     idle_seconds: float | None = None
+    hedge_after: HedgeAfter | None = None  # None: as the gateway's
 
 
 @dataclass(frozen=True, slots=True)

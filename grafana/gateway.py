@@ -212,6 +212,12 @@ UPSTREAMS = Row(
             unit="reqps",
         ),
         Panel(
+            "Second tries",
+            "Where hedging is on: what came of second tries beside a slow first one? Filtered by route.",
+            [counted("assay_upstream_hedges_total", "result", ROUTE, none="result")],
+            unit="reqps",
+        ),
+        Panel(
             "State",
             "In how many gateway processes is each upstream up, set aside after failures, or being probed?",
             [Query("sum by (upstream, state) (assay_upstream_state)", "{{upstream}} {{state}}")],

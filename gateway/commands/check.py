@@ -36,4 +36,7 @@ def _routes(config: Config) -> Iterator[str]:
             told.append(f"sample rate {route.sample_rate:g}")
         waits = {"first byte": route.first_byte_timeout_seconds, "idle": route.idle_timeout_seconds}
         told += [f"{what} within {seconds:g} s" for what, seconds in waits.items() if seconds is not None]
+        hedge = config.hedge_after_seconds if route.hedge_after_seconds is None else route.hedge_after_seconds
+        if hedge != "never" and len(route.upstreams) > 1:
+            told.append(f"a second try after {hedge}" + (" s" if isinstance(hedge, float) else ""))
         yield f"route {name}: {'; '.join(told)}"

@@ -41,6 +41,7 @@ def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[
                 entry.balance,
                 entry.first_byte_timeout_seconds,
                 entry.idle_timeout_seconds,
+                entry.hedge_after_seconds,
             ),
         )
         for name, entry in config.routes.items()

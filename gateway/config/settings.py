@@ -5,6 +5,7 @@
 
 import difflib
 import ipaddress
+import math
 import re
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -23,7 +25,7 @@ from pydantic import (
 )
 
 from detectors import taxonomy
-from gateway.exchange import Balance, Streams
+from gateway.exchange import Balance, HedgeAfter, Streams
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEMO = "demo"
@@ -69,10 +71,23 @@ def _is_http(url: str) -> str:
     return url.rstrip("/")
 
 
+def _is_a_delay(given: Any) -> Any:
+    if given in ("p95", "never"):
+        return given
+    try:
+        seconds = float(given)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if isinstance(given, bool) or not 0 < seconds < math.inf:
+        raise ValueError(f"{given!r} is no delay; write seconds above 0, p95, or never")
+    return seconds
+
+
 Key = Annotated[SecretStr, AfterValidator(_fits_a_header)]
 Url = Annotated[str, AfterValidator(_is_http)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Hedge = Annotated[HedgeAfter, BeforeValidator(_is_a_delay)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -182,6 +197,7 @@ class RouteConfig(_Strict):
     )
     first_byte_timeout_seconds: Positive | None = Field(None, description="Overrides the upstreams' settings.")
     idle_timeout_seconds: Positive | None = Field(None, description="Overrides the upstreams' settings.")
+    hedge_after_seconds: Hedge | None = Field(None, description="Overrides the global setting.")
 
     @field_validator("models")
     @classmethod
@@ -304,8 +320,8 @@ class Config(_Strict):
     )
     routes: dict[str, RouteConfig] = Field(
         {},
-        description="Route name → `models`, `upstreams`, `model`, `sample_rate`, `streams`, `policy`, `balance`, and "
-        "timeouts of its own. Exact names win, then the longest prefix.",
+        description="Route name → `models`, `upstreams`, `model`, `sample_rate`, `streams`, `policy`, `balance`, "
+        "`hedge_after_seconds`, and timeouts of its own. Exact names win, then the longest prefix.",
     )
     keys: list[KeyConfig] = Field(
         [],
@@ -424,7 +440,15 @@ class Config(_Strict):
         description="Longest pause before the same upstream is tried again, doubled each time; the pause is drawn.",
     )
     retry_budget: Share = Field(
-        0.2, description="Further tries of the same upstream at most, as a share of a route's requests."
+        0.2,
+        description="Further tries of the same upstream, and second tries beside a slow one, at most: as a share of a "
+        "route's requests.",
+    )
+    hedge_after_seconds: Hedge = Field(
+        "never",
+        description="When nothing of an answer came after so long, the next upstream is asked as well, and the first "
+        "good answer wins: `p95` is the time within which 95 % of the first bytes came. Only for inference that is not "
+        "streamed, on routes with several upstreams. Both may charge for it.",
     )
     failover_statuses: list[int] = Field(
         sorted(FAILOVER_STATUSES),

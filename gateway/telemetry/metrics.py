@@ -128,6 +128,13 @@ UPSTREAM_FAILOVERS = _counter(
     "route",
     "upstream",
 )
+UPSTREAM_HEDGES = _counter(
+    "assay_upstream_hedges_total",
+    "What came of second tries beside a slow first one: did the second win, lose, or fail too, or was the retry budget "
+    "spent (refused)?",
+    "route",
+    "result",
+)
 UPSTREAM_STATE = _gauge(
     "assay_upstream_state",
     "In how many gateway processes is an upstream up, set aside after failures, or being probed by one request?",

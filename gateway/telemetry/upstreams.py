@@ -10,6 +10,7 @@ from gateway.telemetry.metrics import Spread, Tally
 log = logging.getLogger("assay")
 
 _STATES = ("up", "aside", "probed")
+_HEDGED = ("won", "lost", "failed", "refused")
 
 
 class UpstreamMetrics:
@@ -27,6 +28,8 @@ class UpstreamMetrics:
         for route in routes:
             for upstream in route.upstreams[1:]:
                 metrics.UPSTREAM_FAILOVERS.labels(route.name, upstream.name)
+            for result in _HEDGED if len(route.upstreams) > 1 else ():
+                metrics.UPSTREAM_HEDGES.labels(route.name, result)
 
     def answered(self, upstream: str, seconds: float) -> None:
         """A first byte came so long after the request was sent."""
@@ -50,6 +53,10 @@ class UpstreamMetrics:
     def failed_over(self, route: str, upstream: str) -> None:
         """A request goes on to this upstream because another one failed."""
         metrics.tally(metrics.UPSTREAM_FAILOVERS, route, upstream).add()
+
+    def hedged(self, route: str, result: str) -> None:
+        """A first try was slow, and this came of a second one beside it."""
+        metrics.tally(metrics.UPSTREAM_HEDGES, route, result).add()
 
     def show(self, states: Mapping[str, str]) -> None:
         """Set the gauge of each upstream's state. One that is set aside, or answers again, gets a line in the log."""

@@ -5,14 +5,15 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.config.settings import FAILOVER_STATUSES
 from gateway.errors import UpstreamError
-from gateway.exchange import Asked, Exchange, Route, Upstream
+from gateway.exchange import Asked, Exchange, HedgeAfter, Route, Upstream
 from gateway.openai_api import SURFACES
 from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.health import SETS_ASIDE, Cooldown, HealthBook, RetryBudget, State
+from gateway.upstream.hedging import Delays, Race
 from gateway.upstream.outgoing import CHUNKED, SAFE_METHODS, Target, retry_after_seconds
 from gateway.upstream.redirects import MOST_REDIRECTS, redirected
 from gateway.upstream.traced import TracedResponse, Tracing, reason_of
@@ -28,13 +29,17 @@ _STATUS = "status"
 _INFERENCE = frozenset(surface.operation for surface in SURFACES.values() if surface.inference)
 
 
+Hedged = Literal["won", "lost", "failed", "refused"]
+
+
 @dataclass(frozen=True, slots=True)
 class Tries:
     """What is tried again, and how often.
 
     `retries` further tries of the last upstream, each after a pause drawn up to `pause_seconds` times 2, 4, …; another
     upstream is tried at once. `statuses` of an answer that another upstream may better, unless it asks to wait longer
-    than `longest_wait_seconds`. `budget` bounds the further tries of the last upstream, as a share of all requests.
+    than `longest_wait_seconds`. `budget` bounds the further tries of the last upstream, and second tries beside a slow
+    first one, as a share of all requests. `hedge_after` is when such a try starts.
     """
 
     retries: int = 1
@@ -42,6 +47,7 @@ class Tries:
     statuses: Collection[int] = frozenset(FAILOVER_STATUSES)
     longest_wait_seconds: float = 30.0
     budget: float = 0.2
+    hedge_after: HedgeAfter = "never"
 
 
 class Observer(Protocol):
@@ -57,6 +63,10 @@ class Observer(Protocol):
 
     def failed_over(self, route: str, upstream: str) -> None:
         """A request goes on to this upstream because another one failed."""
+        ...
+
+    def hedged(self, route: str, result: Hedged) -> None:
+        """A first try was slow, and this came of a second one beside it."""
         ...
 
 
@@ -87,6 +97,7 @@ class Upstreams:
         self._observer = observer
         self._tries = tries
         self._budgets: dict[str, RetryBudget] = {}
+        self._delays = Delays(tries.hedge_after)
         self._clock = clock
         self._draw = draw
         self._sleep = sleep
@@ -111,26 +122,34 @@ class Upstreams:
         repeatable = exchange.asked.operation in _INFERENCE or exchange.asked.method in SAFE_METHODS
         known = len(candidates)
         last = max(self._tries.retries, known - 1)
-        for attempt in range(last + 1):
+        delay = None if known == 1 or not repeatable else self._hedge_delay(exchange, route, candidates[0])
+        attempt = 0
+        while True:
             upstream = candidates[attempt if attempt < known else -1]
             if attempt:
                 await self._before_another(route, upstream, attempt - known)
             try:
                 fresh = attempt > 0 or not repeatable
-                answer = await self._once(exchange, exchange.asked, route, upstream, body, tail, fresh)
+                if delay is None:
+                    answer = await self._once(exchange, exchange.asked, route, upstream, body, tail, fresh)
+                else:
+                    race = self._race(exchange, route, candidates, body, tail, delay, budget)
+                    delay = None
+                    try:
+                        answer = await self._hedged(exchange, route, candidates[0], race)
+                    finally:
+                        attempt = race.tried - 1
             except UpstreamError as error:
                 elsewhere = attempt + 1 < known
-                if attempt == last or not _may_be_repeated(error, repeatable, elsewhere):
+                if attempt >= last or not _may_be_repeated(error, repeatable, elsewhere):
                     raise
                 if not elsewhere and not budget.take():
                     raise
-                continue
-            if attempt + 1 >= known or answer.status not in self._tries.statuses:
-                return answer
-            if not self._may_be_bettered(answer, repeatable):
-                return answer
-            answer.abort()
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            else:
+                if attempt + 1 >= known or not self._may_be_bettered(answer, repeatable):
+                    return answer
+                answer.abort()
+            attempt += 1
 
     async def stream(self, exchange: Exchange, body: AsyncIterator[bytes], length: int | None, tail: bytes) -> Response:
         """Like `call` for a body that is passed on as it comes; tried once. `length` None sends it in chunks."""
@@ -186,11 +205,60 @@ class Upstreams:
             await self._sleep(self._draw() * self._tries.pause_seconds * 2**times)
 
     def _may_be_bettered(self, answer: Response, repeatable: bool) -> bool:
-        """Whether another upstream is to be asked in place of this answer, which says that it failed."""
+        """Whether another upstream is to be asked in place of this answer, because it says that it failed."""
         status = answer.status
+        if status not in self._tries.statuses:
+            return False
         if not repeatable and status not in _NOT_BEGUN:
             return False
         return status != _BUSY or retry_after_seconds(answer.headers) <= self._tries.longest_wait_seconds
+
+    def _hedge_delay(self, exchange: Exchange, route: Route, first: Upstream) -> float | None:
+        """How long its answer is waited for alone; None for as long as it takes. Streams begin soon or are slow
+        throughout, so a second one would seldom be of use."""
+        return None if exchange.asked.stream else self._delays.of(route, first)
+
+    def _race(
+        self,
+        exchange: Exchange,
+        route: Route,
+        candidates: Sequence[Upstream],
+        body: bytes,
+        tail: bytes,
+        delay: float,
+        budget: RetryBudget,
+    ) -> Race:
+        def may_hedge() -> bool:
+            if budget.take():
+                return True
+            self._observer.hedged(route.name, "refused")
+            return False
+
+        return Race(
+            candidates[:2],
+            lambda upstream: self._once(exchange, exchange.asked, route, upstream, body, tail, False),
+            delay,
+            self._sleep,
+            may_hedge=may_hedge,
+            is_good=lambda answer: not self._may_be_bettered(answer, True),
+        )
+
+    async def _hedged(self, exchange: Exchange, route: Route, first: Upstream, race: Race) -> Response:
+        """The race's answer. Both tries ran at once: that is no longer than it took."""
+        before, began = exchange.timing.upstream_seconds, self._clock()
+        try:
+            return await race.run()
+        finally:
+            seconds = self._clock() - began
+            exchange.timing.upstream_seconds = before + seconds
+            exchange.upstream = race.winner or exchange.upstream
+            if race.tried > 1:
+                result: Hedged = "failed" if race.winner is None else "lost" if race.winner is first else "won"
+                self._observer.hedged(route.name, result)
+            if race.winner is not None:
+                # Where the second won, the first would have taken longer still: to leave it out would bring the
+                # percentile down, and with it ever more second tries.
+                self._delays.saw(route, first, seconds)
 
     async def _traced(
         self, exchange: Exchange, asked: Asked, route: Route, upstream: Upstream, body: bytes, tail: bytes, fresh: bool

@@ -44,6 +44,8 @@ class _Nobody:
 
     def failed_over(self, route: str, upstream: str) -> None: ...
 
+    def hedged(self, route: str, result: str) -> None: ...
+
 
 class Answer(NamedTuple):
     """An answer with a status of success, and how long it took."""

@@ -11,6 +11,7 @@ class SeenTries:
     broken: list[tuple[str, str]] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     failovers: list[tuple[str, str]] = field(default_factory=list)
+    hedges: list[str] = field(default_factory=list)
 
     def answered(self, upstream: str, seconds: float) -> None:
         assert seconds >= 0
@@ -21,3 +22,6 @@ class SeenTries:
 
     def failed_over(self, route: str, upstream: str) -> None:
         self.failovers.append((route, upstream))
+
+    def hedged(self, route: str, result: str) -> None:
+        self.hedges.append(result)

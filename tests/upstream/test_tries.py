@@ -5,86 +5,24 @@ Against real servers on loopback; pauses and cool-downs in virtual time.
 
 import gzip
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.errors import UpstreamError
-from gateway.exchange import Asked, Balance, Exchange, Route, Upstream
-from gateway.openai_api import operation_of
-from gateway.upstream.calls import Tries, Upstreams
-from gateway.upstream.headers import HeaderFilter, downstream
+from gateway.exchange import Asked, Exchange, Route
+from gateway.upstream.calls import Tries
+from gateway.upstream.headers import downstream
 from gateway.upstream.health import Cooldown
 from gateway.upstream.outgoing import retry_after_seconds, with_query
 from gateway.upstream.transport import Limits
-from tests.support.scripted_server import Peer, Script, Server, always, answer, hang, serve
-from tests.support.seen_tries import SeenTries
+from tests.support.scripted_server import Peer, Script, always, answer, hang
+from tests.support.tries_world import BODY, CHAT, world
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
-CHAT = "/v1/chat/completions"
-BODY = b'{"model": "m", "messages": []}'
 OK = always(answer(b"ok"))
-
-
-@dataclass(slots=True)
-class World:
-    servers: list[Server]
-    upstreams: list[Upstream]
-    seen: SeenTries = field(default_factory=SeenTries)
-    pauses: list[float] = field(default_factory=list)
-    now: float = 0.0
-    calls: Upstreams = field(init=False)
-
-    async def call(self, *headers: tuple[bytes, bytes], path: str = CHAT, **more: object) -> int:
-        """The status of one request on a route to all upstreams; its body is read."""
-        asked = Asked("POST", path, headers=list(headers), body=BODY, model="m")
-        asked.operation = operation_of("POST", path)
-        for name in ("body", "packed"):
-            if name in more:
-                setattr(asked, name, more[name])
-        exchange = Exchange("req_1", asked)
-        balance: Balance = "order"
-        exchange.route = Route("r", tuple(self.upstreams), 1.0, balance=balance)
-        under_way = await self.calls.call(exchange, asked.body, asked.tail)
-        while await under_way.more():
-            pass
-        under_way.abort()
-        return under_way.status
-
-    @property
-    def asked(self) -> list[int]:
-        return [len(server.requests) for server in self.servers]
-
-
-@asynccontextmanager
-async def world(
-    *scripts: Script, tries: Tries = Tries(), limits: Limits = Limits(), cooldown: Cooldown = Cooldown(), **own: Any
-) -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(serve(script)) for script in scripts]
-        upstreams = [Upstream(f"up{n}", "http", "127.0.0.1", server.port, "/v1") for n, server in enumerate(servers)]
-        at = World(servers, [replace(upstream, **own) for upstream in upstreams])
-
-        async def sleep(seconds: float) -> None:
-            at.pauses.append(seconds)
-
-        at.calls = Upstreams(
-            limits,
-            HeaderFilter(DEFAULT_FORWARDED),
-            at.seen,
-            tries=tries,
-            cooldown=cooldown,
-            clock=lambda: at.now,
-            draw=lambda: 1.0,
-            sleep=sleep,
-        )
-        stack.push_async_callback(at.calls.close)
-        yield at
 
 
 def saying(status: int, *lines: bytes) -> Script:
