@@ -57,6 +57,7 @@ from gateway.samples.sampling import Sampler
 from gateway.serving import descriptors, draining, heap
 from gateway.serving.background import Background
 from gateway.serving.bodies import Bodies, BodyBounds, Receive
+from gateway.serving.request import RESPOND
 from gateway.telemetry import logs, metrics, series
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.gauges import Gauges
@@ -522,7 +523,13 @@ def _judged_slugs() -> frozenset[str]:
 
 def _for_browsers(config: Config, app: App) -> Application:
     origins = Origins(config.cors_origins)
-    return Cors(app, origins, exposed=config.cors_expose_headers, credentials=config.cors_credentials)
+    return Cors(
+        app,
+        origins,
+        exposed=config.cors_expose_headers,
+        credentials=config.cors_credentials,
+        bypasses=[RESPOND],
+    )
 
 
 def _metrics_sink() -> MetricsSink:

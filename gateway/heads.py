@@ -10,8 +10,6 @@ def untabbed(data: bytes) -> bytes:
 
     A tab is legal there (RFC 9110, 5.6.3), but the parser takes `chunked` with a tab behind it for another coding.
     """
-    if b"\t" not in data:
-        return data
     head, end, rest = data.partition(b"\r\n\r\n")
     return _CHUNKED.sub(rb"\1", head + end) + rest
 

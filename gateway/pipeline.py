@@ -30,7 +30,7 @@ from gateway.moderation.moderations import Moderation
 from gateway.samples.sampling import Sampler
 from gateway.serving.bodies import Bodies, Receive, Take, content_length
 from gateway.serving.disconnect import Watch
-from gateway.serving.request import TAKE, WRITE
+from gateway.serving.request import RESPOND, TAKE, WRITE
 from gateway.telemetry.logs import REQUEST
 from gateway.upstream.calls import Upstreams
 from gateway.upstream.headers import downstream
@@ -88,7 +88,12 @@ class Pipeline:
         watch = Watch(scope)
         extensions: Mapping[str, Any] = scope.get("extensions", {})
         reply = ClientReply(
-            send, extensions.get(WRITE), exchange, revision=self._guard.revision, stop_watching=watch.stop
+            send,
+            extensions.get(WRITE),
+            exchange,
+            respond=extensions.get(RESPOND),
+            revision=self._guard.revision,
+            stop_watching=watch.stop,
         )
         try:
             await self._carry_out(exchange, extensions.get(TAKE), receive, reply)

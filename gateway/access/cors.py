@@ -32,11 +32,21 @@ class Cors:
     """An ASGI application around `app`: tells browsers what pages of these origins may do and read.
 
     A preflight is answered here, before any key is asked for, since browsers send none with it. `exposed` are the
-    response headers that pages may read.
+    response headers that pages may read. `bypasses` are those of the server's extensions by which an answer would leave
+    without what is added here.
     """
 
-    def __init__(self, app: Application, origins: Origins, *, exposed: Collection[str], credentials: bool) -> None:
+    def __init__(
+        self,
+        app: Application,
+        origins: Origins,
+        *,
+        exposed: Collection[str],
+        credentials: bool,
+        bypasses: Collection[str] = (),
+    ) -> None:
         self._app = app
+        self._bypasses = frozenset(bypasses)
         self._origins = origins
         self._always = [(b"access-control-expose-headers", ", ".join(exposed).encode("ascii"))] if exposed else []
         if credentials:
@@ -58,7 +68,9 @@ class Cors:
                 message = {**message, "headers": [*kept, *told]}
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        offered = scope.get("extensions", {})
+        kept = {name: offered[name] for name in offered if name not in self._bypasses}
+        await self._app({**scope, "extensions": kept}, receive, send_with_headers)
 
 
 async def _answer_preflight(scope: Message, send: Send, told: list[tuple[bytes, bytes]]) -> None:

@@ -313,8 +313,9 @@ class Hold:
             if not self._reply.started:
                 headers = rewritten(self._headers, len(data) if whole else None) if changed else self._headers
                 decided = self._decided or self._exchange.ruling.decision == "block"
-                await self._reply.start(self._answer.status, headers, decided=decided, body_follows=True)
-            await self._reply.finish(data)
+                await self._reply.at_once(self._answer.status, headers, data, decided=decided)
+            else:
+                await self._reply.finish(data)
 
     @asynccontextmanager
     async def _commented(self, seconds: float) -> AsyncIterator[None]:

@@ -11,8 +11,10 @@ from gateway.openai_api import SURFACES, answers_of, error_event, error_reply
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Write = Callable[[bytes], bool]
+Respond = Callable[[int, Headers, bytes], None]
 
 _JSON = b"application/json"
+_NO_GUARD = (b"x-assay-guard-ms", b"0")
 _NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 _EVENTS = b"text/event-stream"
 _ENDS_OF_LINES = (b"\n", b"\r")
@@ -23,8 +25,8 @@ class ClientReply:
     """The one way to the client. Counts what left, so that an error after the first byte becomes a final event."""
 
     __slots__ = (
-        "_events", "_exchange", "_finished", "_last", "_revision", "_send", "_stop_watching", "_unsent", "_write",
-        "started",
+        "_events", "_exchange", "_finished", "_last", "_respond", "_revision", "_send", "_stop_watching", "_unsent",
+        "_write", "started",
     )  # fmt: skip
 
     def __init__(
@@ -33,16 +35,18 @@ class ClientReply:
         write: Write | None,
         exchange: Exchange,
         *,
+        respond: Respond | None = None,
         revision: bytes,
         stop_watching: Callable[[], None],
     ) -> None:
-        """`write` is the server's, see `serving.request.WRITE`; without it every piece is sent.
+        """`write` and `respond` are the server's, see `serving.request`; without them every piece is sent.
 
         `revision` is told unless another one decided. `stop_watching` is called before the last piece: from then on the
         client may go.
         """
         self._send = send
         self._write = write
+        self._respond = respond
         self._unsent = b""
         self._exchange = exchange
         self._stop_watching = stop_watching
@@ -52,25 +56,38 @@ class ClientReply:
         self._last = b""
         self.started = False
 
-    async def start(self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False) -> None:
+    async def start(self, status: int, headers: Headers, *, decided: bool = True) -> None:
         """Send status and headers, with the first of the body if that follows at once.
 
         `decided` False leaves the decision out, because it is still to be made.
         """
+        self._complete(status, headers, decided=decided)
+        self._events = self._exchange.transcript.stream and _is_plain_stream(headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self.started = True  # not before: a head that cannot be written leaves room for an error
+
+    async def at_once(self, status: int, headers: Headers, data: bytes, *, decided: bool = True) -> None:
+        """Send a whole answer: like `start` and `finish`."""
+        if self._respond is None:
+            await self.start(status, headers, decided=decided)
+            await self.finish(data)
+            return
+        self._complete(status, headers, decided=decided)
+        self._stop_watching()
+        self._respond(status, headers, data)
+        self.started = self._finished = True
+
+    def _complete(self, status: int, headers: Headers, *, decided: bool) -> None:
+        """Add our own headers; it is now that the first byte leaves."""
         exchange, timing, ruling = self._exchange, self._exchange.timing, self._exchange.ruling
         exchange.status = status
         timing.first_byte_at = monotonic()
-        guard_ms = b"%.1f" % (timing.guard_seconds * 1000) if timing.guard_seconds else b"0"
+        seconds = timing.guard_seconds
         headers.append((b"x-request-id", exchange.id.encode("ascii")))
         if decided:
             headers.append((b"x-assay-decision", ruling.decision.encode("ascii")))
         headers.append((b"x-assay-policy", ruling.revision.encode("ascii") if ruling.revision else self._revision))
-        headers.append((b"x-assay-guard-ms", guard_ms))
-        self._events = exchange.transcript.stream and _is_plain_stream(headers)
-        await self._send(
-            {"type": "http.response.start", "status": status, "headers": headers, "body_follows": body_follows}
-        )
-        self.started = True  # not before: a head that cannot be written leaves room for an error
+        headers.append((b"x-assay-guard-ms", b"%.1f" % (seconds * 1000)) if seconds else _NO_GUARD)
 
     async def send(self, data: bytes) -> None:
         """Send a piece; waits while the client does not read."""
@@ -101,9 +118,7 @@ class ClientReply:
     ) -> None:
         """Send an answer of our own, in JSON. `length` is the content-length if the body is left out (HEAD)."""
         size = len(body) if length is None else length
-        headers = [(b"content-type", _JSON), (b"content-length", b"%d" % size), *more]
-        await self.start(status, headers, body_follows=True)
-        await self.finish(body)
+        await self.at_once(status, [(b"content-type", _JSON), (b"content-length", b"%d" % size), *more], body)
 
     async def say(self, text: str, created: int) -> None:
         """The policy's message, as the model's answer would come. `created` is Unix seconds."""
@@ -156,8 +171,7 @@ class ClientReply:
         if not stream:
             await self.whole(200, body)
             return
-        await self.start(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body_follows=True)
-        await self.finish(body)
+        await self.at_once(200, [(b"content-type", b"text/event-stream; charset=utf-8")], body)
 
 
 def _next_number(sent: bytes) -> int:

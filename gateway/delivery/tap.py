@@ -157,12 +157,13 @@ class Tap:
     async def _pass(
         self, exchange: Exchange, answer: Answer, headers: Headers, reply: Reply, *, events: bool, decided: bool
     ) -> None:
-        await reply.start(answer.status, headers, decided=decided, body_follows=answer.complete)
         if answer.complete:
             data = answer.take()
             exchange.transcript.keep(data, self._sample_bytes)
-            await reply.finish(data)
-        elif events and not exchange.transcript.encoding:
+            await reply.at_once(answer.status, headers, data, decided=decided)
+            return
+        await reply.start(answer.status, headers, decided=decided)
+        if events and not exchange.transcript.encoding:
             await self._pass_events(exchange, answer, reply)
         else:
             await self._pass_bytes(exchange, answer, reply)

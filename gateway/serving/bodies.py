@@ -121,7 +121,7 @@ class Bodies:
         return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
     def _hold(self, more: int, size: int) -> None:
-        """Count `more` bytes of a body that now has `size`, if both bounds allow it."""
+        """Count `more` bytes of a body that now has `size`. Raises GatewayError where a bound forbids it."""
         if size > self._bounds.each:
             raise self._too_large()
         if self._held + more > self._bounds.all:

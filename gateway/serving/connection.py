@@ -109,7 +109,8 @@ class ServerConnection(asyncio.Protocol):
         if self._lingering:
             return
         self._unused += len(data)
-        data = untabbed(data) if self._filling is None else data
+        if b"\t" in data and self._filling is None:
+            data = untabbed(data)
         while True:
             self._received = self._received + data if self._received else data
             try:
@@ -118,10 +119,7 @@ class ServerConnection(asyncio.Protocol):
                 data = self._without_upgrade() + data[upgrade.args[0] :]
                 continue
             except httptools.HttpParserCallbackError as error:
-                if isinstance(error.__context__, BadRequest):
-                    self._refuse(error.__context__)
-                elif self._refusal is None:
-                    raise
+                self._callback_failed(error)
             except httptools.HttpParserError as error:
                 self._refuse(BadRequest(400, f"this is not HTTP/1.1: {error}"))
             break
@@ -348,6 +346,13 @@ class ServerConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._received = b""
         return head
+
+    def _callback_failed(self, error: httptools.HttpParserCallbackError) -> None:
+        """One of ours, by what it raised; after a refusal nothing that follows matters."""
+        if isinstance(error.__context__, BadRequest):
+            self._refuse(error.__context__)
+        elif self._refusal is None:
+            raise error
 
     def _refuse(self, refusal: BadRequest) -> None:
         """Answer what cannot become a request once those before it have their answers, and close."""

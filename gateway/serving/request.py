@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 
 from gateway.openai_api import error_body
@@ -22,6 +22,8 @@ GONE = "assay.gone"
 WRITE = "assay.write"
 # And: hands over the body without waiting; None when it is not all here, and must be received.
 TAKE = "assay.take"
+# And: writes a whole answer at once: status, headers, body.
+RESPOND = "assay.respond"
 _NO_BODY = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 
@@ -75,7 +77,7 @@ class ServerRequest:
     async def run(self, app: Application) -> None:
         """Run the application on this request. What it raises was not foreseen: it is logged, and answered with 500."""
         scope = self.scope
-        scope["extensions"] = {GONE: self.when_gone, WRITE: self.write, TAKE: self.take}
+        scope["extensions"] = {GONE: self.when_gone, WRITE: self.write, TAKE: self.take, RESPOND: self.respond}
         try:
             await app(scope, self.receive, self.send)
         except Exception:
@@ -140,7 +142,6 @@ class ServerRequest:
     async def send(self, message: Message) -> None:
         """Write the head with the first of the body, the rest as it comes; waits while the client does not read.
 
-        `body_follows` in a start says that a body is sent before anything else is awaited.
         Raises RuntimeError for messages out of order and for a body that is not as long as its content-length says:
         the connection is then closed, so that the client cannot take one answer for another.
         """
@@ -149,11 +150,10 @@ class ServerRequest:
             return
         kind = message["type"]
         if kind == "http.response.start" and not self.started:
-            self._head = self._render(message)
+            self._head = self._render(message["status"], message.get("headers", ()))
             self.started = True
             self._expects_continue = False
-            if not message.get("body_follows"):
-                connection.loop.call_soon(self._flush)  # a body that is not there at once does not hold it back
+            connection.loop.call_soon(self._flush)  # a body that is not there at once does not hold it back
             return
         if kind != "http.response.body" or not self.started:
             raise RuntimeError(f"{kind} was sent {'after' if self.started else 'before'} http.response.start")
@@ -177,10 +177,34 @@ class ServerRequest:
         if more:
             await connection.drain()
         else:
-            self.complete = True
-            if self._waiter is not None:
-                self.wake()
-            connection.answered(self)
+            self._complete()
+
+    def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Write a whole answer at once: what two messages to `send` would do. Raises RuntimeError like it, and then
+        nothing of the answer has left."""
+        connection = self._connection
+        if connection.lost or self.complete:
+            return
+        if self.started:
+            raise RuntimeError("an answer has begun")
+        head = self._render(status, headers)
+        if self._bodiless:
+            body = b""
+        elif self._chunked:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+        elif self._left is not None and self._left != len(body):
+            raise RuntimeError(f"the body is {abs(self._left - len(body))} bytes off its content-length")
+        self.started = True
+        self._expects_continue = False
+        connection.write(head + body)
+        self._complete()
+
+    def _complete(self) -> None:
+        """The last of the answer was written."""
+        self.complete = True
+        if self._waiter is not None:
+            self.wake()
+        self._connection.answered(self)
 
     def write(self, data: bytes) -> bool:
         """Write a piece of a body at once; False, and nothing is written, when `send` must do it."""
@@ -235,27 +259,26 @@ class ServerRequest:
             head, self._head = self._head, b""
             self._connection.write(head)
 
-    def _render(self, message: Message) -> bytes:
+    def _render(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """The head. Only this function decides how the body is framed and whether the connection stays open."""
-        status: int = message["status"]
         keep_alive = self.keep_alive and self.has_whole_body  # the client must not wait for us to read the rest
         bodiless = self._bodiless or status in _NO_BODY
         length: int | None = None
         if status not in STATUS_LINES:
             raise RuntimeError(f"{status} is no status of a final response")
         lines = [STATUS_LINES[status]]
-        for header in message.get("headers", ()):
+        for header in headers:
             name, value = header
-            if name not in GOOD_NAMES:
-                check_name(name)
-            if name in _FRAMING:
-                if name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
-                    keep_alive = False
-                if name != b"content-length" or status == 204:
+            if name not in GOOD_NAMES:  # as none of `_FRAMING` is
+                if name not in _FRAMING:
+                    check_name(name)
+                elif name != b"content-length" or status == 204:
+                    keep_alive = keep_alive and not (name == b"connection" and _says_close(value))
                     continue
-                if length is not None or not value.isdigit():
+                elif length is not None or not value.isdigit():
                     raise RuntimeError("a response has one content-length, and it is a number")
-                length = int(value)
+                else:
+                    length = int(value)
             lines.append(b": ".join(header))
         is_old = self.scope["http_version"] == "1.0"
         unframed = length is None and not bodiless
@@ -271,6 +294,10 @@ class ServerRequest:
         self.keep_alive, self._bodiless, self._left = keep_alive, bodiless, length
         self._chunked = unframed and not is_old
         return head
+
+
+def _says_close(value: bytes) -> bool:
+    return b"close" in [token.strip() for token in value.lower().split(b",")]
 
 
 async def answer_server_options(_scope: Message, _receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:

@@ -34,8 +34,7 @@ class Recorder:
         self._sampler = sampler
         self._queue = queue
         self._meter = meter
-        self._requests: dict[tuple[str, str, str, int], Tally] = {}
-        self._durations: dict[tuple[str, bool], Spread] = {}
+        self._kinds: dict[tuple[str, str, str, int, bool], tuple[Tally, Spread]] = {}
         self._added = metrics.spread(metrics.ADDED)
 
     def closed(self, exchange: Exchange) -> None:
@@ -48,17 +47,12 @@ class Recorder:
             exchange.timing,
             exchange.transcript,
         )
-        key = (route, operation, outcome, exchange.status // 100)
-        requests = self._requests.get(key)
-        if requests is None:
-            labels = (route, operation, outcome, _STATUS.get(exchange.status // 100, "none"))
-            requests = self._requests[key] = metrics.tally(metrics.REQUESTS, *labels)
+        key = (route, operation, outcome, exchange.status // 100, transcript.stream)
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _kind(*key)
+        requests, durations = kind
         requests.add()
-        kind = (operation, transcript.stream)
-        durations = self._durations.get(kind)
-        if durations is None:
-            durations = metrics.spread(metrics.DURATION, operation, "stream" if transcript.stream else "plain")
-            self._durations[kind] = durations
         durations.observe(timing.ended_at - timing.received_at)
         if outcome is not _COMPLETED:
             self._failed(exchange)
@@ -79,3 +73,9 @@ class Recorder:
         metrics.tally(metrics.SAMPLES_OFFERED, route).add()
         if not self._queue.offer(self._sampler.sample(exchange)):
             metrics.tally(metrics.SAMPLES, "dropped", "queue_full").add()
+
+
+def _kind(route: str, operation: str, outcome: str, hundreds: int, stream: bool) -> tuple[Tally, Spread]:
+    """Where exchanges of a kind are counted, and how long they took."""
+    requests = metrics.tally(metrics.REQUESTS, route, operation, outcome, _STATUS.get(hundreds, "none"))
+    return requests, metrics.spread(metrics.DURATION, operation, "stream" if stream else "plain")

@@ -111,3 +111,19 @@ async def test_the_start_of_the_server_passes() -> None:
     inner = Inner()
     await around(inner)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     assert inner.asked == ["lifespan"]
+
+
+async def test_no_answer_leaves_by_a_way_that_passes_the_headers_by() -> None:
+    offered: list[list[str]] = []
+
+    async def inner(scope: Message, receive: Any, send: Any) -> None:
+        offered.append(list(scope["extensions"]))
+
+    async def nothing(*_: Any) -> Any:
+        return {}
+
+    cors = Cors(inner, Origins(["https://app.example"]), exposed=[], credentials=False, bypasses=["at once"])
+    for headers in ([(b"origin", APP)], []):
+        scope = {"type": "http", "method": "POST", "headers": headers, "extensions": {"at once": 1, "gone": 2}}
+        await cors(scope, nothing, nothing)
+    assert offered == [["gone"], ["at once", "gone"]]

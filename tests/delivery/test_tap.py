@@ -69,9 +69,13 @@ class Screen:
         self.pieces: list[bytes] = []
         self.finished = False
 
-    async def start(self, status: int, headers: Headers, *, decided: bool = True, body_follows: bool = False) -> None:
+    async def start(self, status: int, headers: Headers, *, decided: bool = True) -> None:
         assert not self.started
         self.started, self.status, self.headers, self.decided = True, status, headers, decided
+
+    async def at_once(self, status: int, headers: Headers, data: bytes, *, decided: bool = True) -> None:
+        await self.start(status, headers, decided=decided)
+        await self.finish(data)
 
     def offer(self, data: bytes) -> bool:
         """Every other piece must wait, as with a client that is slow."""

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from gateway.serving import connection
 from gateway.serving.connection import ServerConnection
 from gateway.serving.disconnect import Watch
-from gateway.serving.request import GONE, TAKE, WRITE, Application, Message
+from gateway.serving.request import GONE, RESPOND, TAKE, WRITE, Application, Message
 from tests.support.examples import examples
 from tests.support.patience import PATIENCE_SECONDS, until
 
@@ -393,7 +393,7 @@ async def test_the_scope() -> None:
     client = Client(app, {"shared": 1})
     request = b"GET /a%20b/%C3%A9%2Fc?q=%41&r HTTP/1.1\r\nHost: test\r\nX-Two: 1\r\nx-two: \xe9\r\nX-Empty:\r\n\r\n"
     await client.say(request, GET)
-    assert list(scopes[0].pop("extensions")) == [GONE, WRITE, TAKE]
+    assert list(scopes[0].pop("extensions")) == [GONE, WRITE, TAKE, RESPOND]
     assert scopes[0] == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -1333,21 +1333,65 @@ async def test_a_client_that_leaves_behind_a_large_body_is_noticed() -> None:
     assert noticed == [True]
 
 
-async def test_a_head_whose_body_follows_waits_for_it() -> None:
-    go = asyncio.Event()
-
+def responding(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Application:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        await send({**sized(b"abc"), "body_follows": True})
-        await go.wait()
+        await whole_body(receive)
+        scope["extensions"][RESPOND](status, list(headers), body)
+
+    return app
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("framed", [False, True])
+@pytest.mark.parametrize("status", [200, 204, 500])
+async def test_a_whole_answer_leaves_as_two_messages_would_have_it(
+    method: str, version: str, framed: bool, status: int
+) -> None:
+    headers = [(b"x-a", b"b"), *([(b"content-length", b"3")] if framed else [])]
+
+    async def by_messages(scope: Message, receive: Receive, send: Send) -> None:
+        await whole_body(receive)
+        await send(start(status, *headers))
         await send(part(b"abc"))
+
+    asked = f"{method} / HTTP/{version}\r\nhost: test\r\n\r\n".encode()
+    one, other = Client(responding(status, b"abc", *headers)), Client(by_messages)
+    await one.say(asked, asked)
+    await other.say(asked, asked)
+    assert one.heard == other.heard
+    assert len(one.wire.writes) == (1 if version == "1.0" else 2)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ([(b"content-length", b"2")], b"abc"),
+        ([(b"content-length", b"4")], b"abc"),
+        ([(b"content-length", b"3"), (b"content-length", b"3")], b"abc"),
+        ([(b"bad name", b"x")], b""),
+        ([(b"x", b"a\r\nb: c")], b""),
+    ],
+)
+async def test_a_whole_answer_that_cannot_be_written_leaves_room_for_an_error(
+    headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    client = Client(responding(200, body, *headers))
+    await client.say(GET)
+    assert [answer.status for answer in client.answers("GET")] == [500]
+
+
+async def test_an_answer_is_written_once() -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send(start(200))
+        with pytest.raises(RuntimeError):
+            scope["extensions"][RESPOND](200, [], b"again")
+        await send(part(b"abc"))
+        scope["extensions"][RESPOND](200, [], b"again")
 
     client = Client(app)
     await client.say(GET)
-    assert client.wire.writes == []
-    go.set()
-    await settle()
-    assert len(client.wire.writes) == 1
-    assert client.answers("GET")[0].body == b"abc"
+    assert [answer.body for answer in client.answers("GET")] == [b"abc"]
 
 
 async def test_after_the_client_left_send_does_nothing() -> None:

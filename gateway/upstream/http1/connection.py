@@ -155,7 +155,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         size = answer.size
         self._overhead += len(data)
-        if not answer.started:
+        if b"\t" in data and not answer.started:
             data = untabbed(data)
         self._recent = self._recent + data if self._recent else data
         try:
