@@ -3,10 +3,10 @@
 Keeps a bounded transcript of what is sampled.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.delivery.budget import Budget
 from gateway.delivery.hold import Answer, Begun, Hold, Inspection, Screen, Stage
@@ -16,6 +16,7 @@ from gateway.openai_api import SURFACES, choices_wanted
 
 _EVENTS = b"text/event-stream"
 _MAYBE_TEXT = (b"json", b"text/", b"application/octet-stream")  # the last is what files of batches come as
+_Pour = Callable[[Exchange, Answer, Reply], Awaitable[None]]
 _LONGEST_LINE = 64 * 1024  # an unfinished line is kept back up to this size
 
 
@@ -154,19 +155,21 @@ class Tap:
         )
         return Screen(window, inspection, held_bytes=self._held_bytes)
 
-    async def _pass(
+    def _pass(
         self, exchange: Exchange, answer: Answer, headers: Headers, reply: Reply, *, events: bool, decided: bool
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         if answer.complete:
             data = answer.take()
             exchange.transcript.keep(data, self._sample_bytes)
-            await reply.at_once(answer.status, headers, data, decided=decided)
-            return
+            return reply.at_once(answer.status, headers, data, decided=decided)
+        pour = self._pass_events if events and not exchange.transcript.encoding else self._pass_bytes
+        return self._pass_begun(exchange, answer, headers, reply, pour, decided=decided)
+
+    async def _pass_begun(
+        self, exchange: Exchange, answer: Answer, headers: Headers, reply: Reply, pour: _Pour, *, decided: bool
+    ) -> None:
         await reply.start(answer.status, headers, decided=decided)
-        if events and not exchange.transcript.encoding:
-            await self._pass_events(exchange, answer, reply)
-        else:
-            await self._pass_bytes(exchange, answer, reply)
+        await pour(exchange, answer, reply)
 
     async def _pass_bytes(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
         def offer(data: bytes) -> bool:

@@ -31,7 +31,6 @@ _SCOPE_VERSION = {"version": "3.0", "spec_version": "2.3"}
 _FRAGMENT = ord("#")
 _WHITE = b" \t"
 _LOOKED_AT = frozenset({b"expect", b"transfer-encoding", b"host"})
-_SERVER_OPTIONS = ("OPTIONS", b"*")
 
 
 class ServerConfig(Protocol):
@@ -299,7 +298,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _start(self, request: ServerRequest) -> None:
         self._active = request
-        asks_the_server = (request.scope["method"], request.scope["raw_path"]) == _SERVER_OPTIONS
+        asks_the_server = request.scope["raw_path"] == b"*"  # only OPTIONS does: see `_place`
         task = self.loop.create_task(request.run(answer_server_options if asks_the_server else self.app))
         self.state.tasks.add(task)
         task.add_done_callback(self.state.tasks.discard)
