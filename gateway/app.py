@@ -85,6 +85,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("assay")
 
+log = logging.getLogger("assay")
+
 _NICE = 15  # of detectors that nobody waits for: on a shared core traffic goes first
 _GUARD_SECONDS = 60.0  # that a process which shares its port waits for its detectors before it listens
 _VERSION = version("assay-gateway")
@@ -254,7 +256,13 @@ class App:
         series.begin_traffic([route.name for route in self.routing.routes], self._origins.values())
         series.begin_guard()
         self.gauges = Gauges(
-            [self._read_gauges, _descriptors(), Costs(self.policy).read, _processes("gateway", self.judge)]
+            [
+                self._read_gauges,
+                _descriptors(),
+                Costs(self.policy).read,
+                _processes("gateway", self.judge),
+                metrics.keep_room,
+            ]
         )
         background = Background()
         background.add("audit", self.audit.run)
@@ -396,6 +404,8 @@ def create_app() -> Application:
     """For uvicorn: configured by the environment alone, so that worker processes build the same."""
     config = load()
     logs.configure(config.log_format, config.log_level)  # worker processes begin here
+    if metrics.problem:
+        log.error(metrics.problem)
     app = App(config)
     # What was built so far lives as long as the process. Requests leave hardly any cycles behind, so looking for
     # them after every few hundred allocations costs some percent of all time and finds nothing.

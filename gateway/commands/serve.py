@@ -15,10 +15,10 @@ from pathlib import Path
 from gateway.commands import out, warn
 from gateway.config import routes
 from gateway.config.load import load_with_notes
-from gateway.config.settings import Config, env_name
+from gateway.config.settings import Config, ConfigError, env_name
 from gateway.enforcement.signals import policy_of
 from gateway.serving import descriptors, process
-from gateway.telemetry import logs
+from gateway.telemetry import logs, shared_files
 
 # Settings that `assay serve` takes as flags; each is also in the file and in the environment.
 FLAGS = ("host", "port", "workers", "upstream_url", "upstream_key", "keys", "policy", "sample_rate", "redis_url")
@@ -41,9 +41,7 @@ def serve(parsed: argparse.Namespace) -> int:
     export({name: value for name, value in flags.items() if value is not None}, parsed.config)
     export({"port": str(port), "audit_hash_key": _hash_key(config)})
     demo = _start_demo() if config.uses_demo else None
-    folder = tempfile.mkdtemp(prefix="assay-run-")  # what the processes of this start share and nobody needs later
-    for inner in ("metrics", "state"):  # apart: every `.db` file beside the metrics is taken for one of theirs
-        (Path(folder) / inner).mkdir()
+    folder = _shared_folder(config.workers)
     if config.workers > 1:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = f"{folder}/metrics"
     if config.state_dir is None:
@@ -62,6 +60,32 @@ def serve(parsed: argparse.Namespace) -> int:
             demo.wait()
         shutil.rmtree(folder, ignore_errors=True)
     return 0
+
+
+def _shared_folder(workers: int) -> str:
+    """What the processes of this start share and nobody needs later. Raises ConfigError where it cannot be had."""
+    try:
+        folder = tempfile.mkdtemp(prefix="assay-run-")
+    except OSError as error:
+        raise ConfigError([_no_folder(error)]) from None
+    try:
+        for inner in ("metrics", "state"):  # apart: every `.db` file beside the metrics is taken for one of theirs
+            (Path(folder) / inner).mkdir()
+        if workers > 1:
+            room = Path(folder) / "room"
+            shared_files.take_room(room, workers * shared_files.BYTES)
+            room.unlink()
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        what = f"{Path(folder).parent} has no room for the files that the processes share ({error.strerror})"
+        needed = f"the metrics of {workers} processes take {workers * shared_files.BYTES / 2**20:.0f} MiB"
+        raise ConfigError([f"{what}; {needed}: free it, or name another folder in TMPDIR"]) from None
+    return folder
+
+
+def _no_folder(error: OSError) -> str:
+    why = error.strerror or error
+    return f"no folder for temporary files can be written ({why}); mount a tmpfs at /tmp, or name a folder in TMPDIR"
 
 
 def export(values: dict[str, str], config_file: str | None = None) -> None:

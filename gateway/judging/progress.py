@@ -12,6 +12,14 @@ _IDS = struct.Struct(f"<{_MOST}Q")
 SIZE = _HEAD.size + _IDS.size
 
 
+def _memory_file() -> int:
+    """Of no folder where the system can: one that is full or cannot be written must not end the guard."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("assay-progress")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
 class Progress:
     """One side's view of a shared file; `fd` is for the child to inherit. One process writes, one reads."""
 
@@ -23,10 +31,9 @@ class Progress:
     @classmethod
     def shared(cls) -> "Progress":
         """A new one, in a file that has no name and ends with the processes. Raises OSError."""
-        with tempfile.TemporaryFile() as file:
-            file.truncate(SIZE)
-            fd = os.dup(file.fileno())
+        fd = _memory_file()
         try:
+            os.truncate(fd, SIZE)
             return cls(fd)
         except OSError:
             os.close(fd)

@@ -119,7 +119,11 @@ class Audit:
         self._dropped.inc(len(lines) - written)
         refusing = written < len(lines)
         if refusing and not self._refusing:  # the transition only, not every flush
-            log.error("audit lines are dropped: %s cannot be written: %s", self.path, why)
+            log.error(
+                "audit lines are dropped: %s cannot be written: %s. Free or mend its folder; traffic goes on",
+                self.path,
+                why,
+            )
         self._refusing = refusing
 
     def recent(self, most: int, kinds: frozenset[str]) -> list[dict[str, Any]]:

@@ -19,9 +19,12 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
     multiprocess,
+    values,
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
+
+from gateway.telemetry.shared_files import SharedFiles
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -33,7 +36,30 @@ _SCORE = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for every counter, which nobody asks for
 REGISTRY = CollectorRegistry()
-_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+problem = ""  # what the log is to tell when it is there
+
+
+def _shared_files() -> SharedFiles | None:
+    """Those of this process, where it is one of several. One that cannot have any counts for itself."""
+    global problem
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return None
+    files = SharedFiles(Path(folder), os.getpid())
+    try:
+        files.reserve()
+    except OSError as error:
+        problem = (
+            f"no room for metrics in {folder} ({error.strerror}): this process counts for itself alone, and /metrics "
+            "shows the others without it; free some, or name a larger folder in TMPDIR, and restart"
+        )
+        values.ValueClass = values.MutexValue
+        return None
+    return files
+
+
+_files = _shared_files()
+_MULTIPROCESS = _files is not None
 
 
 def _counter(name: str, question: str, *labels: str) -> Counter:
@@ -572,6 +598,12 @@ def samples(name: str) -> dict[tuple[tuple[str, str], ...], float]:
         for sample in metric.samples
         if sample.name == name
     }
+
+
+def keep_room() -> None:
+    """Take room on the disk for what the metrics of this process have grown by, where they are in files."""
+    if _files is not None:
+        _files.look()
 
 
 def _forget_dead_workers(folder: str) -> None:

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.config.settings import Config
+from gateway.config.settings import Config, ConfigError
 from gateway.trust.ledger import Ledger
 from gateway.trust.redis_ledger import RedisStore
 from gateway.trust.sqlite_ledger import SqliteStore
@@ -20,5 +20,13 @@ def open_ledger(config: Config, clock: Callable[[], float]) -> Ledger:
     days, most_bytes = config.ledger_days, config.ledger_bytes
     if config.redis_url is not None:
         return Ledger(RedisStore(config.redis_url.get_secret_value(), days=days, most_bytes=most_bytes), clock=clock)
-    folder = config.state_dir or Path(tempfile.mkdtemp(prefix="assay-state-"))
+    folder = config.state_dir or _passing_folder()
     return Ledger(SqliteStore(folder / FILE, days=days, most_bytes=most_bytes), clock=clock)
+
+
+def _passing_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="assay-state-"))
+    except OSError as error:
+        what = f"state_dir: it is not set, and no folder for temporary files can be written ({error.strerror or error})"
+        raise ConfigError([f"{what}; set it, or name a folder in TMPDIR"]) from None

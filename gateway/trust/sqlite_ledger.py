@@ -64,6 +64,7 @@ class SqliteStore:
     """A Store. `days` and `most_bytes` bound what is kept."""
 
     def __init__(self, path: Path, *, days: float, most_bytes: int) -> None:
+        self._path = path
         self._file = SqliteFile(path, _SCHEMA, most_bytes)
         self._days = days
 
@@ -200,7 +201,8 @@ class SqliteStore:
         try:
             return await self._file.do(work)
         except (*FAILURES, msgspec.DecodeError) as error:
-            raise LedgerError(str(error)) from error
+            what = f"{self._path}: {error}; free or mend its folder, samples wait in memory meanwhile"
+            raise LedgerError(what) from error
 
     async def close(self) -> None:
         await self._file.close()

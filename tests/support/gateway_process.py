@@ -31,14 +31,16 @@ def free_port() -> int:
 
 
 class Process:
-    """A command whose output is collected; a context manager that ends it."""
+    """A command whose output is collected; a context manager that ends it. `before` is what starts it, if not we."""
 
-    def __init__(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], env: Mapping[str, str] | None = None, before: Sequence[str] = ()
+    ) -> None:
         # One client for all: making one takes longer than a request. A connection each, as strangers would.
         self.http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "OPENAI_"))}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", *arguments],
+            [*before, sys.executable, "-m", "gateway", *arguments],
             env={**kept, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -146,9 +148,16 @@ class GatewayProcess(Process):
 
     key = "sk-test-0123456789abcdef"
 
-    def __init__(self, env: Mapping[str, str] | None = None, *, workers: int = 1, wait: str = "detectors") -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str] | None = None,
+        *,
+        workers: int = 1,
+        wait: str = "detectors",
+        before: Sequence[str] = (),
+    ) -> None:
         settings = {"ASSAY_PORT": "0", "ASSAY_KEYS": self.key, "ASSAY_WORKERS": str(workers), **(env or {})}
-        super().__init__(["serve"], settings)
+        super().__init__(["serve"], settings, before)
         with self.ended_on_error():
             self.url = self._announced()
             self.base_url = self.url + "/v1"

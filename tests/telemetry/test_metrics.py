@@ -228,7 +228,14 @@ def test_workers_add_up_and_what_is_live_ends_with_them(tmp_path: Path) -> None:
 
 
 # Gauges of which every process shows the same, so that they must not be added up.
-SHARED = ("_info", "_rate_ratio", "assay_trust_", "assay_subcategory_detectors", "assay_policy_false_alarm_ratio")
+SHARED = (
+    "_info",
+    "_rate_ratio",
+    "assay_trust_",
+    "assay_subcategory_detectors",
+    "assay_policy_false_alarm_ratio",
+    "assay_sampling_share",
+)
 
 
 def test_gauges_say_how_they_add_up() -> None:
