@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -90,3 +92,33 @@ def test_a_small_temporary_folder_is_all_that_it_writes_to(upstream: DemoUpstrea
         assert answered.status_code == 400
         assert gateway.http.get(gateway.url + "/healthz").status_code == 200
     assert "ERROR" not in gateway.output
+
+
+def test_without_descriptors_the_guard_comes_back_as_soon_as_there_are_some(upstream: DemoUpstream) -> None:
+    settings = {"ASSAY_UPSTREAM_URL": upstream.url, "ASSAY_POLICY": "strict", "ASSAY_KEYS": ""}
+    with GatewayProcess(settings, before=["sh", "-c", 'ulimit -n 80; exec "$@"', "sh"]) as gateway:
+        (detectors,) = gateway.children()
+        held = [_begun(gateway.address) for _ in range(100)]
+        gateway.wait_until(
+            "the log tells of the shortage", lambda: "of 80 file descriptors are in use" in gateway.output
+        )
+        os.kill(detectors, signal.SIGKILL)
+        gateway.wait_until(
+            "no other detectors start", lambda: "could not be started: [Errno 24] Too many open files" in gateway.output
+        )
+        for each in held:
+            each.close()
+        body = json.dumps({"model": "demo-small", "messages": [{"role": "user", "content": ATTACK}]})
+        gateway.wait_until(
+            "the guard is back", lambda: "enough are free again" in gateway.output and bool(gateway.children())
+        )
+        gateway.wait_until("it answers", lambda: gateway.metric("assay_detectors_ready") == 1)
+        assert gateway.http.post(gateway.base_url + "/chat/completions", content=body).status_code == 400
+    assert gateway.output.count("of 80 file descriptors are in use; at the limit") == 1
+
+
+def _begun(address: tuple[str, int]) -> socket.socket:
+    """A connection whose request does not end."""
+    connection = socket.create_connection(address, timeout=30)
+    connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{")
+    return connection
