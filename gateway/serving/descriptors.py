@@ -6,6 +6,8 @@ import resource
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.telemetry.processes import open_files
+
 log = logging.getLogger("assay")
 
 _SHORT = 0.9  # the share in use from which the log tells of it
@@ -31,7 +33,7 @@ def in_use() -> Use:
     """The descriptors of this process; all that there may be where not even that can be looked up."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        return Use(sum(1 for _ in Path("/proc/self/fd").iterdir()), most)
+        return Use(open_files(Path("/proc/self/fd")), most)
     except OSError as error:
         return Use(most if error.errno in (errno.EMFILE, errno.ENFILE) else 0, most)
 

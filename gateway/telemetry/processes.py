@@ -25,11 +25,24 @@ class Taken(NamedTuple):
     descriptors: int
 
 
+def open_files(folder: Path) -> int:
+    """How many files a process has open; `folder` is its `fd` in /proc. Raises OSError.
+
+    Since Linux 6.2 the size of the folder says so. To look at each takes milliseconds where thousands are open, and in
+    these no stream moves.
+    """
+    size = folder.stat().st_size if folder.is_relative_to("/proc") else 0
+    if size:
+        return size
+    with os.scandir(folder) as found:
+        return sum(1 for _ in found)
+
+
 def taken(pid: int, proc: Path = Path("/proc")) -> Taken | None:
     """None where the process is gone, or the system does not tell."""
     try:
         fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        descriptors = sum(1 for _ in (proc / str(pid) / "fd").iterdir())
+        descriptors = open_files(proc / str(pid) / "fd")
     except OSError:
         return None
     ticks = int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])

@@ -129,7 +129,7 @@ def test_a_reader_counts_every_event_however_the_bytes_are_cut(ticking: Iterator
     assert summed_up([reader], 4, 2).whole == 2
 
 
-@pytest.mark.parametrize(("count", "expected"), [(64, (64, 20)), (512, (64, 20)), (1024, (32, 40)), (2048, (16, 80))])
+@pytest.mark.parametrize(("count", "expected"), [(64, (64, 20)), (512, (64, 20)), (1024, (32, 80)), (2048, (16, 160))])
 def test_more_streams_are_no_more_events_a_second(count: int, expected: tuple[int, int]) -> None:
     deltas, gap_ms = shape(count)
     assert (deltas, gap_ms) == expected

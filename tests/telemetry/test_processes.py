@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.telemetry import metrics
-from gateway.telemetry.processes import Processes, taken
+from gateway.telemetry.processes import Processes, open_files, taken
 
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
 
@@ -22,6 +22,17 @@ def test_this_process_holds_memory_and_descriptors() -> None:
         again = taken(os.getpid())
         assert again is not None
         assert again.descriptors == before + 1
+
+
+@NEEDS_PROC
+def test_open_files_are_counted_alike_where_the_system_does_not_tell_their_number(tmp_path: Path) -> None:
+    folder = Path("/proc/self/fd")
+    told = open_files(folder)
+    with os.scandir(folder) as found:
+        assert told == sum(1 for _ in found) - 1  # the look itself takes one
+    for name in "abc":
+        (tmp_path / name).touch()
+    assert open_files(tmp_path) == 3
 
 
 def test_a_name_may_hold_anything(tmp_path: Path) -> None:
