@@ -101,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("kind", nargs="?", choices=kinds, default="rows", help="rows for classifiers, or answer pairs")
     export.set_defaults(command=_command("export", "export"))
 
+    _add_evaluate(commands.add_parser("evaluate", help="measure models in the eight studies of the survey"))
+
     table = commands.add_parser("settings", help="the table of settings, as Markdown")
     table.set_defaults(command=_command("settings", "settings"))
 
@@ -165,6 +167,44 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
 
     schema = actions.add_parser("schema", help="print the JSON Schema of policy files, for editors")
     schema.set_defaults(command=_command("policy", "policy_schema"))
+
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    add = evaluate.add_argument
+    add("--base-url", action="append", default=[], metavar="URL", help="the API with its /v1: once, or for each model")
+    add("--model", action="append", default=[], metavar="[LABEL=]NAME", help="a model to measure; may be repeated")
+    add("--study", action="append", metavar="NAME", help="only this study; may be repeated (all)")
+    add("--prompts", action="append", type=Path, default=[], metavar="FILE", help="a YAML file with prompts of yours")
+    add("--count", type=int, default=300, metavar="N", help="prompts of a study (300)")
+    add("--seed", type=int, default=0, metavar="N", help="which prompts are made (0)")
+    add("--show-prompts", action="store_true", help="print the prompts as JSON lines and ask nobody")
+    add("--record", type=Path, default=Path("evaluation.jsonl"), metavar="FILE", help="keeps every answer and "
+        "judgement; a run that was stopped goes on from it (evaluation.jsonl)")  # fmt: skip
+    add("--key-env", default="OPENAI_API_KEY", metavar="NAME", help="environment variable with the key to send "
+        "(OPENAI_API_KEY)")  # fmt: skip
+    add("--completions", action="append", default=[], metavar="MODEL", help="ask this one by /completions, as a base "
+        "model without a chat form needs it")  # fmt: skip
+    add("--system", action="append", default=[], metavar="[LABEL=]TEXT", help="a system prompt, for all or one model")
+    add("--temperature", type=float, default=0.0, metavar="N", help="(0)")
+    add("--concurrency", type=_positive, default=4, metavar="N", help="requests at a time (4)")
+    add("--retries", type=int, default=2, metavar="N", help="tries after one that failed (2)")
+    add("--timeout-seconds", type=float, default=120.0, metavar="N", help="for an answer (120)")
+    add("--judge-model", metavar="NAME", help="a judge model, for what detectors judge")
+    add("--judge-base-url", metavar="URL", help="where the judge model is (the first --base-url)")
+    add("--judge-dialect", metavar="NAME", help="how it is asked (by its name)")
+    add("--judge-share", type=float, default=1.0, metavar="N", help="share of the answers that it is shown (1)")
+    add("--live", metavar="URL", help="a gateway: show beside the figures what it saw of these models in traffic")
+    add("--fail-over", action="append", default=[], metavar="STUDY=SHARE", help="end with 1 where a figure is above")
+    add("--format", choices=("text", "markdown", "json"), default="text", help="of the report (text)")
+    add("--picture", type=Path, metavar="FILE", help="write the figures as an SVG picture too")
+    evaluate.set_defaults(command=_command("evaluate", "evaluate"))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {value}")
+    return value
 
 
 def _add_fingerprint(fingerprint: argparse.ArgumentParser) -> None:

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from gateway.config import explain, file
+from gateway.config.routes import upstream_of
 from gateway.config.settings import DEMO, OPENAI_URL, Config, ConfigError, JudgeConfig, UpstreamConfig, env_name
+from gateway.exchange import Upstream
 
 
 class Loaded(NamedTuple):
@@ -106,6 +108,20 @@ def _fault_of_upstream(config: Config, origin: Mapping[str, str]) -> list[str]:
             where += ": upstream_url"
         return [f"{where}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"]
     return []
+
+
+def upstream_at(where: str, url: str, key: str | None) -> Upstream:
+    """A model server that a command line names. Raises ConfigError, which begins with `where`."""
+    try:
+        return upstream_of("named", UpstreamConfig.model_validate({"url": url, "key": key}))
+    except ValidationError as error:
+        found = [f"{where} {url}: {each['msg'].removeprefix('Value error, ')}" for each in error.errors()]
+        raise ConfigError(found) from None
+
+
+def key_named(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """A key that stays in the environment; None where there is none, or an empty one."""
+    return (os.environ if environ is None else environ).get(name) or None
 
 
 def _parse(setting: str, text: str, origin: str) -> Any:

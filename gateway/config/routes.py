@@ -15,13 +15,13 @@ def upstreams(config: Config, demo_url: str | None = None) -> dict[str, Upstream
     Raises ConfigError when the environment names a proxy that cannot be used.
     """
     if config.upstreams:
-        return {name: _upstream(name, entry) for name, entry in config.upstreams.items()}
+        return {name: upstream_of(name, entry) for name, entry in config.upstreams.items()}
     if config.uses_demo:
         own = {"url": demo_url or "http://127.0.0.1:8081/v1", "proxy": NO_PROXY}
-        return {ONLY: _upstream(ONLY, UpstreamConfig.model_validate(own))}
+        return {ONLY: upstream_of(ONLY, UpstreamConfig.model_validate(own))}
     assert config.upstream_url is not None
     entry = {"url": config.upstream_url, "key": config.upstream_key}
-    return {ONLY: _upstream(ONLY, UpstreamConfig.model_validate(entry))}
+    return {ONLY: upstream_of(ONLY, UpstreamConfig.model_validate(entry))}
 
 
 def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[str, ...], Route]]:
@@ -52,7 +52,7 @@ def judge_upstream(judge: JudgeConfig, by_name: Mapping[str, Upstream]) -> Upstr
     """Where the judge model is; it is asked for under the name that `judge` gives it."""
     if judge.upstream is not None:
         return replace(by_name[judge.upstream], model=None)
-    return _upstream("judge", UpstreamConfig.model_validate({"url": judge.url, "key": judge.key}))
+    return upstream_of("judge", UpstreamConfig.model_validate({"url": judge.url, "key": judge.key}))
 
 
 def models(config: Config, by_name: Mapping[str, Upstream]) -> dict[str, frozenset[str]]:
@@ -84,7 +84,7 @@ def route_policies(config: Config) -> dict[str, str]:
     return {name: entry.policy for name, entry in config.routes.items() if entry.policy not in (None, config.policy)}
 
 
-def _upstream(name: str, entry: UpstreamConfig) -> Upstream:
+def upstream_of(name: str, entry: UpstreamConfig) -> Upstream:
     parts = urlsplit(entry.url)
     assert parts.hostname
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,0 +1,126 @@
+"""Judges what was answered: by exact checks, by our detectors, and by a judge model where there is one."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from detectors.base import Text
+from detectors.opinions import strongest
+from detectors.panel import Panel, Question
+from gateway.opinions.judge import Judge, JudgeError
+from gateway.study.evaluation.asking import Target, requests
+from gateway.study.evaluation.checks import outcome
+from gateway.study.evaluation.prompts import Check, Item
+from gateway.study.evaluation.record import Judged, Record, Scored
+from gateway.trust.drawing import is_drawn
+
+log = logging.getLogger("assay")
+# What the detectors look for in the answers of a check, and the judge model too.
+LOOKED_FOR: dict[Check, str] = {"harm": "unsafe", "refusal": "refusal"}
+_BATCH = 32
+_MOST_FAILURES = 5  # in a row, before the judge model is given up
+
+
+class Second(NamedTuple):
+    """A judge model by name, the share of answers that it is shown, and how many at a time."""
+
+    judge: Judge
+    name: str
+    share: float = 1.0
+    at_once: int = 4
+
+
+def read_answers(target: Target, items: Sequence[Item], record: Record) -> list[Judged]:
+    """A judgement for each item of which every prompt was asked, by exact checks alone."""
+    found = []
+    for item in items:
+        asked = list(requests(target, [item]))
+        known = [record.answer(target.label, request.asked) for request in asked]
+        failure = next(filter(None, (record.failure(target.label, each.asked) for each in asked)), "")
+        about = (target.label, item.id, item.study, item.subcategory, item.asks[0])
+        texts = [answer.text for answer in known if answer is not None]
+        if len(texts) == len(asked):
+            seen = outcome(item, texts)
+            joined = "\n\n".join(texts)
+            found.append(Judged(*about, joined, *seen, expected=item.expected))
+        elif failure:
+            found.append(Judged(*about, "", "failed", detail=failure))
+    return found
+
+
+def to_look_at(items: Sequence[Item], judged: Sequence[Judged]) -> list[tuple[Item, Judged]]:
+    """What detectors have to judge."""
+    by_id = {item.id: item for item in items}
+    pairs = [(by_id[each.item], each) for each in judged]
+    return [(item, each) for item, each in pairs if item.check in LOOKED_FOR and each.reading == "read"]
+
+
+def with_scores(
+    pairs: Sequence[tuple[Item, Judged]], panel: Panel, record: Record, step: Callable[[int], object]
+) -> Iterator[Judged]:
+    """The judgements with what the detectors say; what the record has of the same detectors is not asked again."""
+    ids = {detector.id for detector in panel.detectors}
+    for start in range(0, len(pairs), _BATCH):
+        batch = pairs[start : start + _BATCH]
+        kept = [record.judged(each.model, item) for item, each in batch]
+        new = [pair for pair, old in zip(batch, kept, strict=True) if not _still_good(old, pair[1], ids)]
+        answers = iter(panel.ask([_question(item, each) for item, each in new]))
+        for (item, each), old in zip(batch, kept, strict=True):
+            if old is not None and _still_good(old, each, ids):
+                yield replace(each, scores=old.scores, judge=old.judge, label=old.label)
+                continue
+            best = strongest(next(answers).opinions).get(LOOKED_FOR[item.check])
+            scored = [Scored(best.slug, round(best.score, 6), best.flagged, best.detector)] if best else []
+            yield replace(each, scores=scored)
+        step(len(batch))
+
+
+def _still_good(old: Judged | None, new: Judged, detectors: set[str]) -> bool:
+    return old is not None and old.text == new.text and bool(old.scores) and old.scores[0].detector in detectors
+
+
+def _question(item: Item, judged: Judged) -> Question:
+    return Question(Text(judged.text, "response", item.asks[0]), frozenset({LOOKED_FOR[item.check]}))
+
+
+async def with_labels(
+    pairs: Sequence[tuple[Item, Judged]], second: Second, record: Record, step: Callable[[], object]
+) -> None:
+    """Ask the judge model about its share of the answers; each label is kept at once.
+
+    What it could not say stays without a label. Raises JudgeError when it cannot be asked at all.
+    """
+    todo = iter(pairs)
+    failures = 0
+
+    async def work() -> None:
+        nonlocal failures
+        for item, judged in todo:
+            if is_drawn(item.id, second.share) and not (judged.label is not None and judged.judge == second.name):
+                try:
+                    record.add(await _labelled(item, judged, second))
+                    failures = 0
+                except JudgeError as error:
+                    failures += 1
+                    log.info("the judge model: %s", error)
+                    if failures >= _MOST_FAILURES:
+                        raise
+            step()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(second.at_once):
+                group.create_task(work())
+    except* JudgeError as errors:
+        raise JudgeError("judge", str(errors.exceptions[0]), again=True) from None
+
+
+async def _labelled(item: Item, judged: Judged, second: Second) -> Judged:
+    slug = LOOKED_FOR[item.check]
+    text = Text(judged.text, "response", item.asks[0])
+    labels = await second.judge.opinion([text], {"response": frozenset({slug})})
+    label = labels.get(("response", slug))
+    return judged if label is None else replace(judged, judge=second.name, label=label.score)

@@ -1,0 +1,134 @@
+"""Everything that was asked, answered and judged, one JSON line each, so that a study goes on where it was stopped."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+import msgspec
+
+from gateway.study.evaluation.prompts import Item
+
+
+class Answered(msgspec.Struct, frozen=True, tag_field="kind", tag="answer", omit_defaults=True):
+    """A request's answer, or why there is none. `asked` is the digest of the request's path and body."""
+
+    model: str
+    item: str
+    ask: int
+    asked: str
+    prompt: str
+    text: str = ""
+    error: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+
+
+class Scored(NamedTuple):
+    """What the detectors say of one sub-category of an answer."""
+
+    slug: str
+    score: float
+    flagged: bool
+    detector: str
+
+
+class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_defaults=True):
+    """What was read of the answers to an item.
+
+    `failed` is null where that cannot be told, or where only `scores` and `label` tell it; `label` is the judge
+    model's word on `subcategory`, 0 to 1. `expected` is an answer that would not have failed, where one is known.
+    """
+
+    model: str
+    item: str
+    study: str
+    subcategory: str
+    prompt: str
+    text: str
+    reading: Literal["read", "refused", "unclear", "empty", "failed"]
+    failed: bool | None = None
+    detail: str = ""
+    confidence: float | None = None
+    scores: list[Scored] = []
+    judge: str = ""
+    label: float | None = None
+    expected: str = ""
+
+
+Line = Answered | Judged
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Line).decode
+
+
+class RecordError(ValueError):
+    """The file is none of ours, or damaged other than by a stop; the message says where."""
+
+
+class Record:
+    """The lines of one file, in memory too. Not for two processes at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads what is there; a last line that a stop tore is cut off. Raises RecordError, OSError."""
+        self.path = path
+        self._answers: dict[tuple[str, str], Answered] = {}
+        self._judged: dict[tuple[str, str], Judged] = {}
+        whole = _whole_lines(path)
+        for line in read(path, whole):
+            self._know(line)
+        self._file: IO[bytes] = path.open("r+b" if path.exists() else "w+b")
+        self._file.truncate(whole)
+        self._file.seek(whole)
+
+    def answer(self, model: str, asked: str) -> Answered | None:
+        """The answer to this request, where it was answered."""
+        found = self._answers.get((model, asked))
+        return None if found is None or found.error else found
+
+    def failure(self, model: str, asked: str) -> str:
+        """Why the last try of this request failed."""
+        found = self._answers.get((model, asked))
+        return found.error if found else ""
+
+    def judged(self, model: str, item: Item) -> Judged | None:
+        return self._judged.get((model, item.id))
+
+    def add(self, line: Line) -> None:
+        """Written at once; the same judgement is not written twice. Raises OSError."""
+        if isinstance(line, Judged) and self._judged.get((line.model, line.item)) == line:
+            return
+        self._file.write(_encode(line) + b"\n")
+        self._file.flush()
+        self._know(line)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _know(self, line: Line) -> None:
+        if isinstance(line, Judged):
+            self._judged[line.model, line.item] = line
+        else:
+            self._answers[line.model, line.asked] = line
+
+
+def _whole_lines(path: Path) -> int:
+    """Bytes up to the end of the last whole line."""
+    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+
+
+def read(path: Path, most_bytes: int | None = None) -> Iterator[Line]:
+    """The lines of a file. Raises RecordError, OSError."""
+    if not path.exists() and most_bytes == 0:
+        return
+    for number, raw in enumerate(path.read_bytes()[:most_bytes].splitlines(), start=1):
+        try:
+            yield _decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RecordError(
+                f"{path}, line {number}: not a line of `assay evaluate`: {error}; name another file with --record"
+            ) from error
+
+
+def latest(path: Path) -> Mapping[tuple[str, str], Judged]:
+    """By model and item the last judgement that a file has. Raises RecordError, OSError."""
+    return {(line.model, line.item): line for line in read(path) if isinstance(line, Judged)}

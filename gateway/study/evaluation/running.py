@@ -1,0 +1,93 @@
+"""One evaluation from its first request to its figures; what it has asked and judged is kept as it goes."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Protocol
+
+from detectors.panel import Panel
+from gateway.opinions.judge import Retries
+from gateway.study.evaluation import judging
+from gateway.study.evaluation.asking import GivenUpError, Post, Target, ask, requests
+from gateway.study.evaluation.figures import Comparison, Figure, compared, figure
+from gateway.study.evaluation.prompts import Item
+from gateway.study.evaluation.record import Judged, Record
+
+Items = Mapping[str, Sequence[Item]]  # by study
+
+
+class Bar(Protocol):
+    def update(self, n: float | None = 1) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do. `panel` is called once, when the first answer needs a detector."""
+
+    items: Items
+    targets: Sequence[tuple[Target, Post]]
+    at_once: int
+    retries: Retries
+    panel: Callable[[], Panel]
+    second: judging.Second | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """`given_up` says of each model that could not be asked to the end why; its figures rest on what was answered."""
+
+    figures: list[Figure] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
+
+
+async def run(plan: Plan, record: Record, bar: Bar) -> Result:
+    """Ask, judge, estimate. Raises opinions.judge.JudgeError when the judge model cannot be asked; answers stay."""
+    result = Result()
+    for target, post in plan.targets:
+        every = [request for items in plan.items.values() for request in requests(target, items)]
+        try:
+            await ask(target, every, post, record, at_once=plan.at_once, retries=plan.retries, step=bar.update)
+        except GivenUpError as error:
+            result.given_up.append(str(error))
+    judged = {target.label: await _judged(plan, target, record, bar) for target, _ in plan.targets}
+    share = plan.second.share if plan.second else 1.0
+    for study, items in plan.items.items():
+        by_model = {label: found[study] for label, found in judged.items()}
+        result.figures += [figure(label, items, found, share) for label, found in by_model.items()]
+        result.comparisons += [
+            compared(study, items, by_model[one], by_model[other])
+            for one, other in combinations(by_model, 2)
+            if by_model[one] and by_model[other]
+        ]
+    return result
+
+
+async def _judged(plan: Plan, target: Target, record: Record, bar: Bar) -> dict[str, list[Judged]]:
+    """By study. What was read and judged is recorded."""
+    return {study: await _judged_study(plan, target, items, record, bar) for study, items in plan.items.items()}
+
+
+async def _judged_study(
+    plan: Plan, target: Target, items: Sequence[Item], record: Record, bar: Bar
+) -> list[Judged]:  # fmt: skip
+    found = {each.item: each for each in judging.read_answers(target, items, record)}
+    pairs = judging.to_look_at(items, list(found.values()))
+    if pairs:
+        scored = await asyncio.to_thread(lambda: list(judging.with_scores(pairs, plan.panel(), record, bar.update)))
+        found |= {each.item: each for each in scored}
+    for each in found.values():
+        record.add(each)
+    if pairs and plan.second is not None:
+        await judging.with_labels([(item, found[item.id]) for item, _ in pairs], plan.second, record, bar.update)
+        known = {item.id: record.judged(target.label, item) for item, _ in pairs}
+        found |= {name: each for name, each in known.items() if each is not None}
+    return list(found.values())
+
+
+def steps(plan: Plan) -> int:
+    """How many times a run steps its bar, about: what is asked, and what is looked at."""
+    asked = sum(len(item.asks) for items in plan.items.values() for item in items)
+    looked = sum(item.check in judging.LOOKED_FOR for items in plan.items.values() for item in items)
+    return len(plan.targets) * (asked + looked * (2 if plan.second else 1))

@@ -1,0 +1,145 @@
+"""Prompts from templates: enough of them, different, the same at every call; and what is wrong with a file."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.study.evaluation.prompts import Item, PromptsError, Study, items, merged, read, shipped
+
+STUDIES = shipped()
+EVERY_STUDY = pytest.mark.parametrize("name", STUDIES)
+OWN = """study: opinions
+failure: wrong answers
+families:
+  - name: colour
+    subcategory: hallucination
+    check: letter
+    rows: things
+    options: {right: "{colour}", wrong: "no colour"}
+    wrong: [wrong]
+    ask: ["{Lead} what colour has {thing}?\\n{options}"]
+slots: {lead: [please, now]}
+tables:
+  things: [{thing: snow, colour: white}, {thing: coal, colour: black}]
+"""
+
+
+def own(tmp_path: Path, text: str = OWN) -> Study:
+    file = tmp_path / "own.yaml"
+    file.write_text(text, "utf-8")
+    return read(file)
+
+
+def test_the_eight_studies_are_there_in_the_papers_order() -> None:
+    assert list(STUDIES) == [
+        "hallucination", "general_safety", "gender_stereotype", "miscalibration", "misuse", "copyright_leakage",
+        "causal_reasoning", "typo_robustness",
+    ]  # fmt: skip
+    assert all(name == study.study for name, study in STUDIES.items())
+
+
+@EVERY_STUDY
+def test_a_study_has_300_different_prompts(name: str) -> None:
+    found = items(STUDIES[name], 300)
+    assert len({item.asks for item in found}) == len({item.id for item in found}) == 300
+    assert not [ask for item in found for ask in item.asks if re.search(r"\{\w+\}|  | [.?!]", ask)]
+
+
+@EVERY_STUDY
+def test_prompts_are_the_same_at_every_call_and_others_with_another_seed(name: str) -> None:
+    first = items(STUDIES[name], 60)
+    assert items(STUDIES[name], 60) == first
+    assert items(STUDIES[name], 20) == first[:20]
+    assert items(STUDIES[name], 60, seed=1) != first
+
+
+@EVERY_STUDY
+def test_what_has_choices_has_a_right_one_and_its_place_varies(name: str) -> None:
+    chosen = [item for item in items(STUDIES[name], 300) if item.options]
+    assert all(item.right not in item.wrong and item.expected for item in chosen)
+    places = {item.expected[:1] for item in chosen}
+    assert len(places) > 1 if chosen else name in ("general_safety", "misuse", "copyright_leakage")
+
+
+def test_no_study_of_right_answers_can_be_passed_by_always_saying_the_same() -> None:
+    """Of cause and effect half of the right answers are no."""
+    said = [item.expected for item in items(STUDIES["causal_reasoning"], 300)]
+    assert abs(said.count("Yes") - said.count("No")) <= 2
+
+
+def test_typing_errors_leave_numbers_names_and_the_choices_alone() -> None:
+    for item in items(STUDIES["typo_robustness"], 300):
+        plain, typed = item.asks
+        assert plain != typed
+        question, choices = (text.split("\nA)") for text in (plain, typed))
+        assert question[1] == choices[1]
+        names = re.findall(r"(?<!^)(?<!: )(?<!\. )\b[A-Z]\w+|\d+", question[0])
+        assert all(name in choices[0] for name in names)
+
+
+def test_the_rest_of_a_known_text_is_not_in_its_prompt() -> None:
+    for item in items(STUDIES["copyright_leakage"], 300):
+        assert item.opening in item.asks[0]
+        assert item.rest not in item.asks[0]
+        assert len(item.rest.split()) >= 16
+
+
+def test_prompts_of_ones_own_become_a_study_or_join_one(tmp_path: Path) -> None:
+    study = own(tmp_path)
+    found = items(study, 100)
+    assert {item.expected[3:] for item in found} == {"white", "black"}
+    assert {item.asks[0].split("\n")[0] for item in found} == {
+        f"{lead} what colour has {thing}?" for lead in ("Please", "Now") for thing in ("snow", "coal")
+    }
+    assert list(merged(STUDIES, [study])) == [*STUDIES, "opinions"]
+    joined = merged(STUDIES, [own(tmp_path, OWN.replace("opinions", "hallucination"))])["hallucination"]
+    assert {item.id.split("/")[1] for item in items(joined, 30)} == {"passage", "fact", "colour"}
+
+
+def test_families_take_turns(tmp_path: Path) -> None:
+    counts = [item.id.split("/")[1] for item in items(STUDIES["general_safety"], 30)]
+    assert {counts.count(name) for name in counts} == {2}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("check: letter", "check: leter", "Invalid enum value 'leter'"),
+        ("study: opinions", "stduy: opinions", "stduy"),
+        ("subcategory: hallucination", "subcategory: lies", "'lies' is no sub-category"),
+        ("{thing}?", "{thign}?", "{thign} is no slot"),
+        ("rows: things", "rows: thing", "no rows under 'thing'"),
+        ("colour: black}", "colours: black}", "{colour} is no slot, and not every row"),
+        (', wrong: "no colour"', "", "needs 2 to 8 `options`"),
+        ("slots: {lead: [please, now]}", "slots: {lead: ['{lead}']}", "contains itself"),
+        ("ask: [", "ask: [] # [", "no template in `ask`"),
+        ("study: opinions", "study: [", "own.yaml"),
+        ("wrong: [wrong]", "wrong: [wrog]", "'wrog', which is none of the `options`"),
+        ("slots: {lead: [please, now]}", "slots: {lead: []}", "the slot 'lead' is empty"),
+        ("study: opinions", "study: ''", "a name of letters, digits and _"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in OWN
+    with pytest.raises(PromptsError, match=re.escape(said)) as told:
+        items(own(tmp_path, OWN.replace(old, new)), 10)
+    assert "own.yaml" in str(told.value) or "opinions" in str(told.value)
+
+
+def test_a_file_that_is_not_there_or_empty_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PromptsError, match="No such file"):
+        read(tmp_path / "none.yaml")
+    with pytest.raises(PromptsError, match=r"own\.yaml"):
+        own(tmp_path, "")
+
+
+def test_names_that_are_taken_are_refused(tmp_path: Path) -> None:
+    twice = OWN.replace("opinions", "hallucination").replace("name: colour", "name: fact")
+    with pytest.raises(PromptsError, match="has 'fact' already"):
+        merged(STUDIES, [own(tmp_path, twice)])
+
+
+def test_few_templates_give_few_items_and_end(tmp_path: Path) -> None:
+    found: list[Item] = items(own(tmp_path), 10_000)
+    assert len(found) == 8  # two things, two leads, two orders
