@@ -5,6 +5,7 @@ The only module that knows OpenTelemetry's libraries, which are an extra (`otel`
 """
 
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -209,9 +210,11 @@ class Tracing:
         finally:
             span.end(trace.clock.now())
 
-    def close(self) -> None:
-        """Send what waits, for a few seconds at most, and end."""
-        self._provider.shutdown()
+    def close(self, seconds: float = _EXPORT_SECONDS) -> None:
+        """Send what waits, for so long at most, and end. Blocks; a collector that hangs must not hold the end up."""
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(seconds)
 
     def _begin(self, method: str, headers: list[tuple[bytes, bytes]]) -> _Trace:
         given = {name.decode(): value.decode("latin-1") for name, value in headers if name in _CONTEXT_HEADERS}

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -289,6 +290,21 @@ async def test_a_models_name_is_cut_and_can_be_sent() -> None:
 )
 def test_providers_are_told_by_their_host(host: str, operation: Operation, provider: str) -> None:
     assert named.provider_of(host, operation) == provider
+
+
+def test_a_collector_that_hangs_does_not_hold_the_end_up() -> None:
+    let = threading.Event()
+    ended = threading.Event()
+
+    class Hanging(SimpleSpanProcessor):
+        def shutdown(self) -> None:
+            let.wait()
+            ended.set()
+
+    Tracing(Hanging(InMemorySpanExporter())).close(0.01)
+    assert not ended.is_set()
+    let.set()
+    assert ended.wait(60)
 
 
 def test_a_collector_that_does_not_answer_gets_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
