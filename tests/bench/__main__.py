@@ -90,7 +90,9 @@ def main() -> None:
         choice = Choice(folder, asked.seconds, asked.rounds, counts, asked.requests)
         table = Table()
         for part in parts:
+            started = time.monotonic()
             PARTS[part](table, choice)
+            table.note(f"{part}: took {time.monotonic() - started:.0f} s")
         table.close(time.monotonic() - began)
 
 
