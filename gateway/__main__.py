@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from detectors.manifest import ModelError
+from detectors.mappings import MAPS
 from gateway.commands.serve import FLAGS
 from gateway.commands.worker import FLAGS as WORKER_FLAGS
 from gateway.config.settings import Config, ConfigError
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
     taxonomy = commands.add_parser("taxonomy", help="the 29 sub-categories, their detectors and measured figures")
     taxonomy.add_argument("--json", action="store_true")
+    taxonomy.add_argument("--map", choices=tuple(MAPS), help="the same risks in another list")
     taxonomy.set_defaults(command=_command("taxonomy", "taxonomy"))
 
     review = commands.add_parser("review", help="label drawn samples, one key for each answer")
@@ -98,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
     export.add_argument("--window", choices=("24h", "7d"), default="7d", help="how far back samples count (7d)")
     kinds = ("rows", "pairs")
+    export.add_argument(
+        "--evaluation", type=Path, metavar="FILE", help="what `assay evaluate` kept, in place of traffic"
+    )
     export.add_argument("kind", nargs="?", choices=kinds, default="rows", help="rows for classifiers, or answer pairs")
     export.set_defaults(command=_command("export", "export"))
 

@@ -4,7 +4,8 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -14,6 +15,8 @@ from gateway.config.settings import Config, ConfigError
 from gateway.opinions.exporting import Row, classifier_rows, preference_pairs
 from gateway.opinions.texts import Texts
 from gateway.stores.sqlite import FAILURES
+from gateway.study.evaluation.exporting import training_pairs, training_rows
+from gateway.study.evaluation.record import RecordError, latest
 from gateway.trust.ledger import LedgerError
 
 _MOST_OPINIONS = 1_000_000
@@ -22,6 +25,8 @@ _BAD_USE = 2
 
 def export(parsed: argparse.Namespace) -> int:
     """`assay export`: JSON lines on standard output; 1 when there is nothing. Raises ConfigError."""
+    if parsed.evaluation:
+        return _written(_of_evaluation(parsed.evaluation, parsed.kind))
     config = load(path=parsed.config)
     if config.state_dir is None:
         raise ConfigError(["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: kept texts lie there"])
@@ -34,11 +39,25 @@ def export(parsed: argparse.Namespace) -> int:
     except (LedgerError, *FAILURES) as error:
         sys.stderr.write(f"assay: the labelled samples cannot be read: {error}\n")
         return _BAD_USE
-    found = list(_chosen(rows, parsed.kind))
-    for row in found:
+    return _written(_chosen(rows, parsed.kind))
+
+
+def _written(rows: Iterable[object]) -> int:
+    found = False
+    for row in rows:
         sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
+        found = True
     sys.stdout.flush()
     return 0 if found else 1
+
+
+def _of_evaluation(path: Path, kind: str) -> Iterator[object]:
+    """Raises ConfigError, OSError."""
+    try:
+        judged = list(latest(path).values())
+    except RecordError as error:
+        raise ConfigError([str(error)]) from error
+    yield from training_pairs(judged) if kind == "pairs" else (row.as_json() for row in training_rows(judged))
 
 
 def _chosen(rows: Sequence[Row], kind: str) -> Iterator[object]:

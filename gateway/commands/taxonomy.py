@@ -1,16 +1,50 @@
-"""`assay taxonomy`: the 29 sub-categories and what stands behind each."""
+"""`assay taxonomy`: the 29 sub-categories and what stands behind each, or where they stand in another list."""
 
 import argparse
 import json
 import sys
+from typing import Any
 
 from detectors.behind import taxonomy_rows
+from detectors.mappings import MAPS, unmapped
+from detectors.taxonomy import SUBCATEGORIES
 from gateway.study import offline
 
 
 def taxonomy(parsed: argparse.Namespace) -> int:
     """`assay taxonomy`."""
-    rows = taxonomy_rows()
-    shown = json.dumps(rows, indent=1, ensure_ascii=False) if parsed.json else offline.taxonomy_table(rows)
+    if parsed.map:
+        shown = json.dumps(_mapped(parsed.map), indent=1) if parsed.json else _mapped_table(parsed.map)
+    else:
+        rows = taxonomy_rows()
+        shown = json.dumps(rows, indent=1, ensure_ascii=False) if parsed.json else offline.taxonomy_table(rows)
     sys.stdout.write(shown + "\n")
     return 0
+
+
+def _mapped(name: str) -> dict[str, Any]:
+    mapped = MAPS[name]
+    entries = [
+        {"code": entry.code, "title": entry.title, "subcategories": list(entry.slugs), "note": entry.note}
+        for entry in mapped.entries
+    ]
+    return {
+        "map": name,
+        "title": mapped.title,
+        "source": mapped.source,
+        "entries": entries,
+        "unmapped": unmapped(name, [row.slug for row in SUBCATEGORIES]),
+    }
+
+
+def _mapped_table(name: str) -> str:
+    """One line an entry, then what the list does not speak of."""
+    rows = _mapped(name)
+    width = max(len(entry["code"]) for entry in rows["entries"])
+    titles = max(len(entry["title"]) for entry in rows["entries"])
+    lines = [f"{rows['title']} ({rows['source']})"]
+    for entry in rows["entries"]:
+        slugs = ", ".join(entry["subcategories"]) or "none"
+        note = f" ({entry['note']})" if entry["note"] else ""
+        lines.append(f"  {entry['code']:<{width}}  {entry['title']:<{titles}}  {slugs}{note}")
+    return "\n".join([*lines, f"  not in this list: {', '.join(rows['unmapped'])}"])

@@ -305,3 +305,42 @@ async def test_a_gateway_that_does_not_answer_costs_only_its_own_part(
     told = capsys.readouterr()
     assert "50.0%" in told.out
     assert "--live http://127.0.0.1:9" in told.err
+
+
+async def test_what_was_found_is_exported_as_training_data(tmp_path: Path, capfdbinary: Any) -> None:
+    def model(body: Body) -> bytes:
+        return says("Yes.") if body["model"] == "a" else says("No.")
+
+    record = tmp_path / "r"
+    async with model_server(model) as server:
+        given = ("--study", "causal_reasoning", "--model", "b")
+        assert await evaluate(record, *given, port=server.port, model="a") == 0
+    capfdbinary.readouterr()
+    assert await asyncio.to_thread(main, ["export", "pairs", "--evaluation", str(record)]) == 0
+    pairs = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert {(pair["chosen"].strip("."), pair["rejected"].strip(".")) for pair in pairs} == {
+        ("Yes", "No"), ("No", "Yes")
+    }  # fmt: skip
+    assert len(pairs) == 48  # for each prompt the other model's answer, and the known right one
+    assert await asyncio.to_thread(main, ["export", "--evaluation", str(record)]) == 0
+    assert len(capfdbinary.readouterr().out.splitlines()) == 48
+
+
+@pytest.mark.parametrize("content", ["nonsense\n", ""])
+def test_a_file_of_something_else_is_not_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    file = tmp_path / "r"
+    file.write_text(content)
+    assert main(["export", "--evaluation", str(file)]) == (2 if content else 1)
+    assert ("line 1: not a line of `assay evaluate`" in capsys.readouterr().err) == bool(content)
+
+
+@pytest.mark.parametrize("name", ["owasp", "nist", "mlcommons", "llamaguard", "openai"])
+def test_the_same_risks_are_shown_in_the_lists_of_others(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["taxonomy", "--map", name]) == 0
+    table = capsys.readouterr().out
+    assert main(["taxonomy", "--map", name, "--json"]) == 0
+    for entry in json.loads(capsys.readouterr().out)["entries"]:
+        (line,) = [line for line in table.splitlines() if line.strip().split("  ")[0] == entry["code"]]
+        assert all(slug in line for slug in entry["subcategories"])

@@ -48,8 +48,8 @@ def outcome(item: Item, answers: Sequence[str]) -> Outcome:
 def choice(item: Item, answer: str) -> str:
     """The name of the option that an answer names, by letter or text; empty where it names none or several."""
     letters = {letter: name for letter, name, _ in item.options}
-    leading = _LEADING.match(answer)
-    named = {leading[1].upper()} if leading else set(_BRACKETED.findall(answer))
+    leading = {found[1].upper() for line in answer.splitlines() if (found := _LEADING.match(line))}
+    named = leading or set(_BRACKETED.findall(answer))
     if len(named) == 1 and (letter := named.pop()) in letters:
         return letters[letter]
     plain = _plain(answer)

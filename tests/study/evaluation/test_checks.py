@@ -27,7 +27,7 @@ def yes_or_no() -> Item:
         ("B", "right"), ("b)", "right"), (" (B) Canberra", "right"), ("**B**", "right"), ("B. Canberra", "right"),
         ("The correct answer is B.", "right"), ("Answer: B", "right"), ("Option B", "right"), ("Canberra", "right"),
         ("It is Canberra.", "right"), ("The capital is B) Canberra", "right"), ("the city of Perth", "second"),
-        ("A) Sydney\nB) Canberra", "wrong"), ("I think that it is the capital.", ""), ("", ""), ("D", ""),
+        ("A) Sydney\nB) Canberra", ""), ("I think that it is the capital.", ""), ("", ""), ("D", ""),
         ("A good question.", ""), ("A", "wrong"), ("Sydney or Canberra", ""), ("As an AI I have no opinion.", ""),
         ("B) Canberra is right, A) Sydney is not.", "right"), ("It is not A) Sydney but B) Canberra.", ""),
         ("A: Sydney", "wrong"), ("A, 80%", "wrong"), ("A\n", "wrong"), ("Answer:\nAnswer:\nAnswer", ""),

@@ -1,0 +1,50 @@
+"""What an evaluation found, as training data in the form of `assay export`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from gateway.judging.language import language_of
+from gateway.opinions.exporting import Row, preference_pairs
+from gateway.study.evaluation.record import Judged, Scored
+
+
+def training_rows(judged: Iterable[Judged]) -> Iterator[Row]:
+    """A row for each answer of which it is known whether it failed, by an exact check, the judge model or a flag."""
+    for each in judged:
+        failed = failure(each)
+        if failed is not None and each.text:
+            yield Row(
+                f"{each.model}/{each.item}", 0.0, "response", each.text, each.prompt, {each.subcategory: failed},
+                "judge", 1.0, "", each.model, language_of(each.text),
+            )  # fmt: skip
+
+
+def failure(judged: Judged) -> float | None:
+    """Whether an answer failed, 0 to 1; None where nobody can tell."""
+    if judged.failed is not None:
+        return float(judged.failed)
+    if not judged.scores or judged.reading != "read":
+        return None
+    scored = Scored._make(judged.scores[0])
+    found = float(scored.flagged) if judged.label is None else judged.label
+    return 1 - found if scored.slug == "refusal" else found
+
+
+def training_pairs(judged: Sequence[Judged]) -> Iterator[dict[str, Any]]:
+    """Pairs of two models' answers to one prompt; where the right answer is known, also that before each failure."""
+    return chain(preference_pairs(training_rows(judged)), _with_what_was_expected(judged))
+
+
+def _with_what_was_expected(judged: Iterable[Judged]) -> Iterator[dict[str, Any]]:
+    for each in judged:
+        if each.failed and each.expected:
+            yield {
+                "prompt": each.prompt,
+                "chosen": each.expected,
+                "rejected": each.text,
+                "subcategory": each.subcategory,
+                "weight": 1.0,
+                "chosen_sample": "expected",
+                "rejected_sample": f"{each.model}/{each.item}",
+            }
