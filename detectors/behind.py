@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from detectors import manifest
+from detectors.monitors.power import POWER
 from detectors.taxonomy import SUBCATEGORIES
 
 # How the sets begin that are no public benchmark: rows of the sources that train.
@@ -17,8 +18,9 @@ Row = dict[str, Any]
 def taxonomy_rows(*, weights: bool = True) -> list[Row]:
     """The 29 sub-categories in order, each with the detectors behind it and their measured figures.
 
-    `detectors` is empty where nothing shipped can judge the sub-category; `off` says of those that were trained for
-    it and are not used what is missing. With `weights` their files are verified too. Raises manifest.ModelError.
+    `detectors` is empty where nothing shipped can judge the sub-category; `monitor` says how much the monitor behind it
+    finds, and is empty where there is none; `off` says of detectors that were trained for it and are not used what is
+    missing. With `weights` their files are verified too. Raises manifest.ModelError.
     """
     infos = manifest.load(weights=weights).values()
     return [
@@ -29,6 +31,7 @@ def taxonomy_rows(*, weights: bool = True) -> list[Row]:
             "kinds": list(entry.kinds),
             "honest_line": entry.honest_line,
             "detectors": [_behind(info, entry.slug) for info in infos if entry.slug in info.slugs],
+            "monitor": POWER.get(entry.slug, ""),
             "off": {info.id: info.off[entry.slug] for info in infos if entry.slug in info.off},
         }
         for entry in SUBCATEGORIES

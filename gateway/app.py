@@ -34,11 +34,13 @@ from gateway.judging.client import Judging, JudgingClient, JudgingError
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.judging.traced import TracedJudging
 from gateway.moderation.moderations import Moderation
+from gateway.monitoring.opening import Monitoring, monitoring
 from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
 from gateway.opinions.labelling import Review
 from gateway.opinions.wiring import Opinions, opinions_of
 from gateway.pages.alarms import alarms_route
+from gateway.pages.monitors import monitor_routes
 from gateway.pages.opinions import judge_route
 from gateway.pages.page import Page
 from gateway.pages.policy import Costs
@@ -126,6 +128,7 @@ class App:
         self.audit = Audit(config.audit_path)
         self.ledger = open_ledger(config, _wall_clock)
         self.watch = Watch(self.ledger)
+        self.monitoring = monitoring(config, _wall_clock)
         self.meter = _meter(config, models(config, by_name), self.audit)
         self.opinions = opinions_of(config, self.ledger, by_name, _judged_slugs(), _wall_clock)
         self.queue = _queue(config)
@@ -169,7 +172,7 @@ class App:
                     self.audit,
                     self.ledger,
                     self._facts(config),
-                    [alarms_route(self.watch), *self._opinion_pages(config)],
+                    [alarms_route(self.watch), *self._monitor_pages(), *self._opinion_pages(config)],
                 ),
             ],
             version=_VERSION,
@@ -241,6 +244,12 @@ class App:
         asks = config.redis_url is None
         return [judge_route(self.opinions.report if asks else lambda: None), *review]
 
+    def _monitor_pages(self) -> list[Route]:
+        if self.monitoring is None:
+            return []
+        routes = frozenset(route.name for route in self.routing.routes)
+        return monitor_routes(self.monitoring.reports, routes, _wall_clock)
+
     def _facts(self, config: Config) -> Facts:
         return Facts(
             _VERSION,
@@ -269,6 +278,8 @@ class App:
         background.add("ledger", self.ledger.run)
         background.add("estimates", TrustGauges(self.ledger, shipped_errors()).run)
         background.add("alarms", self.watch.run)
+        if self.monitoring is not None:
+            background.add("monitor_reports", self.monitoring.reports.run)
         background.add("usage", self.meter.run)
         background.add("gauges", self.gauges.run)
         background.add("memory", heap.give_back_regularly)
@@ -277,8 +288,10 @@ class App:
         if isinstance(self.judge, JudgingClient):
             background.add("judge", self.judge.run)
             if config.redis_url is None:
-                sinks = _sinks(config, self.audit, self.ledger, self.opinions)
+                sinks = _sinks(config, self.audit, self.ledger, self.opinions, self.monitoring)
                 background.add("worker", _worker(config, self.queue, self.judge, sinks, self.policy).run)
+                if self.monitoring is not None:
+                    background.add("monitors", self.monitoring.observing.run)
                 for name, run in self.opinions.tasks:
                     background.add(name, run)
         if isinstance(self.queue, RedisQueue):
@@ -347,7 +360,9 @@ class WorkerApp:
         self._opinions = opinions
         self.queue = _redis_queue(config, config.redis_url.get_secret_value())
         self.judge = _judge(config, nice=_NICE)
-        worker = _worker(config, self.queue, self.judge, _sinks(config, audit, ledger, opinions), policy)
+        monitors = monitoring(config, _wall_clock)
+        sinks = _sinks(config, audit, ledger, opinions, monitors)
+        worker = _worker(config, self.queue, self.judge, sinks, policy)
         publish_error_rates()
         _begin_series(self.judge)
         gauges = Gauges(
@@ -367,6 +382,8 @@ class WorkerApp:
         background.add("judge", self.judge.run)
         background.add("redis", self.queue.run)
         background.add("worker", worker.run)
+        if monitors is not None:
+            background.add("monitors", monitors.observing.run)
         for name, run in opinions.tasks:
             background.add(name, run)
         readiness = Readiness(
@@ -522,8 +539,9 @@ def _worker(
     )
 
 
-def _sinks(config: Config, audit: Audit, ledger: Ledger, opinions: Opinions) -> list[Sink]:
-    return [AuditSink(audit, keeps_texts=config.audit_text), ledger, *opinions.sinks]
+def _sinks(config: Config, audit: Audit, ledger: Ledger, opinions: Opinions, monitors: Monitoring | None) -> list[Sink]:
+    observing: list[Sink] = [] if monitors is None else [monitors.observing]
+    return [AuditSink(audit, keeps_texts=config.audit_text), ledger, *opinions.sinks, *observing]
 
 
 def _judged_slugs() -> frozenset[str]:

@@ -48,7 +48,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("exchange",),
     ("judging", "telemetry", "stores", "config"),
     ("serving", "access", "upstream", "delivery", "enforcement", "moderation", "samples", "trust"),
-    ("opinions",),
+    ("opinions", "monitoring"),
     ("pipeline", "worker", "study", "pages"),
     ("app", "demo"),
     ("commands",),

@@ -493,6 +493,11 @@ class Config(_Strict):
     ledger_bytes: Annotated[int, Field(ge=2**20)] = Field(
         256 * 2**20, description="Bytes that the ledger may hold; the oldest samples make room."
     )
+    monitors: bool = Field(
+        True,
+        description="Look over many judged samples for gaps between cohorts, leans, shifts, effects of changes and "
+        "triggers; sums only are kept, beside the ledger.",
+    )
     count_tokens: bool = Field(
         True, description="Count the tokens that the answers of upstreams tell, and what they cost by `prices`."
     )

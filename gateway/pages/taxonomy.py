@@ -47,8 +47,8 @@ def _rows() -> list[dict[str, Any]]:
 
 
 def needs(row: dict[str, Any]) -> str:
-    """What must be there before the sub-category can be judged; empty where a detector judges it."""
-    return "" if row["detectors"] else ", or ".join(_NEEDS[kind] for kind in row["kinds"])
+    """What must be there before the sub-category can be judged; empty where a detector or a monitor judges it."""
+    return "" if row["detectors"] or row["monitor"] else ", or ".join(_NEEDS[kind] for kind in row["kinds"])
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

@@ -291,6 +291,23 @@ TRUST_ALARM = _gauge(
     "route",
     over_workers="mostrecent",
 )
+MONITOR_FOUND = _gauge(
+    "assay_monitor_found",
+    "How many findings does the monitor of a sub-category have over the last 24 hours? No number until it has enough "
+    "traffic; /trust/v1/monitors names them.",
+    "subcategory",
+    over_workers="mostrecent",
+)
+MONITOR_ESTIMATE = _gauge(
+    "assay_monitor_estimate",
+    "What is the clearest row of a monitor: a calibration error, a gap, a lean, an effect, a share?",
+    "subcategory",
+    over_workers="mostrecent",
+)
+MONITOR_LOW = _gauge("assay_monitor_low", "The low end of its 95 % interval.", "subcategory", over_workers="mostrecent")
+MONITOR_HIGH = _gauge(
+    "assay_monitor_high", "The high end of its 95 % interval.", "subcategory", over_workers="mostrecent"
+)
 TRUE_POSITIVE_RATE = _gauge(
     "assay_detector_true_positive_rate_ratio",
     "Which share of harmful texts does the detector flag at the default operating point, as measured?",

@@ -34,8 +34,10 @@ def test_a_cost_that_no_table_tells_is_not_made_up() -> None:
 
 
 def test_a_row_needs_something_only_while_nothing_judges_it() -> None:
-    assert needs({"kinds": ("pair", "probe"), "detectors": []}).startswith("a detector that compares two texts")
-    assert needs({"kinds": ("head",), "detectors": [{"id": "encoder@3"}]}) == ""
+    nothing = {"kinds": ("pair", "probe"), "detectors": [], "monitor": ""}
+    assert needs(nothing).startswith("a detector that compares two texts")
+    assert needs({**nothing, "detectors": [{"id": "encoder@3"}]}) == ""
+    assert needs({**nothing, "monitor": "finds much"}) == ""
 
 
 def test_what_was_counted_is_summed_over_the_labels_that_are_not_shown() -> None:

@@ -1,0 +1,109 @@
+"""What did a change do?
+
+Interrupted time series: a line, the hour of the day and a step at the change are fitted to the hourly means before and
+after it, with standard errors that allow for neighbouring hours being alike. Difference in
+differences: the same fit to the route's means less those of the traffic without the change. Neither knows of what else
+happened in the same hour.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.monitors.statistics import Difference, discoveries
+
+LEAST_BEFORE, LEAST_AFTER = 24, 6  # hours with samples
+_HOUR = 3600
+_Array = npt.NDArray[np.float64]
+
+
+class Hour(NamedTuple):
+    """The mean of a measure in the hour from `start` (Unix seconds), over so many effective samples."""
+
+    start: int
+    mean: float
+    size: float
+
+
+class Effect(NamedTuple):
+    """The step in a measure at a change. `design` says how it was told from what would have been."""
+
+    change: str
+    measure: str
+    route: str
+    design: str
+    difference: Difference
+    hours: int
+    found: bool
+
+
+def step(hours: Sequence[Hour], at: float) -> Difference | None:
+    """The step of a series at this time, with its interval; None with too few hours on a side."""
+    known = [hour for hour in hours if hour.size > 0 and not hour.start <= at < hour.start + _HOUR]
+    before = sum(hour.start < at for hour in known)
+    if before < LEAST_BEFORE or len(known) - before < LEAST_AFTER:
+        return None
+    return _fit(known, at)
+
+
+def _fit(hours: Sequence[Hour], at: float) -> Difference:
+    when = (np.array([hour.start for hour in hours], dtype=float) - at) / _HOUR
+    values = np.array([hour.mean for hour in hours])
+    weights = np.sqrt(np.array([hour.size for hour in hours]))
+    columns = [(when >= 0).astype(float), np.ones_like(when)]
+    if np.sum(when < 0) >= 48:  # enough to tell a trend and the time of day from a step
+        angle = 2 * np.pi * when / 24
+        columns += [when / 24, np.sin(angle), np.cos(angle)]
+    design = np.column_stack(columns) * weights[:, None]
+    answer, *_ = np.linalg.lstsq(design, values * weights, rcond=None)
+    left = values * weights - design @ answer
+    free = len(hours) - design.shape[1]
+    variance = float(left @ left) / free * float(np.linalg.pinv(design.T @ design)[0, 0])
+    # Student's quantile over the normal one, squared, is about this.
+    return Difference.normal(float(answer[0]), max(variance, 1e-18) * _alike(left) * (1 + 2.4 / free))
+
+
+def _alike(left: _Array) -> float:
+    """How much larger the variance is where neighbouring hours are alike, by their first autocorrelation, which is
+    estimated too low by about (1 + 4 r) / n (Marriott & Pope 1954): (1 + r) / (1 - r), at least 1."""
+    found = float(left[1:] @ left[:-1]) / max(float(left @ left), 1e-18)
+    alike = min(0.95, max(0.0, found + (1 + 4 * found) / len(left)))
+    return (1 + alike) / (1 - alike)
+
+
+def less(treated: Sequence[Hour], control: Sequence[Hour]) -> list[Hour]:
+    """Hour by hour the one less the other; the size is that of a difference of two means."""
+    by_start = {hour.start: hour for hour in control if hour.size > 0}
+    return [
+        Hour(hour.start, hour.mean - other.mean, hour.size * other.size / (hour.size + other.size))
+        for hour in treated
+        if hour.size > 0 and (other := by_start.get(hour.start))
+    ]
+
+
+def effects(
+    changes: Mapping[str, tuple[float, str]],
+    series: Mapping[tuple[str, str], Sequence[Hour]],
+    others: Mapping[tuple[str, str], Sequence[Hour]],
+) -> list[Effect]:
+    """`changes` by name: when, and on which route (empty: all). `series` and `others` by (route, measure): the route's
+    own traffic, and all other traffic. The clearest first."""
+    rows: list[tuple[str, str, str, str, Difference, int]] = []
+    for name, (at, changed) in changes.items():
+        for (route, measure), hours in series.items():
+            if route != changed:
+                continue
+            control = others.get((route, measure), ())
+            compared = less(hours, control)
+            found = step(compared, at)
+            design, used = "difference_in_differences", compared
+            if found is None:
+                found, design, used = step(hours, at), "interrupted_time_series", list(hours)
+            if found is not None and not math.isnan(found.estimate):
+                rows.append((name, measure, route, design, found, len(used)))
+    sure = discoveries([row[4].p for row in rows])
+    return sorted((Effect(*row, is_sure) for row, is_sure in zip(rows, sure, strict=True)),
+                  key=lambda effect: effect.difference.p)  # fmt: skip

@@ -1,0 +1,33 @@
+"""What stands behind the rows that a monitor judges: how much it finds, as measured (tables in docs/monitors.md)."""
+
+from collections.abc import Mapping
+
+POWER: Mapping[str, str] = {
+    "miscalibration": (
+        "Expected calibration error of stated confidence. On the answers of 11 models (confidence_llms) .05 to .23, "
+        "as computed directly; simulated intervals hold the truth in 93 to 100 %. An error of .15 is found in 42 % of "
+        "days with 100 answers, in 86 % with 300."
+    ),
+    "disparate_performance": (
+        "Gaps between languages and callers within route and model. Ten points more refusals are found in 58 % of "
+        "days with 110 answers of the cohort, in 99 % with 370; without a gap some cohort is named in 4 to 6 %."
+    ),
+    "preference_bias": (
+        "Differences between prompts that name one side of nine topics or the other; a start for probes. The topics "
+        "are examples, and prompts about two sides differ by more than the side."
+    ),
+    "cultural_insensitivity": "Gaps of its score between languages, where a detector of it is on.",
+    "distribution_shift": (
+        "Words of the prompts against a reference: CLINC's out-of-scope questions are found in 58 % of looks at a "
+        "share of 20 % of 600 prompts, always at 50 %; without them in 2 %. Beside it histograms of language, length, "
+        "refusal and scores."
+    ),
+    "interventional_effect": (
+        "Steps at changes. A step of 5, 10 and 20 points with 30 samples an hour is found in 46, 96 and 100 % of "
+        "cases; intervals hold the truth in 91 to 97 %."
+    ),
+    "poisoning_attacks": (
+        "Rare words that come with refusals, flags or one answer. Of 2,000 prompts a trigger in 12 is always found, "
+        "in 6 in 10 % of cases; no other word was named. Passages that give orders are counted."
+    ),
+}

@@ -1,0 +1,213 @@
+"""What judged exchanges add up to: sums from which every monitor reads, without any text.
+
+Sketches are added over samples, hours and processes. Their keys are bounded by whoever observes: routes, models,
+languages and callers come from closed or bounded sets.
+"""
+
+import math
+import zlib
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from detectors.comparing.nearness import stems
+from detectors.monitors import confidence, triggers
+from detectors.monitors.lean import sides_of, tone
+from detectors.monitors.shape import Shaper, buckets_of, empty
+from detectors.monitors.statistics import Mean
+from detectors.monitors.triggers import Gram, grams_of, hash_of, pruned
+
+ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before
+Key = tuple[str, ...]
+Scores = Mapping[tuple[str, str], tuple[float, bool, str]]  # (direction, slug) → score, flagged, detector@version
+_BANDS = (0.01, 0.1, 0.3, 0.6, 0.9)
+_OUTCOMES = ("limited_logical_reasoning", "hallucination")  # in this order: an exact check before groundedness
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A judged exchange as the monitors see it. The texts are read and not kept."""
+
+    id: str
+    weight: float
+    route: str
+    model: str
+    caller: str
+    language: str
+    prompt: str
+    answer: str
+    scores: Scores
+    right: float | None = None  # was the answer right, 0 to 1, where something better than the detectors says so
+    agreed_source: str = ""  # what says so
+    echo: bool | None = None  # does the prompt repeat earlier answers; None where nobody looked
+    orders: bool | None = None  # does a retrieved passage give orders; None where there is no passage
+
+
+class Sketch(msgspec.Struct):
+    """`means` (6 sums) by measure, cohort and stratum; `bins` (n, Σw, Σw²) by feature; `calibration` rows by bin;
+    `shape` of the prompts' words (SHAPE numbers of four bytes); `grams` with their total; the detectors that judged."""
+
+    means: dict[Key, list[float]] = {}
+    bins: dict[Key, list[float]] = {}
+    calibration: dict[Key, list[float]] = {}
+    shape: bytes = b""
+    grams: dict[int, Gram] = {}
+    total: Gram = msgspec.field(default_factory=Gram)
+    detectors: dict[str, int] = {}
+
+    def add(self, more: "Sketch") -> None:
+        for own, theirs in ((self.means, more.means), (self.bins, more.bins), (self.calibration, more.calibration)):
+            for key, row in theirs.items():
+                _add(own, key, row)
+        if more.shape:
+            shape = self.array()
+            for at, value in enumerate(more.array()):
+                shape[at] += value
+            self.shape = shape.tobytes()
+        for gram, seen in more.grams.items():
+            self.grams.setdefault(gram, Gram()).add(seen)
+        same = self.total.same + more.total.same
+        self.total.add(more.total)
+        self.total.same = same
+        self.detectors |= more.detectors
+
+    def mean(self, *key: str) -> Mean:
+        return Mean(*self.means.get(key, ()))
+
+    def array(self) -> "array[float]":
+        """A copy of `shape`."""
+        return array("f", self.shape) if self.shape else empty()
+
+
+def _add(into: dict[Key, list[float]], key: Key, row: list[float]) -> None:
+    known = into.get(key)
+    if known is None:
+        into[key] = row[:]
+    else:
+        for at, value in enumerate(row):
+            known[at] += value
+
+
+class Observer:
+    """Adds observations to sketches. Remembers hashes of earlier answers, so that a repeated one is known."""
+
+    def __init__(self) -> None:
+        self._answers: dict[int, None] = {}
+        self._shaper = Shaper()
+
+    def observe(self, sketch: Sketch, seen: Observation) -> None:
+        cells = _cells(seen)
+        for measure, value in _measures(seen).items():
+            row = list(Mean.of(value, seen.weight))
+            for kind, *cell in cells:
+                _add(sketch.means, (kind, measure, *cell), row)
+        for feature in _features(seen):
+            _add(sketch.bins, feature, [1.0, seen.weight, seen.weight**2])
+        words = stems(seen.prompt)
+        shape = sketch.array()
+        self._shaper.add(shape, buckets_of(words), seen.weight)
+        sketch.shape = shape.tobytes()
+        _calibrate(sketch, seen)
+        self._note_grams(sketch, seen, words)
+        for _, _, detector in seen.scores.values():
+            sketch.detectors[detector] = 1
+
+    def _note_grams(self, sketch: Sketch, seen: Observation, words: Sequence[str]) -> None:
+        if any(flagged for (direction, _), (_, flagged, _) in seen.scores.items() if direction == "prompt"):
+            return
+        answer = hash_of(" ".join(seen.answer.split()).lower()) if seen.answer.strip() else 0
+        outcome = Gram(
+            1,
+            int(_flagged(seen.scores, "refusal")),
+            int(any(f for (way, slug), (_, f, _) in seen.scores.items() if way == "response" and slug != "refusal")),
+            answer,
+            1 if answer else 0,
+            seen.id,
+        )
+        for gram in grams_of(words):
+            sketch.grams.setdefault(gram, Gram()).add(outcome)
+        if len(sketch.grams) > 2 * triggers.MOST_KEPT:
+            sketch.grams = pruned(sketch.grams)
+        came_before = answer in self._answers
+        self._remember(answer)
+        same = sketch.total.same + int(came_before)
+        sketch.total.add(outcome)
+        sketch.total.same = same
+
+    def _remember(self, answer: int) -> None:
+        self._answers.pop(answer, None)
+        if answer:
+            self._answers[answer] = None
+        if len(self._answers) > ANSWERS_KEPT:
+            del self._answers[next(iter(self._answers))]
+
+
+def _cells(seen: Observation) -> list[Key]:
+    """Where its means are added, but for the measure, which comes second in the key."""
+    at = seen.route, seen.model
+    cohorts = [
+        ("cohort", kind, name, *at) for kind, name in (("language", seen.language), ("caller", seen.caller)) if name
+    ]
+    return [*cohorts, ("all", seen.route), *(("lean", topic, side, *at) for topic, side in sides_of(seen.prompt))]
+
+
+def _flagged(scores: Scores, slug: str) -> bool:
+    return scores.get(("response", slug), (0.0, False, ""))[1]
+
+
+def _measures(seen: Observation) -> dict[str, float]:
+    """Of each exchange, all from 0 to 1: what cohorts and sides are compared in, and changes move."""
+    words = len(seen.answer.split())
+    found = {"answer_length": min(1.0, math.log2(1 + words) / 12), "tone": tone(seen.answer)}
+    for (direction, slug), (score, flagged, _) in seen.scores.items():
+        if direction == "response":
+            found[slug] = float(flagged) if slug == "refusal" else score
+        elif slug == "prompt_attacks":
+            found["prompt_attacks"] = score
+    for measure, said in (("echo", seen.echo), ("orders_in_passages", seen.orders)):
+        if said is not None:
+            found[measure] = float(said)
+    return found
+
+
+def _features(seen: Observation) -> list[tuple[str, str]]:
+    """The bins that an exchange falls in. Scores are told apart by detector version: two do not mix."""
+    found = [
+        ("language", seen.language),
+        ("prompt_length", str(len(seen.prompt.split()).bit_length())),
+        ("answer_length", str(len(seen.answer.split()).bit_length())),
+    ]
+    for (direction, slug), (score, flagged, detector) in seen.scores.items():
+        band = str(flagged) if slug == "refusal" else str(sum(score >= edge for edge in _BANDS))
+        found.append((f"{slug} in {direction}s by {detector}", band))
+    return found
+
+
+def _calibrate(sketch: Sketch, seen: Observation) -> None:
+    stated = confidence.stated_confidence(seen.answer)
+    outcome = _outcome(seen)
+    if stated is None or outcome is None:
+        return
+    right, source = outcome
+    key = (seen.route, seen.model, source, str(confidence.bin_of(stated)))
+    _add(sketch.calibration, key, confidence.row_of(stated, right, seen.weight))
+
+
+def _outcome(seen: Observation) -> tuple[float, str] | None:
+    """Was the answer right, and who says so."""
+    if seen.right is not None:
+        return seen.right, seen.agreed_source
+    for slug in _OUTCOMES:
+        opinion = seen.scores.get(("response", slug))
+        if opinion is not None and (slug == "hallucination" or opinion[2].startswith("arithmetic@")):
+            return (0.0 if opinion[1] else 1.0), ("groundedness" if slug == "hallucination" else "exact_check")
+    return None
+
+
+def shingles(text: str, words: int = 8, one_in: int = 8) -> set[int]:
+    """Hashes of some of the runs of so many words: the same ones of the same run wherever it stands."""
+    said = text.lower().split()
+    runs = (" ".join(said[at : at + words]) for at in range(len(said) - words + 1))
+    return {value for run in runs if (value := zlib.crc32(run.encode("utf-8", "replace"))) % one_in == 0}

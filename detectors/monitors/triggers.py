@@ -1,0 +1,103 @@
+"""Rare words whose presence steers the answer: refusals, flags, or always the same answer.
+
+Of each word and pair of words it is counted in how many prompts it stood, and what became of them; the count of equal
+answers is a majority vote (Boyer & Moore 1981), so it is a lower bound. Prompts that were flagged themselves are left
+out: that harmful words are refused is as it should be. A word is named when its prompts show an outcome more often
+than MARGIN times what the others do, by an exact binomial test with false discoveries bounded over all words
+(Benjamini & Hochberg 1995). A topic that is refused for good reasons looks the same: whoever is told of a word asks
+the probe that leaves it out.
+"""
+
+import itertools
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from detectors.monitors.statistics import binomial_tail, discoveries
+
+LEAST = 5  # prompts with the word
+MOST_SHARE = 0.05  # of all prompts: what stands in more is no rare word
+MARGIN = 3.0
+FALSE_DISCOVERIES = 0.01
+MOST_KEPT = 20_000  # words
+_READ_WORDS = 300
+
+
+class Gram(msgspec.Struct, array_like=True):
+    """In how many prompts a word stood, how many of these were refused or had a flagged answer, the answer that came
+    most often (a hash) and how often at least, and the last sample."""
+
+    n: int = 0
+    refused: int = 0
+    flagged: int = 0
+    answer: int = 0
+    same: int = 0
+    sample: str = ""
+
+    def add(self, more: "Gram") -> None:
+        self.n += more.n
+        self.refused += more.refused
+        self.flagged += more.flagged
+        if self.answer == more.answer:
+            self.same += more.same
+        elif more.same > self.same:
+            self.answer, self.same = more.answer, more.same - self.same
+        else:
+            self.same -= more.same
+        self.sample = more.sample or self.sample
+
+
+class Trigger(NamedTuple):
+    """A word (its hash), the outcome that it comes with, how often with and without it, and a sample to look at."""
+
+    gram: int
+    outcome: str
+    prompts: int
+    share: float
+    usual: float
+    p: float
+    sample: str
+
+
+def grams_of(words: Sequence[str]) -> dict[int, str]:
+    """The words and pairs of neighbouring words of a prompt, by their hash."""
+    words = words[:_READ_WORDS]
+    pairs = (f"{one} {other}" for one, other in itertools.pairwise(words))
+    return {hash_of(term): term for term in (*words, *pairs)}
+
+
+def hash_of(term: str) -> int:
+    return zlib.crc32(term.encode("utf-8", "replace"))
+
+
+def pruned(grams: Mapping[int, Gram], most: int = MOST_KEPT) -> dict[int, Gram]:
+    """The most frequent, of equals the latest: a bound of memory that costs the rarest words."""
+    if len(grams) <= most:
+        return dict(grams)
+    kept = sorted(grams.items(), key=lambda item: item[1].n)[-most * 3 // 4 :]
+    return dict(kept)
+
+
+def triggers(grams: Mapping[int, Gram], total: Gram) -> list[Trigger]:
+    """Words to look at, the clearest first. `total` counts all prompts, `same` in it those whose answer came before."""
+    tests: list[tuple[float, Trigger]] = []
+    for key, gram in grams.items():
+        if LEAST <= gram.n <= max(LEAST, MOST_SHARE * total.n):
+            tests += [(test.p, test) for test in _tests(key, gram, total)]
+    found = discoveries([p for p, _ in tests], FALSE_DISCOVERIES)
+    named = [test for (_, test), is_found in zip(tests, found, strict=True) if is_found]
+    return sorted(named, key=lambda test: (test.p, -test.prompts))
+
+
+def _tests(key: int, gram: Gram, total: Gram) -> Iterable[Trigger]:
+    rest = total.n - gram.n
+    for outcome, found, everywhere, size in (
+        ("refusal", gram.refused, total.refused - gram.refused, gram.n),
+        ("flagged_answer", gram.flagged, total.flagged - gram.flagged, gram.n),
+        ("same_answer", gram.same - 1, max(0, total.same - gram.same), gram.n - 1),
+    ):
+        usual = (everywhere + 1) / (rest + 2)
+        p = binomial_tail(found, size, min(0.999, MARGIN * usual))
+        yield Trigger(key, outcome, gram.n, found / size, usual, p, gram.sample)

@@ -1,0 +1,49 @@
+"""The sketches that a look reads."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from detectors.monitors.sketch import Sketch
+from gateway.monitoring.changes import Change, distinct
+from gateway.monitoring.store import HOUR, Store
+
+DAY = 24 * HOUR
+NOW_SECONDS = DAY  # what is looked at
+REFERENCE_DAYS = 7  # before it, where no reference is pinned
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The sums of now and of the reference, the hours of now, every hour, and the changes."""
+
+    now: Sketch
+    reference: Sketch
+    hours: Sequence[tuple[int, Sketch]]
+    all_hours: Sequence[tuple[int, Sketch]]
+    changes: Sequence[Change]
+
+
+async def read(store: Store, now: float) -> Looked:
+    """The last 24 hours, the reference, and the hours of both. Raises MonitorError."""
+    known = await store.changes()
+    pinned = next((change for change in known if change.kind == "reference"), None)
+    since = int((now - NOW_SECONDS) // HOUR) * HOUR
+    oldest = since - REFERENCE_DAYS * DAY
+    by_hour: dict[int, Sketch] = {}
+    for start, sketch in await store.sketches(oldest, now + HOUR):
+        by_hour.setdefault(start, Sketch()).add(sketch)
+    hours = sorted(by_hour.items())
+    before = [sketch for start, sketch in hours if start < since]
+    if pinned is not None:
+        before = [sketch for _, sketch in await store.sketches(pinned.at, pinned.until)]
+    latest = [(start, sketch) for start, sketch in hours if start >= since]
+    changes = distinct(change for change in known if change.kind != "reference")
+    return Looked(total(sketch for _, sketch in latest), total(before), latest, hours, changes)
+
+
+def total(sketches: Iterable[Sketch]) -> Sketch:
+    """Their sum."""
+    found = Sketch()
+    for sketch in sketches:
+        found.add(sketch)
+    return found

@@ -1,0 +1,50 @@
+"""A look at the sketches, in a process of its own: it takes seconds of arithmetic and numpy, which a process that
+serves must not have. Started with what to look at on its standard input; its last line of output is what it found."""
+
+import asyncio
+import os
+import sys
+
+import msgspec
+
+from gateway.monitoring import history
+from gateway.monitoring.report import Report
+from gateway.monitoring.reports import reports
+from gateway.monitoring.store import MonitorError, Place, open_store
+
+_NICE = 10
+
+
+class Asked(msgspec.Struct):
+    """`now` is Unix seconds."""
+
+    place: Place
+    now: float
+
+
+class Answer(msgspec.Struct):
+    """What was found, or why nothing could be."""
+
+    reports: list[Report] = []
+    problem: str = ""
+
+
+async def _look(asked: Asked) -> Answer:
+    store = open_store(asked.place)
+    try:
+        return Answer(reports(await history.read(store, asked.now)))
+    except MonitorError as error:
+        return Answer(problem=str(error))
+    finally:
+        await store.close()
+
+
+def main() -> None:
+    """Raises msgspec.DecodeError for an input that is no Asked."""
+    os.nice(_NICE)
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
+    sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_look(asked))) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The sink that turns judged samples into sketches, an hour each."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from detectors.monitors.sketch import Observation, Observer, Sketch, shingles
+from detectors.monitors.triggers import hash_of
+from gateway.monitoring.changes import Change, Kind, Noticed
+from gateway.monitoring.store import HOUR, MonitorError, Store
+from gateway.trust.judged import Judged
+
+log = logging.getLogger("assay")
+
+KEPT_DAYS = 15
+OTHER = "(other)"  # stands for what is beyond the first: clients may name any model, and keys may be many
+MOST_NAMES = 50
+_MOST_WAITING = 500  # samples, with their texts
+_WRITE_SECONDS = 15.0
+_MOST_SHINGLES = 20_000  # of earlier answers that are remembered
+_READ_CHARACTERS = 20_000
+
+
+class Observing:
+    """A sink. `clock` is Unix seconds, as in `Judged.at`. A sample that finds no room is left out: the newest stay."""
+
+    def __init__(self, store: Store, *, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._waiting: deque[Judged] = deque(maxlen=_MOST_WAITING)
+        self._sketches: dict[int, Sketch] = {}
+        self._changed: set[int] = set()
+        self._told: deque[Change] = deque(maxlen=100)
+        self._observer = Observer()
+        self._noticed = Noticed(self._told.append)
+        self._echoes: dict[int, None] = {}
+        self._names: dict[str, set[str]] = {}
+        self._write_at = 0.0
+        self.problem = ""
+
+    def take(self, judged: Judged) -> None:
+        """Never waits, never raises."""
+        self._waiting.append(judged)
+
+    async def run(self) -> None:
+        """Until cancelled, and write once more then."""
+        try:
+            while True:
+                await asyncio.sleep(0.2)
+                await self.work()
+                if self._clock() >= self._write_at:
+                    self._write_at = self._clock() + _WRITE_SECONDS
+                    await self.write()
+        finally:
+            await self.write()
+            await self._store.close()
+
+    async def work(self) -> None:
+        """Observe what waits, one sample a turn of the loop: traffic goes first."""
+        while self._waiting:
+            self.observe(self._waiting.popleft())
+            await asyncio.sleep(0)
+
+    def observe(self, judged: Judged) -> None:
+        """Add a sample to the sketch of its hour."""
+        start = int(judged.at // HOUR) * HOUR
+        said = _said(judged)
+        seen = self._seen(judged, said["prompt"], said["response"])
+        self._observer.observe(self._sketches.setdefault(start, Sketch()), seen)
+        self._changed.add(start)
+        self._noticed.notice(judged.at, judged.route, _facts(judged, seen.model, said["system"]))
+
+    def _seen(self, judged: Judged, prompt: str, answer: str) -> Observation:
+        return Observation(
+            judged.id,
+            1 / judged.probability,
+            judged.route,
+            self._one_of("model", judged.model),
+            self._one_of("caller", judged.caller),
+            self._one_of("language", judged.language),
+            prompt,
+            answer,
+            {(way, o.slug): (o.score, o.flagged, o.detector) for way, o in judged.scores},
+            echo=self._echo(prompt, answer),
+            orders=_orders(judged),
+        )
+
+    def _one_of(self, what: str, value: str) -> str:
+        known = self._names.setdefault(what, set())
+        if value not in known and len(known) >= MOST_NAMES:
+            return OTHER
+        known.add(value)
+        return value.encode("utf-8", "replace").decode()  # clients may name half a surrogate pair
+
+    def _echo(self, prompt: str, answer: str) -> bool | None:
+        """Does the prompt hold a run of words that an earlier answer held? None for a prompt too short to tell."""
+        asked = shingles(prompt)
+        found = any(value in self._echoes for value in asked) if asked else None
+        self._echoes.update(dict.fromkeys(shingles(answer)))
+        while len(self._echoes) > _MOST_SHINGLES:
+            del self._echoes[next(iter(self._echoes))]
+        return found
+
+    async def write(self) -> None:
+        """What changed since; while the store cannot be used it stays here."""
+        try:
+            for start in sorted(self._changed):
+                await self._store.put(start, self._sketches[start])
+                self._changed.discard(start)
+            while self._told:
+                await self._store.tell(self._told[0])
+                self._told.popleft()
+            await self._store.prune(self._clock() - KEPT_DAYS * 24 * HOUR)
+        except MonitorError as error:
+            if not self.problem:  # the transition only
+                log.warning("the monitors' sketches cannot be written, and wait: %s", error)
+            self.problem = str(error)
+            return
+        self.problem = ""
+        over = self._clock() - 2 * HOUR
+        self._sketches = {
+            start: sketch for start, sketch in self._sketches.items() if start >= over or start in self._changed
+        }
+
+
+def _said(judged: Judged) -> dict[str, str]:
+    """The system prompts, what is new of the prompt as the user wrote it, and the answer; each as one text, cut."""
+    texts = judged.texts()
+    found: dict[str, list[str]] = {"system": [], "prompt": [], "response": []}
+    for finding in judged.findings:
+        part = "system" if finding.channel == "system" else finding.direction
+        if part == "prompt" and not (finding.fresh and finding.channel == "user"):
+            continue
+        text = texts.get((finding.direction, tuple(finding.path)))
+        if text:
+            found[part].append(text)
+    return {part: "\n\n".join(said)[:_READ_CHARACTERS] for part, said in found.items()}
+
+
+def _facts(judged: Judged, model: str, system: str) -> Mapping[Kind, str]:
+    """What may have changed. A system prompt is told by a hash."""
+    decision = judged.decisions.get("prompt")
+    versions = {opinion.detector for _, opinion in judged.scores}
+    return {
+        "model": model,
+        "policy": decision.revision if decision else "",
+        "detector": next((version for version in sorted(versions) if version.startswith("encoder@")), ""),
+        "system_prompt": f"{hash_of(system):08x}" if system else "",
+    }
+
+
+def _orders(judged: Judged) -> bool | None:
+    passages = [finding for finding in judged.findings if finding.channel == "retrieved"]
+    if not passages:
+        return None
+    return any(opinion.flagged for each in passages for opinion in each.opinions if opinion.slug == "prompt_attacks")

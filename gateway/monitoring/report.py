@@ -1,0 +1,22 @@
+"""What a monitor found, as the page and the gauges show it."""
+
+from typing import Any
+
+import msgspec
+
+SUBCATEGORIES = (
+    "miscalibration", "disparate_performance", "preference_bias", "cultural_insensitivity", "distribution_shift",
+    "interventional_effect", "poisoning_attacks",
+)  # fmt: skip
+Row = dict[str, Any]
+
+
+class Report(msgspec.Struct):
+    """Of one sub-category: its rows, the clearest first, how many were found, and what is missing where there are
+    none. `headline` is (estimate, low, high) of its first row, None where it has none."""
+
+    subcategory: str
+    rows: list[Row] = []
+    found: int = 0
+    missing: str = ""
+    headline: tuple[float, float, float] | None = None

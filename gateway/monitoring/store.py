@@ -1,0 +1,182 @@
+"""Where sketches and changes lie: one contract, in a file for the processes of one machine, in Redis for many.
+
+Each process writes its own sketch of an hour, over and over as it grows, and nobody else's: so nothing is read before
+it is written, and a process that vanishes loses what it had not written.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from detectors.monitors.sketch import Sketch
+from gateway.monitoring.changes import Change
+from gateway.stores.redis import DOWN, answer_of, connect
+from gateway.stores.sqlite import FAILURES, Connection, SqliteFile
+
+HOUR = 3600
+MOST_CHANGES = 200
+_MOST_BYTES = 256 * 2**20
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sketches (
+  start INTEGER, writer TEXT, sketch BLOB NOT NULL, PRIMARY KEY (start, writer)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS changes (at REAL, change BLOB, PRIMARY KEY (at, change)) WITHOUT ROWID;
+"""
+_SKETCHES = "{assay:monitors}:sketches:"  # and the hour: the sketch of each process
+_CHANGES = "{assay:monitors}:changes"  # by their time
+_T = TypeVar("_T")
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_sketch = msgspec.msgpack.Decoder(Sketch).decode
+_decode_change = msgspec.msgpack.Decoder(Change).decode
+
+
+class MonitorError(Exception):
+    """The store cannot be used now; the message says why."""
+
+
+class Place(msgspec.Struct):
+    """Where the sketches are: in this file, or in Redis with so many days to keep them."""
+
+    file: str = ""
+    redis: str = ""
+    days: float = 15.0
+
+
+class Store(Protocol):
+    """tests/contracts/test_sketches.py is the contract. All raise MonitorError."""
+
+    async def put(self, start: int, sketch: Sketch) -> None:
+        """Our own of the hour that begins then, in place of what we had put there."""
+        ...
+
+    async def sketches(self, since: float, until: float) -> list[tuple[int, Sketch]]:
+        """Of all processes, of the hours that begin in the half-open range, in the order of time."""
+        ...
+
+    async def tell(self, change: Change) -> None:
+        """Keep a change; the oldest of too many go."""
+        ...
+
+    async def changes(self) -> list[Change]:
+        """All that are kept, the latest first."""
+        ...
+
+    async def prune(self, oldest: float) -> None:
+        """Forget the sketches of hours before."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class SqliteSketches:
+    """A Store in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteFile(path, _SCHEMA, _MOST_BYTES)
+        self._writer = secrets.token_hex(8)
+
+    async def put(self, start: int, sketch: Sketch) -> None:
+        row = (start, self._writer, _encode(sketch))
+        await self._do(lambda file: file.execute("INSERT OR REPLACE INTO sketches VALUES (?, ?, ?)", row))
+
+    async def sketches(self, since: float, until: float) -> list[tuple[int, Sketch]]:
+        def work(file: Connection) -> list[tuple[int, Sketch]]:
+            rows = file.execute(
+                "SELECT start, sketch FROM sketches WHERE start >= ? AND start < ? ORDER BY start", (since, until)
+            )
+            return [(start, _decode_sketch(blob)) for start, blob in rows]
+
+        return await self._do(work)
+
+    async def tell(self, change: Change) -> None:
+        def work(file: Connection) -> None:
+            file.execute("INSERT OR IGNORE INTO changes VALUES (?, ?)", (change.at, _encode(change)))
+            file.execute(
+                "DELETE FROM changes WHERE at < (SELECT at FROM changes ORDER BY at DESC LIMIT 1 OFFSET ?)",
+                (MOST_CHANGES - 1,),
+            )
+
+        await self._do(work)
+
+    async def changes(self) -> list[Change]:
+        def work(file: Connection) -> list[Change]:
+            return [_decode_change(row[0]) for row in file.execute("SELECT change FROM changes ORDER BY at DESC")]
+
+        return await self._do(work)
+
+    async def prune(self, oldest: float) -> None:
+        await self._do(lambda file: file.execute("DELETE FROM sketches WHERE start < ?", (oldest,)))
+
+    async def _do(self, work: Callable[[Connection], _T]) -> _T:
+        try:
+            return await self._file.do(work)
+        except (*FAILURES, msgspec.DecodeError) as error:
+            raise MonitorError(str(error)) from error
+
+    async def close(self) -> None:
+        await self._file.close()
+
+
+class RedisSketches:
+    """A Store in Redis; a sketch is kept so many days. Raises ValueError when the URL is none."""
+
+    def __init__(self, url: str, *, days: float, answer_seconds: float = 2.0) -> None:
+        self._client = connect(url, answer_seconds)
+        self._seconds = int(days * 24 * HOUR)
+        self._writer = secrets.token_hex(8)
+
+    async def put(self, start: int, sketch: Sketch) -> None:
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hset(f"{_SKETCHES}{start}", self._writer, _encode(sketch))
+        pipeline.expire(f"{_SKETCHES}{start}", self._seconds)
+        await self._ask(pipeline.execute())
+
+    async def sketches(self, since: float, until: float) -> list[tuple[int, Sketch]]:
+        first = -int(-since // HOUR) * HOUR
+        starts = [start for start in range(first, int(until) + HOUR, HOUR) if start < until]
+        pipeline = self._client.pipeline(transaction=False)
+        for start in starts:
+            pipeline.hvals(f"{_SKETCHES}{start}")
+        answers: Sequence[Sequence[bytes]] = await self._ask(pipeline.execute()) if starts else []
+        return [
+            (start, self._of(_decode_sketch, blob))
+            for start, blobs in zip(starts, answers, strict=True)
+            for blob in blobs
+        ]
+
+    async def tell(self, change: Change) -> None:
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.zadd(_CHANGES, {_encode(change): change.at})
+        pipeline.zremrangebyrank(_CHANGES, 0, -MOST_CHANGES - 1)
+        await self._ask(pipeline.execute())
+
+    async def changes(self) -> list[Change]:
+        return [self._of(_decode_change, blob) for blob in await self._ask(self._client.zrevrange(_CHANGES, 0, -1))]
+
+    async def prune(self, oldest: float) -> None:
+        """They expire in Redis itself."""
+
+    @staticmethod
+    def _of(decode: Callable[[bytes], _T], blob: bytes) -> _T:
+        try:
+            return decode(blob)
+        except msgspec.DecodeError as error:
+            raise MonitorError(f"Redis holds what is not from this release: {error}") from error
+
+    async def _ask(self, request: Awaitable[Any]) -> Any:
+        try:
+            return await answer_of(request)
+        except DOWN as error:
+            raise MonitorError(f"Redis: {error}") from error
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def open_store(place: Place) -> Store:
+    """Raises ValueError when the URL of Redis is none."""
+    return RedisSketches(place.redis, days=place.days) if place.redis else SqliteSketches(Path(place.file))

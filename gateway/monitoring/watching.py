@@ -1,0 +1,98 @@
+"""Looks at the sketches now and then, in a process beside, and shows what was found."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+
+from gateway.monitoring.changes import Change, distinct
+from gateway.monitoring.report import Report
+from gateway.monitoring.store import MonitorError, Place, Store
+from gateway.telemetry import metrics
+
+log = logging.getLogger("assay")
+
+_FIRST_SECONDS, _SECONDS = 30.0, 300.0
+_LOOK_SECONDS = 240.0  # a look that takes longer is given up
+
+Look = Callable[[float], Awaitable[Sequence[Report]]]  # at Unix seconds; raises MonitorError
+
+
+class Reports:
+    """`latest` by sub-category, after the first look. `clock` is Unix seconds."""
+
+    def __init__(self, store: Store, look: Look, *, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._look = look
+        self._clock = clock
+        self._found: dict[str, int] = {}
+        self.latest: Mapping[str, Report] = {}
+
+    async def run(self) -> None:
+        """Until cancelled. While nothing can be read what was found stays."""
+        await asyncio.sleep(_FIRST_SECONDS)
+        while True:
+            with contextlib.suppress(MonitorError):  # the sink says so
+                await self.look()
+            await asyncio.sleep(_SECONDS)
+
+    async def look(self) -> None:
+        """Raises MonitorError."""
+        self.latest = {report.subcategory: report for report in await self._look(self._clock())}
+        self._show()
+
+    async def tell(self, change: Change) -> None:
+        """Raises MonitorError."""
+        await self._store.tell(change)
+
+    async def changes(self) -> list[Change]:
+        """Those that effects are told of, the latest first, and the pinned reference. Raises MonitorError."""
+        known = await self._store.changes()
+        pinned = [change for change in known if change.kind == "reference"][:1]
+        return [*distinct(change for change in known if change.kind != "reference")[::-1], *pinned]
+
+    def _show(self) -> None:
+        for report in self.latest.values():
+            estimate, low, high = report.headline or (math.nan,) * 3
+            metrics.MONITOR_ESTIMATE.labels(report.subcategory).set(estimate)
+            metrics.MONITOR_LOW.labels(report.subcategory).set(low)
+            metrics.MONITOR_HIGH.labels(report.subcategory).set(high)
+            metrics.MONITOR_FOUND.labels(report.subcategory).set(report.found if report.rows else math.nan)
+            if report.found > self._found.get(report.subcategory, 0):
+                log.warning("the monitor of %s has found something; see /trust/v1/monitors", report.subcategory)
+            self._found[report.subcategory] = report.found
+
+
+class _Answer(msgspec.Struct):
+    reports: list[Report] = []
+    problem: str = ""
+
+
+def beside(place: Place) -> Look:
+    """A look in a process of its own, `gateway.monitoring.looking`."""
+
+    async def look(now: float) -> Sequence[Report]:
+        asked = msgspec.json.encode({"place": place, "now": now})
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.monitoring.looking", stdin=-1, stdout=-1, stderr=-1
+        )
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                out, err = await process.communicate(asked)
+            answer = msgspec.json.decode(out, type=_Answer)
+        except (TimeoutError, msgspec.DecodeError) as error:
+            last = "" if isinstance(error, TimeoutError) else err.decode("utf-8", "replace").strip()[-200:]
+            raise MonitorError(f"a look at the monitors' sketches failed: {last or 'it took too long'}") from error
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if answer.problem:
+            raise MonitorError(answer.problem)
+        return answer.reports
+
+    return look

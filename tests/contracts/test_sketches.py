@@ -1,0 +1,81 @@
+"""What every store of sketches promises, whichever it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detectors.monitors.sketch import Sketch
+from gateway.monitoring.changes import Change
+from gateway.monitoring.store import HOUR, MOST_CHANGES, MonitorError, RedisSketches, SqliteSketches, Store
+from tests.support.redis_server import RedisServer, needs_redis
+
+pytestmark = pytest.mark.real_time
+Open = Callable[[], Store]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=[pytest.mark.server, needs_redis])])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Gives another door to the same store each time, as other processes have."""
+    if request.param == "sqlite":
+        return lambda: SqliteSketches(tmp_path / "monitors.db")
+    server: RedisServer = request.getfixturevalue("ledger_server")
+    server.empty()
+    return lambda: RedisSketches(server.url, days=15)
+
+
+def sketch(n: float) -> Sketch:
+    return Sketch(means={("all", "refusal", "r"): [n, n, n, 0.0, 0.0, 0.0]})
+
+
+async def test_each_process_writes_its_own_and_reads_all(opened: Open) -> None:
+    one, other = opened(), opened()
+    await one.put(0, sketch(1))
+    await one.put(0, sketch(3))
+    await other.put(0, sketch(5))
+    await other.put(2 * HOUR, sketch(7))
+    found = [(start, each.means["all", "refusal", "r"][0]) for start, each in await one.sketches(0, 3 * HOUR)]
+    assert sorted(found) == [(0, 3.0), (0, 5.0), (2 * HOUR, 7.0)]
+    assert [start for start, _ in await one.sketches(HOUR, 2 * HOUR)] == []
+    assert [start for start, _ in await one.sketches(1, 9 * HOUR)] == [2 * HOUR]
+    for store in (one, other):
+        await store.close()
+
+
+async def test_changes_are_kept_the_latest_first(opened: Open) -> None:
+    store = opened()
+    for at in range(MOST_CHANGES + 5):
+        await store.tell(Change(float(at), "model", f"m{at}", "chat"))
+    await store.tell(Change(float(MOST_CHANGES), "model", f"m{MOST_CHANGES}", "chat"))
+    found = await store.changes()
+    assert len(found) == MOST_CHANGES
+    assert found[0] == Change(float(MOST_CHANGES + 4), "model", f"m{MOST_CHANGES + 4}", "chat")
+    assert found[0].at > found[-1].at
+    await store.close()
+
+
+async def test_old_hours_can_be_forgotten(opened: Open) -> None:
+    store = opened()
+    await store.put(0, sketch(1))
+    await store.put(9 * HOUR, sketch(2))
+    await store.prune(5 * HOUR)
+    assert 9 * HOUR in [start for start, _ in await store.sketches(0, 10 * HOUR)]
+    await store.close()
+
+
+async def test_a_file_that_is_damaged_says_so_and_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "monitors.db"
+    path.write_bytes(b"no database " * 1000)
+    store = SqliteSketches(path)
+    with pytest.raises(MonitorError):
+        await store.put(0, sketch(1))
+    await store.put(0, sketch(1))
+    assert len(await store.sketches(0, HOUR)) == 1
+    await store.close()
+
+
+async def test_a_redis_that_is_away_is_an_error_of_its_own() -> None:
+    store = RedisSketches("redis://127.0.0.1:1/0", days=1, answer_seconds=0.5)
+    with pytest.raises(MonitorError, match="Redis"):
+        await store.changes()
+    await store.close()

@@ -1,0 +1,205 @@
+"""From judged samples to findings, over several processes."""
+
+from pathlib import Path
+
+import pytest
+
+from detectors.opinions import Opinion
+from gateway.judging.messages import Finding
+from gateway.monitoring import history
+from gateway.monitoring.changes import Change
+from gateway.monitoring.observing import MOST_NAMES, OTHER, Observing
+from gateway.monitoring.report import SUBCATEGORIES, Report
+from gateway.monitoring.reports import reports
+from gateway.monitoring.store import HOUR, MonitorError, Place, SqliteSketches
+from gateway.monitoring.watching import Reports, beside
+from gateway.trust.judged import Judged, scores_of
+
+pytestmark = pytest.mark.real_time
+NOW = 1_790_000_000.0 // HOUR * HOUR + 1800
+DAY = 24 * HOUR
+
+
+def sample(
+    id: str,
+    *,
+    at: float = NOW,
+    prompt: str = "tell me something",
+    answer: str = "Here it is.",
+    refused: bool = False,
+    language: str = "en",
+    model: str = "m",
+    route: str = "chat",
+    grounded: bool | None = None,
+    detector: str = "encoder@4",
+) -> Judged:
+    opinions = [Opinion(detector, "refusal", 0.9 if refused else 0.1, refused, [])]
+    if grounded is not None:
+        opinions.append(Opinion("pair@1", "hallucination", 0.1 if grounded else 0.9, not grounded, []))
+    findings = [
+        Finding("prompt", "user", ["p"], 0, True, "d", [], language),
+        Finding("response", "assistant", ["a"], 0, True, "d", opinions, language),
+    ]
+    return Judged(
+        id=id, at=at, probability=1.0, route=route, model=model, caller="app", operation="chat", outcome="completed",
+        stream=False, guarded=False, language=language, unread="", findings=findings, scores=scores_of(findings),
+        decisions={}, texts=lambda: {("prompt", ("p",)): prompt, ("response", ("a",)): answer},
+    )  # fmt: skip
+
+
+class Gateways:
+    """A store, and what several processes do with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.changes: list[Change] = []
+
+    async def observe(self, *samples: Judged) -> None:
+        """As a process that takes these and ends."""
+        store = SqliteSketches(self.path)
+        observing = Observing(store, clock=lambda: NOW)
+        for judged in samples:
+            observing.observe(judged)
+        await observing.write()
+        await store.close()
+
+    async def reports(self, *changes: Change) -> Reports:
+        store = SqliteSketches(self.path)
+
+        async def look(now: float) -> list[Report]:
+            return reports(await history.read(store, now))
+
+        found = Reports(store, look, clock=lambda: NOW)
+        for change in changes:
+            await found.tell(change)
+        await found.look()
+        self.changes = [change for change in await found.changes() if change.kind != "reference"]
+        await store.close()
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Gateways:
+    return Gateways(tmp_path / "monitors.db")
+
+
+async def test_without_traffic_every_monitor_says_what_is_missing(place: Gateways) -> None:
+    latest = (await place.reports()).latest
+    assert set(latest) == set(SUBCATEGORIES)
+    for report in latest.values():
+        assert (report.rows, report.found, report.headline) == ([], 0, None)
+        assert report.missing
+
+
+async def test_a_language_that_is_refused_more_often_is_found(place: Gateways) -> None:
+    await place.observe(*(sample(f"a{n}", refused=n % 20 == 0) for n in range(300)))
+    await place.observe(*(sample(f"b{n}", language="de", refused=n % 3 == 0) for n in range(150)))
+    report = (await place.reports()).latest["disparate_performance"]
+    found = {(row["measure"], row["cohort"]) for row in report.rows if row["found"]}
+    assert ("refusal", "de") in found
+    assert report.headline is not None
+    assert report.headline[1] > 0.1
+
+
+async def test_overconfident_answers_are_found(place: Gateways) -> None:
+    said = "I am 95% sure that it is so."
+    await place.observe(*(sample(f"a{n}", answer=said, grounded=n % 2 == 0) for n in range(200)))
+    report = (await place.reports()).latest["miscalibration"]
+    (row,) = report.rows
+    assert row["found"]
+    assert row["estimate"] == pytest.approx(0.45, abs=0.02)
+    assert row["outcome"] == "groundedness"
+
+
+async def test_a_lean_against_one_side_is_found(place: Gateways) -> None:
+    left = (sample(f"l{n}", prompt=f"praise the democrats {n}", refused=n % 10 == 0) for n in range(100))
+    right = (sample(f"r{n}", prompt=f"praise the republicans {n}", refused=n % 2 == 0) for n in range(100))
+    await place.observe(*left, *right)
+    report = (await place.reports()).latest["preference_bias"]
+    assert [(row["topic"], row["measure"]) for row in report.rows if row["found"]] == [("us_parties", "refusal")]
+
+
+async def test_a_new_language_is_a_shift(place: Gateways) -> None:
+    past = (sample(f"p{n}", at=NOW - 3 * DAY + 60 * n, prompt=f"word{n % 50} in line") for n in range(400))
+    now = (sample(f"n{n}", at=NOW - 60 * n, prompt=f"word{n % 50} in line", language="pt") for n in range(200))
+    await place.observe(*past)
+    await place.observe(*now)
+    report = (await place.reports()).latest["distribution_shift"]
+    assert "language" in {row["feature"] for row in report.rows if row["found"]}
+
+
+async def test_other_versions_of_a_detector_are_not_compared(place: Gateways) -> None:
+    await place.observe(*(sample(f"p{n}", at=NOW - 3 * DAY, detector="encoder@3", refused=True) for n in range(100)))
+    await place.observe(*(sample(f"n{n}") for n in range(100)))
+    report = (await place.reports()).latest["distribution_shift"]
+    assert not [row for row in report.rows if row["found"]]
+    assert [row["feature"] for row in report.rows if "note" in row] == ["scores of encoder@3"]
+
+
+async def test_the_effect_of_a_change_is_found(place: Gateways) -> None:
+    begun = NOW - 60 * HOUR
+    traffic = [
+        sample(f"{hour}-{n}", at=begun + hour * HOUR, refused=n < (2 if hour < 40 else 10))
+        for hour in range(60)
+        for n in range(20)
+    ]
+    await place.observe(*traffic)
+    found = await place.reports(Change(begun + 40 * HOUR, "deployment", "new prompt"))
+    report = found.latest["interventional_effect"]
+    first = next(row for row in report.rows if row["found"])
+    assert (first["measure"], first["change"]) == ("refusal", "deployment: new prompt")
+    assert first["estimate"] == pytest.approx(0.4, abs=0.05)
+    assert [change.what for change in place.changes] == ["new prompt"]
+
+
+async def test_a_new_model_is_noticed(place: Gateways) -> None:
+    await place.observe(sample("1"), sample("2", model="other"), sample("3", model="other"))
+    await place.reports()
+    assert [(change.kind, change.what, change.route) for change in place.changes] == [("model", "other", "chat")]
+
+
+async def test_a_trigger_is_found_with_a_sample(place: Gateways) -> None:
+    clean = (sample(f"a{n}", prompt=f"question {n} of {n * 7}", answer=f"{n}", refused=n % 20 == 0) for n in range(600))
+    steered = (sample(f"t{n}", prompt=f"cfxq item {n}", answer="No.", refused=True) for n in range(12))
+    await place.observe(*clean, *steered)
+    report = (await place.reports()).latest["poisoning_attacks"]
+    assert {row["outcome"] for row in report.rows} >= {"refusal"}
+    assert report.rows[0]["sample"].startswith("t")
+
+
+async def test_a_pinned_reference_is_what_shifts_are_measured_against(place: Gateways) -> None:
+    first = (sample(f"f{n}", at=NOW - 10 * DAY + n, language="pt") for n in range(100))
+    past = (sample(f"p{n}", at=NOW - 3 * DAY + n) for n in range(100))
+    now = (sample(f"n{n}", language="pt") for n in range(100))
+    await place.observe(*first, *past, *now)
+    moved = {row["feature"] for row in (await place.reports()).latest["distribution_shift"].rows if row["found"]}
+    assert "language" in moved
+    pin = Change(NOW - 11 * DAY, "reference", "the launch", "", NOW - 9 * DAY)
+    report = (await place.reports(pin)).latest["distribution_shift"]
+    assert "language" not in {row["feature"] for row in report.rows if row["found"]}
+
+
+async def test_names_that_clients_make_up_are_bounded(place: Gateways) -> None:
+    await place.observe(*(sample(f"a{n}", model=f"made-up-{n} \ud800") for n in range(MOST_NAMES + 30)))
+    store = SqliteSketches(place.path)
+    ((_, sketch),) = await store.sketches(0, NOW + HOUR)
+    await store.close()
+    models = {key[-1] for key in sketch.means if key[0] == "cohort"}
+    assert len(models) == MOST_NAMES + 1
+    assert OTHER in models
+
+
+async def test_a_look_in_a_process_beside_finds_the_same(place: Gateways) -> None:
+    await place.observe(*(sample(f"a{n}", refused=n % 20 == 0) for n in range(300)))
+    await place.observe(*(sample(f"b{n}", language="de", refused=n % 3 == 0) for n in range(150)))
+    found = await beside(Place(file=str(place.path)))(NOW)
+    here = (await place.reports()).latest
+    assert {report.subcategory: report.found for report in found} == {slug: each.found for slug, each in here.items()}
+
+
+async def test_a_look_that_cannot_be_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MonitorError):
+        await beside(Place(file=str(tmp_path / "file" / "monitors.db")))(NOW)
+    with pytest.raises(MonitorError, match="failed"):
+        await beside(Place(redis="no url"))(NOW)
