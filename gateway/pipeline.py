@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -169,7 +170,8 @@ class Pipeline:
     ) -> None:
         seen = noted(exchange, answer, self._stored)
         try:
-            await self._tap.pass_on(exchange, seen or answer, downstream(answer.headers), reply, moderated)
+            sift = partial(self._stored.sift, exchange) if self._stored.sifts(exchange) else None
+            await self._tap.pass_on(exchange, seen or answer, downstream(answer.headers), reply, moderated, sift)
         except UpstreamError as error:
             self._upstreams.broke_off(exchange, error)
             raise

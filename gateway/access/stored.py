@@ -1,12 +1,13 @@
 """Stored answers belong to the key that made them, as far as a bounded record remembers."""
 
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.access.admission import ANYONE
 from gateway.access.kept import collection_of, id_of_answer, kept_in, referred_in, segments_of
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
+from gateway.openai_api import map_entries
 from gateway.openai_api.encodings import EncodingError, decode
 
 _ENTRY_BYTES = 400  # of an entry beside its id
@@ -35,18 +36,38 @@ class StoredAnswers:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     def admit(self, exchange: Exchange) -> None:
-        """Raises GatewayError not_found for a path that names what another key made, or lists what several made."""
+        """Raises GatewayError not_found for a path that names what another key made."""
         if not self._kept or not (owner := _owner(exchange)):
             return
         for id in segments_of(exchange.asked.path):
             self._refuse_other(owner, id, None)
-        collection = collection_of(exchange.asked.method, exchange.asked.path)
-        if collection and any(kept.collection == collection and kept.owner != owner for kept in self._kept.values()):
-            raise GatewayError(
-                "not_found",
-                f"the list of all {collection} also names what other keys made, so it is not served here; "
-                "ask for each by its id",
-            )
+
+    def sifts(self, exchange: Exchange) -> bool:
+        """Whether the answer lists what other keys made as well."""
+        owner = _owner(exchange)
+        collection = collection_of(exchange.asked.method, exchange.asked.path) if owner and self._kept else ""
+        return bool(collection) and any(
+            kept.collection == collection and kept.owner != owner for kept in self._kept.values()
+        )
+
+    def sift(self, exchange: Exchange, body: bytes) -> tuple[bytes, int]:
+        """A list without what other keys made, as far as that is remembered, and how many entries are left out.
+
+        Raises GatewayError not_found for what cannot be sifted.
+        """
+        owner, left_out = _owner(exchange), 0
+
+        def own(_number: int, entry: Any) -> Any:
+            nonlocal left_out
+            made_by = self.owner(entry["id"]) if isinstance(entry.get("id"), str) else None
+            left_out += made_by not in (owner, None)
+            return entry if made_by in (owner, None) else None
+
+        try:
+            return map_entries(body, "data", own), left_out
+        except (ValueError, AttributeError):
+            sentence = "the list also names what other keys made, and cannot be read; ask for each by its id"
+            raise GatewayError("not_found", sentence) from None
 
     def go_on(self, exchange: Exchange) -> None:
         """Raises GatewayError not_found for a body that goes on from what another key made. Sets by which policy the

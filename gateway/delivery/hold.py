@@ -250,7 +250,7 @@ class Hold:
         return None
 
     async def _collected(self) -> bytes:
-        body = await _collected(self._answer, self._held_bytes, self._share)
+        body = await collected(self._answer, self._held_bytes, self._share)
         self._whole = len(body)
         self._keep(body)
         return body
@@ -369,7 +369,27 @@ class Begun:
         return await self._answer.pour(offer, settle)
 
 
-async def _collected(answer: Answer, most: int, share: Share) -> bytes:
+class Whole:
+    """An answer that is all here."""
+
+    complete = True
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status = status
+        self._body = body
+
+    def take(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+    async def more(self) -> bytes:
+        return self.take()
+
+    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:  # noqa: ARG002 - nothing comes before the last piece
+        return self.take()
+
+
+async def collected(answer: Answer, most: int, share: Share) -> bytes:
     """The whole body. Raises GatewayError answer_too_large and overloaded, and UpstreamError."""
     pieces: list[bytes] = []
     size = 0

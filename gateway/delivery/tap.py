@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from gateway.delivery.budget import Budget
-from gateway.delivery.hold import Answer, Begun, Hold, Inspection, Screen, Stage
+from gateway.delivery.hold import Answer, Begun, Hold, Inspection, Screen, Stage, Whole, collected
 from gateway.delivery.window import Window
-from gateway.exchange import Exchange, Headers, Reply
+from gateway.exchange import Exchange, Headers, Reply, rewritten
 from gateway.openai_api import SURFACES, choices_wanted
+from gateway.openai_api.encodings import EncodingError, decode
 
 _EVENTS = b"text/event-stream"
 _MAYBE_TEXT = (b"json", b"text/", b"application/octet-stream")  # the last is what files of batches come as
@@ -37,6 +38,10 @@ class Moderated(Inspection, Protocol):
     def ending(self) -> Stage:
         """Puts the moderation at the end of a stream."""
         ...
+
+
+# A list without some of its entries, and how many those are. Raises GatewayError.
+Sift = Callable[[bytes], tuple[bytes, int]]
 
 
 class Tap:
@@ -73,11 +78,15 @@ class Tap:
         headers: Headers,
         reply: Reply,
         moderated: Moderated | None = None,
+        sift: Sift | None = None,
     ) -> None:
-        """Bring the answer to the client with these headers, and with its moderation if there is one.
+        """Bring the answer to the client with these headers, and with its moderation if there is one. `sift` takes out
+        of a list what is not for this caller.
 
         Raises UpstreamError, and GatewayError when the answer may not leave.
         """
+        if sift is not None and answer.status < 300:
+            answer, headers = await self._sifted(exchange, answer, headers, sift)
         events = _is_stream(exchange, answer.status, headers)
         guarded = self._guard.holds(exchange)
         observed = guarded and events and exchange.route is not None and exchange.route.streams == "observe"
@@ -110,6 +119,22 @@ class Tap:
                 return
             events = events and SURFACES[exchange.asked.operation].answers is not None
             await (self._hold_stream if events else self._hold_body)(exchange, hold, policy, asked)
+
+    async def _sifted(self, exchange: Exchange, answer: Answer, headers: Headers, sift: Sift) -> tuple[Answer, Headers]:
+        """The list without what is left out, and a header that tells how much that is."""
+        _is_stream(exchange, answer.status, headers)  # notes the encoding
+        with self._budget.share() as share:
+            body = await collected(answer, self._held_bytes, share)
+        encoding, more = exchange.transcript.encoding, False
+        if encoding:
+            try:
+                body, more = decode(body, encoding, self._held_bytes)
+            except EncodingError:
+                more = True
+        body, left_out = sift(b"" if more else body)
+        exchange.transcript.encoding = ""
+        told = [*rewritten(headers, len(body)), (b"x-assay-left-out", b"%d" % left_out)]
+        return Whole(answer.status, body), told
 
     def _can_hold(self, exchange: Exchange, headers: Headers) -> bool:
         """Whether an answer can be read at all: of operations that are not known here, what may be text within the

@@ -219,6 +219,11 @@ class Decider:
         )
 
 
+def is_unjudged(decision: Decision) -> bool:
+    """Whether no verdict stands behind it, so that nobody knows which text it is about."""
+    return decision.reason == _UNJUDGED
+
+
 def caller_of(exchange: Exchange) -> str:
     return exchange.principal.name if exchange.principal else ""
 

@@ -3,14 +3,24 @@
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, needed_of
+from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, is_unjudged, needed_of
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Stretch, Treatment
 from gateway.judging.messages import Finding, judging_request
 from gateway.judging.stretches import LARGE_BODY, Before, request_of, said_before, stretch_of
-from gateway.openai_api import SURFACES, Operation, Unread, answers_of, read_response, rewrite
+from gateway.openai_api import (
+    SURFACES,
+    Operation,
+    Unread,
+    answers_of,
+    is_list,
+    kept_back,
+    read_response,
+    rewrite,
+)
 from policies.engine import Action, Decision
 
+_CUT_OR_LEFT = PASSING | {Action.REDACT}
 _KEPT = PASSING | {Action.REDACT, Action.REPLACE}  # a choice that is neither of these is emptied
 
 
@@ -47,9 +57,8 @@ class PolicyInspection:
         found = await self._decider.ask(wanted)
         by_choice = _by_choice(found.findings)
         decisions = self._decider.rule(by_choice, found)
-        surface = SURFACES[self._operation].answers
         stopped = {choice: decision for choice, decision in decisions.items() if decision.action not in _KEPT}
-        if stopped and (len(stopped) == len(decisions) or surface is None or not surface.has_choices):
+        if stopped and not self._parts(body, stopped, decisions):
             raise self._decider.error("answer", next(iter(stopped.values())))
         if all(decision.action in PASSING for decision in decisions.values()):
             return body
@@ -59,6 +68,13 @@ class PolicyInspection:
             return self._rewritten(body, by_choice, decisions, stopped)
         except (ValueError, KeyError) as error:  # it has no place for what the policy asks, so nothing leaves
             raise GatewayError("answer_blocked", f"the answer could not be redacted: {error}") from None
+
+    def _parts(self, body: bytes, stopped: Mapping[int, Decision], decisions: Mapping[int, Decision]) -> bool:
+        """Whether the rest may leave without what is stopped: the other choices, or the other entries of a list."""
+        surface = SURFACES[self._operation]
+        if surface.listed and is_list(body):
+            return not any(is_unjudged(decision) for decision in stopped.values())
+        return len(stopped) < len(decisions) and surface.answers is not None and surface.answers.has_choices
 
     def _rewritten(
         self,
@@ -73,6 +89,8 @@ class PolicyInspection:
             if decisions[choice].action is Action.REDACT:
                 changes = edits_of(passages, findings, decisions[choice])
                 body = changes[()].encode() if () in changes else rewrite(body, changes)
+        if SURFACES[self._operation].listed and is_list(body):
+            return kept_back(body, {n for n, each in decisions.items() if each.action not in _CUT_OR_LEFT})
         messages = {n: each.replacement for n, each in decisions.items() if each.action is Action.REPLACE}
         if messages or stopped:
             surface = answers_of(self._operation)

@@ -8,7 +8,7 @@ and their paths (`passages`), a body that is changed in places (`document`), JSO
 
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
 from gateway.openai_api.chat_replies import error_body
-from gateway.openai_api.document import Path, has_too_many_values, rewrite, set_fields
+from gateway.openai_api.document import Path, has_too_many_values, map_entries, rewrite, set_fields
 from gateway.openai_api.envelope import (
     BodyError,
     Envelope,
@@ -18,6 +18,7 @@ from gateway.openai_api.envelope import (
     read_envelope,
     read_moderation,
 )
+from gateway.openai_api.other import is_list, kept_back
 from gateway.openai_api.passages import (
     CHANNELS,
     REASONS,
@@ -78,6 +79,9 @@ __all__ = [
     "error_event",
     "error_reply",
     "has_too_many_values",
+    "is_list",
+    "kept_back",
+    "map_entries",
     "operation_of",
     "read_envelope",
     "read_event",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from gateway.openai_api.document import map_entries, parse
+from gateway.openai_api.document import Path, map_entries, parse
 from gateway.openai_api.passages import (
     ARGUMENTS,
     ASKED,
@@ -50,6 +50,7 @@ _MESSAGE = Schema(
     function_call=_CALL,
     tool_calls=Schema(function=_CALL, custom=Schema(name=TOOL_NAME, input=ARGUMENTS)) | quiet("id type index"),
 ) | quiet("role tool_call_id prefix cache_control index")
+_STORED_MESSAGE = _MESSAGE | {"content_parts": SAID} | quiet("id object")
 _CHOICE = Schema(message=_MESSAGE, delta=_MESSAGE, text=SAID, error=EVERYTHING) | quiet(
     "index finish_reason logprobs stop_reason content_filter_results content_filter_result"
 )
@@ -99,6 +100,18 @@ def read_choices(body: dict[str, Any]) -> Reading:
         reading.passages.extend(passages_of(found.pieces, "response", choice_number(entry, i)))
         reading.unread.extend([*found.unread, *_spelled_beside(entry, found)])
     return reading
+
+
+def find_stored(entry: Any, path: Path) -> Found:
+    """The texts of a stored answer, or of one of the messages behind it."""
+    choices = entry.get("choices") if isinstance(entry, dict) else None
+    if not isinstance(choices, list):
+        return find(entry, _STORED_MESSAGE, path, "assistant")
+    found = find(entry, _ANSWER | quiet("request_id input_user tool_choice response_format"), path, "assistant")
+    for i, choice in enumerate(choices):
+        below = find(choice, _CHOICE, (*path, "choices", i), "assistant")
+        found.add(Found(below.pieces, [*below.unread, *_spelled_beside(choice, below)]))
+    return found
 
 
 def read_chunk(value: dict[str, Any]) -> EventRead:

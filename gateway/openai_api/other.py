@@ -1,15 +1,18 @@
 """What is read where little is known of the form: operations that have no row, lists, what servers keep, errors."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from gateway.openai_api.document import Path
+from gateway.openai_api.document import Path, map_entries, parse
 from gateway.openai_api.messages import message_turns
 from gateway.openai_api.passages import (
     ASKED,
     EVERYTHING,
     FILE_ELSEWHERE,
+    Channel,
     Found,
+    Piece,
     Reading,
     Schema,
     Turn,
@@ -30,9 +33,29 @@ _STORE = (
 )
 
 
+FindEntry = Callable[[Any, Path], Found]
+_NAMES_ONE = re.compile(r"(?:\w*_)?ids?|object|sha256|digest|etag")
+_IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_]{0,23}[-_.][A-Za-z0-9_]{4,128}|[0-9a-f-]{32,128}")
+_LIST = quiet("object data first_id last_id has_more")
+_SAID_AS: Mapping[Channel, Channel] = {"user": "assistant", "system": "assistant"}
+_TELLS_WHAT = ("id", "object", "type", "role", "created", "created_at", "model")
+_EMPTY: Mapping[str, Any] = {
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "", "refusal": None},
+            "logprobs": None,
+            "finish_reason": "content_filter",
+        }
+    ],
+    "content": [],
+}
+_KEPT_BACK = {"code": "content_filter", "message": "the policy of the gateway keeps this entry back"}
+
+
 def any_turns(body: dict[str, Any]) -> list[Turn]:
     """Every longer text of a request that nobody here knows, which is told as unread all the same."""
-    found = find(body, EVERYTHING, (), "user")
+    found = _everything(body, "user")
     found.unread.append(Unread("user", "operation"))
     return [Turn(found, False)]
 
@@ -72,10 +95,61 @@ def store_turns(body: dict[str, Any]) -> list[Turn]:
 
 def read_anything(body: dict[str, Any]) -> Reading:
     """Every longer text of an answer."""
-    found = find(body, EVERYTHING, (), "assistant")
+    found = _everything(body, "assistant")
     return Reading(passages_of(found.pieces, "response"), found.unread)
 
 
-def read_stored(read: Callable[[dict[str, Any]], Reading], key: str, body: dict[str, Any]) -> Reading:
-    """An answer that the server kept, known by its `key`, or a list of them or of their parts."""
-    return read(body) if key in body else read_anything(body)
+def _everything(body: dict[str, Any], channel: Channel) -> Found:
+    """Every longer text, but for what is plainly an identifier: a head may take one for anything."""
+    found = find(body, EVERYTHING, (), channel)
+    return Found([piece for piece in found.pieces if not _is_identifier(piece)], found.unread)
+
+
+def _is_identifier(piece: Piece) -> bool:
+    key = next((key for key in reversed(piece.path) if isinstance(key, str)), "")
+    return bool(_NAMES_ONE.fullmatch(key) and _IDENTIFIER.fullmatch(piece.text))
+
+
+def read_stored(
+    read: Callable[[dict[str, Any]], Reading], key: str, find_entry: FindEntry, body: dict[str, Any]
+) -> Reading:
+    """An answer that the server kept, known by its `key`, or a list of such, or of the items of one."""
+    return read(body) if key in body else read_list(find_entry, body)
+
+
+def read_list(find_entry: FindEntry, body: dict[str, Any]) -> Reading:
+    """A list of what the server keeps: each entry is judged by itself, under its number. Whoever said it, what comes
+    back is an answer."""
+    entries = body.get("data")
+    if not isinstance(entries, list):
+        return read_anything(body)
+    about = find(body, _LIST, (), "assistant")
+    reading = Reading(passages_of(about.pieces, "response"), about.unread)
+    for number, entry in enumerate(entries):
+        found = find_entry(entry, ("data", number))
+        pieces = [piece._replace(channel=_SAID_AS.get(piece.channel, piece.channel)) for piece in found.pieces]
+        reading.passages.extend(passages_of(pieces, "response", number))
+        reading.unread.extend(Unread(_SAID_AS.get(channel, channel), reason) for channel, reason in found.unread)
+    return reading
+
+
+def is_list(body: bytes) -> bool:
+    """Whether an answer is a list of what the server keeps."""
+    value = parse(body)
+    return isinstance(value, dict) and isinstance(value.get("data"), list) and not {"choices", "output"} & value.keys()
+
+
+def kept_back(body: bytes, numbers: Collection[int]) -> bytes:
+    """A list in which the entries of these numbers say what they are and that they are kept back, and nothing else.
+
+    Every other entry keeps its bytes. Raises ValueError for what is no list.
+    """
+
+    def emptied(number: int, entry: Any) -> Any:
+        if number not in numbers:
+            return entry
+        told = {key: entry[key] for key in _TELLS_WHAT if isinstance(entry.get(key), str | int)}
+        empty = {key: value for key, value in _EMPTY.items() if key in entry}
+        return {**told, **empty, "error": _KEPT_BACK}
+
+    return map_entries(body, "data", emptied)

@@ -96,6 +96,11 @@ def find_in_item(item: Any, path: Path, speaker: Channel) -> Found:
     return find(item, _kind(item).schema, path, channel_of(item, speaker))
 
 
+def find_stored(item: Any, path: Path) -> Found:
+    """The texts of an item that the server kept, whoever said it."""
+    return find(item, _kind(item).schema, path, "assistant")
+
+
 def _kind(item: Any) -> Item:
     type_ = item.get("type") if isinstance(item, dict) else None
     if type_ is None and isinstance(item, dict) and "id" in item and "content" not in item:

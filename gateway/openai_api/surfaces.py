@@ -154,6 +154,7 @@ class Surface:
     `turns` reads the texts of a request, which its field `param` holds. `modelled`: the body is read for the model, so
     it is never passed on unread. `inference`: a request changes nothing on the server, so that it may be sent again.
     `moderated`: a request may ask for moderation. `metered`: answers tell the tokens that they took, and tell it once.
+    `listed`: an answer may be a list, whose entries are judged and kept back each by itself.
     Without `answers` nothing can be written in the words of the surface; then `reads` finds what texts its answers
     have, and where that is missing too they have none.
     """
@@ -169,6 +170,7 @@ class Surface:
     inference: bool = True
     moderated: bool = False
     metered: bool = False
+    listed: bool = False
 
 
 def _chunked(shape: chat_replies.Shape, with_system: Callable[[dict[str, Any], str], None]) -> Answers:
@@ -304,7 +306,9 @@ _TABLE = (
         paths=(("POST", "/v1/responses/compact"), ("POST", "/v1/responses/input_tokens")),
         turns=responses.response_turns,
         param="input",
-        answers=replace(_RESPONSES, read=partial(other.read_stored, responses.read_output, "output")),
+        answers=replace(
+            _RESPONSES, read=partial(other.read_stored, responses.read_output, "output", responses.find_stored)
+        ),
         judged=True,
         modelled=True,
         metered=True,
@@ -312,23 +316,28 @@ _TABLE = (
     # What is kept on the server comes back by another way, and is judged there as well.
     Surface(
         Operation.STORED_RESPONSES,
+        listed=True,
         paths=(("GET", "/v1/responses/"),),
-        answers=replace(_RESPONSES, read=partial(other.read_stored, responses.read_output, "output")),
+        answers=replace(
+            _RESPONSES, read=partial(other.read_stored, responses.read_output, "output", responses.find_stored)
+        ),
     ),
     Surface(
         Operation.STORED_CHAT,
+        listed=True,
         paths=(("GET", "/v1/chat/completions/"), ("GET", "/v1/chat/completions")),
         answers=replace(
             _chunked(chat_replies.CHAT, chat_replies.chat_with_system),
-            read=partial(other.read_stored, chat.read_choices, "choices"),
+            read=partial(other.read_stored, chat.read_choices, "choices", chat.find_stored),
         ),
     ),
     Surface(
         Operation.CONVERSATIONS,
+        listed=True,
         paths=(("POST", "/v1/conversations"), ("POST", "/v1/conversations/"), ("GET", "/v1/conversations/")),
         turns=other.conversation_turns,
         param="items",
-        reads=other.read_anything,
+        reads=partial(other.read_list, responses.find_stored),
         judged=True,
         inference=False,
     ),
@@ -361,7 +370,8 @@ def _of_unusual(method: str, path: str) -> Operation:
     plain = "/" + posixpath.normpath(_UNSEEN.split(path.lower(), maxsplit=1)[0]).lstrip("/")
     if method == "POST" and _UPLOAD_PART.fullmatch(plain):
         return Operation.UPLOAD_PARTS
-    if (method, plain) not in _BY_PATH and (longer := _LONGER.fullmatch(plain)):
+    longer = _LONGER.fullmatch(plain)
+    if longer and (method, plain) not in _BY_PATH and (method, f"/v1/{longer[1]}") in _BY_PATH:
         plain = f"/v1/{longer[1]}"  # /v1/engines/NAME/chat/completions and the like
     below = (operation for asked, at, operation in _BELOW if asked == method and plain.startswith(at))
     return _BY_PATH.get((method, plain)) or next(below, Operation.OTHER)

@@ -73,6 +73,7 @@ def brief(passages: list[Passage]) -> list[tuple[str, str]]:
         ("GET", "/v1/models/org/name", "models"),
         ("DELETE", "/v1/models/ft", "other"),
         ("POST", "/v1/moderations", "moderations"),
+        ("GET", "/v1/chat/completions/c1/messages", "stored_chat"),
         ("POST", "/v1/files", "files"),
         ("POST", "/v1/Files/", "files"),
         ("POST", "/v1/uploads/u1/parts", "upload_parts"),

@@ -78,8 +78,84 @@ async def test_chat_completions_are_kept_where_the_request_says_so() -> None:
         await ask(world, "sk-one", "/v1/chat/completions", json.dumps(chat | {"store": True}).encode())
         assert (await ask(world, "sk-two", "/v1/chat/completions/chat_1", method="DELETE")).status == 404
         assert (await ask(world, "sk-two", "/v1/chat/completions/chat_1/messages", method="GET")).status == 404
-        assert (await ask(world, "sk-two", "/v1/chat/completions?limit=9", method="GET")).status == 404
-        assert (await ask(world, "sk-one", "/v1/chat/completions", method="GET")).status == 200
+
+
+def stored(*texts: tuple[str, str], **more: Any) -> bytes:
+    """A list of stored answers, by id."""
+    data = [{"id": id, "choices": [{"index": 0, "message": {"content": text}}]} for id, text in texts]
+    return json.dumps({"object": "list", "data": data, **more}).encode()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("policy", [ENFORCE, OBSERVE])
+async def test_a_list_has_what_this_key_made_and_what_nobody_remembers(policy: str, packed: bool) -> None:
+    listed = stored(("chat_1", "One."), ("chat_2", "Two."), ("chat_3", "Three."), has_more=True)
+    reply = answer(gzip.compress(listed), JSON, b"content-encoding: gzip") if packed else answer(listed, JSON)
+    async with serve(always(reply)) as server, World(server.port, rules=policy, keys=KEYS) as world:
+        world.stored.remember("chat_1", "one", "chat/completions")
+        whole = await ask(world, "sk-one", "/v1/chat/completions", method="GET")
+        assert (gzip.decompress(whole.body) if packed else whole.body) == listed  # nobody else made any
+        world.stored.remember("chat_2", "two", "chat/completions")
+        for key, ids in (("sk-one", ["chat_1", "chat_3"]), ("sk-two", ["chat_2", "chat_3"])):
+            seen = await ask(world, key, "/v1/chat/completions?limit=9", method="GET")
+            value = json.loads(seen.body)
+            assert [entry["id"] for entry in value["data"]] == ids
+            assert (value["has_more"], seen.headers[b"x-assay-left-out"]) == (True, b"1")
+            assert seen.headers[b"content-length"] == b"%d" % len(seen.body)
+
+
+@pytest.mark.parametrize("listed", [b'{"data": 3}', b"no JSON", b'{"data":["chat_2"]}'])
+async def test_a_list_that_cannot_be_sifted_is_not_served(listed: bytes) -> None:
+    async with serve(always(answer(listed, JSON))) as server, World(server.port, keys=KEYS) as world:
+        world.stored.remember("chat_2", "two", "chat/completions")
+        assert (await ask(world, "sk-one", "/v1/chat/completions", method="GET")).status == 404
+
+
+HARMFUL = "all about a grenade"
+LISTS: dict[str, list[dict[str, Any]]] = {
+    "/v1/chat/completions": [
+        {"id": f"c{n}", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
+        for n, text in enumerate(("Good day.", HARMFUL, "Bye."))
+    ],
+    "/v1/chat/completions/c1/messages": [
+        {"id": "m1", "role": "user", "content": "Good day."},
+        {"id": "m2", "role": "user", "content": None, "content_parts": [{"type": "text", "text": HARMFUL}]},
+        {"id": "m3", "role": "assistant", "content": "grenad"},
+    ],
+    "/v1/responses/resp_1/input_items": [
+        {"id": "i1", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Good day."}]},
+        {"id": "i2", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "grenade"}]},
+        {"id": "i3", "type": "function_call", "name": "f", "arguments": "{}", "call_id": "c"},
+    ],
+    "/v1/conversations/conv_1/items": [
+        {"id": "i1", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Good day."}]},
+        {"id": "i2", "type": "function_call", "name": "f", "arguments": json.dumps({"a": HARMFUL}), "call_id": "c"},
+        {"id": "i3", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+    ],
+}
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_an_entry_of_a_list_that_a_rule_blocks_is_kept_back_and_says_so(path: str) -> None:
+    entries = LISTS[path]
+    listed = json.dumps({"object": "list", "data": entries, "first_id": "i1", "has_more": False}).encode()
+    async with serve(always(answer(listed, JSON))) as server, World(server.port, rules=ENFORCE) as world:
+        seen = await world.ask(path, b"", method="GET")
+    assert seen.status == 200
+    assert seen.headers[b"x-assay-decision"] == b"block"
+    first, second, third = json.loads(seen.body)["data"]
+    assert (first, third) == (entries[0], entries[2])
+    assert (second["id"], second["error"]["code"]) == (entries[1]["id"], "content_filter")
+    assert b"grenade" not in seen.body
+
+
+async def test_a_list_with_something_unread_in_it_is_left_to_on_error() -> None:
+    image = {"id": "i9", "type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}
+    listed = json.dumps({"object": "list", "data": [image]}).encode()
+    for policy, status in ((ENFORCE, 200), (ENFORCE.replace("block", "block, on_error: block"), 400)):
+        async with serve(always(answer(listed, JSON))) as server, World(server.port, rules=policy) as world:
+            seen = await world.ask("/v1/responses/resp_1/input_items", b"", method="GET")
+            assert (seen.status, seen.body == listed) == (status, status == 200)
 
 
 async def test_conversations_are_kept() -> None:

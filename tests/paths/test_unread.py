@@ -318,3 +318,16 @@ async def test_a_message_with_an_image_ends_as_a_refusal_where_nothing_unread_ma
     assert seen.status == 200
     assert text_and_end(MESSAGES.operation, seen.body, stream=stream) == ("", "refusal")
     assert world.fate == ("blocked", "prompt_unjudged")
+
+
+async def test_identifiers_are_not_judged_and_texts_beside_them_are() -> None:
+    told = {"id": "file-grenade9grenade", "sha256": "ab" * 32, "name": "AKIA42 and more words"}
+    async with serve(answering(answer(json.dumps(told).encode(), JSON))) as server:
+        async with World(server.port, rules=CUTTING) as world:
+            seen = json.loads((await world.ask("/v1/novel/1", b"", method="GET")).body)
+        assert seen == told | {"name": "[REDACTED:word] and more words"}
+    async with (
+        serve(answering(answer(json.dumps({"id": told["id"]}).encode(), JSON))) as server,
+        World(server.port, rules=STRICT) as world,
+    ):
+        assert (await world.ask("/v1/novel/1", b"", method="GET")).status == 200
