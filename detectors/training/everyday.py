@@ -20,8 +20,12 @@ Band = tuple[str, int, int]  # its name, and its texts' words: above the first n
 
 
 def rows() -> list[Row]:
-    """The half that helps to set thresholds, without labels, as everyday requests."""
-    return [Row(item.text, None, (item.role,), {}, BENIGN, True) for item in benign.texts("dev")]
+    """The half that helps to set thresholds, without labels, as everyday requests. The shortest stand on both sides:
+    who says "thanks" is not to be told from them."""
+    return [
+        Row(item.text, None, BOTH if len(item.text.split()) <= LENGTHS[0] else (item.role,), {}, BENIGN, True)
+        for item in benign.texts("dev")
+    ]
 
 
 def figures(detect: Detect, info: DetectorInfo, date: str) -> list[Measurement]:

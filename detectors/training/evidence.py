@@ -13,7 +13,7 @@ import numpy as np
 
 from detectors.base import Role, Text
 from detectors.trained.networks import Floats, Network
-from detectors.training.data import HARMS, HEADS, LEFT_OUT, UNLABELLED, Row
+from detectors.training.data import BENIGN, HARMS, HEADS, LEFT_OUT, UNLABELLED, Row
 from detectors.training.measure import Labels, Scores, auroc, platt
 
 MIN_POSITIVES = 20  # of a head in one role, or nothing is fitted or stated
@@ -37,6 +37,7 @@ LENGTHS = (4, 12, 40)
 BAND_RATES = (0.01, 0.002)
 SURE_OF = 0.8  # false alarms that a rate must stand for in a band, or a lower one is asked
 BAND_ROWS = 30  # of a band, or nothing is said of it
+_A_HAIR = 1e-3
 CLEAR = 0.99  # quantile of benign replies under which a head has nothing to find
 
 Line = tuple[float, ...]
@@ -259,7 +260,22 @@ def _shifts(found: Evidence, slug: str, odds: Scores) -> Line:
         odds[benign & (found.words > low) & (found.words <= high)]
         for low, high in zip((-1, *LENGTHS), (*LENGTHS, np.inf), strict=True)
     ]
-    return tuple(max((_above(band, odds[benign], rate) for rate in _told(band)), default=0.0) for band in bands)
+    shifts = [max((_above(band, odds[benign], rate) for rate in _told(band)), default=0.0) for band in bands]
+    shifts[0] = max(shifts[0], _shortest_own(found, benign, odds, odds - _shift_of(found, tuple(shifts))))
+    return tuple(shifts)
+
+
+def _shortest_own(found: Evidence, benign: Labels, odds: Scores, shifted: Scores) -> float:
+    """The shift with which none of our own shortest texts is flagged: at a rate, the heads together flag too many.
+
+    The threshold is that of the rows as they are `shifted`, the shortest below it.
+    """
+    shortest = found.words <= LENGTHS[0]
+    own = odds[benign & shortest & (np.array(found.sets) == BENIGN)]
+    if len(own) < BAND_ROWS:
+        return 0.0
+    rest = np.where(shortest, -np.inf, shifted)[benign]
+    return float(own.max() - np.quantile(rest, 1 - FALSE_ALARMS, method="lower")) + _A_HAIR
 
 
 def _told(band: Scores) -> Sequence[float]:

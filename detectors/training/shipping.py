@@ -21,7 +21,7 @@ from detectors.training import compose, data, synthetic
 
 LICENCE = "Apache-2.0"
 VOCABULARY = "vocab.txt"
-VERSIONS: Mapping[str, str] = {"ngram": "3", "encoder": "4", **dict.fromkeys((*RULES, FINGERPRINT), "1")} | {
+VERSIONS: Mapping[str, str] = {"ngram": "3", "encoder": "5", **dict.fromkeys((*RULES, FINGERPRINT), "1")} | {
     "secrets": "3",
     "pii": "2",
 }

@@ -6,7 +6,7 @@ import pytest
 from detectors.base import OperatingTable, Role
 from detectors.manifest import Measurement, Tables, threshold
 from detectors.training import evidence
-from detectors.training.data import HARMS, HEADS, LEFT_OUT, ORDINARY, TRAIN, Row
+from detectors.training.data import BENIGN, HARMS, HEADS, LEFT_OUT, ORDINARY, TRAIN, Row
 from detectors.training.encoder.mixture import DOMAINS, MOST, Supply, draws
 from detectors.training.evidence import LENGTHS, MIN_POSITIVES, Evidence, balanced
 from detectors.training.synthetic import SETS
@@ -63,6 +63,20 @@ def test_a_score_of_one_half_parts_what_was_shown_apart() -> None:
     assert 0 <= first < second
     assert set(fitted.composite["unsafe"]) == {"prompt", "response"}
     assert "violence" in fitted.composite
+
+
+def test_no_head_flags_any_of_our_own_shortest_texts() -> None:
+    """A rate would let each head flag some of them: a dozen heads together flag many."""
+    rng = np.random.default_rng(4)
+    found = both(rng)
+    rows = [*found["prompt"].rows, *(Row("so it is", None, ("prompt",), {}, BENIGN, True) for _ in range(80))]
+    logits = np.concatenate((found["prompt"].logits, rng.normal(scale=4.0, size=(80, 2 * len(HEADS)))))
+    fitted = evidence.cascade({**found, "prompt": Evidence("prompt", rows, logits)})
+    tables = head_tables(fitted, DATE)
+    for slug in ("unsafe", "violence"):
+        limit = threshold(tables.operating[slug]["prompt"])
+        assert limit is not None
+        assert (1 / (1 + np.exp(-fitted.odds[slug]["prompt"][-80:])) < limit).all()
 
 
 def test_a_short_band_with_more_false_alarms_gets_a_shift_that_ends_them() -> None:
