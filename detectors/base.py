@@ -82,6 +82,9 @@ class Judgement:
     verdicts: tuple[Verdict, ...] = ()
 
 
+Known = dict[str, Judgement]  # what detectors, by id, have said of one text
+
+
 class Detector(Protocol):
     """`name@version`, the slugs it can speak of, and `detect`."""
 

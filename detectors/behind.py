@@ -1,6 +1,6 @@
 """What stands behind each of the 29 sub-categories: the detectors that judge it, and how they were measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,14 +15,15 @@ _OWN_ROWS = ("held-out", "left out", "benign", "harmless")
 Row = dict[str, Any]
 
 
-def taxonomy_rows(*, weights: bool = True) -> list[Row]:
+def taxonomy_rows(*, weights: bool = True, own: Iterable[manifest.DetectorInfo] = ()) -> list[Row]:
     """The 29 sub-categories in order, each with the detectors behind it and their measured figures.
 
     `detectors` is empty where nothing shipped can judge the sub-category; `monitor` says how much the monitor behind it
     finds, and is empty where there is none; `off` says of detectors that were trained for it and are not used what is
-    missing. With `weights` their files are verified too. Raises manifest.ModelError.
+    missing. `own` are the operator's detectors. With `weights` the shipped files are verified too. Raises
+    manifest.ModelError.
     """
-    infos = manifest.load(weights=weights).values()
+    infos = [*manifest.load(weights=weights).values(), *own]
     return [
         {
             "category": str(entry.category),
@@ -49,6 +50,8 @@ def _behind(info: manifest.DetectorInfo, slug: str) -> Row:
 
 def headline(measured: Sequence[Mapping[str, Any]]) -> str:
     """The range of AUROC, or else of recall, over the public sets that the detector was not trained on."""
+    if not measured:
+        return ""
     for metric in ("AUROC", "recall at 1 % false alarms"):
         values = {
             (item["set"], item["metric"]): item["value"]

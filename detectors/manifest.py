@@ -77,7 +77,7 @@ class DetectorInfo:
 
     name: str
     version: str
-    kind: Literal["head", "pair", "rule"]
+    kind: Literal["head", "pair", "rule", "own"]
     slugs: frozenset[str]
     heads: tuple[str, ...]
     file: Path | None

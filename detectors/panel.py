@@ -11,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from detectors import manifest, registry
-from detectors.base import Detector, Judgement, State, Steps, Stepwise, Text, TextByText, Verdict, finish
+from detectors.base import Detector, Judgement, Known, State, Steps, Stepwise, Text, TextByText, Verdict, finish
 from detectors.hiding import unhide
 from detectors.opinions import Opinion
+from detectors.own import building, specs
 
-Known = dict[str, Judgement]  # what detectors, by id, have said of one text
 Thresholds = Mapping[tuple[str, str, str], float]  # (detector id, slug, role) → the score from which a text is flagged
 
 _UNREACHABLE = 2.0  # a threshold where none was measured
@@ -206,20 +206,28 @@ def _spans(verdict: Verdict) -> list[tuple[int, int, str]]:
 
 
 def load(
-    models: Path = manifest.MODELS, fingerprints: Path | None = None, *, only: Collection[str] | None = None
+    models: Path = manifest.MODELS,
+    fingerprints: Path | None = None,
+    *,
+    only: Collection[str] | None = None,
+    own: specs.OwnDetectors = specs.NONE,
 ) -> Panel:
     """The detectors that can speak of at least one of the slugs `only`, or all. Raises manifest.ModelError.
 
-    `fingerprints` is the file that `assay fingerprint build` made.
+    `fingerprints` is the file that `assay fingerprint build` made, `own` are the operator's detectors.
     """
-    panel = load_what_loads(models, fingerprints, only=only)
+    panel = load_what_loads(models, fingerprints, only=only, own=own)
     for why in panel.absent.values():
         raise manifest.ModelError(why)
     return panel
 
 
 def load_what_loads(
-    models: Path = manifest.MODELS, fingerprints: Path | None = None, *, only: Collection[str] | None = None
+    models: Path = manifest.MODELS,
+    fingerprints: Path | None = None,
+    *,
+    only: Collection[str] | None = None,
+    own: specs.OwnDetectors = specs.NONE,
 ) -> Panel:
     """The same with what can be loaded: one damaged file must not silence the other detectors."""
     built: list[Detector] = []
@@ -233,7 +241,8 @@ def load_what_loads(
                 known.append(info)
         except manifest.ModelError as error:
             absent[name] = str(error)
-    return Panel(built, thresholds(known), absent)
+    built += building.built(own, absent, only)
+    return Panel(built, {**thresholds(known), **own.thresholds()}, absent)
 
 
 def thresholds(

@@ -78,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     taxonomy.add_argument("--map", choices=tuple(MAPS), help="the same risks in another list")
     taxonomy.set_defaults(command=_command("taxonomy", "taxonomy"))
 
+    own = commands.add_parser("detectors", help="the cards of your own detectors: what is known of each")
+    own.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    own.set_defaults(command=_command("check", "detectors"))
+
     review = commands.add_parser("review", help="label drawn samples, one key for each answer")
     review.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
     review.add_argument("--by", metavar="NAME", help="who labels (default: your name on this machine)")
@@ -91,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
     calibrate.add_argument("--window", choices=("24h", "7d"), default="7d", help="how far back labels count (7d)")
     calibrate.add_argument("--json", action="store_true")
+    what = "measure your own detectors on these harmless texts: JSON lines with `text` and `role`, or a text a line"
+    calibrate.add_argument("--texts", type=Path, metavar="FILE", help=what)
+    calibrate.add_argument("--detector", action="append", metavar="NAME", help="with --texts: only this one of yours")
     which = calibrate.add_mutually_exclusive_group()
     which.add_argument("--adopt", action="store_true", help="let policies take their thresholds from this traffic")
     which.add_argument("--revert", action="store_true", help="go back to the detectors' own tables")

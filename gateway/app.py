@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from detectors import manifest, taxonomy
+from detectors.own.specs import OwnDetectors
 from gateway.access.admission import Admission
 from gateway.access.cors import Application, Cors, Origins
 from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
@@ -26,7 +27,7 @@ from gateway.delivery.budget import Budget
 from gateway.delivery.reply import Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
-from gateway.enforcement.local_tables import local_tables_of
+from gateway.enforcement.local_tables import local_tables_of, operating_of, read_local_tables
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import SHIPPED
 from gateway.exchange import SampleQueue
@@ -39,6 +40,10 @@ from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
 from gateway.opinions.labelling import Review
 from gateway.opinions.wiring import Opinions, opinions_of
+from gateway.own.described import own_detectors
+from gateway.own.judging import JudgingWithGuards
+from gateway.own.wiring import Served, guards_of
+from gateway.own.wiring import close as close_guards
 from gateway.pages.alarms import alarms_route
 from gateway.pages.monitors import monitor_routes
 from gateway.pages.opinions import judge_route
@@ -67,7 +72,7 @@ from gateway.telemetry.meter import Meter, Models
 from gateway.telemetry.processes import Processes, taken
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.upstreams import UpstreamMetrics
-from gateway.trust.card import shipped_errors
+from gateway.trust.card import share, shipped_errors
 from gateway.trust.gauges import TrustGauges
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
@@ -79,6 +84,7 @@ from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.health import Cooldown
 from gateway.upstream.routing import Routing
 from gateway.upstream.transport import Limits
+from gateway.worker import Judging as WorkerJudging
 from gateway.worker import Worker
 from policies.engine import Policy
 
@@ -117,6 +123,9 @@ class App:
         by_name = upstreams(config)
         self._origins = {upstream.origin: name for name, upstream in by_name.items()}
         self.routing = Routing(routes(config, by_name), by_name.values())
+        self._own = own_detectors(config, operating_of(read_local_tables(local_tables_of(config))))
+        infos = self._own.infos()
+        share(column for info in infos for column in info.operating)
         self.policy = PolicyFile(
             config.policy,
             wall_clock=_wall_clock,
@@ -124,20 +133,23 @@ class App:
             routes=route_names(config),
             own=route_policies(config),
             local=local_tables_of(config),
+            detectors=infos,
         )
         self.audit = Audit(config.audit_path)
         self.ledger = open_ledger(config, _wall_clock)
         self.watch = Watch(self.ledger)
         self.monitoring = monitoring(config, _wall_clock)
         self.meter = _meter(config, models(config, by_name), self.audit)
-        self.opinions = opinions_of(config, self.ledger, by_name, _judged_slugs(), _wall_clock)
+        self.opinions = opinions_of(config, self.ledger, by_name, _judged_slugs(infos), _wall_clock)
         self.queue = _queue(config)
         # With Redis, `assay worker` judges samples; then only a guard needs detectors here.
-        judges = config.detectors and (self.enforces or config.redis_url is None)
+        judges = config.judges_texts and (self.enforces or config.redis_url is None)
         sources = (config.policy, *route_policies(config).values())
         waited_for = not set(SHIPPED).issuperset(sources) or self.enforces  # now, or after a change of a policy's file
-        self.judge = _judge(config, nice=0 if waited_for else _NICE) if judges else NoDetectors()
+        self.judge = _judge(config, self._own, nice=0 if waited_for else _NICE) if judges else NoDetectors()
         self.tracing = _tracing(config)
+        self._served = guards_of(config, self._own, by_name) if config.judges_texts else []
+        self._judging = _with_guards(self.judge, self._served, self._own, self.policy)
         self._upstream_metrics = UpstreamMetrics(by_name, self.routing.routes)
         self.upstreams = Upstreams(
             _limits(config),
@@ -173,6 +185,7 @@ class App:
                     self.ledger,
                     self._facts(config),
                     [alarms_route(self.watch), *self._monitor_pages(), *self._opinion_pages(config)],
+                    infos,
                 ),
             ],
             version=_VERSION,
@@ -198,7 +211,7 @@ class App:
 
     def _pipeline(self, config: Config, admission: Admission) -> Pipeline:
         tracing = self.tracing
-        judging = self.judge if tracing is None else TracedJudging(self.judge, tracing.guarding)
+        judging = self._judging if tracing is None else TracedJudging(self._judging, tracing.guarding)
         guard = Guard(
             self.policy.current,
             judging,
@@ -208,7 +221,7 @@ class App:
         )
         self.policy.adopt = _adopting(guard, self.judge)
         self.policy.on_change = lambda change: self.audit.append("policy", change)
-        sampler = Sampler(enabled=config.detectors, pace=_pace(config, self.judge))
+        sampler = Sampler(enabled=config.judges_texts, pace=_pace(config, self.judge))
         recorder = Recorder(sampler, self.queue, self.meter if config.count_tokens else None)
         return Pipeline(
             admission=admission,
@@ -260,8 +273,8 @@ class App:
 
     def _background(self, config: Config) -> Background:
         publish_error_rates()
-        publish_detectors()
-        _begin_series(self.judge)
+        publish_detectors(self._own.infos())
+        _begin_series(self.judge, self._own)
         series.begin_traffic([route.name for route in self.routing.routes], self._origins.values())
         series.begin_guard()
         self.gauges = Gauges(
@@ -285,11 +298,13 @@ class App:
         background.add("memory", heap.give_back_regularly)
         background.add("policy", self.policy.run)
         background.add("keys", self.keys.run)
-        if isinstance(self.judge, JudgingClient):
+        if isinstance(self.judge, JudgingClient) and not isinstance(self._judging, NoDetectors):
             background.add("judge", self.judge.run)
+            for each in self._served:
+                background.add(f"detector {each.guard.name}", each.guard.run)
             if config.redis_url is None:
-                sinks = _sinks(config, self.audit, self.ledger, self.opinions, self.monitoring)
-                background.add("worker", _worker(config, self.queue, self.judge, sinks, self.policy).run)
+                sinks = _sinks(config, self.audit, self.ledger, self.opinions, self.monitoring, self._own)
+                background.add("worker", _worker(config, self.queue, self._judging, sinks, self.policy).run)
                 if self.monitoring is not None:
                     background.add("monitors", self.monitoring.observing.run)
                 for name, run in self.opinions.tasks:
@@ -330,6 +345,7 @@ class App:
     async def _close(self) -> None:
         await self.upstreams.close()
         await self.opinions.close()
+        await close_guards(self._served)
         await self.queue.close()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
@@ -344,8 +360,11 @@ class WorkerApp:
     def __init__(self, config: Config) -> None:
         if config.redis_url is None:
             raise ConfigError(["redis_url: a worker takes its samples from Redis; set ASSAY_REDIS_URL or --redis-url"])
-        if not config.detectors:
+        if not config.judges_texts:
             raise ConfigError(["detectors: they are turned off, so a worker has nothing to judge with"])
+        described = own_detectors(config, operating_of(read_local_tables(local_tables_of(config))))
+        infos = described.infos()
+        share(column for info in infos for column in info.operating)
         own = route_policies(config)  # else a worker need not know the gateway's routes
         policy = PolicyFile(
             config.policy,
@@ -353,18 +372,22 @@ class WorkerApp:
             routes=route_names(config) if own else (),
             own=own,
             local=local_tables_of(config),
+            detectors=infos,
         )
         audit = Audit(config.audit_path)
         ledger = open_ledger(config, _wall_clock)
-        opinions = opinions_of(config, ledger, upstreams(config), _judged_slugs(), _wall_clock)
+        opinions = opinions_of(config, ledger, upstreams(config), _judged_slugs(infos), _wall_clock)
         self._opinions = opinions
         self.queue = _redis_queue(config, config.redis_url.get_secret_value())
-        self.judge = _judge(config, nice=_NICE)
+        self.judge = _judge(config, described, nice=_NICE)
+        self._served = guards_of(config, described, upstreams(config))
+        judging = _with_guards(self.judge, self._served, described, policy)
+        assert not isinstance(judging, NoDetectors)
         monitors = monitoring(config, _wall_clock)
-        sinks = _sinks(config, audit, ledger, opinions, monitors)
-        worker = _worker(config, self.queue, self.judge, sinks, policy)
+        sinks = _sinks(config, audit, ledger, opinions, monitors, described)
+        worker = _worker(config, self.queue, judging, sinks, policy)
         publish_error_rates()
-        _begin_series(self.judge)
+        _begin_series(self.judge, described)
         gauges = Gauges(
             [
                 lambda: _read_depth(self.queue),
@@ -380,6 +403,8 @@ class WorkerApp:
         background.add("gauges", gauges.run)
         background.add("policy", policy.run)
         background.add("judge", self.judge.run)
+        for each in self._served:
+            background.add(f"detector {each.guard.name}", each.guard.run)
         background.add("redis", self.queue.run)
         background.add("worker", worker.run)
         if monitors is not None:
@@ -406,6 +431,7 @@ class WorkerApp:
 
     async def _close(self) -> None:
         await self._opinions.close()
+        await close_guards(self._served)
         await self.queue.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -513,7 +539,7 @@ def _moderation(config: Config, judge: Judging) -> Moderation:
     )
 
 
-def _judge(config: Config, *, nice: int) -> JudgingClient:
+def _judge(config: Config, own: OwnDetectors, *, nice: int) -> JudgingClient:
     given = config.audit_hash_key
     key = given.get_secret_value().encode() if given else secrets.token_bytes(32)
     return JudgingClient(
@@ -522,31 +548,59 @@ def _judge(config: Config, *, nice: int) -> JudgingClient:
         processes=config.judges,
         nice=nice,
         fingerprints=config.fingerprints,
+        own=own,
         most_bytes=config.judging_bytes,
     )
 
 
+def _with_guards(
+    judge: JudgingClient | NoDetectors, served: Sequence[Served], own: OwnDetectors, policy: PolicyFile
+) -> JudgingClient | NoDetectors | JudgingWithGuards:
+    """The detectors as they are where there is no guard."""
+    if not served or not isinstance(judge, JudgingClient):
+        return judge
+    return JudgingWithGuards(
+        judge,
+        [each.guard for each in served],
+        covered=metrics.covered,
+        policy=lambda: policy.current,
+        thresholds=own.thresholds(),
+    )
+
+
 def _worker(
-    config: Config, queue: SampleQueue, judge: JudgingClient, sinks: Sequence[Sink], policy: PolicyFile
+    config: Config, queue: SampleQueue, judge: WorkerJudging, sinks: Sequence[Sink], policy: PolicyFile
 ) -> Worker:
     return Worker(
         queue,
         judge,
-        [_metrics_sink(), *sinks],
+        sinks,
         policy=lambda: policy.current,
         expiry_seconds=config.sample_expiry_seconds,
         wall_clock=_wall_clock,
     )
 
 
-def _sinks(config: Config, audit: Audit, ledger: Ledger, opinions: Opinions, monitors: Monitoring | None) -> list[Sink]:
+def _sinks(
+    config: Config,
+    audit: Audit,
+    ledger: Ledger,
+    opinions: Opinions,
+    monitors: Monitoring | None,
+    own: OwnDetectors,
+) -> list[Sink]:
     observing: list[Sink] = [] if monitors is None else [monitors.observing]
-    return [AuditSink(audit, keeps_texts=config.audit_text), ledger, *opinions.sinks, *observing]
+    audited = AuditSink(audit, keeps_texts=config.audit_text)
+    return [_metrics_sink(own), audited, ledger, *opinions.sinks, *observing]
 
 
-def _judged_slugs() -> frozenset[str]:
+def _judged_slugs(own: Iterable[manifest.DetectorInfo]) -> frozenset[str]:
     """What the detectors judge."""
-    return frozenset(slug for info in manifest.load(weights=False).values() for slug, _ in info.operating)
+    return frozenset(slug for info in _known(own) for slug, _ in info.operating)
+
+
+def _known(own: Iterable[manifest.DetectorInfo]) -> list[manifest.DetectorInfo]:
+    return [*manifest.load(weights=False).values(), *own]
 
 
 def _for_browsers(config: Config, app: App) -> Application:
@@ -560,8 +614,8 @@ def _for_browsers(config: Config, app: App) -> Application:
     )
 
 
-def _metrics_sink() -> MetricsSink:
-    judged = {key for info in manifest.load(weights=False).values() for key in info.operating}
+def _metrics_sink(own: OwnDetectors) -> MetricsSink:
+    judged = {key for info in _known(own.infos()) for key in info.operating}
     return MetricsSink({entry.slug: entry.category for entry in taxonomy.SUBCATEGORIES}, judged)
 
 
@@ -593,10 +647,10 @@ def _processes(own: str, judge: JudgingClient | NoDetectors) -> Callable[[], Non
     return Processes(lambda: {own: [os.getpid()], "detectors": judge.pids}).show
 
 
-def _begin_series(judge: JudgingClient | NoDetectors) -> None:
+def _begin_series(judge: JudgingClient | NoDetectors, own: OwnDetectors) -> None:
     metrics.begin_unread(CHANNELS, UNREAD_REASONS)
     if isinstance(judge, JudgingClient):
-        series.begin_judging(info.id for info in manifest.load(weights=False).values())
+        series.begin_judging(info.id for info in _known(own.infos()))
 
 
 def _read_detectors(judge: JudgingClient | NoDetectors) -> None:

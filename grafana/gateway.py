@@ -339,6 +339,24 @@ DETECTORS = Row(
             width=4,
             steps=((0, "red"), (1, "green")),
         ),
+        Panel(
+            "Own guards",
+            "Do the guards behind HTTP answer? Texts without an answer are left to `on_error`. `none` at zero: there "
+            "is no such guard.",
+            [
+                Query(
+                    or_none(rate("assay_detector_calls_total", "detector, result"), "result"),
+                    "{{detector}} {{result}}",
+                )
+            ],
+            unit="cps",
+        ),
+        Panel(
+            "Own guards answer in",
+            "How long do the guards behind HTTP take to answer?",
+            percentiles("assay_detector_call_duration_seconds"),
+            unit="s",
+        ),
     ],
 )
 

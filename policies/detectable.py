@@ -212,7 +212,7 @@ class Resolution:
 def _not_measured(detector: str, table: Table, slug: str, direction: str, asked: float) -> tuple[str, str]:
     if not table:
         what = f"the false alarms of {detector} for {slug} in a {direction} were never measured"
-        return what, "give a `score` instead of `false_alarms`"
+        return what, "measure them with `assay calibrate`, or give a `score` instead of `false_alarms`"
     rate, score = table[0]
     what = f"{asked:g} false alarms were asked of {detector} for {slug} in a {direction}"
     return f"{what}, the lowest rate measured is {rate:g}", (

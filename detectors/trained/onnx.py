@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 # onnxruntime's exceptions share no base but Exception.
 _REFUSALS = (failures.Fail, failures.InvalidGraph, failures.InvalidProtobuf, failures.NoSuchFile)
+_REFUSED_TO_LOAD = (*_REFUSALS, failures.NotImplemented, failures.InvalidArgument, failures.RuntimeException)
+_REFUSED_TO_RUN = (failures.Fail, failures.InvalidArgument, failures.RuntimeException)
 
 
 class Model:
@@ -30,13 +32,8 @@ class Model:
 
     def __init__(self, path: Path) -> None:
         """Load `path`; ModelError when it is no model that this onnxruntime can run."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = _session(path)
         except _REFUSALS as error:
             raise ModelError(f"{path}: onnxruntime cannot load it ({error}); run `make train`") from error
         self._output = self._session.get_outputs()[0].name
@@ -45,6 +42,117 @@ class Model:
         """The model's first output for one batch."""
         out: npt.NDArray[np.float32] = self._session.run([self._output], dict(inputs))[0]
         return out
+
+
+def _session(path: Path) -> "onnxruntime.InferenceSession":
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+class Tokens(NamedTuple):
+    """A window of a text, [length] each: ids, 1 for each that is no padding, and which of two texts each is of."""
+
+    ids: npt.NDArray[np.int64]
+    mask: npt.NDArray[np.int64]
+    kinds: npt.NDArray[np.int64]
+
+
+class RefusedError(Exception):
+    """A model that cannot do this; the message is the library's first sentence."""
+
+
+class TextModel:
+    """A classifier that somebody else trained: token ids in, one score an output out, one window a run.
+
+    It may take the inputs of `TAKES` only. `length` is the number of tokens that it insists on, 0 where it takes any.
+    """
+
+    TAKES: Mapping[str, str] = {"input_ids": "ids", "attention_mask": "mask", "token_type_ids": "kinds"}
+
+    def __init__(self, path: Path) -> None:
+        """Load `path`. Raises ModelError when it is no text classifier that this onnxruntime can run."""
+        try:
+            self._session = _session(path)
+        except _REFUSED_TO_LOAD as error:
+            raise ModelError(f"{path}: onnxruntime cannot load it ({_sentence(error)})") from error
+        self._types: dict[str, Any] = {}
+        self.length = 0
+        for given in self._session.get_inputs():
+            if given.name not in self.TAKES or given.type not in _INTEGERS:
+                takes = ", ".join(self.TAKES)
+                raise ModelError(
+                    f"{path}: it wants an input {given.name!r} of type {given.type}; inputs may be {takes}, of integers"
+                )
+            self._types[given.name] = _INTEGERS[given.type]
+            if len(given.shape) == 2 and isinstance(given.shape[1], int):
+                self.length = given.shape[1]
+        if "input_ids" not in self._types:
+            raise ModelError(f"{path}: it has no input `input_ids`, so it is no model that reads tokens")
+        names = [output.name for output in self._session.get_outputs()]
+        self._output = "logits" if "logits" in names else names[0]
+
+    def run(self, window: Tokens) -> npt.NDArray[np.float64]:
+        """The scores [outputs] of one window. Raises RefusedError."""
+        missing = max(self.length - len(window.ids), 0)
+        inputs = {
+            name: np.pad(getattr(window, self.TAKES[name]), (0, missing)).astype(kind)[None]
+            for name, kind in self._types.items()
+        }
+        try:
+            out = self._session.run([self._output], inputs)[0]
+        except _REFUSED_TO_RUN as error:
+            raise RefusedError(_sentence(error)) from error
+        if not isinstance(out, np.ndarray) or out.ndim != 2 or out.shape[0] != 1:
+            raise RefusedError(f"its output {self._output!r} is not one row of scores")
+        scores: npt.NDArray[np.float64] = out[0].astype(np.float64)
+        return scores
+
+
+_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
+class TextTokenizer:
+    """A tokenizer.json, as the library `tokenizers` writes it."""
+
+    def __init__(self, path: Path) -> None:
+        """Read `path`. Raises ModelError."""
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:
+            raise ModelError(f"{path}: is no tokenizer.json ({_sentence(error)})") from error
+        limit = self._tokenizer.truncation
+        self.most_tokens: int = limit["max_length"] if limit else 0  # that it was made to cut a text to, 0 for none
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+
+    @property
+    def largest(self) -> int:
+        """The largest id that it gives."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+
+    @property
+    def frame(self) -> int:
+        """How many tokens it puts around a text."""
+        return int(self._tokenizer.num_special_tokens_to_add(is_pair=False))
+
+    def windows(self, text: str, length: int, overlap: int) -> list[Tokens]:
+        """A text in windows of at most `length` tokens, which share `overlap`; each with the frame around it."""
+        self._tokenizer.enable_truncation(length, stride=overlap)
+        found = self._tokenizer.encode(text)
+        return [_tokens(window) for window in (found, *found.overflowing)]
+
+
+def _tokens(found: "tokenizers.Encoding") -> Tokens:
+    parts = found.ids, found.attention_mask, found.type_ids
+    return Tokens(*(np.array(part, dtype=np.int64) for part in parts))
 
 
 class Tokenizer:

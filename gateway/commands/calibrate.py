@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,9 +16,12 @@ from detectors.base import Role
 from gateway.commands import out
 from gateway.commands.review import shared_ledger
 from gateway.config.load import load
-from gateway.config.settings import ConfigError
+from gateway.config.settings import Config, ConfigError
 from gateway.enforcement.local_tables import FILE
-from gateway.opinions.calibration import ENOUGH, Head, Local, Table, locals_of
+from gateway.opinions.calibration import ENOUGH, RATES, Head, Local, Table, locals_of
+from gateway.own.described import own_detectors
+from gateway.study import offline
+from gateway.study.harmless import measured, read_harmless
 from gateway.trust.ledger import Ledger, LedgerError
 
 _MOST_OPINIONS = 1_000_000
@@ -44,10 +48,12 @@ def calibrate(parsed: argparse.Namespace) -> int:
         path.unlink(missing_ok=True)
         out("The detectors' own tables are in force again within seconds.")
         return 0
-    infos = manifest.load(weights=False)
+    known = [*manifest.load(weights=False).values(), *own_detectors(config).infos()]
     cards: dict[Head, Table] = {
-        (info.id, slug, role): table for info in infos.values() for (slug, role), table in info.operating.items()
+        (info.id, slug, role): table for info in known for (slug, role), table in info.operating.items()
     }
+    if parsed.texts is not None:
+        return _from_texts(parsed, config, path)
     try:
         found = asyncio.run(_read(shared_ledger(config), parsed.window, cards))
     except LedgerError as error:
@@ -56,7 +62,7 @@ def calibrate(parsed: argparse.Namespace) -> int:
     if parsed.json:
         out(json.dumps(msgspec.to_builtins(found), indent=1))
     else:
-        _show(found, {info.id: info for info in infos.values()}, cards)
+        _show(found, {info.id: info for info in known}, cards)
     if parsed.adopt:
         return _adopt(path, [local for local in found if local.local_rates])
     return 0 if any(local.local_rates for local in found) else 1
@@ -66,13 +72,60 @@ async def _read(ledger: Ledger, window: str, cards: dict[Head, Table]) -> list[L
     return locals_of(await ledger.opinions(window, _MOST_OPINIONS), cards)
 
 
+def _from_texts(parsed: argparse.Namespace, config: Config, path: Path) -> int:
+    """False-alarm tables of the operator's own detectors, or of those named, on texts that count as harmless."""
+    own = own_detectors(config)
+    names = frozenset(parsed.detector or (spec.name for spec in own.specs))
+    if unknown := sorted(names - {spec.name for spec in own.specs}):
+        sys.stderr.write(f"assay: --detector: `detectors` has no {unknown[0]!r}\n")
+        return _BAD_USE
+    if not names:
+        sys.stderr.write("assay: --texts measures your own detectors, and the setting `detectors` names none\n")
+        return _BAD_USE
+    try:
+        texts = read_harmless(parsed.texts)
+        with offline.progress(len(texts), " texts", "judging") as bar:
+            found = measured(texts, own, names, config, bar.update)
+    except ValueError as error:
+        sys.stderr.write(f"assay: {error}\n")
+        return _BAD_USE
+    if parsed.json:
+        out(json.dumps(msgspec.to_builtins(found), indent=1))
+    else:
+        _show_measured(found)
+    if parsed.adopt:
+        return _adopt(path, [local for local in found if local.local_rates])
+    return 0 if any(local.local_rates for local in found) else 1
+
+
+def _show_measured(found: Sequence[Local]) -> None:
+    rows = [("detector", "sub-category", "side", "texts", "table: false alarms from score")]
+    for local in found:
+        table = ", ".join(f"{rate:g} from {score:.4f}" for rate, score in local.rows)
+        least = f"no table: {ENOUGH / RATES[-1]:.0f} texts are the fewest, {ENOUGH / 0.01:.0f} for 1 %"
+        rows.append((local.detector, local.subcategory, local.direction, f"{local.labels}", table or least))
+    _print(rows)
+
+
+def _kept(path: Path, found: Sequence[Local]) -> list[Any]:
+    """Tables that are in force from texts, of heads that are not measured now."""
+    try:
+        tables = json.loads(path.read_bytes())["tables"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    now = {local.head for local in found}
+    heads = [(table, (table["detector"], table["subcategory"], table["direction"])) for table in tables]
+    of_texts = all(local.source == "texts" for local in found)
+    return [table for table, head in heads if head not in now and (of_texts or table.get("source") == "texts")]
+
+
 def _adopt(path: Path, found: Sequence[Local]) -> int:
     """Put them in place whole: a gateway that looks meanwhile sees the old file or the new one."""
     if not found:
         out(f"Nothing was adopted: for a rate r a head needs {ENOUGH}/r harmless labelled samples, 500 for 1 %.")
         return 1
     new = path.with_name(path.name + ".new")
-    file = {"version": 1, "adopted_at": int(time.time()), "tables": found}  # noqa: TID251 - for the reader of the file
+    file = {"version": 1, "adopted_at": int(time.time()), "tables": [*found, *_kept(path, found)]}  # noqa: TID251 - for the reader of the file
     new.write_bytes(msgspec.json.format(msgspec.json.encode(file), indent=1))
     new.replace(path)
     out(f"Adopted the tables of {len(found)} heads into {path}; gateways take them up within seconds.")
@@ -84,10 +137,14 @@ def _show(found: Sequence[Local], infos: dict[str, manifest.DetectorInfo], cards
         out("There are no second opinions yet: set `judge`, or label with `assay review`.")
         return
     rows = [_COLUMNS, *(_row(local, infos[local.detector], cards[local.head]) for local in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    _print(rows)
+    out("\nA missing local figure means too few labels; docs/second-opinions.md says how many are enough.")
+
+
+def _print(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         out("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    out("\nA missing local figure means too few labels; docs/second-opinions.md says how many are enough.")
 
 
 def _row(local: Local, info: manifest.DetectorInfo, card: Table) -> tuple[str, ...]:

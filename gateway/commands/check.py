@@ -1,4 +1,5 @@
-"""`assay check`: what is wrong with the configuration, the policy and what they need of the machine."""
+"""`assay check`: what is wrong with the configuration, the policy and what they need of the machine; and
+`assay detectors`, what is known of the operator's own detectors."""
 
 import argparse
 from collections.abc import Iterator
@@ -8,22 +9,35 @@ from gateway.commands import out
 from gateway.config import routes
 from gateway.config.load import load_with_notes
 from gateway.config.settings import Config
+from gateway.enforcement.local_tables import local_tables_of, operating_of, read_local_tables
 from gateway.enforcement.signals import policy_of
+from gateway.own.cards import cards
+from gateway.own.described import own_detectors
 
 
 def check(parsed: argparse.Namespace) -> int:
-    """`assay check`. Raises ConfigError, PolicyError and ModelError."""
+    """`assay check`: 2 when an own detector cannot work. Raises ConfigError, PolicyError and ModelError."""
     config, notes = load_with_notes(path=parsed.config)
-    policy = policy_of(config)
+    own = own_detectors(config, operating_of(read_local_tables(local_tables_of(config))))
+    policy = policy_of(config, own.infos())
     for sentence in (*notes, *policy.warnings):
         out(f"note: {sentence}")
     if config.fingerprints:  # reading them takes model code, which `assay serve` does without
         import_module("gateway.commands.fingerprint").check(argparse.Namespace(file=config.fingerprints))
     for sentence in _routes(config):
         out(sentence)
+    problems = []
+    if own.specs:  # so do they
+        checking = import_module("gateway.own.checking")
+        problems = list(checking.faults(own))
+        for sentence in checking.notes(config, own):
+            out(f"note: {sentence}")
+        for problem in problems:
+            out(problem)
     names = ", ".join(routes.upstreams(config))
-    out(f"ok: upstreams {names}; {len(config.keys)} keys; policy {config.policy} {policy.revision} ({policy.mode})")
-    return 0
+    about = f"upstreams {names}; {len(config.keys)} keys; policy {config.policy} {policy.revision} ({policy.mode})"
+    out(f"{'not ok' if problems else 'ok'}: {about}")
+    return 2 if problems else 0
 
 
 def _routes(config: Config) -> Iterator[str]:
@@ -40,3 +54,15 @@ def _routes(config: Config) -> Iterator[str]:
         if hedge != "never" and len(route.upstreams) > 1:
             told.append(f"a second try after {hedge}" + (" s" if isinstance(hedge, float) else ""))
         yield f"route {name}: {'; '.join(told)}"
+
+
+def detectors(parsed: argparse.Namespace) -> int:
+    """`assay detectors`: 1 when there are none. Raises ConfigError and PolicyError."""
+    config = load_with_notes(path=parsed.config).config
+    local = read_local_tables(local_tables_of(config))
+    own = own_detectors(config, operating_of(local))
+    if not own.specs:
+        out("The setting `detectors` names none of your own; `assay taxonomy` shows the shipped ones.")
+        return 1
+    out(cards(own, local))
+    return 0

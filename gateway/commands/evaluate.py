@@ -18,8 +18,8 @@ from detectors.panel import load as load_panel
 from gateway.commands import out, warn
 from gateway.config.load import key_named, upstream_at
 from gateway.config.settings import ConfigError
+from gateway.judging.budget import Budget
 from gateway.judging.dialects import DIALECTS, Options, dialect_of
-from gateway.opinions.budget import Budget
 from gateway.opinions.judge import Judge, JudgeError, Retries
 from gateway.study.evaluation import picture, prompts, report
 from gateway.study.evaluation.asking import Target

@@ -16,7 +16,9 @@ from gateway.commands import out, warn
 from gateway.config import routes
 from gateway.config.load import load_with_notes
 from gateway.config.settings import Config, ConfigError, env_name
+from gateway.enforcement.local_tables import local_tables_of, operating_of, read_local_tables
 from gateway.enforcement.signals import policy_of
+from gateway.own.described import own_detectors
 from gateway.serving import descriptors, process
 from gateway.telemetry import logs, shared_files
 
@@ -28,9 +30,12 @@ def serve(parsed: argparse.Namespace) -> int:
     """`assay serve`, until it is stopped. Raises ConfigError, PolicyError and ModelError."""
     flags = {name: getattr(parsed, name) for name in FLAGS}
     config, notes = load_with_notes(flags, path=parsed.config)
-    policy = policy_of(config)
+    own = own_detectors(config, operating_of(read_local_tables(local_tables_of(config))))
+    policy = policy_of(config, own.infos())
     for sentence in (*notes, *policy.warnings):
         warn(sentence)
+    for name, fault in own.faults.items():
+        warn(f"detectors.{name}: {fault}; the others work")
     logs.configure(config.log_format, config.log_level)
     descriptors.raise_limit()
     if told := descriptors.shortfall(config.max_requests_in_flight, descriptors.in_use().most):

@@ -8,9 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.config.fields import Strict
+from gateway.config.own import KINDS, GuardConfig
 from gateway.config.settings import (
+    BY_NAME,
     DEMO,
     ONLY,
+    SWITCH,
     Config,
     JudgeConfig,
     KeyConfig,
@@ -22,8 +26,7 @@ from gateway.config.settings import (
 )
 
 _SECRET = ("upstreams", "url", "proxy", "redis_url")
-_Entry = UpstreamConfig | RouteConfig | KeyConfig | JudgeConfig | PriceConfig
-_INSIDE: Mapping[str, type[_Entry]] = {
+_INSIDE: Mapping[str, type[Strict]] = {
     "upstreams": UpstreamConfig,
     "routes": RouteConfig,
     "keys": KeyConfig,
@@ -34,12 +37,17 @@ _INSIDE: Mapping[str, type[_Entry]] = {
 
 def problem(found: Any, origin: Mapping[str, str]) -> str:
     """One line for one pydantic error: source, path of the key, what is wrong, the nearest valid name."""
-    location = [str(part) for part in found["loc"]]
+    location = [str(part) for part in found["loc"] if part not in (SWITCH, BY_NAME)]
+    inside: type[Strict] | None = None
+    if location[:1] == ["detectors"] and len(location) > 2 and location[2] in KINDS:
+        inside = KINDS[location.pop(2)]
     source = origin.get(location[0], "configuration") if location else "configuration"
     path = ".".join(location)
     where = source if source == env_name(path) or source.startswith("--") else f"{source}: {path}"
     if found["type"] == "extra_forbidden":
-        return f"{where}: unknown key{nearest(location[-1], _keys_at(location[:-1]))}"
+        return (
+            f"{where}: unknown key{nearest(location[-1], inside.model_fields if inside else _keys_at(location[:-1]))}"
+        )
     message = found["msg"].removeprefix("Value error, ")
     given = found.get("input")
     # Our own messages say what they found; and what may be a secret is not repeated.
@@ -49,7 +57,7 @@ def problem(found: Any, origin: Mapping[str, str]) -> str:
 
 
 def _keys_at(location: list[str]) -> set[str]:
-    model: type[Config | _Entry] = Config
+    model: type[Strict] = Config
     if location:
         model = _INSIDE.get(location[0], Config)
     return set(model.model_fields)
@@ -128,6 +136,12 @@ def _unknown_names(config: Config, origin: Mapping[str, str], source: str) -> It
             f"{origin.get('judge', source)}: judge.upstream: no upstream is called {config.judge.upstream!r}"
             f"{nearest(config.judge.upstream or '', known) or '; there is ' + ', '.join(sorted(known))}"
         )
+    for name, guard in config.own.items():
+        if isinstance(guard, GuardConfig) and guard.upstream not in (None, *known):
+            yield (
+                f"{origin.get('detectors', source)}: detectors.{name}.upstream: no upstream is called "
+                f"{guard.upstream!r}{nearest(guard.upstream or '', known) or '; there is ' + ', '.join(sorted(known))}"
+            )
     served = set(config.routes) or {"default"}
     for key in config.keys:
         for served_route in key.routes or ():

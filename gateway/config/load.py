@@ -128,6 +128,7 @@ def _parse(setting: str, text: str, origin: str) -> Any:
     """Text from a flag or the environment: structured settings are YAML, the others go as they are."""
     annotation = Config.model_fields[setting].annotation
     structured = typing.get_origin(annotation) is dict or JudgeConfig in typing.get_args(annotation)
-    if structured or (setting == "keys" and text.lstrip().startswith(("[", "-"))):
+    begins = {"keys": ("[", "-"), "detectors": ("{",)}.get(setting)
+    if structured or (begins and text.lstrip().startswith(begins)):
         return file.value_of(text, origin)
     return text

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
+from gateway.config.own import GuardConfig
 from gateway.config.settings import NO_PROXY, ONLY, Config, ConfigError, JudgeConfig, UpstreamConfig, fault_of_proxy_url
 from gateway.exchange import Route, Upstream
 
@@ -53,6 +54,13 @@ def judge_upstream(judge: JudgeConfig, by_name: Mapping[str, Upstream]) -> Upstr
     if judge.upstream is not None:
         return replace(by_name[judge.upstream], model=None)
     return upstream_of("judge", UpstreamConfig.model_validate({"url": judge.url, "key": judge.key}))
+
+
+def guard_upstream(name: str, guard: GuardConfig, by_name: Mapping[str, Upstream]) -> Upstream:
+    """Where a guard of the operator's is, as for the judge model."""
+    if guard.upstream is not None:
+        return replace(by_name[guard.upstream], model=None)
+    return upstream_of(name, UpstreamConfig.model_validate({"url": guard.url, "key": guard.key}))
 
 
 def models(config: Config, by_name: Mapping[str, Upstream]) -> dict[str, frozenset[str]]:

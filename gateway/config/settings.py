@@ -3,29 +3,19 @@
 `load` brings their values together, `models` makes upstreams and routes of them, `explain` says what is wrong.
 """
 
-import difflib
 import ipaddress
-import math
 import re
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import AwareDatetime, Discriminator, Field, SecretStr, Tag, field_validator, model_validator
 
-from detectors import taxonomy
-from gateway.exchange import Balance, HedgeAfter, Streams
+from gateway.config.fields import Count, Hedge, JudgeDialect, Key, Positive, Price, Share, Strict, Url, are_slugs
+from gateway.config.own import OwnConfig
+from gateway.exchange import Balance, Streams
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEMO = "demo"
@@ -53,43 +43,9 @@ DEFAULT_FORWARDED = (
 )
 
 
-def _fits_a_header(key: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[\x21-\x7e]*", key.get_secret_value()):
-        raise ValueError("must be ASCII without spaces or line ends, because it is sent in a header")
-    return key
-
-
-def _is_http(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is not an http(s) URL; write it as https://host[:port]/v1")
-    if parts.username or parts.query or parts.fragment:
-        raise ValueError("must not carry credentials, a query or a fragment; put the key under `key`")
-    if not re.fullmatch(r"[\x21-\x7e]+", url):
-        raise ValueError(f"{url!r} has a space or a letter outside ASCII; write it percent-encoded")
-    _ = parts.port  # raises ValueError when it is no port number
-    return url.rstrip("/")
-
-
-def _is_a_delay(given: Any) -> Any:
-    if given in ("p95", "never"):
-        return given
-    try:
-        seconds = float(given)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if isinstance(given, bool) or not 0 < seconds < math.inf:
-        raise ValueError(f"{given!r} is no delay; write seconds above 0, p95, or never")
-    return seconds
-
-
-Key = Annotated[SecretStr, AfterValidator(_fits_a_header)]
-Url = Annotated[str, AfterValidator(_is_http)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Hedge = Annotated[HedgeAfter, BeforeValidator(_is_a_delay)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
+# The two forms of `detectors`, as they stand in the place of an error.
+SWITCH, BY_NAME = "detectors on or off", "detectors by name"
+DetectorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
 
 class ConfigError(Exception):
@@ -100,11 +56,7 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class UpstreamConfig(_Strict):
+class UpstreamConfig(Strict):
     url: Url = Field(description="Base URL of the model server, with its `/v1`.")
     key: Key | None = Field(None, description="Key sent to this upstream as a bearer token.")
     http2: bool = Field(
@@ -179,7 +131,7 @@ _HOP_HEADERS = frozenset(
 )
 
 
-class RouteConfig(_Strict):
+class RouteConfig(Strict):
     models: list[str] = Field(
         min_length=1, description="Model names; a name may end in `*` and then matches by prefix."
     )
@@ -208,7 +160,7 @@ class RouteConfig(_Strict):
         return models
 
 
-class KeyConfig(_Strict):
+class KeyConfig(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the caller, for audit and limits.")
     key: Key | None = Field(None, min_length=8, description="What the caller sends as its API key.")
     key_sha256: str | None = Field(
@@ -236,12 +188,7 @@ class KeyConfig(_Strict):
         return bytes.fromhex(self.key_sha256 or "")
 
 
-JudgeDialect = Literal[
-    "llama_guard", "qwen3guard", "shield_gemma", "wildguard", "policy", "questions", "moderations", "decisions"
-]
-
-
-class JudgeConfig(_Strict):
+class JudgeConfig(Strict):
     """The judge model that second opinions are asked of. Texts go to this upstream and to no other."""
 
     upstream: str | None = Field(None, description="Name of the upstream that serves the judge model.")
@@ -274,13 +221,7 @@ class JudgeConfig(_Strict):
     @field_validator("subcategories", "questions")
     @classmethod
     def _are_known(cls, named: Any) -> Any:
-        known = {entry.slug for entry in taxonomy.SUBCATEGORIES} | taxonomy.AUXILIARIES.keys()
-        for slug in named:
-            if slug not in known:
-                near = difflib.get_close_matches(slug, known, n=1, cutoff=0.5)
-                hint = f"; did you mean `{near[0]}`?" if near else "; `assay taxonomy` lists them"
-                raise ValueError(f"there is no sub-category {slug!r}{hint}")
-        return named
+        return are_slugs(named)
 
     @model_validator(mode="after")
     def _has_one_place(self) -> "JudgeConfig":
@@ -291,7 +232,7 @@ class JudgeConfig(_Strict):
         return self
 
 
-class PriceConfig(_Strict):
+class PriceConfig(Strict):
     input_per_million_tokens: Price = Field(description="What a million tokens cost that a model takes in.")
     output_per_million_tokens: Price = Field(0.0, description="What a million tokens cost that it gives out.")
     cached_input_per_million_tokens: Price | None = Field(
@@ -299,7 +240,7 @@ class PriceConfig(_Strict):
     )
 
 
-class Config(_Strict):
+class Config(Strict):
     """The gateway's settings. Field names are the keys of `assay.yaml`; `ASSAY_` + upper case in the environment."""
 
     host: str = Field("127.0.0.1", description="Address to listen on. Without keys only a loopback address.")
@@ -369,7 +310,15 @@ class Config(_Strict):
         "more, fewer exchanges are sampled, as with `samples_per_second`. Guards judge whatever it costs. It does not "
         "bound `assay worker`.",
     )
-    detectors: bool = Field(True, description="Load the detectors; without them nothing is judged.")
+    detectors: Annotated[
+        Annotated[bool, Tag(SWITCH)] | Annotated[dict[DetectorName, OwnConfig], Tag(BY_NAME)],
+        Discriminator(lambda given: BY_NAME if isinstance(given, dict) else SWITCH),
+    ] = Field(
+        True,
+        description="`false`: load no detectors, and nothing is judged. Or detectors of your own beside the shipped "
+        "ones: name → `kind` (`classifier`, `words` or `guard`) and what that kind needs, as "
+        "[detectors of your own](own-detectors.md) tells.",
+    )
     judges: Count = Field(
         1,
         le=64,
@@ -652,6 +601,16 @@ class Config(_Strict):
         if not isinstance(names, list):
             return names
         return [name.strip().lower() if isinstance(name, str) else name for name in names]
+
+    @property
+    def judges_texts(self) -> bool:
+        """Whether detectors are loaded."""
+        return self.detectors is not False
+
+    @property
+    def own(self) -> Mapping[str, OwnConfig]:
+        """The operator's own detectors by name."""
+        return self.detectors if isinstance(self.detectors, dict) else {}
 
     @property
     def uses_demo(self) -> bool:

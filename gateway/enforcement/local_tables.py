@@ -63,6 +63,11 @@ def read_local_tables(path: Path | None) -> LocalTables:
     return {table.head: table for table in found.tables if _is_table(table.rows)}
 
 
+def operating_of(tables: LocalTables) -> dict[Head, Table]:
+    """The tables alone."""
+    return {head: table.rows for head, table in tables.items()}
+
+
 def _is_table(rows: Table) -> bool:
     """Rates rise and thresholds fall."""
     return bool(rows) and all(a[0] < b[0] and a[1] >= b[1] for a, b in pairwise(rows))

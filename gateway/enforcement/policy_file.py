@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from detectors.manifest import ModelError
+from detectors.manifest import DetectorInfo, ModelError
 from gateway.enforcement.local_tables import LocalTables, read_local_tables
 from gateway.enforcement.signals import load_policy, policy_path
 from gateway.telemetry import metrics
@@ -47,8 +47,8 @@ class PolicyFile:
     be put on record after it came. `wall_clock` is Unix
     seconds, as in a file's change time; `targets` are the routes and upstreams that a rule may reroute to, `routes`
     those that it may name, each any where there are none. `own` are the routes that have another policy, by its name or
-    path; its file is watched too. `local` is the file with the operator's own tables; when it changes, the policy is
-    compiled anew. Raises what `load_policy` raises.
+    path; its file is watched too. `detectors` are the operator's own. `local` is the file with the operator's own
+    tables; when it changes, the policy is compiled anew. Raises what `load_policy` raises.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class PolicyFile:
         routes: Iterable[str] = (),
         own: Mapping[str, str] = MappingProxyType({}),
         local: Path | None = None,
+        detectors: Sequence[DetectorInfo] = (),
     ) -> None:
         self.source = source
         self.own = own
@@ -71,7 +72,9 @@ class PolicyFile:
         self._wall_clock = wall_clock
         self._settle_seconds = settle_seconds
         self._local_path = local
-        self._compile = partial(load_policy, source, frozenset(targets), frozenset(routes), own=own)
+        self._compile = partial(
+            load_policy, source, frozenset(targets), frozenset(routes), own=own, detectors=tuple(detectors)
+        )
         self._stamps = self._look()
         self._asked = False
         for result in ("adopted", "refused"):

@@ -37,15 +37,16 @@ def load_policy(
     known_routes: Iterable[str] = (),
     local: LocalTables = MappingProxyType({}),
     own: Mapping[str, str] = MappingProxyType({}),
+    detectors: Iterable[manifest.DetectorInfo] = (),
 ) -> Policy:
-    """Compiled against the shipped detectors' tables, and `local` ones in their place. Raises PolicyError, ModelError
-    or OSError.
+    """Compiled against the tables of the shipped detectors and of `detectors`, and `local` ones in their place.
+    Raises PolicyError, ModelError or OSError.
 
     Rules may reroute to `targets` only and name `known_routes` only, or any where there are none. `own` are routes that
     have another policy, by its name or path: it applies there in place of this one, and its rules are called
     `policy/rule`.
     """
-    known = manifest.load(weights=False).values()
+    known = [*manifest.load(weights=False).values(), *detectors]
     operating: dict[tuple[str, str, str], OperatingTable] = {
         (info.id, slug, role): table for info in known for (slug, role), table in info.operating.items()
     }
@@ -62,14 +63,16 @@ def load_policy(
     )
 
 
-def policy_of(config: Config) -> Policy:
-    """The policy that the settings name, with those of routes. Raises what `load_policy` raises."""
+def policy_of(config: Config, detectors: Iterable[manifest.DetectorInfo] = ()) -> Policy:
+    """The policy that the settings name, with those of routes. `detectors` are the operator's own. Raises what
+    `load_policy` raises."""
     return load_policy(
         config.policy,
         routes.targets(config),
         routes.route_names(config),
         read_local_tables(local_tables_of(config)),
         routes.route_policies(config),
+        detectors,
     )
 
 

@@ -14,7 +14,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from detectors.manifest import MODELS
+from detectors.own.specs import NONE, OwnDetectors
 from gateway.judging.child import DetectorProcess, Program
 from gateway.judging.messages import Findings, JudgingRequest
 
@@ -68,9 +71,9 @@ class JudgingClient:
     """Keeps `processes` detector processes running, shares the requests out among them and matches replies to them.
 
     `nice` is their niceness: judging on the side path yields to traffic. `hash_key` keys the digests. `models` is the
-    directory they load their detectors from, `fingerprints` the operator's file. `most_bytes` bounds what is being
-    judged or waits for it, all callers together; a caller gets at most half of what the others have left. A process
-    that is at one piece of work for `hang_seconds` is ended, and the request it was working on fails; other requests
+    directory they load their detectors from, `fingerprints` and `own` are the operator's. `most_bytes` bounds what is
+    being judged or waits for it, all callers together; a caller gets at most half of what the others have left. A
+    process that is at one piece of work for `hang_seconds` is ended, and the request it was working on fails; others
     are judged by the next. `covered` counts coverage. `command` runs in place of the detectors' program.
     """
 
@@ -83,13 +86,15 @@ class JudgingClient:
         nice: int = 0,
         models: Path = MODELS,
         fingerprints: Path | None = None,
+        own: OwnDetectors = NONE,
         most_bytes: int = MOST_BYTES,
         hang_seconds: float = 10.0,
         environ: Mapping[str, str] | None = None,
         command: Sequence[str] = (sys.executable, "-m", "gateway.judging.process"),
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        behind = [str(nice), str(models), *([] if fingerprints is None else [str(fingerprints)])]
+        described = msgspec.json.encode(own).decode() if own.specs else ""
+        behind = [str(nice), str(models), str(fingerprints or ""), described]
         program = Program(command, behind, hash_key, dict(os.environ if environ is None else environ))
         self._processes = [
             DetectorProcess(

@@ -8,8 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import blake2b
 
-from detectors.base import Text
-from detectors.panel import Known
+from detectors.base import Known, Text
 
 _ENTRY_BYTES = 600  # of an entry with nothing in it, as measured
 _JUDGEMENT_BYTES = 200

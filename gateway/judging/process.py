@@ -1,4 +1,5 @@
-"""A detector process: `python -m gateway.judging.process FD PROGRESS_FD NICE MODELS [FINGERPRINTS]`.
+"""A detector process: `python -m gateway.judging.process FD PROGRESS_FD NICE MODELS FINGERPRINTS OWN`, the last
+two empty where there are none: a file, and the operator's detectors as JSON.
 
 `gateway.judging.child` starts it. It reads requests from the socket, works on them piece by piece in the order of
 `gateway.judging.schedule`, and answers each with its findings. It ends when the gateway closes the line.
@@ -14,6 +15,7 @@ from time import monotonic
 
 import msgspec
 
+from detectors.own.specs import NONE, OwnDetectors
 from detectors.panel import Panel, load_what_loads
 from gateway.judging.messages import Findings, FrameReader, Hello, JudgingRequest, frame
 from gateway.judging.progress import Progress
@@ -105,7 +107,14 @@ def run(load: Callable[[], Panel]) -> None:
 
 
 def main() -> None:
-    run(lambda: load_what_loads(Path(sys.argv[4]), Path(sys.argv[5]) if len(sys.argv) > 5 else None))
+    models, fingerprints, own = sys.argv[4:7]
+    run(
+        lambda: load_what_loads(
+            Path(models),
+            Path(fingerprints) if fingerprints else None,
+            own=msgspec.json.decode(own, type=OwnDetectors) if own else NONE,
+        )
+    )
 
 
 if __name__ == "__main__":

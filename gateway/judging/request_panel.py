@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from detectors.base import Comparing, State, Steps, Text, finish
-from detectors.panel import Answer, Known, Panel, Question, coverage
+from detectors.base import Comparing, Known, State, Steps, Text, finish
+from detectors.panel import Answer, Panel, Question, coverage
 from gateway.judging.language import language_of
 from gateway.judging.memory import JudgedTexts, Key
 from gateway.judging.messages import Finding, Findings, JudgingRequest

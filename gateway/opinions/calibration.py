@@ -25,7 +25,7 @@ RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 LEAST_FOR_RATES = 30  # effective samples of a kind, below which no error rate is shown
 Table = tuple[tuple[float, float], ...]  # (false-alarm rate, score), rates ascending
 Head = tuple[str, str, str]  # detector as name@version, sub-category, direction
-Source = Literal["labels", "judge"]
+Source = Literal["labels", "judge", "texts"]
 _SOURCE_OF: Mapping[Kind, Source] = {"person": "labels", "judge": "judge"}
 
 

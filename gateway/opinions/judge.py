@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from detectors.base import Role, Text
+from gateway.judging.budget import Budget, Prices
 from gateway.judging.dialects import Dialect, Label, Labels, NonsenseError, Options, Request, merged, tokens_of
-from gateway.opinions.budget import Budget, Prices
 from gateway.telemetry import metrics
 from gateway.upstream.posts import Answer, PostError
 

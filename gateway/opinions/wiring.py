@@ -10,8 +10,8 @@ from detectors.base import Role, Text
 from gateway.config.routes import judge_upstream
 from gateway.config.settings import Config, JudgeConfig
 from gateway.exchange import Upstream
+from gateway.judging import budget
 from gateway.judging.dialects import DIALECTS, Dialect, Options, dialect_of
-from gateway.opinions import budget
 from gateway.opinions.judge import Judge, Retries
 from gateway.opinions.reviews import Reviews
 from gateway.opinions.second import Bounds, SecondOpinions

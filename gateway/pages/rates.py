@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from detectors import manifest
 from gateway.telemetry import metrics
-from gateway.trust import estimates
+from gateway.trust import card, estimates
 from gateway.trust.card import shipped_errors
 from gateway.trust.estimates import estimate, evidence, weights
 from gateway.trust.intervals import Interval
@@ -35,7 +35,8 @@ _PIVOTS = ("route", "model", "language", "caller")
 
 @cache  # the files ship with the release: read once, not for every look at /trust
 def _error_rates() -> dict[tuple[str, str], tuple[float, float]]:
-    return error_rates(manifest.load(weights=False).values())
+    found = error_rates(manifest.load(weights=False).values())
+    return {column: rates for column, rates in found.items() if not card.is_shared(column)}
 
 
 def error_rates(infos: Iterable[manifest.DetectorInfo]) -> dict[tuple[str, str], tuple[float, float]]:

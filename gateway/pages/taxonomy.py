@@ -1,5 +1,6 @@
 """The 29 sub-categories, with what stands behind each and what is missing where nothing does."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -8,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from detectors.behind import headline, taxonomy_rows
+from detectors.manifest import DetectorInfo
 from gateway.telemetry import metrics
 
 # What a sub-category that no detector judges waits for, by the ways it can be judged.
@@ -20,30 +22,31 @@ _NEEDS = {
 }
 
 
-def taxonomy_route() -> Route:
-    """`/trust/v1/taxonomy`, the rows with a headline for each detector; `?subcategory=…`, one with all its figures."""
-    return Route("/trust/v1/taxonomy", _taxonomy)
+def taxonomy_route(own: Sequence[DetectorInfo] = ()) -> Route:
+    """`/trust/v1/taxonomy`, the rows with a headline for each detector; `?subcategory=…`, one with all its figures.
+    `own` are the operator's detectors."""
+    rows = cache(lambda: _rows(own))  # neither the release nor the configuration changes while this runs
+
+    async def page(request: Request) -> Response:
+        wanted = request.query_params.get("subcategory")
+        if wanted is None:
+            return JSONResponse([_short(row) for row in rows()])
+        for row in rows():
+            if row["slug"] == wanted:
+                return JSONResponse(row)
+        return JSONResponse({"error": {"message": f"there is no sub-category {wanted[:60]!r}"}}, 404)
+
+    return Route("/trust/v1/taxonomy", page)
 
 
-def publish_detectors() -> None:
+def publish_detectors(own: Sequence[DetectorInfo] = ()) -> None:
     """How many detectors stand behind each of the 29, as metrics."""
-    for row in _rows():
+    for row in _rows(own):
         metrics.SUBCATEGORY_DETECTORS.labels(row["category"], row["slug"]).set(len(row["detectors"]))
 
 
-async def _taxonomy(request: Request) -> Response:
-    wanted = request.query_params.get("subcategory")
-    if wanted is None:
-        return JSONResponse([_short(row) for row in _rows()])
-    for row in _rows():
-        if row["slug"] == wanted:
-            return JSONResponse(row)
-    return JSONResponse({"error": {"message": f"there is no sub-category {wanted[:60]!r}"}}, 404)
-
-
-@cache  # the files ship with the release
-def _rows() -> list[dict[str, Any]]:
-    return [{**row, "needs": needs(row)} for row in taxonomy_rows(weights=False)]
+def _rows(own: Sequence[DetectorInfo]) -> list[dict[str, Any]]:
+    return [{**row, "needs": needs(row)} for row in taxonomy_rows(weights=False, own=own)]
 
 
 def needs(row: dict[str, Any]) -> str:

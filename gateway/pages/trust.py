@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from detectors.manifest import DetectorInfo
 from gateway.enforcement.policy_file import PolicyFile
 from gateway.pages.policy import policy_route
 from gateway.pages.rates import compare_route, groups_route, rates_route
@@ -20,9 +21,14 @@ _BELOW = "/trust/v1/"
 
 
 def trust_pages(
-    policy: PolicyFile, audit: Audit, ledger: Ledger, facts: Facts, more: Sequence[Route] = ()
+    policy: PolicyFile,
+    audit: Audit,
+    ledger: Ledger,
+    facts: Facts,
+    more: Sequence[Route] = (),
+    own: Sequence[DetectorInfo] = (),
 ) -> list[Route]:
-    """`/trust` and what is below it; `more` are pages of others."""
+    """`/trust` and what is below it; `more` are pages of others, `own` the operator's detectors."""
 
     async def flags(_: Request) -> Response:
         """The latest flagged samples and decisions, from the audit file, which all workers write."""
@@ -32,7 +38,7 @@ def trust_pages(
         return JSONResponse({"flags": found})
 
     listed = [
-        taxonomy_route(),
+        taxonomy_route(own),
         rates_route(ledger),
         compare_route(ledger),
         groups_route(ledger),

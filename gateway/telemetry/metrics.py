@@ -331,6 +331,19 @@ OPINION_ITEMS = _counter(
     "fate",
 )
 OPINION_WAITING = _gauge("assay_opinion_waiting_items", "How many judged samples wait for a judge model?")
+OWN_CALLS = _counter(
+    "assay_detector_calls_total",
+    "What became of the texts that were to be shown to a detector that a server runs: was each answered, or did it "
+    "fail, was out of time, of budget or of room, too long, or answered with nonsense?",
+    "detector",
+    "result",
+)
+OWN_CALL_DURATION = _histogram(
+    "assay_detector_call_duration_seconds",
+    "How long does a detector that a server runs take to answer?",
+    _LATENCY,
+    "detector",
+)
 OPINION_CALLS = _counter(
     "assay_opinion_calls_total",
     "How many calls were made to the judge model, and was each answered or did it fail?",

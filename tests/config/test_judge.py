@@ -4,9 +4,10 @@ from typing import get_args
 
 import pytest
 
+from gateway.config.fields import JudgeDialect
 from gateway.config.load import load
 from gateway.config.routes import judge_upstream, upstreams
-from gateway.config.settings import Config, ConfigError, JudgeDialect
+from gateway.config.settings import Config, ConfigError
 from gateway.judging.dialects import DIALECTS
 
 UPSTREAMS = "{main: {url: https://a.example/v1, key: sk-main, model: renamed}, guards: {url: https://b.example/v1}}"

@@ -7,8 +7,8 @@ import pytest
 
 from detectors.base import Role, Text
 from gateway.exchange import Upstream
+from gateway.judging.budget import Budget, Prices
 from gateway.judging.dialects import DIALECTS, Options
-from gateway.opinions.budget import Budget, Prices
 from gateway.opinions.judge import Judge, JudgeError, Post, Retries
 from gateway.upstream.posts import Answer, Poster, PostError
 from gateway.upstream.transport import Limits

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.judging.budget import Budget as Spending
 from gateway.judging.dialects import DIALECTS, Options
-from gateway.opinions.budget import Budget as Spending
 from gateway.opinions.judge import Judge, Retries
 from gateway.opinions.second import Bounds, SecondOpinions
 from gateway.trust.drawing import Budget

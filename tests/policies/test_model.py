@@ -72,7 +72,7 @@ WRITTEN = [
     ),
     (
         rule("{subcategory: privacy_violation, detector: pii}"),
-        "the false alarms of pii@1 for privacy_violation in a prompt were never measured; give a `score`",
+        "the false alarms of pii@1 for privacy_violation in a prompt were never measured; measure them with",
     ),
 ]  # fmt: skip
 
