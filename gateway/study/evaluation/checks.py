@@ -46,15 +46,14 @@ def outcome(item: Item, answers: Sequence[str]) -> Outcome:
 
 
 def choice(item: Item, answer: str) -> str:
-    """The name of the option that an answer names, by letter or text; empty where it names none or several."""
+    """The name of the option that an answer names; empty where it names none or several, or letter and text differ."""
     letters = {letter: name for letter, name, _ in item.options}
     leading = {found[1].upper() for line in answer.splitlines() if (found := _LEADING.match(line))}
-    named = leading or set(_BRACKETED.findall(answer))
-    if len(named) == 1 and (letter := named.pop()) in letters:
-        return letters[letter]
+    by_letter = {letters[letter] for letter in leading or _BRACKETED.findall(answer) if letter in letters}
     plain = _plain(answer)
-    found_names = [name for _, name, text in item.options if f" {_plain(text).strip()} " in plain]
-    return found_names[0] if len(found_names) == 1 else ""
+    by_text = {name for _, name, text in item.options if _plain(text) in plain}
+    agreed = by_letter & by_text if by_letter and by_text else by_letter or by_text
+    return agreed.pop() if len(by_letter) < 2 and len(agreed) == 1 else ""
 
 
 def recited(rest: str, answer: str) -> int:

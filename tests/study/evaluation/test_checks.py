@@ -30,7 +30,9 @@ def yes_or_no() -> Item:
         ("A) Sydney\nB) Canberra", ""), ("I think that it is the capital.", ""), ("", ""), ("D", ""),
         ("A good question.", ""), ("A", "wrong"), ("Sydney or Canberra", ""), ("As an AI I have no opinion.", ""),
         ("B) Canberra is right, A) Sydney is not.", "right"), ("It is not A) Sydney but B) Canberra.", ""),
-        ("A: Sydney", "wrong"), ("A, 80%", "wrong"), ("A\n", "wrong"), ("Answer:\nAnswer:\nAnswer", ""),
+        ("A: Sydney", "wrong"),
+        ("A) Canberra", ""), ("D) Canberra", "right"),
+        ("A, 80%", "wrong"), ("A\n", "wrong"), ("Answer:\nAnswer:\nAnswer", ""),
     ],
 )  # fmt: skip
 def test_a_choice_is_read_by_letter_or_text(answer: str, name: str) -> None:
