@@ -8,6 +8,10 @@ SERVERS := redis-server prometheus node npm chromium
 PACKAGE_node := nodejs
 # A process for each core, four at most; each file is run by one of them.
 IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# A library of the tests brings a plugin that takes seconds to import in each process, and is not used.
+PYTEST := $(BIN)/python -m pytest -p no:langsmith_plugin
+# Whole programs, other projects' tests and simulations.
+LONG := --ignore tests/e2e --ignore tests/foreign --ignore tests/proofs
 # The gateways of `make bench-peers`.
 FERRO := 1.5.10
 PORTKEY := 1.15.2
@@ -28,12 +32,11 @@ demo: $(VENV)/.installed
 install: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev servers tests/e2e/node/node_modules
-	$(BIN)/python -m pytest -rs $(IN_PARALLEL)
+	$(PYTEST) -rs $(IN_PARALLEL)
 
 # What to run before every commit: lint, types and the fast tests, which start no servers.
 check: lint
-	FEW_EXAMPLES=1 $(BIN)/python -m pytest $(IN_PARALLEL) -m "not server and not slow" --ignore tests/e2e \
-	  --durations 10 --durations-min 2
+	FEW_EXAMPLES=1 $(PYTEST) $(IN_PARALLEL) -m "not server and not slow" $(LONG) --durations 10 --durations-min 2
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

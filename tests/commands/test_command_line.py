@@ -12,6 +12,7 @@ from detectors.taxonomy import SLUGS
 from gateway.__main__ import main
 from gateway.commands.serve import FLAGS
 from gateway.config.settings import Config
+from tests.support.command_line import assay
 from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
@@ -34,19 +35,19 @@ CASES = """- name: a key is cut out
 """
 
 
-def assay(*arguments: str, given: str | bytes = b"", cwd: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command with a clean environment; output as text."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "OPENAI_"))}
+def test_the_command_is_a_process_that_ends_with_its_status(tmp_path: Path) -> None:
+    """The other tests run it in this process."""
+    (tmp_path / "assay.yaml").write_text("port: eighty\n")
     done = subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments],
-        input=given.encode() if isinstance(given, str) else given,
+        [sys.executable, "-m", "gateway", "check"],
         capture_output=True,
-        env={**kept, "PYTHONPATH": str(ROOT), **environ},
-        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
         check=False,
         timeout=PATIENCE_SECONDS,
     )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"assay: assay.yaml: port: ")
 
 
 # --- check

@@ -129,6 +129,7 @@ async def test_a_request_that_takes_too_long_is_given_up_and_its_late_reply_harm
     assert reply.findings[0].digest == blake2b(b"after", key=b"key", digest_size=12).hexdigest()
 
 
+@pytest.mark.slow
 @in_one_loop
 async def test_a_damaged_model_is_absent_and_the_others_answer(lame: JudgingClient) -> None:
     assert set(lame.absent) == {"encoder"}
@@ -153,6 +154,7 @@ async def test_a_client_that_was_not_started_says_so(tmp_path: Path) -> None:
     assert await outcome(judge, 1) == "not_ready"
 
 
+@pytest.mark.slow
 async def test_the_process_ends_with_its_client(tmp_path: Path) -> None:
     """Also one that has no detector at all: it says so, and stays for the reasons to be read."""
     async with running(client(models=tmp_path)) as judge:
@@ -164,6 +166,7 @@ async def test_the_process_ends_with_its_client(tmp_path: Path) -> None:
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
 async def test_the_process_leaves_nothing_in_the_home_directory(tmp_path: Path) -> None:
     """The library that runs the models would keep a device id and events for its maker there."""
     async with running(client(environ={**os.environ, "HOME": str(tmp_path)})) as judge:
@@ -211,6 +214,7 @@ async def outcomes(judge: JudgingClient, texts: Iterable[str], *, urgent: bool, 
     return await asyncio.gather(*map(one, texts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("urgent", [True, False])
 @pytest.mark.parametrize("word", ["deadly", "endless"])
 async def test_a_text_that_ends_a_process_fails_alone(word: str, urgent: bool) -> None:
@@ -224,6 +228,7 @@ async def test_a_text_that_ends_a_process_fails_alone(word: str, urgent: bool) -
         assert judge.pids != [first]
 
 
+@pytest.mark.slow
 async def test_a_process_that_stands_still_is_replaced_and_nothing_is_lost() -> None:
     async with running(fragile(hang_seconds=0.3)) as judge:
         (first,) = judge.pids
@@ -232,6 +237,7 @@ async def test_a_process_that_stands_still_is_replaced_and_nothing_is_lost() -> 
         assert judge.pids != [first]
 
 
+@pytest.mark.slow
 async def test_one_of_several_processes_is_enough() -> None:
     async with running(fragile(hang_seconds=60, processes=2)) as judge:
         await until(lambda: len(judge.pids) == 2, "two processes")
@@ -243,6 +249,7 @@ async def test_one_of_several_processes_is_enough() -> None:
         stuck.cancel()
 
 
+@pytest.mark.slow
 async def test_after_a_while_without_a_process_nobody_waits_for_one() -> None:
     now = 100.0
     judge = fragile(clock=lambda: now)
@@ -256,6 +263,7 @@ async def test_after_a_while_without_a_process_nobody_waits_for_one() -> None:
         assert await waiting == ["judged"]
 
 
+@pytest.mark.slow
 async def test_what_waits_is_bounded_and_one_caller_leaves_room_for_others() -> None:
     """A process that takes nothing off the line: what is sent to it stays in this one."""
     async with running(fragile(most_bytes=1_000_000, hang_seconds=60)) as judge:
@@ -282,6 +290,7 @@ async def test_what_waits_is_bounded_and_one_caller_leaves_room_for_others() -> 
         assert await outcomes(judge, ["x" * 300_000], urgent=True) == ["judged"]
 
 
+@pytest.mark.slow
 async def test_a_start_that_fails_is_tried_again() -> None:
     """No file handle is left when the process must be replaced: once there are some again, so is the guard."""
     async with running(fragile()) as judge:
@@ -298,6 +307,7 @@ async def test_a_start_that_fails_is_tried_again() -> None:
         assert await outcomes(judge, ["hello"], urgent=True) == ["judged"]
 
 
+@pytest.mark.slow
 async def test_coverage_is_counted_once_for_each_reply() -> None:
     counts = Counts("assay_detector_texts_total")
     async with running(fragile()) as judge:

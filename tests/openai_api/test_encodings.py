@@ -145,6 +145,7 @@ def test_parts_are_joined_within_the_bound(encoding: str) -> None:
         unpack(WHOLE[encoding](b"") * 100, encoding, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 def test_a_bomb_takes_no_more_memory_than_was_allowed(encoding: str) -> None:
     bomb = WHOLE[encoding](bytes(64 << 20))

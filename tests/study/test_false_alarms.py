@@ -109,6 +109,7 @@ def test_the_shipped_policies_leave_harmless_texts_alone(held_out: list[Outcome]
         assert len(acted) <= most * len(read), (policy, acted)
 
 
+@pytest.mark.slow
 def test_no_head_flags_more_of_a_length_than_its_bound(held_out: list[Outcome]) -> None:
     among = Counter((item.direction, item.band) for item in held_out)
     flagged = Counter((item.direction, item.band, slug) for item in held_out for slug, _ in item.heard.flagged)

@@ -1360,6 +1360,7 @@ def moody(seed: int) -> Script:
     return script
 
 
+@pytest.mark.slow
 async def test_soak_with_cancels() -> None:
     """3,000 requests, every fifth given up after some turns of the loop: no connection, slot or answer goes astray."""
     chance = random.Random(3)

@@ -298,6 +298,7 @@ async def test_a_connection_is_used_again_unless_a_fresh_one_is_wanted(way: str,
         assert [turn.connection for turn in at.origin.turns] == ([0, 0, 1, 2, 2] if again else [0, 1, 2, 3, 4])
 
 
+@pytest.mark.slow
 @on_every_way
 async def test_large_bodies_both_ways(way: str, certificates: Certificates) -> None:
     body = random.Random(2).randbytes(9 * MIB)
@@ -718,6 +719,7 @@ async def test_those_that_wait_are_all_served(way: str, certificates: Certificat
         assert at.transport.counts()[1] == 0
 
 
+@pytest.mark.slow
 @on_every_way
 async def test_soak_with_cancels(way: str, certificates: Certificates) -> None:
     chance = random.Random(5)

@@ -12,6 +12,7 @@ from detectors.manifest import load
 from detectors.rules import checks, pii, secrets
 from detectors.rules.patterns import Pattern, entropy, pattern_rule
 from detectors.rules.rule import LIMIT, Finding, RuleDetector, united
+from tests.support.examples import size
 
 SECRETS = RuleDetector(load()["secrets"], secrets.RULE)
 PII = RuleDetector(load()["pii"], pii.RULE)
@@ -116,7 +117,7 @@ def test_states_and_order() -> None:
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_is_searched_in_linear_time(unit: str) -> None:
-    text = (unit * (200_000 // len(unit) + 1))[:200_000]
+    text = (unit * size(200_000))[: size(200_000)]
     started = time.process_time()
     pii.RULE.find(text)
     assert time.process_time() - started < 10  # of this process alone; a quadratic search of this size takes minutes

@@ -20,6 +20,7 @@ from detectors.rules.secrets import RULE
 from detectors.rules.secrets.search import spared
 from detectors.training.leaks import sets
 from detectors.training.leaks.measured import ours, score
+from tests.support.examples import size
 
 R = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW3xY5zA7cE9gI2kM4oQ6sU8wY1"
 H = "8f14e45fceea167a5a36dedd4bea2543"
@@ -311,7 +312,7 @@ HOSTILE = (
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_is_searched_in_linear_time(unit: str) -> None:
-    text = (unit * (64_000 // len(unit) + 1))[:64_000]
+    text = (unit * size(64_000))[: size(64_000)]
     started = time.process_time()
     RULE.find(text)
     assert time.process_time() - started < 5  # of this process alone; a quadratic search of this size takes minutes

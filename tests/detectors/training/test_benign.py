@@ -33,6 +33,7 @@ def test_the_set_is_large_and_both_halves_have_every_kind(found: list[Benign]) -
     assert min(kinds[item.kind, half] for item in found for half in HALVES) >= 5
 
 
+@pytest.mark.slow
 def test_every_length_and_every_channel_is_there(found: list[Benign]) -> None:
     lengths = [len(item.text.split()) for item in found]
     assert min(sum(low <= length < high for length in lengths) for low, high in ((0, 5), (5, 16), (16, 61))) >= 700

@@ -92,6 +92,7 @@ def test_rows_are_the_same_at_every_call(found: list[Row]) -> None:
     assert rows() == found
 
 
+@pytest.mark.slow
 def test_labels_are_known_and_agree_with_each_other(found: list[Row]) -> None:
     for row in found:
         assert row.set in SETS
