@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
 from detectors.manifest import ModelError
 from detectors.mappings import MAPS
@@ -17,7 +18,11 @@ from policies.source import PolicyError
 
 _BAD_USE = 2
 
+_WINDOWS = ("24h", "7d")
+_POLICY = "`observe`, `default`, `strict`, or the path of a policy file"
+
 Command = Callable[[argparse.Namespace], int]
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,23 +56,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="assay", description="An OpenAI-compatible gateway that assays what passes.")
     parser.add_argument("--version", action="version", version=f"assay {version('assay-gateway')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_serving, _add_detecting, _add_labelling, _add_demos):
+        add(commands)
+    _add_policy(commands.add_parser("policy", help="try a policy out"))
+    _add_evaluate(commands.add_parser("evaluate", help="measure models in the eight studies of the survey"))
+    _add_fingerprint(commands.add_parser("fingerprint", help="make a file that finds verbatim copies of your works"))
+    return parser
 
+
+def _add_serving(commands: _Commands) -> None:
     serve = commands.add_parser("serve", help="serve the gateway")
-    serve.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    _add_config(serve)
     _add_settings(serve, FLAGS)
     serve.set_defaults(command=_command("serve", "serve"))
 
     worker = commands.add_parser("worker", help="judge the samples that gateways leave in Redis")
-    worker.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    _add_config(worker)
     _add_settings(worker, WORKER_FLAGS)
     worker.add_argument("--metrics-host", default="127.0.0.1", metavar="HOST", help="address of /metrics (127.0.0.1)")
     worker.add_argument("--metrics-port", type=int, default=9108, metavar="PORT", help="port of /metrics (9108)")
     worker.set_defaults(command=_command("worker", "worker"))
 
     check = commands.add_parser("check", help="say what is wrong with the configuration and the policy")
-    check.add_argument("--config", metavar="FILE")
+    _add_config(check)
     check.set_defaults(command=_command("check", "check"))
 
+    table = commands.add_parser("settings", help="the table of settings, as Markdown")
+    table.set_defaults(command=_command("settings", "settings"))
+
+
+def _add_detecting(commands: _Commands) -> None:
     score = commands.add_parser("score", help="judge JSON lines from standard input")
     score.add_argument("--only", metavar="SLUG,SLUG", help="only these sub-categories")
     score.add_argument("--batch", type=int, default=64, metavar="N", help="texts judged at once (64)")
@@ -79,11 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     taxonomy.set_defaults(command=_command("taxonomy", "taxonomy"))
 
     own = commands.add_parser("detectors", help="the cards of your own detectors: what is known of each")
-    own.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    _add_config(own)
     own.set_defaults(command=_command("check", "detectors"))
 
+
+def _add_labelling(commands: _Commands) -> None:
     review = commands.add_parser("review", help="label drawn samples, one key for each answer")
-    review.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
+    _add_config(review)
     review.add_argument("--by", metavar="NAME", help="who labels (default: your name on this machine)")
     review.add_argument("--only", metavar="SLUG,SLUG", help="ask about these (default: unsafe, then its harms)")
     review.add_argument("--route", metavar="NAME", help="only samples of this route")
@@ -92,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     review.set_defaults(command=_command("review", "review"))
 
     calibrate = commands.add_parser("calibrate", help="how the detectors do on this traffic, and thresholds from it")
-    calibrate.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
-    calibrate.add_argument("--window", choices=("24h", "7d"), default="7d", help="how far back labels count (7d)")
+    _add_config(calibrate)
+    calibrate.add_argument("--window", choices=_WINDOWS, default="7d", help="how far back labels count (7d)")
     calibrate.add_argument("--json", action="store_true")
     what = "measure your own detectors on these harmless texts: JSON lines with `text` and `role`, or a text a line"
     calibrate.add_argument("--texts", type=Path, metavar="FILE", help=what)
@@ -104,8 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.set_defaults(command=_command("calibrate", "calibrate"))
 
     export = commands.add_parser("export", help="labelled samples as training data, where texts are kept")
-    export.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
-    export.add_argument("--window", choices=("24h", "7d"), default="7d", help="how far back samples count (7d)")
+    _add_config(export)
+    export.add_argument("--window", choices=_WINDOWS, default="7d", help="how far back samples count (7d)")
     kinds = ("rows", "pairs")
     export.add_argument(
         "--evaluation", type=Path, metavar="FILE", help="what `assay evaluate` kept, in place of traffic"
@@ -113,15 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("kind", nargs="?", choices=kinds, default="rows", help="rows for classifiers, or answer pairs")
     export.set_defaults(command=_command("export", "export"))
 
-    _add_evaluate(commands.add_parser("evaluate", help="measure models in the eight studies of the survey"))
 
-    table = commands.add_parser("settings", help="the table of settings, as Markdown")
-    table.set_defaults(command=_command("settings", "settings"))
-
-    _add_policy(commands.add_parser("policy", help="try a policy out"))
-
-    _add_fingerprint(commands.add_parser("fingerprint", help="make a file that finds verbatim copies of your works"))
-
+def _add_demos(commands: _Commands) -> None:
     show = commands.add_parser("demo", help="a gateway with a demo upstream and varied traffic, to look at")
     show.add_argument("--port", type=int, default=8080)
     show.add_argument("--rate", type=float, default=4.0, metavar="N", help="requests a second at most (default 4)")
@@ -133,7 +146,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=8081)
     demo.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     demo.set_defaults(command=_command("demo_upstream", "demo_upstream"))
-    return parser
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", metavar="FILE", help="the configuration file (default: assay.yaml if it exists)")
 
 
 def _add_settings(command: argparse.ArgumentParser, names: Sequence[str]) -> None:
@@ -143,14 +159,20 @@ def _add_settings(command: argparse.ArgumentParser, names: Sequence[str]) -> Non
 
 
 def _add_policy(policy: argparse.ArgumentParser) -> None:
-    what = "`observe`, `default`, `strict`, or the path of a policy file"
     actions = policy.add_subparsers(required=True, metavar="ACTION")
+    _add_policy_trials(actions)
+    _add_policy_measures(actions)
+    schema = actions.add_parser("schema", help="print the JSON Schema of policy files, for editors")
+    schema.set_defaults(command=_command("policy", "policy_schema"))
+
+
+def _add_policy_trials(actions: _Commands) -> None:
     test = actions.add_parser("test", help="run the cases beside a policy (NAME.cases.yaml beside NAME.yaml)")
-    test.add_argument("file", metavar="FILE", help=what)
+    test.add_argument("file", metavar="FILE", help=_POLICY)
     test.set_defaults(command=_command("policy", "policy_test"))
 
     explain = actions.add_parser("explain", help="judge the text on standard input and show what each rule makes of it")
-    explain.add_argument("file", metavar="FILE", help=what)
+    explain.add_argument("file", metavar="FILE", help=_POLICY)
     explain.add_argument("--role", choices=DIRECTIONS, default="prompt", help="which side wrote the text (prompt)")
     explain.add_argument("--channel", choices=CHANNELS, help="where it stood (user in a prompt, else assistant)")
     explain.add_argument("--route", default="default", metavar="NAME", help="the route it took (default)")
@@ -160,25 +182,26 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
     explain.add_argument("--operating", type=Path, metavar="FILE", help="tables that `assay calibrate --adopt` made")
     explain.set_defaults(command=_command("policy", "policy_explain"))
 
+
+def _add_policy_measures(actions: _Commands) -> None:
     simulate = actions.add_parser("simulate", help="decide recorded traffic once more and show what would change")
     simulate.add_argument("--traffic", type=Path, required=True, metavar="FILE", help="an audit file (audit_path)")
-    simulate.add_argument("--policy", required=True, metavar="FILE", help=what)
+    simulate.add_argument("--policy", required=True, metavar="FILE", help=_POLICY)
     simulate.set_defaults(command=_command("policy", "policy_simulate"))
 
     cost = actions.add_parser("cost", help="measure false alarms and catches on labelled texts")
     cost.add_argument("--data", type=Path, required=True, metavar="DIR", help="a folder of SET.jsonl[.gz] files")
-    cost.add_argument("--policy", action="append", metavar="FILE", help=f"{what}; all three when left out")
+    cost.add_argument("--policy", action="append", metavar="FILE", help=f"{_POLICY}; all three when left out")
     cost.add_argument("--most", type=int, default=500, metavar="N", help="texts of a set and kind at most (500)")
     cost.add_argument("sets", nargs="*", metavar="SET", help="sets of the folder (all of them)")
     cost.set_defaults(command=_command("policy", "policy_cost"))
 
     alarms = actions.add_parser("false-alarms", help="count what harmless texts set off, by head, length and rule")
     alarms.add_argument("file", type=Path, metavar="FILE", help="JSON lines: `text`, and `role`, `channel`, `kind`")
-    alarms.add_argument("--policy", action="append", metavar="FILE", help=f"{what}; default and strict when left out")
+    alarms.add_argument(
+        "--policy", action="append", metavar="FILE", help=f"{_POLICY}; default and strict when left out"
+    )
     alarms.set_defaults(command=_command("false_alarms", "policy_false_alarms"))
-
-    schema = actions.add_parser("schema", help="print the JSON Schema of policy files, for editors")
-    schema.set_defaults(command=_command("policy", "policy_schema"))
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:

@@ -1,15 +1,12 @@
-"""The documents people write, a policy and its cases, and the reading of them.      [pydantic only here]
+"""The documents people write: a policy and its cases. `reading` makes them of a text.      [pydantic]
 
 What is checked here needs the file alone. What needs the detectors (names of sub-categories, measured
 tables) is checked when the policy is compiled.
 """
 
-import re
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-import msgspec
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -18,20 +15,18 @@ from pydantic import (
     Field,
     PrivateAttr,
     Tag,
-    TypeAdapter,
-    ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from policies.source import KeyPath, PolicyError, Problem, YamlFile, nearest, read
+from policies.source import KeyPath, YamlFile
 
 DEFAULT_FALSE_ALARMS = 0.01
 DEFAULT_THROTTLE_SECONDS = 60
 CHANNELS = ("system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning")
 # What a model can write into a response; `tool` and `retrieved` because a hosted tool's result is part of it.
 RESPONSE_CHANNELS = frozenset({"tool", "retrieved", "assistant", "arguments", "reasoning"})
-MAX_CONDITIONS = 64  # beside each other in one list: more is no rule that anyone could read
+MAXCONDITIONS = 64  # beside each other in one list: more is no rule that anyone could read
 
 Direction = Literal["prompt", "response"]
 Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning"]
@@ -100,11 +95,10 @@ def _fault(what: str, remedy: str, *path: str | int, first: KeyPath = ()) -> Pyd
 
 _SUBJECTS = ("subcategory", "any", "category")
 # What narrows down what is looked for, and what is asked of the request as a whole.
-_PATTERNS = frozenset({"regex", "regexp", "pattern", "matches", "contains", "keyword", "keywords"})
 _NARROWING = ("on", "channel", "language", "detector", "finding", "false_alarms", "score", "agree")
 _ASKING = ("route", "model", "caller")
 # Marks of pydantic's in the path of an error, which no file contains.
-_SLUG, _CONDITION = "<slug>", "<condition>"
+SLUG, CONDITION = "<slug>", "<condition>"
 
 
 # Inside the models `any` and `all` are keys of the language.
@@ -112,7 +106,7 @@ _any, _all = any, all
 
 
 def _is_slug(value: object) -> str:
-    return _SLUG if isinstance(value, str) else _CONDITION
+    return SLUG if isinstance(value, str) else CONDITION
 
 
 class Condition(_Written):
@@ -210,10 +204,10 @@ def _finds(entry: "str | Condition") -> bool:
 
 
 OneCondition = Annotated[
-    Annotated[str, Tag(_SLUG)] | Annotated[Condition, Tag(_CONDITION)],
+    Annotated[str, Tag(SLUG)] | Annotated[Condition, Tag(CONDITION)],
     Discriminator(_is_slug),
 ]
-Conditions = Annotated[tuple[OneCondition, ...], Field(min_length=1, max_length=MAX_CONDITIONS)]
+Conditions = Annotated[tuple[OneCondition, ...], Field(min_length=1, max_length=MAXCONDITIONS)]
 
 
 class Count(_Written):
@@ -366,6 +360,10 @@ class Document(_Written):
     rules: tuple[Rule, ...] = Field(description="a list of rules; the severest that matches decides")
     _file: YamlFile | None = PrivateAttr(None)
 
+    def stands_in(self, file: YamlFile) -> None:
+        """Remember where it was written, for `where`; called once, where it is read."""
+        self._file = file
+
     @model_validator(mode="after")
     def _ids_are_unique(self) -> "Document":
         seen: dict[str, int] = {}
@@ -449,121 +447,3 @@ class Case(_Written):
         if (self.text is None) == (self.signals is None):
             raise _fault("a case needs either `text` or `signals`", "give exactly one of them")
         return self
-
-
-# Plainer words for what pydantic says in terms of Python.
-_PHRASES = {
-    "model_type": "a mapping of keys is expected",
-    "tuple_type": "a list is expected",
-    "string_type": "a word is expected (put a number in quotes)",
-    "too_short": "at least one is needed",
-    "too_long": "there are too many",
-    "string_too_long": "the text is too long",
-    "string_too_short": "the text is empty",
-    "int_type": "a whole number is expected",
-    "int_from_float": "a whole number is expected",
-    "int_parsing": "a whole number is expected",
-    "float_parsing": "a number is expected",
-    "float_type": "a number is expected",
-}
-
-Models = Mapping[tuple[str, ...], type[BaseModel]]
-_POLICY: Models = {(): Document, ("rules",): Rule, ("rules", "when"): When, ("rules", "when", "count"): Count}
-_CASES: Models = {
-    (): Case,
-    ("expect",): Expect,
-    ("signals",): GivenSignal,
-    ("signals", "spans"): GivenSpan,
-}
-_CASE_LIST = TypeAdapter(tuple[Case, ...])
-
-
-def load_document(text: str, source: str) -> Document:
-    """Read a policy from YAML; `source` names it in messages. Raises `PolicyError`, a line for each problem."""
-    tree = read(text, source)
-    try:
-        document = Document.model_validate(tree.plain())
-    except ValidationError as error:
-        raise _explained(error, tree, _POLICY) from None
-    document._file = tree  # noqa: SLF001 - set once, where it is made
-    return document
-
-
-def load_cases(text: str, source: str) -> tuple[Case, ...]:
-    """Read the list of cases beside a policy. Raises `PolicyError`."""
-    tree = read(text, source)
-    try:
-        return _CASE_LIST.validate_python(tree.plain())
-    except ValidationError as error:
-        raise _explained(error, tree, _CASES) from None
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a policy, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
-
-
-def schema_text() -> str:
-    """`schema` as `policy.schema.json` holds it."""
-    return msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode() + "\n"
-
-
-def _explained(error: ValidationError, tree: YamlFile, models: Models) -> PolicyError:
-    details = error.errors(include_url=False)
-    for detail in details:
-        detail["loc"] = _in_file(detail["loc"])
-    # A list whose items were all rejected is also reported as too short, which would mislead.
-    above = {detail["loc"][:end] for detail in details for end in range(1, len(detail["loc"]))}
-    told = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in above]
-    return PolicyError(_problem(detail, tree, models) for detail in told)
-
-
-def _in_file(loc: KeyPath) -> KeyPath:
-    return tuple(step for step in loc if step not in (_SLUG, _CONDITION))
-
-
-def _model_at(models: Models, words: tuple[str, ...]) -> type[BaseModel] | None:
-    """Conditions may stand in conditions, to any depth."""
-    outer = words
-    while outer and outer[-1] in ("any", "all", "not"):
-        outer = outer[:-1]
-    found = models.get(outer)
-    return Condition if found is When and outer != words else found
-
-
-def _problem(detail: ErrorDetails, tree: YamlFile, models: Models) -> Problem:
-    path, context = tuple(detail["loc"]), detail.get("ctx", {})
-    where = tree.where((*path, *context.get("path", ())))
-    words = tuple(step for step in path if isinstance(step, str))
-    key, kind = words[-1] if words else "", detail["type"]
-    model = _model_at(models, words[:-1])
-    fields = {field.alias or name: field for name, field in model.model_fields.items()} if model else {}
-    if kind == "policy":
-        first = f" (first in {tree.where(context['first'])})" if context["first"] else ""
-        return Problem(where, context["what"] + first, context["remedy"])
-    if kind == "extra_forbidden":
-        if key in _PATTERNS:
-            what = f"the key {key!r} is unknown: policies have no patterns, which could run away on a text"
-            return Problem(where, what, "name what a detector finds, such as `subcategory: privacy_violation`")
-        return Problem(where, f"the key {key!r} is unknown", nearest(key, fields))
-    field = fields.get(key)
-    meaning = f"`{key}` is {field.description}" if field else "see policies/README.md"
-    if kind == "missing":
-        return Problem(where, f"the key {key!r} is missing", meaning)
-    given = f"{key!r} cannot be {_short(detail['input'])}" if key else f"found {_short(detail['input'])}"
-    if kind in ("literal_error", "enum"):
-        options = re.findall(r"'([^']*)'", context["expected"])
-        return Problem(where, given, nearest(str(detail["input"]), options) if options else meaning)
-    reason = _PHRASES.get(kind, detail["msg"][:1].lower() + detail["msg"][1:])
-    return Problem(where, f"{given}: {reason}", meaning)
-
-
-def _short(value: object) -> str:
-    if value is None:
-        return "empty"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "a list"
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "…"

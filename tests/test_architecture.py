@@ -26,7 +26,7 @@ DOORS = {
     "httptools": {"gateway.upstream.http1.connection", "gateway.serving.connection"},  # the two ends of a connection
     "onnxruntime": {"detectors.trained.onnx"},
     "tokenizers": {"detectors.trained.onnx"},
-    "prometheus_client": {"gateway.telemetry.metrics"},
+    "prometheus_client": {"gateway.telemetry.metrics", "gateway.telemetry.instruments"},
     "opentelemetry": {"gateway.telemetry.tracing"},
     "redis": {"gateway.stores.redis"},
     "pydantic": {
@@ -35,8 +35,9 @@ DOORS = {
         "gateway.config.own",
         "gateway.config.load",
         "policies.model",
+        "policies.reading",
     },
-    "pydantic_core": {"policies.model"},
+    "pydantic_core": {"policies.model", "policies.reading"},
     "yaml": {"gateway.config.file", "policies.source"},
     "uvicorn": {"gateway.serving.process", "gateway.demo.server"},
     "tqdm": {"gateway.study.offline"},

@@ -21,7 +21,8 @@ from gateway.study.simulate import Simulation
 from policies.cases import Report, run_cases
 from policies.compiling import Policy
 from policies.engine import Context, Decision, Silent, decide, join, on_failure, redact
-from policies.model import Direction, load_cases, schema_text
+from policies.model import Direction
+from policies.reading import load_cases, schema_text
 from policies.trace import trace
 
 _CHANNEL_OF: dict[Direction, str] = {"prompt": "user", "response": "assistant"}

@@ -17,7 +17,8 @@ from gateway.judging.language import LANGUAGES
 from gateway.judging.messages import Finding
 from policies.compiling import Placed, Policy, compile_policy
 from policies.engine import Signal
-from policies.model import Document, load_document
+from policies.model import Document
+from policies.reading import load_document
 from policies.source import MAX_BYTES, PolicyError, Problem
 
 SHIPPED = ("observe", "default", "strict")

@@ -1,78 +1,36 @@
 """The metric catalogue: every metric Assay exports, its labels and the question it answers.
 
 Label values are closed sets: configured names (route, upstream, rule), enumerations, or `other`. With several
-worker processes the values live in memory-mapped files (prometheus_client's multiprocess mode, switched on by
-`PROMETHEUS_MULTIPROC_DIR` before this module is imported) and `render` sums them.
+worker processes `render` sums them. How counts are kept and shown is in `instruments`, whose names are here too.
 """
 
-import os
-from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import product
-from pathlib import Path
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-    multiprocess,
-    values,
-)
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from gateway.telemetry.shared_files import SharedFiles
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from gateway.telemetry.instruments import CONTENT_TYPE as CONTENT_TYPE
+from gateway.telemetry.instruments import REGISTRY as REGISTRY
+from gateway.telemetry.instruments import Spread as Spread
+from gateway.telemetry.instruments import Tally as Tally
+from gateway.telemetry.instruments import counter as _counter
+from gateway.telemetry.instruments import flush as flush
+from gateway.telemetry.instruments import forget_this_process as forget_this_process
+from gateway.telemetry.instruments import gauge as _gauge
+from gateway.telemetry.instruments import histogram as _histogram
+from gateway.telemetry.instruments import keep_room as keep_room
+from gateway.telemetry.instruments import problem as problem
+from gateway.telemetry.instruments import render as render
+from gateway.telemetry.instruments import samples as samples
+from gateway.telemetry.instruments import spread as spread
+from gateway.telemetry.instruments import tally as tally
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _ADDED = (0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
 _GUARD = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1)
 _AGE = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300)
 _SCORE = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
-
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for every counter, which nobody asks for
-REGISTRY = CollectorRegistry()
-problem = ""  # what the log is to tell when it is there
-
-
-def _shared_files() -> SharedFiles | None:
-    """Those of this process, where it is one of several. One that cannot have any counts for itself."""
-    global problem
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder is None:
-        return None
-    files = SharedFiles(Path(folder), os.getpid())
-    try:
-        files.reserve()
-    except OSError as error:
-        problem = (
-            f"no room for metrics in {folder} ({error.strerror}): this process counts for itself alone, and /metrics "
-            "shows the others without it; free some, or name a larger folder in TMPDIR, and restart"
-        )
-        values.ValueClass = values.MutexValue
-        return None
-    return files
-
-
-_files = _shared_files()
-_MULTIPROCESS = _files is not None
-
-
-def _counter(name: str, question: str, *labels: str) -> Counter:
-    return Counter(name, question, labels, registry=REGISTRY)
-
-
-def _gauge(name: str, question: str, *labels: str, over_workers: str = "livesum") -> Gauge:
-    return Gauge(name, question, labels, registry=REGISTRY, multiprocess_mode=over_workers)  # type: ignore[arg-type]
-
-
-def _histogram(name: str, question: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-    return Histogram(name, question, labels, registry=REGISTRY, buckets=buckets)
-
 
 # --- traffic
 REQUESTS = _counter(
@@ -489,71 +447,6 @@ AUDIT_LINES = _counter(
 )
 
 
-class Tally:
-    """A labelled counter that adds up here and reaches the metric with the next `flush`: cheap for every request."""
-
-    __slots__ = ("_child", "_waiting")
-
-    def __init__(self, counter: Counter, labels: tuple[str, ...]) -> None:
-        self._child = counter.labels(*labels) if labels else counter
-        self._waiting = 0.0
-
-    def add(self, amount: float = 1.0) -> None:
-        self._waiting += amount
-
-    def flush(self) -> None:
-        waiting, self._waiting = self._waiting, 0.0
-        if waiting:
-            self._child.inc(waiting)
-
-
-class Spread:
-    """A labelled histogram in the same way: an observation costs a bisection, not a walk over locked buckets."""
-
-    __slots__ = ("_bounds", "_child", "_counts", "_sum")
-
-    def __init__(self, histogram: Histogram, labels: tuple[str, ...]) -> None:
-        self._child = histogram.labels(*labels) if labels else histogram
-        self._bounds = self._child._upper_bounds
-        self._counts = [0] * len(self._bounds)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def flush(self) -> None:
-        # The library takes observations one at a time only; its buckets are counters of their own, not cumulative
-        # (tests/telemetry/test_metrics.py compares the outcome with `observe`).
-        for index, count in enumerate(self._counts):
-            if count:
-                self._child._buckets[index].inc(count)
-                self._counts[index] = 0
-        if self._sum:
-            self._child._sum.inc(self._sum)
-            self._sum = 0.0
-
-
-_tallies: dict[tuple[Counter, tuple[str, ...]], Tally] = {}
-_spreads: dict[tuple[Histogram, tuple[str, ...]], Spread] = {}
-
-
-def tally(counter: Counter, *labels: str) -> Tally:
-    """The one tally of these labels; keep it where it is used often."""
-    found = _tallies.get((counter, labels))
-    if found is None:
-        found = _tallies[counter, labels] = Tally(counter, labels)
-    return found
-
-
-def spread(histogram: Histogram, *labels: str) -> Spread:
-    """The one spread of these labels."""
-    found = _spreads.get((histogram, labels))
-    if found is None:
-        found = _spreads[histogram, labels] = Spread(histogram, labels)
-    return found
-
-
 def covered(
     coverage: Iterable[tuple[str, str, int]],
     remembered: Iterable[tuple[str, int]],
@@ -575,14 +468,6 @@ def begin_unread(channels: Iterable[str], reasons: Iterable[str]) -> None:
         UNREAD.labels(channel, reason)
 
 
-def flush() -> None:
-    """Bring what tallies and spreads have gathered into the metrics. From the thread that fills them."""
-    for counted in _tallies.values():
-        counted.flush()
-    for timed in _spreads.values():
-        timed.flush()
-
-
 def catalogue() -> dict[str, MetricWrapperBase]:
     """Every metric by the name it is exported under (counters with `_total`)."""
     found = {}
@@ -591,60 +476,3 @@ def catalogue() -> dict[str, MetricWrapperBase]:
             suffix = "_total" if isinstance(value, Counter) else ""
             found[value._name + suffix] = value
     return found
-
-
-def render(accept: str = "") -> tuple[bytes, str]:
-    """The exposition, summed over all worker processes, and its content type: OpenMetrics for who accepts that.
-
-    May take milliseconds: call it off the event loop.
-    """
-    generate, content_type = choose_encoder(accept)
-    if "openmetrics" not in content_type:
-        generate, content_type = generate_latest, CONTENT_TYPE
-    return generate(_whole()), content_type
-
-
-def _whole() -> CollectorRegistry:
-    if not _MULTIPROCESS:
-        return REGISTRY
-    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
-    _forget_dead_workers(folder)
-    merged = CollectorRegistry()
-    multiprocess.MultiProcessCollector(merged, path=folder)  # type: ignore[no-untyped-call]
-    return merged
-
-
-def samples(name: str) -> dict[tuple[tuple[str, str], ...], float]:
-    """The current values of one metric over all workers, by sorted label pairs. Not for the request path."""
-    registry = REGISTRY
-    if _MULTIPROCESS:
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    family = name.removesuffix("_total")
-    return {
-        tuple(sorted(sample.labels.items())): sample.value
-        for metric in registry.collect()
-        if metric.name == family
-        for sample in metric.samples
-        if sample.name == name
-    }
-
-
-def keep_room() -> None:
-    """Take room on the disk for what the metrics of this process have grown by, where they are in files."""
-    if _files is not None:
-        _files.look()
-
-
-def _forget_dead_workers(folder: str) -> None:
-    """A worker that crashed must not leave its live gauges (in flight, connections) in the sum for ever."""
-    for file in Path(folder).glob("gauge_live*_*.db"):
-        pid = int(file.stem.rsplit("_", 1)[1])
-        if not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
-            multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
-
-
-def forget_this_process() -> None:
-    """At the end of a worker: its live gauges leave the sum."""
-    if _MULTIPROCESS:
-        multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from gateway.exchange import Route, Streams
 from gateway.pages.policy import policy_in_force
 from policies.compiling import Placed, Policy, compile_policy
 from policies.engine import Context, Signal, decide
-from policies.model import load_document
+from policies.reading import load_document
 from policies.source import PolicyError
 from tests.support.fakes import ENFORCE, OBSERVE, World, chat, completion, rules, upstream
 from tests.support.patience import until

@@ -6,7 +6,8 @@ import pytest
 
 from policies.compiling import Policy, compile_policy
 from policies.engine import Signal, decide
-from policies.model import Document, load_document
+from policies.model import Document
+from policies.reading import load_document
 from policies.source import PolicyError
 from tests.support.policy_world import CATEGORIES, HEAD, OPERATING, compiled, with_tables
 

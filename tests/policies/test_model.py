@@ -6,7 +6,8 @@ import msgspec
 import pytest
 import yaml
 
-from policies.model import DIRECTIONS, load_cases, load_document, schema, schema_text
+from policies.model import DIRECTIONS
+from policies.reading import load_cases, load_document, schema, schema_text
 from policies.source import MAX_BYTES, PolicyError
 from tests.support.policy_world import HEAD, compiled
 
@@ -141,7 +142,7 @@ def test_cases_are_read_and_their_mistakes_named() -> None:
 def test_the_shipped_schema_is_up_to_date() -> None:
     shipped = Path(__file__).parents[2] / "policies" / "policy.schema.json"
     assert shipped.read_text("utf-8") == schema_text(), (
-        "write policies.model.schema_text() to policies/policy.schema.json"
+        "write policies.reading.schema_text() to policies/policy.schema.json"
     )
     assert msgspec.json.decode(shipped.read_bytes()) == schema()
     assert schema()["$defs"]["When"]["properties"]["on"]["description"] == "prompt, response or a list of both"

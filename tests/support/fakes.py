@@ -42,7 +42,7 @@ from gateway.upstream.health import Cooldown
 from gateway.upstream.routing import Routing
 from gateway.upstream.transport import Limits
 from policies.compiling import Placed, Policy, Table, compile_policy
-from policies.model import load_document
+from policies.reading import load_document
 from tests.support.seen_tries import SeenTries
 from tests.support.words import DETECTOR as DETECTOR
 from tests.support.words import LIMITS as LIMITS

@@ -1,7 +1,8 @@
 """A small world of detectors for the tests: names, categories and invented operating tables."""
 
 from policies.compiling import Operating, Policy, Table, compile_policy
-from policies.model import Document, load_document
+from policies.model import Document
+from policies.reading import load_document
 
 CATEGORIES = {
     "safety": (
