@@ -85,3 +85,41 @@ def test_what_is_taken_in_slices_is_what_is_taken_at_once(events: int) -> None:
             break
     assert b"".join(slices) == filled().take()
     assert len(slices) > 1 or events == 7
+
+
+def test_nothing_leaves_before_it_was_judged() -> None:
+    window = Window(Operation.CHAT, "m", characters=None)
+    fed(window, (0, "unheard"))
+    assert window.take() == b""
+    window.end()
+    assert window.take() == b""
+    window.settle([KEPT for _ in window.stretches()])
+    assert CHAT.said(window.take()) == {(0, "assistant"): "unheard"}
+
+
+def ends(out: bytes) -> list[tuple[int, str]]:
+    """The choices that an output ends, each with its reason."""
+    events = [json.loads(event.data) for event in Decoder().feed(out) if event.data.startswith(b"{")]
+    choices = [choice for event in events for choice in event["choices"]]
+    return [(choice["index"], choice["finish_reason"]) for choice in choices if choice.get("finish_reason")]
+
+
+@pytest.mark.parametrize(("came", "ended"), [((), [0]), ((1,), [1]), ((2, 0), [0, 2])])
+def test_blocking_all_ends_each_choice_that_came_once(came: tuple[int, ...], ended: list[int]) -> None:
+    window = Window(Operation.CHAT, "m", characters=None, choices=3)
+    fed(window, *[(choice, "word") for choice in came])
+    window.block_all()
+    assert ends(window.take()) == [(choice, "content_filter") for choice in ended]
+    assert (window.size, window.over, window.all_blocked) == (0, True, True)
+    window.block_all()
+    assert window.take() == b""
+
+
+def test_what_is_written_for_a_choice_is_of_the_answer_that_began() -> None:
+    window = Window(Operation.CHAT, "m", characters=None)
+    for name in ("first", "second"):
+        data = json.dumps({"id": name, "choices": [{"index": 0, "delta": {"content": "word"}}]}).encode()
+        for event in Decoder().feed(b"data: " + data + b"\n\n"):
+            window.feed(event)
+    window.block_all()
+    assert [json.loads(event.data)["id"] for event in Decoder().feed(window.take()) if b"{" in event.data] == ["first"]

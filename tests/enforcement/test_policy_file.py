@@ -145,7 +145,23 @@ async def test_being_asked_reads_an_unchanged_file(tmp_path: Path) -> None:
     async with watching(file):
         file.look_again()
         await until(lambda: bool(adopted))
-    assert adopted[0].revision == file.current.revision
+        await asyncio.sleep(10)
+    assert [policy.revision for policy in adopted] == [file.current.revision]  # once asked, once read
+
+
+async def test_without_local_tables_a_change_comes_into_force_and_so_does_one_of_them(tmp_path: Path) -> None:
+    path, local = saved(tmp_path), tmp_path / "operating.json"
+    file = PolicyFile(str(path), wall_clock=now, settle_seconds=SETTLE_SECONDS, local=local)
+    adopted: list[Policy] = []
+    file.adopt = adopted.append
+    async with watching(file):
+        path.write_text(ENFORCE)
+        await until(lambda: len(adopted) == 1)
+        local.write_text("{}")
+        await until(lambda: len(adopted) == 2 or bool(file.refusal))
+        local.unlink()
+        await until(lambda: len(adopted) >= 2 and not file.refusal)
+    assert file.current.mode == "enforce"
 
 
 async def test_a_change_is_put_on_record_with_the_thresholds_and_why_it_was_read(tmp_path: Path) -> None:
