@@ -93,9 +93,8 @@ def test_nobody_waits_longer_than_the_limit_lasts(clock: Clock) -> None:
 
 def test_a_caller_that_nobody_slowed_down_is_not_refused(clock: Clock) -> None:
     throttles = Throttles(clock)
-    assert not throttles.is_used
     throttles.start(ANN, Throttle("stop", 0, 60))
-    assert throttles.is_used
+    assert (throttles.is_used, Throttles(clock).is_used) == (True, False)
     assert throttles.refusal(BOB) is None
     assert throttles.refusal(ANN) == ("stop", 60)
 
@@ -128,11 +127,11 @@ def test_a_limit_that_is_over_leaves_nothing_to_the_next_one(clock: Clock) -> No
 def test_an_end_user_is_slowed_down_alone_where_the_rule_says_so(clock: Clock) -> None:
     throttles = Throttles(clock)
     throttles.start(USER, Throttle("stop", 0, 60, "end_user"))
-    assert throttles.has_end_users
+    known = [throttles.has_end_users]
     assert [throttles.refusal(each) for each in (USER, OTHER, ANN)] == [("stop", 60), None, None]
     clock.now += 60
     assert throttles.refusal(USER) is None
-    assert not throttles.has_end_users  # it is forgotten when its time is over
+    assert [*known, throttles.has_end_users] == [True, False]  # it is forgotten when its time is over
 
 
 def test_a_caller_is_slowed_down_by_what_an_end_user_did_where_the_rule_says_so(clock: Clock) -> None:
