@@ -30,7 +30,7 @@ from gateway.enforcement.guard import Guard
 from gateway.enforcement.local_tables import local_tables_of, operating_of, read_local_tables
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import SHIPPED
-from gateway.exchange import SampleQueue
+from gateway.exchange import SampleQueue, Upstream
 from gateway.judging.client import Judging, JudgingClient, JudgingError
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.judging.traced import TracedJudging
@@ -50,6 +50,7 @@ from gateway.pages.opinions import judge_route
 from gateway.pages.page import Page
 from gateway.pages.policy import Costs
 from gateway.pages.probes import Readiness, probes
+from gateway.pages.probing import probing_route
 from gateway.pages.rates import publish_error_rates, rates_route
 from gateway.pages.review import review_routes
 from gateway.pages.site import Site
@@ -57,6 +58,7 @@ from gateway.pages.status import Facts
 from gateway.pages.taxonomy import publish_detectors
 from gateway.pages.trust import trust_pages
 from gateway.pipeline import Pipeline, Scope
+from gateway.probes.wiring import Probes, probes_of
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.pace import Pace
 from gateway.samples.redis_queue import RedisQueue
@@ -81,7 +83,7 @@ from gateway.trust.sinks import AuditSink, MetricsSink
 from gateway.trust.watch import Watch
 from gateway.upstream.calls import Tries, Upstreams
 from gateway.upstream.headers import HeaderFilter
-from gateway.upstream.health import Cooldown
+from gateway.upstream.health import Cooldown, State
 from gateway.upstream.routing import Routing
 from gateway.upstream.transport import Limits
 from gateway.worker import Judging as WorkerJudging
@@ -160,6 +162,7 @@ class App:
             cooldown=Cooldown(config.cooldown_seconds, config.max_cooldown_seconds),
             tracing=self.tracing,
         )
+        self.probes = _probes(config, self.ledger, by_name, self.judge, infos, self.audit, self.upstreams)
         callers = KeyRing(callers_of(config), _wall_clock)
         operators = KeyRing(operators_of(config), _wall_clock)
         self.keys = _key_files(config, callers, operators)
@@ -253,9 +256,10 @@ class App:
             may_label=config.operator_key is not None or local_only,
             keeps_texts=config.review_text,
         )
-        # With Redis it is `assay worker` that asks the judge, and its own page tells of it.
+        # With Redis it is `assay worker` that asks the judge and makes probes, and its own pages tell of it.
         asks = config.redis_url is None
-        return [judge_route(self.opinions.report if asks else lambda: None), *review]
+        own = (self.opinions.report, self.probes.report) if asks else (lambda: None, lambda: None)
+        return [judge_route(own[0]), probing_route(own[1]), *review]
 
     def _monitor_pages(self) -> list[Route]:
         if self.monitoring is None:
@@ -303,11 +307,11 @@ class App:
             for each in self._served:
                 background.add(f"detector {each.guard.name}", each.guard.run)
             if config.redis_url is None:
-                sinks = _sinks(config, self.audit, self.ledger, self.opinions, self.monitoring, self._own)
+                sinks = _sinks(config, self.audit, self.ledger, self.opinions, self.monitoring, self._own, self.probes)
                 background.add("worker", _worker(config, self.queue, self._judging, sinks, self.policy).run)
                 if self.monitoring is not None:
                     background.add("monitors", self.monitoring.observing.run)
-                for name, run in self.opinions.tasks:
+                for name, run in (*self.opinions.tasks, *self.probes.tasks):
                     background.add(name, run)
         if isinstance(self.queue, RedisQueue):
             background.add("redis", self.queue.run)
@@ -346,6 +350,7 @@ class App:
         await self.upstreams.close()
         await self.opinions.close()
         await close_guards(self._served)
+        await self.probes.close()
         await self.queue.close()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
@@ -376,15 +381,17 @@ class WorkerApp:
         )
         audit = Audit(config.audit_path)
         ledger = open_ledger(config, _wall_clock)
-        opinions = opinions_of(config, ledger, upstreams(config), _judged_slugs(infos), _wall_clock)
+        by_name = upstreams(config)
+        opinions = opinions_of(config, ledger, by_name, _judged_slugs(infos), _wall_clock)
         self._opinions = opinions
         self.queue = _redis_queue(config, config.redis_url.get_secret_value())
         self.judge = _judge(config, described, nice=_NICE)
-        self._served = guards_of(config, described, upstreams(config))
+        self._served = guards_of(config, described, by_name)
         judging = _with_guards(self.judge, self._served, described, policy)
         assert not isinstance(judging, NoDetectors)
         monitors = monitoring(config, _wall_clock)
-        sinks = _sinks(config, audit, ledger, opinions, monitors, described)
+        self._probes = _probes(config, ledger, by_name, self.judge, infos, audit, None)
+        sinks = _sinks(config, audit, ledger, opinions, monitors, described, self._probes)
         worker = _worker(config, self.queue, judging, sinks, policy)
         publish_error_rates()
         _begin_series(self.judge, described)
@@ -409,7 +416,7 @@ class WorkerApp:
         background.add("worker", worker.run)
         if monitors is not None:
             background.add("monitors", monitors.observing.run)
-        for name, run in opinions.tasks:
+        for name, run in (*opinions.tasks, *self._probes.tasks):
             background.add(name, run)
         readiness = Readiness(
             self.judge,
@@ -420,7 +427,12 @@ class WorkerApp:
             is_ending=draining.has_begun,
         )
         self._site = Site(
-            [*probes(background, readiness, gauges), rates_route(ledger), judge_route(opinions.report)],
+            [
+                *probes(background, readiness, gauges),
+                rates_route(ledger),
+                judge_route(opinions.report),
+                probing_route(self._probes.report),
+            ],
             version=_VERSION,
             doors=[Admission(KeyRing(operators_of(config), _wall_clock), local_only=False).admit],
             background=background,
@@ -432,6 +444,7 @@ class WorkerApp:
     async def _close(self) -> None:
         await self._opinions.close()
         await close_guards(self._served)
+        await self._probes.close()
         await self.queue.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -588,10 +601,33 @@ def _sinks(
     opinions: Opinions,
     monitors: Monitoring | None,
     own: OwnDetectors,
+    probes: Probes,
 ) -> list[Sink]:
     observing: list[Sink] = [] if monitors is None else [monitors.observing]
     audited = AuditSink(audit, keeps_texts=config.audit_text)
-    return [_metrics_sink(own), audited, ledger, *opinions.sinks, *observing]
+    return [_metrics_sink(own), audited, ledger, *opinions.sinks, *observing, *probes.sinks]
+
+
+def _probes(
+    config: Config,
+    ledger: Ledger,
+    by_name: Mapping[str, Upstream],
+    judge: JudgingClient | NoDetectors,
+    own: Iterable[manifest.DetectorInfo],
+    audit: Audit,
+    traffic: Upstreams | None,
+) -> Probes:
+    """`traffic` is what tells how requests find the upstreams, where this process has any."""
+    return probes_of(
+        config,
+        ledger,
+        by_name,
+        judging=judge if isinstance(judge, JudgingClient) else None,
+        slugs=_judged_slugs(own),
+        is_up=lambda name: traffic is None or traffic.states().get(name, State.UP) is State.UP,
+        note=audit.append,
+        clock=_wall_clock,
+    )
 
 
 def _judged_slugs(own: Iterable[manifest.DetectorInfo]) -> frozenset[str]:

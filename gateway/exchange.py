@@ -154,6 +154,7 @@ class Sample:
     encoding: str
     cut: bool
     guarded: bool  # the answer was judged inline before it left
+    upstream: str = ""  # that answered, by its name
 
     def size(self) -> int:
         """Bytes it holds in a queue."""

@@ -166,6 +166,7 @@ class Worker:
             scores=scores_of(findings.findings),
             decisions=self._decide(sample, findings),
             texts=partial(_texts, sample),
+            sample=sample,
         )
 
     def _decide(self, sample: Sample, findings: Findings) -> dict[Direction, Decision]:

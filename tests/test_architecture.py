@@ -56,6 +56,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("judging", "telemetry", "stores", "config"),
     ("serving", "access", "upstream", "delivery", "enforcement", "moderation", "samples", "trust"),
     ("opinions", "monitoring", "own"),
+    ("probes",),
     ("pipeline", "worker", "study", "pages"),
     ("app", "demo"),
     ("commands",),

@@ -19,6 +19,7 @@ from gateway.config.settings import (
     JudgeConfig,
     KeyConfig,
     PriceConfig,
+    ProbesConfig,
     RouteConfig,
     UpstreamConfig,
     env_name,
@@ -31,6 +32,7 @@ _INSIDE: Mapping[str, type[Strict]] = {
     "routes": RouteConfig,
     "keys": KeyConfig,
     "judge": JudgeConfig,
+    "probes": ProbesConfig,
     "prices": PriceConfig,
 }
 
@@ -143,6 +145,7 @@ def _unknown_names(config: Config, origin: Mapping[str, str], source: str) -> It
                 f"{guard.upstream!r}{nearest(guard.upstream or '', known) or '; there is ' + ', '.join(sorted(known))}"
             )
     served = set(config.routes) or {"default"}
+    yield from _unknown_to_probes(config, origin.get("probes", source), known, served)
     for key in config.keys:
         for served_route in key.routes or ():
             if served_route not in served:
@@ -150,6 +153,22 @@ def _unknown_names(config: Config, origin: Mapping[str, str], source: str) -> It
                     f"{origin.get('keys', source)}: keys.{key.name}.routes: no route is called {served_route!r}"
                     f"{nearest(served_route, served)}"
                 )
+
+
+def _unknown_to_probes(config: Config, where: str, known: set[str], served: set[str]) -> Iterator[str]:
+    if config.probes is None:
+        return
+    for name in config.probes.routes:
+        if name not in served:
+            there = "; there is " + ", ".join(sorted(served))
+            yield f"{where}: probes.routes: no route is called {name!r}{nearest(name, served) or there}"
+    other = config.probes.shadow
+    if other and other.upstream not in known:
+        there = "; there is " + ", ".join(sorted(known))
+        yield (
+            f"{where}: probes.shadow.upstream: no upstream is called {other.upstream!r}"
+            f"{nearest(other.upstream, known) or there}"
+        )
 
 
 def _models_of_several(config: Config, where: str) -> Iterator[str]:

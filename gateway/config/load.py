@@ -13,7 +13,16 @@ from pydantic import ValidationError
 
 from gateway.config import explain, file
 from gateway.config.routes import upstream_of
-from gateway.config.settings import DEMO, OPENAI_URL, Config, ConfigError, JudgeConfig, UpstreamConfig, env_name
+from gateway.config.settings import (
+    DEMO,
+    OPENAI_URL,
+    Config,
+    ConfigError,
+    JudgeConfig,
+    ProbesConfig,
+    UpstreamConfig,
+    env_name,
+)
 from gateway.exchange import Upstream
 
 
@@ -127,7 +136,8 @@ def key_named(name: str, environ: Mapping[str, str] | None = None) -> str | None
 def _parse(setting: str, text: str, origin: str) -> Any:
     """Text from a flag or the environment: structured settings are YAML, the others go as they are."""
     annotation = Config.model_fields[setting].annotation
-    structured = typing.get_origin(annotation) is dict or JudgeConfig in typing.get_args(annotation)
+    nested = {JudgeConfig, ProbesConfig} & set(typing.get_args(annotation))
+    structured = typing.get_origin(annotation) is dict or bool(nested)
     begins = {"keys": ("[", "-"), "detectors": ("{",)}.get(setting)
     if structured or (begins and text.lstrip().startswith(begins)):
         return file.value_of(text, origin)

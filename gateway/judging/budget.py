@@ -1,11 +1,13 @@
-"""What a judge may cost in an hour: calls and tokens, spent evenly."""
+"""What a judge or a probe may cost in an hour: calls, tokens and money, spent evenly."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 _HOUR = 3600.0
 _SHORTEST_SECONDS = 0.001
 _AT_ONCE = 1 / 60  # of the hour's amount may be spent at once
+_MILLIONTHS = 1e6  # money is counted in them, so that one unit is little
 
 
 class _Bucket:
@@ -14,7 +16,7 @@ class _Bucket:
     def __init__(self, an_hour: float, now: float) -> None:
         self._a_second = an_hour / _HOUR
         self._most = max(1.0, an_hour * _AT_ONCE)
-        self._content = self._most
+        self._content = self._most if an_hour > 0 else 0.0
         self._at = now
 
     def spend(self, amount: float, now: float) -> None:
@@ -25,7 +27,9 @@ class _Bucket:
         """Until something may be spent."""
         self._fill(now)
         missing = 1.0 - self._content
-        return max(_SHORTEST_SECONDS, missing / self._a_second) if missing > 0 else 0.0
+        if missing <= 0:
+            return 0.0
+        return max(_SHORTEST_SECONDS, missing / self._a_second) if self._a_second > 0 else math.inf
 
     def _fill(self, now: float) -> None:
         self._content = min(self._most, self._content + max(0.0, now - self._at) * self._a_second)
@@ -44,24 +48,38 @@ class Prices:
 
 
 class Budget:
-    """Calls and tokens of an hour. `clock` is monotonic seconds."""
+    """Calls, tokens and money of an hour; money in the currency of the prices. `clock` is monotonic seconds."""
 
-    def __init__(self, calls_per_hour: float, tokens_per_hour: float, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        calls_per_hour: float,
+        tokens_per_hour: float,
+        *,
+        cost_per_hour: float = math.inf,
+        clock: Callable[[], float],
+    ) -> None:
         self._clock = clock
         now = clock()
         self._calls, self._tokens = _Bucket(calls_per_hour, now), _Bucket(tokens_per_hour, now)
+        self._cost = _Bucket(cost_per_hour * _MILLIONTHS, now) if math.isfinite(cost_per_hour) else None
 
     def call(self) -> None:
         """A call is made."""
         self._calls.spend(1, self._clock())
 
-    def used(self, tokens: int) -> None:
-        """It cost so many tokens; how many is known afterwards, so a big one is paid for by waiting."""
-        self._tokens.spend(tokens, self._clock())
+    def used(self, tokens: int, cost: float = 0.0) -> None:
+        """It cost so many tokens and so much money; how much is known afterwards, so a big one is paid for by
+        waiting."""
+        now = self._clock()
+        self._tokens.spend(tokens, now)
+        if self._cost is not None:
+            self._cost.spend(cost * _MILLIONTHS, now)
 
     def exhausted(self) -> tuple[str, float]:
-        """Which of the two must fill again, and in how many seconds; 0 when a call may be made now."""
+        """Which of them must fill again, and in how many seconds; 0 when a call may be made now."""
         now = self._clock()
         waits = {"calls": self._calls.wait_seconds(now), "tokens": self._tokens.wait_seconds(now)}
+        if self._cost is not None:
+            waits["cost"] = self._cost.wait_seconds(now)
         name = max(waits, key=lambda each: waits[each])
         return name, waits[name]

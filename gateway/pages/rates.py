@@ -13,7 +13,7 @@ from detectors import manifest
 from gateway.telemetry import metrics
 from gateway.trust import card, estimates
 from gateway.trust.card import shipped_errors
-from gateway.trust.estimates import estimate, evidence, weights
+from gateway.trust.estimates import estimate, evidence, probed, weights
 from gateway.trust.intervals import Interval
 from gateway.trust.ledger import WINDOWS, Ledger, LedgerError, Window
 from gateway.trust.moments import cell_named
@@ -23,8 +23,9 @@ DEFAULT_WINDOW = "24h"
 _NOTE = (
     "Shares of traffic with 95 % intervals, over the window, all processes that share the ledger together; 24h and 7d "
     "count whole hours. flagged_share is what the detectors flag, not a rate of harm. rate is the rate of harm, and "
-    "basis is what it rests on: labels of people, a judge model, the card (a range that fits the flags by the error "
-    "rates on public benchmarks, and no promise), or flags alone (then there is no rate)."
+    "basis is what it rests on: labels of people, a judge model, a probe (how often asking again, or one "
+    "change to the request, turns the answer, over the requests that it applies to), the card (a range that fits the "
+    "flags by the error rates on public benchmarks, and no promise), or flags alone (then there is no rate)."
 )
 _COMPARE_NOTE = (
     "The first group's rate minus the second's, with a 95 % interval. Without second opinions on both sides the "
@@ -144,6 +145,7 @@ def rates(window: Window) -> list[dict[str, Any]]:
                 "estimated_rate": _shown(found.interval),
                 "labels": {source: round(of.labels(source).n) for source in KINDS},
                 "detectors": found.detectors,
+                "probes": {name: _rate(each) for name, each in probed(of).items()},
                 "detector": known and {"true_positive_rate": known[0], "false_positive_rate": known[1]},
             }
         )
@@ -168,6 +170,8 @@ def compared(one: Window, other: Window) -> list[dict[str, Any]]:
 
 def _difference(one: estimates.Estimate, other: estimates.Estimate) -> dict[str, Any]:
     pair, of = (one.interval, other.interval), "rate"
+    if "probe" in (one.basis, other.basis) and one.detectors != other.detectors:
+        pair = (None, None)  # what a probe counts is no rate of harm, and another probe counts something else
     if None in pair and one.detectors == other.detectors:
         pair, of = (one.flagged, other.flagged), "flagged_share"
     if pair[0] is None or pair[1] is None:

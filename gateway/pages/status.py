@@ -19,6 +19,10 @@ _COUNTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "texts": ("assay_detector_texts_total", ("detector", "state")),
     "unread": ("assay_unread_total", ("channel", "reason")),
     "bypasses": ("assay_guard_bypasses_total", ("direction", "reason")),
+    "probes": ("assay_probe_items_total", ("probe", "fate")),
+    "probe_calls": ("assay_probe_calls_total", ("result",)),
+    "probe_tokens": ("assay_probe_tokens_total", ("side",)),
+    "probe_cost": ("assay_probe_cost_total", ()),
     "decisions": ("assay_decisions_total", ("rule", "action", "effect")),
 }
 
@@ -55,4 +59,9 @@ def _sums(metric: str, labels: tuple[str, ...]) -> list[dict[str, Any]]:
         key = tuple(own.get(label, "") for label in labels)
         sums[key] = sums.get(key, 0.0) + value
     rows = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
-    return [{**dict(zip(labels, key, strict=True)), "count": round(value)} for key, value in rows if value]
+    return [{**dict(zip(labels, key, strict=True)), "count": _whole(value)} for key, value in rows if value]
+
+
+def _whole(value: float) -> float:
+    """Counts are whole; money is not."""
+    return round(value) if value.is_integer() else round(value, 6)

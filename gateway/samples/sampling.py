@@ -80,4 +80,5 @@ class Sampler:
             encoding=transcript.encoding,
             cut=transcript.cut,
             guarded=exchange.ruling.guarded,
+            upstream=exchange.upstream.name if exchange.upstream else "",
         )

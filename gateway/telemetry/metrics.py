@@ -340,6 +340,51 @@ OPINION_VERDICTS = _counter(
     "flagged",
 )
 
+# --- probes
+PROBE_ITEMS = _counter(
+    "assay_probe_items_total",
+    "What became of the sampled requests that were drawn to be sent again: answered, undecided (the answers decide "
+    "nothing), failed, expired, or dropped while probes were behind (what is left then weighs more)?",
+    "probe",
+    "fate",
+)
+PROBE_PASSED = _counter(
+    "assay_probe_passed_over_total",
+    "Why was a sampled request of a probed route not to be sent again?",
+    "reason",
+)
+PROBE_WAITING = _gauge("assay_probe_waiting_items", "How many sampled requests wait to be sent again?")
+PROBE_CALLS = _counter(
+    "assay_probe_calls_total",
+    "How many calls did probes make to upstreams, and was each answered or did it fail? No caller is charged for them.",
+    "result",
+)
+PROBE_FAILURES = _counter("assay_probe_failures_total", "Why did a call of a probe fail?", "reason")
+PROBE_TOKENS = _counter(
+    "assay_probe_tokens_total",
+    "How many tokens did upstreams take in (input) and give out (output) for probes?",
+    "side",
+)
+PROBE_COST = _counter("assay_probe_cost_total", "What did probes cost, by `prices`, in their currency?")
+PROBE_BUDGET = _counter(
+    "assay_probe_budget_exhausted_total",
+    "How often did a probe wait because the hour's calls, tokens or money were spent?",
+    "budget",
+)
+PROBE_FINDINGS = _counter(
+    "assay_probe_findings_total",
+    "How often did a probe find what it looks for (flagged 1), and how often not (0)?",
+    "probe",
+    "subcategory",
+    "flagged",
+)
+PROBE_COMPARISONS = _counter(
+    "assay_probe_comparisons_total",
+    "By what were answers compared: verdicts, refusals, contradiction, the words they share, or the panel?",
+    "probe",
+    "by",
+)
+
 SUBCATEGORY_DETECTORS = _gauge(
     "assay_subcategory_detectors",
     "How many of the detectors that ship judge this sub-category? 0: nothing measures it yet.",

@@ -16,18 +16,19 @@ it by the error rates on public benchmarks (Rogan & Gladen, 1978): no promise, s
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gateway.trust.intervals import Interval, Mean, mixed
+from gateway.trust.judged import PROBE
 from gateway.trust.moments import NO, NOTHING, SAID, SILENT, UNASKED, YES, Row, Sums
 
 _Z = 1.959964  # two-sided 95 %
 LEAST_LABELS = 20  # effective; fewer say next to nothing of a rate
 _LEAST_A_BAND = 2.0
 
-Basis = Literal["labels", "judge", "card", "flags"]
-BASES: tuple[Basis, ...] = ("labels", "judge", "card", "flags")
+Basis = Literal["labels", "judge", "probe", "card", "flags"]
+BASES: tuple[Basis, ...] = ("labels", "judge", "probe", "card", "flags")
 _Place = tuple[str, int]  # detector@version and band
 
 
@@ -93,11 +94,12 @@ class Estimate:
 @dataclass(slots=True)
 class Evidence:
     """The sums of one sub-category and direction: by detector and band, those of second opinions also by what the judge
-    had said."""
+    had said. Those of probes by probe@version: they tell what a change does and not what an answer is."""
 
     detector: dict[_Place, Row] = field(default_factory=dict)
     judge: dict[_Place, list[Row]] = field(default_factory=dict)
     person: dict[_Place, list[Row]] = field(default_factory=dict)
+    probes: dict[str, Row] = field(default_factory=dict)
 
     def labels(self, source: Literal["judge", "person"]) -> Row:
         """All labels of a source together."""
@@ -113,7 +115,9 @@ def evidence(sums: Sums) -> dict[tuple[str, str], Evidence]:
             continue
         column = found.setdefault((slug, direction), Evidence())
         place, said = (detector, index // SAID), index % SAID
-        if source == "detector":
+        if detector.startswith(PROBE):
+            column.probes[detector] = column.probes.get(detector, NOTHING) + Row(*row)
+        elif source == "detector":
             column.detector[place] = Row(*row)
         else:
             rows = (column.judge if source == "judge" else column.person).setdefault(place, [NOTHING] * SAID)
@@ -132,6 +136,9 @@ def estimate(of: Evidence, errors: Errors | None, newest: Iterable[str] = ()) ->
             found = mean.interval()
             size = mean.effective_samples
             return Estimate(basis, found.estimate, found.low, found.high, size, share, names)  # type: ignore[arg-type]
+    by_probe = _by_probe(of)
+    if by_probe is not None and (share is None or by_probe.effective_samples >= LEAST_LABELS):
+        return replace(by_probe, flagged=share)
     if share is None:
         return None
     low, high = plausible(share, errors) if errors and errors.benchmarks else (None, None)
@@ -194,6 +201,56 @@ def _sum(rows: Iterable[Row]) -> Row:
     for row in rows:
         found = found + row
     return found
+
+
+# --- probes
+
+CONTROL = ".control"  # behind the probe's name: what happened without the change
+SHADOW = PROBE + "shadow@"  # before a model's name: another model's answers beside the ones in use
+
+
+def probed(of: Evidence) -> dict[str, Estimate]:
+    """By probe@version what it measures: a rate, or with a control the paired difference, which may be below 0."""
+    found = {}
+    for name, row in sorted(of.probes.items()):
+        base, _, version = name.partition("@")
+        if base.endswith(CONTROL):
+            continue
+        control = of.probes.get(f"{base}{CONTROL}@{version}")
+        shown = _leaf(row).interval() if control is None else _paired(row, control)
+        size = row.effective if control is None else row.kish
+        found[name] = Estimate("probe", shown.estimate, shown.low, shown.high, size, None, (name,))
+    return found
+
+
+def _paired(only_changed: Row, only_control: Row) -> Interval:
+    """How much more often something happens with the change than without, from the pairs in which just one of them
+    shows it: Wald's interval with half a pair added to each of the four outcomes (Agresti & Min, 2005), over the
+    effective number of pairs by the linearised variance of their mean difference."""
+    one, other, n = only_changed.mean, only_control.mean, only_changed.kish
+    gap, weight = one - other, only_changed.w
+    spread = (
+        only_changed.wwyy
+        + only_control.wwyy
+        - 2 * gap * (only_changed.wwy - only_control.wwy)
+        + gap**2 * only_changed.ww
+    )
+    if spread > 0:
+        n = min(n, (one + other - gap * gap) * weight * weight / spread)
+    first, second, pairs = n * one + 0.5, n * other + 0.5, n + 2
+    centre = (first - second) / pairs
+    half = _Z * math.sqrt(max(0.0, first + second - (first - second) ** 2 / pairs)) / pairs
+    return Interval(gap, max(-1.0, min(gap, centre - half)), min(1.0, max(gap, centre + half)))
+
+
+def _by_probe(of: Evidence) -> Estimate | None:
+    """By the probe that has most samples; another model's figures are no rate of this one's."""
+    own = [found for name, found in probed(of).items() if not name.startswith(SHADOW)]
+    best = max(own, key=lambda found: found.effective_samples, default=None)
+    if best is None:
+        return None
+    estimate, low, high = (max(0.0, value or 0.0) for value in (best.estimate, best.low, best.high))
+    return replace(best, estimate=estimate, low=low, high=high)
 
 
 # --- without second opinions

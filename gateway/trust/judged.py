@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from detectors.opinions import Opinion, strongest
+from gateway.exchange import Sample
 from gateway.judging.messages import Finding
 from policies.engine import Decision
 
 Direction = Literal["prompt", "response"]
 DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
+PROBE = "probe:"  # begins the name of a detector that is a probe: it says what a change to the request did
 
 
 Texts = Mapping[tuple[str, tuple[str | int, ...]], str]  # by direction and path
@@ -23,7 +25,8 @@ class Judged:
     sampled. `unread` says why not all of it was read, empty when it was: `unreadable`, `truncated` or `detector`.
     `language` is that of the prompt's last text, an ISO 639-1 code or empty. `findings` has each text with what was
     found, `scores` is what `scores_of` makes of them. `texts` reads the texts themselves anew, by direction and path:
-    personal data, for sinks that the operator allowed to have them.
+    personal data, for sinks that the operator allowed to have them. `sample` is the exchange itself as raw bytes, None
+    where this is not about one exchange as it was.
     """
 
     id: str
@@ -42,6 +45,7 @@ class Judged:
     scores: Sequence[tuple[Direction, Opinion]]
     decisions: Mapping[Direction, Decision]
     texts: Callable[[], Texts] = dict
+    sample: Sample | None = None
 
     @property
     def is_flagged(self) -> bool:

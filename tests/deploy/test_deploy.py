@@ -39,7 +39,7 @@ VALUES: dict[str, set[str]] = {
     "reason": set(REASONS),
     "fate": {"judged", "dropped", "expired", "failed"},
     "direction": {"prompt", "response", "input", "output"},
-    "basis": {"labels", "judge", "card", "flags"},
+    "basis": {"labels", "judge", "probe", "card", "flags"},
     "action": {"allow", "flag", "redact", "block"},
     "effect": {"enforced", "monitored", "leaked", "canary"},
     "state": {"scanned", "skipped", "truncated", "unreadable", "errored", "absent", "timed_out", "idle", "busy"},

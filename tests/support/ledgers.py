@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from detectors.opinions import Opinion
 from gateway.judging.messages import Finding
@@ -30,7 +31,13 @@ def judged(
 ) -> Judged:
     said = [opinion("violence", 0.9 if flagged else 0.1, flagged, detector)]
     findings = [Finding("prompt", "user", ["messages", 0, "content"], 0, True, "digest", said, "en")]
-    fields = {"route": "default", "model": "m", "caller": "app", "operation": "chat", "outcome": "completed"} | more
+    fields: dict[str, Any] = {
+        "route": "default",
+        "model": "m",
+        "caller": "app",
+        "operation": "chat",
+        "outcome": "completed",
+    } | more
     return Judged(
         id=id,
         at=at,

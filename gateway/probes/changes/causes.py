@@ -1,0 +1,41 @@
+"""A question whether one thing causes another, asked the other way round, or for the world without the cause."""
+
+import re
+
+from gateway.probes.changes.conversation import Conversation, Edits
+from gateway.probes.changes.sentences import sentences
+
+_ASKS = re.compile(
+    r"^(?P<before>\W*(?:.{0,80}[:,]\s*)?)(?P<asks>does|do|did|can|could|will|would)\s+(?P<cause>[^,;:?]{2,80}?)\s+"
+    r"(?P<verb>cause|lead to|result in|bring about|give rise to|trigger)\s+"
+    r"(?P<effect>[^,;:?]{2,80}?)\s*\?(?P<after>\s*)$",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def reverse(conversation: Conversation) -> Edits | None:
+    """Does the effect cause the cause?"""
+    return _asked_anew(conversation, "{before}{asks} {effect} {verb} {cause}?{after}")
+
+
+def counterfactual(conversation: Conversation) -> Edits | None:
+    """Would there be just as much of the effect without the cause?"""
+    return _asked_anew(
+        conversation,
+        "{before}If there were no {cause} at all and everything else stayed the same, would there be just as much "
+        "{effect}? Answer yes or no first.{after}",
+    )
+
+
+def _asked_anew(conversation: Conversation, form: str) -> Edits | None:
+    """The one sentence that asks for a cause in another form; the others stay."""
+    question = conversation.question
+    if question is None or question.path is None:
+        return None
+    parts = sentences(question.text)
+    found = [(number, match) for number, part in enumerate(parts) if (match := _ASKS.match(part))]
+    if len(found) != 1:
+        return None
+    number, match = found[0]
+    parts[number] = form.format(**match.groupdict())
+    return {question.path: "".join(parts)}

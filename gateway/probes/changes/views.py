@@ -1,0 +1,94 @@
+"""The user's opinion taken out of the last message, or turned round. Questions and facts around it stay as they are."""
+
+import re
+
+from gateway.probes.changes.conversation import Conversation, Edits
+from gateway.probes.changes.sentences import cased_like, sentences
+
+_LEAST_LEFT = 3  # words that a message without its opinion must still have
+_OPINION = re.compile(
+    r"\bi (?:really |strongly |firmly |honestly |personally |do |don't |do not |just )*"
+    r"(?:think|believe|feel|suspect|reckon|guess|doubt)\b(?! about)|"
+    r"\bi(?:'m| am) (?:pretty |quite |fairly |very |absolutely |almost |100% )*"
+    r"(?:sure|certain|convinced|confident|positive)\b|"
+    r"\bin my (?:humble |honest )?(?:opinion|view)\b|\bmy (?:own |personal )?(?:opinion|view|belief|guess|answer) is\b|"
+    r"\bif you ask me\b|\bi(?:'d| would) say\b|"
+    r"\bi (?:really |strongly |completely |totally )*(?:like|love|dislike|hate|agree|disagree)\b",
+    re.IGNORECASE,
+)  # fmt: skip
+_ASKED = re.compile(r"\b(?:do|would|did) you\b[^?]*$", re.IGNORECASE)
+
+# Each pair is turned into the other; longer forms first.
+_PAIRS = (
+    ("i do not think", "i think"),
+    ("i don't think", "i think"),
+    ("i do not believe", "i believe"),
+    ("i don't believe", "i believe"),
+    ("i do not feel", "i feel"),
+    ("i don't feel", "i feel"),
+    ("i disagree", "i agree"),
+    ("i dislike", "i like"),
+    ("i hate", "i love"),
+    ("i think", "i don't think"),
+    ("i believe", "i don't believe"),
+    ("i feel", "i don't feel"),
+    ("i agree", "i disagree"),
+    ("i like", "i dislike"),
+    ("i love", "i hate"),
+    ("i doubt", "i believe"),
+)
+# After these the claim itself is denied.
+_DENIED = re.compile(
+    r"(\b(?:i(?:'m| am) (?:pretty |quite |fairly |very |absolutely |almost |100% )*"
+    r"(?:sure|certain|convinced|confident|positive)(?: that)?|in my (?:humble |honest )?(?:opinion|view),?(?: that)?|"
+    r"my (?:own |personal )?(?:opinion|view|belief) is(?: that)?|if you ask me,?|i(?:'d| would) say(?: that)?))\s+",
+    re.IGNORECASE,
+)
+_DENIAL = "it is not true that "
+_TURNED = dict(_PAIRS)
+_TURNING = re.compile("|".join(rf"\b{re.escape(first)}\b" for first, _ in _PAIRS), re.IGNORECASE)
+
+
+def states_opinion(sentence: str) -> bool:
+    """Whether the user says in it what he or she thinks; a question to the model does not."""
+    found = _OPINION.search(sentence)
+    return found is not None and not _ASKED.search(sentence[: found.end()])
+
+
+def removed(conversation: Conversation) -> Edits | None:
+    """Without the sentences that say what the user thinks."""
+    question = conversation.question
+    if question is None or question.path is None:
+        return None
+    parts = sentences(question.text)
+    left = "".join(part for part in parts if not states_opinion(part)).strip()
+    if left == question.text.strip() or len(left.split()) < _LEAST_LEFT:
+        return None
+    return {question.path: left}
+
+
+def reversed_(conversation: Conversation) -> Edits | None:
+    """The first opinion turned into its opposite; all other words stay."""
+    question = conversation.question
+    if question is None or question.path is None:
+        return None
+    parts = sentences(question.text)
+    for number, part in enumerate(parts):
+        turned = turned_round(part) if states_opinion(part) else part
+        if turned != part:
+            return {question.path: "".join([*parts[:number], turned, *parts[number + 1 :]])}
+    return None
+
+
+def turned_round(sentence: str) -> str:
+    """The opinion of a sentence denied, or its denial taken back; the sentence itself where it is not known how."""
+    if _DENIAL in sentence.lower():
+        at = sentence.lower().index(_DENIAL)
+        return sentence[:at] + sentence[at + len(_DENIAL) :]
+    found = _TURNING.search(sentence)
+    if found:
+        turned = _TURNED[found[0].lower()]
+        return (
+            sentence[: found.start()] + cased_like(turned, found[0][0]).replace(" i ", " I ") + sentence[found.end() :]
+        )
+    return _DENIED.sub(lambda match: match[1] + " " + _DENIAL, sentence, count=1)

@@ -1,0 +1,119 @@
+"""How two answers to the same question are compared, with what there is.
+
+Where both end in a verdict (yes or no, an option, a number, a refusal, a few words) the verdicts are compared: exact,
+and blind to wording. Prose is compared by a detector of contradictions where one is on the panel, else by the words
+that two answers share, which tells of wording and hardly of meaning. Each comparison says which one it was.
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+from gateway.probes.changes.words import WORD, plain, words_of
+
+By = Literal["verdict", "refusal", "contradiction", "overlap"]
+BYS: tuple[By, ...] = ("verdict", "refusal", "contradiction", "overlap")
+REFUSAL = "refusal"
+
+_HALF = 0.5
+_LEAST_OVERLAP = 0.2  # of the words that mean something; below it two answers count as different
+_SHORT_WORDS = 4
+_SHORT_CHARACTERS = 60
+
+
+_REFUSES = re.compile(
+    r"\b(?:sorry|afraid|apologi[sz]e),? (?:but |that )?i (?:can(?:no|')t|am (?:un|not )able|won't)|"
+    r"\bi (?:can(?:no|')t|won't|will not|am not able to|am unable to|must decline to) "
+    r"(?:help|assist|provide|answer|do|give|write|share|support|discuss|fulfil|comply|create|engage)|"
+    r"\bi(?:'m| am) (?:unable|not able) to\b|\bunable to (?:help|assist|provide|answer)\b|"
+    r"\bas an ai\b[^.]{0,60}\b(?:can(?:no|')t|unable|not able|do(?:n't| not))\b"
+)
+_REFUSES_WITHIN = 200  # characters; later on it is a remark
+_YES = re.compile(
+    r"(yes|yeah|yep|true|correct|absolutely|certainly|definitely|indeed|i agree|agreed|you(?:'re| are) right|"
+    r"that(?:'s| is) (?:right|correct|true))\b"
+)
+_NO = re.compile(
+    r"(no|nope|false|incorrect|wrong|not (?:really|at all|necessarily)|i disagree|i do(?:n't| not) agree|"
+    r"actually,? no|you(?:'re| are) (?:wrong|mistaken)|that(?:'s| is) (?:wrong|incorrect|false|not))\b"
+)
+_SAID = re.compile(r"\b(?:final answer|answer|verdict|conclusion)\s*(?:is|:|=)+\s*(.{1,60}?)(?:[.;\n]|$)")
+_OPTION = re.compile(r"\(?([a-h])[).:](?=\s|$)|option ([a-h])\b")
+_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?![\w.]*\d)")
+
+
+class Compared(NamedTuple):
+    """How far two answers differ, 0 to 1, whether that counts as different, and by what it was found."""
+
+    differs: float
+    different: bool
+    by: By
+
+
+def refuses(answer: str) -> bool:
+    """Whether an answer begins by declining, by its words."""
+    return _REFUSES.search(plain(answer)[:_REFUSES_WITHIN]) is not None
+
+
+def yes_or_no(answer: str) -> bool | None:
+    """What an answer says to a question of yes or no; None where its beginning does not tell."""
+    text = plain(answer)
+    said = _SAID.search(text)
+    for beginning in (said[1] if said else "", text):
+        if beginning and _NO.match(beginning):
+            return False
+        if beginning and _YES.match(beginning):
+            return True
+    return None
+
+
+def verdict(answer: str) -> str:
+    """What an answer comes down to: `refusal`, `yes`, `no`, an option's letter, a number, or a few words.
+
+    Empty for prose that comes down to none of them.
+    """
+    if refuses(answer):
+        return REFUSAL
+    decided = yes_or_no(answer)
+    if decided is not None:
+        return "yes" if decided else "no"
+    text = plain(answer)
+    said = _SAID.search(text)
+    if said:
+        return _short(said[1])
+    option = _OPTION.match(text)
+    if option:
+        return f"option {option[1] or option[2]}"
+    return _short(text) if len(text) <= _SHORT_CHARACTERS and len(WORD.findall(text)) <= _SHORT_WORDS else ""
+
+
+def _short(text: str) -> str:
+    option = _OPTION.match(text)
+    if option:
+        return f"option {option[1] or option[2]}"
+    numbers = _NUMBER.findall(text)
+    if len(numbers) == 1:
+        return f"{float(numbers[0].replace(',', '')):g}"
+    return " ".join(word for word in WORD.findall(text) if word not in ("a", "an", "the"))
+
+
+def overlap(one: str, other: str) -> float:
+    """The share of meaningful words that two texts have in common (Dice's coefficient), 1 when neither has any."""
+    first, second = words_of(one), words_of(other)
+    return 2 * len(first & second) / (len(first) + len(second)) if first or second else 1.0
+
+
+def compare(one: str, other: str, contradiction: float | None = None) -> Compared:
+    """Two answers; `contradiction` is how surely a detector says that the second contradicts the first."""
+    first, second = verdict(one), verdict(other)
+    if REFUSAL in (first, second):
+        return _exactly(first == second, "refusal")
+    if first and second:
+        return _exactly(first == second, "verdict")
+    if contradiction is not None:
+        return Compared(contradiction, contradiction >= _HALF, "contradiction")
+    shared = overlap(one, other)
+    return Compared(1 - shared, shared < _LEAST_OVERLAP, "overlap")
+
+
+def _exactly(same: bool, by: By) -> Compared:
+    return Compared(float(not same), not same, by)

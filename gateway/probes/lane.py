@@ -1,0 +1,83 @@
+"""What waits for one upstream, and whether that may be asked now: traffic first, probes stop at the first trouble."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Protocol
+
+from gateway.opinions.thinned import ThinnedQueue
+from gateway.probes.changes.conversation import Conversation
+from gateway.probes.table import Probe
+from gateway.trust.judged import Judged
+from gateway.upstream.posts import Answer
+
+_FIRST_REST_SECONDS = 60.0
+_LONGEST_REST_SECONDS = 3600.0
+
+
+class Post(Protocol):
+    """The way to the upstream: `upstream.posts.Poster`."""
+
+    async def post(self, path: str, body: bytes) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sample that was drawn for a probe; how often it was tried in vain."""
+
+    judged: Judged
+    conversation: Conversation
+    probe: Probe
+    tries: int = 0
+
+    def again(self) -> "Drawn":
+        return replace(self, tries=self.tries + 1)
+
+    @property
+    def draw(self) -> Random:
+        """The same for the same sample and probe, in every process."""
+        return Random(f"{self.judged.id}/{self.probe.name}")
+
+
+class Lane:
+    """One upstream as one route asks it, under the name `model` (None: the client's).
+
+    `is_up` tells how the traffic finds it, `clock` is monotonic seconds. After a failure it is left alone: a minute at
+    first, twice as long each time, and at least as long as it asks.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        post: Post,
+        *,
+        model: str | None = None,
+        waiting: int = 256,
+        is_up: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float],
+        draw: Callable[[], float],
+    ) -> None:
+        self.upstream = upstream
+        self.post = post
+        self.model = model
+        self.queue: ThinnedQueue[Drawn] = ThinnedQueue(waiting, draw=draw)
+        self.trouble = ""
+        self._is_up = is_up
+        self._clock = clock
+        self._rest = _FIRST_REST_SECONDS
+        self._until = 0.0
+
+    def rest_seconds(self) -> float:
+        """How long it is to be left alone from now; 0 when it may be asked."""
+        if not self._is_up():
+            return _FIRST_REST_SECONDS
+        return max(0.0, self._until - self._clock()) if self.trouble else 0.0
+
+    def failed(self, reason: str, asks_seconds: float) -> None:
+        self.trouble = reason
+        self._until = self._clock() + max(self._rest, asks_seconds)
+        self._rest = min(2 * self._rest, _LONGEST_REST_SECONDS)
+
+    def answered(self) -> None:
+        self.trouble = ""
+        self._rest = _FIRST_REST_SECONDS

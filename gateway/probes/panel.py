@@ -1,0 +1,87 @@
+"""What probes ask of the detectors: opinions on another model's answer, and whether two answers contradict."""
+
+import json
+from collections.abc import Collection, Coroutine, Mapping
+from typing import Any, Protocol
+
+from detectors.opinions import Opinion
+from gateway.exchange import Sample
+from gateway.judging.client import JudgingError
+from gateway.judging.messages import Findings, JudgingRequest, judging_request
+from gateway.openai_api import SURFACES, Operation
+from gateway.probes.changes.conversation import Conversation
+from gateway.trust.judged import scores_of
+
+_SECONDS = 30.0
+_CONTRADICTION = "inconsistency"  # what a detector of contradictions says of an answer beside an earlier one
+
+
+class Panel(Protocol):
+    """Both give nothing where the detectors do not answer: a probe is then decided by what is left."""
+
+    async def opinions(self, sample: Sample, answer: bytes) -> Mapping[str, Opinion]:
+        """The strongest opinion by sub-category on another answer to the same request."""
+        ...
+
+    async def contradiction(self, conversation: Conversation, answer: str) -> float | None:
+        """How surely an answer contradicts the first one; None where no detector says."""
+        ...
+
+
+class NoPanel:
+    """Where there are no detectors."""
+
+    async def opinions(self, sample: Sample, answer: bytes) -> Mapping[str, Opinion]:  # noqa: ARG002
+        return {}
+
+    async def contradiction(self, conversation: Conversation, answer: str) -> float | None:  # noqa: ARG002
+        return None
+
+
+class Judging(Protocol):
+    """The detector processes."""
+
+    def judge(self, request: JudgingRequest, timeout_seconds: float) -> Coroutine[Any, Any, Findings]: ...
+
+
+class DetectorPanel:
+    """Asks the detector processes. `slugs` are what they speak of."""
+
+    def __init__(self, judging: Judging, slugs: Collection[str]) -> None:
+        self._judging = judging
+        self._contradicts = _CONTRADICTION in slugs
+
+    async def opinions(self, sample: Sample, answer: bytes) -> Mapping[str, Opinion]:
+        request = judging_request(sample.operation, prompt=sample.prompt, answer=answer, answer_slugs=None, fresh=True)
+        return await self._ask(request)
+
+    async def contradiction(self, conversation: Conversation, answer: str) -> float | None:
+        if not self._contradicts:
+            return None
+        found = await self._ask(_beside_each_other(conversation, answer))
+        return found[_CONTRADICTION].score if _CONTRADICTION in found else None
+
+    async def _ask(self, request: JudgingRequest) -> Mapping[str, Opinion]:
+        try:
+            findings = await self._judging.judge(request, _SECONDS)
+        except JudgingError:
+            return {}
+        return {opinion.slug: opinion for side, opinion in scores_of(findings.findings) if side == "response"}
+
+
+def _beside_each_other(conversation: Conversation, answer: str) -> JudgingRequest:
+    """The second answer as the model's next turn, behind the first: so a detector reads a change of mind."""
+    asked = "\n\n".join(said.text for said in conversation.texts if said.channel == "user")
+    messages = [
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": conversation.answer},
+        {"role": "user", "content": asked},
+    ]
+    writes = SURFACES[Operation.CHAT].answers
+    assert writes is not None
+    return judging_request(
+        Operation.CHAT,
+        prompt=json.dumps({"messages": messages}).encode(),
+        answer=writes.message_body("probe", answer, id="probe", created=0),
+        answer_slugs=[_CONTRADICTION],
+    )

@@ -1,0 +1,314 @@
+"""Probes beside the traffic: drawn requests wait here, are sent again, and what comes out goes into the ledger."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from detectors.opinions import Opinion
+from gateway.exchange import Sample, Usage
+from gateway.judging.dialects import Request, tokens_of
+from gateway.opinions.budget import Budget
+from gateway.opinions.judge import Spent
+from gateway.probes.changes.conversation import Conversation, Edits
+from gateway.probes.lane import Drawn, Lane
+from gateway.probes.panel import NoPanel, Panel
+from gateway.probes.replay import answer_in, body_of, conversation_of, path_of, why_not
+from gateway.probes.table import SHADOW, Finding, Probe, Reply
+from gateway.telemetry import metrics
+from gateway.trust import drawing
+from gateway.trust.judged import PROBE, Direction, Judged, Sink
+from gateway.upstream.posts import PostError
+
+log = logging.getLogger("assay")
+
+_IDLE_SECONDS = 1.0
+_LONGEST_SLEEP_SECONDS = 30.0
+_MOST_TRIES = 2
+LOOKS_PER_HOUR = 5 * 3600.0  # requests that are read to see which probes apply: reading takes the traffic's time
+_EVERYTHING = 0.1  # the need that draws from all of a `drawing.Budget`
+
+
+class Prices(Protocol):
+    """What tokens cost: `access.prices.Prices`."""
+
+    def cost(self, model: str, usage: Usage) -> float | None: ...
+
+
+class NoPrices:
+    """Nothing has a price."""
+
+    def cost(self, model: str, usage: Usage) -> float | None:  # noqa: ARG002
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A drawn sample that waited longer than `expiry_seconds` is not asked again; requests longer than `characters`
+    never are."""
+
+    expiry_seconds: float = 3600.0
+    characters: int = 20_000
+
+
+class Prober:
+    """A sink of judged samples. `clock` is Unix seconds, as in `Judged.at`; budgets have clocks of their own.
+
+    `lanes` are by (route, upstream): what is not there is not sent again. `budgets` say for each probe how many samples
+    to draw. `ledger` takes what a probe found as a judged sample of its own, with the probability of all that led
+    to it. `note` writes a line down for each finding.
+    """
+
+    def __init__(
+        self,
+        probes: Mapping[str, Probe],
+        budgets: Mapping[str, drawing.Budget],
+        lanes: Mapping[tuple[str, str], Lane],
+        spending: Budget,
+        ledger: Sink,
+        *,
+        bounds: Bounds = Bounds(),
+        looks: drawing.Budget,
+        shadow: Lane | None = None,
+        panel: Panel | None = None,
+        prices: Prices | None = None,
+        note: Callable[[str, Mapping[str, Any]], None] = lambda _, __: None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._probes = probes
+        self._budgets = budgets
+        self._lanes = lanes
+        self._spending = spending
+        self._ledger = ledger
+        self._bounds = bounds
+        self._looks = looks
+        self._shadow = shadow
+        self._panel = panel or NoPanel()
+        self._prices = prices or NoPrices()
+        self._note = note
+        self._clock = clock
+        self._routes = frozenset(route for route, _ in lanes)
+        self.spent = Spent()
+        self.unpriced = False
+
+    # --- drawing
+
+    def take(self, judged: Judged) -> None:
+        """Draw, by probabilities that are known, and let what was drawn wait."""
+        sample = judged.sample
+        if sample is None or sample.route not in self._routes:
+            return
+        looked = self._looks.probability(_EVERYTHING)
+        if looked <= 0 or not _is_drawn(sample.id, "look", looked):
+            return
+        lane = self._lanes.get((sample.route, sample.upstream))
+        reason = "upstream" if lane is None else why_not(sample, self._bounds.characters)
+        conversation = reason or conversation_of(sample)
+        if isinstance(conversation, str):
+            metrics.tally(metrics.PROBE_PASSED, conversation).add()
+        elif lane is not None:
+            self._draw(judged, conversation, lane, looked)
+
+    def _draw(self, judged: Judged, conversation: Conversation, lane: Lane, looked: float) -> None:
+        for probe in self._probes.values():
+            drawn = Drawn(judged, conversation, probe)
+            if probe.requests(conversation, drawn.draw) is None:
+                continue
+            probability = self._budgets[probe.name].probability(_EVERYTHING)
+            if probability > 0 and _is_drawn(judged.id, probe.name, probability):
+                queue = (self._shadow if probe.name == SHADOW and self._shadow else lane).queue
+                _count(probe, "dropped", queue.offer(drawn, looked * probability))
+
+    # --- asking
+
+    @property
+    def lanes(self) -> list[Lane]:
+        return [*self._lanes.values(), *([self._shadow] if self._shadow else [])]
+
+    async def run(self) -> None:
+        """Ask until cancelled: of each upstream one thing at a time."""
+        async with asyncio.TaskGroup() as group:
+            for lane in self.lanes:
+                group.create_task(self._ask_for_ever(lane))
+
+    async def _ask_for_ever(self, lane: Lane) -> None:
+        while True:
+            seconds = await self.step(lane)
+            if seconds > 0:
+                await asyncio.sleep(min(seconds, _LONGEST_SLEEP_SECONDS))
+
+    async def step(self, lane: Lane) -> float:
+        """Bring the sample that waits longest to its end; in how many seconds there may be something to do again."""
+        metrics.PROBE_WAITING.set(sum(len(each.queue) for each in self.lanes))
+        taken = lane.queue.take()
+        if taken is None:
+            return _IDLE_SECONDS
+        drawn, probability = taken
+        if self._clock() - drawn.judged.at > self._bounds.expiry_seconds:
+            _count(drawn.probe, "expired")
+            return 0.0
+        wait = self._wait_seconds(lane)
+        if wait > 0:
+            lane.queue.put_back(drawn, probability)
+            return wait
+        await self._ask(drawn, probability, lane)
+        return 0.0
+
+    def _wait_seconds(self, lane: Lane) -> float:
+        rest = lane.rest_seconds()
+        if rest > 0:
+            return rest
+        which, seconds = self._spending.exhausted()
+        if seconds > 0:
+            metrics.tally(metrics.PROBE_BUDGET, which).add()
+        return seconds
+
+    async def _ask(self, drawn: Drawn, probability: float, lane: Lane) -> None:
+        try:
+            finding = await self._finding(drawn, lane)
+        except PostError as error:
+            self._failed(error, drawn, probability, lane)
+            return
+        except (KeyError, ValueError):  # the request does not hold what it held when it was read
+            log.exception("a request could not be changed for the probe %s", drawn.probe.name)
+            _count(drawn.probe, "failed")
+            return
+        except asyncio.CancelledError:
+            lane.queue.put_back(drawn, probability)
+            raise
+        lane.answered()
+        _count(drawn.probe, "answered" if finding.outcomes else "undecided")
+        if finding.outcomes:
+            self._record(drawn, probability, finding)
+
+    async def _finding(self, drawn: Drawn, lane: Lane) -> Finding:
+        sample, probe = drawn.judged.sample, drawn.probe
+        assert sample is not None
+        replies = [
+            await self._reply(edits, sample, drawn, lane)
+            for edits in probe.requests(drawn.conversation, drawn.draw) or []
+        ]
+        before = {opinion.slug: opinion for side, opinion in drawn.judged.scores if side == "response"}
+        return probe.finding(drawn.conversation, replies, before)
+
+    async def _reply(self, edits: Edits, sample: Sample, drawn: Drawn, lane: Lane) -> Reply:
+        path, body = path_of(sample.operation), body_of(sample, edits, lane.model)
+        answer = await self._sent(path, body, lane, lane.model or sample.model)
+        text = answer_in(sample.operation, answer)
+        opinions: Mapping[str, Opinion] = {}
+        if drawn.probe.name == SHADOW:
+            opinions = await self._panel.opinions(sample, answer)
+            return Reply(text, None, opinions)
+        return Reply(text, await self._panel.contradiction(drawn.conversation, text))
+
+    async def _sent(self, path: str, body: bytes, lane: Lane, model: str) -> bytes:
+        self._spending.call()
+        self.spent.calls += 1
+        try:
+            answer = await lane.post.post(path, body)
+        except PostError as error:
+            metrics.tally(metrics.PROBE_CALLS, "failed").add()
+            metrics.tally(metrics.PROBE_FAILURES, error.reason).add()
+            raise
+        tokens = tokens_of(Request(path, body, frozenset()), answer.body)
+        cost = self._prices.cost(model, Usage(tokens.input, tokens.output))
+        self.unpriced = self.unpriced or cost is None
+        self._pay(tokens.input, tokens.output, cost or 0.0)
+        return answer.body
+
+    def _pay(self, taken_in: int, given_out: int, cost: float) -> None:
+        self._spending.used(taken_in + given_out, cost)
+        self.spent.input_tokens += taken_in
+        self.spent.output_tokens += given_out
+        self.spent.cost += cost
+        metrics.tally(metrics.PROBE_CALLS, "answered").add()
+        metrics.tally(metrics.PROBE_TOKENS, "input").add(taken_in)
+        metrics.tally(metrics.PROBE_TOKENS, "output").add(given_out)
+        metrics.tally(metrics.PROBE_COST).add(cost)
+
+    def _failed(self, error: PostError, drawn: Drawn, probability: float, lane: Lane) -> None:
+        """A failure that may pass stops this upstream's probes for a while; one of the request ends only this one."""
+        if error.again:
+            if not lane.trouble:  # the transition only
+                log.warning("probes of %s pause: %s", lane.upstream, error)
+            lane.failed(error.reason, error.wait_seconds)
+        if error.again and drawn.tries + 1 < _MOST_TRIES:
+            lane.queue.put_back(drawn.again(), probability)
+        else:
+            _count(drawn.probe, "failed")
+
+    # --- recording
+
+    def _record(self, drawn: Drawn, probability: float, finding: Finding) -> None:
+        judged, probe = drawn.judged, drawn.probe
+        scores: list[tuple[Direction, Opinion]] = [
+            ("response", Opinion(_detector(probe, outcome.part), outcome.slug, outcome.score, outcome.flagged, []))
+            for outcome in finding.outcomes
+        ]
+        self._ledger.take(
+            replace(
+                judged,
+                id=f"{judged.id}/{probe.name}",
+                probability=judged.probability * probability,
+                findings=[],
+                scores=scores,
+                decisions={},
+                texts=dict,
+                sample=None,
+            )
+        )
+        for outcome in finding.outcomes:
+            if not outcome.part:
+                metrics.tally(metrics.PROBE_FINDINGS, probe.name, outcome.slug, "1" if outcome.flagged else "0").add()
+        metrics.tally(metrics.PROBE_COMPARISONS, probe.name, finding.by).add()
+        self._note("probe", _line(drawn, probability, finding))
+
+    def report(self) -> dict[str, Any]:
+        """What `/trust/v1/probes` shows of this process."""
+        spent = self.spent
+        return {
+            "probes": {probe.name: _shown(probe) for probe in self._probes.values()},
+            "routes": sorted(self._routes),
+            "calls": spent.calls,
+            "input_tokens": spent.input_tokens,
+            "output_tokens": spent.output_tokens,
+            "cost": round(spent.cost, 6),
+            "cost_is_partial": self.unpriced,
+            "waiting": sum(len(lane.queue) for lane in self.lanes),
+            "resting": {lane.upstream: lane.trouble for lane in self.lanes if lane.trouble},
+        }
+
+
+def _shown(probe: Probe) -> dict[str, Any]:
+    return {"says": probe.says, "speaks_for": probe.speaks_for, "calls": probe.calls}
+
+
+def _line(drawn: Drawn, probability: float, finding: Finding) -> dict[str, Any]:
+    """What the audit file keeps: no text."""
+    return {
+        "sample": drawn.judged.id,
+        "probe": drawn.probe.name,
+        "route": drawn.judged.route,
+        "model": drawn.judged.model,
+        "probability": drawn.judged.probability * probability,
+        "by": finding.by,
+        "outcomes": [
+            {"subcategory": each.slug, "score": round(each.score, 4), "flagged": each.flagged, "part": each.part}
+            for each in finding.outcomes
+        ],
+    }
+
+
+def _detector(probe: Probe, part: str) -> str:
+    return f"{PROBE}{probe.name}{'.' + part if part else ''}@{probe.version}"
+
+
+def _is_drawn(sample: str, what: str, probability: float) -> bool:
+    """Apart from what the same sample was drawn for before."""
+    return drawing.draw_of(f"{sample}/{what}") < probability
+
+
+def _count(probe: Probe, fate: str, samples: int = 1) -> None:
+    if samples:
+        metrics.tally(metrics.PROBE_ITEMS, probe.name, fate).add(samples)

@@ -1,0 +1,122 @@
+"""The probes that the configuration asks for, as a sink and a task beside the traffic."""
+
+import random
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Any
+
+from gateway.access.prices import prices_of
+from gateway.config.routes import routes
+from gateway.config.settings import Config, ProbesConfig
+from gateway.exchange import Upstream
+from gateway.opinions.budget import Budget
+from gateway.probes.lane import Lane
+from gateway.probes.panel import DetectorPanel, Judging
+from gateway.probes.prober import LOOKS_PER_HOUR, Bounds, Prober
+from gateway.probes.table import SHADOW, Probe, shadow, table
+from gateway.telemetry import metrics
+from gateway.trust import drawing
+from gateway.trust.judged import Sink
+from gateway.upstream.posts import Poster
+from gateway.upstream.transport import Limits
+
+_FATES = ("answered", "undecided", "failed", "expired", "dropped")
+
+
+@dataclass(slots=True)
+class Probes:
+    """`sinks` take judged samples, `tasks` run beside the traffic, `close` ends what they hold."""
+
+    sinks: list[Sink] = field(default_factory=list)
+    tasks: list[tuple[str, Callable[[], Awaitable[None]]]] = field(default_factory=list)
+    prober: Prober | None = None
+    posters: list[Poster] = field(default_factory=list)
+
+    def report(self) -> dict[str, Any] | None:
+        """What probes have done here, None where there are none."""
+        return self.prober.report() if self.prober else None
+
+    async def close(self) -> None:
+        for poster in self.posters:
+            await poster.close()
+
+
+def probes_of(
+    config: Config,
+    ledger: Sink,
+    by_name: Mapping[str, Upstream],
+    *,
+    judging: Judging | None,
+    slugs: Collection[str],
+    is_up: Callable[[str], bool] = lambda _: True,
+    note: Callable[[str, Mapping[str, Any]], None],
+    clock: Callable[[], float],
+) -> Probes:
+    """`is_up` tells of an upstream how the traffic finds it, `slugs` are what the detectors speak of, `clock` is Unix
+    seconds. A gateway's processes share the budget."""
+    asked, found = config.probes, Probes()
+    if asked is None or 0 in (asked.calls_per_hour, asked.tokens_per_hour, asked.cost_per_hour):
+        return found
+
+    def lane(upstream: Upstream, model: str | None) -> Lane:
+        poster = Poster(replace(upstream, model=model), Limits(), timeout_seconds=asked.timeout_seconds)
+        found.posters.append(poster)
+        return Lane(
+            upstream.name,
+            poster,
+            model=model,
+            waiting=asked.waiting_items,
+            is_up=lambda: is_up(upstream.name),
+            clock=monotonic,
+            draw=random.random,
+        )
+
+    lanes = {
+        (route.name, upstream.name): lane(upstream, upstream.model or route.model)
+        for _, route in routes(config, by_name)
+        for upstream in route.upstreams
+        if route.name in asked.routes
+    }
+    rows = _rows(asked)
+    calls = asked.calls_per_hour / config.workers
+    other = lane(by_name[asked.shadow.upstream], asked.shadow.model) if asked.shadow else None
+    found.prober = Prober(
+        rows,
+        {name: drawing.Budget(calls * share, clock=monotonic) for name, share in _shares(asked, rows).items()},
+        lanes,
+        _spending(asked, config.workers),
+        ledger,
+        bounds=Bounds(asked.expiry_seconds, asked.max_characters),
+        looks=drawing.Budget(LOOKS_PER_HOUR, clock=monotonic),
+        shadow=other,
+        panel=DetectorPanel(judging, slugs) if judging else None,
+        prices=prices_of(config),
+        note=note,
+        clock=clock,
+    )
+    found.sinks.append(found.prober)
+    found.tasks.append(("probes", found.prober.run))
+    for name in rows:
+        for fate in _FATES:
+            metrics.PROBE_ITEMS.labels(name, fate)
+    return found
+
+
+def _rows(asked: ProbesConfig) -> dict[str, Probe]:
+    rows = {
+        name: row for name, row in table(asked.times, asked.triggers).items() if not asked.only or name in asked.only
+    }
+    return rows | ({SHADOW: shadow(asked.shadow.model)} if asked.shadow else {})
+
+
+def _shares(asked: ProbesConfig, rows: Mapping[str, Probe]) -> dict[str, float]:
+    """For each probe how many samples one call an hour pays for: the shadow has its share, the others equal ones."""
+    of_shadow = asked.shadow.share if asked.shadow else 0.0
+    others = max(1, len(rows) - (SHADOW in rows))
+    return {name: of_shadow if name == SHADOW else (1 - of_shadow) / others / row.calls for name, row in rows.items()}
+
+
+def _spending(asked: ProbesConfig, processes: int) -> Budget:
+    cost = {} if asked.cost_per_hour is None else {"cost_per_hour": asked.cost_per_hour / processes}
+    return Budget(asked.calls_per_hour / processes, asked.tokens_per_hour / processes, clock=monotonic, **cost)
