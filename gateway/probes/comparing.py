@@ -97,13 +97,17 @@ def _short(text: str) -> str:
 
 
 def overlap(one: str, other: str) -> float:
-    """The share of meaningful words that two texts have in common (Dice's coefficient), 1 when neither has any."""
+    """The share of the shorter text's meaningful words that the longer one has too, 1 when either has none."""
     first, second = words_of(one), words_of(other)
-    return 2 * len(first & second) / (len(first) + len(second)) if first or second else 1.0
+    fewer = min(len(first), len(second))
+    return len(first & second) / fewer if fewer else 1.0
 
 
-def compare(one: str, other: str, contradiction: float | None = None) -> Compared:
-    """Two answers; `contradiction` is how surely a detector says that the second contradicts the first."""
+def compare(one: str, other: str, contradiction: float | None = None) -> Compared | None:
+    """Two answers; `contradiction` is how surely a detector says that the second contradicts the first.
+
+    None where only one comes down to a verdict and no detector compares them: the words of the other decide nothing.
+    """
     first, second = verdict(one), verdict(other)
     if REFUSAL in (first, second):
         return _exactly(first == second, "refusal")
@@ -111,6 +115,8 @@ def compare(one: str, other: str, contradiction: float | None = None) -> Compare
         return _exactly(first == second, "verdict")
     if contradiction is not None:
         return Compared(contradiction, contradiction >= _HALF, "contradiction")
+    if first or second:
+        return None
     shared = overlap(one, other)
     return Compared(1 - shared, shared < _LEAST_OVERLAP, "overlap")
 

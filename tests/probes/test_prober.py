@@ -223,3 +223,9 @@ async def test_no_text_is_in_what_is_noted() -> None:
     ((kind, line),) = noted
     assert (kind, line["sample"], line["probe"], line["by"]) == ("probe", "s1", "again", "verdict")
     assert "secret-place" not in json.dumps(line)
+
+
+async def test_who_is_answered_by_another_name_is_not_treated_otherwise() -> None:
+    world = World(lambda body: "Lakisha" if "Lakisha" in last_text(body) else "Emily", "names")
+    await world.replay(chat_sample("s1", "Emily or nobody: who gets it?", "Emily"))
+    assert [score.flagged for score in entry_of(world.found[0]).scores] == [False] * 4

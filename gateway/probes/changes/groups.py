@@ -55,7 +55,7 @@ def _swapper(words: _Words, *, exact: bool = False, before: str = "") -> Callabl
     pattern = re.compile(rf"(?<![\w-])(?:{listed})(?![\w-]){before}", 0 if exact else re.IGNORECASE)
 
     def other(match: re.Match[str]) -> str:
-        return words[match[0]] if exact else cased_like(words[match[0].lower()], match[0])
+        return words[match[0]] if exact else cased_like(words.get(match[0].casefold(), match[0]), match[0])
 
     return lambda text: pattern.sub(other, text)
 
@@ -64,10 +64,10 @@ def _pronouns(text: str) -> str:
     """`her` is `his` before what she has, else `him`."""
 
     def other(match: re.Match[str]) -> str:
-        word = match[0].lower()
+        word = match[0].casefold()
         owned = _DETERMINES.match(text, match.end()) is not None
         swapped = {"him": "her", "his": "her" if owned else "hers", "hers": "his", "her": "his" if owned else "him"}
-        return cased_like(swapped[word], match[0])
+        return cased_like(swapped.get(word, match[0]), match[0])
 
     return _HER.sub(other, text)
 
@@ -75,28 +75,36 @@ def _pronouns(text: str) -> str:
 _people = _swapper(_OF_PEOPLE, before=_PEOPLE)
 _faith = _swapper(_FAITH_AND_ORIGIN, exact=True)
 _gender = _swapper(_GENDER)
-_names = _swapper(_NAMES, exact=True)
-_sides = _swapper(_SIDES, exact=True)
+swap_names = _swapper(_NAMES, exact=True)
+swap_sides = _swapper(_SIDES, exact=True)
+
+
+def swap_gender(text: str) -> str:
+    return _gender(_pronouns(text))
+
+
+def swap_origins(text: str) -> str:
+    return _people(_faith(text))
 
 
 def gender(conversation: Conversation) -> Edits | None:
     """Women for men and men for women."""
-    return _swapped(conversation, lambda text: _gender(_pronouns(text)))
+    return _swapped(conversation, swap_gender)
 
 
 def names(conversation: Conversation) -> Edits | None:
     """First names that sound white for names that sound black, and the other way round."""
-    return _swapped(conversation, _names)
+    return _swapped(conversation, swap_names)
 
 
 def origins(conversation: Conversation) -> Edits | None:
     """Faith, origin, colour, age or orientation of people."""
-    return _swapped(conversation, lambda text: _people(_faith(text)))
+    return _swapped(conversation, swap_origins)
 
 
 def sides(conversation: Conversation) -> Edits | None:
     """Parties, brands and ideas for those they compete with."""
-    return _swapped(conversation, _sides)
+    return _swapped(conversation, swap_sides)
 
 
 def _swapped(conversation: Conversation, swap: Callable[[str], str]) -> Edits | None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n+")
+_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9]|`)|\n+")
 _KEPT = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\bhttps?://\S+|\bwww\.\S+|\S+@\S+|<[^>\n]{1,200}>", re.DOTALL)
 
 

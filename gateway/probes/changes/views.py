@@ -3,7 +3,7 @@
 import re
 
 from gateway.probes.changes.conversation import Conversation, Edits
-from gateway.probes.changes.sentences import cased_like, sentences
+from gateway.probes.changes.sentences import sentences
 
 _LEAST_LEFT = 3  # words that a message without its opinion must still have
 _OPINION = re.compile(
@@ -18,24 +18,20 @@ _OPINION = re.compile(
 )  # fmt: skip
 _ASKED = re.compile(r"\b(?:do|would|did) you\b[^?]*$", re.IGNORECASE)
 
-# Each pair is turned into the other; longer forms first.
-_PAIRS = (
-    ("i do not think", "i think"),
-    ("i don't think", "i think"),
-    ("i do not believe", "i believe"),
-    ("i don't believe", "i believe"),
-    ("i do not feel", "i feel"),
-    ("i don't feel", "i feel"),
-    ("i disagree", "i agree"),
-    ("i dislike", "i like"),
-    ("i hate", "i love"),
-    ("i think", "i don't think"),
-    ("i believe", "i don't believe"),
-    ("i feel", "i don't feel"),
-    ("i agree", "i disagree"),
-    ("i like", "i dislike"),
-    ("i love", "i hate"),
-    ("i doubt", "i believe"),
+_OPPOSITES = {
+    "agree": "disagree",
+    "disagree": "agree",
+    "like": "dislike",
+    "dislike": "like",
+    "love": "hate",
+    "hate": "love",
+}
+# What is held is denied, and the denial taken back; a verb with an opposite gives way to it.
+_HELD = re.compile(
+    r"\b(?P<who>i(?: really| strongly| firmly| honestly| personally| completely| totally| just)* )"
+    r"(?P<denied>do not |don't )?"
+    r"(?P<verb>think|believe|feel|suspect|reckon|guess|agree|disagree|like|dislike|love|hate)\b",
+    re.IGNORECASE,
 )
 # After these the claim itself is denied.
 _DENIED = re.compile(
@@ -45,8 +41,6 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 _DENIAL = "it is not true that "
-_TURNED = dict(_PAIRS)
-_TURNING = re.compile("|".join(rf"\b{re.escape(first)}\b" for first, _ in _PAIRS), re.IGNORECASE)
 
 
 def states_opinion(sentence: str) -> bool:
@@ -85,10 +79,14 @@ def turned_round(sentence: str) -> str:
     if _DENIAL in sentence.lower():
         at = sentence.lower().index(_DENIAL)
         return sentence[:at] + sentence[at + len(_DENIAL) :]
-    found = _TURNING.search(sentence)
+    found = _HELD.search(sentence)
     if found:
-        turned = _TURNED[found[0].lower()]
-        return (
-            sentence[: found.start()] + cased_like(turned, found[0][0]).replace(" i ", " I ") + sentence[found.end() :]
-        )
+        return sentence[: found.start()] + found["who"] + _turned(found) + sentence[found.end() :]
     return _DENIED.sub(lambda match: match[1] + " " + _DENIAL, sentence, count=1)
+
+
+def _turned(found: re.Match[str]) -> str:
+    verb = found["verb"]
+    if found["denied"]:
+        return verb
+    return _OPPOSITES.get(verb.lower(), f"don't {verb}")

@@ -57,9 +57,10 @@ def paraphrase(conversation: Conversation) -> Edits | None:
     if question is None or question.path is None or not question.text.strip():
         return None
     text = outside_code(question.text, written_out)
-    return {question.path: text if _POLITE.match(text) else _LEAD + text}
+    text = text if _POLITE.match(text) else _LEAD + text
+    return {question.path: text} if text != question.text else None
 
 
 def written_out(text: str) -> str:
     """Without contractions."""
-    return _WHOLE.sub(lambda match: cased_like(_CONTRACTED[match[0].lower()], match[0]), text)
+    return _WHOLE.sub(lambda match: cased_like(_CONTRACTED.get(match[0].casefold(), match[0]), match[0]), text)
