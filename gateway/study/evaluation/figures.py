@@ -31,7 +31,7 @@ _RESAMPLES = 400
 T = TypeVar("T")
 _SURE = 0.8
 
-Basis = Literal["exact", "labels", "judge", "card", "flags", "none"]
+Basis = Literal["exact", "labels", "judge", "probe", "card", "flags", "none"]
 
 
 @dataclass(frozen=True, slots=True)
