@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from detectors.opinions import Opinion
 from gateway.exchange import Sample, Usage
+from gateway.judging.budget import Budget
 from gateway.judging.dialects import Request, tokens_of
-from gateway.opinions.budget import Budget
 from gateway.opinions.judge import Spent
 from gateway.probes.changes.conversation import Conversation, Edits
 from gateway.probes.lane import Drawn, Lane

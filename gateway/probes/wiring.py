@@ -10,7 +10,7 @@ from gateway.access.prices import prices_of
 from gateway.config.routes import routes
 from gateway.config.settings import Config, ProbesConfig
 from gateway.exchange import Upstream
-from gateway.opinions.budget import Budget
+from gateway.judging.budget import Budget
 from gateway.probes.lane import Lane
 from gateway.probes.panel import DetectorPanel, Judging
 from gateway.probes.prober import LOOKS_PER_HOUR, Bounds, Prober

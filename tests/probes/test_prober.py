@@ -10,7 +10,7 @@ import pytest
 
 from gateway.access.prices import Prices
 from gateway.config.settings import PriceConfig
-from gateway.opinions.budget import Budget
+from gateway.judging.budget import Budget
 from gateway.probes.prober import Bounds
 from gateway.trust.ledger import entry_of
 from gateway.upstream.posts import PostError

@@ -11,9 +11,9 @@ from detectors.opinions import Opinion
 from gateway.config.routes import upstreams
 from gateway.config.settings import Config, ProbeName
 from gateway.exchange import Sample
+from gateway.judging.budget import Budget
 from gateway.judging.client import JudgingError
 from gateway.judging.messages import Finding, Findings, JudgingRequest
-from gateway.opinions.budget import Budget
 from gateway.probes.changes.conversation import Conversation
 from gateway.probes.lane import Lane
 from gateway.probes.panel import DetectorPanel

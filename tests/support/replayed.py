@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.opinions.budget import Budget
+from gateway.judging.budget import Budget
 from gateway.probes.lane import Lane
 from gateway.probes.prober import Bounds, Prober
 from gateway.probes.table import Probe, table
