@@ -147,10 +147,36 @@ MOVING = Row(
     ],
 )
 
+_MONITOR = "max by (subcategory) (assay_monitor_{})"
+MONITORS = Row(
+    "Over many samples",
+    [
+        Panel(
+            "What the monitors found",
+            "What does no single answer show? Calibration of stated confidence, gaps between cohorts, leans, shifts, "
+            "effects of changes and triggers over 24 hours: how many findings, and the clearest row of each with its "
+            "95 % interval. "
+            "/trust/v1/monitors names the rows. A monitor without enough traffic has no number.",
+            [
+                Query(_MONITOR.format("found"), "Found"),
+                Query(_MONITOR.format("low"), "at least"),
+                Query(_MONITOR.format("estimate"), "Clearest"),
+                Query(_MONITOR.format("high"), "at most"),
+            ],
+            "table",
+            width=24,
+            height=8,
+            decimals=3,
+            sort_by="Found",
+            no_value="no monitor has looked yet",
+        ),
+    ],
+)
+
 BOARD = Board(
     "assay-trust",
     "Assay: trust overview",
     "How trustworthy the traffic is: the 29 sub-categories with intervals, and on what each figure rests.",
-    (NOW, ROWS_OF_ALL, MOVING),
+    (NOW, ROWS_OF_ALL, MONITORS, MOVING),
     since="now-6h",
 )

@@ -262,9 +262,17 @@ MONITOR_ESTIMATE = _gauge(
     "subcategory",
     over_workers="mostrecent",
 )
-MONITOR_LOW = _gauge("assay_monitor_low", "The low end of its 95 % interval.", "subcategory", over_workers="mostrecent")
+MONITOR_LOW = _gauge(
+    "assay_monitor_low",
+    "How low may the clearest row of a monitor be? The low end of its 95 % interval.",
+    "subcategory",
+    over_workers="mostrecent",
+)
 MONITOR_HIGH = _gauge(
-    "assay_monitor_high", "The high end of its 95 % interval.", "subcategory", over_workers="mostrecent"
+    "assay_monitor_high",
+    "How high may the clearest row of a monitor be? The high end of its 95 % interval.",
+    "subcategory",
+    over_workers="mostrecent",
 )
 TRUE_POSITIVE_RATE = _gauge(
     "assay_detector_true_positive_rate_ratio",

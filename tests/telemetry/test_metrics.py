@@ -234,6 +234,7 @@ SHARED = (
     "_info",
     "_rate_ratio",
     "assay_trust_",
+    "assay_monitor_",
     "assay_subcategory_detectors",
     "assay_policy_false_alarm_ratio",
     "assay_sampling_share",
