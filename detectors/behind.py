@@ -7,6 +7,7 @@ import msgspec
 
 from detectors import manifest
 from detectors.monitors.power import POWER
+from detectors.probed import when_turned_on
 from detectors.taxonomy import SUBCATEGORIES
 
 # How the sets begin that are no public benchmark: rows of the sources that train.
@@ -19,7 +20,8 @@ def taxonomy_rows(*, weights: bool = True, own: Iterable[manifest.DetectorInfo] 
     """The 29 sub-categories in order, each with the detectors behind it and their measured figures.
 
     `detectors` is empty where nothing shipped can judge the sub-category; `monitor` says how much the monitor behind it
-    finds, and is empty where there is none; `off` says of detectors that were trained for it and are not used what is
+    finds, and is empty where there is none; `probes` names the probes that measure it when the operator turns them on;
+    `off` says of detectors that were trained for it and are not used what is
     missing. `own` are the operator's detectors. With `weights` the shipped files are verified too. Raises
     manifest.ModelError.
     """
@@ -33,6 +35,7 @@ def taxonomy_rows(*, weights: bool = True, own: Iterable[manifest.DetectorInfo] 
             "honest_line": entry.honest_line,
             "detectors": [_behind(info, entry.slug) for info in infos if entry.slug in info.slugs],
             "monitor": POWER.get(entry.slug, ""),
+            "probes": when_turned_on(entry.slug),
             "off": {info.id: info.off[entry.slug] for info in infos if entry.slug in info.off},
         }
         for entry in SUBCATEGORIES

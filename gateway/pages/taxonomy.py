@@ -17,7 +17,7 @@ _NEEDS = {
     "head": "a trained head that works outside its own sources",
     "pair": "a detector that compares two texts, and requests with context or earlier turns",
     "rule": "a rule that finds it",
-    "probe": "sampled requests that are asked again in the shadow",
+    "probe": "probes, which are off until `probes` is set",
     "monitor": "a monitor over many samples",
 }
 

@@ -96,6 +96,7 @@ def taxonomy_table(rows: Sequence[Row]) -> str:
             found = [(entry["id"], headline(entry["measured"])) for entry in row["detectors"]]
             found += [(id_, f"off: {why}") for id_, why in row["off"].items()]
             found = found or [("none yet", "")]
+            found += [("probes", row["probes"])] if row["probes"] else []
             names = itertools.chain([row["slug"]], itertools.repeat(""))
             lines += [
                 f"  {name:<27} {id_:<12} {text}".rstrip() for name, (id_, text) in zip(names, found, strict=False)

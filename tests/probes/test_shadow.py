@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from detectors.opinions import Opinion
+from detectors.probed import PROBES
+from detectors.taxonomy import SLUGS
 from gateway.config.routes import upstreams
 from gateway.config.settings import Config, ProbeName
 from gateway.exchange import Sample
@@ -156,3 +158,12 @@ def test_the_settings_name_the_rows_of_the_table() -> None:
     only = _probes(_config(only=["again", "typos"], times=3))
     assert only is not None
     assert {name: row["calls"] for name, row in only.report()["probes"].items()} == {"again": 3, "typos": 2}
+
+
+def test_the_taxonomy_names_the_probes_that_speak_for_each_row() -> None:
+    speaking: dict[str, list[str]] = {}
+    for row in table().values():
+        for slug in row.speaks_for:
+            speaking.setdefault(slug, []).append(row.name)
+    assert {slug: list(names) for slug, names in PROBES.items()} == speaking
+    assert speaking.keys() <= SLUGS
