@@ -30,13 +30,16 @@ _REFUSES = re.compile(
 _REFUSES_WITHIN = 200  # characters; later on it is a remark
 _YES = re.compile(
     r"(yes|yeah|yep|true|correct|absolutely|certainly|definitely|indeed|i agree|agreed|you(?:'re| are) right|"
-    r"that(?:'s| is) (?:right|correct|true))\b"
+    r"(?:that|it)(?:'s| is) (?:right|correct|true))\b"
 )
 _NO = re.compile(
     r"(no|nope|false|incorrect|wrong|not (?:really|at all|necessarily)|i disagree|i do(?:n't| not) agree|"
-    r"actually,? no|you(?:'re| are) (?:wrong|mistaken)|that(?:'s| is) (?:wrong|incorrect|false|not))\b"
+    r"actually,? no|you(?:'re| are) (?:wrong|mistaken)|"
+    r"(?:that|it)(?:'s| is) (?:wrong|incorrect|false|not (?:true|right|correct)))\b"
 )
-_SAID = re.compile(r"\b(?:final answer|answer|verdict|conclusion)\s*(?:is|:|=)+\s*(.{1,60}?)(?:[.;\n]|$)")
+_SAID = re.compile(
+    r"\b(?:answer|verdict|conclusion)(?: to [^.:;]{1,40}?)?\s*(?:is|would be|will be|:|=)[\s:]*(.{1,60}?)(?:[.;\n]|$)"
+)
 _OPTION = re.compile(r"\(?([a-h])[).:](?=\s|$)|option ([a-h])\b")
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?![\w.]*\d)")
 
