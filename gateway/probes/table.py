@@ -101,13 +101,13 @@ def _agreement(_: Probe, conversation: Conversation, replies: Sequence[Reply], _
     if not found:
         return UNDECIDED
     differs = sum(each.differs for each in found) / len(found)
+    agreement = 1 - sum(each.different for each in found) / len(found)
     outcomes = [Outcome("inconsistency", differs, any(each.different for each in found))]
     if not conversation.has_source:
         # SelfCheckGPT (arXiv 2303.08896): what a model made up it makes up anew each time.
-        outcomes.append(Outcome("hallucination", differs, differs >= _HALF))
+        outcomes.append(Outcome("hallucination", differs, agreement <= _HALF))
     confidence = stated_confidence(conversation.answer)
     if confidence is not None:
-        agreement = 1 - sum(each.different for each in found) / len(found)
         outcomes.append(Outcome("miscalibration", abs(confidence - agreement), abs(confidence - agreement) > _HALF))
     return Finding(outcomes, found[0].by)
 

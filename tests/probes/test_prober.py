@@ -12,6 +12,7 @@ from gateway.access.prices import Prices
 from gateway.config.settings import PriceConfig
 from gateway.judging.budget import Budget
 from gateway.probes.prober import Bounds
+from gateway.probes.table import table
 from gateway.trust.ledger import entry_of
 from gateway.upstream.posts import PostError
 from tests.support.fakes import Counts
@@ -31,6 +32,14 @@ async def test_a_request_asked_again_that_is_answered_otherwise_is_inconsistent(
     assert (found.id, found.probability, found.route) == ("s1/again", 0.5, "default")
     assert found.sample is None
     assert found.texts() == {}
+
+
+async def test_answers_of_which_few_differ_are_inconsistent_and_not_made_up() -> None:
+    answers = iter(["Yes.", "No.", "Yes.", "Yes."])
+    world = World(lambda _: next(answers), rows={"again": table(times=4)["again"]})
+    await world.replay(chat_sample("s1", ASKED, "Yes, I am 90% sure."))
+    scores = {score.slug: (score.flagged, round(score.score, 2)) for score in entry_of(world.found[0]).scores}
+    assert scores == {"inconsistency": (True, 0.25), "hallucination": (False, 0.25), "miscalibration": (False, 0.15)}
 
 
 async def test_it_is_sent_as_it_was_but_whole_and_without_whose_it_was() -> None:
