@@ -78,6 +78,7 @@ from gateway.trust.card import share, shipped_errors
 from gateway.trust.gauges import TrustGauges
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
+from gateway.trust.models import ModelComparison
 from gateway.trust.opening import open_ledger
 from gateway.trust.sinks import AuditSink, MetricsSink
 from gateway.trust.watch import Watch
@@ -297,6 +298,7 @@ class App:
         background.add("alarms", self.watch.run)
         if self.monitoring is not None:
             background.add("monitor_reports", self.monitoring.reports.run)
+        background.add("models", ModelComparison(self.ledger).run)
         background.add("usage", self.meter.run)
         background.add("gauges", self.gauges.run)
         background.add("memory", heap.give_back_regularly)

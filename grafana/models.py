@@ -5,21 +5,22 @@ from grafana.panels import Panel, Query, Row
 from grafana.queries import MODEL, SUBCATEGORY, TRUST, columns_of
 from grafana.shapes import shares
 
-_LOW = f"max by (subcategory, direction, model) ({TRUST['low']}{{{MODEL}, {SUBCATEGORY}}} >= 0)"
-_BEST = f"min by (subcategory, direction) ({TRUST['high']}{{{MODEL}, {SUBCATEGORY}}} >= 0)"
+_TIMES = f"max by (subcategory, direction, model) (assay_trust_model_times{{{MODEL}, {SUBCATEGORY}}} > 1)"
 
 SIDE = Row(
     "Side by side, last 24 hours",
     [
-        shares(
+        Panel(
             "Surely worse than another model",
-            "Which models show more of a sub-category than some other one? Among many rows one may be here by chance. "
-            "Their `at least` is above the other's `at most`. What is not here may differ all the same: no difference "
-            "is shown yet. The figure is the gap between the two intervals.",
-            [Query(f"{_LOW} - on (subcategory, direction) group_left () {_BEST} > 0", "Gap")],
+            "Which models show more of a sub-category than some other one, at least how many times as much? All models "
+            "and rows are compared at once: of what is listed at most 5 % is expected to be here by chance. What is "
+            "not here may differ all the same: no difference is shown yet.",
+            [Query(_TIMES, "Times")],
+            "table",
             width=10,
             height=12,
-            sort_by="Gap",
+            decimals=2,
+            sort_by="Times",
             no_value="no difference shown",
         ),
         shares(

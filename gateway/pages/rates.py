@@ -13,6 +13,7 @@ from detectors import manifest
 from gateway.telemetry import metrics
 from gateway.trust import card, estimates
 from gateway.trust.card import shipped_errors
+from gateway.trust.comparing import joint_level
 from gateway.trust.estimates import estimate, evidence, probed, weights
 from gateway.trust.intervals import Interval
 from gateway.trust.ledger import WINDOWS, Ledger, LedgerError, Window
@@ -28,8 +29,10 @@ _NOTE = (
     "flags by the error rates on public benchmarks, and no promise), or flags alone (then there is no rate)."
 )
 _COMPARE_NOTE = (
-    "The first group's rate minus the second's, with a 95 % interval. Without second opinions on both sides the "
-    "flagged shares are compared, where the same detectors judged both."
+    "The first group's rate minus the second's. Without second opinions on both sides the flagged shares are compared, "
+    "where the same detectors judged both. All rows of an answer are looked at together: of the differences shown at "
+    "most 5 % are expected to be false, and the intervals have the level that this needs. Ask for one subcategory (and "
+    "direction) to look at that alone."
 )
 _PIVOTS = ("route", "model", "language", "caller")
 
@@ -76,7 +79,7 @@ def rates_route(ledger: Ledger) -> Route:
 
 def compare_route(ledger: Ledger) -> Route:
     """`/trust/v1/compare?window=24h`: `model=a&other_model=b`, the same with any other pivot, or `other=before` for
-    the window before this one."""
+    the window before this one; of one `subcategory` and `direction`, or of all."""
 
     async def page(request: Request) -> Response:
         asked = request.query_params
@@ -92,7 +95,8 @@ def compare_route(ledger: Ledger) -> Route:
         except (ValueError, LedgerError) as error:
             return _refusal(error)
         groups = {"one": one, "other": {**other, "before": before}}
-        rows = await asyncio.to_thread(compared, first, second)
+        wanted = {name: asked[name] for name in ("subcategory", "direction") if name in asked}
+        rows = await asyncio.to_thread(compared, first, second, **wanted)
         return JSONResponse({"note": _COMPARE_NOTE, "window": window, **groups, "rates": rows})
 
     return Route("/trust/v1/compare", page)
@@ -152,32 +156,49 @@ def rates(window: Window) -> list[dict[str, Any]]:
     return rows
 
 
-def compared(one: Window, other: Window) -> list[dict[str, Any]]:
-    """A row for each sub-category and direction that both windows have."""
+def compared(one: Window, other: Window, *, subcategory: str = "", direction: str = "") -> list[dict[str, Any]]:
+    """A row for each sub-category and direction that both windows have, or for those asked for; the intervals of the
+    differences are those of all rows together."""
     firsts, seconds = evidence(one.sums), evidence(other.sums)
-    rows = []
+    pairs: list[tuple[tuple[str, str], _Pair]] = []
     for key in sorted(firsts.keys() & seconds.keys()):
-        first, second = (
-            estimate(of[key], shipped_errors().get(key), window.newest)
-            for of, window in ((firsts, one), (seconds, other))
-        )
-        if first is None or second is None:
+        if subcategory not in ("", key[0]) or direction not in ("", key[1]):
             continue
-        row = {"subcategory": key[0], "direction": key[1], "one": _rate(first), "other": _rate(second)}
-        rows.append({**row, **_difference(first, second)})
-    return rows
+        errors = shipped_errors().get(key)
+        first, second = estimate(firsts[key], errors, one.newest), estimate(seconds[key], errors, other.newest)
+        if first is not None and second is not None:
+            pairs.append((key, _Pair(first, second)))
+    level = joint_level([pair.differs for _, pair in pairs if pair.of])
+    return [{"subcategory": key[0], "direction": key[1], **pair.shown(level)} for key, pair in pairs]
 
 
-def _difference(one: estimates.Estimate, other: estimates.Estimate) -> dict[str, Any]:
-    pair, of = (one.interval, other.interval), "rate"
-    if "probe" in (one.basis, other.basis) and one.detectors != other.detectors:
-        pair = (None, None)  # what a probe counts is no rate of harm, and another probe counts something else
-    if None in pair and one.detectors == other.detectors:
-        pair, of = (one.flagged, other.flagged), "flagged_share"
-    if pair[0] is None or pair[1] is None:
-        return {"difference": None, "of": None, "words": "cannot be compared"}
-    found = estimates.difference(pair[0], pair[1])
-    return {"difference": _shown(found), "of": of, "words": found.words}
+class _Pair:
+    """Two estimates, and what of them can be compared: the rates, the flagged shares, or nothing (empty)."""
+
+    def __init__(self, one: estimates.Estimate, other: estimates.Estimate) -> None:
+        self._both = (one, other)
+        self.of = ""
+        # What a probe counts is no rate of harm, and another probe counts something else.
+        alike = "probe" not in (one.basis, other.basis) or one.detectors == other.detectors
+        if one.interval is not None and other.interval is not None and alike:
+            self.of = "rate"
+        elif one.flagged is not None and other.flagged is not None and one.detectors == other.detectors:
+            self.of = "flagged_share"
+
+    def _difference(self, level: float) -> estimates.Difference | None:
+        one, other = (each.rate_at(level) if self.of == "rate" else each.flagged_at(level) for each in self._both)
+        return estimates.difference(one, other) if self.of and one and other else None
+
+    def differs(self, level: float) -> bool:
+        found = self._difference(level)
+        return found is not None and (found.low > 0 or found.high < 0)
+
+    def shown(self, level: float) -> dict[str, Any]:
+        one, other = self._both
+        found = self._difference(level)
+        words = found.words if found else "cannot be compared"
+        about = {"difference": _shown(found), "level": round(level, 6), "of": self.of or None, "words": words}
+        return {"one": _rate(one), "other": _rate(other), **about}
 
 
 def _rate(found: estimates.Estimate) -> dict[str, Any]:

@@ -240,6 +240,15 @@ TRUST_EFFECTIVE = _gauge(
     *_TRUST_LABELS,
     over_workers="mostrecent",
 )
+TRUST_MODEL_TIMES = _gauge(
+    "assay_trust_model_times",
+    "At least how many times as much of a sub-category does a model show as some other one? Only where that is surely "
+    "more than once: over all models and rows together at most 5 % of the findings are expected to be false.",
+    "subcategory",
+    "direction",
+    "model",
+    over_workers="mostrecent",
+)
 TRUST_ALARM = _gauge(
     "assay_trust_alarm",
     "Has the rate of a sub-category risen (1), or has it not any more (0)? Route is empty for all traffic; "

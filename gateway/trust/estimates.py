@@ -15,15 +15,16 @@ it by the error rates on public benchmarks (Rogan & Gladen, 1978): no promise, s
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from statistics import NormalDist
 from typing import Literal
 
-from gateway.trust.intervals import Interval, Mean, mixed
+from gateway.trust.intervals import LEVEL, Interval, Mean, mixed
 from gateway.trust.judged import PROBE
 from gateway.trust.moments import NO, NOTHING, SAID, SILENT, UNASKED, YES, Row, Sums
 
-_Z = 1.959964  # two-sided 95 %
 LEAST_LABELS = 20  # effective; fewer say next to nothing of a rate
 _LEAST_A_BAND = 2.0
 
@@ -73,7 +74,8 @@ class Estimate:
     """A rate with its 95 % interval. On the basis `card` there is a range without an estimate, on `flags` neither.
 
     `flagged` is the share that the detectors flag, of the newest version of each; None when none judged it.
-    `effective_samples` counts labels on the bases `labels` and `judge`, else judged samples.
+    `effective_samples` counts labels on the bases `labels` and `judge`, else judged samples. `mean` and `weights` are
+    what `interval` and `flagged` were made of, for other levels; `by_probe` gives what a probe measured at any level.
     """
 
     basis: Basis
@@ -83,12 +85,24 @@ class Estimate:
     effective_samples: float
     flagged: Interval | None
     detectors: tuple[str, ...]
+    mean: Mean | None = None
+    weights: Weights | None = None
+    by_probe: Callable[[float], Interval] | None = None
 
     @property
     def interval(self) -> Interval | None:
         if self.estimate is None or self.low is None or self.high is None:
             return None
         return Interval(self.estimate, self.low, self.high)
+
+    def rate_at(self, level: float) -> Interval | None:
+        """The rate with an interval of another level."""
+        if self.mean is not None:
+            return self.mean.interval(level)
+        return _at_least_zero(self.by_probe(level)) if self.by_probe else None
+
+    def flagged_at(self, level: float) -> Interval | None:
+        return flagged_share(self.weights, level) if self.weights else None
 
 
 @dataclass(slots=True)
@@ -104,7 +118,7 @@ class Evidence:
     def labels(self, source: Literal["judge", "person"]) -> Row:
         """All labels of a source together."""
         kept = range(UNASKED, SAID) if source == "person" else (NO, YES)
-        return _sum(rows[said] for rows in getattr(self, source).values() for said in kept)
+        return total(rows[said] for rows in getattr(self, source).values() for said in kept)
 
 
 def evidence(sums: Sums) -> dict[tuple[str, str], Evidence]:
@@ -128,41 +142,42 @@ def evidence(sums: Sums) -> dict[tuple[str, str], Evidence]:
 def estimate(of: Evidence, errors: Errors | None, newest: Iterable[str] = ()) -> Estimate | None:
     """On the best basis there is; None when there is nothing. `newest` names the detectors in use at the window's end:
     flags of their earlier versions are left out."""
-    share = flagged_share(_flags(of, frozenset(newest)))
+    flags = _flags(of, frozenset(newest))
+    share = flagged_share(flags)
     names = tuple(sorted({detector for detector, _ in of.detector}))
     for basis, source in (("labels", "person"), ("judge", "judge")):
         mean = rate(of, source) if of.labels(source).kish >= LEAST_LABELS else None  # type: ignore[arg-type]
         if mean is not None:
             found = mean.interval()
             size = mean.effective_samples
-            return Estimate(basis, found.estimate, found.low, found.high, size, share, names)  # type: ignore[arg-type]
+            return Estimate(basis, found.estimate, found.low, found.high, size, share, names, mean, flags)  # type: ignore[arg-type]
     by_probe = _by_probe(of)
     if by_probe is not None and (share is None or by_probe.effective_samples >= LEAST_LABELS):
-        return replace(by_probe, flagged=share)
+        return replace(by_probe, flagged=share, weights=flags)
     if share is None:
         return None
     low, high = plausible(share, errors) if errors and errors.benchmarks else (None, None)
-    size = _flags(of, frozenset(newest)).effective_samples
-    return Estimate("flags" if low is None else "card", None, low, high, size, share, names)
+    without: Basis = "flags" if low is None else "card"
+    return Estimate(without, None, low, high, flags.effective_samples, share, names, None, flags)
 
 
 def rate(of: Evidence, source: Literal["judge", "person"]) -> Mean | None:
     """The rate by the labels of one source, people's corrected by way of the judge's where there are both."""
-    by_place = of.judge if source == "judge" else of.person
-    groups = _groups(of, by_place, (NO, YES) if source == "judge" else range(SAID))
+    groups = post_strata(of, source)
     if not groups:
         return None
-    shares = [_sum(of.detector.get(place, NOTHING) for place in group) for group in groups]
-    whole = _sum(shares)
+    shares = [total(of.detector.get(place, NOTHING) for place in group) for group in groups]
+    whole = total(shares)
     if whole.w <= 0:  # no detector speaks of it: the labels alone
         return _leaf(of.labels(source))
     leaves = [(share.w / whole.w, _within(of, source, group)) for share, group in zip(shares, groups, strict=True)]
     return mixed(leaves, whole.kish)
 
 
-def _groups(of: Evidence, labels: Mapping[_Place, Sequence[Row]], kept: Iterable[int]) -> list[list[_Place]]:
+def post_strata(of: Evidence, source: Literal["judge", "person"]) -> list[list[_Place]]:
     """Neighbouring bands of one detector joined until each group has labels; the last ones join the group before."""
-    kept = tuple(kept)
+    labels: Mapping[_Place, Sequence[Row]] = of.judge if source == "judge" else of.person
+    kept = (NO, YES) if source == "judge" else range(SAID)
     groups: list[list[_Place]] = []
     waiting: list[_Place] = []
     for place in sorted({*of.detector, *labels}):
@@ -170,7 +185,7 @@ def _groups(of: Evidence, labels: Mapping[_Place, Sequence[Row]], kept: Iterable
             groups[-1] += waiting  # too few of that detector: with its neighbour
             waiting = []
         waiting.append(place)
-        if _sum(labels[key][said] for key in waiting if key in labels for said in kept).kish >= _LEAST_A_BAND:
+        if total(labels[key][said] for key in waiting if key in labels for said in kept).kish >= _LEAST_A_BAND:
             groups.append(waiting)
             waiting = []
     if groups:
@@ -180,14 +195,14 @@ def _groups(of: Evidence, labels: Mapping[_Place, Sequence[Row]], kept: Iterable
 
 def _within(of: Evidence, source: Literal["judge", "person"], group: Sequence[_Place]) -> Mean:
     """The rate within a group of bands."""
-    judged = [_sum(of.judge[place][said] for place in group if place in of.judge) for said in range(SAID)]
+    judged = [total(of.judge[place][said] for place in group if place in of.judge) for said in range(SAID)]
     if source == "judge":
         return _leaf(judged[NO] + judged[YES])
-    people = [_sum(of.person[place][said] for place in group if place in of.person) for said in range(SAID)]
+    people = [total(of.person[place][said] for place in group if place in of.person) for said in range(SAID)]
     answers = [said for said in (SILENT, NO, YES) if judged[said].w > 0]
     if not answers or any(people[said].kish < _LEAST_A_BAND for said in answers):
-        return _leaf(_sum(people))
-    whole = _sum(judged[said] for said in answers)
+        return _leaf(total(people))
+    whole = total(judged[said] for said in answers)
     return mixed([(judged[said].w / whole.w, _leaf(people[said])) for said in answers], whole.kish)
 
 
@@ -196,7 +211,8 @@ def _leaf(row: Row) -> Mean:
     return Mean(row.mean, row.mean * (1 - row.mean) / size, 1 / size)
 
 
-def _sum(rows: Iterable[Row]) -> Row:
+def total(rows: Iterable[Row]) -> Row:
+    """All rows together."""
     found = NOTHING
     for row in rows:
         found = found + row
@@ -217,13 +233,13 @@ def probed(of: Evidence) -> dict[str, Estimate]:
         if base.endswith(CONTROL):
             continue
         control = of.probes.get(f"{base}{CONTROL}@{version}")
-        shown = _leaf(row).interval() if control is None else _paired(row, control)
-        size = row.effective if control is None else row.kish
-        found[name] = Estimate("probe", shown.estimate, shown.low, shown.high, size, None, (name,))
+        at = _leaf(row).interval if control is None else partial(_paired, row, control)
+        shown, size = at(LEVEL), row.effective if control is None else row.kish
+        found[name] = Estimate("probe", shown.estimate, shown.low, shown.high, size, None, (name,), by_probe=at)
     return found
 
 
-def _paired(only_changed: Row, only_control: Row) -> Interval:
+def _paired(only_changed: Row, only_control: Row, level: float) -> Interval:
     """How much more often something happens with the change than without, from the pairs in which just one of them
     shows it: Wald's interval with half a pair added to each of the four outcomes (Agresti & Min, 2005), over the
     effective number of pairs by the linearised variance of their mean difference."""
@@ -239,7 +255,7 @@ def _paired(only_changed: Row, only_control: Row) -> Interval:
         n = min(n, (one + other - gap * gap) * weight * weight / spread)
     first, second, pairs = n * one + 0.5, n * other + 0.5, n + 2
     centre = (first - second) / pairs
-    half = _Z * math.sqrt(max(0.0, first + second - (first - second) ** 2 / pairs)) / pairs
+    half = _quantile(level) * math.sqrt(max(0.0, first + second - (first - second) ** 2 / pairs)) / pairs
     return Interval(gap, max(-1.0, min(gap, centre - half)), min(1.0, max(gap, centre + half)))
 
 
@@ -249,8 +265,12 @@ def _by_probe(of: Evidence) -> Estimate | None:
     best = max(own, key=lambda found: found.effective_samples, default=None)
     if best is None:
         return None
-    estimate, low, high = (max(0.0, value or 0.0) for value in (best.estimate, best.low, best.high))
-    return replace(best, estimate=estimate, low=low, high=high)
+    shown = best.rate_at(LEVEL)
+    return replace(best, estimate=shown.estimate, low=shown.low, high=shown.high) if shown else None
+
+
+def _at_least_zero(found: Interval) -> Interval:
+    return Interval(*(max(0.0, value) for value in (found.estimate, found.low, found.high)))
 
 
 # --- without second opinions
@@ -259,7 +279,7 @@ def _by_probe(of: Evidence) -> Estimate | None:
 def _flags(of: Evidence, newest: frozenset[str]) -> Weights:
     """Of the newest version of each detector, where it is known."""
     kept = [row for (detector, _), row in of.detector.items() if not newest or detector in newest]
-    row = _sum(kept)
+    row = total(kept)
     return Weights(row.w, row.ww, row.wy, row.wwy)
 
 
@@ -268,15 +288,20 @@ def weights(of: Evidence) -> Weights:
     return _flags(of, frozenset())
 
 
-def flagged_share(weights: Weights) -> Interval | None:
+def flagged_share(weights: Weights, level: float = LEVEL) -> Interval | None:
     """The share of traffic that the detectors flag, with Wilson's interval; None when nothing was judged."""
     n = weights.effective_samples
     if n <= 0:
         return None
-    p = weights.share
-    centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
+    p, z = weights.share, _quantile(level)
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _quantile(level: float) -> float:
+    """Of the normal distribution, two-sided."""
+    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def plausible(share: Interval, errors: Errors) -> tuple[float, float]:

@@ -39,11 +39,11 @@ class Mean:
         centre, spread = self._moments()
         return max(0.0, centre * (1 - centre) / spread - 2)
 
-    def interval(self) -> Interval:
+    def interval(self, level: float = LEVEL) -> Interval:
         centre, spread = self._moments()
         size = centre * (1 - centre) / spread - 1
         a, b = centre * size, (1 - centre) * size
-        low, high = beta_quantile((1 - LEVEL) / 2, a, b), beta_quantile((1 + LEVEL) / 2, a, b)
+        low, high = beta_quantile((1 - level) / 2, a, b), beta_quantile((1 + level) / 2, a, b)
         # A rate of which nothing was found may be zero, one of which nothing else was found may be one.
         low, high = (0.0 if self.share <= 0 else low), (1.0 if self.share >= 1 else high)
         return Interval(self.share, min(low, self.share), max(high, self.share))

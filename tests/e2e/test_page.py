@@ -1,8 +1,11 @@
 """The page in a real browser: what it shows, by keyboard, narrow, dark, for screen readers, behind the key."""
 
+import asyncio
 import json
 import shutil
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from gateway.demo.traffic import Traffic
+from gateway.trust.ledger import entry_of
+from gateway.trust.opening import FILE
+from gateway.trust.sqlite_ledger import SqliteStore
 from tests.support.gateway_process import GatewayProcess
+from tests.support.ledgers import MIB, judged
 from tests.support.patience import PATIENCE_SECONDS
 
 CHROMIUM = shutil.which("chromium")
@@ -20,6 +27,7 @@ SECTIONS = (
     "",
     "subcategory/toxicity",
     "subcategory/hallucination",
+    "alarms",
     "compare",
     "policy",
     "flags",
@@ -33,6 +41,19 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs a real browser: chromium is not installed"),
 ]
+
+
+async def violence_rises(folder: Path) -> None:
+    """A ledger of four days in which a tenth as much violence was flagged as on the last of them."""
+    store = SqliteStore(folder / FILE, days=30, most_bytes=64 * MIB)
+    first = time.time() - 4 * 86_400  # noqa: TID251 - the gateway's clock is this one
+    hours = [(hour, n) for hour in range(95) for n in range(10)]
+    entries = [
+        entry_of(judged(f"old {hour} {n}", at=first + 3600 * hour, flagged=n < 5 if hour >= 72 else n + hour % 2 == 0))
+        for hour, n in hours
+    ]
+    await store.add(entries)
+    await store.close()
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +70,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
         "ASSAY_REVIEWS_PER_HOUR": "3600",
         "ASSAY_STATE_DIR": str(folder),
     }
+    with ThreadPoolExecutor(1) as aside:  # the browser has the loop of this thread
+        aside.submit(lambda: asyncio.run(violence_rises(folder))).result()
     with GatewayProcess(env=settings, wait="live") as found:
         for _, asked in zip(range(60), Traffic(), strict=False):
             found.http.post(
@@ -127,6 +150,27 @@ def test_it_shows_all_29_worst_first_and_never_a_zero_for_what_was_not_measured(
     first = page.locator("#rows tbody").first
     assert "not measured yet" not in first.locator("tr").nth(1).inner_text()
     assert not visitor.faults
+
+
+def test_an_alarm_says_what_since_when_from_what_to_what_and_shows_the_samples(visitor: Visitor) -> None:
+    visitor.enter().look_at("alarms")
+    alarm = visitor.page.get_by_role("region", name="Violence in prompts")
+    text = alarm.first.inner_text()
+    assert "More is flagged than before. That is no rate of harm" in text
+    assert "in all traffic" in text
+    before, after = (alarm.first.locator("strong").nth(n).inner_text() for n in (0, 1))
+    assert 0 < float(before.rstrip(" %")) < 10 < 35 < float(after.rstrip(" %")) < 60
+    assert alarm.first.locator("li code").first.inner_text().startswith("old ")
+    alarm.first.get_by_role("link", name="Violence").click()
+    expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Violence", timeout=MOST_MS)
+    assert not visitor.faults
+
+
+def test_a_threshold_says_on_whose_texts_its_cost_was_measured(visitor: Visitor) -> None:
+    visitor.enter().look_at("policy")
+    heads = visitor.page.locator("main thead").first.inner_text()
+    assert "Measured on" in heads
+    assert "its card" in visitor.page.locator("main tbody").first.inner_text()
 
 
 def test_it_says_where_an_app_is_pointed(visitor: Visitor, gateway: GatewayProcess) -> None:

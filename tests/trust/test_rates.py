@@ -112,3 +112,33 @@ def test_the_card_speaks_by_public_benchmarks_alone() -> None:
     assert errors_of([info]) == {KEY: Errors(((0.4, 0.05),))}
     assert errors_of([info, detector("b", None)]) == {}
     assert len(shipped_errors()[("toxicity", "prompt")].benchmarks) > 1
+
+
+def test_over_many_rows_a_difference_must_be_clearer_than_in_one() -> None:
+    """Asked for alone it is shown at 95 %; among twenty rows in which nothing differs it may be there by chance."""
+    quiet: Sums = {}
+    for number in range(20):
+        quiet |= sums(judged=1000, flagged=100, found=40, asked=100, slug=f"row {number}")
+    more = {**quiet, **sums(judged=1000, flagged=100, found=66, asked=100)}
+    less = {**quiet, **sums(judged=1000, flagged=100, found=36, asked=100)}
+    one, other = Window(more, NEWEST), Window(less, NEWEST)
+    (alone,) = compared(one, other, subcategory="violence", direction="prompt")
+    assert (alone["words"], alone["level"]) == ("higher", 0.95)
+    together = compared(one, other)
+    assert {row["words"] for row in together} == {"no difference shown"}
+    assert {row["level"] for row in together} == {round(1 - 0.05 / 21, 6)}
+    assert compared(one, other, direction="response") == []
+
+
+def test_words_and_intervals_of_many_rows_say_the_same() -> None:
+    one: Sums = {}
+    other: Sums = {}
+    for number in range(12):
+        one |= sums(judged=1000, flagged=100, found=40 + 4 * number, asked=100, slug=f"row {number:02}")
+        other |= sums(judged=1000, flagged=100, found=40, asked=100, slug=f"row {number:02}")
+    rows = compared(Window(one, NEWEST), Window(other, NEWEST))
+    for row in rows:
+        assert (row["difference"]["low"] > 0) == (row["words"] == "higher")
+    words = [row["words"] for row in rows]
+    assert words == sorted(words, reverse=True)  # the clearer ones, and only those
+    assert len(set(words)) == 2

@@ -37,7 +37,7 @@ async function compared(names) {
   const rows = answer.rates.toSorted((a, b) => sureness(b) - sureness(a));
   if (!rows.length) return element("p", { class: "soft" }, "Nothing was judged in both.");
   return [
-    table(`${wanted.one} minus ${wanted.other}, ${wanted.window}, the surest differences first`, ["Sub-category", "Where", "Difference", "95 % interval", "In words", "Of"], rows.map(line)),
+    table(`${wanted.one} minus ${wanted.other}, ${wanted.window}, the surest differences first`, ["Sub-category", "Where", "Difference", "Interval", "In words", "Of"], rows.map(line)),
     element("p", { class: "soft small" }, answer.note),
   ];
 }

@@ -1,5 +1,6 @@
 // Which section is shown, how often it is read anew, and the form for the operator's key.
 
+import { alarms } from "./alarms.js";
 import { Refusal, ask, offered, useKey } from "./api.js";
 import { compare } from "./compare.js";
 import { connect } from "./connect.js";
@@ -17,6 +18,7 @@ const main = document.getElementById("main");
 // Path → what it is called, who shows it, and what the gateway must offer for it.
 const SECTIONS = [
   { path: "", title: "Trust", view: overview, needs: "rates" },
+  { path: "alarms", title: "Alarms", view: alarms, needs: "alarms" },
   { path: "compare", title: "Compare", view: compare, needs: "compare" },
   { path: "review", title: "Review", view: review, needs: "review" },
   { path: "policy", title: "Policy", view: policy, needs: "policy" },

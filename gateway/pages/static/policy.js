@@ -17,7 +17,7 @@ function described(inForce, status) {
     inForce.refused && element("div", { class: "card problem", role: "alert" }, element("p", {}, `The newest state of its file is not in force: ${inForce.refused}`)),
     pairs([["Source", inForce.source], ...Object.entries(inForce.routes).map(([route, source]) => [`On route ${route}`, source]), ["Revision", element("code", {}, inForce.revision)], ["Mode", inForce.mode]]),
     warnings.length ? element("div", { class: "card" }, warnings) : null,
-    element("p", { class: "soft small" }, "“Costs” is the share of benign texts that reach the threshold, at most, in the table named, and on how many benign texts that table rests. A benchmark's benign texts are not yours."),
+    element("p", { class: "soft small" }, "“Costs” is the share of benign texts that reach the threshold, at most, and on how many benign texts that rests: on this traffic's, where assay calibrate has adopted tables from second opinions, else on those of the detector's card. A card's benign texts are not yours."),
     inForce.rules.length ? inForce.rules.map((rule) => ruled(rule, status)) : element("p", {}, "It has no rules: it watches and changes nothing."),
   ];
 }
@@ -34,11 +34,12 @@ function ruled(rule, status) {
       cell(each.direction),
       cell(each.score.toPrecision(3), "number"),
       cell(each.table),
+      cell(each.basis === "local" ? "this traffic" : "its card"),
       cell(each.false_alarms == null ? "not known" : `≤ ${percent(each.false_alarms)}`, "number"),
       cell(each.rows ? count(each.rows) : "–", "number"),
     ),
   );
-  const heads = ["Sub-category", "Where", "From score", "Table", "Costs", "Benign texts"];
+  const heads = ["Sub-category", "Where", "From score", "Detector", "Measured on", "Costs", "Benign texts"];
   return element(
     "section",
     { "aria-label": `Rule ${rule.id}` },

@@ -1,0 +1,96 @@
+"""Many comparisons at once, of which only a bounded share of the differences shown may be false.
+
+One interval at 95 % is wrong in a twentieth of all rows by chance, and there are dozens of rows. So all rows that are
+looked at together get intervals at one joint level: that at which Benjamini and Hochberg's step-up procedure (1995) on
+the intervals' p-values rejects exactly the rows whose interval leaves out "no difference". Of the differences shown
+then at most 5 % are expected to be false, and the intervals beside them hold as often as promised although they were
+picked for their findings (Benjamini & Yekutieli, 2005: false coverage rate). Rows rest on the same samples and so are
+dependent; the bound is proven for positive dependence, and `tests/proofs/comparisons.py` counts for rows like ours.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import combinations
+from typing import NamedTuple
+
+from gateway.trust.intervals import Interval, Mean
+
+FALSE_DISCOVERIES = 0.05
+
+Differs = Callable[[float], bool]  # whether a row's interval at a level leaves out "no difference"
+
+
+def joint_level(rows: Sequence[Differs]) -> float:
+    """The level of the intervals of all rows together, between 0.95 and 1 - 0.05 / rows.
+
+    Wider intervals leave out less, so stepping down from the rows that differ alone ends at the procedure's largest
+    set; a p-value is never computed.
+    """
+    if not rows:
+        return 1 - FALSE_DISCOVERIES
+    left = list(rows)
+    while True:
+        level = 1 - FALSE_DISCOVERIES * max(1, len(left)) / len(rows)
+        kept = [differs for differs in left if differs(level)]
+        if len(kept) == len(left) or not kept:
+            return 1 - FALSE_DISCOVERIES * max(1, len(kept)) / len(rows)
+        left = kept
+
+
+def at_least_times(one: Interval, other: Interval) -> float:
+    """The lower limit of the ratio of two independent rates, from their own limits (Donner & Zou, 2012)."""
+    both = one.estimate * other.estimate
+    below = one.low * (2 * one.estimate - one.low)
+    above = other.high * (2 * other.estimate - other.high)
+    whole = both + math.sqrt(max(0.0, both * both - below * above))
+    return below / whole if whole > 0 else 0.0
+
+
+Column = tuple[str, ...]
+Means = Mapping[str, Mapping[Column, Mean]]
+
+
+def surely_more(means: Means) -> dict[tuple[Column, str], float]:
+    """Of groups with their rates by column: by column and group, at least how many times as much the group shows as
+    some other one, where that is surely more than once. All pairs of groups and all columns are looked at together.
+    """
+    pairs = [
+        _Pair(column, one, other)
+        for one, other in combinations(sorted(means), 2)
+        for column in sorted(means[one].keys() & means[other].keys())
+    ]
+    intervals = _Intervals(means)
+    level = joint_level([partial(_differs, intervals, pair) for pair in pairs])
+    found: dict[tuple[Column, str], float] = {}
+    for column, one, other in pairs:
+        for more, less in ((one, other), (other, one)):
+            times = at_least_times(intervals.at(column, more, level), intervals.at(column, less, level))
+            if times > 1:
+                found[column, more] = max(times, found.get((column, more), 0.0))
+    return found
+
+
+class _Pair(NamedTuple):
+    column: Column
+    one: str
+    other: str
+
+
+class _Intervals:
+    """Each is asked for in many pairs."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._known: dict[tuple[Column, str, float], Interval] = {}
+
+    def at(self, column: Column, group: str, level: float) -> Interval:
+        key = (column, group, level)
+        if key not in self._known:
+            self._known[key] = self._means[group][column].interval(level)
+        return self._known[key]
+
+
+def _differs(intervals: _Intervals, pair: _Pair, level: float) -> bool:
+    one, other = intervals.at(pair.column, pair.one, level), intervals.at(pair.column, pair.other, level)
+    return at_least_times(one, other) > 1 or at_least_times(other, one) > 1

@@ -1,0 +1,60 @@
+"""Which models surely show more of a sub-category than another one, as a gauge, in a task beside the traffic."""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Mapping
+
+from gateway.telemetry import metrics
+from gateway.trust.comparing import Column, surely_more
+from gateway.trust.estimates import estimate, evidence
+from gateway.trust.intervals import Mean
+from gateway.trust.ledger import OTHER, Ledger, LedgerError, Window
+
+WINDOW = "24h"
+MODELS = 10  # that are compared, those that were judged most
+_SECONDS = 60.0
+
+
+class ModelComparison:
+    """Every process of a ledger shows the same."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._shown: set[tuple[str, str, str]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled. While the ledger cannot be read the gauge keeps what it showed."""
+        while True:
+            with contextlib.suppress(LedgerError):  # the ledger says so itself
+                await self.refresh()
+            await asyncio.sleep(_SECONDS)
+
+    async def refresh(self) -> None:
+        """Raises LedgerError."""
+        names = [cell[1] for cell in await self._ledger.cells(WINDOW) if cell[0] == "model" and cell[1] != OTHER]
+        windows = {name: await self._ledger.window(WINDOW, ("model", name)) for name in names}
+        most = sorted(windows, key=lambda name: _size(windows[name]), reverse=True)[:MODELS]
+        times = await asyncio.to_thread(lambda: surely_more({name: rates(windows[name]) for name in most}))
+        now: dict[tuple[str, str, str], float] = {}
+        for ((slug, direction, _), model), value in times.items():
+            key = (slug, direction, model)
+            now[key] = max(value, now.get(key, 0.0))
+        for key in self._shown | now.keys():
+            metrics.TRUST_MODEL_TIMES.labels(*key).set(now.get(key, math.nan))
+        self._shown = set(now)
+
+
+def rates(window: Window) -> Mapping[Column, Mean]:
+    """By sub-category, direction and basis: what people say of one model is not compared with what a judge says of
+    another."""
+    found: dict[Column, Mean] = {}
+    for column, of in evidence(window.sums).items():
+        known = estimate(of, None, window.newest)
+        if known is not None and known.mean is not None:
+            found[*column, known.basis] = known.mean
+    return found
+
+
+def _size(window: Window) -> float:
+    return sum(row[0] for key, row in window.sums.items() if key[3] == "detector")
