@@ -69,9 +69,9 @@ def rates_route(ledger: Ledger) -> Route:
         asked = request.query_params
         window, about = asked.get("window", DEFAULT_WINDOW), {name: asked.get(name) for name in _PIVOTS}
         try:
-            found = await ledger.window(_known(window), cell_named(**about))
+            found = await ledger.window(known_window(window), cell_named(**about))
         except (ValueError, LedgerError) as error:
-            return _refusal(error)
+            return refusal(error)
         return JSONResponse({"note": _NOTE, "window": window, **about, "rates": await asyncio.to_thread(rates, found)})
 
     return Route("/trust/v1/rates", page)
@@ -90,10 +90,10 @@ def compare_route(ledger: Ledger) -> Route:
         try:
             if (one == other) != before:
                 raise ValueError("name two groups, as model=a&other_model=b, or one and other=before")
-            first = await ledger.window(_known(window), cell_named(**one))
+            first = await ledger.window(known_window(window), cell_named(**one))
             second = await ledger.window(window, cell_named(**other), before=before)
         except (ValueError, LedgerError) as error:
-            return _refusal(error)
+            return refusal(error)
         groups = {"one": one, "other": {**other, "before": before}}
         wanted = {name: asked[name] for name in ("subcategory", "direction") if name in asked}
         rows = await asyncio.to_thread(compared, first, second, **wanted)
@@ -108,22 +108,22 @@ def groups_route(ledger: Ledger) -> Route:
     async def page(request: Request) -> Response:
         window = request.query_params.get("window", DEFAULT_WINDOW)
         try:
-            cells = await ledger.cells(_known(window))
+            cells = await ledger.cells(known_window(window))
         except (ValueError, LedgerError) as error:
-            return _refusal(error)
+            return refusal(error)
         named = {pivot: sorted({cell[1] for cell in cells if cell[0] == pivot} - {""}) for pivot in _PIVOTS}
         return JSONResponse({"window": window, **named})
 
     return Route("/trust/v1/groups", page)
 
 
-def _known(window: str) -> str:
+def known_window(window: str) -> str:
     if window not in WINDOWS:
         raise ValueError(f"there is no window {window[:20]!r}; ask for one of {', '.join(WINDOWS)}")
     return window
 
 
-def _refusal(error: Exception) -> Response:
+def refusal(error: Exception) -> Response:
     if isinstance(error, LedgerError):
         return JSONResponse({"error": {"message": f"the ledger cannot be read now: {error}"}}, 503)
     return JSONResponse({"error": {"message": str(error)}}, 400)
@@ -143,10 +143,10 @@ def rates(window: Window) -> list[dict[str, Any]]:
                 "subcategory": key[0],
                 "direction": key[1],
                 "effective_samples": round(weights(of).effective_samples, 1),
-                "flagged_share": _shown(found.flagged),
+                "flagged_share": shown(found.flagged),
                 "basis": found.basis,
                 "rate": _rate(found),
-                "estimated_rate": _shown(found.interval),
+                "estimated_rate": shown(found.interval),
                 "labels": {source: round(of.labels(source).n) for source in KINDS},
                 "detectors": found.detectors,
                 "probes": {name: _rate(each) for name, each in probed(of).items()},
@@ -197,7 +197,7 @@ class _Pair:
         one, other = self._both
         found = self._difference(level)
         words = found.words if found else "cannot be compared"
-        about = {"difference": _shown(found), "level": round(level, 6), "of": self.of or None, "words": words}
+        about = {"difference": shown(found), "level": round(level, 6), "of": self.of or None, "words": words}
         return {"one": _rate(one), "other": _rate(other), **about}
 
 
@@ -209,7 +209,7 @@ def _rate(found: estimates.Estimate) -> dict[str, Any]:
     return {**figures, "effective_samples": round(found.effective_samples, 1), "basis": found.basis}
 
 
-def _shown(interval: Interval | estimates.Difference | None) -> dict[str, float] | None:
+def shown(interval: Interval | estimates.Difference | None) -> dict[str, float] | None:
     if interval is None:
         return None
     return {

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from detectors.manifest import DetectorInfo
 from gateway.enforcement.policy_file import PolicyFile
+from gateway.pages.callers import callers_route
 from gateway.pages.policy import policy_route
 from gateway.pages.rates import compare_route, groups_route, rates_route
 from gateway.pages.status import Facts, status_route
@@ -41,6 +42,7 @@ def trust_pages(
         taxonomy_route(own),
         rates_route(ledger),
         compare_route(ledger),
+        callers_route(ledger),
         groups_route(ledger),
         Route(_BELOW + "flags", flags),
         policy_route(policy),

@@ -44,7 +44,7 @@ def replays(times: int, *, models: int, labels: int, differing: float, joint: bo
     return Found(float(np.mean(false)), float(np.mean(power)))
 
 
-def _labelled(chance: np.random.Generator, rates: np.ndarray, labels: int) -> Means:  # type: ignore[type-arg]
+def _labelled(chance: np.random.Generator, rates: np.ndarray, labels: int) -> Means:
     """Texts differ in how harmful they are, and that is common to their rows: correlated yes and no."""
     means: dict[str, dict[tuple[str, ...], Mean]] = {}
     for model, row_rates in enumerate(rates):

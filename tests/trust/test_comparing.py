@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from gateway.trust.comparing import at_least_times, joint_level, surely_more
+from gateway.trust.comparing import Column, at_least_times, joint_level, surely_more
 from gateway.trust.intervals import Interval, Mean
 
 
@@ -60,7 +60,7 @@ def mean(share: float, labels: int = 400) -> Mean:
 
 
 def test_a_worse_model_is_found_where_it_is_worse() -> None:
-    columns = [(f"row {n}",) for n in range(20)]
+    columns: list[Column] = [(f"row {n}",) for n in range(20)]
     good = {column: mean(0.05) for column in columns}
     bad = {**good, columns[3]: mean(0.3)}
     found = surely_more({"good": good, "bad": bad, "fair": good})
@@ -71,7 +71,7 @@ def test_a_worse_model_is_found_where_it_is_worse() -> None:
 def test_what_one_row_alone_would_show_is_not_shown_among_many() -> None:
     one, other = mean(0.09), mean(0.05)
     assert surely_more({"a": {("row",): one}, "b": {("row",): other}}) != {}
-    rows = {(f"row {n}",): mean(0.05) for n in range(57)}
+    rows: dict[Column, Mean] = {(f"row {n}",): mean(0.05) for n in range(57)}
     assert surely_more({"a": {**rows, ("row",): one}, "b": {**rows, ("row",): other}}) == {}
 
 

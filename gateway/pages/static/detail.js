@@ -2,12 +2,13 @@
 
 import { ask } from "./api.js";
 import { cell, element, pairs, scrolling, show, table } from "./dom.js";
-import { axis, band, chip, count, estimateOf, way, written } from "./estimates.js";
+import { axis, band, chip, count, estimateOf, percent, way, written } from "./estimates.js";
 import { WINDOWS } from "./filters.js";
 import { missing, spoken } from "./overview.js";
 
-export async function detail(main, slug) {
+export async function detail(main, slug, names) {
   const row = await ask("taxonomy", { subcategory: slug });
+  const among = names.has("callers") ? await ask("callers", { window: "24h" }) : { rates: [] }; // once: it reads every caller's sums
   const place = element("div", {});
   show(
     main,
@@ -19,6 +20,7 @@ export async function detail(main, slug) {
       ...(row.honest_line ? [["Does not say", row.honest_line]] : []),
     ]),
     place,
+    otherCallers(among.rates.filter((each) => each.subcategory === slug && each.among_callers)),
     behind(row),
   );
   return { refresh: async () => show(place, await sections(row)) };
@@ -64,6 +66,23 @@ export function estimates(title, what, groups, row) {
     ),
   );
   return [heading, scrolling(title, element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, body)))];
+}
+
+function otherCallers(rates) {
+  if (!rates.length) return [];
+  const heads = ["Where", "This traffic", "Other callers like these", "Callers’ worth", "Busiest makes"];
+  const lines = rates.map(({ direction, basis, rate, among_callers: among }) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, way(direction)),
+      cell(written({ ...rate, basis })),
+      cell(`${percent(among.low)} to ${percent(among.high)}`),
+      cell(among.callers.toFixed(1), "number"),
+      cell(percent(among.busiest), "number"),
+    ),
+  );
+  return [element("h2", {}, "Beyond these callers, 24 hours"), element("p", { class: "soft small" }, "The first interval holds for the traffic that passed. What other callers would bring is less sure, the more callers differ and the fewer there are."), table("Rates of this traffic and of other callers", heads, lines)];
 }
 
 function behind(row) {

@@ -1,0 +1,101 @@
+"""How far rates carry over to other traffic: intervals that widen where few callers make most of it.
+
+The interval of a rate is about the traffic that passed, and exchanges are sampled one by one, so it holds however much
+of them one caller makes. A guess at traffic to come is another matter: callers differ, and the next ones may be others.
+For that the callers are what was drawn. The variance is that of the linearised estimator over callers (Särndal,
+Swensson & Wretman, 1992, section 5.5). A caller that makes much of the traffic pulls the rate after it, so its
+deviation is scaled up to what it would be if it did not: exact where callers' rates vary alike (Bell & McCaffrey's CR2,
+2002, for a mean). The interval is Korn and Graubard's (1998): a beta interval with the effective number of labels,
+reduced by Student's t for how few there are to compare: the effective number of callers (Carter, Schnepel &
+Steigerwald, 2017), less one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.trust.estimates import Evidence, post_strata, total
+from gateway.trust.intervals import LEVEL, Interval, Mean, beta_quantile
+from gateway.trust.moments import NO, NOTHING, SAID, YES, Row
+
+LEAST_CALLERS = 3
+_Z = 1.959964
+
+
+@dataclass(frozen=True, slots=True)
+class AmongCallers:
+    """`interval` is for the rate of traffic by callers like these. `callers` is the number of equally busy ones that
+    would tell as much, `busiest` the share of the one that makes most, `design_effect` by how much the variance grows
+    over that of the rate, `effective_samples` as many labels, each of another caller, would tell as much."""
+
+    interval: Interval
+    callers: float
+    busiest: float
+    design_effect: float
+    effective_samples: float
+
+
+def among_callers(
+    whole: Evidence, mean: Mean, callers: Sequence[Evidence], source: Literal["judge", "person"]
+) -> AmongCallers | None:
+    """`mean` is the rate of the whole, `callers` what is known of each. None where there are too few to compare."""
+    strata = _Strata(whole, mean.share, source)
+    known = [strata.caller(of) for of in callers]
+    known = [(weight, pull) for weight, pull in known if weight > 0]
+    everything = sum(weight for weight, _ in known)
+    if len(known) < LEAST_CALLERS:
+        return None
+    parts = [(weight / everything, pull / everything) for weight, pull in known]
+    squares = sum(part**2 for part, _ in parts)
+    between = sum(pull**2 / (1 - 2 * part + squares) for part, pull in parts if part < 1)
+    variance = max(mean.variance, between)
+    spread = max(mean.share * (1 - mean.share), 1e-12)
+    if variance <= 0:
+        return None
+    fewer = (_Z / _student(max(1.0, 1 / squares - 1))) ** 2
+    size = min(mean.effective_samples, spread / variance * fewer)
+    if size <= 0:
+        return None
+    widened = Mean(mean.share, spread / size, max(mean.unit, 1 / size))
+    effect = variance / mean.variance if mean.variance > 0 else 1.0
+    return AmongCallers(widened.interval(), 1 / squares, max(part for part, _ in parts), effect, size)
+
+
+class _Strata:
+    """The rate's post-strata with their own rates, and how far a caller's exchanges pull the whole away from its rate
+    (times the weight of all traffic)."""
+
+    def __init__(self, whole: Evidence, rate: float, source: Literal["judge", "person"]) -> None:
+        self._source = source
+        self._kept = (NO, YES) if source == "judge" else range(SAID)
+        self._rate = rate
+        self._groups = post_strata(whole, source)
+        self._judged = any(row.w > 0 for row in whole.detector.values())
+        self._labels = [self._labelled(whole, group) for group in self._groups]
+        self._shares = [self._all(whole, group) for group in self._groups]
+
+    def caller(self, of: Evidence) -> tuple[float, float]:
+        weight = pull = 0.0
+        for group, labels, share in zip(self._groups, self._labels, self._shares, strict=True):
+            own, said = self._all(of, group), self._labelled(of, group)
+            pull += (labels.mean - self._rate) * own.w
+            if labels.w > 0:
+                pull += share.w / labels.w * (said.wy - labels.mean * said.w)
+            weight += own.w
+        return weight, pull
+
+    def _all(self, of: Evidence, group: Sequence[tuple[str, int]]) -> Row:
+        if not self._judged:  # no detector speaks of it: the labels alone
+            return self._labelled(of, group)
+        return total(of.detector.get(place, NOTHING) for place in group)
+
+    def _labelled(self, of: Evidence, group: Sequence[tuple[str, int]]) -> Row:
+        rows = of.judge if self._source == "judge" else of.person
+        return total(rows[place][said] for place in group if place in rows for said in self._kept)
+
+
+def _student(freedom: float) -> float:
+    """The two-sided quantile of Student's t, by the incomplete beta function."""
+    x = beta_quantile(1 - LEVEL, freedom / 2, 0.5)
+    return math.sqrt(freedom * (1 - x) / max(x, 1e-12))
