@@ -75,10 +75,10 @@ from gateway.telemetry.processes import Processes, taken
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.upstreams import UpstreamMetrics
 from gateway.trust.card import share, shipped_errors
+from gateway.trust.comparing.models import ModelComparison
 from gateway.trust.gauges import TrustGauges
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
-from gateway.trust.models import ModelComparison
 from gateway.trust.opening import open_ledger
 from gateway.trust.sinks import AuditSink, MetricsSink
 from gateway.trust.watch import Watch

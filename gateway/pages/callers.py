@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.pages.rates import DEFAULT_WINDOW, known_window, refusal, shown
-from gateway.trust.callers import among_callers
+from gateway.trust.comparing.callers import among_callers
 from gateway.trust.estimates import estimate, evidence
 from gateway.trust.ledger import Ledger, LedgerError, Window
 

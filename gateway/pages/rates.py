@@ -13,7 +13,7 @@ from detectors import manifest
 from gateway.telemetry import metrics
 from gateway.trust import card, estimates
 from gateway.trust.card import shipped_errors
-from gateway.trust.comparing import joint_level
+from gateway.trust.comparing.together import joint_level
 from gateway.trust.estimates import estimate, evidence, probed, weights
 from gateway.trust.intervals import Interval
 from gateway.trust.ledger import WINDOWS, Ledger, LedgerError, Window

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gateway.trust.callers import among_callers
+from gateway.trust.comparing.callers import among_callers
 from gateway.trust.estimates import Evidence, rate
 from gateway.trust.moments import NOTHING, SAID
 from tests.proofs.two_phase import Floats, Traffic, replays, simulated

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from gateway.trust.drawing import BLIND, doubt
+from gateway.trust.moments import BANDS, EDGES
 from tests.proofs.two_phase import Result, Traffic, intervals, labels_alone, replays, result, simulated, with_detector
 
 EXCHANGES = 20_000
@@ -37,7 +38,8 @@ COLUMNS = {
 
 
 class Row(NamedTuple):
-    """A line of a table: what was replayed, with labels alone, with the detector, and with a judge between."""
+    """A line of a table: what was replayed, with labels alone and with the detector; `best` is how many times fewer
+    labels no design could beat."""
 
     name: str
     prevalence: float
@@ -45,6 +47,7 @@ class Row(NamedTuple):
     labels: int
     alone: Result
     ours: Result
+    best: float
 
 
 def simulations(times: int, labels: tuple[int, ...] = LABELS) -> Iterator[Row]:
@@ -57,7 +60,16 @@ def rows(name: str, traffic: Traffic, auroc: float, times: int, labels: tuple[in
     for number in labels:
         many = {"exchanges": EXCHANGES, "labels": number, "times": times}
         alone, ours = labels_alone(traffic, seed=number, **many), with_detector(traffic, seed=number + 1, **many)
-        yield Row(name, traffic.rate, auroc, number, alone, ours)
+        yield Row(name, traffic.rate, auroc, number, alone, ours, at_best(traffic))
+
+
+def at_best(traffic: Traffic) -> float:
+    """How many times fewer labels could do, if the rate in each band were known beforehand, all labels were spent on
+    this column alone, and none on what seems harmless (Neyman's allocation over the ledger's bands)."""
+    band = np.searchsorted(EDGES, traffic.score, side="right")
+    share = np.bincount(band, traffic.share, BANDS)
+    harm = np.bincount(band, traffic.share * traffic.harm, BANDS) / np.maximum(share, 1e-12)
+    return float(traffic.rate * (1 - traffic.rate) / (share @ np.sqrt(harm * np.maximum(0, 1 - harm))) ** 2)
 
 
 # --- harder traffic
@@ -159,14 +171,14 @@ def real(folder: Path, times: int) -> Iterator[Row]:
 
 
 def table(found: list[Row]) -> str:
-    head = "| traffic | harm | AUROC | labels | alone: holds | width | ours: holds | width | fewer labels |"
+    head = "| traffic | harm | AUROC | labels | alone: holds | width | ours: holds | width | fewer labels | at best |"
     lines = [
         f"| {row.name} | {row.prevalence:.2%} | {row.auroc:.2f} | {row.labels} "
         f"| {row.alone.covered:.3f} | {row.alone.width:.4f} | {row.ours.covered:.3f} | {row.ours.width:.4f} "
-        f"| {row.ours.fewer_labels(row.alone):.1f} × |"
+        f"| {row.ours.fewer_labels(row.alone):.1f} × | {row.best:.1f} × |"
         for row in found
     ]
-    return "\n".join([head, "|---" * 9 + "|", *lines])
+    return "\n".join([head, "|---" * 10 + "|", *lines])
 
 
 def plot(found: list[Row]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.proofs.coverage import Row, callers, drifting, plot, routes, rows, table, three_phases
+from tests.proofs.coverage import Row, at_best, callers, drifting, plot, routes, rows, table, three_phases
 from tests.proofs.two_phase import Result, labels_alone, simulated, with_detector
 
 TIMES = 300
@@ -43,12 +43,19 @@ def test_a_good_detector_saves_labels_and_a_judge_between_saves_more() -> None:
     assert judged.fewer_labels(alone) > ours.fewer_labels(alone)
 
 
+def test_no_design_beats_what_is_best_for_a_detector() -> None:
+    """A blind one saves nothing at best, one that errs never saves all but a few."""
+    assert at_best(simulated(0.07, 0.5)) == pytest.approx(1, abs=0.05)
+    good, better = at_best(simulated(0.07, 0.9)), at_best(simulated(0.07, 0.97))
+    assert 1.5 < good < better
+
+
 def test_a_blind_detector_costs_next_to_nothing() -> None:
     (found,) = rows("blind", simulated(0.07, 0.5), 0.5, 100, (300,))
     assert found.ours.fewer_labels(found.alone) > 0.9
 
 
 def test_the_table_and_the_plot_show_each_line() -> None:
-    found = [Row("some traffic", 0.1, 0.9, 300, Result(0.95, 0.2, 0.05), Result(0.96, 0.1, 0.02))]
-    assert "| some traffic | 10.00% | 0.90 | 300 | 0.950 | 0.2000 | 0.960 | 0.1000 | 4.0 × |" in table(found)
+    found = [Row("some traffic", 0.1, 0.9, 300, Result(0.95, 0.2, 0.05), Result(0.96, 0.1, 0.02), 5.0)]
+    assert "| some traffic | 10.00% | 0.90 | 300 | 0.950 | 0.2000 | 0.960 | 0.1000 | 4.0 × | 5.0 × |" in table(found)
     assert "some traffic" in plot(found)

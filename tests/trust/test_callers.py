@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.pages.callers import callers_rows
-from gateway.trust.callers import AmongCallers, among_callers
+from gateway.trust.comparing.callers import AmongCallers, among_callers
 from gateway.trust.estimates import Evidence, rate
 from gateway.trust.ledger import Window
 from gateway.trust.moments import NOTHING, SAID, UNASKED, Row, Sums

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from gateway.trust.comparing import Column, at_least_times, joint_level, surely_more
+from gateway.trust.comparing.together import Column, at_least_times, joint_level, surely_more
 from gateway.trust.intervals import Interval, Mean
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from gateway.telemetry import metrics
-from gateway.trust.comparing import Column, surely_more
+from gateway.trust.comparing.together import Column, surely_more
 from gateway.trust.estimates import estimate, evidence
 from gateway.trust.intervals import Mean
 from gateway.trust.ledger import OTHER, Ledger, LedgerError, Window
