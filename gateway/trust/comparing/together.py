@@ -10,9 +10,6 @@ dependent; the bound is proven for positive dependence, and `tests/proofs/compar
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from itertools import combinations
-from typing import NamedTuple
 
 from gateway.trust.intervals import Interval, Mean
 
@@ -53,44 +50,47 @@ Means = Mapping[str, Mapping[Column, Mean]]
 
 def surely_more(means: Means) -> dict[tuple[Column, str], float]:
     """Of groups with their rates by column: by column and group, at least how many times as much the group shows as
-    some other one, where that is surely more than once. All pairs of groups and all columns are looked at together.
+    some other one, where that is surely more than once.
+
+    What is looked at together is each group in each column; that a group is compared with several others, of which one
+    may be low by chance, is made up for by Bonferroni's correction.
     """
-    pairs = [
-        _Pair(column, one, other)
-        for one, other in combinations(sorted(means), 2)
-        for column in sorted(means[one].keys() & means[other].keys())
-    ]
     intervals = _Intervals(means)
-    level = joint_level([partial(_differs, intervals, pair) for pair in pairs])
-    found: dict[tuple[Column, str], float] = {}
-    for column, one, other in pairs:
-        for more, less in ((one, other), (other, one)):
-            times = at_least_times(intervals.at(column, more, level), intervals.at(column, less, level))
-            if times > 1:
-                found[column, more] = max(times, found.get((column, more), 0.0))
-    return found
-
-
-class _Pair(NamedTuple):
-    column: Column
-    one: str
-    other: str
+    rows = [_Row(column, group, intervals) for group in means for column in means[group]]
+    compared = [row for row in rows if row.others]
+    level = joint_level([row.is_more for row in compared])
+    found = {(row.column, row.group): row.times(level) for row in compared}
+    return {key: times for key, times in found.items() if times > 1}
 
 
 class _Intervals:
-    """Each is asked for in many pairs."""
+    """Each is asked for by many rows."""
 
     def __init__(self, means: Means) -> None:
-        self._means = means
+        self.means = means
         self._known: dict[tuple[Column, str, float], Interval] = {}
 
     def at(self, column: Column, group: str, level: float) -> Interval:
         key = (column, group, level)
         if key not in self._known:
-            self._known[key] = self._means[group][column].interval(level)
+            self._known[key] = self.means[group][column].interval(level)
         return self._known[key]
 
 
-def _differs(intervals: _Intervals, pair: _Pair, level: float) -> bool:
-    one, other = intervals.at(pair.column, pair.one, level), intervals.at(pair.column, pair.other, level)
-    return at_least_times(one, other) > 1 or at_least_times(other, one) > 1
+class _Row:
+    """One group in one column, and the others that have the column too."""
+
+    def __init__(self, column: Column, group: str, intervals: _Intervals) -> None:
+        self.column = column
+        self.group = group
+        self._intervals = intervals
+        self.others = [other for other, columns in intervals.means.items() if other != group and column in columns]
+
+    def times(self, level: float) -> float:
+        """At least how many times as much as the lowest of the others, at a one-sided level over all of them."""
+        each = 1 - 2 * (1 - level) / len(self.others)
+        own = self._intervals.at(self.column, self.group, each)
+        return max(at_least_times(own, self._intervals.at(self.column, other, each)) for other in self.others)
+
+    def is_more(self, level: float) -> bool:
+        return self.times(level) > 1
