@@ -425,6 +425,74 @@ OPINIONS = Row(
     ],
 )
 
+PROBES = Row(
+    "Probes",
+    [
+        Panel(
+            "Requests sent again",
+            "What became of the sampled requests that were drawn to be sent again in the shadow, and how many wait? "
+            "`probe` and `reason` at zero: no probe is turned on.",
+            [
+                counted("assay_probe_items_total", "fate", none="probe"),
+                counted("assay_probe_passed_over_total", "reason", none="reason", prefix="passed over: "),
+                Query("sum(assay_probe_waiting_items) or on() vector(0)", "waiting"),
+            ],
+            "stacked",
+            "cps",
+            width=8,
+        ),
+        Panel(
+            "Calls of probes",
+            "Do upstreams answer probes, and what stops them? No caller is charged for them; they stop first when an "
+            "upstream is in trouble, and when the hour's budget is spent.",
+            [
+                counted("assay_probe_calls_total", "result", none="result"),
+                counted("assay_probe_failures_total", "reason", none="reason", prefix="failed: "),
+                counted("assay_probe_budget_exhausted_total", "budget", none="budget", prefix="spent: "),
+            ],
+            "stacked",
+            "cps",
+            width=8,
+        ),
+        Panel(
+            "What probes cost an hour",
+            "How many tokens and how much money, by `prices`, did probes take in the last hour?",
+            [
+                Query("sum(increase(assay_probe_cost_total[1h])) or on() vector(0)", "cost"),
+                Query("sum by (side) (increase(assay_probe_tokens_total[1h]))", "tokens {{side}}"),
+            ],
+            units={"tokens input": "short", "tokens output": "short"},
+            width=8,
+        ),
+        Panel(
+            "What probes find",
+            "Which share of the replays of a probe shows what it looks for? A rate with its interval is on the trust "
+            "dashboards. `none` at zero: no probe has compared answers.",
+            [
+                Query(
+                    or_none(
+                        'sum by (probe, subcategory) (increase(assay_probe_findings_total{flagged="1"}[1h])) / sum by '
+                        "(probe, subcategory) (increase(assay_probe_findings_total[1h]))",
+                        "probe",
+                    ),
+                    "{{probe}} {{subcategory}}",
+                )
+            ],
+            unit="percentunit",
+            width=12,
+        ),
+        Panel(
+            "How answers were compared",
+            "By what were the answers of probes compared: verdicts, refusals, contradiction, the words they share, or "
+            "the panel?",
+            [counted("assay_probe_comparisons_total", "by", none="by")],
+            "stacked",
+            "cps",
+            width=12,
+        ),
+    ],
+)
+
 AUDIT = Row(
     "Audit",
     [
@@ -514,6 +582,6 @@ BOARD = Board(
     "assay",
     "Assay: gateway",
     "What passes through the gateway and what it costs, upstreams, samples and detectors.",
-    (NOW, TRAFFIC, ADDED, TOKENS, UPSTREAMS, SAMPLES, DETECTORS, OPINIONS, AUDIT, PROCESS),
+    (NOW, TRAFFIC, ADDED, TOKENS, UPSTREAMS, SAMPLES, DETECTORS, OPINIONS, PROBES, AUDIT, PROCESS),
     (choice("route", "Route", "assay_requests_total"),),
 )
