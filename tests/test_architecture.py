@@ -65,11 +65,6 @@ ROWS: tuple[tuple[str, ...], ...] = (
 RANK = {name: rank for rank, names in enumerate(ROWS) for name in names}
 # Rooms of one row that know each other all the same. The list may only get shorter.
 NEIGHBOURS: set[tuple[str, str]] = set()
-# Test modules that still import others. The list may only get shorter.
-OWN_TESTS_SHARED = {
-    "tests/serving/test_sockets.py imports tests.serving.test_connection",
-    "tests/upstream/test_http1_as_httpx.py imports tests.upstream.test_http1",
-}
 LARGEST_FOLDER = 15  # files in one flat folder of the source
 # What the gateway takes from the two libraries.
 LIBRARIES_BELOW = ("detectors", "policies")
@@ -276,4 +271,4 @@ def test_test_modules_share_builders_in_support_alone() -> None:
         for target in targets(node)
         if target.startswith("tests.") and target.rpartition(".")[2].startswith(("test_", "conftest"))
     }
-    assert imports == OWN_TESTS_SHARED
+    assert imports == set()

@@ -1,1 +1,1 @@
-"""Who may use the gateway."""
+"""Who may use the gateway, how much of it, and what belongs to whom: keys, origins, prices, stored answers."""

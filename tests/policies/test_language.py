@@ -225,6 +225,16 @@ def test_what_a_not_denies_must_have_been_looked_for() -> None:
     assert policy.needs("prompt", "x") == {"violence", "privacy_violation"}
 
 
+def test_who_gave_no_answer_about_other_channels_keeps_nothing_from_a_not() -> None:
+    policy = compiled(rule("{subcategory: violence, not: {subcategory: privacy_violation, channel: [user, tool]}}"))
+    for channel, action in (("", ALLOW), ("user", ALLOW), ("tool", ALLOW), ("system", BLOCK)):
+        about = Context(silent=frozenset({Silent(ALL_DETECTORS, channel)}))
+        assert decide(policy, [VIOLENCE], route="x", about=about).action is action, channel
+    anywhere = compiled(rule("{subcategory: violence, not: privacy_violation}"))
+    about = Context(silent=frozenset({Silent(ALL_DETECTORS, "system")}))
+    assert decide(anywhere, [VIOLENCE], route="x", about=about).action is ALLOW
+
+
 def test_a_failure_concerns_the_callers_and_the_share_that_a_rule_concerns() -> None:
     policy = compiled(
         HEAD

@@ -7,18 +7,16 @@ import asyncio
 import gc
 import json
 import random
-import socket
 import weakref
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import h11
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +26,7 @@ from gateway.serving.disconnect import Watch
 from gateway.serving.request import GONE, RESPOND, TAKE, WRITE, Application, Message
 from tests.support.examples import examples
 from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.served_here import connected, serving
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -1811,32 +1810,6 @@ def test_however_broken_bytes_are_cut_they_are_understood_the_same(
 
 
 # --- over loopback, under uvicorn
-
-
-@asynccontextmanager
-async def serving(app: Application, **options: Any) -> AsyncIterator[tuple[uvicorn.Server, int]]:
-    """uvicorn as the product runs it, in this loop. Yields the server and its port; leaves by a graceful stop."""
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
-        config = uvicorn.Config(app, http=ServerConnection, ws="none", lifespan="off", log_config=None, **options)
-        running = uvicorn.Server(config)
-        config.load()
-        running.lifespan = config.lifespan_class(config)
-        await running.startup(sockets=[listening])
-        try:
-            yield running, listening.getsockname()[1]
-        finally:
-            await running.shutdown(sockets=[listening])
-
-
-@asynccontextmanager
-async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with suppress(OSError):  # the server was first
-            await writer.wait_closed()
 
 
 async def exchange(port: int, request: bytes) -> bytes:

@@ -9,8 +9,8 @@ import pytest
 from gateway.errors import UpstreamError
 from gateway.upstream.http1 import Http1Transport
 from gateway.upstream.transport import Limits, Response
+from tests.support.http1_answers import ANSWERS, BROKEN, GARBAGE
 from tests.support.scripted_server import Peer, Script, always, answer, serve
-from tests.upstream.test_http1 import ANSWERS, BROKEN, GARBAGE
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
