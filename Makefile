@@ -9,7 +9,8 @@ PACKAGE_node := nodejs
 # A process for each core, four at most; each file is run by one of them.
 IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 # A library of the tests brings a plugin that takes seconds to import in each process, and is not used.
-PYTEST := $(BIN)/python -m pytest -p no:langsmith_plugin
+# Compiled tests are kept, also where Python is told to keep none: pytest rewrites each `assert`, which takes seconds.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p no:langsmith_plugin
 # Whole programs, other projects' tests and simulations.
 LONG := --ignore tests/e2e --ignore tests/foreign --ignore tests/proofs
 # The gateways of `make bench-peers`.

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -76,12 +77,17 @@ def module_name(path: Path) -> str:
 
 
 FILES = {module_name(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
-TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in FILES.items()}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Read when a test asks: every process that runs tests imports this module."""
+    return {name: ast.parse(path.read_text("utf-8")) for name, path in FILES.items()}
 
 
 def imported(name: str) -> set[str]:
     """The modules that a module imports: ours by their full name, foreign ones as written."""
-    return {target for node in ast.walk(TREES[name]) for target in targets(node)}
+    return {target for node in ast.walk(trees()[name]) for target in targets(node)}
 
 
 def targets(node: ast.AST) -> Iterator[str]:
@@ -95,7 +101,9 @@ def targets(node: ast.AST) -> Iterator[str]:
             yield inner if inner in FILES else node.module
 
 
-IMPORTS = {name: imported(name) for name in FILES}
+@cache
+def imports_of_all() -> dict[str, set[str]]:
+    return {name: imported(name) for name in FILES}
 
 
 def room(name: str) -> str:
@@ -112,21 +120,21 @@ def reachable(start: str) -> set[str]:
         if name in found or name not in FILES:
             continue
         found.add(name)
-        todo += IMPORTS[name]
+        todo += imports_of_all()[name]
         todo += [name.rpartition(".")[0]]
     return found
 
 
 def test_the_reader_of_imports_reads_them() -> None:
-    assert "gateway.exchange" in IMPORTS["gateway.pipeline"]
-    assert "gateway.telemetry.metrics" in IMPORTS["gateway.enforcement.deciding"]  # as `from … import metrics`
-    assert "starlette.routing" in IMPORTS["gateway.pages.rates"]
+    assert "gateway.exchange" in imports_of_all()["gateway.pipeline"]
+    assert "gateway.telemetry.metrics" in imports_of_all()["gateway.enforcement.deciding"]  # as `from … import metrics`
+    assert "starlette.routing" in imports_of_all()["gateway.pages.rates"]
     assert len(FILES) > 40
 
 
 @pytest.mark.parametrize("library", DOORS)
 def test_each_library_has_one_door(library: str) -> None:
-    users = {name for name, targets in IMPORTS.items() if any(t.split(".")[0] == library for t in targets)}
+    users = {name for name, targets in imports_of_all().items() if any(t.split(".")[0] == library for t in targets)}
     users = {name for name in users if not name.startswith(TRAINING)}
     assert {name for name in users if DOORS[library].isdisjoint({name, name.rpartition(".")[0]})} == set()
 
@@ -135,7 +143,7 @@ def test_every_foreign_library_is_in_the_table() -> None:
     known = {*DOORS, *EVERYWHERE, *PACKAGES, *sys.stdlib_module_names, "numpy"}
     strangers = {
         f"{name} imports {target}"
-        for name, targets in IMPORTS.items()
+        for name, targets in imports_of_all().items()
         if not name.startswith(TRAINING)
         for target in targets
         if target.split(".")[0] not in known
@@ -144,7 +152,7 @@ def test_every_foreign_library_is_in_the_table() -> None:
 
 
 def test_numpy_stays_in_the_detectors() -> None:
-    users = {name for name, targets in IMPORTS.items() if any(t.split(".")[0] == "numpy" for t in targets)}
+    users = {name for name, targets in imports_of_all().items() if any(t.split(".")[0] == "numpy" for t in targets)}
     assert all(name.startswith("detectors.") for name in users)
     assert users.isdisjoint({"detectors.base", "detectors.taxonomy", "detectors.manifest"})
 
@@ -154,7 +162,7 @@ def test_detectors_and_policies_know_neither_each_other_nor_the_gateway() -> Non
         others = set(PACKAGES) - {library}
         strangers = {
             f"{name} imports {target}"
-            for name, targets in IMPORTS.items()
+            for name, targets in imports_of_all().items()
             if name.split(".")[0] == library
             for target in targets
             if target.split(".")[0] in others
@@ -169,7 +177,7 @@ def test_every_room_of_the_gateway_has_a_row() -> None:
 def test_imports_go_down_the_rows_and_never_sideways() -> None:
     upwards = {
         (room(name), room(target))
-        for name, targets in IMPORTS.items()
+        for name, targets in imports_of_all().items()
         if name.startswith("gateway.")
         for target in targets
         if target.startswith("gateway.") and room(target) != room(name) and RANK[room(target)] >= RANK[room(name)]
@@ -180,7 +188,10 @@ def test_imports_go_down_the_rows_and_never_sideways() -> None:
 def test_rooms_form_no_cycle() -> None:
     """Folder by folder, over the whole source: stricter than the rows, which know the gateway only."""
     edges = {
-        (folder(name), folder(target)) for name, targets in IMPORTS.items() for target in targets if target in FILES
+        (folder(name), folder(target))
+        for name, targets in imports_of_all().items()
+        for target in targets
+        if target in FILES
     }
     assert _in_cycles({(a, b) for a, b in edges if a != b}) == set()
 
@@ -212,7 +223,7 @@ def test_there_is_no_cycle() -> None:
     in_cycles = {
         name
         for name in FILES
-        if any(name in reachable_by_imports(target) for target in IMPORTS[name] if target in FILES)
+        if any(name in reachable_by_imports(target) for target in imports_of_all()[name] if target in FILES)
     }
     assert in_cycles == set()
 
@@ -224,14 +235,14 @@ def reachable_by_imports(start: str) -> set[str]:
         name = todo.pop()
         if name not in found and name in FILES:
             found.add(name)
-            todo += IMPORTS[name]
+            todo += imports_of_all()[name]
     return found
 
 
 def test_nothing_is_imported_inside_a_function() -> None:
     inside = {
         f"{name}:{node.lineno}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for node in ast.walk(function)
@@ -248,7 +259,7 @@ def test_a_serving_process_can_reach_no_model_code(start: str) -> None:
     heavy = {
         f"{name} imports {target}"
         for name in reachable(start)
-        for target in IMPORTS[name]
+        for target in imports_of_all()[name]
         if target.split(".")[0] in ("numpy", "onnxruntime")
     }
     assert heavy == set()

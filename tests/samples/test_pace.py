@@ -95,6 +95,7 @@ def test_detectors_that_begin_anew_and_clocks_that_jump_change_nothing() -> None
     assert set(machine.pass_by(pace, 100, 10)) == {1.0}
 
 
+@pytest.mark.slow
 def test_weighted_shares_stay_right_while_the_budget_adapts() -> None:
     """Harm comes in bursts, just when the budget takes less: 200 replays of two minutes. The share of what was chosen,
     unweighted, is far off; the weighted one is right."""

@@ -41,6 +41,7 @@ def test_every_length_and_every_channel_is_there(found: list[Benign]) -> None:
     assert {item.channel for item in found} == {"system", "user", "tool", "assistant", "arguments", "reasoning"}
 
 
+@pytest.mark.slow
 def test_no_text_stands_twice_and_no_sentence_in_both_halves(found: list[Benign]) -> None:
     keys = Counter((item.text, item.role) for item in found)
     assert max(keys.values()) == 1

@@ -104,6 +104,7 @@ def test_labels_are_known_and_agree_with_each_other(found: list[Row]) -> None:
             assert all(row.labels[slug] == 0 for slug in HARMS)
 
 
+@pytest.mark.slow
 def test_no_row_stands_twice_and_none_is_empty(found: list[Row]) -> None:
     keys = [(row.text.lower(), (row.context or "").lower(), row.roles) for row in found]
     assert [key for key, count in Counter(keys).items() if count > 1] == []
