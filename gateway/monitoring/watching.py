@@ -5,12 +5,12 @@ import contextlib
 import logging
 import math
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from gateway.monitoring.changes import Change, distinct
-from gateway.monitoring.report import Report
+from gateway.monitoring.report import SUBCATEGORIES, Report
 from gateway.monitoring.store import MonitorError, Place, Store
 from gateway.telemetry import metrics
 
@@ -31,6 +31,7 @@ class Reports:
         self._clock = clock
         self._found: dict[str, int] = {}
         self.latest: Mapping[str, Report] = {}
+        self._show([Report(slug) for slug in SUBCATEGORIES])  # series are there from the start, without a number
 
     async def run(self) -> None:
         """Until cancelled. While nothing can be read what was found stays."""
@@ -43,7 +44,7 @@ class Reports:
     async def look(self) -> None:
         """Raises MonitorError."""
         self.latest = {report.subcategory: report for report in await self._look(self._clock())}
-        self._show()
+        self._show(self.latest.values())
 
     async def tell(self, change: Change) -> None:
         """Raises MonitorError."""
@@ -55,8 +56,8 @@ class Reports:
         pinned = [change for change in known if change.kind == "reference"][:1]
         return [*distinct(change for change in known if change.kind != "reference")[::-1], *pinned]
 
-    def _show(self) -> None:
-        for report in self.latest.values():
+    def _show(self, reports: Iterable[Report]) -> None:
+        for report in reports:
             estimate, low, high = report.headline or (math.nan,) * 3
             metrics.MONITOR_ESTIMATE.labels(report.subcategory).set(estimate)
             metrics.MONITOR_LOW.labels(report.subcategory).set(low)

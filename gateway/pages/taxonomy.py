@@ -50,8 +50,12 @@ def _rows(own: Sequence[DetectorInfo]) -> list[dict[str, Any]]:
 
 
 def needs(row: dict[str, Any]) -> str:
-    """What must be there before the sub-category can be judged; empty where a detector or a monitor judges it."""
-    return "" if row["detectors"] or row["monitor"] else ", or ".join(_NEEDS[kind] for kind in row["kinds"])
+    """What must be there before the sub-category has a rate; empty where a detector judges it."""
+    if row["detectors"]:
+        return ""
+    if row["monitor"]:
+        return "many judged samples: /trust/v1/monitors says what its monitor has found"
+    return ", or ".join(_NEEDS[kind] for kind in row["kinds"])
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
