@@ -23,7 +23,12 @@ WINDOWS = {"__rate_interval": "1m", "__range": "5m"}
 MAY_BE_EMPTY = {
     "Estimate", "prompt", "response", "Gap", "tokens {{side}}",
 }  # fmt: skip
-PANELS_MAY_BE_EMPTY = {"Judge's answer takes", "Own guards answer in"}
+PANELS_MAY_BE_EMPTY = {
+    "Judge's answer takes",
+    "Own guards answer in",
+    "What the monitors found",  # no number until a monitor has enough traffic
+    "Surely worse than another model",
+}
 
 # What the policies judge, what they pass and what the gateway refuses.
 PROMPTS = (
