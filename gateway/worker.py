@@ -18,7 +18,7 @@ from gateway.enforcement.subjects import Subject, subject_named
 from gateway.exchange import Sample, SampleQueue, Taken
 from gateway.judging.client import JudgingError
 from gateway.judging.messages import Findings, JudgingRequest, judging_request
-from gateway.openai_api import Operation, read_request, read_response, read_stream
+from gateway.openai_api import Operation, has_too_many_values, read_request, read_response, read_stream
 from gateway.openai_api.encodings import EncodingError, decode
 from gateway.telemetry import metrics
 from gateway.trust.judged import DIRECTIONS, Direction, Judged, Sink, scores_of
@@ -165,7 +165,7 @@ class Worker:
             findings=findings.findings,
             scores=scores_of(findings.findings),
             decisions=self._decide(sample, findings),
-            texts=partial(_texts, sample),
+            texts=partial(texts_of, sample),
             sample=sample,
         )
 
@@ -215,14 +215,14 @@ def _request(sample: Sample) -> JudgingRequest:
     )
 
 
-def _texts(sample: Sample) -> dict[tuple[str, tuple[str | int, ...]], str]:
-    """The texts themselves, for sinks that may have them."""
+def texts_of(sample: Sample) -> dict[tuple[str, tuple[str | int, ...]], str]:
+    """The texts themselves, for sinks that may have them; none of a body of too many values, which nobody judged."""
     operation = Operation(sample.operation)
     try:
         body, _ = decode(sample.answer, sample.encoding, len(sample.answer) * 16)
     except EncodingError:
         body = b""
-    asked = read_request(operation, sample.prompt)
-    answered = read_stream(operation, body) if sample.stream else read_response(operation, body)
-    both = asked.passages + answered.passages
+    both = [] if has_too_many_values(sample.prompt) else read_request(operation, sample.prompt).passages
+    if not has_too_many_values(body):
+        both += (read_stream(operation, body) if sample.stream else read_response(operation, body)).passages
     return {(passage.direction, tuple(passage.path)): passage.text for passage in both}

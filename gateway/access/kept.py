@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import parse
+from gateway.openai_api.document import has_too_many_values, parse
 from gateway.openai_api.surfaces import Operation, read_event
 
 _SEGMENT_END = re.compile(r"[/\\;?#\x00-\x20]+")
@@ -116,7 +116,7 @@ def _request_of(body: bytes) -> _Request:
 
 def _leniently(body: bytes) -> _Request:
     try:
-        value = parse(body)
+        value = None if has_too_many_values(body) else parse(body)
     except (ValueError, RecursionError):
         return _Request()
     names = _Request.__struct_fields__

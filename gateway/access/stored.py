@@ -7,7 +7,7 @@ from gateway.access.admission import ANYONE
 from gateway.access.kept import collection_of, id_of_answer, kept_in, referred_in, segments_of
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
-from gateway.openai_api import map_entries
+from gateway.openai_api import has_too_many_values, map_entries
 from gateway.openai_api.encodings import EncodingError, decode
 
 _ENTRY_BYTES = 400  # of an entry beside its id
@@ -64,6 +64,8 @@ class StoredAnswers:
             return entry if made_by in (owner, None) else None
 
         try:
+            if has_too_many_values(body):
+                raise ValueError("too many values")
             return map_entries(body, "data", own), left_out
         except (ValueError, AttributeError):
             sentence = "the list also names what other keys made, and cannot be read; ask for each by its id"

@@ -3,6 +3,7 @@
 Keeps a bounded transcript of what is sampled.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from functools import partial
@@ -131,7 +132,7 @@ class Tap:
                 body, more = decode(body, encoding, self._held_bytes)
             except EncodingError:
                 more = True
-        body, left_out = sift(b"" if more else body)
+        body, left_out = await asyncio.to_thread(sift, b"" if more else body)
         exchange.transcript.encoding = ""
         told = [*rewritten(headers, len(body)), (b"x-assay-left-out", b"%d" % left_out)]
         return Whole(answer.status, body), told

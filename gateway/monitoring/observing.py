@@ -17,6 +17,7 @@ KEPT_DAYS = 15
 OTHER = "(other)"  # stands for what is beyond the first: clients may name any model, and keys may be many
 MOST_NAMES = 50
 _MOST_WAITING = 500  # samples, with their texts
+_MOST_BYTES = 64 * 2**20  # of their bodies
 _WRITE_SECONDS = 15.0
 _MOST_SHINGLES = 20_000  # of earlier answers that are remembered
 _READ_CHARACTERS = 20_000
@@ -28,7 +29,8 @@ class Observing:
     def __init__(self, store: Store, *, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
-        self._waiting: deque[Judged] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[Judged] = deque()
+        self._bytes = 0
         self._sketches: dict[int, Sketch] = {}
         self._changed: set[int] = set()
         self._told: deque[Change] = deque(maxlen=100)
@@ -39,9 +41,17 @@ class Observing:
         self._write_at = 0.0
         self.problem = ""
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the bodies of samples that wait."""
+        return self._bytes
+
     def take(self, judged: Judged) -> None:
         """Never waits, never raises."""
         self._waiting.append(judged)
+        self._bytes += _size(judged)
+        while len(self._waiting) > _MOST_WAITING or self._bytes > _MOST_BYTES:
+            self._bytes -= _size(self._waiting.popleft())
 
     async def run(self) -> None:
         """Until cancelled, and write once more then."""
@@ -59,13 +69,16 @@ class Observing:
     async def work(self) -> None:
         """Observe what waits, one sample a turn of the loop: traffic goes first."""
         while self._waiting:
-            self.observe(self._waiting.popleft())
-            await asyncio.sleep(0)
+            judged = self._waiting.popleft()
+            self._bytes -= _size(judged)
+            self._observe(judged, await asyncio.to_thread(_said, judged))  # a body may take long to read
 
     def observe(self, judged: Judged) -> None:
         """Add a sample to the sketch of its hour."""
+        self._observe(judged, _said(judged))
+
+    def _observe(self, judged: Judged, said: Mapping[str, str]) -> None:
         start = int(judged.at // HOUR) * HOUR
-        said = _said(judged)
         seen = self._seen(judged, said["prompt"], said["response"])
         self._observer.observe(self._sketches.setdefault(start, Sketch()), seen)
         self._changed.add(start)
@@ -124,9 +137,13 @@ class Observing:
         }
 
 
+def _size(judged: Judged) -> int:
+    return 0 if judged.sample is None else judged.sample.size()
+
+
 def _said(judged: Judged) -> dict[str, str]:
     """The system prompts, what is new of the prompt as the user wrote it, and the answer; each as one text, cut."""
-    texts = judged.texts()
+    texts = judged.texts() if judged.findings else {}
     found: dict[str, list[str]] = {"system": [], "prompt": [], "response": []}
     for finding in judged.findings:
         part = "system" if finding.channel == "system" else finding.direction

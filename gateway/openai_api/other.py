@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from gateway.openai_api.document import Path, map_entries, parse
+from gateway.openai_api.document import Path, has_too_many_values, map_entries, parse
 from gateway.openai_api.messages import message_turns
 from gateway.openai_api.passages import (
     ASKED,
@@ -134,8 +134,8 @@ def read_list(find_entry: FindEntry, body: dict[str, Any]) -> Reading:
 
 
 def is_list(body: bytes) -> bool:
-    """Whether an answer is a list of what the server keeps."""
-    value = parse(body)
+    """Whether an answer is a list of what the server keeps, and not of too many values to be taken apart."""
+    value = None if has_too_many_values(body) else parse(body)
     return isinstance(value, dict) and isinstance(value.get("data"), list) and not {"choices", "output"} & value.keys()
 
 

@@ -1,5 +1,6 @@
 """From judged samples to findings, over several processes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from gateway.monitoring.reports import reports
 from gateway.monitoring.store import HOUR, MonitorError, Place, SqliteSketches
 from gateway.monitoring.watching import Reports, beside
 from gateway.trust.judged import Judged, scores_of
+from tests.support.fakes import sample as closed
 
 pytestmark = pytest.mark.real_time
 NOW = 1_790_000_000.0 // HOUR * HOUR + 1800
@@ -45,6 +47,18 @@ def sample(
         stream=False, guarded=False, language=language, unread="", findings=findings, scores=scores_of(findings),
         decisions={}, texts=lambda: {("prompt", ("p",)): prompt, ("response", ("a",)): answer},
     )  # fmt: skip
+
+
+async def test_samples_that_wait_are_bounded_in_bytes(tmp_path: Path) -> None:
+    store = SqliteSketches(tmp_path / "m.sqlite")
+    observing = Observing(store, clock=lambda: NOW)
+    large = replace(sample("large"), sample=closed(prompt=b"x" * 2**20))
+    for _ in range(200):
+        observing.take(large)
+    assert 63 * 2**20 < observing.held_bytes <= 64 * 2**20
+    await observing.work()
+    assert observing.held_bytes == 0
+    await store.close()
 
 
 class Gateways:

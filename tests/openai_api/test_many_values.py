@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from gateway.access.asked import read_body
+from gateway.access.kept import referred_in
 from gateway.errors import GatewayError
 from gateway.exchange import Asked
 from gateway.judging.stretches import said_before
 from gateway.moderation.categories import read_inputs
 from gateway.moderation.decisions import read_questions
-from gateway.openai_api import BodyError, Operation, choices_wanted, end_user_named, has_too_many_values
+from gateway.openai_api import BodyError, Operation, choices_wanted, end_user_named, has_too_many_values, is_list
 from gateway.openai_api.document import MOST_VALUES, parse
+from gateway.worker import texts_of
+from tests.support.fakes import sample
 
 MANY = MOST_VALUES + 1
 MOST_BYTES = 16 * 2**20  # a few copies of a body; its values would take twenty times that
@@ -37,6 +40,9 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "body": lambda body: read_body(asked(body), moderates=True),
     "what was said before": lambda body: said_before(asked(body), ("toxicity",), ()),
     "all that was said before": lambda body: said_before(asked(body), ("hallucination",), ("hallucination",)),
+    "texts of a sample": lambda body: texts_of(sample(prompt=body, answer=body)),
+    "what it goes on from": referred_in,
+    "whether it is a list": is_list,
     "choices": choices_wanted,
     "end user": lambda body: end_user_named(Operation.CHAT, body),
     "moderation": read_inputs,
