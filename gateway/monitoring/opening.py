@@ -1,14 +1,13 @@
 """Where sketches lie: in Redis, or in a file beside the ledger."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from gateway.config.settings import Config
 from gateway.monitoring.observing import KEPT_DAYS, Observing
 from gateway.monitoring.store import Place, open_store
 from gateway.monitoring.watching import Reports, beside
+from gateway.trust.opening import state_folder
 
 FILE = "monitors.db"
 
@@ -33,5 +32,4 @@ def monitoring(config: Config, clock: Callable[[], float]) -> Monitoring | None:
 def _place(config: Config) -> Place:
     if config.redis_url is not None:
         return Place(redis=config.redis_url.get_secret_value(), days=KEPT_DAYS)
-    folder = config.state_dir or Path(tempfile.mkdtemp(prefix="assay-state-"))
-    return Place(file=str(folder / FILE))
+    return Place(file=str(state_folder(config) / FILE))

@@ -20,11 +20,14 @@ def open_ledger(config: Config, clock: Callable[[], float]) -> Ledger:
     days, most_bytes = config.ledger_days, config.ledger_bytes
     if config.redis_url is not None:
         return Ledger(RedisStore(config.redis_url.get_secret_value(), days=days, most_bytes=most_bytes), clock=clock)
-    folder = config.state_dir or _passing_folder()
+    folder = state_folder(config)
     return Ledger(SqliteStore(folder / FILE, days=days, most_bytes=most_bytes), clock=clock)
 
 
-def _passing_folder() -> Path:
+def state_folder(config: Config) -> Path:
+    """The operator's, else a temporary one of this start. Raises ConfigError where none can be made."""
+    if config.state_dir is not None:
+        return config.state_dir
     try:
         return Path(tempfile.mkdtemp(prefix="assay-state-"))
     except OSError as error:
