@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from gateway.config.settings import Config, PriceConfig
+from gateway.config.prices import PriceConfig
+from gateway.config.settings import Config
 from gateway.exchange import Usage
 
 _MILLION = 1_000_000

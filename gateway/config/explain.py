@@ -9,22 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.config.fields import Strict
-from gateway.config.own import KINDS, GuardConfig
-from gateway.config.settings import (
-    BY_NAME,
-    DEMO,
-    ONLY,
-    SWITCH,
-    Config,
-    JudgeConfig,
-    KeyConfig,
-    PriceConfig,
-    ProbesConfig,
-    RouteConfig,
-    UpstreamConfig,
-    env_name,
-    is_loopback,
-)
+from gateway.config.judge import JudgeConfig
+from gateway.config.keys import KeyConfig
+from gateway.config.own import BY_NAME, KINDS, SWITCH, GuardConfig
+from gateway.config.prices import PriceConfig
+from gateway.config.probes import ProbesConfig
+from gateway.config.settings import DEMO, ONLY, Config, env_name, is_loopback
+from gateway.config.upstreams import RouteConfig, UpstreamConfig
 
 _SECRET = ("upstreams", "url", "proxy", "redis_url")
 _INSIDE: Mapping[str, type[Strict]] = {

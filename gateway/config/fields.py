@@ -4,13 +4,16 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from detectors import taxonomy
 from gateway.exchange import HedgeAfter
+
+Names = TypeVar("Names", bound=Iterable[str])
 
 
 def _fits_a_header(key: SecretStr) -> SecretStr:
@@ -43,6 +46,62 @@ def _is_a_delay(given: Any) -> Any:
     return seconds
 
 
+def _parts(given: Any) -> Any:
+    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
+def _lower_parts(given: Any) -> Any:
+    given = given.split(",") if isinstance(given, str) else given
+    if not isinstance(given, list):
+        return given
+    return [name.strip().lower() if isinstance(name, str) else name for name in given]
+
+
+def _are_origins(origins: list[str]) -> list[str]:
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+", origin):
+            raise ValueError(
+                f"{origin!r} is no origin as browsers send it; write scheme and host in lower case, a port that is "
+                "not the scheme's own, and no path: https://app.example"
+            )
+    return origins
+
+
+def are_header_names(names: Names) -> Names:
+    """The names as given. Raises ValueError for one that no header can have."""
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+            raise ValueError(f"{name!r} is no name of a header")
+    return names
+
+
+def star_only_at_the_end(names: Names) -> Names:
+    """The patterns as given. Raises ValueError for one that has a star anywhere else."""
+    for name in names:
+        if "*" in name[:-1]:
+            raise ValueError(f"{name!r}: a star may only stand at the end")
+    return names
+
+
+def _are_failures(statuses: list[int]) -> list[int]:
+    for status in statuses:
+        if not 400 <= status <= 599:
+            raise ValueError(f"{status} is no status of a failure; those are 400 to 599")
+    return statuses
+
+
+def _is_there(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"no file {path}; make it with `assay fingerprint build CORPUS {path}`")
+    return path
+
+
+def _is_redis(url: SecretStr) -> SecretStr:
+    if not re.match(r"(rediss?://[^/?#]|unix://)", url.get_secret_value()):
+        raise ValueError("is not a Redis URL; write it as redis://[:password@]host[:port]/0")
+    return url
+
+
 Key = Annotated[SecretStr, AfterValidator(_fits_a_header)]
 Url = Annotated[str, AfterValidator(_is_http)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -50,6 +109,13 @@ Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Hedge = Annotated[HedgeAfter, BeforeValidator(_is_a_delay)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+FingerprintFile = Annotated[Path, AfterValidator(_is_there)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_is_redis)]
+# Lists that may also be written as one text with commas, as in the environment.
+Origins = Annotated[list[str], BeforeValidator(_parts), AfterValidator(_are_origins)]
+HeaderNames = Annotated[list[str], BeforeValidator(_parts), AfterValidator(are_header_names)]
+HeaderPatterns = Annotated[list[str], BeforeValidator(_lower_parts)]
+FailureStatuses = Annotated[list[int], BeforeValidator(_parts), AfterValidator(_are_failures)]
 JudgeDialect = Literal[
     "llama_guard", "qwen3guard", "shield_gemma", "wildguard", "policy", "questions", "moderations", "decisions"
 ]
@@ -82,3 +148,11 @@ def are_slugs(named: Any) -> Any:
     for fault in filter(None, map(fault_of_slug, slugs)):
         raise ValueError(fault)
     return named
+
+
+def has_one_place(upstream: str | None, url: str | None, key: SecretStr | None) -> None:
+    """Raises ValueError unless a model is reached either through an upstream or at a URL with its key."""
+    if (upstream is None) == (url is None):
+        raise ValueError("needs either `upstream` or `url`: texts leave only to the place that is named here")
+    if url is None and key is not None:
+        raise ValueError("`key` goes with `url`; an upstream has its own key")

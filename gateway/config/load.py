@@ -12,17 +12,11 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from gateway.config import explain, file
+from gateway.config.judge import JudgeConfig
+from gateway.config.probes import ProbesConfig
 from gateway.config.routes import upstream_of
-from gateway.config.settings import (
-    DEMO,
-    OPENAI_URL,
-    Config,
-    ConfigError,
-    JudgeConfig,
-    ProbesConfig,
-    UpstreamConfig,
-    env_name,
-)
+from gateway.config.settings import DEMO, OPENAI_URL, Config, ConfigError, env_name
+from gateway.config.upstreams import UpstreamConfig
 from gateway.exchange import Upstream
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from detectors.base import Role
-from gateway.config.fields import Count, JudgeDialect, Key, Positive, Share, Strict, Url
+from gateway.config.fields import Count, JudgeDialect, Key, Positive, Share, Strict, Url, has_one_place
 
 Roles = Annotated[list[Role], Field(min_length=1)]
 
@@ -76,12 +76,16 @@ class GuardConfig(_OwnConfig):
 
     @model_validator(mode="after")
     def _has_one_place(self) -> "GuardConfig":
-        if (self.upstream is None) == (self.url is None):
-            raise ValueError("needs either `upstream` or `url`: texts leave only to the place that is named here")
-        if self.url is None and self.key is not None:
-            raise ValueError("`key` goes with `url`; an upstream has its own key")
+        has_one_place(self.upstream, self.url, self.key)
         return self
 
 
 OwnConfig = Annotated[ClassifierConfig | WordsConfig | GuardConfig, Field(discriminator="kind")]
 KINDS: Mapping[str, type[Strict]] = {"classifier": ClassifierConfig, "words": WordsConfig, "guard": GuardConfig}
+# The two forms of `detectors`, as they stand in the place of an error.
+SWITCH, BY_NAME = "detectors on or off", "detectors by name"
+DetectorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Detectors = Annotated[
+    Annotated[bool, Tag(SWITCH)] | Annotated[dict[DetectorName, OwnConfig], Tag(BY_NAME)],
+    Discriminator(lambda given: BY_NAME if isinstance(given, dict) else SWITCH),
+]

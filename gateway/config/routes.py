@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
+from gateway.config.judge import JudgeConfig
 from gateway.config.own import GuardConfig
-from gateway.config.settings import NO_PROXY, ONLY, Config, ConfigError, JudgeConfig, UpstreamConfig, fault_of_proxy_url
+from gateway.config.settings import ONLY, Config, ConfigError
+from gateway.config.upstreams import NO_PROXY, UpstreamConfig, fault_of_proxy_url
 from gateway.exchange import Route, Upstream
 
 

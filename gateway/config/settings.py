@@ -1,26 +1,42 @@
 """Every setting, once: typed, with its unit in its name, a sentence and a checked default.
 
-`load` brings their values together, `models` makes upstreams and routes of them, `explain` says what is wrong.
+Records inside it, such as upstreams, have files of their own. `load` brings the values together, `routes` makes
+upstreams and routes of them, `explain` says what is wrong.
 """
 
 import ipaddress
-import re
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Discriminator, Field, SecretStr, Tag, field_validator, model_validator
+from pydantic import Field, SecretStr
 
-from gateway.config.fields import Count, Hedge, JudgeDialect, Key, Positive, Price, Share, Strict, Url, are_slugs
-from gateway.config.own import OwnConfig
-from gateway.exchange import Balance, Streams
+from gateway.config.fields import (
+    Count,
+    FailureStatuses,
+    FingerprintFile,
+    HeaderNames,
+    HeaderPatterns,
+    Hedge,
+    Key,
+    Origins,
+    Positive,
+    RedisUrl,
+    Share,
+    Strict,
+    Url,
+)
+from gateway.config.judge import JudgeConfig
+from gateway.config.keys import Keys
+from gateway.config.own import Detectors, OwnConfig
+from gateway.config.prices import Prices
+from gateway.config.probes import ProbesConfig
+from gateway.config.upstreams import RouteConfig, UpstreamConfig
+from gateway.exchange import Streams
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEMO = "demo"
 ONLY = "default"  # the name of the upstream that `upstream_url` gives, the demo one included
-NO_PROXY = "none"
 
 FAILOVER_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 529})
 
@@ -43,253 +59,12 @@ DEFAULT_FORWARDED = (
 )
 
 
-# The two forms of `detectors`, as they stand in the place of an error.
-SWITCH, BY_NAME = "detectors on or off", "detectors by name"
-DetectorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-
-
 class ConfigError(Exception):
     """The configuration cannot be used; `problems` has one line each: where, what, and what to do."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-class UpstreamConfig(Strict):
-    url: Url = Field(description="Base URL of the model server, with its `/v1`.")
-    key: Key | None = Field(None, description="Key sent to this upstream as a bearer token.")
-    http2: bool = Field(
-        False,
-        description="Offer HTTP/2 in the TLS handshake; the upstream decides, and HTTP/1.1 is spoken where it does not "
-        "want it. In HTTP/2 up to a hundred answers share a connection. A request costs several times as much of the "
-        "gateway's time as in HTTP/1.1 to an upstream that is reached directly.",
-    )
-    proxy: SecretStr | None = Field(
-        None,
-        description="URL of the HTTP proxy that leads to this upstream, as http(s)://[user:password@]host:port, or "
-        "`none`. Left out, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide, in either case.",
-    )
-
-    model: str | None = Field(None, description="Name that this upstream knows the model by, whichever is asked for.")
-    headers: dict[str, SecretStr] = Field(
-        {}, description="Headers sent with every request to this upstream, in place of the client's of the same name."
-    )
-    query: dict[str, str] = Field(
-        {}, description="Query parameters added to every request to this upstream, such as Azure's `api-version`."
-    )
-    weight: float = Field(
-        1.0,
-        gt=0,
-        le=1e6,
-        description="Share of a route's requests, beside the others' weights, with `balance: weights`.",
-    )
-    connect_timeout_seconds: Positive | None = Field(None, description="Overrides the global setting.")
-    first_byte_timeout_seconds: Positive | None = Field(None, description="Overrides the global setting.")
-    idle_timeout_seconds: Positive | None = Field(None, description="Overrides the global setting.")
-
-    @field_validator("headers")
-    @classmethod
-    def _are_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        for name, value in headers.items():
-            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-                raise ValueError(f"{name!r} is no name of a header")
-            if name.lower() in _HOP_HEADERS:
-                raise ValueError(f"{name!r} belongs to the connection and is written by the gateway")
-            if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
-                raise ValueError(f"the value of {name!r} must be printable ASCII")
-        return headers
-
-    @field_validator("proxy")
-    @classmethod
-    def _is_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
-        url = NO_PROXY if proxy is None else proxy.get_secret_value()
-        if url.lower() != NO_PROXY and (problem := fault_of_proxy_url(url)):
-            raise ValueError(problem)
-        return proxy
-
-    @model_validator(mode="after")
-    def _http2_has_tls(self) -> "UpstreamConfig":
-        if self.http2 and not self.url.startswith("https:"):
-            raise ValueError("http2 needs an https URL, because HTTP/2 is agreed on in the TLS handshake")
-        return self
-
-
-_HOP_HEADERS = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-
-class RouteConfig(Strict):
-    models: list[str] = Field(
-        min_length=1, description="Model names; a name may end in `*` and then matches by prefix."
-    )
-    upstreams: list[str] = Field(min_length=1, description="Upstream names, in the order they are tried.")
-    model: str | None = Field(None, description="Name sent upstream in place of the caller's.")
-    sample_rate: Share | None = Field(None, description="Overrides the global `sample_rate`.")
-    streams: Streams | None = Field(None, description="Overrides the global `streams`.")
-    policy: str | None = Field(
-        None, description="The policy of this route, in place of the global `policy`: a shipped one, or a file's path."
-    )
-    balance: Balance = Field(
-        "order",
-        description="Which upstream is tried first: as they are listed (`order`), drawn by `weights`, or the one whose "
-        "first byte is expected soonest (`latency`).",
-    )
-    first_byte_timeout_seconds: Positive | None = Field(None, description="Overrides the upstreams' settings.")
-    idle_timeout_seconds: Positive | None = Field(None, description="Overrides the upstreams' settings.")
-    hedge_after_seconds: Hedge | None = Field(None, description="Overrides the global setting.")
-
-    @field_validator("models")
-    @classmethod
-    def _only_a_last_star(cls, models: list[str]) -> list[str]:
-        for model in models:
-            if "*" in model[:-1]:
-                raise ValueError(f"{model!r}: a star may only stand at the end")
-        return models
-
-
-class KeyConfig(Strict):
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the caller, for audit and limits.")
-    key: Key | None = Field(None, min_length=8, description="What the caller sends as its API key.")
-    key_sha256: str | None = Field(
-        None,
-        pattern=r"^[0-9a-fA-F]{64}$",
-        description="In place of `key`, its SHA-256 in hex, so that the key itself stands nowhere "
-        "(`printf %s KEY | sha256sum`).",
-    )
-    routes: list[str] | None = Field(None, description="Routes this caller may use; all when left out.")
-    expires_at: AwareDatetime | None = Field(
-        None, description="When the key ceases to be valid, with its time zone, as 2027-01-31T00:00:00Z."
-    )
-
-    @model_validator(mode="after")
-    def _has_one_key(self) -> "KeyConfig":
-        if (self.key is None) == (self.key_sha256 is None):
-            raise ValueError("needs either `key` or `key_sha256`")
-        return self
-
-    @property
-    def digest(self) -> bytes:
-        """The SHA-256 of the key."""
-        if self.key is not None:
-            return sha256(self.key.get_secret_value().encode()).digest()
-        return bytes.fromhex(self.key_sha256 or "")
-
-
-class JudgeConfig(Strict):
-    """The judge model that second opinions are asked of. Texts go to this upstream and to no other."""
-
-    upstream: str | None = Field(None, description="Name of the upstream that serves the judge model.")
-    url: Url | None = Field(None, description="In place of `upstream`, a base URL with its `/v1`.")
-    key: Key | None = Field(None, description="Key for `url`.")
-    model: str = Field(min_length=1, max_length=200, description="Name of the judge model there.")
-    dialect: JudgeDialect | None = Field(
-        None, description="How it is asked and answers. Left out, the model's name decides, else it is `questions`."
-    )
-    instructions: str = Field("", description="In place of the dialect's own words to the model.")
-    questions: dict[str, str] = Field({}, description="Sub-category → how it is put to the model.")
-    extra: dict[str, Any] = Field({}, description="Fields for the body of each request; null takes one away.")
-    subcategories: list[str] = Field(
-        [], description="Sub-categories to ask about; all on which the dialect has an opinion when empty."
-    )
-    calls_per_hour: Positive = Field(600.0, description="Calls in an hour at most, in all processes of a gateway.")
-    tokens_per_hour: Positive = Field(500_000.0, description="Tokens in an hour at most, in and out.")
-    price_per_million_input_tokens: float = Field(0.0, ge=0, description="For the cost that is shown.")
-    price_per_million_output_tokens: float = Field(0.0, ge=0, description="For the cost that is shown.")
-    timeout_seconds: Positive = Field(30.0, description="Longest wait for an answer.")
-    retries: int = Field(2, ge=0, le=10, description="Further tries after a failure that may pass.")
-    waiting_items: Annotated[int, Field(ge=2)] = Field(
-        256, description="Samples that wait at most; what is more is thinned, and what is left weighs more."
-    )
-    expiry_seconds: Positive = Field(3600.0, description="A sample that waited longer is not shown to the judge.")
-    max_characters: Count = Field(
-        20_000, description="A text that is longer is not shown to the judge: half a text is no basis for an opinion."
-    )
-
-    @field_validator("subcategories", "questions")
-    @classmethod
-    def _are_known(cls, named: Any) -> Any:
-        return are_slugs(named)
-
-    @model_validator(mode="after")
-    def _has_one_place(self) -> "JudgeConfig":
-        if (self.upstream is None) == (self.url is None):
-            raise ValueError("needs either `upstream` or `url`: texts leave only to the place that is named here")
-        if self.url is None and self.key is not None:
-            raise ValueError("`key` goes with `url`; an upstream has its own key")
-        return self
-
-
-ProbeName = Literal[
-    "again", "opinion_removed", "opinion_reversed", "gender", "names", "origins", "sides", "dialect", "typos",
-    "paraphrase", "trigger_removed", "cause_reversed", "cause_absent", "reason_negated", "reason_dropped",
-]  # fmt: skip
-
-
-class ShadowConfig(Strict):
-    """Another model that answers some of the requests too, so that both can be judged side by side."""
-
-    upstream: str = Field(description="Name of the upstream that serves it.")
-    model: str = Field(min_length=1, max_length=200, description="Name of the model there.")
-    share: Share = Field(0.5, description="Share of the calls of probes that it gets.")
-
-
-class ProbesConfig(Strict):
-    """Sampled requests that are sent again beside the traffic, to the upstream that answered them."""
-
-    routes: list[str] = Field(
-        min_length=1,
-        description="Routes of which sampled requests may be sent again; `default` where there is no other.",
-    )
-    only: list[ProbeName] = Field([], description="Probes to make; all when empty.")
-    calls_per_hour: float = Field(
-        60.0, ge=0, allow_inf_nan=False, description="Calls in an hour at most, in all processes of a gateway."
-    )
-    tokens_per_hour: float = Field(
-        100_000.0, ge=0, allow_inf_nan=False, description="Tokens in an hour at most, in and out."
-    )
-    cost_per_hour: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="Money in an hour at most, in `currency`, by `prices`."
-    )
-    times: Annotated[int, Field(ge=1, le=10)] = Field(2, description="How often the probe `again` asks again.")
-    triggers: list[str] = Field(
-        [],
-        description="Strings suspected to trigger a poisoned model; the probe `trigger_removed` takes them out.",
-    )
-    shadow: ShadowConfig | None = Field(None, description="Another model that gets some of the requests too.")
-    timeout_seconds: Positive = Field(60.0, description="Longest wait for an answer.")
-    waiting_items: Annotated[int, Field(ge=2)] = Field(
-        256,
-        description="Requests that wait at most for each upstream; what is more is thinned, and the rest weighs more.",
-    )
-    expiry_seconds: Positive = Field(3600.0, description="A request that waited longer is not sent again.")
-    max_characters: Count = Field(20_000, description="A request with more characters is not sent again.")
-
-    @model_validator(mode="after")
-    def _can_pay(self) -> "ProbesConfig":
-        if any(not text.strip() for text in self.triggers):
-            raise ValueError("`triggers` has an empty string, which would be found everywhere")
-        return self
-
-
-class PriceConfig(Strict):
-    input_per_million_tokens: Price = Field(description="What a million tokens cost that a model takes in.")
-    output_per_million_tokens: Price = Field(0.0, description="What a million tokens cost that it gives out.")
-    cached_input_per_million_tokens: Price | None = Field(
-        None, description="What a million tokens cost that it had read before; as much as others when left out."
-    )
 
 
 class Config(Strict):
@@ -316,7 +91,7 @@ class Config(Strict):
         description="Route name → `models`, `upstreams`, `model`, `sample_rate`, `streams`, `policy`, `balance`, "
         "`hedge_after_seconds`, and timeouts of its own. Exact names win, then the longest prefix.",
     )
-    keys: list[KeyConfig] = Field(
+    keys: Keys = Field(
         [],
         description="Callers' keys: a list of `name`, `key` or `key_sha256`, `routes`, `expires_at`; in the "
         "environment comma-separated keys. What changes in the file is in force within a second, or after SIGHUP.",
@@ -328,12 +103,12 @@ class Config(Strict):
         False,
         description="Serve other machines without any key. Anyone who reaches the port spends your money.",
     )
-    cors_origins: list[str] = Field(
+    cors_origins: Origins = Field(
         [],
         description="Web origins whose pages may use the gateway from a browser, as https://app.example[:port], or `*` "
         "for any. A request that a page of another origin sends is refused.",
     )
-    cors_expose_headers: list[str] = Field(
+    cors_expose_headers: HeaderNames = Field(
         ["retry-after", "x-assay-decision", "x-assay-guard-ms", "x-assay-policy", "x-request-id"],
         description="Response headers that pages of `cors_origins` may read.",
     )
@@ -362,10 +137,7 @@ class Config(Strict):
         "more, fewer exchanges are sampled, as with `samples_per_second`. Guards judge whatever it costs. It does not "
         "bound `assay worker`.",
     )
-    detectors: Annotated[
-        Annotated[bool, Tag(SWITCH)] | Annotated[dict[DetectorName, OwnConfig], Tag(BY_NAME)],
-        Discriminator(lambda given: BY_NAME if isinstance(given, dict) else SWITCH),
-    ] = Field(
+    detectors: Detectors = Field(
         True,
         description="`false`: load no detectors, and nothing is judged. Or detectors of your own beside the shipped "
         "ones: name → `kind` (`classifier`, `words` or `guard`) and what that kind needs, as "
@@ -381,7 +153,7 @@ class Config(Strict):
         description="Bytes of requests and answers that are being judged or wait for it, in one process; what comes "
         "beyond is not judged, and each rule's `on_error` decides. One caller gets at most half of what others left.",
     )
-    fingerprints: Path | None = Field(
+    fingerprints: FingerprintFile | None = Field(
         None,
         description="File that `assay fingerprint build` made of your own works: replies that copy them word for word "
         "count as `copyrighted_content`.",
@@ -451,7 +223,7 @@ class Config(Strict):
         "good answer wins: `p95` is the time within which 95 % of the first bytes came. Only for inference that is not "
         "streamed, on routes with several upstreams. Both may charge for it.",
     )
-    failover_statuses: list[int] = Field(
+    failover_statuses: FailureStatuses = Field(
         sorted(FAILOVER_STATUSES),
         description="Statuses of an answer for which the next upstream of the route is tried.",
     )
@@ -469,7 +241,7 @@ class Config(Strict):
     max_connections: Count = Field(4096, description="Connections to one upstream, per process.")
     pool_timeout_seconds: Positive = Field(10.0, description="Longest wait for a free upstream connection.")
     keepalive_seconds: Positive = Field(30.0, description="Idle time after which an upstream connection is closed.")
-    forward_headers: list[str] = Field(
+    forward_headers: HeaderPatterns = Field(
         list(DEFAULT_FORWARDED),
         description="Request headers that go upstream; a name may end in `*`. Keys, cookies and "
         "hop-by-hop headers never do.",
@@ -480,7 +252,7 @@ class Config(Strict):
         256 * 1024, description="Bytes of an answer kept for judging; the rest counts as truncated."
     )
     sample_expiry_seconds: Positive = Field(300.0, description="A sample that waited longer is not judged.")
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         None,
         description="Redis in which samples wait for `assay worker` processes (`redis://`, `rediss://` or `unix://`). "
         "Without it they wait in memory, and the gateway judges them itself.",
@@ -502,7 +274,7 @@ class Config(Strict):
     count_tokens: bool = Field(
         True, description="Count the tokens that the answers of upstreams tell, and what they cost by `prices`."
     )
-    prices: dict[str, PriceConfig] = Field(
+    prices: Prices = Field(
         {},
         description="Model → `input_per_million_tokens`, `output_per_million_tokens` and "
         "`cached_input_per_million_tokens`, in `currency`. The name is that sent upstream, and may end in `*`. Exact "
@@ -581,87 +353,6 @@ class Config(Strict):
         "warning", description="What is logged: this and what is more severe."
     )
 
-    @field_validator("prices")
-    @classmethod
-    def _only_a_last_star(cls, prices: dict[str, PriceConfig]) -> dict[str, PriceConfig]:
-        for model in prices:
-            if "*" in model[:-1]:
-                raise ValueError(f"{model!r}: a star may only stand at the end")
-        return prices
-
-    @field_validator("fingerprints")
-    @classmethod
-    def _is_there(cls, path: Path | None) -> Path | None:
-        if path is not None and not path.is_file():
-            raise ValueError(f"no file {path}; make it with `assay fingerprint build CORPUS {path}`")
-        return path
-
-    @field_validator("redis_url")
-    @classmethod
-    def _is_redis(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not re.match(r"(rediss?://[^/?#]|unix://)", url.get_secret_value()):
-            raise ValueError("is not a Redis URL; write it as redis://[:password@]host[:port]/0")
-        return url
-
-    @field_validator("keys", mode="before")
-    @classmethod
-    def _plain_keys(cls, keys: Any) -> Any:
-        """A list of bare strings is a list of keys: named key-1, key-2, …"""
-        if isinstance(keys, str):
-            keys = [key.strip() for key in keys.split(",") if key.strip()]
-        if isinstance(keys, list):
-            return [
-                {"name": f"key-{number}", "key": key} if isinstance(key, str) else key
-                for number, key in enumerate(keys, 1)
-            ]
-        return keys
-
-    @field_validator("cors_origins", "cors_expose_headers", mode="before")
-    @classmethod
-    def _parts(cls, given: Any) -> Any:
-        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _are_origins(cls, origins: list[str]) -> list[str]:
-        for origin in origins:
-            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+", origin):
-                raise ValueError(
-                    f"{origin!r} is no origin as browsers send it; write scheme and host in lower case, a port that is "
-                    "not the scheme's own, and no path: https://app.example"
-                )
-        return origins
-
-    @field_validator("cors_expose_headers")
-    @classmethod
-    def _are_names(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-                raise ValueError(f"{name!r} is no name of a header")
-        return names
-
-    @field_validator("failover_statuses", mode="before")
-    @classmethod
-    def _status_list(cls, statuses: Any) -> Any:
-        return [part.strip() for part in statuses.split(",") if part.strip()] if isinstance(statuses, str) else statuses
-
-    @field_validator("failover_statuses")
-    @classmethod
-    def _are_failures(cls, statuses: list[int]) -> list[int]:
-        for status in statuses:
-            if not 400 <= status <= 599:
-                raise ValueError(f"{status} is no status of a failure; those are 400 to 599")
-        return statuses
-
-    @field_validator("forward_headers", mode="before")
-    @classmethod
-    def _header_list(cls, names: Any) -> Any:
-        if isinstance(names, str):
-            names = names.split(",")
-        if not isinstance(names, list):
-            return names
-        return [name.strip().lower() if isinstance(name, str) else name for name in names]
-
     @property
     def judges_texts(self) -> bool:
         """Whether detectors are loaded."""
@@ -688,15 +379,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def fault_of_proxy_url(url: str) -> str:
-    """What is wrong with a proxy's URL, without the URL: it may hold a password."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket that stays open
-        usable = False
-    if usable and re.fullmatch(r"[\x21\x22\x24-\x3e\x40-\x7e]+", url):  # no `?`, no `#`
-        return ""
-    return "is not the URL of an HTTP proxy; write it as http://[user:password@]host:port, percent-encoded"

@@ -7,8 +7,9 @@ from time import monotonic
 from typing import Any
 
 from detectors.base import Role, Text
+from gateway.config.judge import JudgeConfig
 from gateway.config.routes import judge_upstream
-from gateway.config.settings import Config, JudgeConfig
+from gateway.config.settings import Config
 from gateway.exchange import Upstream
 from gateway.judging import budget
 from gateway.judging.dialects import DIALECTS, Dialect, Options, dialect_of

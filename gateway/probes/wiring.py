@@ -7,8 +7,9 @@ from time import monotonic
 from typing import Any
 
 from gateway.access.prices import prices_of
+from gateway.config.probes import ProbesConfig
 from gateway.config.routes import routes
-from gateway.config.settings import Config, ProbesConfig
+from gateway.config.settings import Config
 from gateway.exchange import Upstream
 from gateway.judging.budget import Budget
 from gateway.probes.lane import Lane

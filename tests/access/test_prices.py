@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.access.prices import Prices
-from gateway.config.settings import PriceConfig
+from gateway.config.prices import PriceConfig
 from gateway.exchange import Usage
 
 

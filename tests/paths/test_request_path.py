@@ -12,7 +12,7 @@ from backports import zstd
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from gateway.config.settings import PriceConfig
+from gateway.config.prices import PriceConfig
 from gateway.errors import REASONS
 from gateway.exchange import Outcome, Principal, Route, Streams, Usage
 from gateway.openai_api.sse import Decoder

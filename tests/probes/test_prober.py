@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.access.prices import Prices
-from gateway.config.settings import PriceConfig
+from gateway.config.prices import PriceConfig
 from gateway.judging.budget import Budget
 from gateway.probes.prober import Bounds
 from gateway.probes.table import table

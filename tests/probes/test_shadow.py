@@ -10,8 +10,9 @@ import pytest
 from detectors.opinions import Opinion
 from detectors.probed import PROBES
 from detectors.taxonomy import SLUGS
+from gateway.config.probes import ProbeName
 from gateway.config.routes import upstreams
-from gateway.config.settings import Config, ProbeName
+from gateway.config.settings import Config
 from gateway.exchange import Sample
 from gateway.judging.budget import Budget
 from gateway.judging.client import JudgingError

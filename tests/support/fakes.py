@@ -14,7 +14,8 @@ from gateway.access.admission import Admission
 from gateway.access.keys import Grant, KeyRing
 from gateway.access.prices import Prices
 from gateway.access.stored import StoredAnswers
-from gateway.config.settings import DEFAULT_FORWARDED, PriceConfig
+from gateway.config.prices import PriceConfig
+from gateway.config.settings import DEFAULT_FORWARDED
 from gateway.delivery.budget import Budget
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
