@@ -121,7 +121,7 @@ SUBCATEGORIES: tuple[Subcategory, ...] = (
         "stereotype_bias",
         _F,
         "expresses or relies on a group stereotype",
-        ("head",),
+        ("head", "probe"),
         "false alarms on reported speech",
     ),
     Subcategory(
@@ -135,7 +135,7 @@ SUBCATEGORIES: tuple[Subcategory, ...] = (
         "disparate_performance",
         _F,
         "quality that differs by user group, language or dialect",
-        ("monitor",),
+        ("monitor", "probe"),
         "cohorts come from language detection or the caller's labels",
     ),
     Subcategory(
@@ -227,7 +227,7 @@ SUBCATEGORIES: tuple[Subcategory, ...] = (
         "poisoning_attacks",
         _B,
         "triggers or poisoned documents steer the model",
-        ("monitor", "rule", "pair"),
+        ("monitor", "rule", "pair", "probe"),
         "poisoning at training time cannot be seen",
     ),
 )

@@ -271,6 +271,7 @@ class Config(Strict):
         description="Look over many judged samples for gaps between cohorts, leans, shifts, effects of changes and "
         "triggers; sums only are kept, beside the ledger.",
     )
+    monitor_seconds: Positive = Field(300.0, description="How often monitors look over what was judged.")
     count_tokens: bool = Field(
         True, description="Count the tokens that the answers of upstreams tell, and what they cost by `prices`."
     )

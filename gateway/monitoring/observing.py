@@ -18,7 +18,7 @@ OTHER = "(other)"  # stands for what is beyond the first: clients may name any m
 MOST_NAMES = 50
 _MOST_WAITING = 500  # samples, with their texts
 _MOST_BYTES = 64 * 2**20  # of their bodies
-_WRITE_SECONDS = 15.0
+WRITE_SECONDS = 15.0
 _MOST_SHINGLES = 20_000  # of earlier answers that are remembered
 _READ_CHARACTERS = 20_000
 
@@ -26,8 +26,9 @@ _READ_CHARACTERS = 20_000
 class Observing:
     """A sink. `clock` is Unix seconds, as in `Judged.at`. A sample that finds no room is left out: the newest stay."""
 
-    def __init__(self, store: Store, *, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], float], write_seconds: float = WRITE_SECONDS) -> None:
         self._store = store
+        self._write_seconds = write_seconds
         self._clock = clock
         self._waiting: deque[Judged] = deque()
         self._bytes = 0
@@ -60,7 +61,7 @@ class Observing:
                 await asyncio.sleep(0.2)
                 await self.work()
                 if self._clock() >= self._write_at:
-                    self._write_at = self._clock() + _WRITE_SECONDS
+                    self._write_at = self._clock() + self._write_seconds
                     await self.write()
         finally:
             await self.write()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.config.settings import Config
-from gateway.monitoring.observing import KEPT_DAYS, Observing
+from gateway.monitoring.observing import KEPT_DAYS, WRITE_SECONDS, Observing
 from gateway.monitoring.store import Place, open_store
 from gateway.monitoring.watching import Reports, beside
 from gateway.trust.opening import state_folder
@@ -25,8 +25,11 @@ def monitoring(config: Config, clock: Callable[[], float]) -> Monitoring | None:
     if not config.monitors:
         return None
     place = _place(config)
-    store = open_store(place)
-    return Monitoring(Observing(store, clock=clock), Reports(store, beside(place), clock=clock))
+    store, often = open_store(place), config.monitor_seconds
+    return Monitoring(
+        Observing(store, clock=clock, write_seconds=min(WRITE_SECONDS, often)),
+        Reports(store, beside(place), clock=clock, look_seconds=often),
+    )
 
 
 def _place(config: Config) -> Place:

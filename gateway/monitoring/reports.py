@@ -7,6 +7,7 @@ from detectors.monitors.drift import Histogram
 from detectors.monitors.effects import Hour
 from detectors.monitors.sketch import Sketch
 from detectors.monitors.statistics import Difference, Mean
+from detectors.monitors.triggers import Trigger
 from gateway.monitoring.history import Looked, total
 from gateway.monitoring.report import Report, Row
 
@@ -207,24 +208,36 @@ def _hour(start: int, mean: Mean) -> Hour:
 
 def _triggers(looked: Looked) -> Report:
     both = total([looked.reference, looked.now])
-    rows = [
-        {
-            "gram": f"{found.gram:08x}",
-            "outcome": found.outcome,
-            "prompts": found.prompts,
-            "estimate": round(found.share, 4),
-            "usual": round(found.usual, 4),
-            "p": float(f"{found.p:.3g}"),
-            "sample": found.sample,
-            "found": True,
-        }
-        for found in triggers.triggers(both.grams, both.total)
-    ]
+    rows = [_trigger(alike) for alike in _together(triggers.triggers(both.grams, both.total))]
     if orders := _orders(looked.now):
         rows.append(orders)
     if not rows and both.total.n >= 500:
         return Report("poisoning_attacks", [{"looked_at": both.total.n, "words": len(both.grams), "found": False}])
     return _report("poisoning_attacks", rows, "500 judged prompts that were not flagged themselves")
+
+
+def _together(named: Sequence[Trigger]) -> list[list[Trigger]]:
+    """Words that came in equally many prompts with the same last one, and the same outcome, are one finding: a trigger
+    seldom comes without the words around it."""
+    alike: dict[tuple[str, int, str], list[Trigger]] = {}
+    for found in named:
+        alike.setdefault((found.outcome, found.prompts, found.sample), []).append(found)
+    return list(alike.values())
+
+
+def _trigger(alike: Sequence[Trigger]) -> Row:
+    first = alike[0]
+    return {
+        "grams": [f"{found.gram:08x}" for found in alike[:_SHOWN]],
+        "words": len(alike),
+        "outcome": first.outcome,
+        "prompts": first.prompts,
+        "estimate": round(first.share, 4),
+        "usual": round(first.usual, 4),
+        "p": float(f"{first.p:.3g}"),
+        "sample": first.sample,
+        "found": True,
+    }
 
 
 def _orders(now: Sketch) -> Row | None:

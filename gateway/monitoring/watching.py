@@ -16,7 +16,7 @@ from gateway.telemetry import metrics
 
 log = logging.getLogger("assay")
 
-_FIRST_SECONDS, _SECONDS = 30.0, 300.0
+_FIRST_SECONDS = 30.0
 _LOOK_SECONDS = 240.0  # a look that takes longer is given up
 
 Look = Callable[[float], Awaitable[Sequence[Report]]]  # at Unix seconds; raises MonitorError
@@ -25,21 +25,22 @@ Look = Callable[[float], Awaitable[Sequence[Report]]]  # at Unix seconds; raises
 class Reports:
     """`latest` by sub-category, after the first look. `clock` is Unix seconds."""
 
-    def __init__(self, store: Store, look: Look, *, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, look: Look, *, clock: Callable[[], float], look_seconds: float = 300.0) -> None:
         self._store = store
         self._look = look
         self._clock = clock
+        self._seconds = look_seconds
         self._found: dict[str, int] = {}
         self.latest: Mapping[str, Report] = {}
         self._show([Report(slug) for slug in SUBCATEGORIES])  # series are there from the start, without a number
 
     async def run(self) -> None:
         """Until cancelled. While nothing can be read what was found stays."""
-        await asyncio.sleep(_FIRST_SECONDS)
+        await asyncio.sleep(min(_FIRST_SECONDS, self._seconds))
         while True:
             with contextlib.suppress(MonitorError):  # the sink says so
                 await self.look()
-            await asyncio.sleep(_SECONDS)
+            await asyncio.sleep(self._seconds)
 
     async def look(self) -> None:
         """Raises MonitorError."""

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from detectors.monitors.power import POWER
+from detectors.probed import PROBES
 from detectors.taxonomy import AUXILIARIES, SLUGS, SUBCATEGORIES, Category
 
 
@@ -26,3 +28,9 @@ def test_taxonomy_manifest_and_base_load_no_numpy() -> None:
         "sys.exit(bool({'numpy', 'onnxruntime'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_probes_and_monitors_feed_lists_them_among_its_kinds() -> None:
+    kinds = {row.slug: row.kinds for row in SUBCATEGORIES}
+    assert {slug for slug, known in kinds.items() if "probe" in known} == PROBES.keys()
+    assert {slug for slug, known in kinds.items() if "monitor" in known} == POWER.keys()
