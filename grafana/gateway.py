@@ -219,7 +219,8 @@ UPSTREAMS = Row(
         ),
         Panel(
             "State",
-            "In how many gateway processes is each upstream up, set aside after failures, or being probed?",
+            "In how many gateway processes is each upstream up, suspected because it is silent, set aside after "
+            "failures, or being probed?",
             [Query("sum by (upstream, state) (assay_upstream_state)", "{{upstream}} {{state}}")],
             "stacked",
         ),

@@ -29,13 +29,13 @@ from uvicorn.supervisors.multiprocess import Process
 from gateway.config.settings import ConfigError
 from gateway.serving import draining, handover
 from gateway.serving.connection import ServerConnection
+from gateway.serving.crew import Crew
 
 log = logging.getLogger("assay")
 
 _IDLE_SECONDS = 1.0  # that a connection may stay idle once the listener is closed
 _LOOK_SECONDS = 0.05
 _BACKLOG = 2048  # connections that the system accepts on our behalf
-_CANNOT_START = 3  # the exit status of a worker of uvicorn whose application could not be built
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +168,18 @@ class _Workers(Multiprocess):
         self._ending = ending
 
     def run(self) -> None:
-        """uvicorn's, with a shorter wait: a worker should hear of a signal at once."""
-        self.processes = [self._started() for _ in range(self.processes_num)]
+        """uvicorn's, with a shorter wait: a worker should hear of a signal at once.
+
+        uvicorn also asks for a sign of life; a thread gives it whether or not requests are served, and on a busy
+        machine too late, so that a worker would be killed while it starts.
+        """
+        crew = Crew(self._started, self.processes_num)
         while not self.should_exit.wait(0.1):
+            self.processes = [*crew.workers]
             self.handle_signals()
-            self.keep_subprocess_alive()
+            if not crew.look():
+                break
+        self.processes = [*crew.workers]
         self.terminate_all()
         self.join_all()
 
@@ -180,22 +187,6 @@ class _Workers(Multiprocess):
         worker = _Worker(self.config, self.sockets, self._ending)
         worker.start()
         return worker
-
-    def keep_subprocess_alive(self) -> None:
-        """Start another one for each that ended, with a line in the log.
-
-        uvicorn also asks for a sign of life; a thread gives it whether or not requests are served, and on a busy
-        machine too late, so that a worker would be killed while it starts.
-        """
-        for number, worker in enumerate(self.processes):
-            if worker.exitcode is None:
-                continue
-            if worker.exitcode == _CANNOT_START:
-                log.error("worker process %s could not start, so the gateway ends", worker.pid)
-                self.should_exit.set()
-                return
-            log.error("worker process %s ended (%s); another one is started", worker.pid, _how(worker.exitcode))
-            self.processes[number] = self._started()
 
     def terminate_all(self) -> None:
         for listening in self.sockets:
@@ -207,10 +198,6 @@ class _Workers(Multiprocess):
         for process in self.processes:
             if process.pid is not None:
                 os.kill(process.pid, signal.SIGHUP)
-
-
-def _how(exitcode: int) -> str:
-    return f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"status {exitcode}"
 
 
 def listen(host: str, port: int, flags: str, *, shared: bool = False) -> socket.socket:

@@ -121,7 +121,8 @@ UPSTREAM_HEDGES = _counter(
 )
 UPSTREAM_STATE = _gauge(
     "assay_upstream_state",
-    "In how many gateway processes is an upstream up, set aside after failures, or being probed by one request?",
+    "In how many gateway processes is an upstream up, suspected because it is silent, set aside after failures, or "
+    "being probed by one request?",
     "upstream",
     "state",
 )

@@ -9,7 +9,7 @@ from gateway.telemetry.metrics import Spread, Tally
 
 log = logging.getLogger("assay")
 
-_STATES = ("up", "aside", "probed")
+_STATES = ("up", "aside", "probed", "suspected")
 _HEDGED = ("won", "lost", "failed", "refused")
 
 
@@ -66,7 +66,7 @@ class UpstreamMetrics:
             if current == "up" and name in self._aside:
                 self._aside.discard(name)
                 log.warning("upstream %s answers again", name)
-            elif current != "up" and name not in self._aside:
+            elif current in ("aside", "probed") and name not in self._aside:
                 self._aside.add(name)
                 reason = self._failed.get(name, "unknown")
                 log.error("upstream %s is set aside (%s); a request tries it again after each cool-down", name, reason)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 from typing import Literal, Protocol
 
@@ -302,21 +303,22 @@ class Upstreams:
     ) -> Response:
         framing = CHUNKED if length is None else b"content-length: %d\r\n" % length
         head = target.head(asked, tail, None, framing)
-        began = self._begin(exchange, target)
+        began = self._begin(exchange, target, uploads=True)
         try:
             answer = await _uploaded(target, head, body, asked.method == "HEAD", length is None)
         except BaseException as error:
             self._failed(exchange, target, began, error)
             raise
-        self._answered(exchange, target, began, answer)
+        self._answered(exchange, target, began, answer, uploaded=True)
         return answer
 
     # What comes of a try is reported to the upstream's health and to the observer.
 
-    def _begin(self, exchange: Exchange, target: Target) -> float:
+    def _begin(self, exchange: Exchange, target: Target, *, uploads: bool = False) -> float:
         exchange.upstream = target.upstream
-        target.health.chosen()
-        return self._clock()
+        began = self._clock()
+        target.health.chosen(inf if uploads else began)
+        return began
 
     def _failed(self, exchange: Exchange, target: Target, began: float, error: BaseException) -> None:
         now = self._clock()
@@ -328,7 +330,9 @@ class Upstreams:
         else:
             target.health.left()
 
-    def _answered(self, exchange: Exchange, target: Target, began: float, answer: Response) -> None:
+    def _answered(
+        self, exchange: Exchange, target: Target, began: float, answer: Response, *, uploaded: bool = False
+    ) -> None:
         now = self._clock()
         seconds = now - began
         exchange.timing.upstream_seconds += seconds
@@ -337,7 +341,7 @@ class Upstreams:
         if answer.status in self._tries.statuses:
             target.health.answered_badly(began, now, retry_after_seconds(answer.headers))
         else:
-            target.health.answered(now, seconds)
+            target.health.answered(now, None if uploaded else seconds)
         if answer.status >= 500 or answer.status in self._tries.statuses:
             self._observer.failed(name, _STATUS, begun=True)
 

@@ -4,6 +4,10 @@ An upstream that cannot be reached, or does not begin to answer in time, is set 
 times in a row that it cannot. Its cool-down grows with every
 such failure in a row, with jitter so that many processes do not come back at once. When it is over, one request is the
 probe; what becomes of that decides. Nothing is sent that no client asked for.
+
+Until a failure is known, an upstream that has gone silent is suspected: requests wait there, and it has begun no answer
+for much longer than any took of late. Then others come first, and those that wait find out. This is looked at when
+there is a choice, and never entered as a state: an answer ends it, or the last request that waited.
 """
 
 import random
@@ -22,6 +26,9 @@ SETS_ASIDE = frozenset(
 )
 _BAD_IN_A_ROW = 3  # answers with a status that another upstream may better set an upstream aside as well
 _LATENCY_SHARE = 0.3  # of a new observation in the running mean
+_SILENCE = 3.0  # times the slowest first byte of late: suspected
+_LEAST_SILENCE_SECONDS = 0.25
+_SLOWEST_KEPT = 0.99  # of the slowest first byte, at each further answer: halved in 69 of them
 _FORGET_SECONDS = 10.0  # an upstream that nobody asks is thought 2.7 times faster after this time
 
 
@@ -31,6 +38,7 @@ class State(StrEnum):
     UP = "up"
     ASIDE = "aside"
     PROBED = "probed"  # aside, and one request is finding out
+    SUSPECTED = "suspected"  # up, but silent: seen, never entered
 
 
 class Event(StrEnum):
@@ -54,7 +62,7 @@ TRANSITIONS: Mapping[Event, Mapping[State, State]] = MappingProxyType(
 )
 # Bound here: to look a member up in an enumeration costs more than all else that is done with it.
 _ON_CHOSEN, _ON_ANSWERED, _ON_FAILED, _ON_LEFT = (TRANSITIONS[event] for event in Event)
-_UP, _ASIDE, _PROBED = State
+_UP, _ASIDE, _PROBED, _SUSPECTED = State
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,25 @@ class Health:
         self._bad_in_a_row = 0
         self._mean = 0.0
         self._measured_at = 0.0
+        self._silent_since = 0.0  # while requests wait
+        self._slowest = 0.0  # first byte of late; 0 until the first answer
 
     def may_be_tried(self, now: float) -> bool:
         """Whether a request may go there while others could serve it."""
         return self.state is _UP or (self.state is _ASIDE and now >= self._retry_at)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether requests wait there, and it has begun no answer for much longer than any took of late."""
+        patience = max(_SILENCE * self._slowest, _LEAST_SILENCE_SECONDS)
+        return self.under_way > 0 and now - self._silent_since >= patience
+
+    def is_suspected(self, now: float) -> bool:
+        """Whether others had better come first. One that has not answered yet gets one request at a time."""
+        return self.is_silent(now) if self._slowest else self.under_way > 0
+
+    def seen(self, now: float) -> State:
+        """Its state, or that it is silent."""
+        return _SUSPECTED if self.state is _UP and self.is_silent(now) else self.state
 
     def ready_at(self) -> float:
         """When it may be tried again."""
@@ -92,23 +115,30 @@ class Health:
         faded = self._mean * exp((self._measured_at - now) / _FORGET_SECONDS)
         return faded * (1 + self.under_way)
 
-    def chosen(self) -> None:
-        """A request goes there."""
+    def chosen(self, now: float) -> None:
+        """A request goes there. For an upload `now` is infinite: how long it takes is the client's doing."""
+        if not self.under_way:
+            self._silent_since = now
         self.under_way += 1
         self.state = _ON_CHOSEN[self.state]
 
-    def answered(self, now: float, seconds: float) -> None:
-        """A request was answered, its first byte after so many seconds."""
+    def answered(self, now: float, seconds: float | None) -> None:
+        """A request was answered, its first byte after so many seconds; None where that is the client's doing."""
         self.under_way -= 1
         self.state = _ON_ANSWERED[self.state]
         self._bad_in_a_row = 0
         self._pause = self._cooldown.first_seconds
-        self._mean += (seconds - self._mean) * (_LATENCY_SHARE if self._mean else 1.0)
-        self._measured_at = now
+        self._silent_since = now
+        if seconds is not None:
+            self._mean += (seconds - self._mean) * (_LATENCY_SHARE if self._mean else 1.0)
+            self._measured_at = now
+            slowest = self._slowest * _SLOWEST_KEPT
+            self._slowest = seconds if seconds > slowest else slowest
 
     def answered_badly(self, began: float, now: float, wait_seconds: float) -> None:
         """A request was answered with a status that another upstream may better, and asks to wait so long."""
         self._bad_in_a_row += 1
+        self._silent_since = now
         if self._bad_in_a_row >= _BAD_IN_A_ROW or self.state is _PROBED:
             self.failed(began, now)
             self._retry_at = max(self._retry_at, now + min(wait_seconds, self._cooldown.most_seconds))
@@ -154,7 +184,8 @@ class HealthBook:
         return health
 
     def order(self, upstreams: Sequence[Upstream], balance: Balance) -> Sequence[Upstream]:
-        """Those to try, one after the other: never none, never one that is set aside while another is not."""
+        """Those to try, one after the other: never none, never one that is set aside while another is not, and those
+        that are suspected last."""
         if len(upstreams) == 1:
             return upstreams
         now = self._clock()
@@ -162,14 +193,17 @@ class HealthBook:
         if not usable:
             return [min(upstreams, key=lambda upstream: self.of(upstream).ready_at())]
         if balance == "weights":
-            return sorted(usable, key=self._lot)
-        if balance == "latency":
-            return sorted(usable, key=lambda upstream: self.of(upstream).latency(now))
+            usable.sort(key=self._lot)
+        elif balance == "latency":
+            usable.sort(key=lambda upstream: self.of(upstream).latency(now))
+        if self.of(usable[0]).is_suspected(now):
+            usable.sort(key=lambda upstream: self.of(upstream).is_suspected(now))
         return usable
 
     def states(self) -> Mapping[str, State]:
         """By name, of those that were ever asked."""
-        return {name: health.state for name, health in self._known.items()}
+        now = self._clock()
+        return {name: health.seen(now) for name, health in self._known.items()}
 
     def _lot(self, upstream: Upstream) -> float:
         """Sorted by it, each comes first as often as its weight says (Efraimidis and Spirakis, 2006)."""

@@ -7,6 +7,8 @@ from gateway.telemetry import metrics
 from gateway.telemetry.upstreams import UpstreamMetrics
 from tests.support.fakes import Observed, upstream
 
+STATES = ["up", "aside", "probed", "suspected"]
+
 
 def value(name: str, **labels: str) -> float | None:
     metrics.flush()
@@ -34,11 +36,11 @@ def test_a_first_byte_is_timed_only_when_it_came() -> None:
     assert value("assay_upstream_failures_total", upstream="met-c", reason="truncated") == 1
 
 
-@pytest.mark.parametrize("state", ["up", "aside", "probed"])
+@pytest.mark.parametrize("state", STATES)
 def test_one_state_is_shown(state: str) -> None:
     UpstreamMetrics(["met-d"]).show({"met-d": state})
-    shown = {each: value("assay_upstream_state", upstream="met-d", state=each) for each in ("up", "aside", "probed")}
-    assert shown == {"up": 0, "aside": 0, "probed": 0, state: 1}
+    shown = {each: value("assay_upstream_state", upstream="met-d", state=each) for each in STATES}
+    assert shown == {**dict.fromkeys(STATES, 0), state: 1}
 
 
 def test_the_log_tells_of_transitions_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -48,7 +50,7 @@ def test_the_log_tells_of_transitions_alone(caplog: pytest.LogCaptureFixture) ->
     assert caplog.messages == []
     for _ in range(1000):
         seen.failed("met-e", "connect_failed")
-    for state in ("aside", "probed", "aside", "aside", "up", "up"):
+    for state in ("suspected", "up", "aside", "probed", "aside", "aside", "up", "suspected", "up"):
         seen.show({"met-e": state, "met-f": "up"})
     assert caplog.messages == [
         "upstream met-e is set aside (connect_failed); a request tries it again after each cool-down",

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 
 import pytest
 
@@ -32,17 +33,20 @@ class World:
 
     def fail(self, upstream: Upstream) -> None:
         health = self.book.of(upstream)
-        health.chosen()
+        health.chosen(self.clock.now)
         health.failed(self.clock.now, self.clock.now)
 
+    def ask(self, upstream: Upstream) -> None:
+        self.book.of(upstream).chosen(self.clock.now)
+
     def answer(self, upstream: Upstream, seconds: float = 0.1) -> None:
-        self.book.of(upstream).chosen()
+        self.ask(upstream)
         self.book.of(upstream).answered(self.clock.now, seconds)
 
 
 def test_every_state_knows_every_event() -> None:
     assert TRANSITIONS.keys() == set(Event)
-    assert all(row.keys() == set(State) for row in TRANSITIONS.values())
+    assert all(row.keys() == set(State) - {State.SUSPECTED} for row in TRANSITIONS.values())
 
 
 def test_one_that_failed_is_set_aside_and_probed_by_one_request() -> None:
@@ -54,7 +58,7 @@ def test_one_that_failed_is_set_aside_and_probed_by_one_request() -> None:
     assert world.order(A, B) == ["b"]
     world.clock.now += 0.01
     assert world.order(A, B) == ["a", "b"]
-    world.book.of(A).chosen()
+    world.book.of(A).chosen(world.clock.now)
     assert world.order(A, B) == ["b"]  # the probe is under way
     world.book.of(A).answered(world.clock.now, 0.1)
     assert world.order(A, B) == ["a", "b"]
@@ -80,7 +84,7 @@ def test_cooldowns_are_drawn_from_half_to_whole() -> None:
     drawn = []
     for _ in range(200):
         health = Health(Cooldown(10, 60), chance.random)
-        health.chosen()
+        health.chosen(0)
         health.failed(0, 0)
         drawn.append(health.ready_at())
     assert 5 <= min(drawn) < 5.5
@@ -91,7 +95,7 @@ def test_many_that_fail_together_count_as_one_failure() -> None:
     world = World()
     health = world.book.of(A)
     for _ in range(50):
-        health.chosen()
+        health.chosen(world.clock.now)
     for _ in range(50):
         health.failed(world.clock.now - 5, world.clock.now)
     assert health.ready_at() == world.clock.now + 1
@@ -118,7 +122,7 @@ def test_a_probe_that_was_given_up_leaves_the_next_one_to_find_out() -> None:
     world = World()
     world.fail(A)
     world.clock.now += 1
-    world.book.of(A).chosen()
+    world.book.of(A).chosen(world.clock.now)
     world.book.of(A).left()
     assert world.order(A, B) == ["a", "b"]
 
@@ -137,7 +141,7 @@ def test_bad_answers_in_a_row_set_aside_and_a_good_one_between_does_not() -> Non
     health = world.book.of(A)
     for outcome in "bbgbbb":
         assert world.order(A, B) == ["a", "b"]
-        health.chosen()
+        health.chosen(world.clock.now)
         if outcome == "b":
             health.answered_badly(world.clock.now, world.clock.now, 0)
         else:
@@ -150,7 +154,7 @@ def test_a_wait_that_is_asked_for_is_kept_within_the_longest_cooldown(asks: floa
     world = World()
     health = world.book.of(A)
     for _ in range(3):
-        health.chosen()
+        health.chosen(world.clock.now)
         health.answered_badly(world.clock.now, world.clock.now, asks)
     assert health.ready_at() == world.clock.now + waits
 
@@ -174,7 +178,7 @@ def test_the_soonest_is_first_and_those_that_wait_there_count() -> None:
     world.answer(B, 0.1)
     assert world.order(A, B, C, balance="latency") == ["c", "b", "a"]  # nothing is known of c yet
     for _ in range(5):
-        world.book.of(B).chosen()
+        world.book.of(B).chosen(world.clock.now)
     assert world.order(A, B, balance="latency") == ["a", "b"]
 
 
@@ -185,6 +189,102 @@ def test_a_slow_one_is_looked_at_again_after_a_while() -> None:
         world.clock.now += 1
         world.answer(B, 0.2)
     assert world.order(A, B, balance="latency") == ["a", "b"]
+
+
+# --- silence, before a failure is known
+
+
+def test_one_that_has_not_answered_yet_gets_one_request_at_a_time() -> None:
+    world = World()
+    world.ask(A)
+    assert world.order(A, B) == ["b", "a"]
+    assert world.book.of(A).seen(world.clock.now) is State.UP  # it may well answer
+    world.book.of(A).answered(world.clock.now, 0.1)
+    world.ask(A)
+    assert world.order(A, B) == ["a", "b"]
+
+
+def test_a_request_that_was_given_up_leaves_the_next_one_to_find_out_whether_it_answers() -> None:
+    world = World()
+    world.ask(A)
+    world.book.of(A).left()
+    assert world.order(A, B) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("slowest", "patience"), [(0.01, 0.25), (0.1, 0.3), (20.0, 60.0)])
+def test_silence_for_much_longer_than_any_answer_took_brings_the_next_one_forward(
+    slowest: float, patience: float
+) -> None:
+    world = World()
+    world.answer(A, slowest)
+    world.answer(A, slowest / 5)
+    world.clock.now += 1000  # nobody asks: no silence
+    world.ask(A)
+    for _ in range(50):
+        world.clock.now += patience / 51
+        assert world.order(A, B) == ["a", "b"]
+        world.ask(A)
+    world.clock.now += patience / 50
+    assert world.order(A, B) == ["b", "a"]
+    assert world.book.states()["a"] is State.SUSPECTED
+    world.book.of(A).answered(world.clock.now, 5 * slowest)  # one byte, and it is believed
+    assert world.order(A, B) == ["a", "b"]
+    assert world.book.states()["a"] is State.UP
+
+
+def test_a_bad_answer_is_no_silence() -> None:
+    world = World()
+    world.answer(A, 0.1)
+    for _ in range(2):
+        world.ask(A)
+    world.clock.now += 5
+    world.book.of(A).answered_badly(100, world.clock.now, 0)
+    assert world.order(A, B) == ["a", "b"]
+
+
+def test_those_that_wait_in_vain_set_a_suspect_aside_once() -> None:
+    world = World()
+    world.answer(A, 0.1)
+    for _ in range(8):
+        world.ask(A)
+    world.clock.now += 5
+    for _ in range(8):
+        world.book.of(A).failed(100, world.clock.now)
+    assert world.order(A, B) == ["b"]
+    assert world.book.of(A).ready_at() == world.clock.now + 1
+
+
+def test_what_was_slow_once_is_forgotten_by_and_by() -> None:
+    world = World()
+    world.answer(A, 20.0)
+    for _ in range(500):
+        world.answer(A, 0.1)
+    world.ask(A)
+    world.clock.now += 1
+    assert world.order(A, B) == ["b", "a"]
+
+
+@pytest.mark.parametrize("balance", ["order", "weights", "latency"])
+def test_when_all_are_silent_the_order_is_as_ever(balance: Balance) -> None:
+    world = World()
+    for each in (A, B):
+        world.answer(each)
+        world.ask(each)
+    before = world.order(A, B, balance=balance)
+    world.clock.now += 60
+    assert world.order(A, B, balance=balance) == before
+
+
+def test_an_upload_is_no_silence_and_says_nothing_of_how_slow_an_upstream_is() -> None:
+    world = World()
+    world.answer(A, 0.1)
+    world.book.of(A).chosen(inf)
+    world.clock.now += 600
+    assert world.order(A, B) == ["a", "b"]
+    world.book.of(A).answered(world.clock.now, None)
+    world.ask(A)
+    world.clock.now += 1
+    assert world.order(A, B) == ["b", "a"]
 
 
 def test_the_budget_is_a_share_of_traffic_with_a_few_to_begin_with() -> None:

@@ -3,6 +3,7 @@
 Against real servers on loopback; pauses and cool-downs in virtual time.
 """
 
+import asyncio
 import gzip
 import json
 from collections.abc import Sequence
@@ -87,6 +88,17 @@ async def test_one_that_does_not_answer_in_time_keeps_only_one_request_waiting()
         assert at.seen.failures == [("up0", "first_byte_timeout")]
         assert at.seen.failovers == [("r", "up1")]
         assert len(at.servers[0].peers) == 1
+
+
+async def test_requests_at_once_do_not_all_wait_for_one_that_never_answered() -> None:
+    async with world(hang, OK, limits=Limits(first_byte_seconds=0.05)) as at:
+
+        async def later() -> list[int]:
+            return [await at.call() for _ in range(20)]
+
+        assert tuple(await asyncio.gather(at.call(), later())) == (200, [200] * 20)
+        assert len(at.servers[0].peers) == 1
+        assert at.seen.failovers == [("r", "up1")]
 
 
 async def test_one_that_answers_badly_again_and_again_is_left_alone() -> None:
