@@ -1,8 +1,9 @@
 """Which judged samples people are asked about, and the texts that an operator lets be kept for that."""
 
+from gateway.opinions.allocation import Allocation, Needed
 from gateway.opinions.exhibits import sides_of
 from gateway.opinions.texts import Keep
-from gateway.trust.drawing import Budget, is_drawn, need
+from gateway.trust.drawing import Budget, is_drawn
 from gateway.trust.judged import Judged
 from gateway.trust.ledger import Ledger, entry_of
 from gateway.trust.second_opinion import Waiting
@@ -11,8 +12,8 @@ MOST_CHARACTERS = 20_000  # of a side's text are kept
 
 
 class Reviews:
-    """A sink. Draws samples for `reviewers` people each, with their texts where `shows_texts`; `keep` is where they are
-    kept for export."""
+    """A sink. Draws samples for `reviewers` people each, with their texts where `shows_texts`; `needed` says
+    how much a label of a sample would tell, `keep` is where texts are kept for export."""
 
     def __init__(
         self,
@@ -21,17 +22,19 @@ class Reviews:
         *,
         reviewers: int = 1,
         shows_texts: bool = False,
+        needed: Needed = Allocation().need,
         keep: Keep | None = None,
     ) -> None:
         self._ledger = ledger
         self._budget = budget
         self._reviewers = reviewers
         self._shows_texts = shows_texts
+        self._needed = needed
         self._keep = keep
 
     def take(self, judged: Judged) -> None:
         """Draw, by a probability that is known, and let what was drawn wait in the ledger."""
-        found = need(entry_of(judged).scores)
+        found = self._needed(entry_of(judged).scores)
         probability = self._budget.probability(found.value)
         if probability <= 0 or not is_drawn(judged.id, probability):
             return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detectors.base import Role, Text
+from gateway.opinions.allocation import Allocation, Needed
 from gateway.opinions.exhibits import texts_of
 from gateway.opinions.habits import Habits
 from gateway.opinions.judge import Judge, JudgeError, Opinion
@@ -14,7 +15,7 @@ from gateway.opinions.texts import Keep
 from gateway.opinions.thinned import ThinnedQueue
 from gateway.stores.breaker import Breaker
 from gateway.telemetry import metrics
-from gateway.trust.drawing import Budget, is_drawn, need
+from gateway.trust.drawing import Budget, is_drawn
 from gateway.trust.judged import Judged
 from gateway.trust.ledger import Ledger, LedgerError, entry_of
 from gateway.trust.second_opinion import Label, SecondOpinion
@@ -50,7 +51,8 @@ class Bounds:
 
 class SecondOpinions:
     """A sink. `only` are the sub-categories to ask about, all when empty. `clock` is Unix seconds, as in `Judged.at`.
-    `keep` gets the texts of what was answered, where the operator lets them be kept.
+    `needed` says how much a label of a sample would tell. `keep` gets the texts of what was answered, where the
+    operator lets them be kept.
 
     Every sample that was drawn gets one opinion in the ledger: with labels, or without any where the judge gave none.
     So its probability is known, and so is how many were asked in vain.
@@ -66,6 +68,7 @@ class SecondOpinions:
         only: frozenset[str] = frozenset(),
         clock: Callable[[], float],
         draw: Callable[[], float],
+        needed: Needed = Allocation().need,
         keep: Keep | None = None,
     ) -> None:
         self._judge = judge
@@ -74,6 +77,7 @@ class SecondOpinions:
         self._bounds = bounds
         self._only = only
         self._clock = clock
+        self._needed = needed
         self._keep = keep
         self._queue: ThinnedQueue[Drawn] = ThinnedQueue(bounds.waiting, draw=draw)
         self._breaker = Breaker("the judge model does not answer", "the judge model answers again", draw=draw)
@@ -83,7 +87,7 @@ class SecondOpinions:
 
     def take(self, judged: Judged) -> None:
         """Draw, by a probability that is known, and let what was drawn wait."""
-        probability = self._budget.probability(need(entry_of(judged).scores).value)
+        probability = self._budget.probability(self._needed(entry_of(judged).scores).value)
         if probability <= 0 or not is_drawn(judged.id, probability):
             return
         drawn = self._drawn(judged)

@@ -13,6 +13,7 @@ from gateway.config.settings import Config
 from gateway.exchange import Upstream
 from gateway.judging import budget
 from gateway.judging.dialects import DIALECTS, Dialect, Options, dialect_of
+from gateway.opinions.allocation import Column, LearnedAllocations
 from gateway.opinions.judge import Judge, Retries
 from gateway.opinions.reviews import Reviews
 from gateway.opinions.second import Bounds, SecondOpinions
@@ -54,16 +55,22 @@ def opinions_of(
         texts = Texts(config.state_dir, days=config.ledger_days, most_bytes=config.ledger_bytes, clock=clock)
         keep = texts.keep
         found.tasks.append(("texts", texts.run))
+    allocations = LearnedAllocations(ledger)
+    if config.reviews_per_hour or config.judge is not None:
+        found.tasks.append(("allocations", allocations.run))
     if config.reviews_per_hour:
         people = drawing.Budget(config.reviews_per_hour, clock=monotonic)
+        needed = allocations.needed("person")
         found.sinks.append(
-            Reviews(ledger, people, reviewers=config.reviewers, shows_texts=config.review_text, keep=keep)
+            Reviews(
+                ledger, people, reviewers=config.reviewers, shows_texts=config.review_text, needed=needed, keep=keep
+            )
         )
     if config.judge is not None:
         found.poster = Poster(
             judge_upstream(config.judge, by_name), Limits(), timeout_seconds=config.judge.timeout_seconds
         )
-        found.second = _second(config.judge, ledger, found.poster, slugs, config.workers, clock, keep)
+        found.second = _second(config.judge, ledger, found.poster, slugs, config.workers, clock, keep, allocations)
         found.sinks.append(found.second)
         found.tasks.append(("opinions", found.second.run))
     return found
@@ -77,6 +84,7 @@ def _second(
     processes: int,
     clock: Callable[[], float],
     keep: Keep | None,
+    allocations: LearnedAllocations,
 ) -> SecondOpinions:
     dialect = DIALECTS[config.dialect] if config.dialect else dialect_of(config.model)
     options = Options(config.model, config.instructions, config.questions, config.extra)
@@ -99,8 +107,14 @@ def _second(
         only=only,
         clock=clock,
         draw=random.random,
+        needed=allocations.needed("judge", _about(dialect, only)),
         keep=keep,
     )
+
+
+def _about(dialect: Dialect, only: frozenset[str]) -> frozenset[Column]:
+    """What this judge is asked about."""
+    return frozenset((slug, side) for side in _ROLES for slug in dialect.about(side) if not only or slug in only)
 
 
 def _calls_a_sample(dialect: Dialect, options: Options, slugs: frozenset[str]) -> int:

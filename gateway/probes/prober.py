@@ -27,7 +27,6 @@ _IDLE_SECONDS = 1.0
 _LONGEST_SLEEP_SECONDS = 30.0
 _MOST_TRIES = 2
 LOOKS_PER_HOUR = 5 * 3600.0  # requests that are read to see which probes apply: reading takes the traffic's time
-_EVERYTHING = 0.1  # the need that draws from all of a `drawing.Budget`
 
 
 class Prices(Protocol):
@@ -99,7 +98,7 @@ class Prober:
         sample = judged.sample
         if sample is None or sample.route not in self._routes:
             return
-        looked = self._looks.probability(_EVERYTHING)
+        looked = self._looks.probability()
         if looked <= 0 or not _is_drawn(sample.id, "look", looked):
             return
         lane = self._lanes.get((sample.route, sample.upstream))
@@ -115,7 +114,7 @@ class Prober:
             drawn = Drawn(judged, conversation, probe)
             if probe.requests(conversation, drawn.draw) is None:
                 continue
-            probability = self._budgets[probe.name].probability(_EVERYTHING)
+            probability = self._budgets[probe.name].probability()
             if probability > 0 and _is_drawn(judged.id, probe.name, probability):
                 queue = (self._shadow if probe.name == SHADOW and self._shadow else lane).queue
                 _count(probe, "dropped", queue.offer(drawn, looked * probability))

@@ -171,7 +171,23 @@ def rate(of: Evidence, source: Literal["judge", "person"]) -> Mean | None:
     if whole.w <= 0:  # no detector speaks of it: the labels alone
         return _leaf(of.labels(source))
     leaves = [(share.w / whole.w, _within(of, source, group)) for share, group in zip(shares, groups, strict=True)]
-    return mixed(leaves, whole.kish)
+    return replace(mixed(leaves, whole.kish), unit=_unit(of, source, groups, leaves))
+
+
+def _unit(
+    of: Evidence,
+    source: Literal["judge", "person"],
+    groups: Sequence[list[_Place]],
+    leaves: Sequence[tuple[float, Mean]],
+) -> float:
+    """The share of the traffic that one label stands for, at most. Groups in which nothing was found count as one: each
+    alone has few labels by chance, and the one that has fewest would make the interval of a rare harm twice as wide."""
+    found = [part * mean.unit for part, mean in leaves if mean.share > 0]
+    clear = [(part, group) for (part, mean), group in zip(leaves, groups, strict=True) if mean.share <= 0]
+    labels = of.judge if source == "judge" else of.person
+    kept = (NO, YES) if source == "judge" else range(SAID)
+    row = total(labels[place][said] for _, group in clear for place in group if place in labels for said in kept)
+    return max([*found, *([sum(part for part, _ in clear) / row.kish] if clear else [])])
 
 
 def post_strata(of: Evidence, source: Literal["judge", "person"]) -> list[list[_Place]]:

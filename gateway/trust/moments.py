@@ -16,8 +16,9 @@ import msgspec
 
 from gateway.trust.second_opinion import KINDS, SecondOpinion
 
-# Calibrated scores, by about equal steps of log-odds; bands by rank would move with the traffic.
-EDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
+# Calibrated scores, by about equal steps of log-odds to both sides of one half; bands by rank would move with the
+# traffic.
+EDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.7, 0.9, 0.97, 0.99)
 BANDS = len(EDGES) + 1
 # What the judge said: it was not asked, it did not answer, no, yes.
 SAID = 4

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from gateway.trust.drawing import BLIND, doubt
+from gateway.trust.drawing import BLIND
 from gateway.trust.moments import BANDS, EDGES
 from tests.proofs.two_phase import Result, Traffic, intervals, labels_alone, replays, result, simulated, with_detector
 
@@ -92,13 +92,12 @@ def drifting(times: int, labels: int) -> Result:
 def routes(times: int, labels: int) -> Result:
     """Two routes of which one is sampled twenty times as rarely and has six times the harm."""
     often, rarely = simulated(0.02, 0.9), simulated(0.12, 0.9)
-    both = Traffic(*(np.concatenate(pair) for pair in zip(_parts(often), _parts(rarely), strict=True)))
     kinds = len(often.share)
-    mixed = replace(
-        both,
-        share=both.share * np.repeat([0.7, 0.3], kinds),
-        sampled=np.repeat([1.0, 0.05], kinds),
+    share, harm, score, says = (
+        np.concatenate([getattr(each, name) for each in (often, rarely)])
+        for name in ("share", "harm", "score", "judge_says_yes")
     )
+    mixed = Traffic(share * np.repeat([0.7, 0.3], kinds), harm, score, np.repeat([1.0, 0.05], kinds), says)
     return with_detector(mixed, exchanges=4 * EXCHANGES, labels=labels, times=times, seed=33)
 
 
@@ -125,10 +124,6 @@ def three_phases(times: int, labels: int, prevalence: float = 0.05, auroc: float
     return with_detector(traffic, **many, times=times, seed=35)
 
 
-def _parts(traffic: Traffic) -> tuple[Any, ...]:
-    return (traffic.share, traffic.harm, traffic.score, traffic.need, traffic.sampled, traffic.judge_says_yes)
-
-
 def rare(times: int, blind: float = BLIND) -> tuple[Result, Result]:
     """At a prevalence of 0.1 %, 4,000 labels of 500,000 judged, drawn evenly and by need."""
     traffic = simulated(0.001, 0.98)
@@ -141,16 +136,28 @@ def rare(times: int, blind: float = BLIND) -> tuple[Result, Result]:
 
 def traffic_of(path: Path, role: str, label: str, slug: str) -> tuple[Traffic, float] | None:
     """A set as a stream in which every row is as common as another; the AUROC of the score on it. None where its
-    labels or its scores have nothing of the column."""
+    labels or its scores have nothing of the column. Whoever labels a text labels all columns that the set has."""
     read = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
     kept = [row for row in read if row["role"] == role and label in row["labels"] and slug in row["scores"]]
     if not kept:
         return None
-    harm = np.array([float(row["labels"][label] > 0.5) for row in kept])
-    score = np.array([row["scores"][slug] for row in kept])
-    need = np.array([1.0 if row["flags"] else max(map(doubt, row["scores"].values())) for row in kept])
+    score, harm = _column(kept, label, slug)
     ones = np.ones(len(kept))
-    return Traffic(ones / len(kept), harm, score, need, ones, np.where(harm > 0, 0.85, 0.04)), _auroc(score, harm)
+    others = tuple(_column(kept, other, other) for other in _labelled(kept) if other != label)
+    return Traffic(ones / len(kept), harm, score, ones, np.where(harm > 0, 0.85, 0.04), others), _auroc(score, harm)
+
+
+def _column(rows: list[Any], label: str, slug: str) -> tuple[Any, Any]:
+    """Each text's score, and whether it is harm."""
+    return np.array([row["scores"][slug] for row in rows]), np.array(
+        [float(row["labels"][label] > 0.5) for row in rows]
+    )
+
+
+def _labelled(rows: list[Any]) -> list[str]:
+    """Of which every row has a label and a score."""
+    named = set.intersection(*({*row["labels"]} & {*row["scores"]} for row in rows))
+    return sorted(named)
 
 
 def _auroc(score: Any, harm: Any) -> float:

@@ -1,5 +1,5 @@
 """Traffic with a known rate of harm, judged and labelled many times over as the gateway would, for the estimates of
-`gateway.trust`. Everything is drawn from a seeded generator; a thousand replays take a second or two."""
+`gateway.trust`. Everything is drawn from a seeded generator; a thousand replays take some seconds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,29 +8,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gateway.trust.drawing import BLIND, doubt
+from gateway.opinions.allocation import worth
+from gateway.trust.drawing import BLIND
 from gateway.trust.estimates import Evidence, rate
 from gateway.trust.intervals import Interval
 from gateway.trust.moments import BANDS, EDGES, NO, NOTHING, SAID, UNASKED, YES, Row
 
+LOOKS = 10  # times that the allocation is learned anew within a replay
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Kinds of exchanges: `share` of the traffic, whether they are `harm`, their `score` and the `need` that the design
-    sees in all their scores, the probability that phase one takes them, and that a judge says yes."""
+    """Kinds of exchanges: `share` of the traffic, whether they are `harm` and their `score`, the probability that phase
+    one takes them, and that a judge says yes. `others` are (score, harm) of further columns that are labelled too:
+    the same labels serve them all."""
 
     share: Floats
     harm: Floats
     score: Floats
-    need: Floats
     sampled: Floats
     judge_says_yes: Floats
+    others: tuple[tuple[Floats, Floats], ...] = ()
 
     @property
     def rate(self) -> float:
         return float(self.share @ self.harm)
+
+    @property
+    def band(self) -> npt.NDArray[np.intp]:
+        return np.searchsorted(EDGES, self.score, side="right")
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def simulated(prevalence: float, auroc: float, *, shift: float = 0.0, kinds: int
     score = np.concatenate([score, score])
     harm = np.concatenate([np.zeros(kinds), np.ones(kinds)])
     ones = np.ones(2 * kinds)
-    return Traffic(share, harm, score, np.array([doubt(s) for s in score]), ones, np.where(harm > 0, 0.85, 0.04))
+    return Traffic(share, harm, score, ones, np.where(harm > 0, 0.85, 0.04))
 
 
 def _normal_quantile(probability: float) -> float:
@@ -66,16 +74,46 @@ def _normal_quantile(probability: float) -> float:
     return float(grid[np.searchsorted(below / below[-1], probability)])
 
 
-def probabilities(traffic: Traffic, judged: int, labels: int, blind: float = BLIND) -> Floats:
-    """With which a judged exchange is drawn when the budget is `labels` of so many: where `drawing.Budget` settles."""
-    seen = traffic.share * traffic.sampled
-    seen = seen / seen.sum()
-    even = min(1.0, blind * labels / judged)
-    wanted, low, high = (1 - blind) * labels / judged, 0.0, 1e6
-    for _ in range(60):
+def probabilities(seen: Floats, need: Floats, share: float, blind: float) -> Floats:
+    """With which a judged exchange is drawn when the budget is this share of them, by replay and kind: where
+    `drawing.Budget` settles. `seen` has the kinds' shares of what is judged."""
+    even = min(1.0, blind * share)
+    wanted = (1 - blind) * share
+    low, high = np.zeros((len(need), 1)), np.full((len(need), 1), 1e4)
+    for _ in range(50 if wanted else 0):
         middle = (low + high) / 2
-        low, high = (middle, high) if seen @ np.minimum(1, middle * traffic.need) < wanted else (low, middle)
-    return 1 - (1 - even) * (1 - np.minimum(1, low * traffic.need))
+        enough = (np.minimum(1, middle * need) @ seen)[:, None] >= wanted
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return 1 - (1 - even) * (1 - np.minimum(1, low * need))
+
+
+class _Learning:
+    """The sums of all columns by band in each replay, and the need that follows from them, as the gateway learns it."""
+
+    def __init__(self, traffic: Traffic, times: int) -> None:
+        columns = [(traffic.score, traffic.harm), *traffic.others]
+        self._bands = [np.searchsorted(EDGES, score, side="right") for score, _ in columns]
+        self._within = [np.eye(BANDS)[band] for band in self._bands]
+        self._harm = [harm for _, harm in columns]
+        self._judged = np.zeros((len(columns), times, BANDS))
+        self._labels = np.zeros((len(columns), 5, times, BANDS))
+
+    def add(self, judged: Floats, drawn: Counts, weight: Floats) -> None:
+        w, ww = drawn * weight, drawn * weight**2
+        for at, (within, harm) in enumerate(zip(self._within, self._harm, strict=True)):
+            self._judged[at] += judged @ within
+            for place, terms in enumerate((drawn, w, ww, w * harm, ww * harm)):
+                self._labels[at, place] += terms @ within
+
+    def need(self) -> Floats:
+        times = range(self._judged.shape[1])
+        worths = [np.array([self._worth(at, time) for time in times])[:, band] for at, band in enumerate(self._bands)]
+        return np.asarray(np.sqrt(np.mean(worths, axis=0)))
+
+    def _worth(self, at: int, time: int) -> tuple[float, ...]:
+        judged = [Row(w, w, w, 0, 0, 0) for w in self._judged[at, time].tolist()]
+        n, w, ww, wy, wwy = self._labels[at, :, time].tolist()
+        return worth(judged, [Row(*row) for row in zip(n, w, ww, wy, wwy, wwy, strict=True)])
 
 
 def replays(
@@ -90,25 +128,36 @@ def replays(
     detector: str = "detector@1",
 ) -> Iterator[Evidence]:
     """What the ledger would hold after each replay. `labels` are people's, `judged_by_model` the judge's, of which
-    people see a part."""
+    people see a part. The draw is learned from the labels, LOOKS times in a replay."""
     chance = np.random.default_rng(seed)
-    judged = int(exchanges * (traffic.share @ traffic.sampled))
-    counts = chance.binomial(chance.multinomial(exchanges, traffic.share, size=times), traffic.sampled)
-    person = probabilities(traffic, judged, labels, blind)
+    seen = traffic.share * traffic.sampled
+    judged = exchanges * float(seen.sum())
     weight = 1 / traffic.sampled
-    band = np.searchsorted(EDGES, traffic.score, side="right")
-    first = _sums(counts, weight, np.zeros_like(weight), band)
-    if not judged_by_model:
-        rows = {UNASKED: _sums(chance.binomial(counts, person), weight / person, traffic.harm, band)}
-        judge_rows: dict[int, Floats] = {}
-    else:
-        judge = np.maximum(probabilities(traffic, judged, judged_by_model, blind), person)
-        yes = chance.binomial(counts, traffic.judge_says_yes)
-        rows, judge_rows = {}, {}
-        for said, answered in ((YES, yes), (NO, counts - yes)):
-            asked = chance.binomial(answered, judge)
-            judge_rows[said] = _sums(asked, weight / judge, np.full_like(weight, float(said == YES)), band)
-            rows[said] = _sums(chance.binomial(asked, person / judge), weight / person, traffic.harm, band)
+    people, model = (_Learning(traffic, times) for _ in range(2))
+    first = np.zeros((times, BANDS, 6))
+    rows: dict[int, Floats] = {}
+    judge_rows: dict[int, Floats] = {}
+    for look in range(LOOKS):
+        arrived = (look + 1) * exchanges // LOOKS - look * exchanges // LOOKS
+        counts = chance.binomial(chance.multinomial(arrived, traffic.share, size=times), traffic.sampled)
+        first += _sums(counts, np.broadcast_to(weight, counts.shape), np.zeros_like(weight), traffic.band)
+        person = probabilities(seen / seen.sum(), people.need(), labels / judged, blind)
+        if not judged_by_model:
+            drawn = chance.binomial(counts, person)
+            _add(rows, UNASKED, _sums(drawn, weight / person, traffic.harm, traffic.band))
+        else:
+            judge = probabilities(seen / seen.sum(), model.need(), judged_by_model / judged, blind)
+            judge = np.maximum(judge, person)
+            yes = chance.binomial(counts, traffic.judge_says_yes)
+            drawn = np.zeros_like(counts)
+            for said, answered in ((YES, yes), (NO, counts - yes)):
+                asked = chance.binomial(answered, judge)
+                says = np.full_like(weight, float(said == YES))
+                _add(judge_rows, said, _sums(asked, weight / judge, says, traffic.band))
+                by_people = chance.binomial(asked, person / judge)
+                _add(rows, said, _sums(by_people, weight / person, traffic.harm, traffic.band))
+                drawn += by_people
+        people.add(counts * weight, drawn, weight / person)
     for number in range(times):
         yield Evidence(
             {(detector, b): Row(*first[number, b]) for b in range(BANDS) if first[number, b, 0]},
@@ -117,12 +166,15 @@ def replays(
         )
 
 
-def _sums(counts: npt.NDArray[np.int64], weight: Floats, y: Floats, band: npt.NDArray[np.intp]) -> Floats:
+def _add(rows: dict[int, Floats], said: int, more: Floats) -> None:
+    rows[said] = rows[said] + more if said in rows else more
+
+
+def _sums(counts: Counts, weight: Floats, y: Floats, band: npt.NDArray[np.intp]) -> Floats:
     """The six sums of each band: (times, BANDS, 6)."""
-    terms = np.stack([np.ones_like(weight), weight, weight**2, weight * y, weight**2 * y, (weight * y) ** 2])
-    within = np.zeros((len(weight), BANDS))
-    within[np.arange(len(weight)), band] = 1
-    return np.stack([counts @ (within * term[:, None]) for term in terms], axis=2)
+    within = np.eye(BANDS)[band]
+    w, ww = counts * weight, counts * weight**2
+    return np.stack([terms @ within for terms in (counts, w, ww, w * y, ww * y, ww * y * y)], axis=2)
 
 
 def _by_said(rows: dict[int, Floats], number: int, detector: str) -> dict[tuple[str, int], list[Row]]:
@@ -148,7 +200,7 @@ def result(found: list[Interval], truth: float) -> Result:
 
 def labels_alone(traffic: Traffic, *, exchanges: int, labels: int, times: int, seed: int) -> Result:
     """The same number of labels drawn evenly, and no detector."""
-    drawn = replays(traffic, exchanges=exchanges, labels=labels, times=times, seed=seed, blind=1.0)
+    drawn = replays(replace(traffic, others=()), exchanges=exchanges, labels=labels, times=times, seed=seed, blind=1.0)
     return result(intervals(replace(of, detector={}) for of in drawn), traffic.rate)
 
 

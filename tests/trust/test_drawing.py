@@ -3,36 +3,12 @@
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.trust.drawing import Budget, doubt, draw_of, is_drawn, need
-from gateway.trust.ledger import Score
+from gateway.trust.drawing import BLIND, Budget, draw_of, is_drawn
 
 
-def score(value: float, flagged: bool = False, slug: str = "violence") -> Score:
-    return Score("prompt", slug, value, flagged, "words@1")
-
-
-def test_the_need_is_that_of_the_score_in_most_doubt() -> None:
-    assert need([score(0.1), score(0.3, slug="hate"), score(0.2)])[1:] == ("doubt", "prompt", "hate")
-    assert need([score(0.1)]).value == pytest.approx(0.6)
-    assert need([score(0.2, flagged=True), score(0.3)])[:2] == (1.0, "flagged")
-
-
-def test_what_is_never_flagged_is_seen_too() -> None:
-    assert need([]) == (0.0, "floor", "", "")
+def test_what_needs_nothing_is_seen_too() -> None:
     assert Budget(60, clock=Clock()).probability(0.0) > 0
-
-
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_doubt_rises_with_the_score(one: float, other: float) -> None:
-    assert 0 <= doubt(min(one, other)) <= doubt(max(one, other)) <= 1
-
-
-@pytest.mark.parametrize("value", [float("nan"), -1.0, 2.0])
-def test_what_is_no_score_breaks_nothing(value: float) -> None:
-    assert 0 <= need([score(value)]).value <= 1
 
 
 def test_draws_are_even_and_nested() -> None:
@@ -67,7 +43,24 @@ def test_the_budget_is_kept_however_many_come(per_second: float) -> None:
     come, within = 7200 * per_second, 1200 + 100
     assert sum(spent.values()) <= within
     assert sum(spent.values()) >= 0.9 * min(1200, come)
-    assert spent[0.01] > 0.35 * sum(spent.values())
+    assert spent[0.01] > 0.8 * 0.9 * BLIND * sum(spent.values())
+
+
+@pytest.mark.parametrize("per_hour", [10.0, 600.0])
+def test_a_sample_is_drawn_in_proportion_to_its_need_also_by_a_small_budget(per_hour: float) -> None:
+    """Ten times the need, about ten times the probability, beyond what is spent on everything alike."""
+    clock, chance = Clock(), random.Random(6)
+    budget = Budget(per_hour, clock=clock)
+    spent: dict[float, list[float]] = {0.5: [], 5.0: []}
+    for number in range(20_000):
+        clock.now += 1
+        wanted = 5.0 if chance.random() < 0.1 else 0.5
+        probability = budget.probability(wanted)
+        if number > 5_000:
+            spent[wanted].append(probability)
+    low, high = (sum(found) / len(found) for found in spent.values())
+    even = BLIND * per_hour / 3600
+    assert (high - even) / (low - even) == pytest.approx(10, rel=0.15)
 
 
 def test_the_weights_stay_right_while_the_budget_adapts() -> None:
@@ -99,5 +92,5 @@ def test_a_clock_that_jumps_back_gives_nothing_and_no_budget_draws_nothing() -> 
     clock.now -= 1e6
     assert budget.probability(1.0) <= low
     clock.now += 1e6  # no hour of budget comes of it: a burst is the most
-    assert sum(budget.probability(1.0) for _ in range(1000)) <= 11
+    assert sum(budget.probability(1.0) for _ in range(1000)) <= 41
     assert Budget(0, clock=clock).probability(1.0) == 0

@@ -1,0 +1,189 @@
+"""Where a label tells most, learned from the labels that there are.
+
+For a given number of labels the variance of an estimated rate is smallest when a sample is drawn with a probability
+proportional to √(p(1 - p)), p the probability that it is harmful (Neyman's allocation; active inference, arXiv
+2403.03208, for labels on top of a model). How much harm there is in a band of a detector's score is learned from the
+labels that the ledger has, for each sub-category and direction; a sample counts by all its scores. Samples are drawn
+before anyone has seen their label, with a probability that is kept, so what was learned badly costs width and never the
+truth (sequentially as in arXiv 2403.03208, section 5).
+
+A band with few labels is not taken for harmless. p is what its own labels say, mixed with what the detector's
+calibrated score says, worth _PRIOR labels, its odds moved so that all bands together have the rate that was found. And
+as long as little was found at all, an interval is as wide as what was not looked at: half a label in so many is added
+to each band alike. So samples are drawn almost evenly while there are few labels, or next to nothing was found.
+"""
+
+import asyncio
+import contextlib
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from gateway.trust.estimates import Evidence, evidence, total
+from gateway.trust.ledger import Ledger, LedgerError
+from gateway.trust.moments import BANDS, EDGES, NO, NOTHING, SAID, YES, Row, Sums
+from gateway.trust.second_opinion import Kind, Reason
+
+WINDOW = "7d"
+_SECONDS = 300.0
+_PRIOR = 10.0  # labels that a calibrated score is worth
+_UNSEEN = 0.5  # as in intervals.Mean: half an observation in so many may have been missed
+_CENTRES = tuple((low + high) / 2 for low, high in zip((0.0, *EDGES), (*EDGES, 1.0), strict=True))
+
+Column = tuple[str, str]  # (sub-category, direction)
+Worth = tuple[float, ...]  # by band
+
+
+class Scored(Protocol):
+    """A score of one sub-category and direction, as `ledger.Score` has it."""
+
+    @property
+    def direction(self) -> str: ...
+    @property
+    def slug(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def flagged(self) -> bool: ...
+
+
+class Need(NamedTuple):
+    """How much a second opinion on a sample would tell, about 1 on average, and of which score that is due."""
+
+    value: float
+    reason: Reason
+    direction: str
+    slug: str
+
+
+def spreads(judged: Sequence[Row], labels: Sequence[Row]) -> list[float]:
+    """√(p(1 - p)) by band, as far as these labels tell."""
+    whole, weight = total(labels), sum(row.w for row in judged)
+    size = whole.effective
+    usual = (size * whole.mean + 0.5) / (size + 1)
+    by_card = (
+        sum(row.w * centre for row, centre in zip(judged, _CENTRES, strict=True)) / weight if weight > 0 else usual
+    )
+    shift = _odds(usual) / _odds(by_card)
+    unseen = _UNSEEN / (size + 1)
+    return [math.sqrt(_variance(row, centre, shift) + unseen) for row, centre in zip(labels, _CENTRES, strict=True)]
+
+
+def _variance(row: Row, centre: float, shift: float) -> float:
+    size, odds = row.effective, _odds(centre) * shift
+    expected = odds / (1 + odds)
+    yes, no = _PRIOR * expected + size * row.mean, _PRIOR * (1 - expected) + size * (1 - row.mean)
+    return yes * no / ((yes + no) * (yes + no + 1))
+
+
+def _odds(share: float) -> float:
+    return share / (1 - share)
+
+
+def worth(judged: Sequence[Row], labels: Sequence[Row]) -> Worth:
+    """By band, p(1 - p) over the variance that the best allocation for this column alone would reach: so of several
+    columns each counts by how far it is from its best."""
+    found = spreads(judged, labels)
+    whole = sum(row.w for row in judged)
+    mean = sum(row.w * spread for row, spread in zip(judged, found, strict=True)) / whole if whole > 0 else 0.0
+    mean = mean or sum(found) / BANDS
+    return tuple((spread / mean) ** 2 for spread in found)
+
+
+_UNLABELLED = worth([NOTHING] * BANDS, [NOTHING] * BANDS)
+
+
+class Allocation:
+    """`worths` by column; columns that are not in it do not count. Without any, all count as what nobody has labelled
+    does, if they are among `about` (all when None)."""
+
+    def __init__(self, worths: Mapping[Column, Worth] | None = None, about: Collection[Column] | None = None) -> None:
+        self.worths = worths or {}
+        self._about = about
+
+    def need(self, scores: Iterable[Scored]) -> Need:
+        """The root of the mean worth of a sample's scores, of which the largest is named."""
+        most = total_worth = 0.0
+        count, best = 0, None
+        for score in scores:
+            known = self._known((score.slug, score.direction))
+            if known is None:
+                continue
+            value = known[bisect_right(EDGES, score.score)]
+            total_worth += value
+            count += 1
+            if value > most:
+                most, best = value, score
+        if best is None:
+            return Need(0.0, "floor", "", "")
+        reason: Reason = "flagged" if best.flagged else "doubt" if most > 1 else "floor"
+        return Need(math.sqrt(total_worth / count), reason, best.direction, best.slug)
+
+    def _known(self, column: Column) -> Worth | None:
+        if self.worths:
+            return self.worths.get(column)
+        return _UNLABELLED if self._about is None or column in self._about else None
+
+
+Needed = Callable[[Iterable[Scored]], Need]
+
+
+def learned(found: Mapping[Column, Evidence], kind: Kind, about: Collection[Column] | None = None) -> Allocation:
+    """What these labels of a judge or of people tell. Bands of all versions of a detector count as one."""
+    worths = {}
+    for column, of in found.items():
+        labels = _labelled(of, kind)
+        if any(row.n for row in labels) and (about is None or column in about):
+            worths[column] = worth(_judged(of), labels)
+    return Allocation(worths, about)
+
+
+def _labelled(of: Evidence, kind: Kind) -> list[Row]:
+    places = of.judge if kind == "judge" else of.person
+    kept = (NO, YES) if kind == "judge" else range(SAID)
+    found = [NOTHING] * BANDS
+    for (detector, band), rows in places.items():
+        if detector:  # else no detector speaks of it, and there is no band
+            found[band] = total([found[band], *(rows[said] for said in kept)])
+    return found
+
+
+def _judged(of: Evidence) -> list[Row]:
+    found = [NOTHING] * BANDS
+    for (_, band), row in of.detector.items():
+        found[band] = found[band] + row
+    return found
+
+
+class LearnedAllocations:
+    """Learned anew every few minutes from all labels of a week, in a task beside the traffic: every process of a ledger
+    learns the same."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._about: dict[Kind, Collection[Column] | None] = {}
+        self._known: dict[Kind, Allocation] = {}
+
+    def needed(self, kind: Kind, about: Collection[Column] | None = None) -> Needed:
+        """What a label of this kind would tell of a sample by what is known then. `about` are the columns that the
+        source speaks of, all when None."""
+        self._about[kind] = about
+        self._known[kind] = Allocation(about=about)
+        return lambda scores: self._known[kind].need(scores)
+
+    async def run(self) -> None:
+        """Until cancelled. While the ledger cannot be read what was learned stays."""
+        while True:
+            with contextlib.suppress(LedgerError):  # the ledger says so itself
+                await self.learn()
+            await asyncio.sleep(_SECONDS)
+
+    async def learn(self) -> None:
+        """Raises LedgerError."""
+        window = await self._ledger.window(WINDOW)
+        self._known = await asyncio.to_thread(self._learned, window.sums)
+
+    def _learned(self, sums: Sums) -> dict[Kind, Allocation]:
+        found = evidence(sums)
+        return {kind: learned(found, kind, about) for kind, about in self._about.items()}
