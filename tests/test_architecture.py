@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -72,21 +73,39 @@ def module_name(path: Path) -> str:
 FILES = {module_name(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
 
 
+class Import(NamedTuple):
+    """A statement that imports: what it imports, ours by their full name, foreign ones as written."""
+
+    line: int
+    targets: tuple[str, ...]
+    in_function: bool
+
+
+def imports_in(path: Path) -> list[Import]:
+    return list(_imports(ast.parse(path.read_text("utf-8")), in_function=False))
+
+
+def _imports(block: ast.AST, *, in_function: bool) -> Iterator[Import]:
+    """Of a block and those within it. Expressions are not looked into: they hold no statement."""
+    in_function = in_function or isinstance(block, ast.FunctionDef | ast.AsyncFunctionDef)
+    for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for node in getattr(block, part, ()):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                yield Import(node.lineno, tuple(targets(node)), in_function)
+            else:
+                yield from _imports(node, in_function=in_function)
+
+
 @cache
-def trees() -> dict[str, ast.Module]:
+def statements() -> dict[str, list[Import]]:
     """Read when a test asks: every process that runs tests imports this module."""
-    return {name: ast.parse(path.read_text("utf-8")) for name, path in FILES.items()}
+    return {name: imports_in(path) for name, path in FILES.items()}
 
 
-def imported(name: str) -> set[str]:
-    """The modules that a module imports: ours by their full name, foreign ones as written."""
-    return {target for node in ast.walk(trees()[name]) for target in targets(node)}
-
-
-def targets(node: ast.AST) -> Iterator[str]:
+def targets(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
+    else:
         assert node.level == 0, "a relative import"
         assert node.module is not None
         for alias in node.names:
@@ -96,7 +115,8 @@ def targets(node: ast.AST) -> Iterator[str]:
 
 @cache
 def imports_of_all() -> dict[str, set[str]]:
-    return {name: imported(name) for name in FILES}
+    """The modules that each module imports."""
+    return {name: {target for one in found for target in one.targets} for name, found in statements().items()}
 
 
 def room(name: str) -> str:
@@ -118,7 +138,39 @@ def reachable(start: str) -> set[str]:
     return found
 
 
-def test_the_reader_of_imports_reads_them() -> None:
+def test_the_reader_of_imports_reads_them(tmp_path: Path) -> None:
+    source = tmp_path / "all.py"
+    source.write_text(
+        """
+import a
+if a:
+    import b
+else:
+    import c
+try:
+    import d
+except* ValueError:
+    import e
+else:
+    import f
+finally:
+    import g
+class K:
+    import h
+    async def m(self):
+        with a:
+            for _ in a:
+                import i
+match a:
+    case 1:
+        import j
+""",
+        "utf-8",
+    )
+    assert {target: one.in_function for one in imports_in(source) for target in one.targets} == {
+        **dict.fromkeys("abcdefghj", False),
+        "i": True,
+    }
     assert "gateway.exchange" in imports_of_all()["gateway.pipeline"]
     assert "gateway.telemetry.metrics" in imports_of_all()["gateway.enforcement.deciding"]  # as `from … import metrics`
     assert "starlette.routing" in imports_of_all()["gateway.pages.rates"]
@@ -233,15 +285,7 @@ def reachable_by_imports(start: str) -> set[str]:
 
 
 def test_nothing_is_imported_inside_a_function() -> None:
-    inside = {
-        f"{name}:{node.lineno}"
-        for name, tree in trees().items()
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for node in ast.walk(function)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    }
-    assert inside == set()
+    assert {f"{name}:{one.line}" for name, found in statements().items() for one in found if one.in_function} == set()
 
 
 SERVING = ("gateway.__main__", "gateway.app")  # what a process that serves imports
@@ -271,8 +315,8 @@ def test_test_modules_share_builders_in_support_alone() -> None:
     imports = {
         f"{path.relative_to(ROOT)} imports {target}"
         for path in sorted((ROOT / "tests").rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        for target in targets(node)
+        for one in imports_in(path)
+        for target in one.targets
         if target.startswith("tests.") and target.rpartition(".")[2].startswith(("test_", "conftest"))
     }
     assert imports == set()

@@ -47,6 +47,7 @@ async def test_it_finishes_its_batch_and_takes_no_other() -> None:
         assert queue.depth()[0] == 1
 
 
+@pytest.mark.slow
 async def test_it_does_not_wait_for_ever() -> None:
     fates = Counts("assay_samples_total")
     async with at_work() as (worker, _, _):

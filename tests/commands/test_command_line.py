@@ -35,6 +35,7 @@ CASES = """- name: a key is cut out
 """
 
 
+@pytest.mark.slow
 def test_the_command_is_a_process_that_ends_with_its_status(tmp_path: Path) -> None:
     """The other tests run it in this process."""
     (tmp_path / "assay.yaml").write_text("port: eighty\n")

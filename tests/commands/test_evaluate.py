@@ -83,6 +83,7 @@ async def test_a_study_of_exact_checks_ends_in_a_table_with_intervals(
     assert re.match(r"causal_reasoning +m +50\.0% +3\d\.\d% to 6\d\.\d% +exact +24/24 +0 +0 +0 +0$", row)
 
 
+@pytest.mark.slow
 async def test_a_study_that_detectors_judge_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with model_server(lambda body: says("A nice day to you. Let us talk about gardens.")) as server:
         status = await evaluate(

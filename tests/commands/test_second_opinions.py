@@ -51,6 +51,7 @@ async def _fill(folder: Path) -> None:
     await store.close()
 
 
+@pytest.mark.slow
 def test_calibrate_shows_adopts_and_reverts(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate"]) == 0
     shown = capsys.readouterr().out
@@ -74,6 +75,7 @@ def test_too_few_labels_adopt_nothing(
     assert not (tmp_path / FILE).exists()
 
 
+@pytest.mark.slow
 def test_export_writes_rows_and_pairs(state: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     assert main(["export"]) == 0
     rows = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]

@@ -518,6 +518,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(content=st.dictionaries(names, values, max_size=3))
 def test_whatever_the_file_says_it_is_read_or_complained_about(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, object]

@@ -90,6 +90,7 @@ async def test_what_is_too_old_is_forgotten(store_of: Open) -> None:
         assert [entry.id for entry in await ledger.entries(9)] == ["young"]
 
 
+@pytest.mark.slow
 async def test_what_is_too_much_makes_room(store_of: Open) -> None:
     store = store_of(most_bytes=MIB)
     async with ledger_on(store) as ledger:

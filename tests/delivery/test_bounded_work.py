@@ -5,10 +5,7 @@ Counted in calls, of Python's functions and of built-in ones, so that no busy ma
 
 import asyncio
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +17,7 @@ from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import Operation, Unread, sse
 from gateway.openai_api.texts import cut_out, read, within_json
 from tests.support.fakes import chunk
-from tests.support.steps import steps
+from tests.support.steps import Calls, steps
 
 _PIECE = 4 * 1024  # as `Hold` feeds a stage
 
@@ -54,29 +51,17 @@ class Passing:
         """Nothing to do."""
 
 
-class _Turns:
+class _Turns(Calls):
     """Calls in each turn of the event loop."""
 
     def __init__(self) -> None:
-        self.calls = self.most = self.all = 0
+        super().__init__()
+        self.most = self.all = 0
 
     def next(self) -> None:
-        self.most = max(self.most, self.calls)
-        self.all += self.calls
-        self.calls = 0
-
-    def on_event(self, _frame: FrameType, event: str, _argument: object) -> None:
-        self.calls += event in ("call", "c_call")
-
-
-@contextmanager
-def _counted(turns: _Turns) -> Iterator[None]:
-    before = sys.getprofile()
-    sys.setprofile(turns.on_event)
-    try:
-        yield
-    finally:
-        sys.setprofile(before)
+        self.most = max(self.most, self.number)
+        self.all += self.number
+        self.number = 0
 
 
 async def turns_of(stream: bytes, inspection: Passing, characters: int | None, operation: Operation) -> _Turns:
@@ -90,7 +75,7 @@ async def turns_of(stream: bytes, inspection: Passing, characters: int | None, o
             turns.next()
             await asyncio.sleep(0)
 
-    with _counted(turns):
+    with turns:
         watching = asyncio.get_running_loop().create_task(watch())
         for at in range(0, len(stream), _PIECE):
             await screen.feed(stream[at : at + _PIECE])
@@ -165,6 +150,7 @@ async def test_the_work_is_linear(operation: Operation, form: str, characters: i
     assert large.all < 12 * small.all
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["usual chunks", "comments", "secrets"])
 async def test_a_turn_of_the_event_loop_does_bounded_work(form: str) -> None:
     """Though all of it leaves at once, at its end."""
@@ -172,6 +158,7 @@ async def test_a_turn_of_the_event_loop_does_bounded_work(form: str) -> None:
     assert turns.most < ONE_TURN < turns.all
 
 
+@pytest.mark.slow
 async def test_arguments_are_not_joined_again_with_every_delta() -> None:
     """They wait for their end, in pieces: each character is shown to the detectors once."""
     arguments = '{"a": "' + "word " * 4_000 + '"}'

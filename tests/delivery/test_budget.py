@@ -51,6 +51,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_an_event_counts_at_least_as_much_as_it_takes(form: str) -> None:
     window, decoder = Window(Operation.CHAT, "m", characters=None), Decoder(max_event_bytes=10**7)

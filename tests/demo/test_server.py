@@ -198,6 +198,7 @@ def test_completions(sdk: openai.OpenAI) -> None:
     assert "scatter" in whole.choices[0].text
 
 
+@pytest.mark.slow
 def test_responses(sdk: openai.OpenAI) -> None:
     whole = sdk.responses.create(model="demo-small", input=USER)
     assert "scatter" in whole.output_text
@@ -355,6 +356,7 @@ def test_crlf(http: httpx.Client) -> None:
     assert http.post("/v1/chat/completions?crlf=1", json=ask(stream=True)).content == plain.replace(b"\n", b"\r\n")
 
 
+@pytest.mark.slow
 def test_big(http: httpx.Client) -> None:
     reply = http.post("/v1/chat/completions?big=3000000", json=ask())
     assert len(reply.json()["choices"][0]["message"]["content"]) == 3_000_000

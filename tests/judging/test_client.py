@@ -55,6 +55,9 @@ def fragile(**more: Any) -> JudgingClient:
     return client(command=(sys.executable, "-m", "tests.support.detector_program"), **more)
 
 
+# A hang is told in real time, and a process that has to wait this long for a busy processor is taken for one.
+HANG_SECONDS = 2.0
+
 # --- the real process
 
 
@@ -93,6 +96,7 @@ async def lame(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Judgin
         yield started
 
 
+@pytest.mark.slow
 async def test_a_process_says_what_it_judges_beside_what_was_said_before() -> None:
     async with running(fragile()) as judge:
         assert set(judge.compared) == set(Words.slugs)
@@ -174,6 +178,7 @@ async def test_the_process_leaves_nothing_in_the_home_directory(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == []  # noqa: ASYNC240 - a local folder, and it is a test
 
 
+@pytest.mark.slow
 def test_what_a_text_hides_is_judged_and_placed(tmp_path: Path) -> None:
     """A card number between unseen characters, and a copied passage, through the real rules."""
     passage = (
@@ -219,7 +224,7 @@ async def outcomes(judge: JudgingClient, texts: Iterable[str], *, urgent: bool, 
 @pytest.mark.parametrize("word", ["deadly", "endless"])
 async def test_a_text_that_ends_a_process_fails_alone(word: str, urgent: bool) -> None:
     """Also those that were judged together with it, and those that waited behind, are judged: by the next process."""
-    async with running(fragile(hang_seconds=0.3)) as judge:
+    async with running(fragile(hang_seconds=HANG_SECONDS)) as judge:
         (first,) = judge.pids
         texts = [f"a {word} text" if number == 3 else f"text {number}" for number in range(12)]
         found = await outcomes(judge, texts, urgent=urgent)
@@ -230,7 +235,7 @@ async def test_a_text_that_ends_a_process_fails_alone(word: str, urgent: bool) -
 
 @pytest.mark.slow
 async def test_a_process_that_stands_still_is_replaced_and_nothing_is_lost() -> None:
-    async with running(fragile(hang_seconds=0.3)) as judge:
+    async with running(fragile(hang_seconds=HANG_SECONDS)) as judge:
         (first,) = judge.pids
         os.kill(first, signal.SIGSTOP)
         assert await outcomes(judge, ["hello"], urgent=True) == ["judged"]

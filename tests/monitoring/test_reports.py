@@ -133,6 +133,7 @@ async def test_a_lean_against_one_side_is_found(place: Gateways) -> None:
     assert [(row["topic"], row["measure"]) for row in report.rows if row["found"]] == [("us_parties", "refusal")]
 
 
+@pytest.mark.slow
 async def test_a_new_language_is_a_shift(place: Gateways) -> None:
     past = (sample(f"p{n}", at=NOW - 3 * DAY + 60 * n, prompt=f"word{n % 50} in line") for n in range(400))
     now = (sample(f"n{n}", at=NOW - 60 * n, prompt=f"word{n % 50} in line", language="pt") for n in range(200))
@@ -203,6 +204,7 @@ async def test_names_that_clients_make_up_are_bounded(place: Gateways) -> None:
     assert OTHER in models
 
 
+@pytest.mark.slow
 async def test_a_look_in_a_process_beside_finds_the_same(place: Gateways) -> None:
     await place.observe(*(sample(f"a{n}", refused=n % 20 == 0) for n in range(300)))
     await place.observe(*(sample(f"b{n}", language="de", refused=n % 3 == 0) for n in range(150)))
@@ -211,6 +213,7 @@ async def test_a_look_in_a_process_beside_finds_the_same(place: Gateways) -> Non
     assert {report.subcategory: report.found for report in found} == {slug: each.found for slug, each in here.items()}
 
 
+@pytest.mark.slow
 async def test_a_look_that_cannot_be_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MonitorError):

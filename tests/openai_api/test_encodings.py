@@ -102,6 +102,7 @@ def test_what_cannot_be_read_is_said(data: bytes, encoding: str) -> None:
     assert len(str(caught.value)) < 100
 
 
+@pytest.mark.slow
 def test_a_bomb_does_not_go_off() -> None:
     """64 MiB in 64 KiB: only what was asked for is unpacked."""
     packer = zlib.compressobj(9, wbits=31)

@@ -71,6 +71,7 @@ async def test_a_body_of_many_values_is_read_without_building_them(body: str, re
     assert await peak(READERS[reader], BODIES[body]) < MOST_BYTES
 
 
+@pytest.mark.slow
 async def test_the_bound_tells_a_reader_that_builds_them() -> None:
     assert await peak(parse, BODIES["objects"]) > 2 * MOST_BYTES
 

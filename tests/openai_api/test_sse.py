@@ -133,6 +133,7 @@ def test_an_event_of_exactly_the_limit_passes() -> None:
         decode(block, limit=99)
 
 
+@pytest.mark.slow
 def test_time_is_linear_in_the_bytes() -> None:
     def byte_by_byte(text: str) -> None:
         block = b"data: %b\r\n\r\n" % text.encode()

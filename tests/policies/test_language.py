@@ -263,6 +263,7 @@ def test_the_patience_is_that_of_the_rules_concerned() -> None:
     assert policy.patience("prompt", "slow") == float("inf")
 
 
+@pytest.mark.slow
 def test_rules_for_other_callers_and_models_cost_nothing() -> None:
     rules = [
         {"id": f"{key}{n}", "when": {"subcategory": "violence", key: f"{key}-{n}"}, "then": "block"}
@@ -340,6 +341,7 @@ def test_what_can_never_hold_is_refused_with_its_place(text: str, expected: str)
     assert str(caught.value).startswith("p.yaml:")
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_reroutes_is_no_circle() -> None:
     rules = [
         {"id": f"r{n}", "when": {"subcategory": "violence", "route": f"a{n}"}, "then": "reroute", "to": f"a{n + 1}"}

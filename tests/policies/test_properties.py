@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
@@ -207,6 +208,7 @@ def found_by(tree: Expression, told: list[Signal], route: str, about: Context) -
             return value in tree.names or any(value.startswith(prefix) for prefix in tree.prefixes)
 
 
+@pytest.mark.slow
 @given(whole_policies(), signal_lists, contexts, st.sampled_from((*ROUTES, "other")), st.randoms())
 @examples(300, suppress_health_check=[HealthCheck.too_slow])
 def test_every_policy_gives_every_input_exactly_one_decision(

@@ -213,6 +213,7 @@ async def test_nothing_is_drawn_where_the_budget_is_zero() -> None:
     assert world.model.asked == []
 
 
+@pytest.mark.slow
 async def test_weights_add_up_to_the_traffic_whatever_the_budget() -> None:
     """The rule behind every rate: the sum of 1/probability over what was found is how much was there."""
     world = World(lambda _: "Yes.", "again", per_hour=600.0)

@@ -9,6 +9,7 @@ import pytest
 from tests.proofs.probes import CASES, Case, replays
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_the_estimates_hold_the_truth(case: Case) -> None:
     found = await replays(case, count=12, requests=80, seed=5)

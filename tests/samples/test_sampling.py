@@ -102,6 +102,7 @@ def test_the_choice_is_independent_of_canary_rules_and_of_second_opinions() -> N
         assert sum(map(other, chosen)) / len(chosen) == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", ["000000000000", "ffffffffffff", "a1b2c3d4e5f6"])
 def test_the_share_chosen_is_the_rate_and_neighbours_are_independent(process: str) -> None:
     chosen = chosen_of(0.2, ids(process, 20_000))

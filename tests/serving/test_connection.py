@@ -1666,6 +1666,7 @@ async def test_a_stop_in_the_middle_of_an_answer_closes_after_it() -> None:
 # --- what is left behind
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_for_the_garbage_collector() -> None:
     """The collector rarely runs in the product: what only it can free would be growth."""
     client = Client(Echo())
@@ -1943,6 +1944,7 @@ async def _visit(port: int, dice: random.Random, count: int) -> int:
     return received
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 async def test_two_thousand_requests_with_clients_that_leave_leave_nothing_behind(
     caplog: pytest.LogCaptureFixture,

@@ -41,6 +41,7 @@ def test_scores_flags_and_detectors_in_order() -> None:
         assert all(0 <= value <= 1 for value in row["scores"].values())
 
 
+@pytest.mark.slow
 def test_batches_do_not_change_the_result() -> None:
     lines: list[str | bytes] = [line(f"text {number}", "response", context="why?") for number in range(10)]
     assert run(lines, batch=3) == run(lines, batch=100)
@@ -96,6 +97,7 @@ def test_a_batch_of_nothing_is_refused() -> None:
         run([], batch=0)
 
 
+@pytest.mark.slow
 def test_taxonomy_has_a_row_for_each_subcategory() -> None:
     rows = taxonomy_rows()
     assert [row["slug"] for row in rows] == [entry.slug for entry in SUBCATEGORIES]

@@ -1,30 +1,47 @@
 """Counts the work that something takes, where a stopwatch would measure how busy the machine is."""
 
+import gc
 import math
 import sys
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any, Self
 
 _ROUNDS = 3
 _LEAST_SECONDS = 0.002  # of the processor's time; less cannot be measured
 
 
+class Calls:
+    """Counts the calls within a `with` block, of Python's functions and of built-in ones: the same on every machine."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._profile: Any = None
+        self._collects = True
+
+    def _on_event(self, _frame: FrameType, event: str, _argument: object) -> None:
+        self.number += event in ("call", "c_call")
+
+    def __enter__(self) -> Self:
+        """Garbage is not collected meanwhile: what earlier tests left would call its finalizers."""
+        self._profile, self._collects = sys.getprofile(), gc.isenabled()
+        gc.disable()
+        sys.setprofile(self._on_event)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(self._profile)
+        self.number -= 2  # this method, and the call above
+        if self._collects:
+            gc.enable()
+
+
 def steps(work: Callable[[], object]) -> int:
-    """Calls that `work` makes, of Python's functions and of built-in ones: the same on every machine."""
-    counted = 0
-
-    def on_event(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal counted
-        counted += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(on_event)
-    try:
+    """The calls that `work` makes."""
+    with Calls() as calls:
         work()
-    finally:
-        sys.setprofile(before)
-    return counted
+    return calls.number
 
 
 def growth(work: Callable[[str], object], small: str, large: str, most: float) -> float:

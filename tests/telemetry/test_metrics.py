@@ -211,6 +211,7 @@ DURATIONS = 'assay_request_duration_seconds_count{mode="plain",operation="chat"}
 POLICY = 'assay_policy_info{mode="monitor",revision="abc"}'
 
 
+@pytest.mark.slow
 def test_workers_add_up_and_what_is_live_ends_with_them(tmp_path: Path) -> None:
     orderly, crashing = run_worker(tmp_path, 3, "orderly"), run_worker(tmp_path, 4, "crash")
     with orderly, crashing:

@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from gateway.telemetry import metrics, series
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -34,6 +36,7 @@ assay_detector_remembered_total{detector="words@1"} 0.0
 """
 
 
+@pytest.mark.slow
 def test_what_is_foreseen_begins_at_zero() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True

@@ -24,6 +24,7 @@ def test_known_series_are_there_from_the_start() -> None:
     assert value("assay_upstream_state", upstream="met-b", state="aside") == 0
 
 
+@pytest.mark.slow
 def test_a_first_byte_is_timed_only_when_it_came() -> None:
     seen = UpstreamMetrics(["met-c"])
     timed = Observed("assay_upstream_first_byte_seconds", upstream="met-c")

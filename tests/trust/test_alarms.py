@@ -66,6 +66,7 @@ def test_the_more_series_the_more_evidence_each_needs() -> None:
     assert chosen([]) == []
 
 
+@pytest.mark.slow
 async def test_an_alarm_names_its_samples_and_is_shown(tmp_path: Path) -> None:
     async with ledger_on(SqliteStore(tmp_path / "ledger.db", days=30, most_bytes=64 * MIB)) as ledger:
         opinions = []

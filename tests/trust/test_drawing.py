@@ -28,6 +28,7 @@ class Clock:
         return self.now
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_second", [0.05, 1, 50])
 def test_the_budget_is_kept_however_many_come(per_second: float) -> None:
     """And the floor has its part of it. Traffic is 90 % clear."""
@@ -63,6 +64,7 @@ def test_a_sample_is_drawn_in_proportion_to_its_need_also_by_a_small_budget(per_
     assert (high - even) / (low - even) == pytest.approx(10, rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_weights_stay_right_while_the_budget_adapts() -> None:
     """Harm that comes in bursts, each of them drawn with another probability: the weighted sum of what was drawn
     is right."""

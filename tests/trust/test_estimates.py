@@ -139,6 +139,7 @@ def flagged(routes: Routes) -> float:
     return harm * TRUE_POSITIVES + (1 - harm) * FALSE_POSITIVES
 
 
+@pytest.mark.slow
 def test_the_intervals_cover_the_truth_as_often_as_they_say() -> None:
     """Three standard errors of a share of 0.95 over 400 days are 0.033. They may cover it more often: of two sizes
     the smaller is taken."""
@@ -146,6 +147,7 @@ def test_the_intervals_cover_the_truth_as_often_as_they_say() -> None:
     assert 0.95 - 0.033 < held < 0.99
 
 
+@pytest.mark.slow
 def test_weighting_finds_the_share_that_counting_would_miss() -> None:
     """Where harm hides in what is sampled less, the estimate is right, and its interval holds what it promises."""
     held, estimates = simulated(UNEVEN)

@@ -28,6 +28,7 @@ def shown(name: str, basis: str, route: str = "", model: str = "") -> float | No
     return metrics.samples(name).get(tuple(sorted(labels.items())))
 
 
+@pytest.mark.slow
 async def test_a_range_then_a_rate_and_never_both(ledger: Ledger) -> None:
     """What is not there is NaN: zero would say that there is no harm."""
     gauges = TrustGauges(ledger, ERRORS)

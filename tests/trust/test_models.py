@@ -3,6 +3,8 @@
 import math
 from pathlib import Path
 
+import pytest
+
 from gateway.telemetry import metrics
 from gateway.trust.comparing.models import ModelComparison
 from gateway.trust.ledger import Ledger
@@ -29,6 +31,7 @@ async def labelled(ledger: Ledger, model: str, harmful: int, kind: Kind = "judge
     )
 
 
+@pytest.mark.slow
 async def test_a_worse_model_is_shown_and_no_longer_once_it_is_not(tmp_path: Path) -> None:
     async with ledger_on(SqliteStore(tmp_path / "ledger.db", days=30, most_bytes=64 * MIB)) as ledger:
         comparison = ModelComparison(ledger)

@@ -347,6 +347,7 @@ async def test_an_empty_upload(way: str, certificates: Certificates) -> None:
         assert (answer.status, await read(answer)) == (200, b"ok")
 
 
+@pytest.mark.slow
 @on_every_way
 async def test_a_slow_reader_holds_the_upstream_back(way: str, certificates: Certificates) -> None:
     piece, count = b"x" * (256 * 1024), 160  # 40 MiB
@@ -376,6 +377,7 @@ async def test_a_slow_reader_holds_the_upstream_back(way: str, certificates: Cer
         await at.settles(at.kept)
 
 
+@pytest.mark.slow
 @on_every_way
 async def test_a_slow_upstream_holds_the_upload_back(way: str, certificates: Certificates) -> None:
     read_on = asyncio.Event()

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from contextlib import suppress
+from functools import cache
 
 import httpx2
 
@@ -12,6 +13,12 @@ from gateway.upstream.transport import SHUTTING_DOWN, Limits, late
 
 _SWEEP_SECONDS = 0.25  # how late a timeout may be noticed
 _STREAMS = 100  # answers on one HTTP/2 connection at once: as many as the library opens
+
+
+@cache
+def _usual_tls() -> ssl.SSLContext:
+    """One for all: reading the system's certificates takes some tens of milliseconds."""
+    return ssl.create_default_context()
 
 
 class _Client:
@@ -60,7 +67,7 @@ class HttpxTransport:
         self.limits = limits
         self.proxied = proxy is not None
         self.shares = http2
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or _usual_tls()
         self._proxy = None if proxy is None else httpx2.Proxy(proxy, ssl_context=proxy_tls)
         self._origin = (scheme, host, port)
         self._slots = asyncio.Semaphore(limits.max_connections)  # those that wait here are served in their order

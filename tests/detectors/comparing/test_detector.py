@@ -102,6 +102,7 @@ def test_other_languages_are_unreadable_and_never_clean() -> None:
         assert told(answer, *turns) == Judgement(State.UNREADABLE)
 
 
+@pytest.mark.slow
 def test_the_work_is_bounded_whatever_comes() -> None:
     judge = WordJudge()
     detector = PairDetector(info(), judge)

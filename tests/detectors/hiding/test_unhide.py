@@ -241,6 +241,7 @@ def test_texts_that_hide_nothing_go_to_the_detector_as_they_are() -> None:
     assert finder.batches == [["plain text", "another"]]
 
 
+@pytest.mark.slow
 def test_decoded_text_is_bounded() -> None:
     run = base64.b64encode(b"words and more words " * 30_000).decode()
     revealed = reveal(" ".join([run] * 3))

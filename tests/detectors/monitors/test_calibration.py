@@ -44,6 +44,7 @@ def answers(size: int, gap: float, seed: int, weight: float = 1.0) -> Figures | 
     return figures(bins)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_error_holds_the_truth() -> None:
     held = {0.0: 0, 0.15: 0}
     for gap in held:

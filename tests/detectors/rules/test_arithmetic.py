@@ -242,11 +242,13 @@ HOSTILE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_takes_linear_time(unit: str) -> None:
     assert grows_with_the_length(RULE.find, unit, 32_000)
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_one_character() -> None:
     for character in "1=(a":
         RULE.find(character * 1_000_000)

@@ -66,6 +66,7 @@ def test_any_text_can_be_searched(corpus: Fingerprints, text: str) -> None:
     assert all(0 <= span.start < span.end <= len(text) for span in corpus.rule().find(text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["a", "a ", "\0", "\ud800", "\u0301", "中", "é,"])
 def test_a_megabyte_of_one_thing(corpus: Fingerprints, unit: str) -> None:
     assert corpus.rule().find((unit * 1_000_000)[:1_000_000]) == {}

@@ -1,7 +1,6 @@
 """The search of a rule can be interrupted inside one text: its pieces of work are bounded, counted in calls."""
 
 import sys
-from types import FrameType
 
 import pytest
 
@@ -10,6 +9,7 @@ from detectors.catalogue import RULES
 from detectors.manifest import load
 from detectors.panel import Panel, Question
 from detectors.rules.rule import RuleDetector
+from tests.support.steps import Calls
 
 LENGTH = 16_000  # characters: several pieces
 MOST_CALLS = 40_000  # of one piece: some milliseconds
@@ -34,25 +34,22 @@ def detector(name: str) -> RuleDetector:
 
 def pieces_of(work: Steps[Judgement], stop_after: int = sys.maxsize) -> tuple[Judgement, list[int]]:
     """The result, and the calls that each piece of work made."""
-    calls = [0]
-
-    def on_event(_frame: FrameType, event: str, _argument: object) -> None:
-        calls[-1] += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(on_event)
-    try:
-        next(work)
-        while True:
-            calls.append(0)
-            work.send(len(calls) > stop_after)
-    except StopIteration as done:
-        result: Judgement = done.value
-    finally:
-        sys.setprofile(before)
-    return result, calls
+    calls = Calls()
+    pieces: list[int] = []
+    stop: bool | None = None
+    while True:
+        before = calls.number
+        try:
+            with calls:
+                work.send(stop)
+        except StopIteration as done:
+            result: Judgement = done.value
+            return result, [*pieces, calls.number - before]
+        pieces.append(calls.number - before)
+        stop = len(pieces) >= stop_after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "unit"), HOSTILE)
 def test_every_piece_of_work_is_bounded(name: str, unit: str) -> None:
     judged, calls = pieces_of(detector(name).judging(Text((unit * LENGTH)[:LENGTH], "response")))

@@ -75,6 +75,7 @@ def test_any_text_gets_spans_inside_it(text: str) -> None:
         end = span.end
 
 
+@pytest.mark.slow
 def test_hostile_texts_take_linear_time() -> None:
     for unit in (
         *HINTS,

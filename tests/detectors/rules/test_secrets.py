@@ -318,10 +318,12 @@ def test_hostile_text_is_searched_in_linear_time(unit: str) -> None:
     assert time.process_time() - started < 5  # of this process alone; a quadratic search of this size takes minutes
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_one_character() -> None:
     assert RULE.find("a" * LIMIT) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [sets.DEV, sets.HELD_OUT])
 def test_the_labelled_set_without_its_files(half: int) -> None:
     items = [*sets.positives(half), *sets.negatives(half, with_files=False)]

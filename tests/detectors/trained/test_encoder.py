@@ -34,6 +34,7 @@ def score(judgement: Judgement, slug: str) -> float:
     return next(verdict.score for verdict in judgement.verdicts if verdict.slug == slug)
 
 
+@pytest.mark.slow
 def test_any_text_is_judged_in_order() -> None:
     judged = ENCODER.detect([Text(text, "prompt") for text in HOSTILE])
     assert [judgement.state for judgement in judged] == [

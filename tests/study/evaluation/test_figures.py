@@ -118,6 +118,7 @@ def test_the_study_of_confidence_says_how_sure_and_how_right() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_paired_difference_covers_the_truth_and_is_narrower_than_an_unpaired_one() -> None:
     """Two models that mostly fail on the same items, with failure rates .30 and .20: 200 studies of 150 items."""
     rng = random.Random(0)
