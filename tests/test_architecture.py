@@ -17,7 +17,7 @@ PACKAGES = ("gateway", "detectors", "policies")
 # Foreign library → the only modules, or rooms, that may import it.
 DOORS = {
     "sqlite3": {"gateway.stores.sqlite"},
-    "starlette": {"gateway.app", "gateway.pages"},
+    "starlette": {"gateway.pages", "gateway.parts.pages"},
     "httpx2": {"gateway.upstream.library"},
     "httpcore2": {"gateway.upstream.library"},
     "h2": {"gateway.upstream.library"},
@@ -53,7 +53,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("opinions", "monitoring", "own"),
     ("probes",),
     ("pipeline", "worker", "study", "pages"),
-    ("app", "demo"),
+    ("parts",),
+    ("app", "worker_app", "demo"),
     ("commands",),
     ("__main__",),
 )
@@ -288,7 +289,7 @@ def test_nothing_is_imported_inside_a_function() -> None:
     assert {f"{name}:{one.line}" for name, found in statements().items() for one in found if one.in_function} == set()
 
 
-SERVING = ("gateway.__main__", "gateway.app")  # what a process that serves imports
+SERVING = ("gateway.__main__", "gateway.app", "gateway.worker_app")  # what a process that serves imports
 
 
 @pytest.mark.parametrize("start", SERVING)

@@ -24,7 +24,7 @@ def worker(parsed: argparse.Namespace) -> int:
     host, port = listening.getsockname()[:2]
     announced = f"Assay {version('assay-gateway')} worker: policy {config.policy}; metrics http://{host}:{port}/metrics"
     process.run(
-        "gateway.app:create_worker_app",
+        "gateway.worker_app:create_worker_app",
         listening,
         workers=1,
         ending=process.Ending(0, 1),  # for a scrape: the batch at hand is waited for by the application itself

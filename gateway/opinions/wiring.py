@@ -1,7 +1,7 @@
 """The sinks and tasks of second opinions, as the configuration asks for them."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -18,6 +18,7 @@ from gateway.opinions.judge import Judge, Retries
 from gateway.opinions.reviews import Reviews
 from gateway.opinions.second import Bounds, SecondOpinions
 from gateway.opinions.texts import Keep, Texts
+from gateway.serving.background import NamedTask
 from gateway.trust import drawing
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
@@ -32,7 +33,7 @@ class Opinions:
     """`sinks` take judged samples, `tasks` run beside the traffic, `close` ends what they hold."""
 
     sinks: list[Sink] = field(default_factory=list)
-    tasks: list[tuple[str, Callable[[], Awaitable[None]]]] = field(default_factory=list)
+    tasks: list[NamedTask] = field(default_factory=list)
     second: SecondOpinions | None = None
     poster: Poster | None = None
 

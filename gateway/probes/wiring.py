@@ -1,7 +1,7 @@
 """The probes that the configuration asks for, as a sink and a task beside the traffic."""
 
 import random
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
@@ -16,6 +16,7 @@ from gateway.probes.lane import Lane
 from gateway.probes.panel import DetectorPanel, Judging
 from gateway.probes.prober import LOOKS_PER_HOUR, Bounds, Prober
 from gateway.probes.table import SHADOW, Probe, shadow, table
+from gateway.serving.background import NamedTask
 from gateway.telemetry import metrics
 from gateway.trust import drawing
 from gateway.trust.judged import Sink
@@ -30,7 +31,7 @@ class Probes:
     """`sinks` take judged samples, `tasks` run beside the traffic, `close` ends what they hold."""
 
     sinks: list[Sink] = field(default_factory=list)
-    tasks: list[tuple[str, Callable[[], Awaitable[None]]]] = field(default_factory=list)
+    tasks: list[NamedTask] = field(default_factory=list)
     prober: Prober | None = None
     posters: list[Poster] = field(default_factory=list)
 

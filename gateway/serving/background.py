@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from time import monotonic
 from typing import NamedTuple
 
@@ -22,6 +22,9 @@ FIRST_PAUSE_SECONDS = 0.1
 LAST_PAUSE_SECONDS = 10.0
 STEADY_SECONDS = 5.0  # a task that ran so long after a restart works again
 PATIENCE_SECONDS = 15.0  # a task that fails for longer makes the process unhealthy
+
+
+NamedTask = tuple[str, Callable[[], Awaitable[None]]]
 
 
 class Failing(NamedTuple):
@@ -72,21 +75,21 @@ class Task:
 
 
 class Background:
-    """The tasks of a process, under one owner. `end_process` is called when they cannot be kept any more."""
+    """The tasks of a process, under one owner. `end_process` is called when they cannot be kept any more.
+
+    A task's name becomes a metric label: one of a few.
+    """
 
     def __init__(
         self,
+        tasks: Iterable[NamedTask],
         *,
         clock: Callable[[], float] = monotonic,
         end_process: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
     ) -> None:
         self._clock = clock
         self._end_process = end_process
-        self._tasks: list[Task] = []
-
-    def add(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """`name` becomes a metric label: one of a few."""
-        self._tasks.append(Task(name, run, self._clock))
+        self._tasks = [Task(name, run, clock) for name, run in tasks]
 
     @property
     def failing(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ def site(**more: Any) -> Site:
         [Route("/page", _page)],
         version="0",
         doors=[],
-        background=Background(),
+        background=Background([]),
         on_hangup=lambda: None,
         finish=_nothing,
         close=_nothing,

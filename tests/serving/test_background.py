@@ -41,10 +41,7 @@ class Flaky:
 def kept(
     clock: Callable[[], float], end: Callable[[], None] = lambda: None, **tasks: Callable[[], Awaitable[None]]
 ) -> Background:
-    background = Background(clock=clock, end_process=end)
-    for name, run in tasks.items():
-        background.add(name, run)
-    return background
+    return Background(tasks.items(), clock=clock, end_process=end)
 
 
 async def test_a_task_that_raises_or_returns_is_started_again(caplog: pytest.LogCaptureFixture) -> None:

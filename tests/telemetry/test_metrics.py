@@ -51,7 +51,7 @@ LABELS = {
     "state": "detectors.base.State; idle, busy",
     "status": "1xx to 5xx, and none",
     "subcategory": "the taxonomy's slugs",
-    "task": "names that gateway.app gives to background tasks",
+    "task": "names that gateway.app, gateway.worker_app and gateway.parts give to background tasks",
     "upstream": "configured names",
     "version": "of this package",
 }

@@ -1,0 +1,47 @@
+"""What a process tells about itself: traces, tokens, what it takes of the machine."""
+
+import os
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from gateway.access.prices import prices_of
+from gateway.config.routes import models
+from gateway.config.settings import Config
+from gateway.exchange import Upstream
+from gateway.parts.detectors import Detectors
+from gateway.serving import descriptors
+from gateway.telemetry.audit import Audit
+from gateway.telemetry.meter import Meter, Models
+from gateway.telemetry.processes import Processes
+
+if TYPE_CHECKING:
+    from gateway.telemetry.tracing import Tracing
+
+VERSION = version("assay-gateway")
+
+
+def tracing(config: Config) -> "Tracing | None":
+    """OpenTelemetry's libraries are an extra, and take memory: they are loaded only where traces are wanted."""
+    if config.otlp_endpoint is None:
+        return None
+    rate = config.trace_sample_rate
+    found: Tracing = import_module("gateway.telemetry.tracing").tracing_to(
+        config.otlp_endpoint, sample_rate=rate, version=VERSION
+    )
+    return found
+
+
+def meter(config: Config, by_name: Mapping[str, Upstream], audit: Audit) -> Meter:
+    served = models(config, by_name)
+    priced = (name for name in config.prices if not name.endswith("*"))
+    named = Models((*(model for each in served.values() for model in each), *priced), config.model_labels)
+    return Meter(served, named, cost=prices_of(config).cost, currency=config.currency, append=audit.append)
+
+
+def machine(own: str, detectors: Detectors) -> list[Callable[[], None]]:
+    """Readers of what this process, called `own`, and its detectors take of the machine."""
+    shortage = descriptors.Shortage()
+    processes = Processes(lambda: {own: [os.getpid()], "detectors": detectors.processes.pids})
+    return [lambda: shortage.look(descriptors.in_use()), processes.show]
