@@ -24,6 +24,11 @@ def test_the_beta_distribution(x: float, a: float, b: float, below: float) -> No
     assert beta_quantile(below, a, b) == pytest.approx(x, abs=1e-6)
 
 
+@pytest.mark.parametrize("a", [0.5, 1.0, 30.0])
+def test_the_beta_distribution_begins_at_0_and_ends_at_1(a: float) -> None:
+    assert [beta_below(x, a, 2.0) for x in (-0.1, 0.0, 1.0, 1.1)] == [0, 0, 1, 1]
+
+
 @given(st.floats(1e-4, 1 - 1e-4), st.floats(0.05, 5e4), st.floats(0.05, 5e4))
 def test_a_quantile_is_where_the_distribution_reaches_it(probability: float, a: float, b: float) -> None:
     x = beta_quantile(probability, a, b)
