@@ -18,6 +18,7 @@ from gateway.delivery.strands import Strands
 from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import (
     DONE_DATA,
+    KEY,
     EventRead,
     EventText,
     Operation,
@@ -30,6 +31,7 @@ from gateway.openai_api import (
     says_nothing,
     sse,
     texts,
+    told_apart,
     without_choices,
     without_logprobs,
 )
@@ -93,6 +95,7 @@ class Window:
         self._queue: deque[_Entry] = deque()
         self._passed = 0  # pieces of the next event that may leave
         self._strands = Strands(characters)
+        self._told: dict[Path, str] = {}  # what the last event said where nothing is known of the form
         self._asked: list[tuple[Strand, int, texts.Written | None]] = []
         self._notice: list[bytes] = []
         self._going: set[int] = set()  # choices that came and are not blocked
@@ -153,7 +156,7 @@ class Window:
             self._ending.first(data)
         self.unread += read.unread
         self._going.update(choice for choice in read.choices if choice not in self._blocked)
-        pieces += [self._piece(said) for said in read.said if said.choice not in self._blocked]
+        pieces += [self._piece(said) for said in told_apart(read.said, self._told) if said.choice not in self._blocked]
         for path in read.ends:
             self._strands.close(path)
         if () in read.ends:  # the usage is the event's own, or that of the response in it
@@ -392,6 +395,10 @@ class Window:
 
 
 def _put(value: Any, at: Path, text: str) -> None:
-    for key in at[:-1]:
+    *above, last = at[:-1] if at[-1] == KEY else at
+    for key in above:
         value = value[key]
-    value[at[-1]] = text
+    if at[-1] == KEY:
+        value[text] = value.pop(last)
+    else:
+        value[last] = text

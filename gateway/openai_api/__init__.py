@@ -8,7 +8,7 @@ and their paths (`passages`), a body that is changed in places (`document`), JSO
 
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
 from gateway.openai_api.chat_replies import error_body
-from gateway.openai_api.document import Path, has_too_many_values, map_entries, rewrite, set_fields
+from gateway.openai_api.document import KEY, Path, has_too_many_values, map_entries, rewrite, set_fields
 from gateway.openai_api.envelope import (
     BodyError,
     Envelope,
@@ -31,6 +31,7 @@ from gateway.openai_api.passages import (
     Reason,
     Unread,
     edits,
+    told_apart,
 )
 from gateway.openai_api.sse import DONE_DATA
 from gateway.openai_api.surfaces import (
@@ -53,6 +54,7 @@ from gateway.openai_api.surfaces import (
 __all__ = [
     "CHANNELS",
     "DONE_DATA",
+    "KEY",
     "REASONS",
     "SURFACES",
     "Answers",
@@ -92,6 +94,7 @@ __all__ = [
     "rewrite",
     "says_nothing",
     "set_fields",
+    "told_apart",
     "with_system",
     "without_choices",
     "without_logprobs",

@@ -13,6 +13,7 @@ from gateway.openai_api.passages import (
     DEFINED,
     EVERYTHING,
     IMAGE,
+    IN_PIECES,
     NAME,
     QUIET,
     SAID,
@@ -21,17 +22,22 @@ from gateway.openai_api.passages import (
     EventRead,
     EventText,
     Found,
+    Leaf,
     Reading,
     Schema,
     Turn,
     Unread,
+    aside,
     channel_of,
     choice_number,
     find,
+    in_place_of_a_list,
     passages_of,
     quiet,
 )
 
+# Gemini's signatures of thoughts, as its own API and LiteLLM hand them on.
+_SIGNED = Schema(google=quiet("thought_signature")) | quiet("thought_signature thought_signatures")
 _CALL = Schema(name=TOOL_NAME, arguments=ARGUMENTS, description=DEFINED)
 _MESSAGE = Schema(
     content=SAID,
@@ -48,12 +54,23 @@ _MESSAGE = Schema(
     citations=CITED,
     context=CITED,
     function_call=_CALL,
-    tool_calls=Schema(function=_CALL, custom=Schema(name=TOOL_NAME, input=ARGUMENTS)) | quiet("id type index"),
+    tool_calls=Schema(function=_CALL, custom=Schema(name=TOOL_NAME, input=ARGUMENTS), extra_content=_SIGNED)
+    | quiet("id type index"),
+    extra_content=_SIGNED,
 ) | quiet("role tool_call_id prefix cache_control index")
 _STORED_MESSAGE = _MESSAGE | {"content_parts": SAID} | quiet("id object")
-_CHOICE = Schema(message=_MESSAGE, delta=_MESSAGE, text=SAID, error=EVERYTHING) | quiet(
-    "index finish_reason logprobs stop_reason content_filter_results content_filter_result"
-)
+
+
+def _choice(others: Leaf) -> Schema:
+    """A choice of an answer: what a server adds to it or to its message is read by `others`."""
+    message = _MESSAGE.with_others(others)
+    read = Schema(message=message, delta=message, text=SAID, error=EVERYTHING).with_others(others)
+    return (
+        read | quiet("index finish_reason") | aside("logprobs stop_reason content_filter_results content_filter_result")
+    )
+
+
+_CHOICE, _CHUNK_CHOICE = _choice(EVERYTHING), _choice(IN_PIECES)
 _REQUEST = Schema(
     tools=DEFINED,
     functions=DEFINED,
@@ -62,14 +79,21 @@ _REQUEST = Schema(
     documents=CITED,
     chat_template=DEFINED,
     chat_template_kwargs=DEFINED,
-) | quiet("messages metadata user safety_identifier stop tool_choice function_call web_search_options moderation")
-_PLAIN = Schema(prompt=ASKED, input=ASKED, suffix=ASKED, query=ASKED, documents=ASKED) | quiet(
+    tool_choice=QUIET,
+    function_call=QUIET,
+) | aside("messages metadata user safety_identifier stop web_search_options moderation")
+_PLAIN = Schema(prompt=ASKED, input=ASKED, suffix=ASKED, query=ASKED, documents=ASKED) | aside(
     "metadata user safety_identifier stop"
 )
-_ANSWER = Schema(
-    error=EVERYTHING, warnings=EVERYTHING, search_results=CITED, citations=CITED, response_format=DEFINED
-) | quiet("choices usage model provider metadata moderation tools prompt_filter_results service_tier user")
-_USUAL = frozenset(("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"))
+_ANSWER = (
+    Schema(error=EVERYTHING, warnings=EVERYTHING, search_results=CITED, citations=CITED, response_format=DEFINED)
+    | quiet("id object created system_fingerprint service_tier obfuscation")
+    | aside("choices usage model provider metadata moderation tools prompt_filter_results user")
+).with_others(EVERYTHING)
+_CHUNK = _ANSWER.with_others(IN_PIECES)
+_USUAL = frozenset(
+    ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation")
+)
 _UNSPOKEN = re.compile(r"<\|.*?\|>|[\s\u0120\u010a\u2581]")  # how tokenizers write spaces, and marks of their own
 _MOST_BESIDE = 32  # characters of tokens that may stand beside the text that they spell
 
@@ -78,6 +102,8 @@ def chat_turns(body: dict[str, Any]) -> list[Turn]:
     """The messages of a request of chat, behind what the application defines."""
     messages = body.get("messages")
     turns = [Turn(find(body, _REQUEST, (), "user"), False)]
+    if not isinstance(messages, list):
+        turns.append(Turn(in_place_of_a_list(messages, ("messages",), "user"), False))
     for i, message in enumerate(messages if isinstance(messages, list) else ()):
         channel = channel_of(message, "user")
         schema = _MESSAGE if isinstance(message, dict) else SAID
@@ -94,6 +120,8 @@ def read_choices(body: dict[str, Any]) -> Reading:
     """Every text of a whole answer, choice by choice."""
     entries = body.get("choices")
     about = find(body, _ANSWER, (), "assistant")
+    if not isinstance(entries, list):
+        about.add(in_place_of_a_list(entries, ("choices",), "assistant"))
     reading = Reading(passages_of(about.pieces, "response"), about.unread)
     for i, entry in enumerate(entries if isinstance(entries, list) else ()):
         found = find(entry, _CHOICE, ("choices", i), "assistant")
@@ -107,7 +135,7 @@ def find_stored(entry: Any, path: Path) -> Found:
     choices = entry.get("choices") if isinstance(entry, dict) else None
     if not isinstance(choices, list):
         return find(entry, _STORED_MESSAGE, path, "assistant")
-    found = find(entry, _ANSWER | quiet("request_id input_user tool_choice response_format"), path, "assistant")
+    found = find(entry, _ANSWER | aside("request_id input_user tool_choice response_format"), path, "assistant")
     for i, choice in enumerate(choices):
         below = find(choice, _CHOICE, (*path, "choices", i), "assistant")
         found.add(Found(below.pieces, [*below.unread, *_spelled_beside(choice, below)]))
@@ -118,12 +146,15 @@ def read_chunk(value: dict[str, Any]) -> EventRead:
     """One event of a stream of chunks."""
     read = EventRead(value, [], [], [], [], [])
     if not value.keys() <= _USUAL:
-        about = find(value, _ANSWER, (), "assistant")
+        about = find(value, _CHUNK, (), "assistant")
         read.said.extend(
-            EventText(piece.channel, piece.path, piece.path, piece.text, False, 0) for piece in about.pieces
+            EventText(piece.channel, piece.path, piece.path, piece.text, False, 0, piece.unknown)
+            for piece in about.pieces
         )
         read.unread.extend(about.unread)
     entries = value.get("choices")
+    if not isinstance(entries, list):
+        read.unread.extend(in_place_of_a_list(entries, ("choices",), "assistant").unread)
     for i, entry in enumerate(entries if isinstance(entries, list) else ()):
         _read_choice(read, entry, i)
     return read
@@ -139,7 +170,7 @@ def _read_choice(read: EventRead, entry: Any, position: int) -> None:
         read.ends.append(("choices", choice))
     if entry.get("logprobs"):
         read.with_logprobs.append(choice)
-    found = find(entry, _CHOICE, ("choices", position), "assistant")
+    found = find(entry, _CHUNK_CHOICE, ("choices", position), "assistant")
     read.unread.extend([*found.unread, *_spelled_beside(entry, found)])
     for piece in found.pieces:
         field, *below = piece.path[2:]
@@ -148,7 +179,8 @@ def _read_choice(read: EventRead, entry: Any, position: int) -> None:
             if isinstance(calls, list) and isinstance(below[1], int):
                 below[1] = choice_number(calls[below[1]], below[1])
         path = ("choices", choice, "message" if field == "delta" else field, *below)
-        read.said.append(EventText(piece.channel, piece.path, path, piece.text, field == "message", choice))
+        whole = field == "message"
+        read.said.append(EventText(piece.channel, piece.path, path, piece.text, whole, choice, piece.unknown))
 
 
 def _spelled_beside(entry: Any, found: Found) -> list[Unread]:

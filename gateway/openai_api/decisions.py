@@ -3,10 +3,10 @@
 from typing import Any
 
 from gateway.openai_api.document import Path
-from gateway.openai_api.passages import SAID, Channel, Found, Leaf, Turn, channel_of, find, quiet
+from gateway.openai_api.passages import SAID, Channel, Found, Leaf, Turn, aside, channel_of, find
 from gateway.openai_api.responses import find_in_item
 
-_REQUEST = quiet("input questions metadata user safety_identifier")
+_REQUEST = aside("input questions metadata user safety_identifier")
 
 
 def decision_turns(body: dict[str, Any]) -> list[Turn]:

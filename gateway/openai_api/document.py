@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import msgspec
 
 Path = tuple[str | int, ...]
+KEY = -1  # ends a path that leads to a key itself and not to what it holds
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -54,9 +55,9 @@ def has_repeated_keys(body: bytes) -> bool:
 def rewrite(body: bytes, edits: Mapping[Path, str]) -> bytes:
     """The body with the texts at these paths replaced; everything else keeps its bytes.
 
-    One thing goes with a text: its token log-probabilities, which would spell out what was replaced (an object
-    becomes null, an array empty). Raises KeyError with the path when there is no text at it, so that no
-    redaction is lost in silence, and ValueError when the body is not JSON.
+    A path that ends in KEY leads to the key before it. One thing goes with a text: its token log-probabilities, which
+    would spell out what was replaced (an object becomes null, an array empty). Raises KeyError with the path when there
+    is no text at it, so that no redaction is lost in silence, and ValueError when the body is not JSON.
     """
     if not edits:
         return body
@@ -69,7 +70,7 @@ def _in_utf8(body: bytes) -> bytes:
     return body if encoding.startswith("utf-8") else body.decode(encoding, "surrogatepass").encode(errors="replace")
 
 
-Tree = dict[str | int, Any]  # key → what is below it; in the end a text
+Tree = dict[Any, Any]  # key → what is below it; in the end a text. (key,) → what the key itself becomes
 
 
 def _tree(edits: Mapping[Path, str]) -> Tree:
@@ -77,10 +78,11 @@ def _tree(edits: Mapping[Path, str]) -> Tree:
     for path, text in edits.items():
         if not path:
             raise KeyError(path)
+        *above, last = path[:-1] if path[-1] == KEY else path
         node = root
-        for key in path[:-1]:
+        for key in above:
             node = node.setdefault(key, {})
-        node[path[-1]] = text
+        node[(last,) if path[-1] == KEY else last] = text
     return root
 
 
@@ -130,9 +132,16 @@ class _Splice:
             frame.key = frame.key + 1 if isinstance(frame.key, int) else None
         elif token != b":":
             if frame is not None and frame.key is None:
-                frame.key = parse(token)
+                self._key(frame, token, start, end)
             else:
                 self._value(frame, token, start, end)
+
+    def _key(self, frame: _Frame, token: bytes, start: int, end: int) -> None:
+        frame.key = parse(token)
+        new = None if frame.node is None else frame.node.get((frame.key,))
+        if new is not None:
+            self._left.pop((id(frame.node), (frame.key,)), None)
+            self._put(start, end, _encode_text(new))
 
     def _open(self, frame: _Frame | None, token: bytes, start: int) -> None:
         below = self._below(frame)
@@ -166,7 +175,7 @@ def _encode_text(text: str) -> bytes:
         return json.dumps(text).encode()
 
 
-def _leaves(tree: Tree, path: Path) -> Iterator[tuple[tuple[int, str | int | None], Path]]:
+def _leaves(tree: Tree, path: Path) -> Iterator[tuple[tuple[int, Any], Path]]:
     """Where each text goes, and its whole path."""
     for key, below in tree.items():
         if isinstance(below, str):

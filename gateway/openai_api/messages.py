@@ -30,8 +30,11 @@ from gateway.openai_api.passages import (
     Schema,
     Turn,
     Unread,
+    aside,
+    carries_text,
     channel_of,
     find,
+    in_place_of_a_list,
     passages_of,
     quiet,
 )
@@ -62,19 +65,25 @@ _BLOCKS = {
     "image": Schema(source=IMAGE) | _BLOCK,
     "container_upload": Schema(file_id=FILE_ELSEWHERE) | _BLOCK,
 }
+_FETCHED = Schema(url=CITED, title=CITED) | quiet("type retrieved_at error_code") | aside("content")
 _UNKNOWN_BLOCK = _BLOCK | Schema(
     text=SAID, content=SAID, input=ARGUMENTS, thinking=THOUGHT, stdout=RESULT, stderr=RESULT
 )
 _DOCUMENT = Schema(title=RETRIEVED, context=RETRIEVED, citations=QUIET) | _BLOCK
 _DOCUMENT_TEXT = _DOCUMENT | {"source": Schema(data=RETRIEVED, content=RETRIEVED) | quiet("type media_type")}
 _DOCUMENT_FILE = _DOCUMENT | {"source": FILE_ELSEWHERE}
-_REQUEST = Schema(tools=DEFINED, mcp_servers=DEFINED, output_format=DEFINED, output_config=DEFINED) | quiet(
-    "system messages metadata stop_sequences tool_choice"
+_REQUEST = (
+    Schema(tools=DEFINED, mcp_servers=DEFINED, output_format=DEFINED, output_config=DEFINED)
+    | quiet("tool_choice")
+    | aside("system messages metadata stop_sequences")
 )
-_MESSAGE = quiet("role content cache_control")
-_ANSWER = Schema(error=EVERYTHING, stop_details=EVERYTHING) | quiet(
-    "content usage container context_management stop_sequence"
-)
+_MESSAGE = quiet("role cache_control") | aside("content")
+_ANSWER = (
+    Schema(error=EVERYTHING, stop_details=EVERYTHING)
+    | quiet("id type role model stop_reason")
+    | aside("content usage container context_management stop_sequence")
+).with_others(EVERYTHING)
+_INNER = aside("content")  # the blocks in a block
 
 
 def message_turns(body: dict[str, Any]) -> list[Turn]:
@@ -82,6 +91,8 @@ def message_turns(body: dict[str, Any]) -> list[Turn]:
     turns = [Turn(find(body, _REQUEST, (), "user"), False)]
     turns.append(Turn(_in_content(body.get("system"), ("system",), "system"), False))
     messages = body.get("messages")
+    if not isinstance(messages, list):
+        turns.append(Turn(in_place_of_a_list(messages, ("messages",), "user"), False))
     for i, message in enumerate(messages if isinstance(messages, list) else ()):
         channel = channel_of(message, "user")
         found = find(message, _MESSAGE, ("messages", i), channel)
@@ -118,11 +129,16 @@ def _in_block(block: Any, path: Path, speaker: Channel) -> Found:
     if not isinstance(block, dict):
         return find(block, SAID, path, speaker)
     kind, inner = block.get("type"), block.get("content")
+    schema = _schema(kind, block)
     if kind in ("tool_result", "mcp_tool_result") and isinstance(inner, list):
-        return _in_content(inner, (*path, "content"), "tool")
+        found = find(block, schema | _INNER, path, speaker)
+        found.add(_in_content(inner, (*path, "content"), "tool"))
+        return found
     if kind == "web_fetch_tool_result" and isinstance(inner, dict):
-        return _in_block(inner.get("content"), (*path, "content", "content"), "retrieved")
-    return find(block, _schema(kind, block), path, speaker)
+        found = find(block, schema | {"content": _FETCHED}, path, speaker)
+        found.add(_in_block(inner.get("content"), (*path, "content", "content"), "retrieved"))
+        return found
+    return find(block, schema, path, speaker)
 
 
 def _schema(kind: Any, block: dict[str, Any]) -> Schema:
@@ -134,18 +150,20 @@ def _schema(kind: Any, block: dict[str, Any]) -> Schema:
 
 
 class _Delta(NamedTuple):
-    """Where a kind of delta has its text, and where that belongs in its block."""
+    """Where a kind of delta has its text, where that belongs in its block, and what else it may have."""
 
     channel: Channel
     at: Path
     below: Path
+    more: Schema = Schema()
 
 
+_CITATION = {"citation": _CITED | aside("cited_text")}
 _DELTAS = {
     "text_delta": _Delta("assistant", ("text",), ("text",)),
     "thinking_delta": _Delta("reasoning", ("thinking",), ("thinking",)),
     "input_json_delta": _Delta("arguments", ("partial_json",), ("input",)),
-    "citations_delta": _Delta("retrieved", ("citation", "cited_text"), ("citations", "cited_text")),
+    "citations_delta": _Delta("retrieved", ("citation", "cited_text"), ("citations", "cited_text"), Schema(_CITATION)),
 }
 _GROWING = {("text",), ("thinking",)}  # what a block may open with and its deltas go on with
 
@@ -157,13 +175,15 @@ def read_message_event(value: dict[str, Any]) -> EventRead:
     reader = _EVENTS.get(type_) if isinstance(type_, str) else None
     if reader is not None:
         read.said.extend(reader(value, read.unread))
-    elif type_ not in ("ping", "content_block_stop", "message_stop") and _holds_more(value):
+    elif _holds_more(value, says_done=type_ in ("ping", "content_block_stop", "message_stop")):
         read.unread.append(Unread("assistant", "event"))
     return read
 
 
-def _holds_more(event: dict[str, Any]) -> bool:
-    return any(value for key, value in event.items() if key != "type" and isinstance(value, str | dict | list))
+def _holds_more(event: dict[str, Any], *, says_done: bool) -> bool:
+    """Whether an event has more than its type; one that only says what is done, more that is text."""
+    more = (value for key, value in event.items() if key != "type" and isinstance(value, str | dict | list))
+    return any(carries_text(value) if says_done else value for value in more)
 
 
 def _ends(value: dict[str, Any], type_: Any) -> list[Path]:
@@ -182,8 +202,21 @@ def _in_delta(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText
     text: Any = delta
     for key in known.at:
         text = text.get(key) if isinstance(text, dict) else None
+    path: Path = ("content", _index(event))
     if isinstance(text, str) and text:
-        yield EventText(known.channel, ("delta", *known.at), ("content", _index(event), *known.below), text, False, 0)
+        yield EventText(known.channel, ("delta", *known.at), (*path, *known.below), text, False, 0)
+    elif text:
+        unread.append(Unread("assistant", "event"))
+    if known.more or len(event) > 3 or len(delta or ()) > 2:
+        yield from _beside_delta(event, known, path, unread)
+
+
+def _beside_delta(event: dict[str, Any], known: _Delta, path: Path, unread: list[Unread]) -> Iterator[EventText]:
+    schema = quiet("type index") | {"delta": aside(str(known.at[0])) | quiet("type") | known.more}
+    found = find(event, schema, (), "assistant")
+    unread.extend(found.unread)
+    for piece in found.pieces:
+        yield EventText(piece.channel, piece.path, (*path, *piece.path[1:]), piece.text, True, 0)
 
 
 def _in_start(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
@@ -195,25 +228,33 @@ def _in_message(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventTe
     message = event.get("message")
     found = _in_answer(message) if isinstance(message, dict) else Found([], [])
     unread.extend(found.unread)
-    for channel, below, text, _ in found.pieces:
-        yield EventText(channel, ("message", *below), below, text, True, 0)
+    for piece in found.pieces:
+        yield EventText(piece.channel, ("message", *piece.path), piece.path, piece.text, True, 0)
+
+
+_END = Schema(
+    delta=Schema(stop_details=Schema(explanation=SAID).with_others(EVERYTHING))
+    | quiet("stop_reason")
+    | aside("stop_sequence container")
+) | (quiet("type index") | aside("usage context_management"))
+_ERROR = Schema(error=Schema(message=SAID).with_others(EVERYTHING)) | quiet("type request_id")
 
 
 def _in_end(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
     """Why the model refused, in its words."""
-    yield from _named(event, ("delta", "stop_details", "explanation"))
+    yield from _beside(event, _END, unread)
 
 
 def _in_error(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
-    yield from _named(event, ("error", "message"))
+    yield from _beside(event, _ERROR, unread)
 
 
-def _named(event: dict[str, Any], at: Path) -> Iterator[EventText]:
-    text: Any = event
-    for key in at:
-        text = text.get(key) if isinstance(text, dict) else None
-    if isinstance(text, str) and text:
-        yield EventText("assistant", at, at, text, True, 0)
+def _beside(event: dict[str, Any], schema: Schema, unread: list[Unread]) -> Iterator[EventText]:
+    """Texts of an event that are no block's."""
+    found = find(event, schema, (), "assistant")
+    unread.extend(found.unread)
+    for piece in found.pieces:
+        yield EventText(piece.channel, piece.path, piece.path, piece.text, True, 0)
 
 
 _EVENTS = {
@@ -228,8 +269,8 @@ _EVENTS = {
 def _whole(block: Any, field: str, base: Path, unread: list[Unread]) -> Iterator[EventText]:
     found = _in_block(block, (), "assistant")
     unread.extend(found.unread)
-    for channel, below, text, _ in found.pieces:
-        yield EventText(channel, (field, *below), (*base, *below), text, True, 0)
+    for piece in found.pieces:
+        yield EventText(piece.channel, (field, *piece.path), (*base, *piece.path), piece.text, True, 0)
 
 
 def _index(event: dict[str, Any]) -> int:

@@ -1,6 +1,5 @@
 """What is read where little is known of the form: operations that have no row, lists, what servers keep, errors."""
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -12,11 +11,11 @@ from gateway.openai_api.passages import (
     FILE_ELSEWHERE,
     Channel,
     Found,
-    Piece,
     Reading,
     Schema,
     Turn,
     Unread,
+    aside,
     find,
     passages_of,
     quiet,
@@ -24,19 +23,18 @@ from gateway.openai_api.passages import (
 )
 from gateway.openai_api.responses import item_turns
 
-_BATCH = quiet("input_file_id endpoint completion_window metadata output_expires_after")
+_BATCH = quiet("input_file_id endpoint completion_window output_expires_after") | aside("metadata")
 _STORE = (
     rows("query name description", ASKED)
     | Schema(attributes=EVERYTHING, filters=EVERYTHING, files=FILE_ELSEWHERE)
     | rows("file_id file_ids", FILE_ELSEWHERE)
-    | quiet("metadata chunking_strategy expires_after ranking_options")
+    | quiet("chunking_strategy expires_after ranking_options")
+    | aside("metadata")
 )
 
 
 FindEntry = Callable[[Any, Path], Found]
-_NAMES_ONE = re.compile(r"(?:\w*_)?ids?|object|sha256|digest|etag")
-_IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_]{0,23}[-_.][A-Za-z0-9_]{4,128}|[0-9a-f-]{32,128}")
-_LIST = quiet("object data first_id last_id has_more")
+_LIST = quiet("object first_id last_id has_more") | aside("data")
 _SAID_AS: Mapping[Channel, Channel] = {"user": "assistant", "system": "assistant"}
 _TELLS_WHAT = ("id", "object", "type", "role", "created", "created_at", "model")
 _EMPTY: Mapping[str, Any] = {
@@ -55,7 +53,7 @@ _KEPT_BACK = {"code": "content_filter", "message": "the policy of the gateway ke
 
 def any_turns(body: dict[str, Any]) -> list[Turn]:
     """Every longer text of a request that nobody here knows, which is told as unread all the same."""
-    found = _everything(body, "user")
+    found = find(body, EVERYTHING, (), "user")
     found.unread.append(Unread("user", "operation"))
     return [Turn(found, False)]
 
@@ -63,7 +61,7 @@ def any_turns(body: dict[str, Any]) -> list[Turn]:
 def conversation_turns(body: dict[str, Any]) -> list[Turn]:
     """The items that a conversation is begun with or that are added to it."""
     items = body.get("items")
-    turns = [Turn(find(body, quiet("items metadata"), (), "user"), False)]
+    turns = [Turn(find(body, aside("items metadata"), (), "user"), False)]
     return turns + item_turns(items if isinstance(items, list) else [], ("items",))
 
 
@@ -74,10 +72,10 @@ def batch_turns(body: dict[str, Any]) -> list[Turn]:
 
 def message_batch_turns(body: dict[str, Any]) -> list[Turn]:
     """A batch of Anthropic's Messages: every request as that operation has it."""
-    turns = [Turn(find(body, quiet("requests"), (), "user"), False)]
+    turns = [Turn(find(body, aside("requests"), (), "user"), False)]
     requests = body.get("requests")
     for i, request in enumerate(requests if isinstance(requests, list) else ()):
-        turns.append(Turn(find(request, quiet("custom_id params"), ("requests", i), "user"), False))
+        turns.append(Turn(find(request, aside("custom_id params"), ("requests", i), "user"), False))
         params = request.get("params") if isinstance(request, dict) else None
         inner = message_turns(params) if isinstance(params, dict) else []
         turns += [Turn(_below(turn.found, ("requests", i, "params")), False) for turn in inner]
@@ -95,19 +93,8 @@ def store_turns(body: dict[str, Any]) -> list[Turn]:
 
 def read_anything(body: dict[str, Any]) -> Reading:
     """Every longer text of an answer."""
-    found = _everything(body, "assistant")
+    found = find(body, EVERYTHING, (), "assistant")
     return Reading(passages_of(found.pieces, "response"), found.unread)
-
-
-def _everything(body: dict[str, Any], channel: Channel) -> Found:
-    """Every longer text, but for what is plainly an identifier: a head may take one for anything."""
-    found = find(body, EVERYTHING, (), channel)
-    return Found([piece for piece in found.pieces if not _is_identifier(piece)], found.unread)
-
-
-def _is_identifier(piece: Piece) -> bool:
-    key = next((key for key in reversed(piece.path) if isinstance(key, str)), "")
-    return bool(_NAMES_ONE.fullmatch(key) and _IDENTIFIER.fullmatch(piece.text))
 
 
 def read_stored(

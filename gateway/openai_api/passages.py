@@ -6,6 +6,7 @@ never passed over in silence: where it carries text it is told as unread.
 """
 
 import binascii
+import math
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import msgspec
 
 from gateway.openai_api import texts
-from gateway.openai_api.document import Path
+from gateway.openai_api.document import KEY, Path
 from gateway.openai_api.texts import Cut
 
 Direction = Literal["prompt", "response"]
@@ -67,12 +68,16 @@ class Passage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Piece(NamedTuple):
-    """A text as found: channel, path and text; `file` is the string that it was read from, when it was a file's."""
+    """A text as found: channel, path and text; `file` is the string that it was read from, when it was a file's.
+
+    `unknown`: it stands where nothing is known of the form.
+    """
 
     channel: Channel
     path: Path
     text: str
     file: str = ""
+    unknown: bool = False
 
 
 class Found(NamedTuple):
@@ -95,22 +100,35 @@ class Reading(NamedTuple):
 
 
 class Schema(dict[str, "Node"]):
-    """The keys to follow in an object."""
+    """The keys to follow in an object. Where `others` is set, the values of all other keys are read by it as well."""
+
+    others: "Leaf | None" = None
 
     def __or__(self, other: Mapping[str, "Node"]) -> "Schema":  # type: ignore[override]
-        return Schema({**self, **other})
+        made = Schema({**self, **other})
+        made.others = self.others
+        return made
+
+    def with_others(self, node: "Leaf | None") -> "Schema":
+        """The same keys, and this for all others, here and in what they lead to."""
+        made = Schema(
+            {key: below.with_others(node) if isinstance(below, Schema) else below for key, below in self.items()}
+        )
+        made.others = node
+        return made
 
 
 class Leaf(NamedTuple):
     """A text, a content part, or a list of them.
 
     `channel` None: that of whoever speaks; `deep`: any string below counts, as in the arguments of a tool; `long`: but
-    for names and other short ones.
+    for names and other short ones; `unknown`: nothing is known of the form, so what is plainly an identifier is none.
     """
 
     channel: Channel | None = None
     deep: bool = False
     long: bool = False
+    unknown: bool = False
 
 
 class Blind(NamedTuple):
@@ -120,7 +138,10 @@ class Blind(NamedTuple):
 
 
 class Quiet(NamedTuple):
-    """Names, numbers and settings: nothing that anyone says."""
+    """Names, numbers and settings: nothing that anyone says. What says something all the same is told as unread, unless
+    it stands `aside`: it is read elsewhere, or no model ever sees it."""
+
+    aside: bool = False
 
 
 class File(NamedTuple):
@@ -137,8 +158,9 @@ RETRIEVED = Leaf("retrieved")
 CITED = Leaf("retrieved", deep=True, long=True)  # where things were found: titles, addresses, quotes
 DEFINED = Leaf("system", deep=True, long=True)  # by the application: tools, forms of answers
 NAME, TOOL_NAME = Leaf(long=True), Leaf("arguments", long=True)
-EVERYTHING = Leaf(deep=True, long=True)  # where nothing is known of the form
-QUIET = Quiet()
+EVERYTHING = Leaf(deep=True, long=True, unknown=True)  # where nothing is known of the form
+IN_PIECES = Leaf(deep=True, unknown=True)  # the same in the events of a stream, which may bring it word by word
+QUIET, ASIDE = Quiet(), Quiet(aside=True)
 IMAGE, AUDIO, FILE_ELSEWHERE = Blind("image"), Blind("audio"), Blind("file")
 
 
@@ -152,6 +174,11 @@ def quiet(names: str) -> Schema:
     return rows(names, QUIET)
 
 
+def aside(names: str) -> Schema:
+    """Keys whose texts are read elsewhere, or are not for a model."""
+    return rows(names, ASIDE)
+
+
 _FILE = Schema(file_data=File(), filename=SAID, file_id=FILE_ELSEWHERE, file_url=FILE_ELSEWHERE)
 # The keys of a content part, or of a tool's output.
 _PART = (
@@ -162,9 +189,10 @@ _PART = (
     | _FILE
     | {"file": _FILE}
     | quiet(
-        "type id index detail cache_control signature data encrypted_content format status logprobs outcome role name "
+        "type id index detail cache_control signature data encrypted_content format status outcome role name "
         "prompt_cache_breakpoint phase"
     )
+    | aside("logprobs")
 )
 _ROLES: dict[Any, Channel] = {
     "system": "system",
@@ -175,17 +203,26 @@ _ROLES: dict[Any, Channel] = {
 }
 _LONG = 16  # characters of a name that may say something
 _DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "search_results", "citations"})
+_OPAQUE = 512  # characters of one run that are no name any more: a picture, a sound, something encrypted
 _VISIBLE_RUN = re.compile(r"[!-~]*")
 _LETTER = re.compile(r"[^\W\d_]")
+_DIGIT = re.compile(r"\d")
+_NAMES_ONE = re.compile(r"(?:\w*_)?(?:ids?|signatures?|fingerprint)|object|sha256|digest|etag")
+_IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_]{0,23}[-_.][A-Za-z0-9_-]{4,128}|[0-9a-f-]{32,128}")
+_SIGNATURE = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
+_MOMENT = re.compile(r"[\dTZ:.,+-]+")  # a date, a time, a number
 
 
-def carries_text(value: Any) -> bool:
-    """Whether a string below says something: more than one run of visible ASCII characters, such as a name or a key."""
+def carries_text(value: Any, opaque: float = math.inf) -> bool:
+    """Whether a string below says something: more than one run of visible ASCII characters, such as a name or a key.
+
+    A run of more than `opaque` characters counts too.
+    """
     todo = [value]
     while todo:
         value = todo.pop()
         if isinstance(value, str):
-            if not _VISIBLE_RUN.fullmatch(value.strip()) and _LETTER.search(value):
+            if len(value) > opaque or (not _VISIBLE_RUN.fullmatch(value.strip()) and _LETTER.search(value)):
                 return True
         elif isinstance(value, list):
             todo += value
@@ -203,13 +240,10 @@ def find(value: Any, node: Node, path: Path, channel: Channel) -> Found:
     todo: list[tuple[Any, Node, Path, Channel]] = [(value, node, path, channel)]
     while todo:
         value, node, path, channel = todo.pop()
-        if isinstance(node, Quiet) or value is None:
-            continue
         if isinstance(node, Leaf):
             channel = node.channel or channel
-        if isinstance(node, Blind):
-            if value not in ("", [], {}):
-                found.unread.append(Unread(channel, node.reason))
+        if value is None or isinstance(node, Quiet | Blind):
+            _note_untold(found, value, node, channel)
         elif isinstance(value, str):
             _note_text(found, value, node, path, channel)
         elif isinstance(value, list):
@@ -221,20 +255,47 @@ def find(value: Any, node: Node, path: Path, channel: Channel) -> Found:
     return found
 
 
+def _note_untold(found: Found, value: Any, node: Node, channel: Channel) -> None:
+    """What is not followed: told where something is in it."""
+    if isinstance(node, Blind) and value not in (None, "", [], {}):
+        found.unread.append(Unread(channel, node.reason))
+    elif isinstance(node, Quiet) and not node.aside and carries_text(value):
+        found.unread.append(Unread(channel, "field"))
+
+
+def in_place_of_a_list(value: Any, path: Path, channel: Channel) -> Found:
+    """What stands where an API has a list: its texts, and that nobody knows what they are."""
+    found = find(value, EVERYTHING, path, channel)
+    return Found(found.pieces, [*found.unread, Unread(channel, "field")] if value else [])
+
+
 def _note_text(found: Found, value: str, node: Node, path: Path, channel: Channel) -> None:
     if not value:
         return
     if isinstance(node, Leaf):
+        if node.unknown and _names_something(path, value):
+            return
         if not node.long or len(value) > _LONG or carries_text(value):
-            found.pieces.append(Piece(channel, path, value))
+            found.pieces.append(Piece(channel, path, value, unknown=node is IN_PIECES))
     elif isinstance(node, File):
         text = _file_text(value)
         if text is None:
             found.unread.append(Unread(channel, "file"))
         elif text:
             found.pieces.append(Piece(channel, path, text, value))
-    elif carries_text(value):
-        found.unread.append(Unread(channel, "field"))
+    else:
+        if isinstance(node, Schema) and node.others is not None:
+            _note_text(found, value, node.others, path, channel)
+        if carries_text(value):
+            found.unread.append(Unread(channel, "field"))
+
+
+def _names_something(path: Path, text: str) -> bool:
+    """Whether this is plainly an identifier, a signature or a moment: a head may take one for anything."""
+    key = next((key for key in reversed(path) if isinstance(key, str)), "")
+    if _NAMES_ONE.fullmatch(key) and (_IDENTIFIER.fullmatch(text) or _SIGNATURE.fullmatch(text)):
+        return True
+    return bool(_MOMENT.fullmatch(text))
 
 
 def _below(
@@ -242,20 +303,31 @@ def _below(
 ) -> Iterator[tuple[Any, Node, Path, Channel]]:
     """The fields of an object to follow, last first; unknown ones are noted."""
     if isinstance(node, Leaf) and node.deep:
+        found.pieces.extend(Piece(channel, (*path, key, KEY), key) for key in value if _says_something(key))
         yield from ((value[key], node, (*path, key), channel) for key in reversed(value))
         return
     schema = node if isinstance(node, Schema) else _PART
     for key in reversed(value):
-        branch = schema.get(key)
+        branch = schema.get(key, schema.others)
+        if key not in schema:
+            _note_unknown(found, schema, key, value[key], channel)
         if branch is not None:
             yield value[key], branch, (*path, key), channel
-        elif key.casefold() in schema:
-            found.unread.append(Unread(channel, "ambiguous"))
-        elif schema is _PART:
-            if isinstance(value[key], str | list | dict) and value[key]:
-                found.unread.append(Unread(channel, "part"))
-        elif carries_text(value[key]):
-            found.unread.append(Unread(channel, "field"))
+
+
+def _note_unknown(found: Found, schema: Schema, key: str, value: Any, channel: Channel) -> None:
+    if key.casefold() in schema:
+        found.unread.append(Unread(channel, "ambiguous"))
+    elif schema is _PART:
+        if isinstance(value, str | list | dict) and value:
+            found.unread.append(Unread(channel, "part"))
+    elif carries_text(value, math.inf if _NAMES_ONE.fullmatch(key) else _OPAQUE):
+        found.unread.append(Unread(channel, "field"))
+
+
+def _says_something(key: str) -> bool:
+    """Whether a key is more than the name of a field: a sentence, or long and with digits, as secrets are."""
+    return carries_text(key) or (len(key) > _LONG and _DIGIT.search(key) is not None)
 
 
 def _file_text(data: str) -> str | None:
@@ -379,7 +451,10 @@ def _file_without(data: str, cuts: Sequence[Cut]) -> str:
 
 
 class EventText(NamedTuple):
-    """A text in one event: where in the event, which text of the reply, and whether it is all of that text."""
+    """A text in one event: where in the event, which text of the reply, and whether it is all of that text.
+
+    `unknown`: nothing is known of its form, so it may be a piece of a text or a name that every event repeats.
+    """
 
     channel: Channel
     at: Path
@@ -387,6 +462,19 @@ class EventText(NamedTuple):
     text: str
     whole: bool
     choice: int
+    unknown: bool = False
+
+
+def told_apart(said: Iterable[EventText], before: dict[Path, str]) -> list[EventText]:
+    """The texts of the next event of a stream. One of unknown form that says the same as `before` is all of a text;
+    `before` is brought up to date."""
+    out = []
+    for text in said:
+        if text.unknown:
+            text = text._replace(whole=before.get(text.path) == text.text)
+            before[text.path] = text.text
+        out.append(text)
+    return out
 
 
 class EventRead(NamedTuple):

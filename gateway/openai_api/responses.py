@@ -28,35 +28,48 @@ from gateway.openai_api.passages import (
     Schema,
     Turn,
     Unread,
+    aside,
+    carries_text,
     channel_of,
     find,
+    in_place_of_a_list,
     passages_of,
     quiet,
 )
 
 _TEMPLATE = Schema(variables=Leaf("user", deep=True)) | quiet("id version")
-_REQUEST = Schema(tools=DEFINED, text=DEFINED) | quiet(
-    "input instructions prompt metadata user safety_identifier moderation tool_choice context_management"
+_REQUEST = (
+    Schema(tools=DEFINED, text=DEFINED)
+    | quiet("tool_choice context_management")
+    | aside("input instructions prompt metadata user safety_identifier moderation")
 )
 # What a response repeats of its request is left out: it was read there.
-_RESPONSE = Schema(error=EVERYTHING, output_text=SAID) | quiet(
-    "output instructions tools text prompt metadata user safety_identifier moderation tool_choice reasoning usage"
-)
+_RESPONSE = (
+    Schema(error=EVERYTHING, incomplete_details=EVERYTHING, output_text=SAID)
+    | quiet("id object status model service_tier previous_response_id conversation prompt_cache_key truncation")
+    | aside(
+        "output instructions tools text prompt metadata user safety_identifier moderation tool_choice reasoning usage"
+    )
+).with_others(EVERYTHING)
 
 
 class Item(NamedTuple):
-    """A kind of item of the Responses API: what to read in it, and whether the model made it."""
+    """A kind of item of the Responses API: what to read in it where a caller sends it and where a server answers with
+    it, and whether the model made it."""
 
     schema: Schema
+    answered: Schema
     by_model: bool
 
 
 def _item(by_model: bool, **fields: Node) -> Item:
     named = Schema(name=TOOL_NAME, server_label=NAME, namespace=NAME, action=EVERYTHING) | fields
-    return Item(named | quiet("type id call_id status role index created_by phase encrypted_content"), by_model)
+    schema = named | quiet("type id call_id status role index phase encrypted_content") | aside("created_by")
+    return Item(schema, schema.with_others(EVERYTHING), by_model)
 
 
-_REFERENCE = Item(Schema(id=Blind("part")) | quiet("type"), False)  # to an item that the server keeps
+_ID = Schema(id=Blind("part")) | quiet("type")
+_REFERENCE = Item(_ID, _ID, False)  # to an item that the server keeps
 _SEARCH = Schema(query=ARGUMENTS, queries=ARGUMENTS, url=TOOL_NAME, pattern=ARGUMENTS, sources=CITED)
 _ITEMS = {
     "function_call": _item(True, arguments=ARGUMENTS),
@@ -98,7 +111,12 @@ def find_in_item(item: Any, path: Path, speaker: Channel) -> Found:
 
 def find_stored(item: Any, path: Path) -> Found:
     """The texts of an item that the server kept, whoever said it."""
-    return find(item, _kind(item).schema, path, "assistant")
+    return find(item, _kind(item).answered, path, "assistant")
+
+
+def _find_answered(item: Any, path: Path) -> Found:
+    """The texts of an item of an answer."""
+    return find(item, _kind(item).answered, path, channel_of(item, "assistant"))
 
 
 def _kind(item: Any) -> Item:
@@ -211,40 +229,53 @@ _OTHERS: dict[str, Schema] = {
     "response.audio.delta": Schema(delta=AUDIO),
     "response.image_generation_call.partial_image": Schema(partial_image_b64=IMAGE),
 }
-_TOLD = quiet("in_progress searching completed interpreting generating failed done keepalive")
+_TOLD = {"in_progress", "searching", "completed", "interpreting", "generating", "failed", "done", "keepalive"}
 _PLACE = quiet(
     "type sequence_number item_id output_index content_index summary_index annotation_index command_index "
-    "partial_image_index response_id obfuscation logprobs code param size quality background output_format name"
-)
+    "partial_image_index response_id obfuscation code param size quality background output_format name"
+) | aside("logprobs")
+_BESIDE_TEXTS = _PLACE | aside("delta text refusal arguments input code command transcript")
+_OF_TEXTS = frozenset(_BESIDE_TEXTS)
 
 
 def _in_event(type_: str, event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
     """Texts of an event of the Responses API; what could not be read is added to `unread`."""
-    for channel, at, path, whole in _PLACES.get(type_, ()):
+    if type_ in _PLACES:
+        yield from _in_places(type_, event, unread)
+    elif type_ in _SNAPSHOTS:
+        field, base = _SNAPSHOTS[type_]
+        prefix = _number(base, event)
+        found = _in_snapshot(field, event.get(field))
+        unread.extend(found.unread)
+        for piece in found.pieces:
+            yield EventText(piece.channel, (field, *piece.path), prefix + piece.path, piece.text, True, 0)
+    elif type_ in _OTHERS:
+        found = find(event, _OTHERS[type_] | _PLACE, (), "assistant")
+        unread.extend(found.unread)
+        for piece in found.pieces:
+            yield EventText(piece.channel, piece.path, (type_, *piece.path), piece.text, True, 0)
+    elif _holds_more(event, says_done=type_.rpartition(".")[2] in _TOLD):
+        unread.append(Unread("assistant", "event"))
+
+
+def _in_places(type_: str, event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
+    """A piece of a text, or all of it."""
+    for channel, at, path, whole in _PLACES[type_]:
         value: Any = event
         for key in at:
             value = value.get(key) if isinstance(value, dict) else None
         if isinstance(value, str) and value:
             yield EventText(channel, at, _number(path, event), value, whole, 0)
-    if type_ in _SNAPSHOTS:
-        field, base = _SNAPSHOTS[type_]
-        prefix = _number(base, event)
-        found = _in_snapshot(field, event.get(field))
-        unread.extend(found.unread)
-        for channel, below, text, _ in found.pieces:
-            yield EventText(channel, (field, *below), prefix + below, text, True, 0)
-    elif type_ in _OTHERS:
-        found = find(event, _OTHERS[type_] | _PLACE, (), "assistant")
-        unread.extend(found.unread)
-        for channel, at, text, _ in found.pieces:
-            yield EventText(channel, at, (type_, *at), text, True, 0)
-    elif type_ not in _PLACES and type_.rpartition(".")[2] not in _TOLD and _holds_more(event):
-        unread.append(Unread("assistant", "event"))
+        elif value is not None and value != "":
+            unread.append(Unread("assistant", "event"))
+    if not event.keys() <= _OF_TEXTS:
+        unread.extend(find(event, _BESIDE_TEXTS, (), "assistant").unread)
 
 
-def _holds_more(event: dict[str, Any]) -> bool:
-    """Whether an event has more than what says where it belongs."""
-    return any(value for key, value in event.items() if key not in _PLACE and isinstance(value, str | dict | list))
+def _holds_more(event: dict[str, Any], *, says_done: bool) -> bool:
+    """Whether an event has more than what says where it belongs; one that only says what is done, more that is text."""
+    more = (value for key, value in event.items() if key not in _PLACE and isinstance(value, str | dict | list))
+    return any(carries_text(value) if says_done else value for value in more)
 
 
 _LAST = {"response.completed", "response.incomplete", "response.failed"}
@@ -259,9 +290,9 @@ def _ends_of_event(event: dict[str, Any]) -> list[Path]:
 
 def _in_snapshot(field: str, value: Any) -> Found:
     if not isinstance(value, dict):
-        return Found([], [])
+        return in_place_of_a_list(value, (), "assistant")
     if field == "item":
-        return find_in_item(value, (), "assistant")
+        return _find_answered(value, ())
     if field == "part":
         kind: Channel = "reasoning" if value.get("type") in _THOUGHT_PARTS else "assistant"
         return find(value, SAID, (), kind)
@@ -271,10 +302,10 @@ def _in_snapshot(field: str, value: Any) -> Found:
 def _in_response(response: dict[str, Any]) -> Found:
     found = find(response, _RESPONSE, (), "assistant")
     output = response.get("output")
+    if not isinstance(output, list):
+        found.add(in_place_of_a_list(output, ("output",), "assistant"))
     for i, item in enumerate(output if isinstance(output, list) else ()):
-        below = find_in_item(item, ("output", i), "assistant")
-        found.pieces.extend(below.pieces)
-        found.unread.extend(below.unread)
+        found.add(_find_answered(item, ("output", i)))
     return found
 
 

@@ -40,6 +40,7 @@ from gateway.openai_api.passages import (
     Unread,
     first_new,
     passages_of,
+    told_apart,
 )
 
 
@@ -494,6 +495,7 @@ def read_stream(operation: Operation, transcript: bytes) -> Reading:
     The deltas of a text are joined; where an event repeats the whole text the longer of the two counts. A
     transcript that was cut short gives what had come.
     """
+    before: dict[Path, str] = {}
     channels: dict[Path, tuple[Channel, int]] = {}
     deltas: dict[Path, list[str]] = {}
     wholes: dict[Path, str] = {}
@@ -503,7 +505,7 @@ def read_stream(operation: Operation, transcript: bytes) -> Reading:
         if read is None and event.data.strip() not in (b"", sse.DONE_DATA):
             reading.unread.append(Unread("assistant", "event"))
         reading.unread.extend(read.unread if read else ())
-        for said in read.said if read else ():
+        for said in told_apart(read.said, before) if read else ():
             channels.setdefault(said.path, (said.channel, said.choice))
             if not said.whole:
                 deltas.setdefault(said.path, []).append(said.text)

@@ -152,6 +152,34 @@ async def test_a_stream_is_one_whatever_it_is_called(name: str, kind: bytes) -> 
     assert world.fate == ("completed", "")
 
 
+@pytest.mark.parametrize("mode", ["hold", "window"])
+@pytest.mark.parametrize("where", ['"delta":{"thoughts":"%s"}', '"delta":{},"said":"%s"', '"delta":{"a":[{"b":"%s"}]}'])
+async def test_a_field_that_nobody_knows_is_judged_piece_by_piece(where: str, mode: Streams) -> None:
+    events = [('data: {"choices":[{"index":0,' + where % text + "}]}\n\n").encode() for text in ("a", " gre", "nade")]
+    async with serve(streaming(*events)) as server, World(server.port, rules=LENIENT, streams=mode) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=True))
+    assert b"nade" not in seen.body
+    assert world.fate == ("blocked", "answer_blocked")
+
+
+@pytest.mark.parametrize("mode", ["hold", "window"])
+async def test_what_every_event_repeats_is_cut_from_each(mode: Streams) -> None:
+    event = b'data: {"from":"AKIA42","choices":[{"index":0,"delta":{"content":"hi "}}]}\n\n'
+    async with serve(streaming(*[event] * 5)) as server, World(server.port, rules=CUTTING, streams=mode) as world:
+        seen = await world.ask(CHAT.path, asked(CHAT, stream=True))
+    assert seen.body.count(b'"from":"[REDACTED:word]"') == 5
+    assert seen.body.count(b"hi ") == 5
+
+
+async def test_a_secret_in_a_key_is_cut_and_what_is_left_is_json() -> None:
+    call = {"type": "tool_use", "id": "t", "name": "save", "input": {"my AKIA42 key": 1, "other": "good day"}}
+    body = {"type": "message", "role": "assistant", "content": [call], "stop_reason": "tool_use"}
+    script = answering(answer(json.dumps(body).encode(), JSON))
+    async with serve(script) as server, World(server.port, rules=CUTTING) as world:
+        seen = await world.ask(MESSAGES.path, asked(MESSAGES, stream=False))
+    assert json.loads(seen.body)["content"][0]["input"] == {"my [REDACTED:word] key": 1, "other": "good day"}
+
+
 ANSWERED = '{"choices":[{"index":0,"message":{"role":"assistant","content":"my key AKIA42"},"logprobs":%s}]}'
 
 

@@ -14,6 +14,7 @@ from gateway.openai_api.passages import (
     Schema,
     Turn,
     Unread,
+    aside,
     carries_text,
     find,
     passages_of,
@@ -26,7 +27,7 @@ _BLOCK_CHARACTERS = 4_000  # of plain text are shown to the detectors together
 _SHORT = 16  # characters of a field that says something
 _LONGEST_CHARACTER = 3  # bytes that a cut may leave of one
 _BOM = b"\xef\xbb\xbf"
-_BATCH_LINE = Schema(custom_id=NAME) | quiet("method url body")
+_BATCH_LINE = Schema(custom_id=NAME) | quiet("method url") | aside("body")
 _BLIND: tuple[tuple[str, Reason], ...] = (("image/", "image"), ("video/", "image"), ("audio/", "audio"))
 
 
