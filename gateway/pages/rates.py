@@ -1,7 +1,7 @@
 """Estimated rates, and what is known of the detectors' errors."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,10 +13,20 @@ from detectors import manifest
 from gateway.telemetry import metrics
 from gateway.trust import card, estimates
 from gateway.trust.card import shipped_errors
+from gateway.trust.comparing.clusters import (
+    MOST,
+    NONE,
+    Callers,
+    LabelledColumn,
+    Stretch,
+    by_caller,
+    flagged_by_caller,
+    stretch,
+)
 from gateway.trust.comparing.together import joint_level
 from gateway.trust.estimates import estimate, evidence, probed, weights
-from gateway.trust.intervals import Interval
-from gateway.trust.ledger import WINDOWS, Ledger, LedgerError, Window
+from gateway.trust.intervals import Interval, Mean
+from gateway.trust.ledger import WINDOWS, Entry, Ledger, LedgerError, Window
 from gateway.trust.moments import cell_named
 from gateway.trust.second_opinion import KINDS
 
@@ -32,7 +42,8 @@ _COMPARE_NOTE = (
     "The first group's rate minus the second's. Without second opinions on both sides the flagged shares are compared, "
     "where the same detectors judged both. All rows of an answer are looked at together: of the differences shown at "
     "most 5 % are expected to be false, and the intervals have the level that this needs. Ask for one subcategory (and "
-    "direction) to look at that alone."
+    "direction) to look at that alone. A difference is shown only where it stands out from how callers differ: "
+    "stretch is by how much its interval grows for that, callers how many equally busy ones the side with fewer has."
 )
 _PIVOTS = ("route", "model", "language", "caller")
 
@@ -92,14 +103,38 @@ def compare_route(ledger: Ledger) -> Route:
                 raise ValueError("name two groups, as model=a&other_model=b, or one and other=before")
             first = await ledger.window(known_window(window), cell_named(**one))
             second = await ledger.window(window, cell_named(**other), before=before)
+            given = await _given(ledger, window, (one, other), before=before)
         except (ValueError, LedgerError) as error:
             return refusal(error)
         groups = {"one": one, "other": {**other, "before": before}}
         wanted = {name: asked[name] for name in ("subcategory", "direction") if name in asked}
-        rows = await asyncio.to_thread(compared, first, second, **wanted)
+        rows = await asyncio.to_thread(compared, first, second, given, **wanted)
         return JSONResponse({"note": _COMPARE_NOTE, "window": window, **groups, "rates": rows})
 
     return Route("/trust/v1/compare", page)
+
+
+_Given = tuple[Mapping[LabelledColumn, Callers], Mapping[LabelledColumn, Callers]]
+_NOT_GIVEN: _Given = ({}, {})
+
+
+async def _given(ledger: Ledger, window: str, groups: Sequence[Mapping[str, str | None]], *, before: bool) -> _Given:
+    """The latest labels and flags of two groups by caller; nothing where a group is a caller. Raises LedgerError."""
+    if any(about["caller"] for about in groups):
+        return _NOT_GIVEN
+    opinions = await ledger.opinions(window, MOST)
+    earlier = await ledger.opinions(window, MOST, before=True) if before else opinions
+    entries = [] if before else await ledger.entries(MOST)
+    return await asyncio.to_thread(
+        lambda: (
+            {**by_caller(opinions, are_of(groups[0])), **flagged_by_caller(entries, are_of(groups[0]))},
+            {**by_caller(earlier, are_of(groups[1])), **flagged_by_caller(entries, are_of(groups[1]))},
+        )
+    )
+
+
+def are_of(about: Mapping[str, str | None]) -> Callable[[Entry], bool]:
+    return lambda entry: all(value is None or getattr(entry, name) == value for name, value in about.items())
 
 
 def groups_route(ledger: Ledger) -> Route:
@@ -156,9 +191,11 @@ def rates(window: Window) -> list[dict[str, Any]]:
     return rows
 
 
-def compared(one: Window, other: Window, *, subcategory: str = "", direction: str = "") -> list[dict[str, Any]]:
+def compared(
+    one: Window, other: Window, given: _Given = _NOT_GIVEN, *, subcategory: str = "", direction: str = ""
+) -> list[dict[str, Any]]:
     """A row for each sub-category and direction that both windows have, or for those asked for; the intervals of the
-    differences are those of all rows together."""
+    differences are those of all rows together. `given` has what was labelled of each caller, in both."""
     firsts, seconds = evidence(one.sums), evidence(other.sums)
     pairs: list[tuple[tuple[str, str], _Pair]] = []
     for key in sorted(firsts.keys() & seconds.keys()):
@@ -167,16 +204,38 @@ def compared(one: Window, other: Window, *, subcategory: str = "", direction: st
         errors = shipped_errors().get(key)
         first, second = estimate(firsts[key], errors, one.newest), estimate(seconds[key], errors, other.newest)
         if first is not None and second is not None:
-            pairs.append((key, _Pair(first, second)))
+            pairs.append((key, _Pair(first, second, _stretch(key, first, second, given))))
     level = joint_level([pair.differs for _, pair in pairs if pair.of])
     return [{"subcategory": key[0], "direction": key[1], **pair.shown(level)} for key, pair in pairs]
+
+
+def _stretch(key: tuple[str, str], one: estimates.Estimate, other: estimates.Estimate, given: _Given) -> Stretch:
+    means = [_mean(one), _mean(other)]
+    if one.interval is None or other.interval is None:  # then the flags are compared
+        means = [_flagged(one), _flagged(other)]
+    (first, one_basis), (second, other_basis) = means
+    if first is None or second is None:
+        return NONE
+    return stretch(given[0].get((*key, one_basis), {}), given[1].get((*key, other_basis), {}), (first, second))
+
+
+def _mean(of: estimates.Estimate) -> tuple[Mean | None, str]:
+    return of.mean, of.basis
+
+
+def _flagged(of: estimates.Estimate) -> tuple[Mean | None, str]:
+    if of.weights is None or not (size := of.weights.effective_samples):
+        return None, "flags"
+    share = of.weights.share
+    return Mean(share, share * (1 - share) / size, 1 / size), "flags"
 
 
 class _Pair:
     """Two estimates, and what of them can be compared: the rates, the flagged shares, or nothing (empty)."""
 
-    def __init__(self, one: estimates.Estimate, other: estimates.Estimate) -> None:
+    def __init__(self, one: estimates.Estimate, other: estimates.Estimate, stretch: Stretch = NONE) -> None:
         self._both = (one, other)
+        self._stretch = stretch
         self.of = ""
         # What a probe counts is no rate of harm, and another probe counts something else.
         alike = "probe" not in (one.basis, other.basis) or one.detectors == other.detectors
@@ -187,18 +246,29 @@ class _Pair:
 
     def _difference(self, level: float) -> estimates.Difference | None:
         one, other = (each.rate_at(level) if self.of == "rate" else each.flagged_at(level) for each in self._both)
-        return estimates.difference(one, other) if self.of and one and other else None
+        return self._stretch.of(estimates.difference(one, other)) if self.of and one and other else None
 
     def differs(self, level: float) -> bool:
         found = self._difference(level)
-        return found is not None and (found.low > 0 or found.high < 0)
+        return found is not None and self._stretch.by is not None and (found.low > 0 or found.high < 0)
 
     def shown(self, level: float) -> dict[str, Any]:
         one, other = self._both
         found = self._difference(level)
-        words = found.words if found else "cannot be compared"
-        about = {"difference": shown(found), "level": round(level, 6), "of": self.of or None, "words": words}
+        about = {
+            "difference": shown(found),
+            "level": round(level, 6),
+            "of": self.of or None,
+            "words": self._words(found),
+        }
+        by = self._stretch.by
+        about |= {"stretch": by and round(by, 3), "callers": round(self._stretch.callers, 1)}
         return {"one": _rate(one), "other": _rate(other), **about}
+
+    def _words(self, found: estimates.Difference | None) -> str:
+        if found is None:
+            return "cannot be compared"
+        return found.words if self._stretch.by else "too few callers to tell"
 
 
 def _rate(found: estimates.Estimate) -> dict[str, Any]:

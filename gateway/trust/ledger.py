@@ -386,9 +386,11 @@ class Ledger:
         return await self._store.opine(opinions)
 
     async def opinions(
-        self, window: str, most: int = 10_000, kind: Kind | None = None
+        self, window: str, most: int = 10_000, kind: Kind | None = None, *, before: bool = False
     ) -> list[tuple[SecondOpinion, Entry]]:
-        """On the samples of a window of WINDOWS, the latest first. Raises LedgerError and KeyError."""
+        """On the samples of a window of WINDOWS, or of the one `before` it, the latest first. Raises LedgerError and
+        KeyError."""
         await self.flush()
-        now = self._clock()
-        return await self._store.opinions(now - WINDOWS[window][0], now + MINUTE, most, kind)
+        length, now = WINDOWS[window][0], self._clock()
+        since, until = (now - 2 * length, now - length) if before else (now - length, now + MINUTE)
+        return await self._store.opinions(since, until, most, kind)

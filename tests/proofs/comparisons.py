@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.trust.comparing.together import Means, at_least_times, surely_more
+from gateway.trust.comparing.clusters import Means
+from gateway.trust.comparing.together import at_least_times, surely_more
 from gateway.trust.intervals import Mean
 
 ROWS = 58

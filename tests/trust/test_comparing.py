@@ -5,7 +5,8 @@ from functools import partial
 
 import pytest
 
-from gateway.trust.comparing.together import Column, at_least_times, joint_level, surely_more
+from gateway.trust.comparing.clusters import LabelledColumn
+from gateway.trust.comparing.together import at_least_times, joint_level, surely_more
 from gateway.trust.intervals import Interval, Mean
 
 
@@ -60,7 +61,7 @@ def mean(share: float, labels: int = 400) -> Mean:
 
 
 def test_a_worse_model_is_found_where_it_is_worse() -> None:
-    columns: list[Column] = [(f"row {n}",) for n in range(20)]
+    columns: list[LabelledColumn] = [(f"row {n}",) for n in range(20)]
     good = {column: mean(0.05) for column in columns}
     bad = {**good, columns[3]: mean(0.3)}
     found = surely_more({"good": good, "bad": bad, "fair": good})
@@ -71,7 +72,7 @@ def test_a_worse_model_is_found_where_it_is_worse() -> None:
 def test_what_one_row_alone_would_show_is_not_shown_among_many() -> None:
     one, other = mean(0.09), mean(0.05)
     assert surely_more({"a": {("row",): one}, "b": {("row",): other}}) != {}
-    rows: dict[Column, Mean] = {(f"row {n}",): mean(0.05) for n in range(57)}
+    rows: dict[LabelledColumn, Mean] = {(f"row {n}",): mean(0.05) for n in range(57)}
     assert surely_more({"a": {**rows, ("row",): one}, "b": {**rows, ("row",): other}}) == {}
 
 

@@ -1,2 +1,3 @@
 """Rates beside each other: many differences at once with a bounded share of false ones (`together`), models
-(`models`), and callers, as far as the rate of some tells of others (`callers`)."""
+(`models`), and callers: how far the rates of some tell of others (`callers`), and whether a difference is theirs
+(`clusters`)."""

@@ -53,7 +53,7 @@ def among_callers(
     spread = max(mean.share * (1 - mean.share), 1e-12)
     if variance <= 0:
         return None
-    fewer = (_Z / _student(max(1.0, 1 / squares - 1))) ** 2
+    fewer = (_Z / student(max(1.0, 1 / squares - 1))) ** 2
     size = min(mean.effective_samples, spread / variance * fewer)
     if size <= 0:
         return None
@@ -95,7 +95,7 @@ class _Strata:
         return total(rows[place][said] for place in group if place in rows for said in self._kept)
 
 
-def _student(freedom: float) -> float:
-    """The two-sided quantile of Student's t, by the incomplete beta function."""
+def student(freedom: float) -> float:
+    """The two-sided 95 % quantile of Student's t, by the incomplete beta function."""
     x = beta_quantile(1 - LEVEL, freedom / 2, 0.5)
     return math.sqrt(freedom * (1 - x) / max(x, 1e-12))

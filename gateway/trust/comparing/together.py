@@ -9,9 +9,10 @@ dependent; the bound is proven for positive dependence, and `tests/proofs/compar
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from gateway.trust.intervals import Interval, Mean
+from gateway.trust.comparing.clusters import NONE, LabelledColumn, Means, Stretches
+from gateway.trust.intervals import Interval
 
 FALSE_DISCOVERIES = 0.05
 
@@ -44,19 +45,16 @@ def at_least_times(one: Interval, other: Interval) -> float:
     return below / whole if whole > 0 else 0.0
 
 
-Column = tuple[str, ...]
-Means = Mapping[str, Mapping[Column, Mean]]
-
-
-def surely_more(means: Means) -> dict[tuple[Column, str], float]:
+def surely_more(means: Means, stretches: Stretches = lambda *_: NONE) -> dict[tuple[LabelledColumn, str], float]:
     """Of groups with their rates by column: by column and group, at least how many times as much the group shows as
     some other one, where that is surely more than once.
 
     What is looked at together is each group in each column; that a group is compared with several others, of which one
-    may be low by chance, is made up for by Bonferroni's correction.
+    may be low by chance, is made up for by Bonferroni's correction. `stretches` say how much wider the intervals of two
+    groups are because callers differ.
     """
     intervals = _Intervals(means)
-    rows = [_Row(column, group, intervals) for group in means for column in means[group]]
+    rows = [_Row(column, group, intervals, stretches) for group in means for column in means[group]]
     compared = [row for row in rows if row.others]
     level = joint_level([row.is_more for row in compared])
     found = {(row.column, row.group): row.times(level) for row in compared}
@@ -68,9 +66,9 @@ class _Intervals:
 
     def __init__(self, means: Means) -> None:
         self.means = means
-        self._known: dict[tuple[Column, str, float], Interval] = {}
+        self._known: dict[tuple[LabelledColumn, str, float], Interval] = {}
 
-    def at(self, column: Column, group: str, level: float) -> Interval:
+    def at(self, column: LabelledColumn, group: str, level: float) -> Interval:
         key = (column, group, level)
         if key not in self._known:
             self._known[key] = self.means[group][column].interval(level)
@@ -80,17 +78,23 @@ class _Intervals:
 class _Row:
     """One group in one column, and the others that have the column too."""
 
-    def __init__(self, column: Column, group: str, intervals: _Intervals) -> None:
+    def __init__(self, column: LabelledColumn, group: str, intervals: _Intervals, stretches: Stretches) -> None:
         self.column = column
         self.group = group
         self._intervals = intervals
+        self._stretches = stretches
         self.others = [other for other, columns in intervals.means.items() if other != group and column in columns]
 
     def times(self, level: float) -> float:
         """At least how many times as much as the lowest of the others, at a one-sided level over all of them."""
         each = 1 - 2 * (1 - level) / len(self.others)
-        own = self._intervals.at(self.column, self.group, each)
-        return max(at_least_times(own, self._intervals.at(self.column, other, each)) for other in self.others)
+        return max(self._than(other, each) for other in self.others)
+
+    def _than(self, other: str, level: float) -> float:
+        """0 where there are too few callers to tell."""
+        stretch = self._stretches(self.column, self.group, other)
+        one, two = (stretch.around(self._intervals.at(self.column, group, level)) for group in (self.group, other))
+        return at_least_times(one, two) if stretch.by else 0.0
 
     def is_more(self, level: float) -> bool:
         return self.times(level) > 1
