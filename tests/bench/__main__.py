@@ -24,6 +24,7 @@ from tests.bench.part_policies import bench_policies
 from tests.bench.part_process import bench_process
 from tests.bench.part_soak import bench_slow_reader, bench_soak
 from tests.bench.part_streams import bench_streams
+from tests.bench.part_texts import bench_texts
 from tests.bench.part_traffic import bench_overload, bench_plain
 from tests.bench.part_workers import bench_workers
 from tests.bench.table import Table, out
@@ -58,6 +59,7 @@ PARTS: Mapping[str, Callable[[Table, Choice], None]] = {
     "policies": lambda table, asked: bench_policies(table, asked.folder, asked.seconds, asked.rounds),
     "hostile": lambda table, asked: bench_hostile(table),
     "detectors": _detectors,
+    "texts": lambda table, _: bench_texts(table),
     "soak": lambda table, asked: bench_soak(table, asked.folder, asked.requests),
     "slow-reader": lambda table, asked: bench_slow_reader(table, asked.folder),
 }

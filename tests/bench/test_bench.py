@@ -1,16 +1,21 @@
 """The benchmark's own logic: the table, medians, what a stream's reader counts. No figure is judged here."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from detectors import panel
+from detectors.base import Text
 from detectors.manifest import load
 from detectors.trained import tokens
 from detectors.trained.onnx import Tokenizer
 from tests.bench import __main__ as command
+from tests.bench import part_texts
 from tests.bench.detectors import GOALS_MS, text_of
 from tests.bench.load import Shot, Windows, p99, rate
 from tests.bench.model_server import Connection, State, events, flood_piece
@@ -198,3 +203,30 @@ async def test_a_soak_ends_every_request_and_leaves_nothing_open() -> None:
             for _ in range(500):
                 await asyncio.sleep(0.01 if state.open else 0)
     assert json.loads(state.report()) == {"connections": 0, "streams": 0}
+
+
+def test_texts_of_a_set_are_drawn_by_role_and_always_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "set.jsonl.gz"
+    rows = [
+        {"text": f"{role} {n}", "role": role, "context": None, "set": "x"}
+        for n in range(20)
+        for role in ("prompt", "response")
+    ]
+    file.write_bytes(gzip.compress(b"".join(json.dumps(row).encode() + b"\n" for row in rows)))
+    drawn = part_texts.drawn(file, "response", 5)
+    assert drawn == part_texts.drawn(file, "response", 5)
+    assert len({text.text for text in drawn}) == 5
+    assert {text.role for text in drawn} == {"response"}
+
+
+def test_every_text_is_judged_by_itself_and_in_a_batch() -> None:
+    cost = part_texts.cost_of(panel.load(only={"limited_logical_reasoning"}), [Text("1 + 1 = 3", "prompt")] * 11)
+    assert len(cost.singly) == 11
+    assert cost.characters == 9
+    assert cost.percentile(0.5) <= cost.percentile(0.99) == max(cost.singly)
+
+
+def test_without_the_public_sets_it_says_so(tmp_path: Path) -> None:
+    lines: list[str] = []
+    part_texts.bench_texts(Table(lines.append), tmp_path / "nowhere")
+    assert "not on this machine" in lines[-1]
