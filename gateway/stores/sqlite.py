@@ -12,6 +12,7 @@ log = logging.getLogger("assay")
 
 Connection = sqlite3.Connection
 FAILURES = (sqlite3.Error, OSError)
+SQLITE_FULL = sqlite3.SQLITE_FULL
 _T = TypeVar("_T")
 _PAGE_BYTES = 4096
 _BUSY_SECONDS = 2.0

@@ -8,17 +8,17 @@ counted.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from gateway.telemetry import metrics
 from gateway.trust.estimates import Weights, evidence, weights
 from gateway.trust.judged import Judged
-from gateway.trust.moments import ALL, Cell, Sums, add_judged, cell_named, merge, opined, parts_of, wider_than
+from gateway.trust.moments import ALL, Cell, Packed, Sums, cell_named, merge, opined, parts_of, said_of, wider_than
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 log = logging.getLogger("assay")
@@ -40,11 +40,11 @@ LANGUAGES = 50
 
 MOST_WAITING = 10_000  # samples that wait for an opinion of one kind
 
-_FLUSH_SECONDS = 0.5
+_FLUSH_SECONDS = 5.0  # the more at once, the less each costs; who reads writes first
 _PRUNE_SECONDS = 60.0
 _MOST_UNWRITTEN = 20_000  # samples, some 20 MB
 _MOST_DRAWN_UNWRITTEN = 1_000  # their texts may be long
-_BATCH = 2_000  # the more at once, the less each costs
+_BATCH = 2_000
 
 
 class Score(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -80,7 +80,7 @@ class LedgerError(Exception):
     """The store cannot be used now; the message says why."""
 
 
-Buckets = dict[tuple[int, int, Cell], Sums]  # by width and start in seconds, and cell
+Buckets = dict[tuple[int, int, Cell], Packed]  # by width and start in seconds, and cell
 
 
 class Store(Protocol):
@@ -90,7 +90,7 @@ class Store(Protocol):
         """Keep them and add them to the sums; one that is there already is passed over."""
         ...
 
-    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Sums]]:
+    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Packed]]:
         """Of the buckets of this width that begin within the half-open range [since, until), with their start, in
         the order of time."""
         ...
@@ -165,34 +165,40 @@ def entry_of(judged: Judged) -> Entry:
 
 def buckets(entries: Iterable[Entry]) -> Buckets:
     """The sums of these entries, by minute and by hour, for each of their cells."""
-    cohorts: dict[tuple[object, ...], tuple[Entry, Sums]] = {}
+    counted: dict[tuple[Any, ...], tuple[Entry, Counter[tuple[str, str, str, int, bool]]]] = {}
     for entry in entries:
-        key = (entry.at // MINUTE, *entry.cohort)
-        known = cohorts.get(key)
+        key = (entry.at // MINUTE, *entry.cohort, entry.probability)
+        known = counted.get(key)
         if known is None:
-            known = cohorts[key] = (entry, {})
-        add_judged(known[1], entry)
+            known = counted[key] = (entry, Counter())
+        known[1].update(said_of(entry))
+    cohorts: dict[tuple[Any, ...], tuple[Entry, Packed]] = {}
+    packed = Packed()
+    for (*cohort, probability), (entry, count) in counted.items():
+        _, packed = cohorts.setdefault(tuple(cohort), (entry, Packed(packed.layout)))  # most likely the same columns
+        packed.count(count, probability)
     return spread(cohorts.values())
 
 
-def spread(samples: Iterable[tuple[Entry, Sums]]) -> Buckets:
+def spread(samples: Iterable[tuple[Entry, Packed]]) -> Buckets:
     """The sums of samples, each of one minute and cohort, in all buckets that they belong in."""
     found: Buckets = {}
 
-    def add(width: int, start: int, cell: Cell, sums: Sums) -> None:
-        merge(found.setdefault((width, start, cell), {}), sums)
+    def put(width: int, start: int, cell: Cell, sums: Packed) -> None:
+        known = found.get((width, start, cell))
+        found[width, start, cell] = known.plus(sums) if known else sums
 
     for entry, sums in samples:
         for cell in parts_of(entry):
-            add(MINUTE, int(entry.at // MINUTE) * MINUTE, cell, sums)
+            put(MINUTE, int(entry.at // MINUTE) * MINUTE, cell, sums)
     for (_, start, cell), sums in list(found.items()):  # wider cells from narrower ones: fewer sums than from samples
         for wider in wider_than(cell):
-            add(MINUTE, start, wider, sums)
+            put(MINUTE, start, wider, sums)
     for (_, start, cell), sums in list(found.items()):
         if cell[0] == "route":
-            add(MINUTE, start, ALL, sums)
+            put(MINUTE, start, ALL, sums)
     for (_, start, cell), sums in list(found.items()):
-        add(HOUR, start // HOUR * HOUR, cell, sums)
+        put(HOUR, start // HOUR * HOUR, cell, sums)
     return found
 
 
@@ -201,7 +207,7 @@ def changes(entry: Entry, before: Sequence[SecondOpinion], more: Sequence[Second
     now = {(opinion.kind, opinion.name): opinion for opinion in (*before, *more)}
     sums = opined(entry, list(now.values()))
     merge(sums, opined(entry, before), -1)
-    return spread([(entry, {key: row for key, row in sums.items() if any(row)})])
+    return spread([(entry, Packed.of({key: row for key, row in sums.items() if any(row)}))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,19 +218,19 @@ class Window:
     newest: frozenset[str]
 
 
-def window_of(buckets: Iterable[tuple[int, Sums]]) -> Window:
+def window_of(buckets: Iterable[tuple[int, Packed]]) -> Window:
     """Together, in the order of time: of each detector the version that came last is the newest; of two in the last
     bucket the one that came later."""
-    sums: Sums = {}
+    sums = Packed()
     seen: dict[str, tuple[int, int]] = {}  # by detector@version the last and the first bucket
     for number, (_, more) in enumerate(buckets):
-        merge(sums, more)
-        for detector in {key[2] for key in more if key[3] == "detector"}:
+        sums = sums.plus(more) if number else more
+        for detector in more.detectors():
             seen[detector] = (number, seen.get(detector, (0, number))[1])
     newest: dict[str, str] = {}
     for detector in sorted(seen, key=lambda detector: (seen[detector], detector)):
         newest[detector.rpartition("@")[0]] = detector
-    return Window(sums, frozenset(newest.values()))
+    return Window(sums.sums(), frozenset(newest.values()))
 
 
 class Ledger:
@@ -333,7 +339,7 @@ class Ledger:
             buckets = await self._store.sums(cell, width, since, now + width)
         return await asyncio.to_thread(window_of, buckets)  # some ten milliseconds for a week
 
-    async def series(self, cell: Cell, width: int, seconds: float) -> list[tuple[int, Sums]]:
+    async def series(self, cell: Cell, width: int, seconds: float) -> list[tuple[int, Packed]]:
         """The sums by minute or by hour of so many seconds until now. Raises LedgerError."""
         await self.flush()
         now = self._clock()

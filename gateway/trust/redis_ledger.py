@@ -10,13 +10,13 @@ import msgspec
 from gateway.stores.redis import DOWN, answer_of, connect
 from gateway.trust.drawing import draw_of
 from gateway.trust.ledger import HOUR, MOST_WAITING, SUMS_KEPT, Buckets, Entry, LedgerError, buckets, changes
-from gateway.trust.moments import Cell, Sums, add_stored, encode, merge
+from gateway.trust.moments import Cell, Packed
 from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion, Waiting
 
 # The braces keep all keys in one slot of a cluster.
 _ENTRY = "{assay:ledger}:entry:"  # and the sample's id
 ENTRIES = "{assay:ledger}:entries"  # the ids by their time
-_SUMS = "{assay:ledger}:moments:"  # and width, start and cell: the sums of each process that adds to them
+_SUMS = "{assay:ledger}:packed:"  # and width, start and cell: the sums of each process that adds to them
 _CELLS = "{assay:ledger}:cells"  # by the hour that they were last seen in
 _OPINIONS = "{assay:ledger}:opinions:"  # and the sample's id: opinions by kind and name
 _OPINED = "{assay:ledger}:opined"  # the ids of samples with opinions, by the time of the sample
@@ -64,7 +64,7 @@ class RedisStore:
         self._seconds = int(days * _DAY)
         self._most = max(1, most_bytes // _ENTRY_BYTES)
         self._adding = asyncio.Lock()  # of two that add to our sums at once the later must not write the earlier's
-        self._own: dict[str, tuple[str, Sums]] = {}  # by name in Redis: our field of it, and what we have added
+        self._own: dict[str, tuple[str, Packed]] = {}  # by name in Redis: our field of it, and what we have added
 
     async def add(self, entries: Sequence[Entry]) -> None:
         async with self._adding:
@@ -94,10 +94,10 @@ class RedisStore:
         """Adds to our own fields, so that nothing is read before it is written; the names of the changed ones."""
         for (width, start, cell), sums in more.items():
             name = _sums_name(width, start, cell)
-            field, known = self._own.pop(name, (uuid4().hex, {}))
-            merge(known, sums)
+            field, known = self._own.pop(name, (uuid4().hex, Packed(sums.layout)))
+            known = known.plus(sums)
             self._own[name] = (field, known)
-            pipeline.hset(name, field, encode(known))
+            pipeline.hset(name, field, known.blob(small=True))
             pipeline.expire(name, SUMS_KEPT[width] + HOUR)
             pipeline.zadd(_CELLS, {_encode(cell): start}, gt=True)
         return [_sums_name(*key) for key in more]
@@ -114,10 +114,10 @@ class RedisStore:
             del self._own[name]
         return answer
 
-    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Sums]]:
+    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Packed]]:
         first = -int(-since // width) * width
         starts = [start for start in range(first, int(until) + width, width) if start < until]
-        found: list[tuple[int, Sums]] = []
+        found: list[tuple[int, Packed]] = []
         for some in (starts[at : at + _AT_ONCE] for at in range(0, len(starts), _AT_ONCE)):
             pipeline = self._client.pipeline(transaction=False)
             for start in some:
@@ -279,8 +279,8 @@ def _sums_name(width: int, start: int, cell: Cell) -> str:
     return f"{_SUMS}{width}:{start}:{_encode(cell).hex()}"
 
 
-def _sums(blobs: Iterable[bytes]) -> Sums:
-    found: Sums = {}
-    for blob in blobs:
-        _of(lambda stored: add_stored(found, stored), blob)
-    return found
+def _sums(blobs: Iterable[bytes]) -> Packed:
+    first, *more = (_of(Packed.read, blob) for blob in blobs)
+    for each in more:
+        first = first.plus(each)
+    return first

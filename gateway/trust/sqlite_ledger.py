@@ -1,22 +1,23 @@
 """The ledger in a file: for the gateways of one machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.stores.sqlite import FAILURES, Connection, SqliteFile
+from gateway.stores.sqlite import FAILURES, SQLITE_FULL, Connection, SqliteFile
 from gateway.trust.drawing import draw_of
 from gateway.trust.ledger import HOUR, MOST_WAITING, SUMS_KEPT, Buckets, Entry, LedgerError, buckets, changes
-from gateway.trust.moments import Cell, Sums, add_stored, encode
+from gateway.trust.moments import Cell, Packed
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (id TEXT UNIQUE, at REAL NOT NULL, entry BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS samples_at ON samples (at);
 DROP TABLE IF EXISTS sums;
-CREATE TABLE IF NOT EXISTS moments (
+DROP TABLE IF EXISTS moments;
+CREATE TABLE IF NOT EXISTS packed (
   width INTEGER, cell BLOB, start INTEGER, sums BLOB NOT NULL, PRIMARY KEY (width, cell, start)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS opinions (
@@ -28,7 +29,9 @@ CREATE TABLE IF NOT EXISTS waiting (
   held_until REAL NOT NULL, item BLOB NOT NULL, PRIMARY KEY (kind, draw, sample)
 ) WITHOUT ROWID;
 """
-_SUMS = "SELECT start, sums FROM moments WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
+_SUMS = "SELECT start, sums FROM packed WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
+_ONE_SUM = "SELECT sums FROM packed WHERE width = ? AND cell = ? AND start = ?"
+_PUT_SUM = "INSERT OR REPLACE INTO packed VALUES (?, ?, ?, ?)"
 _OPINIONS = """
 SELECT opinion, entry FROM opinions JOIN samples ON id = sample
 WHERE sample_at >= ?1 AND sample_at < ?2 AND (?4 IS NULL OR kind = ?4)
@@ -46,8 +49,9 @@ SELECT draw, sample, item FROM waiting AS w WHERE kind = :kind AND (held_until <
 AND NOT EXISTS (SELECT 1 FROM opinions o WHERE o.sample = w.sample AND o.kind = w.kind AND o.name = :by)
 ORDER BY draw LIMIT :most
 """
-_TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("moments", "start"))
+_TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("packed", "start"))
 _FULL = 0.8  # of the bound, from which the oldest tenth goes
+_MOST_ROOM = 10  # times that room is made for one batch
 _IDS_AT_ONCE = 500
 _VACUUM_PAGES = 2_000
 _DAY = 86_400
@@ -67,26 +71,40 @@ class SqliteStore:
         self._path = path
         self._file = SqliteFile(path, _SCHEMA, most_bytes)
         self._days = days
+        self._loose: set[tuple[int, bytes, int]] = set()  # sums that we wrote and that could be smaller
 
     async def add(self, entries: Sequence[Entry]) -> None:
-        def work(connection: Connection) -> None:
-            while self._file.used_share(connection) > _FULL and self._drop_oldest(connection):
-                pass
-            new = [entry for entry in entries if _insert(connection, entry)]
-            _add_sums(connection, buckets(new))
+        for _ in range(_MOST_ROOM):
+            try:
+                return await self._do(lambda connection: self._add(connection, entries))
+            except LedgerError as error:
+                if getattr(error.__cause__, "sqlite_errorcode", 0) != SQLITE_FULL:
+                    raise
+            if not await self._do(self._drop_oldest):  # so much at once is more than was left
+                break
+        return await self._do(lambda connection: self._add(connection, entries))
 
-        await self._do(work)
+    def _add(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        connection.execute("BEGIN IMMEDIATE")  # nobody adds the same samples meanwhile
+        while self._file.used_share(connection) > _FULL and self._drop_oldest(connection):
+            pass
+        unique = {entry.id: entry for entry in entries}
+        for id in _known(connection, list(unique)):
+            del unique[id]
+        rows = [(entry.id, entry.at, _encode(entry)) for entry in unique.values()]
+        connection.executemany("INSERT INTO samples VALUES (?, ?, ?)", rows)
+        self._add_sums(connection, buckets(unique.values()))
 
-    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Sums]]:
-        def work(connection: Connection) -> list[tuple[int, Sums]]:
+    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Packed]]:
+        def work(connection: Connection) -> list[tuple[int, Packed]]:
             asked = (width, _encode(cell), since, until)
-            return [(start, _sums(blob)) for start, blob in connection.execute(_SUMS, asked)]
+            return [(start, Packed.read(blob)) for start, blob in connection.execute(_SUMS, asked)]
 
         return await self._do(work)
 
     async def cells(self, since: float) -> list[Cell]:
         def work(connection: Connection) -> list[Cell]:
-            rows = connection.execute("SELECT DISTINCT cell FROM moments WHERE width = ? AND start >= ?", (HOUR, since))
+            rows = connection.execute("SELECT DISTINCT cell FROM packed WHERE width = ? AND start >= ?", (HOUR, since))
             return [_decode_cell(row[0]) for row in rows]
 
         return await self._do(work)
@@ -106,7 +124,7 @@ class SqliteStore:
             known = _entries_of(connection, [opinion.sample for opinion in opinions])
             for opinion in opinions:
                 if entry := known.get(opinion.sample):
-                    _add_sums(connection, changes(entry, _given(connection, entry.id), [opinion]))
+                    self._add_sums(connection, changes(entry, _given(connection, entry.id), [opinion]))
                     key = (opinion.sample, opinion.kind, opinion.name)
                     row = (*key, entry.at, _encode(opinion))
                     connection.execute("INSERT OR REPLACE INTO opinions VALUES (?, ?, ?, ?, ?)", row)
@@ -181,10 +199,29 @@ class SqliteStore:
                 connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (oldest,))
             connection.execute("DELETE FROM waiting WHERE NOT EXISTS (SELECT 1 FROM samples WHERE id = sample)")
             for width, seconds in SUMS_KEPT.items():
-                connection.execute("DELETE FROM moments WHERE width = ? AND start < ?", (width, now - seconds))
+                connection.execute("DELETE FROM packed WHERE width = ? AND start < ?", (width, now - seconds))
+            self._make_small(connection, now)
 
         await self._do(work)
         await self._do(lambda connection: connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall())
+
+    def _add_sums(self, connection: Connection, more: Buckets) -> None:
+        names = {cell: _encode(cell) for _, _, cell in more}
+        rows = []
+        for (width, start, cell), sums in more.items():
+            key = (width, names[cell], start)
+            row = connection.execute(_ONE_SUM, key).fetchone()
+            rows.append((*key, (Packed.read(row[0]).plus(sums) if row else sums).blob()))
+            self._loose.add(key)
+        connection.executemany(_PUT_SUM, rows)
+
+    def _make_small(self, connection: Connection, now: float) -> None:
+        """Sums of the past hardly change any more."""
+        for key in [key for key in self._loose if key[2] + 2 * key[0] < now]:
+            self._loose.discard(key)
+            row = connection.execute(_ONE_SUM, key).fetchone()
+            if row is not None:
+                connection.execute(_PUT_SUM, (*key, Packed.read(row[0]).blob(small=True)))
 
     @staticmethod
     def _drop_oldest(connection: Connection) -> bool:
@@ -208,41 +245,22 @@ class SqliteStore:
         await self._file.close()
 
 
-def _insert(connection: Connection, entry: Entry) -> bool:
-    """False when it was there already."""
-    return (
-        connection.execute(
-            "INSERT OR IGNORE INTO samples VALUES (?, ?, ?)", (entry.id, entry.at, _encode(entry))
-        ).rowcount
-        == 1
-    )
+def _known(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Those of them that are there."""
+    return [row[0] for row in _of_ids(connection, "id", ids)]
 
 
 def _entries_of(connection: Connection, ids: Sequence[str]) -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
+    return {id: _decode(entry) for id, entry in _of_ids(connection, "id, entry", ids)}
+
+
+def _of_ids(connection: Connection, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     for first in range(0, len(ids), _IDS_AT_ONCE):
         asked = ids[first : first + _IDS_AT_ONCE]
         marks = ",".join("?" * len(asked))
-        rows = connection.execute(f"SELECT id, entry FROM samples WHERE id IN ({marks})", asked)
-        found |= {id: _decode(entry) for id, entry in rows}
-    return found
+        yield from connection.execute(f"SELECT {columns} FROM samples WHERE id IN ({marks})", asked)
 
 
 def _given(connection: Connection, sample: str) -> list[SecondOpinion]:
     rows = connection.execute("SELECT opinion FROM opinions WHERE sample = ?", (sample,))
     return [_decode_opinion(row[0]) for row in rows]
-
-
-def _add_sums(connection: Connection, more: Buckets) -> None:
-    for (width, start, cell), sums in more.items():
-        key = (width, _encode(cell), start)
-        row = connection.execute("SELECT sums FROM moments WHERE width = ? AND cell = ? AND start = ?", key).fetchone()
-        if row is not None:
-            add_stored(sums, row[0])
-        connection.execute("INSERT OR REPLACE INTO moments VALUES (?, ?, ?, ?)", (*key, encode(sums)))
-
-
-def _sums(blob: bytes) -> Sums:
-    found: Sums = {}
-    add_stored(found, blob)
-    return found

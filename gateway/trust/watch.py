@@ -72,7 +72,7 @@ class Watch:
         newest = (await asyncio.to_thread(window_of, buckets)).newest
         by_column: dict[tuple[str, str], list[tuple[int, Evidence]]] = {}
         for start, sums in buckets:
-            for column, of in evidence(sums).items():
+            for column, of in evidence(sums.sums()).items():
                 by_column.setdefault(column, []).append((start, of))
             await asyncio.sleep(0)  # some tenths of a millisecond each: traffic goes first
         route = cell[1] if len(cell) > 1 else ""

@@ -18,12 +18,11 @@ from gateway.trust.moments import (
     UNASKED,
     YES,
     Key,
+    Packed,
     Row,
     Sums,
     add_judged,
-    add_stored,
     cell_named,
-    encode,
     merge,
     opined,
     parts_of,
@@ -160,10 +159,9 @@ def test_sums_are_added_and_taken_away() -> None:
 
 def test_stored_sums_are_added_to_those_that_are_there_and_empty_ones_are_not_stored() -> None:
     one, other, empty = key("detector", 1), key("judge", 2, YES), key("judge", 2, NO)
-    blob = encode({one: row((2, 1)), other: row((1, 0.5)), empty: [0.0] * 6})
-    sums: Sums = {one: row((4, 0))}
-    add_stored(sums, blob)
-    assert sums == {one: row((2, 1), (4, 0)), other: row((1, 0.5))}
+    stored = Packed.read(Packed.of({one: row((2, 1)), other: row((1, 0.5)), empty: [0.0] * 6}).blob())
+    sums = Packed.of({one: row((4, 0))}).plus(stored)
+    assert sums.sums() == {one: row((2, 1), (4, 0)), other: row((1, 0.5))}
 
 
 def test_cells() -> None:
