@@ -160,7 +160,12 @@ def on_failure(
         if _listens(rule, slug, direction, detector, channel)
         and all(_holds(asked, route, about) for asked in rule.asked)
     }
-    found = [(rule, Action.BLOCK if rule.on_error == "block" else Action.ALLOW) for _, rule in sorted(affected.items())]
+    return _unjudged([affected[order] for order in sorted(affected)], about, policy.revision)
+
+
+def _unjudged(rules: Iterable[Rule], about: Context, revision: str) -> Decision:
+    """What these rules say of what they could not be asked about."""
+    found = [(rule, Action.BLOCK if rule.on_error == "block" else Action.ALLOW) for rule in rules]
     enforced = [pair for pair in found if pair[0].acts(about.draw)]
     action = _severest(asked for _, asked in enforced)
     return Decision(
@@ -168,7 +173,7 @@ def on_failure(
         would=_severest(asked for _, asked in found),
         rule=next((rule.id for rule, asked in enforced if asked is action), None),
         reason="detector_error",
-        revision=policy.revision,
+        revision=revision,
         matched=tuple(
             Match(rule.id, asked, rule.acts(about.draw), tuple(sorted({slug for slug, _ in rule.judges_on})), rule.mode)
             for rule, asked in found

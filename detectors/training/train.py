@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -154,6 +155,22 @@ def export(weights: Weights, slugs: Sequence[str], path: Path) -> None:
 
     Bags are summed in int32, so a text's score does not depend on the batch it came in.
     """
+    graph = helper.make_graph(
+        _nodes(),
+        "ngram",
+        [
+            *(helper.make_tensor_value_info(name, TensorProto.INT32, ["texts", name]) for name in BLOCKS),
+            helper.make_tensor_value_info("role", TensorProto.FLOAT, ["texts", 1]),
+        ],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["texts", len(slugs)])],
+        [numpy_helper.from_array(value, name) for name, value in _constants(weights, slugs).items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def _constants(weights: Weights, slugs: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     table = weights["table"].numpy()
     scale = np.quantile(np.abs(table), 0.9999, axis=0) / 127
     codes = np.clip(np.rint(table / scale), -127, 127).astype(np.int8)
@@ -171,8 +188,12 @@ def export(weights: Weights, slugs: Sequence[str], path: Path) -> None:
         "one": np.array(1, dtype=np.float32),
         "axis": np.array([1], dtype=np.int64),
     }
-    nodes = [node for name in BLOCKS for node in _bag_nodes(name)]
-    nodes += [
+    return {name: np.ascontiguousarray(value) for name, value in constants.items()}
+
+
+def _nodes() -> list[onnx.NodeProto]:
+    return [
+        *(node for name in BLOCKS for node in _bag_nodes(name)),
         helper.make_node("Concat", ["words_mean", "grams_mean"], ["text"], axis=1),
         helper.make_node("Mul", ["text", "role"], ["text_reply"]),
         helper.make_node("Mul", ["context_mean", "role"], ["context_reply"]),
@@ -183,18 +204,6 @@ def export(weights: Weights, slugs: Sequence[str], path: Path) -> None:
         helper.make_node("MatMul", ["joined", "linear"], ["wide"]),
         helper.make_node("Add", ["deep", "wide"], ["logits"]),
     ]
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT32, ["texts", name]) for name in BLOCKS]
-    inputs.append(helper.make_tensor_value_info("role", TensorProto.FLOAT, ["texts", 1]))
-    graph = helper.make_graph(
-        nodes,
-        "ngram",
-        inputs,
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["texts", len(slugs)])],
-        [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
 
 
 def _bag_nodes(name: str) -> list[onnx.NodeProto]:

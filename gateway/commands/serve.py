@@ -21,6 +21,7 @@ from gateway.enforcement.signals import policy_of
 from gateway.own.described import own_detectors
 from gateway.serving import descriptors, process
 from gateway.telemetry import logs, shared_files
+from policies.engine import Policy
 
 # Settings that `assay serve` takes as flags; each is also in the file and in the environment.
 FLAGS = ("host", "port", "workers", "upstream_url", "upstream_key", "keys", "policy", "sample_rate", "redis_url")
@@ -41,9 +42,15 @@ def serve(parsed: argparse.Namespace) -> int:
     if told := descriptors.shortfall(config.max_requests_in_flight, descriptors.in_use().most):
         warn(told)
     listening = process.listen(config.host, config.port, "--host or --port", shared=config.reuse_port)
-    port = listening.getsockname()[1]
     # Worker processes read the same settings again: what came as a flag goes to them through the environment.
     export({name: value for name, value in flags.items() if value is not None}, parsed.config)
+    _run(config, policy, listening)
+    return 0
+
+
+def _run(config: Config, policy: Policy, listening: socket.socket) -> None:
+    """The processes that serve, and what they share while they do."""
+    port = listening.getsockname()[1]
     export({"port": str(port), "audit_hash_key": _hash_key(config)})
     demo = _start_demo() if config.uses_demo else None
     folder = _shared_folder(config.workers)
@@ -64,7 +71,6 @@ def serve(parsed: argparse.Namespace) -> int:
             demo.terminate()
             demo.wait()
         shutil.rmtree(folder, ignore_errors=True)
-    return 0
 
 
 def _shared_folder(workers: int) -> str:

@@ -100,7 +100,16 @@ class Tap:
         if asked is None and (observed or not guarded):
             await self._pass(exchange, answer, headers, reply, events=events, decided=not observed)
             return
-        policy = self._guard.inspection(exchange, failed=answer.status >= 400) if guarded and not observed else None
+        decided = not observed
+        await self._hold(exchange, answer, headers, reply, asked, events=events, guarded=guarded, decided=decided)
+
+    async def _hold(
+        self, exchange: Exchange, answer: Answer, headers: Headers, reply: Reply, asked: Moderated | None, *,
+        events: bool, guarded: bool, decided: bool,
+    ) -> None:  # fmt: skip
+        """For the policy where the answer is `guarded` and can still be `decided` on, and for the moderation that was
+        `asked`."""
+        policy = self._guard.inspection(exchange, failed=answer.status >= 400) if guarded and decided else None
         with ExitStack() as stack:
             if policy is not None:
                 stack.callback(policy.close)
@@ -112,7 +121,7 @@ class Tap:
                 held_bytes=self._held_bytes,
                 share=stack.enter_context(self._budget.share()),
                 keep=partial(exchange.transcript.keep, most=self._sample_bytes),
-                decided=not observed,
+                decided=decided,
             )
             if policy is not None and not self._can_hold(exchange, headers):
                 hold.raise_unread([policy], "operation")

@@ -102,8 +102,7 @@ class Guard:
         if not self._acts:
             return body
         needed = needed_of(self._shared.policy, "prompt", exchange)
-        surface = SURFACES[exchange.asked.operation]
-        if not needed or not surface.judged:
+        if not needed or not SURFACES[exchange.asked.operation].judged:
             return body
         wanted = judging_request(
             exchange.asked.operation, caller=caller_of(exchange), prompt=body, prompt_slugs=needed, urgent=True
@@ -116,6 +115,14 @@ class Guard:
             raise _ambiguous()
         decision = decider.rule({0: found.findings}, found)[0]
         decider.close()
+        return await self._enforced(exchange, body, decider, decision, found.findings)
+
+    @staticmethod
+    async def _enforced(
+        exchange: Exchange, body: bytes, decider: Decider, decision: Decision, found: Sequence[Finding]
+    ) -> bytes:
+        """The body as the decision lets it go upstream. Raises GatewayError prompt_blocked."""
+        surface = SURFACES[exchange.asked.operation]
         if decision.action is Action.REPLACE and surface.answers is not None:
             exchange.ruling.replacement = decision.replacement
         if decision.action in PASSING or exchange.ruling.replacement:
@@ -126,8 +133,8 @@ class Guard:
         if not decision.redactions:
             return body
         if len(body) > LARGE_BODY:
-            return await asyncio.to_thread(_redacted, exchange.asked.operation, body, found.findings, decision)
-        return _redacted(exchange.asked.operation, body, found.findings, decision)
+            return await asyncio.to_thread(_redacted, exchange.asked.operation, body, found, decision)
+        return _redacted(exchange.asked.operation, body, found, decision)
 
     @staticmethod
     def _refuse_file(decider: Decider) -> None:

@@ -56,17 +56,7 @@ class RequestPanel:
         answers = yield from self.panel.steps(questions, [known[key] for key in keys])
         self._memory.keep(known)
         for (reply, finding), answer in zip(asked, answers, strict=True):
-            finding.opinions += answer.opinions
-            reply.findings.append(finding)
-            reply.failed |= answer.failed
-            reply.unjudged += [
-                told
-                for detector, state in answer.states.items()
-                if state not in _JUDGED
-                and (told := (finding.direction, finding.channel, detector, state)) not in reply.unjudged
-            ]
-            if "unreadable" in answer.states.values():
-                reply.note_unread(finding.direction, finding.channel, "script")
+            _note(reply, finding, answer)
         self._sum_up(replies, asked, answers)
         return replies
 
@@ -82,6 +72,19 @@ class RequestPanel:
             reply.findings.reverse()
             reply.coverage = [(detector, state, texts) for (detector, state), texts in coverage(own).items()]
             reply.remembered = list(Counter(detector for answer in own for detector in answer.remembered).items())
+
+
+def _note(reply: Findings, finding: Finding, answer: Answer) -> None:
+    """Put what the panel says of a text to the findings of its request."""
+    finding.opinions += answer.opinions
+    reply.findings.append(finding)
+    reply.failed |= answer.failed
+    for detector, state in answer.states.items():
+        told = (finding.direction, finding.channel, detector, state)
+        if state not in _JUDGED and told not in reply.unjudged:
+            reply.unjudged.append(told)
+    if "unreadable" in answer.states.values():
+        reply.note_unread(finding.direction, finding.channel, "script")
 
 
 def _finding(each: TextToJudge, digest: bytes) -> Finding:

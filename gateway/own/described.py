@@ -63,18 +63,22 @@ def _spec(name: str, config: OwnConfig) -> Spec:
                 label=config.label or name.replace("-", "_"),
             )
         case GuardConfig():
-            spoken = dialect(config)
-            asked = frozenset(config.subcategories)
-            return ServedGuard(
-                name=name,
-                roles=tuple(config.roles),
-                flag_score=config.flag_score,
-                origin=config.source,
-                slugs={role: _asked(spoken, role, asked) for role in config.roles},
-                settings=_settings(config, spoken),
-            )
+            return _guard(name, config)
         case _:
             assert_never(config)
+
+
+def _guard(name: str, config: GuardConfig) -> ServedGuard:
+    spoken = dialect(config)
+    asked = frozenset(config.subcategories)
+    return ServedGuard(
+        name=name,
+        roles=tuple(config.roles),
+        flag_score=config.flag_score,
+        origin=config.source,
+        slugs={role: _asked(spoken, role, asked) for role in config.roles},
+        settings=_settings(config, spoken),
+    )
 
 
 def _asked(spoken: Dialect, role: Role, asked: frozenset[str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The probes that the configuration asks for, as a sink and a task beside the traffic."""
 
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
@@ -60,49 +60,68 @@ def probes_of(
     asked, found = config.probes, Probes()
     if asked is None or 0 in (asked.calls_per_hour, asked.tokens_per_hour, asked.cost_per_hour):
         return found
-
-    def lane(upstream: Upstream, model: str | None) -> Lane:
-        poster = Poster(replace(upstream, model=model), Limits(), timeout_seconds=asked.timeout_seconds)
-        found.posters.append(poster)
-        return Lane(
-            upstream.name,
-            poster,
-            model=model,
-            waiting=asked.waiting_items,
-            is_up=lambda: is_up(upstream.name),
-            clock=monotonic,
-            draw=random.random,
-        )
-
-    lanes = {
-        (route.name, upstream.name): lane(upstream, upstream.model or route.model)
-        for _, route in routes(config, by_name)
-        for upstream in route.upstreams
-        if route.name in asked.routes
-    }
+    lanes = _Lanes(asked, is_up)
     rows = _rows(asked)
     calls = asked.calls_per_hour / config.workers
-    other = lane(by_name[asked.shadow.upstream], asked.shadow.model) if asked.shadow else None
     found.prober = Prober(
         rows,
         {name: drawing.Budget(calls * share, clock=monotonic) for name, share in _shares(asked, rows).items()},
-        lanes,
+        _lanes_of_traffic(config, by_name, asked, lanes),
         _spending(asked, config.workers),
         ledger,
         bounds=Bounds(asked.expiry_seconds, asked.max_characters),
         looks=drawing.Budget(LOOKS_PER_HOUR, clock=monotonic),
-        shadow=other,
+        shadow=lanes.to(by_name[asked.shadow.upstream], asked.shadow.model) if asked.shadow else None,
         panel=DetectorPanel(judging, slugs) if judging else None,
         prices=prices_of(config),
         note=note,
         clock=clock,
     )
+    found.posters = lanes.posters
     found.sinks.append(found.prober)
     found.tasks.append(("probes", found.prober.run))
+    _begin_series(rows)
+    return found
+
+
+class _Lanes:
+    """Makes the ways on which requests are sent again; `posters` are to be closed."""
+
+    def __init__(self, asked: ProbesConfig, is_up: Callable[[str], bool]) -> None:
+        self._asked = asked
+        self._is_up = is_up
+        self.posters: list[Poster] = []
+
+    def to(self, upstream: Upstream, model: str | None) -> Lane:
+        poster = Poster(replace(upstream, model=model), Limits(), timeout_seconds=self._asked.timeout_seconds)
+        self.posters.append(poster)
+        return Lane(
+            upstream.name,
+            poster,
+            model=model,
+            waiting=self._asked.waiting_items,
+            is_up=lambda: self._is_up(upstream.name),
+            clock=monotonic,
+            draw=random.random,
+        )
+
+
+def _lanes_of_traffic(
+    config: Config, by_name: Mapping[str, Upstream], asked: ProbesConfig, lanes: _Lanes
+) -> dict[tuple[str, str], Lane]:
+    """By route and upstream, for the routes of which requests may be sent again."""
+    return {
+        (route.name, upstream.name): lanes.to(upstream, upstream.model or route.model)
+        for _, route in routes(config, by_name)
+        for upstream in route.upstreams
+        if route.name in asked.routes
+    }
+
+
+def _begin_series(rows: Iterable[str]) -> None:
     for name in rows:
         for fate in _FATES:
             metrics.PROBE_ITEMS.labels(name, fate)
-    return found
 
 
 def _rows(asked: ProbesConfig) -> dict[str, Probe]:

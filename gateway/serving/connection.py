@@ -199,9 +199,15 @@ class ServerConnection(asyncio.Protocol):
             url = self._place(url, headers)
         if self._host is None and version == "1.1":
             raise BadRequest(400, "the request has no Host header")
+        expects_continue = self._expects_continue and version == "1.1"
+        scope = self._scope(version, method, url, headers)
+        self._take(ServerRequest(self, scope, parser.should_keep_alive(), expects_continue))
+
+    def _scope(self, version: str, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+        """ASGI's description of the request."""
         path, _, query = url.partition(b"?")
         raw = path.decode("ascii")
-        scope = {
+        return {
             "type": "http",
             "asgi": _SCOPE_VERSION,
             "http_version": version,
@@ -216,8 +222,9 @@ class ServerConnection(asyncio.Protocol):
             "headers": headers,
             "state": self.app_state.copy(),
         }
-        expects_continue = self._expects_continue and version == "1.1"
-        request = ServerRequest(self, scope, parser.should_keep_alive(), expects_continue)
+
+    def _take(self, request: ServerRequest) -> None:
+        """Start it, or let it wait for the answers of those before it."""
         self.state.total_requests += 1
         self._filling = request
         self.closing = draining.has_begun()

@@ -2,11 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.config.settings import FAILOVER_STATUSES
 from gateway.errors import UpstreamError
@@ -16,7 +16,7 @@ from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.health import SETS_ASIDE, Cooldown, HealthBook, RetryBudget, State
 from gateway.upstream.hedging import Delays, Race
 from gateway.upstream.outgoing import CHUNKED, SAFE_METHODS, Target, retry_after_seconds
-from gateway.upstream.redirects import MOST_REDIRECTS, redirected
+from gateway.upstream.sending import ask, followed, uploaded
 from gateway.upstream.traced import TracedResponse, Tracing, reason_of
 from gateway.upstream.transport import Limits, Response
 from gateway.upstream.transports import Transports
@@ -103,8 +103,8 @@ class Upstreams:
         self._draw = draw
         self._sleep = sleep
 
-    async def call(self, exchange: Exchange, body: bytes, tail: bytes) -> Response:
-        """Send `body` to the exchange's route and wait for the answer's head.
+    def call(self, exchange: Exchange, body: bytes, tail: bytes) -> Coroutine[Any, Any, Response]:
+        """Send `body` to the exchange's route and wait for the answer's head; to be awaited at once.
 
         `tail` is the path after `/v1` with its query. Upstreams that are not set aside are tried as the route orders
         them, the last of them again, as `Tries` says, and only while nothing of an answer was passed on. An answer with
@@ -121,23 +121,30 @@ class Upstreams:
         # What is no inference may have taken effect though it failed: then only what was not begun is sent again, and
         # never on a used connection, whose end would leave open whether the request was seen.
         repeatable = exchange.asked.operation in _INFERENCE or exchange.asked.method in SAFE_METHODS
+        hedged = len(candidates) > 1 and repeatable
+        delay = self._hedge_delay(exchange, route, candidates[0]) if hedged else None
+        return self._in_turn(exchange, route, candidates, body, tail, budget, repeatable, delay)
+
+    async def _in_turn(
+        self, exchange: Exchange, route: Route, candidates: Sequence[Upstream], body: bytes, tail: bytes,
+        budget: RetryBudget, repeatable: bool, delay: float | None,
+    ) -> Response:  # fmt: skip
+        """One upstream after the other. With `delay` the first two run a race."""
         known = len(candidates)
         last = max(self._tries.retries, known - 1)
-        delay = None if known == 1 or not repeatable else self._hedge_delay(exchange, route, candidates[0])
         attempt = 0
         while True:
             upstream = candidates[attempt if attempt < known else -1]
             if attempt:
                 await self._before_another(route, upstream, attempt - known)
             try:
-                fresh = attempt > 0 or not repeatable
-                if delay is None:
+                if attempt or delay is None:
+                    fresh = attempt > 0 or not repeatable
                     answer = await self._once(exchange, exchange.asked, route, upstream, body, tail, fresh)
                 else:
                     race = self._race(exchange, route, candidates, body, tail, delay, budget)
-                    delay = None
                     try:
-                        answer = await self._hedged(exchange, route, candidates[0], race)
+                        answer = await self._hedged(exchange, route, upstream, race)
                     finally:
                         attempt = race.tried - 1
             except UpstreamError as error:
@@ -283,9 +290,9 @@ class Upstreams:
         head = target.head(asked, tail, outgoing)
         began = self._begin(exchange, target)
         try:
-            answer = await _asked(target, head, outgoing, asked.method == "HEAD", fresh)
+            answer = await ask(target, head, outgoing, asked.method == "HEAD", fresh)
             if 300 <= answer.status < 400:
-                answer = await _followed(answer, target, head, outgoing, asked.method == "HEAD")
+                answer = await followed(answer, target, head, outgoing, asked.method == "HEAD")
         except BaseException as error:
             self._failed(exchange, target, began, error)
             raise
@@ -305,7 +312,7 @@ class Upstreams:
         head = target.head(asked, tail, None, framing)
         began = self._begin(exchange, target, uploads=True)
         try:
-            answer = await _uploaded(target, head, body, asked.method == "HEAD", length is None)
+            answer = await uploaded(target, head, body, asked.method == "HEAD", length is None)
         except BaseException as error:
             self._failed(exchange, target, began, error)
             raise
@@ -351,65 +358,3 @@ def _may_be_repeated(error: UpstreamError, repeatable: bool, elsewhere: bool) ->
     if not repeatable:
         return error.what.retryable and error.reason != "reset"
     return error.what.retryable or (elsewhere and error.reason in _ONLY_ELSEWHERE)
-
-
-async def _asked(target: Target, head: bytes, body: bytes, head_only: bool, fresh: bool) -> Response:
-    """A request and the head of its answer; sent again where a used connection had gone stale."""
-    answer = await target.transport.request(head, body, head_only=head_only, fresh=fresh, limits=target.limits)
-    try:
-        await answer.head()
-    except UpstreamError as error:
-        if not answer.reused or error.reason != "reset":
-            raise
-        # The server closed an idle connection just as it was used: it never saw the request.
-        return await _asked(target, head, body, head_only, True)
-    except asyncio.CancelledError:
-        answer.abort()
-        raise
-    return answer
-
-
-async def _followed(answer: Response, target: Target, head: bytes, body: bytes, head_only: bool) -> Response:
-    """The answer that redirects lead to, as long as they stay with the upstream."""
-    for followed in range(MOST_REDIRECTS + 1):
-        asked_for = head.split(b" ", 2)[1]
-        there = _leads_to(answer, target, asked_for)
-        if there is None:
-            return answer
-        answer.abort()
-        if followed < MOST_REDIRECTS:
-            head = head.replace(asked_for, there, 1)
-            answer = await _asked(target, head, body, head_only, False)
-    raise UpstreamError("bad_response", f"the upstream redirected the request more than {MOST_REDIRECTS} times")
-
-
-def _leads_to(answer: Response, target: Target, asked_for: bytes) -> bytes | None:
-    try:
-        return redirected(answer.status, answer.headers, target.upstream, asked_for)
-    except UpstreamError:
-        answer.abort()
-        raise
-
-
-async def _uploaded(
-    target: Target, head: bytes, body: AsyncIterator[bytes], head_only: bool, chunked: bool
-) -> Response:
-    """A request whose body is passed on as it comes, and the head of its answer."""
-    answer = await target.transport.request(
-        head, None, head_only=head_only, fresh=True, chunked=chunked, limits=target.limits
-    )
-    try:
-        async for piece in body:
-            if answer.settled:  # it answered early, most likely with a refusal, or broke off
-                break
-            await answer.send(piece)
-        else:
-            answer.sent()
-        await answer.head()
-    except BaseException:
-        answer.abort()
-        raise
-    if _leads_to(answer, target, b"/") is not None:
-        answer.abort()
-        raise UpstreamError("bad_response", "the upstream redirects an upload, which is not sent again")
-    return answer

@@ -1,0 +1,69 @@
+"""One request to one upstream, to the head of its answer: again after a stale connection, or where it redirects."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from gateway.errors import UpstreamError
+from gateway.upstream.outgoing import Target
+from gateway.upstream.redirects import MOST_REDIRECTS, redirected
+from gateway.upstream.transport import Response
+
+
+async def ask(target: Target, head: bytes, body: bytes, head_only: bool, fresh: bool) -> Response:
+    """A request and the head of its answer; sent again where a used connection had gone stale."""
+    answer = await target.transport.request(head, body, head_only=head_only, fresh=fresh, limits=target.limits)
+    try:
+        await answer.head()
+    except UpstreamError as error:
+        if not answer.reused or error.reason != "reset":
+            raise
+        # The server closed an idle connection just as it was used: it never saw the request.
+        return await ask(target, head, body, head_only, True)
+    except asyncio.CancelledError:
+        answer.abort()
+        raise
+    return answer
+
+
+async def followed(answer: Response, target: Target, head: bytes, body: bytes, head_only: bool) -> Response:
+    """The answer that redirects lead to, as long as they stay with the upstream."""
+    for hops in range(MOST_REDIRECTS + 1):
+        asked_for = head.split(b" ", 2)[1]
+        there = _leads_to(answer, target, asked_for)
+        if there is None:
+            return answer
+        answer.abort()
+        if hops < MOST_REDIRECTS:
+            head = head.replace(asked_for, there, 1)
+            answer = await ask(target, head, body, head_only, False)
+    raise UpstreamError("bad_response", f"the upstream redirected the request more than {MOST_REDIRECTS} times")
+
+
+def _leads_to(answer: Response, target: Target, asked_for: bytes) -> bytes | None:
+    try:
+        return redirected(answer.status, answer.headers, target.upstream, asked_for)
+    except UpstreamError:
+        answer.abort()
+        raise
+
+
+async def uploaded(target: Target, head: bytes, body: AsyncIterator[bytes], head_only: bool, chunked: bool) -> Response:
+    """A request whose body is passed on as it comes, and the head of its answer."""
+    answer = await target.transport.request(
+        head, None, head_only=head_only, fresh=True, chunked=chunked, limits=target.limits
+    )
+    try:
+        async for piece in body:
+            if answer.settled:  # it answered early, most likely with a refusal, or broke off
+                break
+            await answer.send(piece)
+        else:
+            answer.sent()
+        await answer.head()
+    except BaseException:
+        answer.abort()
+        raise
+    if _leads_to(answer, target, b"/") is not None:
+        answer.abort()
+        raise UpstreamError("bad_response", "the upstream redirects an upload, which is not sent again")
+    return answer
