@@ -16,9 +16,9 @@ from gateway.delivery.reply import Send
 from gateway.exchange import Upstream
 from gateway.judging.client import JudgingClient
 from gateway.judging.traced import TracedJudging
+from gateway.pages.health import Readiness, health_routes
 from gateway.pages.page import Page
 from gateway.pages.policy import Costs
-from gateway.pages.probes import Readiness, probes
 from gateway.pages.site import Site
 from gateway.parts import pages, request, samples, telemetry
 from gateway.parts.access import access, for_browsers
@@ -108,7 +108,7 @@ class App:
         own = self._detectors.own
         return Site(
             [
-                *probes(background, self._readiness(), gauges),
+                *health_routes(background, self._readiness(), gauges),
                 *pages.trust(config, self._policy, self._records, self._watch, own, self._routes),
             ],
             version=telemetry.VERSION,

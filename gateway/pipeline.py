@@ -17,9 +17,17 @@ from time import monotonic
 from typing import Any
 
 from gateway.access.admission import Admission
-from gateway.access.asked import has_envelope, is_streamed_through, named, packing, read_body, read_head, refuse_beyond
+from gateway.access.request_reading import (
+    has_envelope,
+    is_streamed_through,
+    named,
+    packing,
+    read_body,
+    read_head,
+    refuse_beyond,
+)
 from gateway.access.stored import StoredAnswers
-from gateway.delivery.noted import noted
+from gateway.delivery.first_bytes import noted
 from gateway.delivery.reply import ClientReply, Send
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from gateway.encodings import EncodingError, decode
 from gateway.enforcement.counts import Counts
 from gateway.enforcement.signals import draw_of, signals
 from gateway.enforcement.subjects import Subject, subject_named
@@ -19,7 +20,6 @@ from gateway.exchange import Sample, SampleQueue, Taken
 from gateway.judging.client import JudgingError
 from gateway.judging.messages import Findings, JudgingRequest, judging_request
 from gateway.openai_api import Operation, has_too_many_values, read_request, read_response, read_stream
-from gateway.openai_api.encodings import EncodingError, decode
 from gateway.telemetry import metrics
 from gateway.trust.judged import DIRECTIONS, Direction, Judged, Sink, scores_of
 from policies.engine import Context, Decision, Policy, Silent, decide

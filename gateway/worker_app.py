@@ -4,9 +4,9 @@ from gateway.config.load import load
 from gateway.config.routes import route_names, route_policies, upstreams
 from gateway.config.settings import Config, ConfigError
 from gateway.delivery.reply import Send
+from gateway.pages.health import Readiness, health_routes
 from gateway.pages.opinions import judge_route
-from gateway.pages.probes import Readiness, probes
-from gateway.pages.probing import probing_route
+from gateway.pages.probes import probes_route
 from gateway.pages.rates import rates_route
 from gateway.pages.site import Site
 from gateway.parts import samples, telemetry
@@ -49,10 +49,10 @@ class WorkerApp:
         background = Background([*self._tasks(), ("gauges", gauges.run)])
         return Site(
             [
-                *probes(background, self._readiness(), gauges),
+                *health_routes(background, self._readiness(), gauges),
                 rates_route(self._records.ledger),
                 judge_route(self._records.opinions.report),
-                probing_route(self._records.probes.report),
+                probes_route(self._records.probes.report),
             ],
             version=telemetry.VERSION,
             doors=[operators_only(config).admit],

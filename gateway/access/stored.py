@@ -4,11 +4,11 @@ from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from gateway.access.admission import ANYONE
-from gateway.access.kept import collection_of, id_of_answer, kept_in, referred_in, segments_of
+from gateway.access.stored_ids import collection_of, id_of_answer, kept_in, referred_in, segments_of
+from gateway.encodings import EncodingError, decode
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.openai_api import has_too_many_values, map_entries
-from gateway.openai_api.encodings import EncodingError, decode
 
 _ENTRY_BYTES = 400  # of an entry beside its id
 _UNPACKED_BYTES = 256 * 1024  # of an answer in a content-encoding are looked at

@@ -19,7 +19,7 @@ from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
 from gateway.enforcement.local_tables import FILE
 from gateway.opinions.calibration import ENOUGH, RATES, Head, Local, Table, locals_of
-from gateway.own.described import own_detectors
+from gateway.own_detectors.described import own_detectors
 from gateway.study import offline
 from gateway.study.harmless import measured, read_harmless
 from gateway.trust.ledger import Ledger, LedgerError

@@ -11,8 +11,8 @@ from gateway.config.load import load_with_notes
 from gateway.config.settings import Config
 from gateway.enforcement.local_tables import local_tables_of, operating_of, read_local_tables
 from gateway.enforcement.signals import policy_of
-from gateway.own.cards import cards
-from gateway.own.described import own_detectors
+from gateway.own_detectors.cards import cards
+from gateway.own_detectors.described import own_detectors
 
 
 def check(parsed: argparse.Namespace) -> int:
@@ -28,7 +28,7 @@ def check(parsed: argparse.Namespace) -> int:
         out(sentence)
     problems = []
     if own.specs:  # so do they
-        checking = import_module("gateway.own.checking")
+        checking = import_module("gateway.own_detectors.checking")
         problems = list(checking.faults(own))
         for sentence in checking.notes(config, own):
             out(f"note: {sentence}")

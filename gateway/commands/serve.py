@@ -18,7 +18,7 @@ from gateway.config.load import load_with_notes
 from gateway.config.settings import Config, ConfigError, env_name
 from gateway.enforcement.local_tables import local_tables_of, operating_of, read_local_tables
 from gateway.enforcement.signals import policy_of
-from gateway.own.described import own_detectors
+from gateway.own_detectors.described import own_detectors
 from gateway.serving import descriptors, process
 from gateway.telemetry import logs, shared_files
 from policies.engine import Policy

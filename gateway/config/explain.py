@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from gateway.config.fields import Strict
 from gateway.config.judge import JudgeConfig
 from gateway.config.keys import KeyConfig
-from gateway.config.own import BY_NAME, KINDS, SWITCH, GuardConfig
+from gateway.config.own_detectors import BY_NAME, KINDS, SWITCH, GuardConfig
 from gateway.config.prices import PriceConfig
 from gateway.config.probes import ProbesConfig
 from gateway.config.settings import DEMO, ONLY, Config, env_name, is_loopback

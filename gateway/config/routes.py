@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
 from gateway.config.judge import JudgeConfig
-from gateway.config.own import GuardConfig
+from gateway.config.own_detectors import GuardConfig
 from gateway.config.settings import ONLY, Config, ConfigError
 from gateway.config.upstreams import NO_PROXY, UpstreamConfig, fault_of_proxy_url
 from gateway.exchange import Route, Upstream

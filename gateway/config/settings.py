@@ -28,7 +28,7 @@ from gateway.config.fields import (
 )
 from gateway.config.judge import JudgeConfig
 from gateway.config.keys import Keys
-from gateway.config.own import Detectors, OwnConfig
+from gateway.config.own_detectors import Detectors, OwnConfig
 from gateway.config.prices import Prices
 from gateway.config.probes import ProbesConfig
 from gateway.config.upstreams import RouteConfig, UpstreamConfig

@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 
 from gateway.delivery.budget import Share
 from gateway.delivery.window import Window
+from gateway.encodings import EncodingError, decode
 from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Exchange, Headers, Reply, Stretch, Treatment, rewritten
 from gateway.openai_api import Reason, Unread
-from gateway.openai_api.encodings import EncodingError, decode
 from gateway.openai_api.sse import PING, Decoder, Event, SseError, is_stream
 
 # At most so many bytes go through a stage, or so much work is done for what leaves it, before others have their turn.

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from gateway.delivery.budget import Budget
 from gateway.delivery.hold import Answer, Begun, Hold, Inspection, Screen, Stage, Whole, collected
 from gateway.delivery.window import Window
+from gateway.encodings import EncodingError, decode
 from gateway.exchange import Exchange, Headers, Reply, rewritten
 from gateway.openai_api import SURFACES, choices_wanted
-from gateway.openai_api.encodings import EncodingError, decode
 
 _EVENTS = b"text/event-stream"
 _MAYBE_TEXT = (b"json", b"text/", b"application/octet-stream")  # the last is what files of batches come as

@@ -18,7 +18,7 @@ import msgspec
 
 from detectors.manifest import MODELS
 from detectors.own.specs import NONE, OwnDetectors
-from gateway.judging.child import DetectorProcess, Program
+from gateway.judging.detector_process import DetectorProcess, Program
 from gateway.judging.messages import Findings, JudgingRequest
 
 MOST_BYTES = 128 * 2**20

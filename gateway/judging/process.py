@@ -1,8 +1,8 @@
 """A detector process: `python -m gateway.judging.process FD PROGRESS_FD NICE MODELS FINGERPRINTS OWN`, the last
 two empty where there are none: a file, and the operator's detectors as JSON.
 
-`gateway.judging.child` starts it. It reads requests from the socket, works on them piece by piece in the order of
-`gateway.judging.schedule`, and answers each with its findings. It ends when the gateway closes the line.
+`gateway.judging.detector_process` starts it. It reads requests from the socket, works on them piece by piece in the
+order of `gateway.judging.schedule`, and answers each with its findings. It ends when the gateway closes the line.
 """
 
 import os

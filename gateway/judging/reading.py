@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from detectors.base import Turn
+from gateway.encodings import EncodingError, decode
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.openai_api import (
     CHANNELS,
@@ -20,7 +21,6 @@ from gateway.openai_api import (
     read_response,
     read_stream,
 )
-from gateway.openai_api.encodings import EncodingError, decode
 
 _CHANNELS: Mapping[str, Channel] = {channel: channel for channel in CHANNELS}
 ANSWER_BYTES = 32 * 2**20

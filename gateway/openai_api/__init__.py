@@ -1,9 +1,9 @@
 """OpenAI's dialect, as far as we read and write it: pure functions from bytes to bytes.
 
 One table has a row for every operation (`surfaces`): what is read of it, and how its answers, errors and blocks are
-written, by the modules of its dialect (`chat`, `responses`, `messages`, each with its `_replies`). They share the texts
-and their paths (`passages`), a body that is changed in places (`document`), JSON inside texts (`texts`) and streams
-(`sse`). Beside them: the little a request must tell to be routed (`envelope`).
+written, by the modules of its dialect (`chat`, `responses`, `messages`, each with its `_replies`). By it `reading`
+finds every text. They share the texts and their paths (`passages`), a body that is changed in places (`document`), JSON
+inside texts (`texts`) and streams (`sse`). Beside them: the little a request must tell to be routed (`envelope`).
 """
 
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
@@ -33,6 +33,7 @@ from gateway.openai_api.passages import (
     edits,
     told_apart,
 )
+from gateway.openai_api.reading import read_event, read_request, read_response, read_stream
 from gateway.openai_api.sse import DONE_DATA
 from gateway.openai_api.surfaces import (
     SURFACES,
@@ -44,10 +45,6 @@ from gateway.openai_api.surfaces import (
     error_event,
     error_reply,
     operation_of,
-    read_event,
-    read_request,
-    read_response,
-    read_stream,
     with_system,
 )
 

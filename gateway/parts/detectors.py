@@ -13,9 +13,9 @@ from gateway.judging.client import JudgingClient, JudgingError
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
-from gateway.own.described import own_detectors
-from gateway.own.judging import JudgingWithGuards
-from gateway.own.wiring import Served, close, guards_of
+from gateway.own_detectors.described import own_detectors
+from gateway.own_detectors.judging import JudgingWithGuards
+from gateway.own_detectors.wiring import Served, close, guards_of
 from gateway.pages.rates import publish_error_rates
 from gateway.pages.taxonomy import publish_detectors
 from gateway.serving.background import NamedTask

@@ -11,7 +11,7 @@ from gateway.opinions.labelling import Review
 from gateway.pages.alarms import alarms_route
 from gateway.pages.monitors import monitor_routes
 from gateway.pages.opinions import judge_route
-from gateway.pages.probing import probing_route
+from gateway.pages.probes import probes_route
 from gateway.pages.review import review_routes
 from gateway.pages.status import Facts
 from gateway.pages.trust import trust_pages
@@ -46,4 +46,4 @@ def _opinions(config: Config, records: Records) -> list[Route]:
     # With Redis it is `assay worker` that asks the judge and makes probes, and its own pages tell of it.
     asks = config.redis_url is None
     judge, probes = (records.opinions.report, records.probes.report) if asks else (lambda: None, lambda: None)
-    return [judge_route(judge), probing_route(probes), *review]
+    return [judge_route(judge), probes_route(probes), *review]

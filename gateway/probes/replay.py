@@ -10,9 +10,9 @@ from typing import Literal
 
 import msgspec
 
+from gateway.encodings import EncodingError, decode
 from gateway.exchange import Sample
 from gateway.openai_api import Operation, Passage, read_request, read_response, read_stream, rewrite, set_fields
-from gateway.openai_api.encodings import EncodingError, decode
 from gateway.probes.changes.conversation import Conversation, Edits, Said
 
 # Why a sample is not sent again.

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.encodings import EncodingError, TooLargeError, unpack
 from gateway.errors import GatewayError
-from gateway.openai_api.encodings import EncodingError, TooLargeError, unpack
 
 _SMALL = 16 * 1024  # a packed body below this is unpacked on the spot, a larger one in a thread
 

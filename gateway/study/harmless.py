@@ -12,7 +12,7 @@ from detectors.own.specs import OwnDetectors
 from detectors.panel import Panel, Question
 from gateway.config.settings import Config
 from gateway.opinions.calibration import Head, Local, false_alarm_table
-from gateway.own.asking import heard_of
+from gateway.own_detectors.asking import heard_of
 
 ROLES: tuple[Role, ...] = ("prompt", "response")
 _BATCH = 64

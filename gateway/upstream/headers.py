@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from gateway.encodings import READABLE
 from gateway.exchange import Headers
-from gateway.openai_api.encodings import READABLE
 
 # What a client may send and the gateway answers for: connection handling, keys, cookies and where it came from.
 _NEVER_FORWARDED = frozenset(

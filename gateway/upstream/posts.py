@@ -6,10 +6,10 @@ from itertools import count
 from time import monotonic
 from typing import NamedTuple
 
+from gateway.encodings import EncodingError, decode
 from gateway.errors import UpstreamError
 from gateway.exchange import Asked, Exchange, Headers, Route, Upstream
 from gateway.openai_api import Operation
-from gateway.openai_api.encodings import EncodingError, decode
 from gateway.upstream.calls import Tries, Upstreams
 from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.outgoing import retry_after_seconds

@@ -20,8 +20,8 @@ import pytest
 from httpcore._async.interfaces import AsyncRequestInterface
 from httpx._decoders import ContentDecoder
 
+from gateway.encodings import EncodingError, unpack
 from gateway.errors import UpstreamError
-from gateway.openai_api.encodings import EncodingError, unpack
 from gateway.upstream.http1 import Http1Response, Http1Transport
 from gateway.upstream.http1.connection import UpstreamConnection
 from gateway.upstream.http1.states import UNDER_WAY

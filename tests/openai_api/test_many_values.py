@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.access.asked import read_body
-from gateway.access.kept import referred_in
+from gateway.access.request_reading import read_body
+from gateway.access.stored_ids import referred_in
 from gateway.errors import GatewayError
 from gateway.exchange import Asked
 from gateway.judging.stretches import said_before

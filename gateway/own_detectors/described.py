@@ -10,7 +10,7 @@ from detectors import manifest
 from detectors.base import OperatingTable, Role
 from detectors.own.specs import Classifier, Head, OwnDetectors, ServedGuard, Spec, WordList, fault_of, versioned
 from gateway.config.fields import fault_of_slug, known_slugs
-from gateway.config.own import ClassifierConfig, GuardConfig, OwnConfig, WordsConfig
+from gateway.config.own_detectors import ClassifierConfig, GuardConfig, OwnConfig, WordsConfig
 from gateway.config.settings import Config
 from gateway.judging.dialects import DIALECTS, Dialect, dialect_of
 

@@ -16,8 +16,8 @@ from gateway.judging.budget import Budget
 from gateway.judging.dialects import DIALECTS, Options
 from gateway.judging.memory import JudgedTexts
 from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_request
-from gateway.own.guards import Bounds, Guard, Heard
-from gateway.own.judging import JudgingWithGuards
+from gateway.own_detectors.guards import Bounds, Guard, Heard
+from gateway.own_detectors.judging import JudgingWithGuards
 from gateway.upstream.posts import Answer, PostError
 from policies.compiling import Policy
 from tests.support.fakes import Counts

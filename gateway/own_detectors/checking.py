@@ -7,7 +7,7 @@ import msgspec
 from detectors.own import building
 from detectors.own.specs import OwnDetectors
 from gateway.config.settings import Config
-from gateway.own.asking import unanswered
+from gateway.own_detectors.asking import unanswered
 
 
 def notes(config: Config, own: OwnDetectors) -> Iterator[str]:

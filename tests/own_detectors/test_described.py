@@ -9,7 +9,7 @@ from gateway.config.load import load
 from gateway.config.settings import ConfigError
 from gateway.enforcement.local_tables import read_local_tables
 from gateway.enforcement.signals import load_policy
-from gateway.own.described import own_detectors
+from gateway.own_detectors.described import own_detectors
 from policies.source import PolicyError
 from tests.support.judge_server import judge_server
 from tests.support.text_models import write_classifier

@@ -6,15 +6,15 @@ from time import monotonic
 from typing import NamedTuple
 
 from detectors.own.specs import OwnDetectors, ServedGuard
-from gateway.config.own import GuardConfig
+from gateway.config.own_detectors import GuardConfig
 from gateway.config.routes import guard_upstream
 from gateway.config.settings import Config
 from gateway.exchange import Upstream
 from gateway.judging.budget import Budget
 from gateway.judging.dialects import Options
 from gateway.judging.memory import JudgedTexts
-from gateway.own.described import dialect
-from gateway.own.guards import Bounds, Guard
+from gateway.own_detectors.described import dialect
+from gateway.own_detectors.guards import Bounds, Guard
 from gateway.upstream.posts import Poster
 from gateway.upstream.transport import Limits
 

@@ -8,8 +8,8 @@ from detectors.base import Text
 from detectors.own.specs import OwnDetectors
 from gateway.config.routes import upstreams
 from gateway.config.settings import Config
-from gateway.own.guards import Guard, Heard
-from gateway.own.wiring import Served, close, guards_of
+from gateway.own_detectors.guards import Guard, Heard
+from gateway.own_detectors.wiring import Served, close, guards_of
 
 _TOGETHER = 256  # texts that wait for one guard
 _NOBODY = "calibration"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import unquote
 
+from gateway.encodings import READABLE
 from gateway.errors import GatewayError
 from gateway.exchange import Asked, Headers
 from gateway.openai_api import (
@@ -14,7 +15,6 @@ from gateway.openai_api import (
     read_moderation,
     set_fields,
 )
-from gateway.openai_api.encodings import READABLE
 
 # Whose bodies tell their model, so that they must be read.
 _ENVELOPED = frozenset(surface.operation for surface in SURFACES.values() if surface.modelled)

@@ -6,9 +6,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from gateway.openai_api import sse
+from gateway.openai_api import Operation, read_event, sse
 from gateway.openai_api.document import has_too_many_values, parse
-from gateway.openai_api.surfaces import Operation, read_event
 
 _SEGMENT_END = re.compile(r"[/\\;?#\x00-\x20]+")
 _COLLECTIONS = ("responses", "chat/completions", "conversations", "files", "batches")

@@ -12,7 +12,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.openai_api.encodings import EncodingError, TooLargeError, decode, unpack
+from gateway.encodings import EncodingError, TooLargeError, decode, unpack
 
 TEXT = b"What is assayed is weighed; what is weighed is known. " * 40
 
