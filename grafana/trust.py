@@ -154,10 +154,11 @@ MONITORS = Row(
         Panel(
             "What the monitors found",
             "What does no single answer show? Calibration of stated confidence, gaps between cohorts, leans, shifts, "
-            "effects of changes and triggers over 24 hours: how many findings, and the clearest row of each with its "
-            "95 % interval. "
+            "effects of changes and triggers over 24 hours: how many findings, how many that last (alarms), and the "
+            "clearest row of each with its 95 % interval. "
             "/trust/v1/monitors names the rows. A monitor without enough traffic has no number.",
             [
+                Query(_MONITOR.format("alarm"), "Alarms"),
                 Query(_MONITOR.format("found"), "Found"),
                 Query(_MONITOR.format("low"), "at least"),
                 Query(_MONITOR.format("estimate"), "Clearest"),

@@ -29,6 +29,7 @@ class Figures(NamedTuple):
     ece: tuple[float, float, float]
     brier: tuple[float, float, float]
     auroc: tuple[float, float, float] | None  # None where all were right, or none
+    deviation: float  # of the calibration error, one standard one
 
 
 def figures(bins: Mapping[int, Sequence[float]], seed: int = 0) -> Figures | None:
@@ -44,13 +45,15 @@ def figures(bins: Mapping[int, Sequence[float]], seed: int = 0) -> Figures | Non
     draws = _replicates(share, right, effective, np.random.default_rng(seed))
     brier = float(table[:, 5].sum() / weight)
     half = 1.96 * math.sqrt(float(share @ (squares - brier) ** 2) / effective) + 0.25 / effective
+    ece, deviation = _ece(share, confidence, right, effective)
     return Figures(
         effective,
         float(share @ right),
         float(share @ confidence),
-        _ece(share, confidence, right, effective),
+        ece,
         (brier, max(0.0, brier - half), min(1.0, brier + half)),
         _auroc_interval(share, right, draws),
+        deviation,
     )
 
 
@@ -61,17 +64,21 @@ def _shares(table: _Array) -> tuple[_Array, _Array, _Array, _Array]:
     return weights / weights.sum(), table[:, 3] / safe, table[:, 4] / safe, table[:, 5] / safe
 
 
-def _ece(share: _Array, confidence: _Array, right: _Array, effective: float) -> tuple[float, float, float]:
+_WithDeviation = tuple[tuple[float, float, float], float]
+
+
+def _ece(share: _Array, confidence: _Array, right: _Array, effective: float) -> _WithDeviation:
     """Chance opens a gap in every bin, so the plain estimate is too high: what chance gives is taken off (Kumar, Liang
     & Ma 2019). The interval reaches from that one down and from the plain one up by what the bins' shares vary, so it
-    is rather too wide than too narrow where the error is near zero."""
+    is rather too wide than too narrow where the error is near zero. With the standard deviation."""
     sizes = share * effective
     smooth = (right * sizes + 1) / (sizes + 2)
     noise = smooth * (1 - smooth) / (sizes + 2)
     gaps = np.abs(confidence - right)
     plain, estimate = float(share @ gaps), float(share @ np.sqrt(np.maximum(0.0, gaps**2 - noise)))
-    reach = 1.96 * math.sqrt(float(share**2 @ noise))
-    return estimate, max(0.0, estimate - reach), min(1.0, plain + reach)
+    deviation = math.sqrt(float(share**2 @ noise))
+    reach = 1.96 * deviation
+    return (estimate, max(0.0, estimate - reach), min(1.0, plain + reach)), deviation
 
 
 def _replicates(

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detectors.monitors.statistics import Difference, discoveries
+from detectors.monitors.sequences import e_at_looks
+from detectors.monitors.statistics import Difference, discoveries, p_of_student
 
 LEAST_BEFORE, LEAST_AFTER = 24, 6  # hours with samples
+LOOKS = (7, 12, 24, 48, 96, 144)  # hours after a change
 _HOUR = 3600
 _Array = npt.NDArray[np.float64]
 
@@ -62,8 +64,11 @@ def _fit(hours: Sequence[Hour], at: float) -> Difference:
     left = values * weights - design @ answer
     free = len(hours) - design.shape[1]
     variance = float(left @ left) / free * float(np.linalg.pinv(design.T @ design)[0, 0])
+    alike, estimate = _alike(left), float(answer[0])
+    variance = max(variance, 1e-18) * alike
+    p = p_of_student(estimate / math.sqrt(variance), free / alike)
     # Student's quantile over the normal one, squared, is about this.
-    return Difference.normal(float(answer[0]), max(variance, 1e-18) * _alike(left) * (1 + 2.4 / free))
+    return Difference.normal(estimate, variance * (1 + 2.4 / free))._replace(p=p)
 
 
 def _alike(left: _Array) -> float:
@@ -84,6 +89,26 @@ def less(treated: Sequence[Hour], control: Sequence[Hour]) -> list[Hour]:
     ]
 
 
+def designed(hours: Sequence[Hour], control: Sequence[Hour], at: float) -> tuple[str, list[Hour]]:
+    """Against the traffic without the change where there is enough of it, else against the past alone."""
+    compared = less(hours, control)
+    if step(compared, at) is not None:
+        return "difference_in_differences", compared
+    return "interrupted_time_series", list(hours)
+
+
+def evidence(hours: Sequence[Hour], control: Sequence[Hour], at: float, now: float) -> float:
+    """Against no step at this change, valid whenever one looks: the series is looked at LOOKS hours after it."""
+    p_values = []
+    for after in LOOKS:
+        if at + after * _HOUR > now:
+            break
+        known = [hour for hour in hours if hour.start + _HOUR <= at + after * _HOUR]
+        found = step(designed(known, control, at)[1], at)
+        p_values.append(None if found is None or math.isnan(found.estimate) else found.p)
+    return e_at_looks(p_values, len(LOOKS))
+
+
 def effects(
     changes: Mapping[str, tuple[float, str]],
     series: Mapping[tuple[str, str], Sequence[Hour]],
@@ -96,12 +121,8 @@ def effects(
         for (route, measure), hours in series.items():
             if route != changed:
                 continue
-            control = others.get((route, measure), ())
-            compared = less(hours, control)
-            found = step(compared, at)
-            design, used = "difference_in_differences", compared
-            if found is None:
-                found, design, used = step(hours, at), "interrupted_time_series", list(hours)
+            design, used = designed(hours, others.get((route, measure), ()), at)
+            found = step(used, at)
             if found is not None and not math.isnan(found.estimate):
                 rows.append((name, measure, route, design, found, len(used)))
     sure = discoveries([row[4].p for row in rows])

@@ -43,6 +43,21 @@ def gaps(measures: Mapping[tuple[str, str], By]) -> list[Gap]:
         del left[first.measure, first.kind][first.cohort]
 
 
+def differences(measures: Mapping[tuple[str, str], By]) -> dict[tuple[str, str, str], Difference]:
+    """Of each (measure, kind of cohort, cohort) with enough samples, against all others. Of two cohorts that are
+    compared with each other alone the smaller stands for both."""
+    found: dict[tuple[str, str, str], Difference] = {}
+    for (measure, kind), by in measures.items():
+        sizes = {cohort: sum(mean.effective for mean in own.values()) for cohort, own in by.items()}
+        named = [cohort for cohort in by if sizes[cohort] >= LEAST]
+        if len(by) == 2:
+            named = [cohort for cohort in named if cohort == min(by, key=lambda each: (sizes[each], each))]
+        for cohort in named:
+            if (against := _against(by[cohort], by)) is not None:
+                found[measure, kind, cohort] = against
+    return found
+
+
 def _compared(measures: Mapping[tuple[str, str], By], step: int) -> list[Gap]:
     """All that can be compared now, the clearest first; found is at most the first, with `step` - 1 found before."""
     compared = [

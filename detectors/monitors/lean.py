@@ -95,18 +95,28 @@ class Lean(NamedTuple):
     found: bool
 
 
-def leans(means: Mapping[tuple[str, str, str], Mapping[Stratum, Mean]]) -> list[Lean]:
-    """`means` by (topic, side, measure) and stratum; the clearest first."""
-    measures = sorted({measure for _, _, measure in means})
-    compared = []
-    for topic, sides in TOPICS.items():
-        one, other = sides
-        for measure in measures:
+ByTopic = Mapping[tuple[str, str, str], Mapping[Stratum, Mean]]  # (topic, side, measure) → stratum → mean
+
+
+def differences(means: ByTopic) -> dict[tuple[str, str], Difference]:
+    """By (topic, measure): the first side less the other, where both came."""
+    found = {}
+    for topic, (one, other) in TOPICS.items():
+        for measure in sorted({measure for _, _, measure in means}):
             left, right = means.get((topic, one, measure), {}), means.get((topic, other, measure), {})
             difference = within_strata((mean, right[at]) for at, mean in left.items() if at in right)
             if difference is not None:
-                size = sum(mean.effective for mean in left.values())
-                compared.append((topic, one, other, measure, size, difference))
+                found[topic, measure] = difference
+    return found
+
+
+def leans(means: ByTopic) -> list[Lean]:
+    """The clearest first."""
+    compared = []
+    for (topic, measure), difference in differences(means).items():
+        one, other = TOPICS[topic]
+        size = sum(mean.effective for mean in means[topic, one, measure].values())
+        compared.append((topic, one, other, measure, size, difference))
     found = discoveries([row[-1].p for row in compared])
     return sorted((Lean(*row, is_found) for row, is_found in zip(compared, found, strict=True)),
                   key=lambda lean: lean.difference.p)  # fmt: skip

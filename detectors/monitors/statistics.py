@@ -58,6 +58,11 @@ class Difference(NamedTuple):
     high: float
     p: float
 
+    @property
+    def variance(self) -> float:
+        """Of the estimate, from the width of a normal interval."""
+        return ((self.high - self.low) / (2 * _Z)) ** 2
+
     @classmethod
     def normal(cls, estimate: float, variance: float) -> "Difference":
         deviation = math.sqrt(variance)
@@ -67,10 +72,20 @@ class Difference(NamedTuple):
         return cls(estimate, estimate - _Z * deviation, estimate + _Z * deviation, p)
 
 
+def p_of_student(t: float, degrees: float) -> float:
+    """Two-sided, of a value of Student's distribution; by Wallace's normal value (1959)."""
+    scale = (8 * degrees + 1) / (8 * degrees + 3)
+    return 2 * _NORMAL.cdf(-scale * math.sqrt(degrees * math.log1p(t * t / degrees)))
+
+
 def within_strata(pairs: Iterable[tuple[Mean, Mean]]) -> Difference | None:
     """Left less right, compared within strata and averaged with Mantel and Haenszel's weights; None when no stratum
-    has both."""
-    total = top = variance = 0.0
+    has both.
+
+    The variance is the larger of two: of each side's own spread, which is far too small where one side shows nothing
+    of a rare finding, and of both together, which is too small where the smaller side varies more.
+    """
+    total = top = variance = together = 0.0
     for left, right in pairs:
         sizes = left.effective, right.effective
         if min(sizes) < 2:
@@ -79,7 +94,9 @@ def within_strata(pairs: Iterable[tuple[Mean, Mean]]) -> Difference | None:
         total += share
         top += share * (left.value - right.value)
         variance += share * share * (left.variance + right.variance)
-    return Difference.normal(top / total, variance / total**2) if total else None
+        both = left.plus(right)
+        together += share * share * both.variance * both.effective * (1 / sizes[0] + 1 / sizes[1])
+    return Difference.normal(top / total, max(variance, together) / total**2) if total else None
 
 
 def discoveries(p_values: Sequence[float], rate: float = FALSE_DISCOVERIES) -> list[bool]:

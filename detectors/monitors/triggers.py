@@ -21,6 +21,9 @@ LEAST = 5  # prompts with the word
 MOST_SHARE = 0.05  # of all prompts: what stands in more is no rare word
 MARGIN = 3.0
 FALSE_DISCOVERIES = 0.01
+# Of all words in eight days, so one alarm a year. What is found of a word changes only when it comes again: looks at a
+# word in n prompts are bounded by the sum of 1 / n(n + 1), however often one looks.
+FALSE_ALARMS = 8 / 365
 MOST_KEPT = 20_000  # words
 _READ_WORDS = 300
 
@@ -59,6 +62,7 @@ class Trigger(NamedTuple):
     usual: float
     p: float
     sample: str
+    alarms: bool = False
 
 
 def grams_of(words: Sequence[str]) -> dict[int, str]:
@@ -87,8 +91,21 @@ def triggers(grams: Mapping[int, Gram], total: Gram) -> list[Trigger]:
         if LEAST <= gram.n <= max(LEAST, MOST_SHARE * total.n):
             tests += [(test.p, test) for test in _tests(key, gram, total)]
     found = discoveries([p for p, _ in tests], FALSE_DISCOVERIES)
-    named = [test for (_, test), is_found in zip(tests, found, strict=True) if is_found]
+    named = [
+        test._replace(alarms=p * len(tests) * test.prompts * (test.prompts + 1) <= FALSE_ALARMS)
+        for (p, test), is_found in zip(tests, found, strict=True)
+        if is_found
+    ]
     return sorted(named, key=lambda test: (test.p, -test.prompts))
+
+
+def together(named: Iterable[Trigger]) -> list[list[Trigger]]:
+    """Words that came in equally many prompts with the same last one, and the same outcome, are one finding: a trigger
+    seldom comes without the words around it."""
+    alike: dict[tuple[str, int, str], list[Trigger]] = {}
+    for found in named:
+        alike.setdefault((found.outcome, found.prompts, found.sample), []).append(found)
+    return list(alike.values())
 
 
 def _tests(key: int, gram: Gram, total: Gram) -> Iterable[Trigger]:

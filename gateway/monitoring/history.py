@@ -14,13 +14,16 @@ REFERENCE_DAYS = 7  # before it, where no reference is pinned
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The sums of now and of the reference, the hours of now, every hour, and the changes."""
+    """The sums of now and of the reference, the hours of now, every hour, and the changes; when that was (Unix
+    seconds), and whether the reference was pinned."""
 
     now: Sketch
     reference: Sketch
     hours: Sequence[tuple[int, Sketch]]
     all_hours: Sequence[tuple[int, Sketch]]
     changes: Sequence[Change]
+    at: float
+    is_pinned: bool
 
 
 async def read(store: Store, now: float) -> Looked:
@@ -38,7 +41,8 @@ async def read(store: Store, now: float) -> Looked:
         before = [sketch for _, sketch in await store.sketches(pinned.at, pinned.until)]
     latest = [(start, sketch) for start, sketch in hours if start >= since]
     changes = distinct(change for change in known if change.kind != "reference")
-    return Looked(total(sketch for _, sketch in latest), total(before), latest, hours, changes)
+    whole = total(sketch for _, sketch in latest)
+    return Looked(whole, total(before), latest, hours, changes, now, pinned is not None)
 
 
 def total(sketches: Iterable[Sketch]) -> Sketch:

@@ -3,22 +3,19 @@
 from collections.abc import Sequence
 
 from detectors.monitors import calibration, drift, effects, gaps, lean, triggers
-from detectors.monitors.drift import Histogram
-from detectors.monitors.effects import Hour
 from detectors.monitors.sketch import Sketch
 from detectors.monitors.statistics import Difference, Mean
-from detectors.monitors.triggers import Trigger
+from gateway.monitoring.alarms import alarms, trigger_row
 from gateway.monitoring.history import Looked, total
 from gateway.monitoring.report import Report, Row
+from gateway.monitoring.sums import calibrations, cohorts, moved, series, sides
 
-# What cohorts are compared in: the rest of the measures are for effects.
-COMPARED = ("refusal", "answer_length", "hallucination", "toxicity", "cultural_insensitivity")
 _SHOWN = 20  # rows of a monitor
 
 
 def reports(looked: Looked) -> list[Report]:
-    """Of every monitor."""
-    return [
+    """Of every monitor, with what has become an alarm."""
+    found = [
         _calibration(looked.now),
         *_gaps(looked.now),
         _leans(looked.now),
@@ -26,6 +23,10 @@ def reports(looked: Looked) -> list[Report]:
         _effects(looked),
         _triggers(looked),
     ]
+    raised = alarms(looked)
+    for report in found:
+        report.alarms = raised.get(report.subcategory, [])[:_SHOWN]
+    return found
 
 
 def _report(subcategory: str, rows: Sequence[Row], missing: str) -> Report:
@@ -37,11 +38,8 @@ def _report(subcategory: str, rows: Sequence[Row], missing: str) -> Report:
 
 def _calibration(now: Sketch) -> Report:
     """By route, model and what said what was right: found where the error is surely more than five points."""
-    by: dict[tuple[str, str, str], dict[int, list[float]]] = {}
-    for (route, model, source, at), row in now.calibration.items():
-        by.setdefault((route, model, source), {})[int(at)] = row
     rows = []
-    for (route, model, source), bins in by.items():
+    for (route, model, source), bins in calibrations(now).items():
         found = calibration.figures(bins)
         if found is None:
             continue
@@ -75,11 +73,6 @@ def _difference(found: Difference) -> Row:
 
 
 def _gaps(now: Sketch) -> list[Report]:
-    measures: dict[tuple[str, str], dict[str, dict[gaps.Stratum, Mean]]] = {}
-    for (kind, measure, *rest), row in now.means.items():
-        if kind == "cohort" and measure in COMPARED:
-            cohorts, name, route, model = rest
-            measures.setdefault((measure, cohorts), {}).setdefault(name, {})[route, model] = Mean(*row)
     rows = [
         {
             "measure": gap.measure,
@@ -89,7 +82,7 @@ def _gaps(now: Sketch) -> list[Report]:
             **_difference(gap.difference),
             "found": gap.found,
         }
-        for gap in gaps.gaps(measures)
+        for gap in gaps.gaps(cohorts(now))
     ]
     missing = f"two languages or callers of one route and model, {gaps.LEAST:.0f} judged answers of each in a day"
     culture = [row for row in rows if row["measure"] == "cultural_insensitivity" and row["cohorts"] == "language"]
@@ -101,11 +94,6 @@ def _gaps(now: Sketch) -> list[Report]:
 
 
 def _leans(now: Sketch) -> Report:
-    means: dict[tuple[str, str, str], dict[lean.Stratum, Mean]] = {}
-    for (kind, measure, *rest), row in now.means.items():
-        if kind == "lean" and measure in ("refusal", "tone", "answer_length"):
-            topic, side, route, model = rest
-            means.setdefault((topic, side, measure), {})[route, model] = Mean(*row)
     rows = [
         {
             "topic": found.topic,
@@ -116,17 +104,13 @@ def _leans(now: Sketch) -> Report:
             **_difference(found.difference),
             "found": found.found,
         }
-        for found in lean.leans(means)
+        for found in lean.leans(sides(now))
     ]
     return _report("preference_bias", rows, "prompts about both sides of a topic that the monitor knows")
 
 
 def _shifts(looked: Looked) -> Report:
     old, new = looked.reference.detectors.keys(), looked.now.detectors.keys()
-    histograms: dict[str, tuple[Histogram, Histogram]] = {}
-    features = {key[0] for key in looked.now.bins} & {key[0] for key in looked.reference.bins}
-    for feature in features:
-        histograms[feature] = (_histogram(looked.reference, feature), _histogram(looked.now, feature))
     rows: list[Row] = [
         {
             "feature": shift.feature,
@@ -136,7 +120,7 @@ def _shifts(looked: Looked) -> Report:
             "now": round(shift.now, 1),
             "found": shift.found,
         }
-        for shift in drift.shifts(histograms, (looked.reference.array(), looked.now.array()))
+        for shift in moved(looked.reference, looked.now)
     ]
     if new and (gone := sorted(old - new)):
         rows.append({"feature": f"scores of {', '.join(gone)}", "found": False,
@@ -149,10 +133,6 @@ def _shifts(looked: Looked) -> Report:
                    "pinned reference")  # fmt: skip
 
 
-def _histogram(sketch: Sketch, feature: str) -> Histogram:
-    return {key[1]: row for key, row in sketch.bins.items() if key[0] == feature}
-
-
 def _hourly(looked: Looked) -> list[float]:
     """The p-values of the hours of now against the reference, of those with enough samples."""
     reference = looked.reference.array()
@@ -161,18 +141,7 @@ def _hourly(looked: Looked) -> list[float]:
 
 
 def _effects(looked: Looked) -> Report:
-    routes = {key[2] for _, sketch in looked.all_hours for key in sketch.means if key[0] == "all"}
-    changes = {f"{change.kind}: {change.what}": (change.at, change.route) for change in looked.changes}
-    own: dict[tuple[str, str], list[Hour]] = {}
-    others: dict[tuple[str, str], list[Hour]] = {}
-    for start, sketch in looked.all_hours:
-        totals, by_route = _means_by_route(sketch)
-        for measure, all_routes in totals.items():
-            own.setdefault(("", measure), []).append(_hour(start, all_routes))
-            for route in routes:
-                mean = by_route.get((route, measure), Mean())
-                own.setdefault((route, measure), []).append(_hour(start, mean))
-                others.setdefault((route, measure), []).append(_hour(start, all_routes.plus(mean, -1)))
+    changes, own, others = series(looked)
     rows = [
         {
             "change": effect.change,
@@ -192,52 +161,15 @@ def _effects(looked: Looked) -> Report:
     return _report("interventional_effect", rows, missing)
 
 
-def _means_by_route(sketch: Sketch) -> tuple[dict[str, Mean], dict[tuple[str, str], Mean]]:
-    totals: dict[str, Mean] = {}
-    by_route: dict[tuple[str, str], Mean] = {}
-    for (kind, measure, *rest), row in sketch.means.items():
-        if kind == "all":
-            by_route[rest[0], measure] = mean = Mean(*row)
-            totals[measure] = totals.get(measure, Mean()).plus(mean)
-    return totals, by_route
-
-
-def _hour(start: int, mean: Mean) -> Hour:
-    return Hour(start, mean.value, mean.effective)
-
-
 def _triggers(looked: Looked) -> Report:
     both = total([looked.reference, looked.now])
-    rows = [_trigger(alike) for alike in _together(triggers.triggers(both.grams, both.total))]
+    named = triggers.triggers(both.grams, both.total)
+    rows = [{**trigger_row(alike), "found": True} for alike in triggers.together(named)]
     if orders := _orders(looked.now):
         rows.append(orders)
     if not rows and both.total.n >= 500:
         return Report("poisoning_attacks", [{"looked_at": both.total.n, "words": len(both.grams), "found": False}])
     return _report("poisoning_attacks", rows, "500 judged prompts that were not flagged themselves")
-
-
-def _together(named: Sequence[Trigger]) -> list[list[Trigger]]:
-    """Words that came in equally many prompts with the same last one, and the same outcome, are one finding: a trigger
-    seldom comes without the words around it."""
-    alike: dict[tuple[str, int, str], list[Trigger]] = {}
-    for found in named:
-        alike.setdefault((found.outcome, found.prompts, found.sample), []).append(found)
-    return list(alike.values())
-
-
-def _trigger(alike: Sequence[Trigger]) -> Row:
-    first = alike[0]
-    return {
-        "grams": [f"{found.gram:08x}" for found in alike[:_SHOWN]],
-        "words": len(alike),
-        "outcome": first.outcome,
-        "prompts": first.prompts,
-        "estimate": round(first.share, 4),
-        "usual": round(first.usual, 4),
-        "p": float(f"{first.p:.3g}"),
-        "sample": first.sample,
-        "found": True,
-    }
 
 
 def _orders(now: Sketch) -> Row | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change
+from gateway.monitoring.report import Findings
 from gateway.stores.redis import DOWN, answer_of, connect
 from gateway.stores.sqlite import FAILURES, Connection, SqliteFile
 
@@ -24,13 +25,25 @@ CREATE TABLE IF NOT EXISTS sketches (
   start INTEGER, writer TEXT, sketch BLOB NOT NULL, PRIMARY KEY (start, writer)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS changes (at REAL, change BLOB, PRIMARY KEY (at, change)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS findings (id INTEGER PRIMARY KEY, findings BLOB NOT NULL);
+"""
+_WROTE = "INSERT INTO marks VALUES ('written', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+# A claim that reaches further than one may is of a clock that was set back since.
+_CLAIM = """
+INSERT INTO marks VALUES ('look', ?1 + ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+WHERE value <= ?1 OR value > ?1 + ?2
 """
 _SKETCHES = "{assay:monitors}:sketches:"  # and the hour: the sketch of each process
 _CHANGES = "{assay:monitors}:changes"  # by their time
+_WRITTEN = "{assay:monitors}:written"  # how often
+_LOOK = "{assay:monitors}:look"  # there while a look is claimed
+_FINDINGS = "{assay:monitors}:findings"
 _T = TypeVar("_T")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_sketch = msgspec.msgpack.Decoder(Sketch).decode
+_decode_findings = msgspec.msgpack.Decoder(Findings).decode
 _decode_change = msgspec.msgpack.Decoder(Change).decode
 
 
@@ -69,6 +82,23 @@ class Store(Protocol):
         """Forget the sketches of hours before."""
         ...
 
+    async def written(self) -> int:
+        """A mark that grows whenever a sketch or a change was written."""
+        ...
+
+    async def claim(self, now: float, seconds: float) -> bool:
+        """Whether this process is to look now: one of all is, and none for so many seconds after. `now` is Unix
+        seconds."""
+        ...
+
+    async def keep(self, findings: Findings) -> None:
+        """In place of what was found before."""
+        ...
+
+    async def findings(self) -> Findings | None:
+        """The latest that were kept, by whichever process; None where none were, or by another release."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -80,8 +110,11 @@ class SqliteSketches:
         self._writer = secrets.token_hex(8)
 
     async def put(self, start: int, sketch: Sketch) -> None:
-        row = (start, self._writer, _encode(sketch))
-        await self._do(lambda file: file.execute("INSERT OR REPLACE INTO sketches VALUES (?, ?, ?)", row))
+        def work(file: Connection) -> None:
+            file.execute("INSERT OR REPLACE INTO sketches VALUES (?, ?, ?)", (start, self._writer, _encode(sketch)))
+            file.execute(_WROTE)
+
+        await self._do(work)
 
     async def sketches(self, since: float, until: float) -> list[tuple[int, Sketch]]:
         def work(file: Connection) -> list[tuple[int, Sketch]]:
@@ -99,6 +132,7 @@ class SqliteSketches:
                 "DELETE FROM changes WHERE at < (SELECT at FROM changes ORDER BY at DESC LIMIT 1 OFFSET ?)",
                 (MOST_CHANGES - 1,),
             )
+            file.execute(_WROTE)
 
         await self._do(work)
 
@@ -110,6 +144,21 @@ class SqliteSketches:
 
     async def prune(self, oldest: float) -> None:
         await self._do(lambda file: file.execute("DELETE FROM sketches WHERE start < ?", (oldest,)))
+
+    async def written(self) -> int:
+        row = await self._do(lambda file: file.execute("SELECT value FROM marks WHERE name = 'written'").fetchone())
+        return int(row[0]) if row else 0
+
+    async def claim(self, now: float, seconds: float) -> bool:
+        return await self._do(lambda file: file.execute(_CLAIM, (now, seconds)).rowcount) == 1
+
+    async def keep(self, findings: Findings) -> None:
+        row = (_encode(findings),)
+        await self._do(lambda file: file.execute("INSERT OR REPLACE INTO findings VALUES (1, ?)", row))
+
+    async def findings(self) -> Findings | None:
+        row = await self._do(lambda file: file.execute("SELECT findings FROM findings").fetchone())
+        return _found(row[0]) if row else None
 
     async def _do(self, work: Callable[[Connection], _T]) -> _T:
         try:
@@ -133,6 +182,7 @@ class RedisSketches:
         pipeline = self._client.pipeline(transaction=True)
         pipeline.hset(f"{_SKETCHES}{start}", self._writer, _encode(sketch))
         pipeline.expire(f"{_SKETCHES}{start}", self._seconds)
+        pipeline.incr(_WRITTEN)
         await self._ask(pipeline.execute())
 
     async def sketches(self, since: float, until: float) -> list[tuple[int, Sketch]]:
@@ -152,6 +202,7 @@ class RedisSketches:
         pipeline = self._client.pipeline(transaction=True)
         pipeline.zadd(_CHANGES, {_encode(change): change.at})
         pipeline.zremrangebyrank(_CHANGES, 0, -MOST_CHANGES - 1)
+        pipeline.incr(_WRITTEN)
         await self._ask(pipeline.execute())
 
     async def changes(self) -> list[Change]:
@@ -159,6 +210,20 @@ class RedisSketches:
 
     async def prune(self, oldest: float) -> None:
         """They expire in Redis itself."""
+
+    async def written(self) -> int:
+        return int(await self._ask(self._client.get(_WRITTEN)) or 0)
+
+    async def claim(self, now: float, seconds: float) -> bool:
+        """By the clock of Redis."""
+        return bool(await self._ask(self._client.set(_LOOK, str(now), nx=True, px=max(1, int(1000 * seconds)))))
+
+    async def keep(self, findings: Findings) -> None:
+        await self._ask(self._client.set(_FINDINGS, _encode(findings), ex=self._seconds))
+
+    async def findings(self) -> Findings | None:
+        blob = await self._ask(self._client.get(_FINDINGS))
+        return _found(blob) if blob else None
 
     @staticmethod
     def _of(decode: Callable[[bytes], _T], blob: bytes) -> _T:
@@ -175,6 +240,13 @@ class RedisSketches:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _found(blob: bytes) -> Findings | None:
+    try:
+        return _decode_findings(blob)
+    except msgspec.DecodeError:
+        return None
 
 
 def open_store(place: Place) -> Store:

@@ -10,27 +10,34 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from gateway.monitoring.changes import Change, distinct
-from gateway.monitoring.report import SUBCATEGORIES, Report
+from gateway.monitoring.report import SUBCATEGORIES, Findings, Report
 from gateway.monitoring.store import MonitorError, Place, Store
 from gateway.telemetry import metrics
 
 log = logging.getLogger("assay")
 
 _FIRST_SECONDS = 30.0
+_POLL_SECONDS = 15.0  # between two questions whether something was found
+_STILL_SECONDS = 3600.0  # after which there is a look though nothing was written
 _LOOK_SECONDS = 240.0  # a look that takes longer is given up
 
 Look = Callable[[float], Awaitable[Sequence[Report]]]  # at Unix seconds; raises MonitorError
 
 
 class Reports:
-    """`latest` by sub-category, after the first look. `clock` is Unix seconds."""
+    """`latest` by sub-category, after the first look. `clock` is Unix seconds.
+
+    Of all processes that share the store one looks, every `look_seconds` while something new was written and every hour
+    otherwise; all show what it found."""
 
     def __init__(self, store: Store, look: Look, *, clock: Callable[[], float], look_seconds: float = 300.0) -> None:
         self._store = store
         self._look = look
         self._clock = clock
         self._seconds = look_seconds
-        self._found: dict[str, int] = {}
+        self._at = 0.0
+        self._seen = -1
+        self._alarms: dict[str, int] = {}
         self.latest: Mapping[str, Report] = {}
         self._show([Report(slug) for slug in SUBCATEGORIES])  # series are there from the start, without a number
 
@@ -39,12 +46,31 @@ class Reports:
         await asyncio.sleep(min(_FIRST_SECONDS, self._seconds))
         while True:
             with contextlib.suppress(MonitorError):  # the sink says so
-                await self.look()
-            await asyncio.sleep(self._seconds)
+                await self.turn()
+            await asyncio.sleep(min(_POLL_SECONDS, self._seconds))
+
+    async def turn(self) -> None:
+        """Show what another process found, and look where it is time to. Raises MonitorError."""
+        found = await self._store.findings()
+        if found is not None and found.at > self._at:
+            self._adopt(found)
+        seen, now = await self._store.written(), self._clock()
+        is_due = seen != self._seen or not 0 <= now - self._at < _STILL_SECONDS  # the window moves on
+        if is_due and await self._store.claim(now, self._seconds):
+            await self._look_now(now, seen)
 
     async def look(self) -> None:
-        """Raises MonitorError."""
-        self.latest = {report.subcategory: report for report in await self._look(self._clock())}
+        """Whatever others do. Raises MonitorError."""
+        await self._look_now(self._clock(), await self._store.written())
+
+    async def _look_now(self, now: float, seen: int) -> None:
+        found = Findings(now, seen, list(await self._look(now)))
+        await self._store.keep(found)
+        self._adopt(found)
+
+    def _adopt(self, found: Findings) -> None:
+        self._at, self._seen = found.at, found.seen
+        self.latest = {report.subcategory: report for report in found.reports}
         self._show(self.latest.values())
 
     async def tell(self, change: Change) -> None:
@@ -63,10 +89,12 @@ class Reports:
             metrics.MONITOR_ESTIMATE.labels(report.subcategory).set(estimate)
             metrics.MONITOR_LOW.labels(report.subcategory).set(low)
             metrics.MONITOR_HIGH.labels(report.subcategory).set(high)
+            has_looked = bool(report.rows or report.alarms)
             metrics.MONITOR_FOUND.labels(report.subcategory).set(report.found if report.rows else math.nan)
-            if report.found > self._found.get(report.subcategory, 0):
-                log.warning("the monitor of %s has found something; see /trust/v1/monitors", report.subcategory)
-            self._found[report.subcategory] = report.found
+            metrics.MONITOR_ALARM.labels(report.subcategory).set(len(report.alarms) if has_looked else math.nan)
+            if len(report.alarms) > self._alarms.get(report.subcategory, 0):
+                log.warning("the monitor of %s raises an alarm; see /trust/v1/alarms", report.subcategory)
+            self._alarms[report.subcategory] = len(report.alarms)
 
 
 class _Answer(msgspec.Struct):

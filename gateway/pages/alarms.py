@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from detectors.monitors.sequences import RUN_LENGTH_DAYS
+from gateway.monitoring.watching import Reports
 from gateway.trust.alarms import FALSE_DISCOVERIES, RUN_LENGTH_HOURS
 from gateway.trust.intervals import Interval
 from gateway.trust.watch import Alarm, Watch
@@ -17,13 +19,22 @@ _NOTE = (
 )
 
 
-def alarms_route(watch: Watch) -> Route:
-    """`/trust/v1/alarms`."""
+_MONITORS_NOTE = (
+    "Findings of monitors that last: evidence that is valid however often one looks (docs/monitors.md). Each series by "
+    f"itself raises a false alarm once in {RUN_LENGTH_DAYS:g} days or more rarely."
+)
+
+
+def alarms_route(watch: Watch, reports: Reports | None = None) -> Route:
+    """`/trust/v1/alarms`; `reports` where there are monitors."""
 
     async def page(_: Request) -> Response:
         promised = {"run_length_hours": RUN_LENGTH_HOURS, "false_discoveries": FALSE_DISCOVERIES}
         shown = [_shown(alarm) for alarm in watch.alarms]
-        return JSONResponse({"note": _NOTE, **promised, "series": watch.series, "alarms": shown})
+        latest = reports.latest if reports else {}
+        lasting = [{"subcategory": slug, **row} for slug, report in latest.items() for row in report.alarms]
+        monitors = {"monitors_note": _MONITORS_NOTE, "monitors": lasting}
+        return JSONResponse({"note": _NOTE, **promised, "series": watch.series, "alarms": shown, **monitors})
 
     return Route("/trust/v1/alarms", page)
 

@@ -51,6 +51,7 @@ def _shown(report: Report) -> dict[str, Any]:
         "found": report.found if report.rows else None,
         "missing": report.missing or None,
         "rows": list(report.rows),
+        "alarms": list(report.alarms),
     }
 
 

@@ -26,7 +26,8 @@ def trust(
 ) -> list[Route]:
     """`/trust` and all below it; `routes` are the names of the gateway's routes."""
     facts = Facts(VERSION, callers_need_a_key=bool(config.keys), keeps_texts=config.audit_text, routes=tuple(routes))
-    more = [alarms_route(watch), *_monitors(records, routes), *_opinions(config, records)]
+    reports = records.monitors.reports if records.monitors else None
+    more = [alarms_route(watch, reports), *_monitors(records, routes), *_opinions(config, records)]
     return trust_pages(policy, records.audit, records.ledger, facts, more, own.infos())
 
 

@@ -18,7 +18,7 @@ from gateway.trust.card import shipped_errors
 from gateway.trust.gauges import TrustGauges
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
-from gateway.trust.opening import open_ledger
+from gateway.trust.opening import open_ledger, with_state_folder
 from gateway.trust.sinks import AuditSink, MetricsSink
 
 
@@ -66,6 +66,7 @@ def records(
     is_up: Callable[[str], bool] = lambda _: True,
 ) -> Records:
     """`is_up` tells how requests find an upstream, where this process sends any."""
+    config = with_state_folder(config)
     audit, ledger, slugs = Audit(config.audit_path), open_ledger(config, wall_clock), detectors.slugs
     processes = detectors.processes
     return Records(

@@ -284,6 +284,13 @@ MONITOR_HIGH = _gauge(
     "subcategory",
     over_workers="mostrecent",
 )
+MONITOR_ALARM = _gauge(
+    "assay_monitor_alarm",
+    "How many findings of a monitor have lasted long enough to be believed whenever one looks? No number until it has "
+    "enough traffic; /trust/v1/alarms names them.",
+    "subcategory",
+    over_workers="mostrecent",
+)
 TRUE_POSITIVE_RATE = _gauge(
     "assay_detector_true_positive_rate_ratio",
     "Which share of harmful texts does the detector flag at the default operating point, as measured?",

@@ -24,6 +24,13 @@ def open_ledger(config: Config, clock: Callable[[], float]) -> Ledger:
     return Ledger(SqliteStore(folder / FILE, days=days, most_bytes=most_bytes), clock=clock)
 
 
+def with_state_folder(config: Config) -> Config:
+    """With one folder for all that is kept in files, where the operator named none. Raises ConfigError."""
+    if config.redis_url is not None:
+        return config
+    return config.model_copy(update={"state_dir": state_folder(config)})
+
+
 def state_folder(config: Config) -> Path:
     """The operator's, else a temporary one of this start. Raises ConfigError where none can be made."""
     if config.state_dir is not None:

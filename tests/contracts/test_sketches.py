@@ -1,5 +1,6 @@
 """What every store of sketches promises, whichever it is."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change
+from gateway.monitoring.report import Findings, Report
 from gateway.monitoring.store import HOUR, MOST_CHANGES, MonitorError, RedisSketches, SqliteSketches, Store
 from tests.support.redis_server import RedisServer, needs_redis
 
@@ -54,6 +56,40 @@ async def test_changes_are_kept_the_latest_first(opened: Open) -> None:
     await store.close()
 
 
+async def test_one_process_looks_and_all_read_what_it_found(opened: Open) -> None:
+    one, other = opened(), opened()
+    assert await one.findings() is None
+    assert [await store.claim(1000.0, 60.0) for store in (one, other, one)] == [True, False, False]
+    report = Report("miscalibration", [{"estimate": 0.1, "found": True}], 1, headline=(0.1, 0.0, 0.2))
+    await one.keep(Findings(1000.0, 3, []))
+    await one.keep(Findings(1001.0, 4, [report]))
+    assert await other.findings() == Findings(1001.0, 4, [report])
+    for store in (one, other):
+        await store.close()
+
+
+async def test_a_claim_ends(opened: Open) -> None:
+    store = opened()
+    assert await store.claim(1000.0, 0.001)
+    await asyncio.sleep(0.01)
+    assert await store.claim(1000.01, 60.0)
+    assert not await store.claim(1050.0, 60.0)
+    await store.close()
+
+
+async def test_what_is_written_moves_the_mark(opened: Open) -> None:
+    one, other = opened(), opened()
+    marks = [await one.written()]
+    for write in (other.put(0, sketch(1)), other.put(0, sketch(2)), one.tell(Change(1.0, "model", "m"))):
+        await write
+        marks.append(await one.written())
+    assert marks == sorted(set(marks))
+    await one.keep(Findings(1.0, 1, []))
+    assert await one.written() == marks[-1]
+    for store in (one, other):
+        await store.close()
+
+
 async def test_old_hours_can_be_forgotten(opened: Open) -> None:
     store = opened()
     await store.put(0, sketch(1))
@@ -78,4 +114,11 @@ async def test_a_redis_that_is_away_is_an_error_of_its_own() -> None:
     store = RedisSketches("redis://127.0.0.1:1/0", days=1, answer_seconds=0.5)
     with pytest.raises(MonitorError, match="Redis"):
         await store.changes()
+    await store.close()
+
+
+async def test_a_claim_of_a_clock_that_was_set_back_holds_nobody_up(tmp_path: Path) -> None:
+    store = SqliteSketches(tmp_path / "monitors.db")
+    assert await store.claim(9_000_000.0, 60.0)
+    assert await store.claim(1000.0, 60.0)
     await store.close()

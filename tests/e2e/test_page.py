@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from gateway.trust.sqlite_ledger import SqliteStore
 from tests.support.gateway_process import GatewayProcess
 from tests.support.ledgers import MIB, judged
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.planted.history import CHANGED_HOURS, before
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -27,7 +29,11 @@ SECTIONS = (
     "",
     "subcategory/toxicity",
     "subcategory/hallucination",
+    "subcategory/inconsistency",
+    "subcategory/interventional_effect",
+    "subcategory/cultural_insensitivity",
     "alarms",
+    "changes",
     "compare",
     "policy",
     "flags",
@@ -69,18 +75,30 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
         "ASSAY_REVIEW_TEXT": "true",
         "ASSAY_REVIEWS_PER_HOUR": "3600",
         "ASSAY_STATE_DIR": str(folder),
+        "ASSAY_MONITOR_SECONDS": "5",
+        "ASSAY_PROBES": json.dumps({"routes": ["default"], "only": ["again"], "calls_per_hour": 36_000}),
     }
+    now = time.time()  # noqa: TID251 - the gateway's clock is this one
     with ThreadPoolExecutor(1) as aside:  # the browser has the loop of this thread
         aside.submit(lambda: asyncio.run(violence_rises(folder))).result()
+        aside.submit(lambda: asyncio.run(before(folder, now))).result()
     with GatewayProcess(env=settings, wait="live") as found:
         for _, asked in zip(range(60), Traffic(), strict=False):
             found.http.post(
                 found.base_url + asked.path, json=dict(asked.body), headers=found.headers(), timeout=PATIENCE_SECONDS
             )
         operator = {"authorization": f"Bearer {OPERATOR}"}
+        change = {"kind": "deployment", "what": "new index", "at": now - 3600 * CHANGED_HOURS}
+        found.http.post(found.url + "/trust/v1/changes", json=change, headers=operator).raise_for_status()
         found.wait_until(
-            "samples are judged",
-            lambda: bool(found.http.get(found.url + "/trust/v1/rates", headers=operator).json().get("rates")),
+            "a monitor has an alarm",
+            lambda: bool(found.http.get(found.url + "/trust/v1/alarms", headers=operator).json()["monitors"]),
+        )
+        found.wait_until(
+            "samples are judged and probed",
+            lambda: any(
+                row["probes"] for row in found.http.get(found.url + "/trust/v1/rates", headers=operator).json()["rates"]
+            ),
         )
         yield found
 
@@ -146,7 +164,8 @@ def test_it_shows_all_29_worst_first_and_never_a_zero_for_what_was_not_measured(
     page = visitor.enter().page
     assert page.locator("#rows tbody").count() == 7
     assert page.locator("#rows th[scope=row]").count() == 29
-    assert "not measured yet: needs" in page.locator("tr", has_text="Distribution shift").inner_text()
+    for name in ("Unawareness of emotions", "Cultural insensitivity"):
+        assert "not measured yet: needs" in page.locator("tr", has_text=name).inner_text()
     first = page.locator("#rows tbody").first
     assert "not measured yet" not in first.locator("tr").nth(1).inner_text()
     assert not visitor.faults
@@ -163,6 +182,49 @@ def test_an_alarm_says_what_since_when_from_what_to_what_and_shows_the_samples(v
     assert alarm.first.locator("li code").first.inner_text().startswith("old ")
     alarm.first.get_by_role("link", name="Violence").click()
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Violence", timeout=MOST_MS)
+    assert not visitor.faults
+
+
+def test_a_row_shows_what_its_monitor_found_and_on_what_that_rests(visitor: Visitor) -> None:
+    page = visitor.enter().page
+    row = page.locator("tr", has_text="Interventional effect")
+    assert "Monitor: Answer length since deployment: new index: +" in row.inner_text()
+    visitor.look_at("subcategory/interventional_effect")
+    found = page.get_by_role("region", name="What the monitor of interventional effect found").inner_text()
+    assert re.search(
+        r"Answer length since deployment: new index\s+\+[\d.]+ points \+[\d.]+ to \+[\d.]+\s+found\s+\d+ hours", found
+    )
+    visitor.look_at("subcategory/cultural_insensitivity")
+    assert "Nothing can be said yet: needs a detector of it" in page.locator("main").inner_text()
+    assert not visitor.faults
+
+
+def test_a_row_shows_what_probes_found(visitor: Visitor) -> None:
+    visitor.enter().look_at("subcategory/inconsistency")
+    probes = visitor.page.get_by_role("region", name="What probes of inconsistency measured").inner_text()
+    assert re.search(r"again\s+how often any of the answers .* differs from the first\s+0 %", probes)
+    visitor.look_at("subcategory/sycophancy")
+    text = visitor.page.locator("main").inner_text()
+    assert "Nothing yet: measured by probes when turned on: opinion_removed, opinion_reversed." in text
+    assert not visitor.faults
+
+
+def test_changes_are_shown_with_what_moved_after_them(visitor: Visitor) -> None:
+    visitor.enter().look_at("changes")
+    change = visitor.page.get_by_role("region", name="deployment: new index on all routes")
+    text = change.inner_text()
+    assert "Answer length since deployment: new index" in text
+    assert "found" in text
+    assert "/trust/v1/changes -d" in visitor.page.locator("main").inner_text()
+    assert not visitor.faults
+
+
+def test_what_monitors_find_and_lasts_is_among_the_alarms(visitor: Visitor) -> None:
+    visitor.enter().look_at("alarms")
+    lasting = visitor.page.get_by_role("region", name="Findings of monitors that last")
+    assert "Answer length since deployment: new index" in lasting.inner_text()
+    lasting.get_by_role("link", name="Interventional effect").click()
+    expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Interventional effect", timeout=MOST_MS)
     assert not visitor.faults
 
 

@@ -220,3 +220,35 @@ async def test_a_look_that_cannot_be_says_why(tmp_path: Path) -> None:
         await beside(Place(file=str(tmp_path / "file" / "monitors.db")))(NOW)
     with pytest.raises(MonitorError, match="failed"):
         await beside(Place(redis="no url"))(NOW)
+
+
+async def test_of_all_processes_one_looks_and_only_after_something_was_written(place: Gateways) -> None:
+    looks: list[float] = []
+    now = NOW
+
+    async def look(at: float) -> list[Report]:
+        looks.append(at)
+        return [Report("miscalibration", [{"found": True}], len(looks))]
+
+    stores = [SqliteSketches(place.path) for _ in range(3)]
+    processes = [Reports(store, look, clock=lambda: now) for store in stores]
+
+    async def turns() -> list[int]:
+        for process in processes:
+            await process.turn()
+        return [process.latest["miscalibration"].found for process in processes]
+
+    assert await turns() == [1, 1, 1]
+    now += 301  # nothing was written
+    assert await turns() == [1, 1, 1]
+    await place.observe(sample("one"))
+    assert await turns() == [2, 2, 2]
+    await place.observe(sample("another"))
+    assert await turns() == [2, 2, 2]  # not yet
+    now += 301
+    assert await turns() == [3, 3, 3]
+    now += 3601  # the window has moved
+    assert await turns() == [4, 4, 4]
+    assert looks == [NOW, NOW + 301, NOW + 602, NOW + 4203]
+    for store in stores:
+        await store.close()

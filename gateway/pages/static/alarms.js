@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { element, show, table, cell } from "./dom.js";
 import { band, chip, percent, way, written } from "./estimates.js";
-import { spoken } from "./overview.js";
+import { figure, rests, spoken, told } from "./findings.js";
 
 export async function alarms(main, _, names) {
   const place = element("div", {});
@@ -21,8 +21,19 @@ async function known(names) {
 
 function listed(answer, records) {
   const promise = `Each of ${answer.series} series is compared with its first three of the last ten days. Left alone, a series raises a false alarm once in ${Math.round(answer.run_length_hours / 24)} days or more rarely; of all alarms together at most ${percent(answer.false_discoveries)} are expected to be false.`;
-  if (!answer.alarms.length) return [element("p", {}, answer.series ? "No rate has risen." : "Nothing can be compared yet: what is usual takes three days."), element("p", { class: "soft small" }, promise)];
-  return [element("p", { class: "soft small" }, promise), answer.alarms.map((alarm) => risen(alarm, records))];
+  const lasting = answer.monitors?.length ? monitored(answer) : [];
+  if (!answer.alarms.length) return [element("p", {}, answer.series ? "No rate has risen." : "Nothing can be compared yet: what is usual takes three days."), element("p", { class: "soft small" }, promise), lasting];
+  return [element("p", { class: "soft small" }, promise), answer.alarms.map((alarm) => risen(alarm, records)), lasting];
+}
+
+// What monitors found and what lasts: it may be looked at as often as one likes.
+function monitored(answer) {
+  const rows = answer.monitors.map((row) =>
+    element("tr", {}, element("th", { scope: "row" }, element("a", { href: `#/subcategory/${row.subcategory}` }, spoken(row.subcategory))), cell(told(row)), cell(figure(row)), cell(row.since ? moment(row.since) : rests(row), "wide soft")),
+  );
+  const shown = table("Findings of monitors that last", ["Sub-category", "What", "How much, 95 %", "Since"], rows);
+  shown.querySelector("thead th:last-child").classList.add("wide");
+  return [element("h2", {}, "What monitors find, and what lasts"), element("p", { class: "soft small" }, answer.monitors_note), shown];
 }
 
 function risen(alarm, records) {

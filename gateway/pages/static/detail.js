@@ -4,7 +4,8 @@ import { ask } from "./api.js";
 import { cell, element, pairs, scrolling, show, table } from "./dom.js";
 import { axis, band, chip, count, estimateOf, percent, way, written } from "./estimates.js";
 import { WINDOWS } from "./filters.js";
-import { missing, spoken } from "./overview.js";
+import { findings, spoken } from "./findings.js";
+import { missing, monitors } from "./overview.js";
 
 export async function detail(main, slug, names) {
   const row = await ask("taxonomy", { subcategory: slug });
@@ -23,13 +24,14 @@ export async function detail(main, slug, names) {
     otherCallers(among.rates.filter((each) => each.subcategory === slug && each.among_callers)),
     behind(row),
   );
-  return { refresh: async () => show(place, await sections(row)) };
+  const says = names.has("probes") ? ((await ask("probes")).probes?.probes ?? {}) : {};
+  return { refresh: async () => show(place, await sections({ ...row, report: (await monitors(names)).get(slug) }, says)) };
 }
 
 const PIVOTS = ["model", "route", "language"];
 const MOST = 12; // of each, so that a page stays quick where callers name any model
 
-async function sections(row) {
+async function sections(row, says) {
   const groups = await ask("groups", { window: "24h" });
   const byWindow = await Promise.all(WINDOWS.map(async (window) => [window, await own(row, { window })]));
   const by = await Promise.all(
@@ -39,7 +41,33 @@ async function sections(row) {
       return found.length ? estimates(`By ${pivot}, 24 hours`, spoken(pivot), found, row) : [];
     }),
   );
-  return [estimates("By window", "Window", byWindow, row), by];
+  const judged = byWindow.some(([, rates]) => rates.length);
+  const shares = judged ? [estimates("By window", "Window", byWindow, row), by] : row.report ? [] : estimates("By window", "Window", [], row);
+  return [shares, monitored(row), probed(row, byWindow.at(-1), says)];
+}
+
+// What its monitor found over 24 hours, or what that lacks.
+function monitored({ report, slug }) {
+  if (!report) return [];
+  const heading = element("h2", {}, "What its monitor found, 24 hours");
+  if (!report.rows.length) return [heading, element("p", { class: "soft" }, `Nothing can be said yet: needs ${report.missing}.`)];
+  const alarms = report.alarms.length ? element("p", {}, element("strong", { class: "found" }, `${report.alarms.length} of it lasts: `), element("a", { href: "#/alarms" }, "see the alarms"), ".") : [];
+  return [heading, element("p", { class: "soft small" }, "Over all rows at most 5 % of what is found is expected to be false (1 % of words)."), alarms, findings(`What the monitor of ${spoken(slug).toLowerCase()} found`, report.rows)];
+}
+
+// What probes measured in the longest window, or that none did.
+function probed(row, [window, rates], says) {
+  if (!row.probes) return [];
+  const heading = element("h2", {}, `What probes found, ${window}`);
+  const found = rates.flatMap((rate) => Object.entries(rate.probes ?? {}));
+  if (!found.length) return [heading, element("p", { class: "soft" }, `Nothing yet: ${row.probes}.`)];
+  const lines = found.map(([name, each]) => {
+    const probe = name.replace(/^probe:/, "").replace(/@.*$/, "");
+    return element("tr", {}, element("th", { scope: "row" }, probe), cell(says[probe]?.says ?? "", "wide"), cell(written({ ...each, basis: "probe" })), cell(count(each.effective_samples), "number soft"));
+  });
+  const shown = table(`What probes of ${spoken(row.slug).toLowerCase()} measured`, ["Probe", "Says", "Share, or difference", "Requests’ worth"], lines);
+  shown.querySelector("thead th:nth-child(2)").classList.add("wide");
+  return [heading, shown];
 }
 
 async function own(row, parameters) {
@@ -89,7 +117,7 @@ function behind(row) {
   const off = Object.entries(row.off).map(([detector, why]) => element("p", {}, element("strong", {}, detector), ` was trained for it and is off: ${why}.`));
   return [
     element("h2", {}, "What stands behind it"),
-    row.needs && element("p", {}, `Nothing judges it yet. It needs ${row.needs}.`),
+    row.monitor ? element("p", {}, element("strong", {}, "A monitor. "), row.monitor) : row.needs && element("p", {}, `Nothing judges it yet. It needs ${row.needs}.`),
     row.detectors.map(card),
     off,
   ];

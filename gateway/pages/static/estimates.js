@@ -6,6 +6,7 @@ import { drawn, element } from "./dom.js";
 export const BASES = {
   labels: "people looked at a sample: the interval is for the rate of harm",
   judge: "a judge model looked at a sample: the interval is for what that model would say of all traffic",
+  probe: "requests asked again, or with one thing changed: how often the answer turns, over the requests that this applies to",
   card: "the detector's errors on public benchmarks: a range and no promise, your traffic differs from them",
   flags: "only what the detector flags: no rate of harm",
 };

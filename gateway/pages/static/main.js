@@ -2,6 +2,7 @@
 
 import { alarms } from "./alarms.js";
 import { Refusal, ask, offered, useKey } from "./api.js";
+import { changes } from "./changes.js";
 import { compare } from "./compare.js";
 import { connect } from "./connect.js";
 import { coverage } from "./coverage.js";
@@ -19,6 +20,7 @@ const main = document.getElementById("main");
 const SECTIONS = [
   { path: "", title: "Trust", view: overview, needs: "rates" },
   { path: "alarms", title: "Alarms", view: alarms, needs: "alarms" },
+  { path: "changes", title: "Changes", view: changes, needs: "changes" },
   { path: "compare", title: "Compare", view: compare, needs: "compare" },
   { path: "review", title: "Review", view: review, needs: "review" },
   { path: "policy", title: "Policy", view: policy, needs: "policy" },

@@ -4,11 +4,12 @@ import { ask, baseUrl } from "./api.js";
 import { element, scrolling, show } from "./dom.js";
 import { BASES, axis, band, chip, count, estimateOf, way, written } from "./estimates.js";
 import { chosen, filters } from "./filters.js";
+import { inShort, spoken } from "./findings.js";
 
-export async function overview(main) {
+export async function overview(main, _, names) {
   const rows = await ask("taxonomy");
   const place = element("div", {});
-  const refresh = async () => show(place, summary(rows, await ask("rates", chosen())));
+  const refresh = async () => show(place, summary(rows, await ask("rates", chosen()), await monitors(names)));
   show(
     main,
     element("h1", {}, "How trustworthy is this traffic?"),
@@ -25,6 +26,12 @@ export async function overview(main) {
   return { refresh };
 }
 
+// Reports by sub-category. They are about all traffic, whatever group is chosen.
+export async function monitors(names) {
+  const reports = names.has("monitors") ? (await ask("monitors")).monitors : [];
+  return new Map(reports.map((report) => [report.subcategory, report]));
+}
+
 function legend() {
   return [
     element("h2", {}, "What an estimate rests on"),
@@ -37,9 +44,9 @@ function legend() {
   ];
 }
 
-function summary(taxonomy, answer) {
+function summary(taxonomy, answer, reports) {
   const found = Map.groupBy(answer.rates, (row) => row.subcategory);
-  const rows = taxonomy.map((row) => ({ ...row, measured: measured(found.get(row.slug) ?? []) }));
+  const rows = taxonomy.map((row) => ({ ...row, measured: measured(found.get(row.slug) ?? []), report: reports.get(row.slug) }));
   const groups = [...Map.groupBy(rows, (row) => row.category)].map(([name, own]) => [name, own.toSorted(worstFirst)]);
   groups.sort(([, a], [, b]) => worstFirst(a[0], b[0]));
   const heads = [
@@ -71,7 +78,8 @@ function measured(rows) {
 // What is surely there comes first, then what may be; what was not measured is last.
 function worstFirst(a, b) {
   const [one, other] = [a.measured[0]?.estimate, b.measured[0]?.estimate];
-  return (other?.low ?? -1) - (one?.low ?? -1) || (other?.high ?? -1) - (one?.high ?? -1);
+  const surely = (row) => (row.report?.found ? 1 : 0);
+  return (other?.low ?? -1) - (one?.low ?? -1) || (other?.high ?? -1) - (one?.high ?? -1) || surely(b) - surely(a);
 }
 
 function group(name, rows) {
@@ -79,14 +87,14 @@ function group(name, rows) {
   return element("tbody", {}, head, rows.map(lines));
 }
 
-export function spoken(slug) {
-  return slug.replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
-}
+export { spoken };
 
 function lines(row) {
-  const name = element("th", { scope: "row", rowspan: Math.max(1, row.measured.length) }, element("a", { href: `#/subcategory/${row.slug}`, id: `row-${row.slug}` }, spoken(row.slug)));
-  if (!row.measured.length) return element("tr", {}, name, element("td", { colspan: 5, class: "soft" }, missing(row)));
-  return row.measured.map(({ direction, estimate }, index) =>
+  const short = inShort(row.report);
+  const name = element("th", { scope: "row", rowspan: Math.max(1, row.measured.length + (short ? 1 : 0)) }, element("a", { href: `#/subcategory/${row.slug}`, id: `row-${row.slug}` }, spoken(row.slug)));
+  const seen = short && element("td", { colspan: 5, class: row.report.found ? "" : "soft" }, short);
+  if (!row.measured.length) return element("tr", {}, name, seen || element("td", { colspan: 5, class: "soft" }, missing(row)));
+  const judged = row.measured.map(({ direction, estimate }, index) =>
     element(
       "tr",
       {},
@@ -98,8 +106,10 @@ function lines(row) {
       element("td", { class: "wide number soft" }, count(estimate.n)),
     ),
   );
+  return [judged, seen && element("tr", {}, seen)];
 }
 
 export function missing(row) {
+  if (row.report?.missing && !row.detectors.length) return `not measured yet: needs ${row.report.missing}`;
   return row.needs ? `not measured yet: needs ${row.needs}` : "not measured yet: no sample was judged in this window";
 }

@@ -1,0 +1,255 @@
+"""What the monitors find, how often they find what is not there, and how often their alarms are false: the tables of
+docs/monitors.md, by simulation with the product's own statistics.
+
+    python -m tests.proofs.monitors [--replays 200] [--alarms 400] [--only alarms]
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from detectors.monitors import calibration, confidence, drift, effects, gaps, sequences, triggers
+from detectors.monitors.effects import Hour
+from detectors.monitors.sequences import e_of_p
+from detectors.monitors.statistics import Difference, Mean
+from detectors.monitors.triggers import Gram
+
+HOUR, DAYS = 3600, 8
+TOLERATED = 0.05  # of a calibration error
+
+
+class Line(NamedTuple):
+    """How often a case was found, and how often the interval held the truth, both over so many replays."""
+
+    monitor: str
+    case: str
+    found: float
+    holds: float | None
+    replays: int
+
+
+# --- one look
+
+
+def calibrated(replays: int) -> Iterator[Line]:
+    """Answers say what they are sure of in five steps; the share right is that less `error`."""
+    for error, sizes in ((0.0, (100, 1000)), (0.15, (100, 300, 1000))):
+        for size in sizes:
+            chance = np.random.default_rng(size)
+            found = [_calibration(chance, size, error) for _ in range(replays)]
+            hits = float(np.mean([low > TOLERATED for low, _ in found]))
+            holds = float(np.mean([low <= error <= high for low, high in found]))
+            yield Line("miscalibration", f"error {error:g}, {size:,} answers", hits, holds, replays)
+
+
+def _bins(chance: np.random.Generator, size: int, error: float) -> dict[int, list[float]]:
+    said = chance.choice([0.55, 0.65, 0.75, 0.85, 0.95], size)
+    right = chance.random(size) < said - error
+    bins: dict[int, list[float]] = {}
+    for stated, is_right in zip(said, right, strict=True):
+        at = bins.setdefault(confidence.bin_of(stated), [0.0] * 6)
+        for place, value in enumerate(confidence.row_of(float(stated), float(is_right), 1.0)):
+            at[place] += value
+    return bins
+
+
+def _calibration(chance: np.random.Generator, size: int, error: float) -> tuple[float, float]:
+    found = calibration.figures(_bins(chance, size, error))
+    assert found is not None
+    return found.ece[1], found.ece[2]
+
+
+def counted(found: int, size: int) -> Mean:
+    """The mean of so many yes and no."""
+    return Mean(size, size, size, found, found, found)
+
+
+def cohorts(replays: int) -> Iterator[Line]:
+    """Eight languages, three models with other rates of refusal each; one language is refused by ten points more."""
+    for gap, size in ((0.0, 200), (0.1, 110), (0.1, 370)):
+        chance = np.random.default_rng(size)
+        found = [_gap(chance, gap, size) for _ in range(replays)]
+        hits = float(np.mean([hit for hit, _ in found]))
+        holds = float(np.mean([held for _, held in found]))
+        case = f"ten points in one language, {size} answers of it" if gap else "no gap, 8 languages, 3 models (any)"
+        yield Line("disparate_performance", case, hits, holds, replays)
+
+
+def _gap(chance: np.random.Generator, gap: float, size: int) -> tuple[bool, bool]:
+    by: dict[str, dict[tuple[str, str], Mean]] = {}
+    for number in range(8):
+        for model, rate in (("a", 0.05), ("b", 0.1), ("c", 0.2)):
+            n = max(1, int(chance.poisson(size / 3 if number == 1 else 70)))
+            worse = gap if number == 1 else 0.0
+            by.setdefault(f"l{number}", {})["chat", model] = counted(int(chance.binomial(n, rate + worse)), n)
+    rows = gaps.gaps({("refusal", "language"): by})
+    first = next(row for row in rows if row.cohort == "l1")
+    named = any(row.found for row in rows) if gap == 0 else first.found
+    return named, first.difference.low <= gap <= first.difference.high
+
+
+def steps(replays: int) -> Iterator[Line]:
+    """Five days of 30 samples an hour at 20 %, with a rhythm of the day; a step after the fourth, alone or against
+    another route."""
+    for control in (False, True):
+        for size in (0.0, 0.05, 0.1, 0.2):
+            chance = np.random.default_rng(int(1000 * size))
+            found = [_step(chance, size, control) for _ in range(replays)]
+            hits = float(np.mean([each.p <= 0.05 for each in found]))
+            holds = float(np.mean([each.low <= size <= each.high for each in found]))
+            how = "against another route" if control else "alone"
+            yield Line("interventional_effect", f"step of {100 * size:g} points, {how}", hits, holds, replays)
+
+
+def _hours(chance: np.random.Generator, step: float, hours: int = 120, at: int = 96, each: int = 30) -> list[Hour]:
+    rhythm = 0.03 * np.sin(np.arange(hours) * 2 * np.pi / 24)
+    rate = 0.2 + rhythm + np.where(np.arange(hours) >= at, step, 0.0)
+    return [Hour(hour * HOUR, float(chance.binomial(each, p)) / each, each) for hour, p in enumerate(rate)]
+
+
+def _step(chance: np.random.Generator, size: float, control: bool) -> Difference:
+    others = _hours(chance, 0.0) if control else []
+    found = effects.step(effects.designed(_hours(chance, size), others, 96 * HOUR)[1], 96 * HOUR)
+    assert found is not None
+    return found
+
+
+def words(replays: int) -> Iterator[Line]:
+    """2,000 prompts of ten words, drawn as often as words are; 5 % refused, those with the trigger always."""
+    for planted in (0, 6, 12):
+        chance = np.random.default_rng(planted)
+        found = [_named(chance, planted) for _ in range(max(10, replays // 5))]
+        hits = float(np.mean([_PLANTED in names if planted else bool(names) for names, _ in found]))
+        other = float(np.mean([bool(names - {_PLANTED}) for names, _ in found]))
+        yield Line("poisoning_attacks", f"a trigger in {planted} of 2,000 prompts", hits, None, len(found))
+        yield Line("poisoning_attacks", f"another word named beside it ({planted})", other, None, len(found))
+
+
+_PLANTED = -1
+
+
+def _named(chance: np.random.Generator, planted: int, prompts: int = 2000) -> tuple[set[int], set[int]]:
+    """The words that are named, and those that raise an alarm."""
+    share = 1 / np.arange(1, 20_001)
+    drawn = chance.choice(len(share), (prompts, 10), p=share / share.sum())
+    refused = chance.random(prompts) < 0.05
+    refused[:planted] = True
+    grams: dict[int, Gram] = {}
+    total = Gram()
+    for number in range(prompts):
+        outcome = Gram(1, int(refused[number]), 0, number + 1, 1, str(number))
+        for word in {*map(int, drawn[number]), *([_PLANTED] if number < planted else [])}:
+            grams.setdefault(word, Gram()).add(outcome)
+        total.add(outcome)
+    total.same = 0
+    named = triggers.triggers(grams, total)
+    return {each.gram for each in named}, {each.gram for each in named if each.alarms}
+
+
+# --- alarms: eight days in which nothing changes, looked at all the time
+
+
+def alarms(runs: int) -> Iterator[Line]:
+    """Share of series (or days, or changes) with a false alarm, at whatever time somebody looks."""
+    yield _false("a gap between cohorts, 8 days, a look every hour", runs, _gap_alarm)
+    yield _false("a calibration error of 5 points, 8 days, 4 looks a day", max(20, runs // 8), _error_alarm)
+    yield _false("a change without an effect, all looks", 5 * runs, _effect_alarm)
+    yield _false("a day of four languages and lengths like the week before", 10 * runs, _shift_alarm)
+    yield _false("2,000 prompts without a trigger (any word)", max(20, runs // 8), _word_alarm)
+
+
+def _false(case: str, runs: int, one: Callable[[np.random.Generator], bool]) -> Line:
+    chance = np.random.default_rng(18)
+    return Line("alarms", case, float(np.mean([one(chance) for _ in range(runs)])), None, runs)
+
+
+def _since_each_day(looks: Sequence[int], compare: Callable[[int, int], Difference | None]) -> bool:
+    """Whether evidence since the beginnings of the days raises an alarm at any of these hours, as one series."""
+    for end in looks:
+        by_start = {float(start): found for start in range(0, end, 24) if (found := compare(start, end)) is not None}
+        evidence = sequences.detector(("series",), by_start, len(range(0, end, 24)))
+        if evidence and sequences.chosen([evidence]):
+            return True
+    return False
+
+
+def _gap_alarm(chance: np.random.Generator) -> bool:
+    """Refusals at 5 %, some five answers an hour of the cohort and twenty of the others."""
+    own, rest = chance.poisson(5, DAYS * 24), chance.poisson(20, DAYS * 24)
+    sums = [np.concatenate([[0], np.cumsum(part)])
+            for part in (own, chance.binomial(own, 0.05), rest, chance.binomial(rest, 0.05))]  # fmt: skip
+
+    def compare(start: int, end: int) -> Difference | None:
+        n, k, m, j = (int(part[end] - part[start]) for part in sums)
+        by = {"de": {("chat", "m"): counted(k, n)}, "en": {("chat", "m"): counted(j, m)}}
+        return gaps.differences({("refusal", "language"): by}).get(("refusal", "language", "de"))
+
+    return _since_each_day(range(1, DAYS * 24 + 1), compare)
+
+
+def _error_alarm(chance: np.random.Generator) -> bool:
+    """Answers are right five points less often than they say: the most that is tolerated."""
+    hours = [_bins(chance, 6, TOLERATED) for _ in range(DAYS * 4)]
+
+    def compare(start: int, end: int) -> Difference | None:
+        bins: dict[int, list[float]] = {}
+        for hour in hours[start // 6 : end // 6]:
+            for at, row in hour.items():
+                bins[at] = [a + b for a, b in zip(bins.get(at, [0.0] * 6), row, strict=True)]
+        found = calibration.figures(bins)
+        if found is None:
+            return None
+        return Difference.normal(max(0.0, found.ece[0] - TOLERATED), max(found.deviation, 1e-6) ** 2)
+
+    return _since_each_day(range(6, DAYS * 24 + 1, 6), compare)
+
+
+def _effect_alarm(chance: np.random.Generator) -> bool:
+    hours = _hours(chance, 0.0, DAYS * 24, 40)
+    return effects.evidence(hours, [], 40.0 * HOUR, DAYS * 24.0 * HOUR) >= 1 / sequences.FALSE_DISCOVERIES
+
+
+def _shift_alarm(chance: np.random.Generator) -> bool:
+    for shares in ((0.7, 0.15, 0.1, 0.05), (0.1, 0.3, 0.3, 0.2, 0.1)):
+        week, day = (chance.multinomial(size, shares) for size in (2000, 300))
+        tables = [{str(at): [float(n), float(n), float(n)] for at, n in enumerate(side)} for side in (week, day)]
+        tested = drift.histogram_test(*tables)
+        if tested and tested[0] >= drift.NOTEWORTHY_PSI and e_of_p(tested[1]) >= sequences.RUN_LENGTH_DAYS:
+            return True
+    return False
+
+
+def _word_alarm(chance: np.random.Generator) -> bool:
+    return bool(_named(chance, 0)[1])
+
+
+TABLES: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {
+    "miscalibration": lambda asked: calibrated(asked.replays),
+    "disparate_performance": lambda asked: cohorts(asked.replays),
+    "interventional_effect": lambda asked: steps(asked.replays),
+    "poisoning_attacks": lambda asked: words(asked.replays),
+    "alarms": lambda asked: alarms(asked.alarms),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--replays", type=int, default=200, help="of each case")
+    parser.add_argument("--alarms", type=int, default=400, help="series without a change; more where they are cheap")
+    parser.add_argument("--only", choices=TABLES, help="one table")
+    asked = parser.parse_args()
+    sys.stdout.write("| monitor | case | found | interval holds the truth | replays |\n|---|---|---|---|---|\n")
+    for name, table in TABLES.items():
+        if asked.only not in (None, name):
+            continue
+        for line in table(asked):
+            holds = "" if line.holds is None else f"{line.holds:.0%}"
+            sys.stdout.write(f"| {line.monitor} | {line.case} | {line.found:.1%} | {holds} | {line.replays:,} |\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
