@@ -5,12 +5,12 @@ from collections.abc import Mapping
 POWER: Mapping[str, str] = {
     "miscalibration": (
         "Expected calibration error of stated confidence. On the answers of 11 models (confidence_llms) .05 to .23, "
-        "as computed directly; simulated intervals hold the truth in 93 to 100 %. An error of .15 is found in 42 % of "
-        "days with 100 answers, in 86 % with 300."
+        "as computed directly; simulated intervals hold the truth in 94 to 97 %. An error of .15 is found in 36 % of "
+        "days with 100 answers, in 90 % with 300."
     ),
     "disparate_performance": (
-        "Gaps between languages and callers within route and model. Ten points more refusals are found in 58 % of "
-        "days with 110 answers of the cohort, in 99 % with 370; without a gap some cohort is named in 4 to 6 %."
+        "Gaps between languages and callers within route and model. Ten points more refusals are found in 47 % of "
+        "days with 110 answers of the cohort, in 97 % with 370; without a gap some cohort is named in 4 %."
     ),
     "preference_bias": (
         "Differences between prompts that name one side of nine topics or the other; a start for probes. The topics "
@@ -23,11 +23,11 @@ POWER: Mapping[str, str] = {
         "refusal and scores."
     ),
     "interventional_effect": (
-        "Steps at changes. A step of 5, 10 and 20 points with 30 samples an hour is found in 46, 96 and 100 % of "
-        "cases; intervals hold the truth in 91 to 97 %."
+        "Steps at changes. A step of 5, 10 and 20 points with 30 samples an hour is found in 57, 99 and 100 % of "
+        "cases, against another route in 30, 77 and 100 %; intervals hold the truth in 92 to 98 %."
     ),
     "poisoning_attacks": (
         "Rare words that come with refusals, flags or one answer. Of 2,000 prompts a trigger in 12 is always found, "
-        "in 6 in 10 % of cases; no other word was named. Passages that give orders are counted."
+        "in 6 in 18 % of cases; no other word was named. Passages that give orders are counted."
     ),
 }

@@ -154,10 +154,10 @@ def _named(chance: np.random.Generator, planted: int, prompts: int = 2000) -> tu
 
 def alarms(runs: int) -> Iterator[Line]:
     """Share of series (or days, or changes) with a false alarm, at whatever time somebody looks."""
-    yield _false("a gap between cohorts, 8 days, a look every hour", runs, _gap_alarm)
+    yield _false("a gap between cohorts, 8 days, a look every hour", runs, gap_alarm)
     yield _false("a calibration error of 5 points, 8 days, 4 looks a day", max(20, runs // 8), _error_alarm)
-    yield _false("a change without an effect, all looks", 5 * runs, _effect_alarm)
-    yield _false("a day of four languages and lengths like the week before", 10 * runs, _shift_alarm)
+    yield _false("a change without an effect, all looks", 5 * runs, effect_alarm)
+    yield _false("a day of four languages and lengths like the week before", 10 * runs, shift_alarm)
     yield _false("2,000 prompts without a trigger (any word)", max(20, runs // 8), _word_alarm)
 
 
@@ -176,7 +176,7 @@ def _since_each_day(looks: Sequence[int], compare: Callable[[int, int], Differen
     return False
 
 
-def _gap_alarm(chance: np.random.Generator) -> bool:
+def gap_alarm(chance: np.random.Generator) -> bool:
     """Refusals at 5 %, some five answers an hour of the cohort and twenty of the others."""
     own, rest = chance.poisson(5, DAYS * 24), chance.poisson(20, DAYS * 24)
     sums = [np.concatenate([[0], np.cumsum(part)])
@@ -207,12 +207,12 @@ def _error_alarm(chance: np.random.Generator) -> bool:
     return _since_each_day(range(6, DAYS * 24 + 1, 6), compare)
 
 
-def _effect_alarm(chance: np.random.Generator) -> bool:
+def effect_alarm(chance: np.random.Generator) -> bool:
     hours = _hours(chance, 0.0, DAYS * 24, 40)
     return effects.evidence(hours, [], 40.0 * HOUR, DAYS * 24.0 * HOUR) >= 1 / sequences.FALSE_DISCOVERIES
 
 
-def _shift_alarm(chance: np.random.Generator) -> bool:
+def shift_alarm(chance: np.random.Generator) -> bool:
     for shares in ((0.7, 0.15, 0.1, 0.05), (0.1, 0.3, 0.3, 0.2, 0.1)):
         week, day = (chance.multinomial(size, shares) for size in (2000, 300))
         tables = [{str(at): [float(n), float(n), float(n)] for at, n in enumerate(side)} for side in (week, day)]

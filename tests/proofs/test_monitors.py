@@ -1,0 +1,23 @@
+"""Fewer series than `python -m tests.proofs.monitors`, and the same claims."""
+
+import numpy as np
+
+from tests.proofs.monitors import cohorts, effect_alarm, gap_alarm, shift_alarm, steps
+
+
+def test_alarms_are_quiet_where_nothing_changes() -> None:
+    """The promise is at most one false alarm in 365 days of a series, so one in 45 of eight days."""
+    chance = np.random.default_rng(3)
+    assert sum(gap_alarm(chance) for _ in range(12)) == 0
+    assert sum(effect_alarm(chance) for _ in range(60)) <= 3
+    assert sum(shift_alarm(chance) for _ in range(300)) <= 1
+
+
+def test_gaps_and_steps_are_found_and_none_where_there_are_none() -> None:
+    none, _, large = cohorts(30)
+    assert none.found <= 0.2
+    assert large.found >= 0.8
+    no_step, *_, step = list(steps(30))[:4]
+    assert no_step.found <= 0.2
+    assert step.found >= 0.9
+    assert min(line.holds or 0 for line in (none, large, no_step, step)) >= 0.8
