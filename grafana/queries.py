@@ -88,6 +88,15 @@ def columns_of(where: str, by: str) -> list[Query]:
     ]
 
 
+def languages(where: str) -> list[Query]:
+    """The figures of each language as columns of a table."""
+    by = "language, direction, basis"
+    return [
+        Query(f"max by ({by}) (assay_trust_language_rate{end}{{{where}}} >= 0)", legend)
+        for end, legend in (("_low", "at least"), ("", "Estimate"), ("_high", "at most"))
+    ]
+
+
 def trust_band() -> list[Query]:
     """The rate of all traffic and its bounds, a line and a band for each direction."""
     return [

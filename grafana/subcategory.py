@@ -2,7 +2,7 @@
 
 from grafana.board import Board, choice
 from grafana.panels import Panel, Query, Row
-from grafana.queries import SUBCATEGORY, buckets, columns_of, estimate, trust_band
+from grafana.queries import SUBCATEGORY, buckets, columns_of, estimate, languages, trust_band
 from grafana.shapes import shares
 
 BANDS = (("prompt at most", "prompt at least"), ("response at most", "response at least"))
@@ -92,13 +92,12 @@ CARD = Panel(
 )
 
 BY = Row(
-    "By model and route, last 24 hours",
+    "By model, route and language, last 24 hours",
     [
         shares(
             "By model and route",
             "Which models and routes does it come from? Sorted by `at least`. Two of them differ where their intervals "
-            "do not overlap; the page compares two with the interval of the difference. By language and caller: the "
-            "page.",
+            "do not overlap; the page compares two with the interval of the difference. By caller: the page.",
             columns_of(SUBCATEGORY, "route, model, direction, basis"),
             width=18,
             height=9,
@@ -106,6 +105,16 @@ BY = Row(
             no_value="not measured yet",
         ),
         CARD,
+        shares(
+            "By language",
+            "In which languages is there more of it? Detectors judge other languages than English far worse, so only "
+            "rates that rest on labels or a judge can be compared.",
+            languages(SUBCATEGORY),
+            width=24,
+            height=8,
+            sort_by="at least",
+            no_value="not measured yet",
+        ),
     ],
 )
 

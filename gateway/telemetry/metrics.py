@@ -241,6 +241,26 @@ TRUST_EFFECTIVE = _gauge(
     *_TRUST_LABELS,
     over_workers="mostrecent",
 )
+_LANGUAGE_LABELS = ("subcategory", "direction", "language", "basis")
+TRUST_LANGUAGE_RATE = _gauge(
+    "assay_trust_language_rate",
+    "Which share of the last 24 hours' traffic in a language (that of the prompt's last text) shows this? As "
+    "assay_trust_rate; `unknown` where none was made out, `other` beyond the first 8 languages.",
+    *_LANGUAGE_LABELS,
+    over_workers="mostrecent",
+)
+TRUST_LANGUAGE_LOW = _gauge(
+    "assay_trust_language_rate_low",
+    "How low may the rate in a language be? As assay_trust_rate_low.",
+    *_LANGUAGE_LABELS,
+    over_workers="mostrecent",
+)
+TRUST_LANGUAGE_HIGH = _gauge(
+    "assay_trust_language_rate_high",
+    "How high may the rate in a language be? As assay_trust_rate_high.",
+    *_LANGUAGE_LABELS,
+    over_workers="mostrecent",
+)
 TRUST_MODEL_TIMES = _gauge(
     "assay_trust_model_times",
     "At least how many times as much of a sub-category does a model show as some other one? Only where that is surely "

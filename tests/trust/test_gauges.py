@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.telemetry import metrics
 from gateway.trust.estimates import Errors
-from gateway.trust.gauges import GROUPS, TrustGauges
+from gateway.trust.gauges import GROUPS, LANGUAGES, TrustGauges
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.sqlite_ledger import SqliteStore
@@ -65,3 +66,17 @@ async def test_pairs_of_route_and_model_are_bounded(ledger: Ledger) -> None:
     assert len(groups) == GROUPS + 1
     assert ("other", "other") in groups
     assert shown("assay_trust_effective_samples", "flags", "other", "other") == 15
+
+
+async def test_languages_are_shown_and_bounded(ledger: Ledger) -> None:
+    for number in range(LANGUAGES + 3):
+        for sample in range(1 if number >= LANGUAGES else 3):
+            ledger.take(replace(judged(f"{number} {sample}"), language=f"l{number}" if number else ""))
+    await TrustGauges(ledger, ERRORS).refresh()
+    found = {
+        labels["language"]: value
+        for pairs, value in metrics.samples("assay_trust_language_rate_high").items()
+        if (labels := dict(pairs))["basis"] == "card" and not math.isnan(value)
+    }
+    assert found.keys() == {"unknown", "other", *(f"l{number}" for number in range(1, LANGUAGES))}
+    assert all(0 < high <= 1 for high in found.values())
