@@ -70,7 +70,8 @@ class DetectorInfo:
     being the largest; `clear` the logits, of the first stage and of its own, below which a head has nothing to find:
     when all are, the middle of a long reply is not read. `composite` are lines on log-odds: where a role has them,
     `unsafe` is its own line plus the highest of the others'. `lengths` are upper ends, in words, of length bands, and
-    `shifts` what is taken off a head's log-odds in each, and in what is longer: in short texts it must be surer.
+    `shifts` what is taken off a head's log-odds in each, and in what is longer: in short texts it must be surer. `caps`
+    say how far above those of `unsafe` a head's log-odds can be in each, None where they are free.
 
     `off` says of heads that the model has and that are not used what is missing.
     """
@@ -95,6 +96,7 @@ class DetectorInfo:
     composite: BySlugRole[tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
     lengths: tuple[int, ...] = ()
     shifts: BySlugRole[tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    caps: BySlugRole[tuple[float | None, ...]] = field(default_factory=lambda: MappingProxyType({}))
     streams: BySlugRole[OperatingTable] = field(default_factory=lambda: MappingProxyType({}))
     labels: frozenset[str] = frozenset()
     off: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -119,6 +121,7 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     composite: dict[str, dict[Role, tuple[float, float]]] = {}
     lengths: tuple[int, ...] = ()
     shifts: dict[str, dict[Role, tuple[float, ...]]] = {}
+    caps: dict[str, dict[Role, tuple[float | None, ...]]] = {}
     streams: dict[str, dict[Role, OperatingTable]] = {}
     labels: tuple[str, ...] = ()
     off: dict[str, str] = {}
@@ -192,6 +195,7 @@ def _info(name: str, index: Mapping[str, Mapping[str, Any]], directory: Path, we
             composite=_flat(tables.composite),
             lengths=tables.lengths,
             shifts=_flat(tables.shifts),
+            caps=_flat(tables.caps),
             streams=_flat(tables.streams),
             labels=frozenset(tables.labels),
             off=MappingProxyType(tables.off),

@@ -8,6 +8,7 @@ import numpy as np
 from detectors.base import Judgement, Role, State, Steps, Text, Verdict, finish
 from detectors.manifest import DetectorInfo, ModelError
 from detectors.trained.networks import Floats, NgramNetwork, PieceNetwork, Scored, StepwiseNetwork
+from detectors.trained.repeats import said_once
 from detectors.trained.scripts import readable_part
 
 ROLES: tuple[Role, ...] = ("prompt", "response")
@@ -50,7 +51,7 @@ class _Trained:
     def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
         """The same in bounded pieces of work."""
         parts = [readable_part(text.text) for text in texts]
-        shown = [text if part is None else replace(text, text=part) for text, part in zip(texts, parts, strict=True)]
+        shown = [_shown(text, part) for text, part in zip(texts, parts, strict=True)]
         found = yield from self._score(shown)
         states = [state if part is None else State.UNREADABLE for state, part in zip(found.states, parts, strict=True)]
         judged = [Judgement(state) for state in states]
@@ -64,6 +65,13 @@ class _Trained:
     def _score(self, texts: Sequence[Text]) -> Steps[Scored]:
         """All outputs, side by side, NaN where something was not read."""
         raise NotImplementedError
+
+
+def _shown(text: Text, part: str | None) -> Text:
+    """What the networks are shown of a text: its readable part, and once what it repeats."""
+    read = text.text if part is None else part
+    once = said_once(read)
+    return text if once is text.text else replace(text, text=once)
 
 
 class Encoder(_Trained):
@@ -137,11 +145,20 @@ class _Voice:
         none = (0.0,) * (len(info.lengths) + 1)
         shifts = [info.shifts.get((slug, role), none) for slug in self._slugs]
         self._shifts = np.array(shifts).reshape(len(self._slugs), len(none))
+        free = (None,) * len(none)
+        caps = [info.caps.get((slug, role), free) for slug in self._slugs]
+        self._caps = np.array([[np.inf if cap is None else cap for cap in row] for row in caps]).reshape(
+            self._shifts.shape
+        )
+        self._unsafe = self._slugs.index(UNSAFE) if UNSAFE in self._slugs and (self._caps < np.inf).any() else None
 
     def verdicts(self, logits: Floats, words: Floats) -> list[tuple[Verdict, ...]]:
         """Verdicts of texts by their logits, [texts, outputs], and their lengths."""
         odds = self._composite.applied(logits @ self._slopes.T + self._offsets)
-        odds = odds - self._shifts[:, np.searchsorted(self._lengths, words)].T
+        bands = np.searchsorted(self._lengths, words)
+        odds = odds - self._shifts[:, bands].T
+        if self._unsafe is not None:
+            odds = np.minimum(odds, odds[:, [self._unsafe]] + self._caps[:, bands].T)
         scores = 1 / (1 + np.exp(-np.clip(odds, -40, 36)))
         return [
             tuple(Verdict(self._id, slug, score) for slug, score in zip(self._slugs, row, strict=True))

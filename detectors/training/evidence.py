@@ -38,6 +38,10 @@ BAND_RATES = (0.01, 0.002)
 SURE_OF = 0.8  # false alarms that a rate must stand for in a band, or a lower one is asked
 BAND_ROWS = 30  # of a band, or nothing is said of it
 _A_HAIR = 1e-3
+OWN_ROWS = 300  # of our own texts in a band, or their rate of false alarms is not told well enough
+AGREES_AT = 0.05
+CAPPED_BANDS = (1, 2)  # 5 to 40 words: of fewer, all heads must be surer anyway
+POSTS = ("toxicity", "hate")  # learned from posts too, in which nobody looked for other harm
 CLEAR = 0.99  # quantile of benign replies under which a head has nothing to find
 
 Line = tuple[float, ...]
@@ -132,6 +136,7 @@ class Fitted:
     means: Mapping[str, Mapping[Role, float]] = field(default_factory=dict)
     composite: dict[str, dict[Role, tuple[float, float]]] = field(default_factory=dict)
     shifts: ByHead = field(default_factory=dict)
+    caps: dict[str, dict[Role, tuple[float | None, ...]]] = field(default_factory=dict)
     clear: dict[str, dict[Role, tuple[float, float]]] = field(default_factory=dict)
 
 
@@ -159,7 +164,8 @@ def cascade(found: ByRole) -> Fitted:
     for slug, by_role in odds.items():
         for role, own_odds in by_role.items():
             by_role[role] = own_odds - _shift_of(found[role], shifts[slug][role])
-    return Fitted(found, calibration, odds, MEANS, composite, shifts, _clear(found["response"]))
+    caps = _caps(found["response"], odds)
+    return Fitted(found, calibration, odds, MEANS, composite, shifts, caps, _clear(found["response"]))
 
 
 def _lines(found: ByRole, columns: Mapping[str, Sequence[int]]) -> ByHead:
@@ -261,8 +267,34 @@ def _shifts(found: Evidence, slug: str, odds: Scores) -> Line:
         for low, high in zip((-1, *LENGTHS), (*LENGTHS, np.inf), strict=True)
     ]
     shifts = [max((_above(band, odds[benign], rate) for rate in _told(band)), default=0.0) for band in bands]
+    for number, band in enumerate(_own_bands(found, benign, odds)):
+        if len(band) >= OWN_ROWS:
+            shifts[number] = max(shifts[number], _above(band, odds[benign], FALSE_ALARMS))
     shifts[0] = max(shifts[0], _shortest_own(found, benign, odds, odds - _shift_of(found, tuple(shifts))))
     return tuple(shifts)
+
+
+def _own_bands(found: Evidence, benign: Labels, odds: Scores) -> list[Scores]:
+    """Our own texts by band: what others wrote in a band may be far from everyday."""
+    own = benign & (np.array(found.sets) == BENIGN)
+    ends = zip((-1, *LENGTHS), (*LENGTHS, np.inf), strict=True)
+    return [odds[own & (found.words > low) & (found.words <= high)] for low, high in ends]
+
+
+def _caps(found: Evidence, odds: dict[str, dict[Role, Scores]]) -> dict[str, dict[Role, tuple[float | None, ...]]]:
+    """What is no harm is none of its kinds: in short replies, where the heads of harm err most, one reaches its default
+    threshold only where `unsafe` reaches the one of AGREES_AT. The odds are capped so as well."""
+    role, unsafe = found.role, odds["unsafe"][found.role]
+    limit = np.quantile(unsafe[found.benign("unsafe")], 1 - AGREES_AT)
+    bands = np.searchsorted(LENGTHS, found.words)
+    caps: dict[str, dict[Role, tuple[float | None, ...]]] = {}
+    for slug in HARMS:
+        if slug not in POSTS and role in odds.get(slug, {}):
+            own = odds[slug][role]
+            cap = float(np.quantile(own[found.benign(slug)], 1 - FALSE_ALARMS) - limit)
+            caps[slug] = {role: tuple(cap if band in CAPPED_BANDS else None for band in range(len(LENGTHS) + 1))}
+            odds[slug][role] = np.where(np.isin(bands, CAPPED_BANDS), np.minimum(own, unsafe + cap), own)
+    return caps
 
 
 def _shortest_own(found: Evidence, benign: Labels, odds: Scores, shifted: Scores) -> float:

@@ -47,6 +47,7 @@ def head_tables(fitted: Fitted, date: str) -> Tables:
         composite=fitted.composite,
         lengths=LENGTHS if fitted.shifts else (),
         shifts=fitted.shifts,
+        caps=fitted.caps,
         clear=fitted.clear,
     )
     measured: list[Measurement] = []
@@ -56,7 +57,7 @@ def head_tables(fitted: Fitted, date: str) -> Tables:
         firm = [role for role, (scores, labels) in labelled.items() if _is_firm(scores, labels)]
         if not firm:
             off[slug] = _all_aurocs(labelled)
-            for by_slug in (tables.calibration, tables.composite, tables.shifts):
+            for by_slug in (tables.calibration, tables.composite, tables.shifts, tables.caps):
                 by_slug.pop(slug, None)
             continue
         for role in roles:
@@ -101,6 +102,7 @@ def switched_off(tables: Tables) -> Tables:
         calibration=without(tables.calibration),
         composite=without(tables.composite),
         shifts=without(tables.shifts),
+        caps=without(tables.caps),
         streams=without(tables.streams),
         off={**tables.off, **off},
     )

@@ -58,6 +58,11 @@ def _url_password(value: str, match: re.Match[str]) -> bool:
     return _password(value, match) and not (lowered == match["user"] and match["host"].startswith(_HERE))
 
 
+def _url_token(value: str, match: re.Match[str]) -> bool:
+    """None that reports errors to Sentry: every browser is given those."""
+    return "sentry" not in match["host"] and _generated(value, match)
+
+
 def _pair(value: str, match: re.Match[str]) -> bool:
     pair = decoded_pair(value)
     return pair is not None and (pair[1] or pair[0]).lower() not in _DEFAULTS | {"open sesame"}
@@ -108,7 +113,14 @@ CARRIERS = (
         "access_token",
         0.9,
         "://",
-        r"(?<=http|ttps)://(?P<v>[a-z0-9_.~-]{20,255})(?::x-oauth-basic)?@[\w.-]{3,64}",
+        r"(?<=http|ttps)://(?P<v>[a-z0-9_.~-]{20,255})(?::x-oauth-basic)?@(?P<host>[\w.-]{3,64})",
+        _url_token,
+    ),
+    _carrier(
+        "access_token",
+        0.85,
+        "appid=|app_id=|x-amz-signature=|x-goog-signature=",
+        r"(?:app_?id|x-\w{3,4}-signature)=(?P<v>[0-9a-f]{32,512}+)(?![0-9a-z])",
         _generated,
     ),
     _carrier("bearer_token", 0.85, "bearer", r"bearer\s{1,3}(?P<v>[a-z0-9._~+/-]{20,}+={0,2})", _generated),
@@ -156,6 +168,14 @@ CARRIERS = (
         "htpasswd ",
         r"htpasswd\s{1,2}-\w{0,4}b\w{0,4}\s{1,2}\S{1,80}\s{1,2}\S{1,64}\s{1,2}(?P<v>\S{4,64})",
     ),
+    _carrier(
+        "password",
+        0.85,
+        "net user ",
+        r"net user\s{1,2}[\w.$\\-]{1,40}\s{1,2}(?P<v>[^\s/*\"'`][^\s\"'`]{3,127})(?:\s{1,2}/\w|\s*(?:\n|$))",
+        _token_or_chosen,
+    ),
+    _carrier("password", 0.85, "psk=|psk =", r"psk ?= ?[\"'](?P<v>[^\"'\n]{8,63})[\"']", _token_or_chosen),
     _carrier("password", 0.85, "smbclient ", r"smbclient[^\n]{0,120}?-u ?[\"']?[\w.\\-]{1,40}%(?P<v>[^\s\"']{4,64})"),
     _carrier(
         "password",

@@ -42,6 +42,8 @@ _MARKS = (
     "my_secret", "my-secret", "supersecret", "super-secret", "super_secret", "demo-key", "demo_key", "unit_test",
     "unit-test", "unittest", "for_test", "for-test", "dontuse", "do-not-use", "do_not_use", "todo", "…", "●●", "••",
 )  # fmt: skip
+PUBLISHED = "a key that is made to be published"
+_PUBLISHED = re.compile(r"(?:pk_(?:live|test)|phc|sb_publishable)_|pk\.eyj")  # Stripe, PostHog, Supabase, Mapbox
 _YOUR = re.compile(r"(?:^|[^a-z])(?:your|my|the|some|any)[^a-z0-9]+[a-z]|(?:^|[^a-z])your|key[^a-z]?here")
 # Words that passwords of examples are made of, alone or joined, with digits and signs behind.
 _EXAMPLE_WORDS = """
@@ -77,6 +79,8 @@ def reason(value: str) -> str:
         return "the example token of jwt.io"
     if "EXAMPLE" in value:
         return "marked as an example"
+    if _PUBLISHED.match(lowered):
+        return PUBLISHED
     if any(mark in lowered for mark in _MARKS) or _YOUR.search(lowered) or _is_masked(value) or is_sequence(value):
         return PLACEHOLDER
     is_example = len(value) <= 64 and (_EXAMPLES.fullmatch(value) or "password" in lowered)

@@ -178,12 +178,16 @@ _READS = (
 )
 
 
+_KEYWORD = re.compile(r"[A-Za-z_][A-Za-z_]{0,40}=")  # of an argument, in front of what it is given
+
+
 def is_expression(value: str) -> bool:
     """A variable, a call, a path, a reference to where the secret is kept: no value of its own."""
     if (
         _REFERENCE.match(value)
         or _VARIABLE.fullmatch(value)
         or _PATH.match(value)
+        or _KEYWORD.fullmatch(value)
         or any(part in value for part in _READS)
     ):
         return True

@@ -131,6 +131,11 @@ def cut(text: str) -> str:
         ('{"kty":"EC","crv":"P-256","d":"' + R[:43] + '"}', '{"kty":"EC","crv":"P-256","d":"■"}'),
         (f"seed phrase: {SEEDS}", "seed phrase: ■"),
         (f"my recovery phrase is {SEEDS} and I lost it", "my recovery phrase is ■ and I lost it"),
+        (f"GET https://api.shop.internal/data?q=Bern&appid={H}", "GET https://api.shop.internal/data?q=Bern&appid=■"),
+        (f"https://b.s3.amazonaws.com/k?X-Amz-Expires=60&X-Amz-Signature={H}{H}", "https://b.s3.amazonaws.com/k?X-Amz-Expires=60&X-Amz-Signature=■"),
+        (f"net user svc_backup {P} /add", "net user svc_backup ■ /add"),
+        (f'network={{ ssid="home" psk="{P}" }}', 'network={ ssid="home" psk="■" }'),
+        (f"https://{H}@git.shop.internal/app.git", "https://■@git.shop.internal/app.git"),
     ],
 )  # fmt: skip
 def test_cuts_the_secret_and_nothing_else(text: str, left: str) -> None:
@@ -161,6 +166,12 @@ def test_cuts_the_secret_and_nothing_else(text: str, left: str) -> None:
         "int x509_crq_set_challenge_password(gnutls_x509_crq_t crq, const char *pass);",
         "tests now pass on AIX (Sam) [#29054](https://github.com/nodejs/node/pull/29054)",
         "password: $2b$12$" + R,
+        'oauth2_scheme = OAuth2PasswordBearer(tokenUrl="token")',
+        "class PasswordField2(CharField): strip = False",
+        # What browsers are given.
+        "STRIPE_KEY=pk_live_51H8xYzKJbT2vXwQmN7",
+        f"POSTHOG_KEY=phc_{R[:43]}",
+        f"SENTRY_DSN=https://{H}@o123456.ingest.sentry.io/4501234 or https://{H}@sentry.shop.internal/2",
         # Tokens that page and repeat; names of things.
         '{"query": "x", "page_token": "CAUQAAbc9dE1fG2hI3jK"}',
         '{"NextToken": "eyJ2IjoiMiIsImMiOiJ1WjNx"}',
@@ -203,6 +214,9 @@ def test_cuts_the_secret_and_nothing_else(text: str, left: str) -> None:
         "api_key: {{ lookup('env', 'API_KEY_2') }}",
         "Authorization: Bearer $TOKEN_V2",
         "password: hunter2, password123, changeme1!",
+        "net user /domain; net user guest /active:no; net user anna *",
+        "psk = getpass.getpass('WPA2: ')",
+        "https://store.example/app?appid=730&l=english",
         "AKIAIOSFODNN7" + "EXAMPLE and wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY",
     ],
 )

@@ -1,5 +1,6 @@
 """The shipped cascade through its front door: order, length, states, and what each stage adds."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -240,3 +241,22 @@ def test_a_changed_file_of_either_stage_is_named(tmp_path: Path, file: str) -> N
 def test_a_rule_is_no_cascade() -> None:
     with pytest.raises(ModelError, match="no first stage"):
         Cascade(load()["pii"])
+
+
+def test_what_is_repeated_is_judged_as_said_once() -> None:
+    once, often = CASCADE.detect(
+        [Text("The bus leaves at nine.", "prompt"), Text("The bus leaves at nine. " * 40, "prompt")]
+    )
+    assert once.verdicts == often.verdicts
+    (harm,) = CASCADE.detect([Text((BOMB + " ") * 40, "prompt")])
+    assert "unsafe" in flagged(harm, "prompt")
+
+
+def test_in_short_replies_no_kind_of_harm_is_surer_than_harm_itself_allows() -> None:
+    text = "The guillotine was meant to make executions quick and equal for all."
+    (judged,) = CASCADE.detect([Text(text, "response")])
+    odds = {verdict.slug: math.log(verdict.score / (1 - verdict.score)) for verdict in judged.verdicts}
+    for (slug, role), caps in INFO.caps.items():
+        assert role == "response"
+        assert caps[1] is not None
+        assert odds[slug] <= odds["unsafe"] + caps[1] + 1e-6

@@ -96,6 +96,39 @@ def test_a_short_band_with_more_false_alarms_gets_a_shift_that_ends_them() -> No
     assert (scores >= limit).mean() <= 0.03
 
 
+def test_a_kind_of_harm_in_a_short_reply_needs_that_it_is_harm() -> None:
+    """Capped are the heads of harm in the bands of short replies, and nothing else."""
+    rng = np.random.default_rng(5)
+    found = both(rng)
+    short = made("response", rng, words=9, count=400)
+    rows = [*found["response"].rows, *short.rows]
+    logits = np.concatenate((found["response"].logits, short.logits))
+    fitted = evidence.cascade({**found, "response": Evidence("response", rows, logits)})
+    (cap,) = {cap for cap in fitted.caps["violence"]["response"] if cap is not None}
+    assert [cap is not None for cap in fitted.caps["violence"]["response"]] == [False, True, True, False]
+    own, unsafe = (fitted.odds[slug]["response"][-400:] for slug in ("violence", "unsafe"))
+    assert (own <= unsafe + cap + 1e-9).all()
+    assert not {"unsafe", "toxicity", "hate", "refusal"} & fitted.caps.keys()
+    assert head_tables(fitted, DATE).caps["violence"] == fitted.caps["violence"]
+
+
+def test_our_own_texts_of_a_band_are_flagged_at_the_rate_where_there_are_enough_of_them() -> None:
+    rng = np.random.default_rng(6)
+    found = both(rng)
+    for count, is_shifted in ((evidence.OWN_ROWS, True), (evidence.OWN_ROWS - 1, False)):
+        more = [Row("so it is on every day", None, ("prompt",), {}, BENIGN, True)] * count
+        rows = [
+            *found["prompt"].rows,
+            *more,
+            *[Row("so it is and was on", None, ("prompt",), {"unsafe": 0}, "aegis2_sample_prompts", True)] * 9_000,
+        ]
+        noisy = rng.normal(scale=4.0, size=(count, 2 * len(HEADS)))
+        quiet = np.full((9_000, 2 * len(HEADS)), -4.0)
+        logits = np.concatenate((found["prompt"].logits, noisy, quiet))
+        fitted = evidence.cascade({**found, "prompt": Evidence("prompt", rows, logits)})
+        assert (fitted.shifts["unsafe"]["prompt"][1] > 0.5) is is_shifted
+
+
 def figure(
     slug: str, value: float, *, seen: bool = False, metric: str = "prompt: AUROC", name: str = "other set"
 ) -> Measurement:
