@@ -20,6 +20,23 @@ def fed(window: Window, *entries: tuple[int, str]) -> None:
             window.feed(event)
 
 
+@pytest.mark.parametrize(("characters", "slides"), [(None, False), (16, True)])
+def test_its_bytes_are_counted_from_the_first_to_the_last(characters: int | None, slides: bool) -> None:
+    """`size` waits, `sent` has left, `held` is of the memory: all of it is given back with the last event."""
+    window = Window(Operation.CHAT, "m", characters=characters)
+    assert window.slides is slides
+    assert (window.size, window.sent, window.held, window.changed) == (0, 0, 0, False)
+    fed(window, (0, "One."), (0, " Two."))
+    waits = window.size
+    assert waits > len("One. Two.")
+    assert window.held > waits
+    window.end()
+    window.settle([KEPT for _ in window.stretches()])
+    assert waits == len(window.take()) == window.sent
+    assert window.size == 0
+    assert not window.changed
+
+
 @pytest.mark.parametrize("blocked", [0, 1, 2])
 def test_the_choice_whose_stretch_is_blocked_ends_and_no_other(blocked: int) -> None:
     window = Window(Operation.CHAT, "m", characters=None, choices=3)

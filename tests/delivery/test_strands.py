@@ -1,0 +1,87 @@
+"""The texts of a streamed answer: when each is due, and which ended."""
+
+import pytest
+
+from gateway.delivery.strands import Strands
+from gateway.openai_api import EventText
+
+
+def said(text: str, path: str = "a", *, choice: int = 0, whole: bool = False) -> EventText:
+    at = ("choices", choice, path)
+    return EventText("assistant", at, at, text, whole, choice)
+
+
+def test_a_text_that_goes_on_after_its_end_has_not_ended() -> None:
+    """Some servers send the end of a text in the middle of it."""
+    strands = Strands(None)
+    strand = strands.delta(said("One."))
+    ended = [strand.closed]
+    strands.close(("choices", 0))
+    ended.append(strand.closed)
+    assert strands.delta(said(" Two.")) is strand
+    ended.append(strand.closed)
+    strands.close(("choices", 1))
+    ended.append(strand.closed)
+    strands.close(())
+    ended.append(strand.closed)
+    assert ended == [False, True, False, False, True]
+
+
+def test_without_a_window_a_text_is_due_when_it_ends() -> None:
+    strands = Strands(None)
+    strands.delta(said("long " * 100))
+    assert not strands.is_due()
+    strands.close(())
+    assert len(strands.take_due()) == 1
+    assert not strands.is_due()
+
+
+@pytest.mark.parametrize(("characters", "is_due"), [(8, False), (9, True)])
+def test_with_a_window_a_text_is_due_when_it_is_longer(characters: int, is_due: bool) -> None:
+    strands = Strands(8)
+    strands.delta(said("x" * characters))
+    assert strands.is_due() is is_due
+
+
+@pytest.mark.parametrize(("more", "is_due"), [(7, False), (8, True)])
+def test_a_text_is_due_when_the_others_of_its_choice_went_on_without_it(more: int, is_due: bool) -> None:
+    strands = Strands(8)
+    first = strands.delta(said("One."))
+    strands.delta(said("x" * more, "b"))
+    assert strands.said_since(first) == more
+    assert (first in strands.take_due()) is is_due
+
+
+def test_other_choices_say_nothing_of_a_pause() -> None:
+    strands = Strands(8)
+    first = strands.delta(said("One."))
+    strands.delta(said("x" * 20, choice=1))
+    assert strands.said_since(first) == 0
+    assert first not in strands.take_due()
+
+
+def test_a_whole_text_repeats_what_came_in_deltas_or_begins_another() -> None:
+    strands = Strands(None)
+    grown = strands.delta(said("One."))
+    assert strands.whole(said("One.", whole=True)) is grown
+    assert grown.closed
+    other = strands.whole(said("Two.", whole=True))
+    assert other is not grown
+    assert strands.whole(said("Two.", whole=True)) is other
+    assert strands.begun == 2
+
+
+def test_a_choice_that_is_dropped_is_due_no_more() -> None:
+    strands = Strands(4)
+    strands.delta(said("Long enough."))
+    strands.delta(said("Long enough.", choice=1))
+    strands.drop(0)
+    assert [strand.choice for strand in strands.take_due()] == [1]
+
+
+def test_what_was_ruled_on_is_not_due_when_it_ends() -> None:
+    strands = Strands(None)
+    strand = strands.delta(said("One."))
+    strands.ruled_on(strand)
+    strands.close(())
+    assert not strands.is_due()
