@@ -39,6 +39,7 @@ from tests.support.scripted_server import (
     JSON,
     Peer,
     Script,
+    Waits,
     always,
     answer,
     answering,
@@ -241,23 +242,16 @@ async def test_a_head_request_is_refused_without_a_body() -> None:
 
 
 async def test_no_more_exchanges_are_open_than_allowed() -> None:
-    arrived, go = asyncio.Event(), asyncio.Event()
-
-    async def slow(peer: Peer) -> None:
-        await peer.request()
-        arrived.set()
-        await go.wait()
-        await peer.send(HELLO)
-
+    slow = Waits(HELLO)
     async with serve(slow) as server, World(server.port, in_flight=1) as world:
         first = asyncio.create_task(world.ask(body=chat("hi")))  # noqa: TID251 - awaited below
-        await arrived.wait()
+        await slow.arrived.wait()
         assert world.pipeline.open == 1
         refused = await world.ask(body=chat("hi"))
         assert refused.status == 503
         assert refused.headers[b"retry-after"] == b"1"
         assert refused.error["code"] == "overloaded"
-        go.set()
+        slow.go.set()
         assert (await first).status == 200
         assert world.pipeline.open == 0
     assert [(c.outcome, c.reason) for c in world.notebook.closed_ones] == [
@@ -267,25 +261,18 @@ async def test_no_more_exchanges_are_open_than_allowed() -> None:
 
 
 async def test_all_bodies_together_are_bounded() -> None:
-    arrived, go = asyncio.Event(), asyncio.Event()
-
-    async def slow(peer: Peer) -> None:
-        await peer.request()
-        arrived.set()
-        await go.wait()
-        await peer.send(HELLO)
-
+    slow = Waits(HELLO)
     bounds = BodyBounds(each=1_000, all=1_500, seconds=5)
     async with serve(slow) as server, World(server.port, bounds=bounds) as world:
         first = asyncio.create_task(world.ask(body=chat("x" * 900)))  # noqa: TID251 - awaited below
-        await arrived.wait()
+        await slow.arrived.wait()
         refused = await world.ask(body=chat("x" * 900))
         assert (refused.status, refused.headers[b"retry-after"]) == (503, b"1")
         assert "max_bodies_bytes" in refused.error["message"]
         in_two = chat("x" * 900)
         assert (await world.ask(body=[in_two[:500], in_two[500:]])).status == 503
         assert (await world.ask(body=[in_two, b"x" * 200])).status in (413, 503)
-        go.set()
+        slow.go.set()
         assert (await first).status == 200
         for _ in range(3):  # what was refused and what was answered is not held any more
             assert (await world.ask(body=chat("x" * 900))).status == 200

@@ -3,8 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from gateway.judging.messages import Findings, JudgingRequest
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.telemetry.audit import Audit
 from gateway.worker import Worker
+from tests.support.audits import running
 from tests.support.fakes import (
     DETECTOR,
     DONE,
@@ -343,15 +343,6 @@ async def test_the_side_path_writes_a_real_file(tmp_path: Path) -> None:
         pass
     (line,) = audit.recent(9, frozenset({"flag"}))
     assert line["sample"] == "s1"
-
-
-@asynccontextmanager
-async def running(audit: Audit) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(audit.run())
-        await asyncio.sleep(0)
-        yield
-        task.cancel()
 
 
 # --- the vocabulary of both sides

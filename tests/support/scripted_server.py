@@ -223,6 +223,20 @@ def answering(*answers: bytes) -> Script:
     return script
 
 
+class Waits:
+    """A script: takes one request, and answers it once it is told to `go`. `arrived` is set when the request came."""
+
+    def __init__(self, wire: bytes) -> None:
+        self.arrived, self.go = asyncio.Event(), asyncio.Event()
+        self._wire = wire
+
+    async def __call__(self, peer: Peer) -> None:
+        await peer.request()
+        self.arrived.set()
+        await self.go.wait()
+        await peer.send(self._wire)
+
+
 def always(wire: bytes) -> Script:
     """The same answer to every request."""
 

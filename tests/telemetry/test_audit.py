@@ -4,8 +4,6 @@ import asyncio
 import json
 import resource
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,21 +11,12 @@ from pathlib import Path
 import pytest
 
 from gateway.telemetry.audit import Audit
+from tests.support.audits import running
 from tests.support.fakes import Counts
 from tests.support.patience import PATIENCE_SECONDS
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 EVERY = frozenset({"flag", "decision", "verdict"})
-
-
-@asynccontextmanager
-async def running(audit: Audit) -> AsyncIterator[None]:
-    """Its writer at work; at the end of the block all is written."""
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(audit.run())
-        await asyncio.sleep(0)
-        yield
-        task.cancel()
 
 
 def written(path: Path) -> list[dict[str, object]]:
