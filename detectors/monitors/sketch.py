@@ -22,6 +22,7 @@ from detectors.monitors.triggers import Gram, grams_of, hash_of, pruned
 ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before
 Key = tuple[str, ...]
 Scores = Mapping[tuple[str, str], tuple[float, bool, str]]  # (direction, slug) → score, flagged, detector@version
+TOKENS = " of token probabilities"  # behind what says what was right: the confidence is not what the answer states
 _BANDS = (0.01, 0.1, 0.3, 0.6, 0.9)
 _OUTCOMES = ("limited_logical_reasoning", "hallucination")  # in this order: an exact check before groundedness
 
@@ -42,6 +43,7 @@ class Observation:
     right: float | None = None  # was the answer right, 0 to 1, where something better than the detectors says so
     agreed_source: str = ""  # what says so
     echo: bool | None = None  # does the prompt repeat earlier answers; None where nobody looked
+    token_confidence: float | None = None  # mean probability of the answer's tokens, where the answer carries them
     orders: bool | None = None  # does a retrieved passage give orders; None where there is no passage
 
 
@@ -186,13 +188,14 @@ def _features(seen: Observation) -> list[tuple[str, str]]:
 
 
 def _calibrate(sketch: Sketch, seen: Observation) -> None:
-    stated = confidence.stated_confidence(seen.answer)
     outcome = _outcome(seen)
-    if stated is None or outcome is None:
+    if outcome is None:
         return
     right, source = outcome
-    key = (seen.route, seen.model, source, str(confidence.bin_of(stated)))
-    _add(sketch.calibration, key, confidence.row_of(stated, right, seen.weight))
+    for kind, value in (("", confidence.stated_confidence(seen.answer)), (TOKENS, seen.token_confidence)):
+        if value is not None:
+            key = (seen.route, seen.model, source + kind, str(confidence.bin_of(value)))
+            _add(sketch.calibration, key, confidence.row_of(value, right, seen.weight))
 
 
 def _outcome(seen: Observation) -> tuple[float, str] | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from detectors.monitors.sketch import Observation, Observer, Sketch, shingles
 from detectors.monitors.triggers import hash_of
 from gateway.monitoring.changes import Change, Kind, Noticed
+from gateway.monitoring.logprobs import token_confidence
 from gateway.monitoring.store import HOUR, MonitorError, Store
 from gateway.trust.judged import Judged
 
@@ -72,20 +73,20 @@ class Observing:
         while self._waiting:
             judged = self._waiting.popleft()
             self._bytes -= _size(judged)
-            self._observe(judged, await asyncio.to_thread(_said, judged))  # a body may take long to read
+            self._observe(judged, *await asyncio.to_thread(_read, judged))  # a body may take long to read
 
     def observe(self, judged: Judged) -> None:
         """Add a sample to the sketch of its hour."""
-        self._observe(judged, _said(judged))
+        self._observe(judged, *_read(judged))
 
-    def _observe(self, judged: Judged, said: Mapping[str, str]) -> None:
+    def _observe(self, judged: Judged, said: Mapping[str, str], tokens: float | None) -> None:
         start = int(judged.at // HOUR) * HOUR
-        seen = self._seen(judged, said["prompt"], said["response"])
+        seen = self._seen(judged, said["prompt"], said["response"], tokens)
         self._observer.observe(self._sketches.setdefault(start, Sketch()), seen)
         self._changed.add(start)
         self._noticed.notice(judged.at, judged.route, _facts(judged, seen.model, said["system"]))
 
-    def _seen(self, judged: Judged, prompt: str, answer: str) -> Observation:
+    def _seen(self, judged: Judged, prompt: str, answer: str, tokens: float | None) -> Observation:
         return Observation(
             judged.id,
             1 / judged.probability,
@@ -98,6 +99,7 @@ class Observing:
             {(way, o.slug): (o.score, o.flagged, o.detector) for way, o in judged.scores},
             echo=self._echo(prompt, answer),
             orders=_orders(judged),
+            token_confidence=tokens,
         )
 
     def _one_of(self, what: str, value: str) -> str:
@@ -140,6 +142,11 @@ class Observing:
 
 def _size(judged: Judged) -> int:
     return 0 if judged.sample is None else judged.sample.size()
+
+
+def _read(judged: Judged) -> tuple[dict[str, str], float | None]:
+    sample = judged.sample
+    return _said(judged), None if sample is None or sample.stream else token_confidence(sample.answer, sample.encoding)
 
 
 def _said(judged: Judged) -> dict[str, str]:
