@@ -143,6 +143,35 @@ async def test_models_that_clients_make_up_are_bounded(store_of: Open) -> None:
         assert (await ledger.weights("1h", model="model 0"))[PROMPT].total == 1
 
 
+async def test_a_clock_that_jumps_loses_nothing(store_of: Open) -> None:
+    """Back, or ahead for less than sums by the minute are kept. What lies ahead is shown when its time has come."""
+    store, now = store_of(days=2.0), [NOON]
+    ledger = Ledger(store, clock=lambda: now[0])
+    for number, hours in enumerate((0, 2, 0, -3, 0)):
+        now[0] = NOON + HOUR * hours
+        ledger.take(judged(f"s{number}", at=now[0]))
+        await ledger.flush()
+        await store.prune(now[0])
+    assert (await ledger.weights("1h"))[PROMPT].total == 3
+    assert (await ledger.weights("24h"))[PROMPT].total == 4
+    now[0] = NOON + HOUR * 2
+    assert (await ledger.weights("24h"))[PROMPT].total == 5
+    await store.close()
+
+
+async def test_a_process_that_vanishes_takes_only_what_it_had_not_written(store_of: Open) -> None:
+    async with ledger_on(store_of()) as left:
+        gone_store = store_of()
+        gone = Ledger(gone_store, clock=lambda: NOON)
+        gone.take(judged("written"))
+        await gone.flush()
+        gone.take(judged("not written"))
+        await gone_store.close()
+        left.take(judged("of another one"))
+        assert (await left.weights("5m"))[PROMPT].total == 2
+        assert {entry.id for entry in await left.entries(9)} == {"written", "of another one"}
+
+
 class Refusing:
     """A store that can be used only while `works`."""
 
@@ -259,3 +288,27 @@ async def test_a_file_whose_pages_are_damaged_is_set_aside_while_it_is_used(tmp_
             await ledger.flush()
         assert ledger.problem == ""
         assert [entry.id for entry in await ledger.entries(9)] == ["after"]
+
+
+async def test_a_transaction_of_a_process_that_was_killed_is_undone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with ledger_on(SqliteStore(path, days=1, most_bytes=MIB)) as ledger:
+        ledger.take(judged("s1"))
+        await ledger.flush()
+        killed = sqlite3.connect(path, isolation_level=None)
+        killed.execute("BEGIN IMMEDIATE")
+        killed.execute("DELETE FROM samples")
+        killed.close()
+        ledger.take(judged("s2"))
+        assert (await ledger.weights("5m"))[PROMPT].total == 2
+        assert len(await ledger.entries(9)) == 2
+
+
+async def test_a_batch_larger_than_the_room_that_is_left_makes_room(tmp_path: Path) -> None:
+    async with ledger_on(SqliteStore(tmp_path / "ledger.db", days=1, most_bytes=MIB)) as ledger:
+        for batch in range(4):
+            for number in range(1900):
+                ledger.take(judged(f"{batch} {number:04d}", at=NOON - 400 + 100 * batch + number / 100))
+            await ledger.flush()
+            assert ledger.problem == ""
+        assert (await ledger.entries(1))[0].id == "3 1899"
