@@ -18,6 +18,7 @@ from gateway.openai_api.passages import (
     QUIET,
     SAID,
     THOUGHT,
+    TOKENS,
     TOOL_NAME,
     EventRead,
     EventText,
@@ -79,11 +80,16 @@ _REQUEST = Schema(
     documents=CITED,
     chat_template=DEFINED,
     chat_template_kwargs=DEFINED,
+    image_data=IMAGE,
+    multimodal_data=IMAGE,
+    prompt_embeds=TOKENS,
     tool_choice=QUIET,
     function_call=QUIET,
 ) | aside("messages metadata user safety_identifier stop web_search_options moderation")
-_PLAIN = Schema(prompt=ASKED, input=ASKED, suffix=ASKED, query=ASKED, documents=ASKED) | aside(
-    "metadata user safety_identifier stop"
+_PLAIN = (
+    Schema(prompt=ASKED, input=ASKED, suffix=ASKED, query=ASKED, documents=ASKED)
+    | Schema(image_data=IMAGE, multimodal_data=IMAGE, prompt_embeds=TOKENS)
+    | aside("metadata user safety_identifier stop")
 )
 _ANSWER = (
     Schema(error=EVERYTHING, warnings=EVERYTHING, search_results=CITED, citations=CITED, response_format=DEFINED)

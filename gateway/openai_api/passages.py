@@ -6,7 +6,6 @@ never passed over in silence: where it carries text it is told as unread.
 """
 
 import binascii
-import math
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -161,7 +160,7 @@ NAME, TOOL_NAME = Leaf(long=True), Leaf("arguments", long=True)
 EVERYTHING = Leaf(deep=True, long=True, unknown=True)  # where nothing is known of the form
 IN_PIECES = Leaf(deep=True, unknown=True)  # the same in the events of a stream, which may bring it word by word
 QUIET, ASIDE = Quiet(), Quiet(aside=True)
-IMAGE, AUDIO, FILE_ELSEWHERE = Blind("image"), Blind("audio"), Blind("file")
+IMAGE, AUDIO, FILE_ELSEWHERE, TOKENS = Blind("image"), Blind("audio"), Blind("file"), Blind("tokens")
 
 
 def rows(names: str, node: Node) -> Schema:
@@ -203,7 +202,8 @@ _ROLES: dict[Any, Channel] = {
 }
 _LONG = 16  # characters of a name that may say something
 _DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "search_results", "citations"})
-_OPAQUE = 512  # characters of one run that are no name any more: a picture, a sound, something encrypted
+# How a picture, a sound, a PDF, an archive or a film begins in base64, and any file as a URL.
+_FILE_BEGINS = re.compile(r"data:\w+/|iVBORw0KGgo|/9j/|R0lGOD|UklGR|JVBERi0|UEsDB|SUQz|T2dnUw|AAAA[A-Za-z0-9+/]GZ0eXA")
 _VISIBLE_RUN = re.compile(r"[!-~]*")
 _LETTER = re.compile(r"[^\W\d_]")
 _DIGIT = re.compile(r"\d")
@@ -213,16 +213,18 @@ _SIGNATURE = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 _MOMENT = re.compile(r"[\dTZ:.,+-]+")  # a date, a time, a number
 
 
-def carries_text(value: Any, opaque: float = math.inf) -> bool:
+def carries_text(value: Any, *, or_files: bool = False) -> bool:
     """Whether a string below says something: more than one run of visible ASCII characters, such as a name or a key.
 
-    A run of more than `opaque` characters counts too.
+    With `or_files` one that is plainly a file in base64 counts too.
     """
     todo = [value]
     while todo:
         value = todo.pop()
         if isinstance(value, str):
-            if len(value) > opaque or (not _VISIBLE_RUN.fullmatch(value.strip()) and _LETTER.search(value)):
+            if (or_files and _FILE_BEGINS.match(value)) or (
+                not _VISIBLE_RUN.fullmatch(value.strip()) and _LETTER.search(value)
+            ):
                 return True
         elif isinstance(value, list):
             todo += value
@@ -321,7 +323,7 @@ def _note_unknown(found: Found, schema: Schema, key: str, value: Any, channel: C
     elif schema is _PART:
         if isinstance(value, str | list | dict) and value:
             found.unread.append(Unread(channel, "part"))
-    elif carries_text(value, math.inf if _NAMES_ONE.fullmatch(key) else _OPAQUE):
+    elif carries_text(value, or_files=True):
         found.unread.append(Unread(channel, "field"))
 
 

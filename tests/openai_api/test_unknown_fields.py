@@ -105,9 +105,8 @@ def test_an_unknown_field_of_an_answer_is_read_and_told_as_unread_where_it_says_
 @pytest.mark.parametrize(
     ("operation", "body"),
     [
-        (COMPLETIONS, {"prompt": "hi", "image_data": [{"id": 1, "data": "QUJD" * 200}]}),
-        (COMPLETIONS, {"prompt": "hi", "prompt_embeds": "QUJD" * 200}),
-        (CHAT, {"messages": [{"role": "user", "content": "hi", "picture": "QUJD" * 200}]}),
+        (CHAT, {"messages": [{"role": "user", "content": "hi", "picture": "iVBORw0KGgoAAAANSUhEUg"}]}),
+        (CHAT, {"messages": [{"role": "user", "content": "hi"}], "pictures": [{"a": "data:image/png;base64,iVBO"}]}),
         (CHAT, {"messages": {"role": "user", "content": SENTENCE}}),
         (CHAT, {"messages": SENTENCE}),
         (CHAT, {"messages": [{"role": SENTENCE, "content": "hi"}]}),
@@ -141,6 +140,21 @@ def test_an_unknown_field_of_an_answer_is_read_and_told_as_unread_where_it_says_
 )
 def test_what_stands_where_a_name_or_nothing_belongs_is_unread(operation: Operation, body: dict[str, Any]) -> None:
     assert "field" in reasons(read_request(operation, dump({"model": "m", **body})))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"image_data": [{"id": 1, "data": "QUJD"}]}, "image"),
+        ({"multimodal_data": ["QUJD"]}, "image"),
+        ({"prompt_embeds": "QUJD"}, "tokens"),
+    ],
+)
+@pytest.mark.parametrize("operation", [CHAT, COMPLETIONS])
+def test_what_other_servers_take_beside_a_prompt_is_unread(
+    operation: Operation, body: dict[str, Any], reason: str
+) -> None:
+    assert reasons(read_request(operation, dump({"model": "m", "prompt": "hi", "messages": [], **body}))) == {reason}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +237,15 @@ def test_a_key_that_is_not_there_is_an_error() -> None:
         rewrite(b'{"a": {"b": 1}}', {("a", "c", KEY): "gone"})
 
 
-def test_a_run_is_text_only_where_it_is_longer_than_any_name() -> None:
-    assert not carries_text(["x" * 600])
-    assert carries_text(["x" * 600], 512)
-    assert find({"a": ["x" * 600]}, EVERYTHING, (), "user").pieces
+@pytest.mark.parametrize(
+    "text", ["iVBORw0KGgoAAAANSUhEUg", "/9j/4AAQSkZJRg", "JVBERi0xLjcK", "data:audio/wav;base64,UklGRg"]
+)
+def test_a_file_in_an_unknown_field_is_no_name(text: str) -> None:
+    assert carries_text([text], or_files=True)
+    assert not carries_text([text])
+    assert find({"a": [text]}, EVERYTHING, (), "user").pieces or len(text) <= 16
+
+
+def test_an_unknown_field_that_holds_a_long_name_is_not_told_as_unread() -> None:
+    body = {"messages": [], "x_routing": ["SFRUUC8xLjEgMjAwIE9L" * 40]}
+    assert read_request(CHAT, dump(body)).unread == []
