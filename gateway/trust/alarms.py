@@ -1,19 +1,21 @@
 """Alarms that can be believed at any time: has a rate risen?
 
 Each series (a sub-category and direction) is looked at hour by hour. Its first three days say what was usual: the upper
-95 % limit of their rate. After them each hour's effective sample bets on a rise, with a mixture of likelihood ratios of
-raised odds, so that the bet is an e-value while the rate is at most that. The bets add up in a Shiryaev-Roberts
-e-detector (arXiv 2203.03532), M = (M + 1) · bet: however often one looks, the mean time to a false alarm is
-RUN_LENGTH_HOURS or more for each series. Over all series alarms are chosen by e-BH (arXiv 2009.02824), which bounds the
-share of false ones among them by FALSE_DISCOVERIES whatever their dependence.
+95 % limit of their rate. After them each hour bets on a rise: 1 + λ(found / usual - 1), found the hour's estimate that
+weighs each finding by its inclusion probability, over all that was judged. It is not negative and right on average
+however samples were drawn, so while the rate is at most the usual one no λ up to 1 wins on average (betting on a mean:
+arXiv 2010.09686, section 4), also when the allocation of labels is learned anew. For each of some λ the bets add up in
+a Shiryaev-Roberts e-detector (arXiv 2203.03532), M = (M + 1) · bet, and their mean is one too: however often one looks,
+the mean time to a false alarm is RUN_LENGTH_HOURS or more for each series. Over all series alarms are chosen by e-BH
+(arXiv 2009.02824), which bounds the share of false ones among them by FALSE_DISCOVERIES whatever their dependence.
 
-Both bounds hold where the limit of what was usual does, and as far as effective sizes stand for counts where weights
-are unequal; `tests/proofs/alarms.py` counts false alarms on weighted streams.
+Both bounds hold where the limit of what was usual does; `tests/proofs/alarms.py` counts false alarms on streams whose
+weights change.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 
 from gateway.trust.estimates import Evidence
 from gateway.trust.intervals import Interval, Mean, beta_quantile
@@ -24,17 +26,19 @@ FALSE_DISCOVERIES = 0.05
 BASELINE_HOURS = 72
 LEAST_BASELINE = 50.0  # effective samples
 LEAST_FOUND = 5.0  # effective samples with the finding since the rise: a floor of evidence
-_RAISED_ODDS = (1.5, 2.0, 3.0, 5.0, 10.0)
+_STAKES = (0.05, 0.1, 0.2, 0.4, 0.8)
 _HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """An hour's effective sample: the share of it that shows the finding, and its size."""
+    """An hour's effective sample: the share of it that shows the finding, and its size. `found` is the share of all
+    that was judged, each finding weighed by its inclusion probability; by chance it may be above one."""
 
     start: int
     share: float
     size: float
+    found: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +63,30 @@ def hours_of(evidence: Iterable[tuple[int, Evidence]], detectors: frozenset[str]
     """The series of the best basis that has labels in most hours, else of the flags of these detectors alone."""
     known = list(evidence)
     for basis, source in (("labels", "person"), ("judge", "judge")):
-        hours = [_hour(start, _labels(of, source)) for start, of in known]
+        hours = [_hour(start, _labels(of, source), _judged(of)) for start, of in known]
         if sum(hour.size for hour in hours) >= 2 * LEAST_BASELINE:
-            return basis, [hour for hour in hours if hour.size > 0]
+            return basis, _from_the_first(hours)
     hours = []
     for start, of in known:
         rows = [row for (detector, _), row in of.detector.items() if detector in detectors]
-        hours.append(_hour(start, _sum(rows)))
+        flags = _sum(rows)
+        hours.append(_hour(start, flags, flags.w))
     return "flags", [hour for hour in hours if hour.size > 0]
+
+
+def _from_the_first(hours: Sequence[Hour]) -> list[Hour]:
+    """From the first hour with labels on. Later ones without any count too: nothing was found in them."""
+    return list(dropwhile(lambda hour: hour.size <= 0, hours))
 
 
 def _labels(of: Evidence, source: str) -> Row:
     by_place = of.person if source == "person" else of.judge
     kept = range(SAID) if source == "person" else (NO, YES)
     return _sum(rows[said] for rows in by_place.values() for said in kept)
+
+
+def _judged(of: Evidence) -> float:
+    return _sum(of.detector.values()).w
 
 
 def _sum(rows: Iterable[Row]) -> Row:
@@ -82,8 +96,9 @@ def _sum(rows: Iterable[Row]) -> Row:
     return found
 
 
-def _hour(start: int, row: Row) -> Hour:
-    return Hour(start, row.mean, row.effective)
+def _hour(start: int, row: Row, judged: float) -> Hour:
+    """Where no detector speaks of it the labels are all there is."""
+    return Hour(start, row.mean, row.effective, row.wy / (judged or row.w or 1.0))
 
 
 def rise(hours: Sequence[Hour]) -> Rise | None:
@@ -96,19 +111,18 @@ def rise(hours: Sequence[Hour]) -> Rise | None:
     usual = max(1e-9, beta_quantile(0.95, found + 0.5, size - found + 0.5))
     if usual > 0.999:  # nothing is left to rise
         return None
-    value = since_value = 0.0
-    since = rest[0].start
+    values, since_value, since = [0.0] * len(_STAKES), 0.0, rest[0].start
     for hour in rest:
-        bet = _bet(hour, usual)
+        bets = [1 + stake * (hour.found / usual - 1) for stake in _STAKES]
         if since_value <= 1:
             since = hour.start
-        since_value = max(1.0, since_value) * bet
-        value = min(1e300, (value + 1) * bet)
+        since_value = min(1e300, max(1.0, since_value) * sum(bets) / len(bets))
+        values = [min(1e300, (value + 1) * bet) for value, bet in zip(values, bets, strict=True)]
     after = [hour for hour in rest if hour.start >= since]
     span = (hours[-1].start - rest[0].start) // _HOUR + 1
     if not _enough(after):
         return None
-    return Rise(since, hours[-1].start + _HOUR, _interval(baseline), _interval(after), value, span)
+    return Rise(since, hours[-1].start + _HOUR, _interval(baseline), _interval(after), sum(values) / len(values), span)
 
 
 def _split(hours: Sequence[Hour]) -> tuple[Sequence[Hour], Sequence[Hour]]:
@@ -120,15 +134,6 @@ def _split(hours: Sequence[Hour]) -> tuple[Sequence[Hour], Sequence[Hour]]:
 
 def _enough(hours: Sequence[Hour]) -> bool:
     return sum(hour.size * hour.share for hour in hours) >= LEAST_FOUND
-
-
-def _bet(hour: Hour, usual: float) -> float:
-    found, rest = hour.size * hour.share, hour.size * (1 - hour.share)
-    total = 0.0
-    for odds in _RAISED_ODDS:
-        raised = odds * usual / (1 - usual + odds * usual)
-        total += math.exp(min(600.0, found * math.log(raised / usual) + rest * math.log((1 - raised) / (1 - usual))))
-    return total / len(_RAISED_ODDS)
 
 
 def _interval(hours: Sequence[Hour]) -> Interval:

@@ -23,26 +23,37 @@ Floats = npt.NDArray[np.float64]
 
 
 class Streams(NamedTuple):
-    """Weighted sums by series and hour: Σw, Σw², Σwy, Σw²y."""
+    """Weighted sums by series and hour: Σw, Σw², Σwy, Σw²y; `judged` is the weight of all that was judged."""
 
     w: Floats
     ww: Floats
     wy: Floats
     wwy: Floats
+    judged: Floats
+
+
+DOUBTFUL = 0.1  # the share of the traffic that scores high
+_THEIRS = 0.4  # of the harm is in it
+_NEED = 5.0  # as often a label is drawn there once that was learned
 
 
 def streams(series: int, *, usual: float, raised: float, an_hour: float, seed: int) -> Streams:
-    """Labels with two probabilities, the rarer one five times as heavy, more of them by day than by night; from the
-    hour CHANGE on the rate is another."""
+    """Labels of doubtful and of clear texts, more by day than by night. In the baseline both are drawn alike, after it
+    as the gateway has learned by then, a fifth still evenly: so the weights change. From the hour CHANGE on the rate
+    is another."""
     chance = np.random.default_rng(seed)
-    by_hour = an_hour * (1 + 0.5 * np.sin(np.arange(HOURS) * 2 * np.pi / 24))
-    rate = np.where(np.arange(HOURS) < CHANGE, usual, raised)
+    at = np.arange(HOURS)
+    by_hour = an_hour * (1 + 0.5 * np.sin(at * 2 * np.pi / 24))
+    rate = np.where(at < CHANGE, usual, raised)
+    mean_need = 1 - DOUBTFUL + DOUBTFUL * _NEED
     sums = np.zeros((4, series, HOURS))
-    for weight, part in ((1.0, 0.7), (5.0, 0.3)):
-        n = chance.poisson(by_hour * part, size=(series, HOURS))
-        k = chance.binomial(n, rate)
-        sums += np.stack([n * weight, n * weight**2, k * weight, k * weight**2])
-    return Streams(*sums)
+    for share, harm, need in ((1 - DOUBTFUL, 1 - _THEIRS, 1.0), (DOUBTFUL, _THEIRS, _NEED)):
+        drawn = np.where(at < BASELINE_HOURS, 1.0, 0.2 + 0.8 * need / mean_need)
+        n = chance.poisson(by_hour * share * drawn, size=(series, HOURS))
+        k = chance.binomial(n, rate * harm / share)
+        sums += np.stack([n / drawn, n / drawn**2, k / drawn, k / drawn**2])
+    w, ww, wy, wwy = sums
+    return Streams(w, ww, wy, wwy, np.broadcast_to(by_hour, (series, HOURS)))
 
 
 def ours(of: Streams) -> list[int | None]:
@@ -53,10 +64,9 @@ def ours(of: Streams) -> list[int | None]:
 def _first(of: Streams, number: int) -> int | None:
     hours: list[Hour] = []
     for hour in range(HOURS):
-        w, ww, wy, wwy = (float(part[number, hour]) for part in of)
-        if w:
-            row = Row(0, w, ww, wy, wwy, wwy)
-            hours.append(Hour(hour * 3600, row.mean, row.effective))
+        w, ww, wy, wwy, judged = (float(part[number, hour]) for part in of)
+        row = Row(0, w, ww, wy, wwy, wwy)
+        hours.append(Hour(hour * 3600, row.mean, row.effective, wy / judged))
     # The detector's value is that of the last hour given: one look a day finds the day, looks within it the hour.
     for day in range(BASE + 1, DAYS + 1):
         found = rise([hour for hour in hours if hour.start < day * 24 * 3600])
@@ -83,7 +93,7 @@ def threshold(of: Streams) -> list[int | None]:
 
 def z_test(of: Streams) -> list[int | None]:
     """Each day against the baseline, at 5 % two-sided, as if the weighted labels were so many."""
-    days = [part.reshape(len(part), DAYS, 24).sum(axis=2) for part in of]
+    days = [part.reshape(len(part), DAYS, 24).sum(axis=2) for part in of[:4]]
     first = [part[:, :BASE].sum(axis=1, keepdims=True) for part in days]
     size, size_before = (w * w / ww for w, ww, _, _ in (days, first))
     p, p_before = (wy / w for w, _, wy, _ in (days, first))

@@ -36,6 +36,21 @@ class Traffic:
     def rate(self) -> float:
         return float(self.share @ self.harm)
 
+    def merged(self) -> "Traffic":
+        """Kinds that nothing tells apart, neither the bands of their scores nor what they are, as one."""
+        columns = [(self.score, self.harm), *self.others]
+        told = [np.searchsorted(EDGES, score, side="right") for score, _ in columns] + [harm for _, harm in columns]
+        _, first, kind = np.unique(
+            np.column_stack([*told, self.sampled, self.judge_says_yes]), axis=0, return_index=True, return_inverse=True
+        )
+        share = np.zeros(len(first))
+        np.add.at(share, kind.ravel(), self.share)
+        harm, score, sampled, says = (
+            values[first] for values in (self.harm, self.score, self.sampled, self.judge_says_yes)
+        )
+        others = tuple((each[first], shown[first]) for each, shown in self.others)
+        return Traffic(share, harm, score, sampled, says, others)
+
     @property
     def band(self) -> npt.NDArray[np.intp]:
         return np.searchsorted(EDGES, self.score, side="right")
@@ -129,7 +144,7 @@ def replays(
 ) -> Iterator[Evidence]:
     """What the ledger would hold after each replay. `labels` are people's, `judged_by_model` the judge's, of which
     people see a part. The draw is learned from the labels, LOOKS times in a replay."""
-    chance = np.random.default_rng(seed)
+    chance, traffic = np.random.default_rng(seed), traffic.merged()
     seen = traffic.share * traffic.sampled
     judged = exchanges * float(seen.sum())
     weight = 1 / traffic.sampled

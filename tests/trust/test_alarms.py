@@ -18,7 +18,7 @@ START = 1_790_000_000 // HOUR * HOUR
 def stream(*parts: tuple[int, float], size: float = 40.0) -> list[Hour]:
     """Hours of these (number, share) one after the other."""
     shares = [share for number, share in parts for _ in range(number)]
-    return [Hour(START + index * HOUR, share, size) for index, share in enumerate(shares)]
+    return [Hour(START + index * HOUR, share, size, share) for index, share in enumerate(shares)]
 
 
 def test_a_rise_is_found_with_its_time_and_the_rates_before_and_after() -> None:
@@ -41,7 +41,7 @@ def test_without_enough_to_go_by_there_is_nothing() -> None:
     assert rise([]) is None
     assert rise(stream((BASELINE_HOURS, 0.05))) is None
     assert rise(stream((BASELINE_HOURS, 0.05), (24, 0.5), size=LEAST_BASELINE / BASELINE_HOURS / 2)) is None
-    assert rise([*stream((BASELINE_HOURS, 0.0)), Hour(START + BASELINE_HOURS * HOUR, 1.0, 4.9)]) is None
+    assert rise([*stream((BASELINE_HOURS, 0.0)), Hour(START + BASELINE_HOURS * HOUR, 1.0, 4.9, 1.0)]) is None
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
