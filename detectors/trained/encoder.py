@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
 from detectors.base import Judgement, Role, State, Steps, Text, Verdict, finish
 from detectors.manifest import DetectorInfo, ModelError
 from detectors.trained.networks import Floats, NgramNetwork, PieceNetwork, Scored, StepwiseNetwork
+from detectors.trained.onnx import Tokenizer, UnigramTokenizer
 from detectors.trained.repeats import said_once
-from detectors.trained.scripts import readable_part
+from detectors.trained.scripts import LATIN, MANY, Scripts
 
 ROLES: tuple[Role, ...] = ("prompt", "response")
 UNSAFE = "unsafe"
+UNIGRAM = ".tsv"  # what the vocabulary of a unigram model is called; others hold word pieces
 
 
 def network(info: DetectorInfo) -> StepwiseNetwork:
@@ -29,7 +32,8 @@ def piece_network(info: DetectorInfo) -> PieceNetwork:
     if info.file is None or info.vocabulary is None:
         raise ModelError(f"{info.name}: models.toml names no model file and vocabulary for it; run `make train`")
     means = {role: [info.means.get((slug, role), 0.0) for slug in info.heads] for role in ROLES}
-    return PieceNetwork(info.file, info.vocabulary, len(info.heads), means)
+    read = UnigramTokenizer if info.vocabulary.suffix == UNIGRAM else Tokenizer
+    return PieceNetwork(info.file, read(info.vocabulary), len(info.heads), means)
 
 
 class _Trained:
@@ -38,6 +42,8 @@ class _Trained:
     Of a text in a script that it does not know it judges what is left without it, if that is anything, and says that
     the text was unreadable.
     """
+
+    _scripts: Scripts = LATIN
 
     def __init__(self, info: DetectorInfo) -> None:
         self.id = info.id
@@ -50,7 +56,7 @@ class _Trained:
 
     def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
         """The same in bounded pieces of work."""
-        parts = [readable_part(text.text) for text in texts]
+        parts = [self._scripts.readable_part(text.text) for text in texts]
         shown = [_shown(text, part) for text, part in zip(texts, parts, strict=True)]
         found = yield from self._score(shown)
         states = [state if part is None else State.UNREADABLE for state, part in zip(found.states, parts, strict=True)]
@@ -114,6 +120,27 @@ class Cascade(_Trained):
         second = yield from self._second.steps(texts, is_clear)
         states = [_both(*pair) for pair in zip(first.states, second.states, strict=True)]
         return Scored(np.concatenate((first.logits, second.logits), axis=1), states)
+
+
+class Multilingual(_Trained):
+    """A Detector over one network that reads many languages. It is loaded when the first text comes.
+
+    None is shipped (`cards/levers.md` says why): `detectors.training.multilingual` trains and measures one.
+    """
+
+    _scripts = MANY
+
+    def __init__(self, info: DetectorInfo) -> None:
+        """Nothing is loaded yet."""
+        super().__init__(info)
+        self._info = info
+
+    @cached_property
+    def _network(self) -> PieceNetwork:
+        return piece_network(self._info)
+
+    def _score(self, texts: Sequence[Text]) -> Steps[Scored]:
+        return self._network.steps(texts)
 
 
 def _both(first: State, second: State) -> State:

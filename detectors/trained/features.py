@@ -77,14 +77,14 @@ def arrays(batch: Sequence[Window]) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def normalise(text: str, most: int = MAX_BYTES) -> bytes:
-    """NFKC, lower case, without invisible characters, white space collapsed; UTF-8, at most `most` bytes.
+def normalise(text: str, most: int = MAX_BYTES, *, cased: bool = False) -> bytes:
+    """NFKC, lower case unless `cased`, without invisible characters, white space collapsed; UTF-8, up to `most` bytes.
 
     Lone surrogates become `?`, NUL becomes a space. Empty when nothing visible is left.
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE))
-    return " ".join(text.lower().replace("\0", " ").split()).encode("utf-8", "replace")[:most]
+    return " ".join((text if cased else text.lower()).replace("\0", " ").split()).encode("utf-8", "replace")[:most]
 
 
 def gram_indices(batch: Sequence[bytes]) -> Indices:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from detectors.base import Role, State, Steps, Text, finish
 from detectors.trained import features, tokens
-from detectors.trained.onnx import Model, Tokenizer
+from detectors.trained.onnx import Model
 
 Floats = npt.NDArray[np.float64]
 
@@ -112,14 +112,18 @@ class PieceNetwork:
     """
 
     def __init__(
-        self, path: Path, vocabulary: Path, heads: int, means: Mapping[Role, Sequence[float]] = MappingProxyType({})
+        self,
+        path: Path,
+        tokenizer: tokens.AnyTokenizer,
+        heads: int,
+        means: Mapping[Role, Sequence[float]] = MappingProxyType({}),
     ) -> None:
-        """Load the model at `path`, of `heads` outputs, and its vocabulary. Raises manifest.ModelError.
+        """Load the model at `path`, of `heads` outputs, which reads what `tokenizer` gives. Raises manifest.ModelError.
 
         `means`, by role, is for each head the share of the mean over a text's windows; the rest is the largest.
         """
         self._model = Model(path)
-        self._tokenizer = Tokenizer(vocabulary)
+        self._tokenizer = tokenizer
         self._heads = heads
         self._means = {role: np.array(shares) for role, shares in means.items()}
 

@@ -17,9 +17,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one thread, as the m
 import onnxruntime
 import tokenizers
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
-from tokenizers.models import WordPiece
+from tokenizers.models import Unigram, WordPiece
 from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, Metaspace
 
 # onnxruntime's exceptions share no base but Exception.
 _REFUSALS = (failures.Fail, failures.InvalidGraph, failures.InvalidProtobuf, failures.NoSuchFile)
@@ -155,8 +155,19 @@ def _tokens(found: "tokenizers.Encoding") -> Tokens:
     return Tokens(*(np.array(part, dtype=np.int64) for part in parts))
 
 
+class Marks(NamedTuple):
+    """The ids of the special pieces: for what is unknown, before a text, and after it."""
+
+    unknown: int
+    first: int
+    last: int
+
+
 class Tokenizer:
     """BERT's word pieces over a vocabulary file of one piece a line."""
+
+    marks = Marks(100, 101, 102)
+    cased = False
 
     def __init__(self, path: Path) -> None:
         """Read `path`; ModelError when it cannot be read or lacks the special pieces."""
@@ -177,4 +188,33 @@ class Tokenizer:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The word pieces of each text, without the special ones around them."""
+        return [found.ids for found in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+
+class UnigramTokenizer:
+    """Pieces by their probability, over a file of one piece and its score a line: the likeliest way to cut a text."""
+
+    marks = Marks(3, 0, 2)
+    cased = True
+
+    def __init__(self, path: Path) -> None:
+        """Read `path`; ModelError when it cannot be read or is no such file."""
+        try:
+            lines = path.read_text("utf-8").removesuffix("\n").split("\n")  # pieces may be other ends of lines
+            pieces = [(piece, float(score)) for piece, _, score in (line.partition("\t") for line in lines)]
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: cannot be read ({error}); reinstall, or run `make train`") from error
+        if [piece for piece, _ in pieces[:4]] != ["<s>", "<pad>", "</s>", "<unk>"]:
+            raise ModelError(
+                f"{path}: lacks the special pieces, so it is no vocabulary; reinstall, or run `make train`"
+            )
+        special = self.marks.unknown
+        self.sizes = [
+            0 if place <= special else sum(map(str.isalnum, piece)) for place, (piece, _) in enumerate(pieces)
+        ]
+        self._tokenizer = tokenizers.Tokenizer(Unigram(pieces, unk_id=self.marks.unknown))
+        self._tokenizer.pre_tokenizer = Metaspace()
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The pieces of each text, without the special ones around them."""
         return [found.ids for found in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]

@@ -1,7 +1,8 @@
 """Text to windows of word pieces: what the fine-tuned encoder reads.
 
-BERT's word pieces (Devlin et al. 2018, arXiv 1810.04805) of the same normalised text that the n-grams are cut from.
-A prompt is `[CLS] text [SEP]`; a reply is `[CLS] prompt [SEP] text [SEP]`, its own part marked as the second kind.
+BERT's word pieces (Devlin et al. 2018, arXiv 1810.04805) of the same normalised text that the n-grams are cut from, or
+those of a unigram model (Kudo 2018, arXiv 1804.10959), which keeps upper case. A prompt is `[CLS] text [SEP]`; a reply
+is `[CLS] prompt [SEP] text [SEP]`, its own part marked as the second kind.
 """
 
 import re
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from detectors.base import Text
 from detectors.trained.features import CONTEXT, LIMIT, normalise
-from detectors.trained.onnx import Tokenizer
+from detectors.trained.onnx import Marks, Tokenizer, UnigramTokenizer
 
 Ids = npt.NDArray[np.int32]
 
@@ -24,7 +25,9 @@ CONTEXT_LENGTH = 40  # of the end of the prompt behind a reply
 MAX_WINDOWS = 32
 MAX_PERIOD, REPEATS = 16, 5  # a stretch of so many pieces at most that stands so often in a row is read twice
 
-UNKNOWN, CLS, SEP = 100, 101, 102
+AnyTokenizer = Tokenizer | UnigramTokenizer
+
+UNKNOWN, CLS, SEP = BERT = Tokenizer.marks
 MAX_UNKNOWN = 0.3  # share of letters and digits that the vocabulary does not know, above which a text is unreadable
 _PICTURE = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+")  # arrows, symbols, emoji
 _LONG = re.compile(r"\S{90}(?=\S)")  # the vocabulary's algorithm gives up on words of more than 100 characters
@@ -35,13 +38,15 @@ MAX_BYTES = 8 * LIMIT  # of a normalised text: NFKC can make 18 code points of o
 class Pieces:
     """The word pieces of a text and of the end of the prompt behind it, and whether the text is a reply.
 
-    `unknown` is the share of the text's letters and digits that the vocabulary does not know.
+    `unknown` is the share of the text's letters and digits that the vocabulary does not know; `marks` are its special
+    pieces.
     """
 
     text: Ids
     context: Ids
     reply: bool
     unknown: float = 0.0
+    marks: Marks = BERT
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +57,18 @@ class Window:
     kinds: Ids
 
 
-def pieces(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Pieces]:
+def pieces(tokenizer: AnyTokenizer, texts: Sequence[Text]) -> list[Pieces]:
     """The word pieces of each text up to `features.LIMIT` code points; none of a text without a letter or a digit."""
-    clean = [_clean(text.text[:LIMIT]) for text in texts]
+    clean = [_clean(text.text[:LIMIT], tokenizer.cased) for text in texts]
     own = tokenizer.ids(clean)
-    behind = tokenizer.ids([_clean((text.context or "")[-CONTEXT:]) for text in texts])
+    behind = tokenizer.ids([_clean((text.context or "")[-CONTEXT:], tokenizer.cased) for text in texts])
     return [
         Pieces(
             _unrepeated(_array(ids if any(map(str.isalnum, text)) else [])),
             _array(context[-CONTEXT_LENGTH:] if reply else []),
             reply,
             _unknown(tokenizer, text, ids),
+            tokenizer.marks,
         )
         for text, ids, context, reply in zip(
             clean, own, behind, (text.role == "response" for text in texts), strict=True
@@ -81,8 +87,9 @@ def window(found: Pieces, start: int, length: int = LENGTH) -> Window:
     """The window of at most `length` pieces that begins at `start`."""
     room = length - _frame_length(found)
     text = found.text[start : start + room]
-    head = np.concatenate(([CLS], found.context, [SEP])) if found.reply else np.array([CLS])
-    tokens = np.concatenate((head, text, [SEP])).astype(np.int32)
+    _, first, last = found.marks
+    head = np.concatenate(([first], found.context, [last])) if found.reply else np.array([first])
+    tokens = np.concatenate((head, text, [last])).astype(np.int32)
     kinds = np.zeros(len(tokens), dtype=np.int32)
     if found.reply:
         kinds[len(head) :] = 1
@@ -91,7 +98,7 @@ def window(found: Pieces, start: int, length: int = LENGTH) -> Window:
 
 def has_known(found: Pieces) -> bool:
     """Whether the vocabulary knows anything of the text."""
-    return bool((found.text != UNKNOWN).any())
+    return bool((found.text != found.marks.unknown).any())
 
 
 def is_readable(found: Pieces) -> bool:
@@ -99,8 +106,8 @@ def is_readable(found: Pieces) -> bool:
     return found.unknown <= MAX_UNKNOWN
 
 
-def _unknown(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> float:
-    if UNKNOWN not in ids:
+def _unknown(tokenizer: AnyTokenizer, text: str, ids: Sequence[int]) -> float:
+    if tokenizer.marks.unknown not in ids:
         return 0.0
     there = sum(map(str.isalnum, text))
     return 1 - min(sum(tokenizer.sizes[piece] for piece in ids) / there, 1) if there else 0.0
@@ -125,9 +132,9 @@ def _frame_length(found: Pieces) -> int:
     return len(found.context) + 3 if found.reply else 2
 
 
-def _clean(text: str) -> str:
+def _clean(text: str, cased: bool) -> str:
     """Normalised; what would be lost whole, pictures that touch words and endless words, in parts."""
-    clean = normalise(text, MAX_BYTES).decode("utf-8", "ignore")
+    clean = normalise(text, MAX_BYTES, cased=cased).decode("utf-8", "ignore")
     if not clean.isascii():
         clean = _PICTURE.sub(r" \g<0> ", clean)
     return _LONG.sub(r"\g<0> ", clean)

@@ -14,13 +14,14 @@ import random
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import torch
 
+from detectors.base import Role
 from detectors.manifest import Measurement, Tables, load_one
 from detectors.trained.networks import NgramNetwork, PieceNetwork
 from detectors.trained.onnx import Tokenizer
@@ -144,8 +145,12 @@ def _network(options: argparse.Namespace, name: str) -> Workers:
     path, heads = model(options.out, name), len(data.HEADS)
     if name in shipping.READS_PIECES:
         means = {role: [evidence.MEANS.get(slug, {}).get(role, 0.0) for slug in data.HEADS] for role in data.BOTH}
-        return Workers(partial(PieceNetwork, path, options.out / VOCABULARY, heads, means), options.threads)
+        return Workers(partial(_of_pieces, path, options.out / VOCABULARY, heads, means), options.threads)
     return Workers(partial(NgramNetwork, path, heads), options.threads)
+
+
+def _of_pieces(path: Path, vocabulary: Path, heads: int, means: Mapping[Role, Sequence[float]]) -> PieceNetwork:
+    return PieceNetwork(path, Tokenizer(vocabulary), heads, means)
 
 
 def _head_tables(options: argparse.Namespace, held_out: Sequence[data.Row]) -> tuple[dict[str, Tables], cards.Curves]:

@@ -18,16 +18,22 @@ from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.rules.rule import Rule
 from detectors.trained.encoder import Encoder
 from detectors.training import compose, data, synthetic
+from detectors.training.multilingual.tables import NAME as MULTILINGUAL
 
 LICENCE = "Apache-2.0"
 VOCABULARY = "vocab.txt"
-VERSIONS: Mapping[str, str] = {"ngram": "3", "encoder": "5", **dict.fromkeys((*RULES, FINGERPRINT), "1")} | {
+VERSIONS: Mapping[str, str] = {
+    "ngram": "3",
+    "encoder": "5",
+    MULTILINGUAL: "1",
+    **dict.fromkeys((*RULES, FINGERPRINT), "1"),
+} | {
     "secrets": "3",
     "pii": "2",
 }
 # What a trained detector needs besides its model.
 FIRST = {"encoder": "ngram"}
-READS_PIECES = frozenset({"encoder"})
+READS_PIECES: Mapping[str, str] = {"encoder": VOCABULARY, MULTILINGUAL: "pieces.tsv"}
 
 
 def model(out: Path, name: str) -> Path:
@@ -77,7 +83,8 @@ def _entry(out: Path, name: str, sets: Sequence[DataSet]) -> str:
     if sets:
         fields |= {"file": file.name, "sha256": sha256(file)}
     if name in READS_PIECES:
-        fields |= {"vocabulary": VOCABULARY, "vocabulary_sha256": sha256(out / VOCABULARY)}
+        vocabulary = READS_PIECES[name]
+        fields |= {"vocabulary": vocabulary, "vocabulary_sha256": sha256(out / vocabulary)}
     if name in FIRST:
         fields |= {"first": FIRST[name]}
     fields |= {"tables": tables.name, "tables_sha256": sha256(tables)}

@@ -56,7 +56,7 @@ def bench_detectors(table: Table, rounds: int) -> None:
     assert info.vocabulary is not None
     int8 = network(info)
     fp32 = os.environ.get(FP32)
-    exact = PieceNetwork(Path(fp32), info.vocabulary, len(info.heads)) if fp32 else None
+    exact = PieceNetwork(Path(fp32), Tokenizer(info.vocabulary), len(info.heads)) if fp32 else None
     if exact is None:
         table.note(f"no fp32 model to measure beside the int8 one: name its file in {FP32}")
     for length, goal in GOALS_MS.items():

@@ -47,21 +47,25 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch is not in the environment
 
 
 class Network(nn.Module):  # type: ignore[misc]
-    """Word pieces to one logit a head, read off the first position beside the mean of all."""
+    """Word pieces to one logit a head, read off the first position beside the mean of all.
 
-    def __init__(self, heads: int) -> None:
+    `padding` is the id of the piece that stands for nothing.
+    """
+
+    def __init__(self, heads: int, vocabulary: int = VOCABULARY, layers: int = LAYERS, padding: int = 0) -> None:
         super().__init__()
-        self.words = nn.Embedding(VOCABULARY, WIDTH)
+        self._padding = padding
+        self.words = nn.Embedding(vocabulary, WIDTH)
         self.positions = nn.Embedding(POSITIONS, WIDTH)
         self.kinds = nn.Embedding(KINDS, WIDTH)
         self.norm = nn.LayerNorm(WIDTH, EPSILON)
-        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+        self.layers = nn.ModuleList(Layer() for _ in range(layers))
         self.hidden = nn.Linear(2 * WIDTH, HIDDEN)
         self.out = nn.Linear(HIDDEN, heads)
 
     def forward(self, tokens: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
-        """`tokens` and `kinds` [rows, length], token 0 for padding; logits [rows, heads]."""
-        there = tokens > 0
+        """`tokens` and `kinds` [rows, length]; logits [rows, heads]."""
+        there = tokens != self._padding
         x = self.words(tokens) + self.positions.weight[: tokens.shape[1]] + self.kinds(kinds)
         x = self.norm(x)
         mask = torch.zeros_like(there, dtype=x.dtype).masked_fill(~there, -1e4)[:, None, None, :]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from detectors.base import Role
 from detectors.trained.onnx import Tokenizer
-from detectors.trained.tokens import LENGTH, Pieces, Window, is_readable, pieces, starts, window
+from detectors.trained.tokens import LENGTH, AnyTokenizer, Pieces, Window, is_readable, pieces, starts, window
 from detectors.training.data import BOTH, HARMS, HEADS, Row
 from detectors.training.encoder.bert import Network, copied
 from detectors.training.encoder.mixture import HARMLESS, Supply, draws
@@ -69,7 +69,7 @@ class Drawn:
     example: Example
 
 
-def examples(rows: Sequence[Row], tokenizer: Tokenizer) -> list[Example]:
+def examples(rows: Sequence[Row], tokenizer: AnyTokenizer) -> list[Example]:
     """The rows whose text the vocabulary can read."""
     out = []
     for start in tqdm(range(0, len(rows), 512), desc="word pieces", unit="batch", mininterval=5):
@@ -112,7 +112,7 @@ def train(
     """
     torch.manual_seed(seed)
     found = examples(rows, tokenizer)
-    run = _Run(start, _head_weights(found), checkpoint, budget, GENTLE if gentle else 1.0)
+    run = _Run(start, head_weights(found), checkpoint, budget, GENTLE if gentle else 1.0)
     with tqdm(total=budget, unit="piece", unit_scale=True, desc="encoder", mininterval=20) as progress:
         for batch in batches(found, random.Random(seed)):
             if run.spent >= budget:
@@ -156,7 +156,7 @@ class _Run:
             group["lr"] = group["peak"] * self._pace * _schedule(self.spent / self._budget)
         with torch.autocast(self._device.type, torch.bfloat16):
             logits = self._network(tokens, kinds)
-        loss = _loss(logits.float(), labels, weight * self._weights, energy)
+        loss = loss_of(logits.float(), labels, weight * self._weights, energy)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
@@ -277,7 +277,7 @@ def _tensors(batch: Sequence[Drawn], device: torch.device) -> tuple[torch.Tensor
     return tuple(torch.from_numpy(array).to(device) for array in (tokens[0], tokens[1], labels, weights, energy))
 
 
-def _loss(logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
+def loss_of(logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
     each = functional.binary_cross_entropy_with_logits(logits, labels.clamp(min=0), reduction="none")
     harms = [column for column, slug in enumerate(HEADS) if slug in HARMS or slug == "unsafe"]
     total = logits[:, harms].logsumexp(1)
@@ -285,7 +285,7 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, ener
     return (each * weight).sum() / weight.sum().clamp(min=1) + ENERGY * margin.mean()
 
 
-def _head_weights(found: Sequence[Example]) -> torch.Tensor:
+def head_weights(found: Sequence[Example]) -> torch.Tensor:
     """Thin heads count more for each label, the ones that matter most more still."""
     known = np.sum([example.weights == 1 for example in found], axis=0)
     weights = np.minimum((np.max(known) / (known + 1.0)) ** 0.25, MOST_WEIGHT)

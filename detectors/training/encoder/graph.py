@@ -12,7 +12,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from detectors.trained.tokens import LENGTH
-from detectors.training.encoder.bert import ATTENTION_HEADS, EPSILON, LAYERS, WIDTH, Network
+from detectors.training.encoder.bert import ATTENTION_HEADS, EPSILON, WIDTH, Network
 
 OPSET = 20  # the first with Gelu
 CONTRIB = "com.microsoft"  # operators that onnxruntime adds to the standard
@@ -24,7 +24,7 @@ def export(network: Network, path: Path, *, quantised: bool, length: int = LENGT
     """Write the graph: `tokens` and `kinds` [length] int32 in, at most `length`, and `logits` [heads] out."""
     builder = _Builder(network, quantised)
     builder.embed(length)
-    for index in range(LAYERS):
+    for index in range(builder.layers):
         builder.layer(index)
     builder.read_out()
     graph = helper.make_graph(
@@ -46,6 +46,7 @@ class _Builder:
     def __init__(self, network: Network, quantised: bool) -> None:
         self._weights = {name: value.float().numpy() for name, value in network.state_dict().items()}
         self._quantised = quantised
+        self.layers = len(network.layers)
         self.nodes: list[NodeProto] = []
         self.constants = [
             numpy_helper.from_array(np.array(value, dtype=np.int64), name)
@@ -98,7 +99,7 @@ class _Builder:
 
     def read_out(self) -> None:
         """The first position beside the mean of all, the hidden layer, `logits`; in fp32, for they cost nothing."""
-        last = f"x{LAYERS}"
+        last = f"x{self.layers}"
         self._add("Gather", [last, "first"], "top", axis=1)
         self._add("ReduceMean", [last, "one"], "mean", keepdims=0)
         self._add("Concat", ["top", "mean"], "pooled", axis=1)
