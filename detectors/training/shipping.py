@@ -23,12 +23,10 @@ from detectors.training.multilingual.tables import NAME as MULTILINGUAL
 LICENCE = "Apache-2.0"
 VOCABULARY = "vocab.txt"
 VERSIONS: Mapping[str, str] = {
+    **dict.fromkeys((*RULES, FINGERPRINT, MULTILINGUAL), "1"),
     "ngram": "3",
-    "encoder": "5",
-    MULTILINGUAL: "1",
-    **dict.fromkeys((*RULES, FINGERPRINT), "1"),
-} | {
-    "secrets": "3",
+    "encoder": "6",
+    "secrets": "4",
     "pii": "2",
 }
 # What a trained detector needs besides its model.

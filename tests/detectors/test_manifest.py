@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from detectors.manifest import MODELS, ModelError, load, threshold
+from detectors.manifest import MODELS, ModelError, load, load_one, threshold
 from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.taxonomy import AUXILIARIES, SLUGS
 from detectors.trained.onnx import Model
+from detectors.training import shipping
 
 
 @pytest.fixture
@@ -33,6 +34,11 @@ def test_operating_tables_are_ordered_and_bounded(name: str) -> None:
         assert scores == sorted(scores, reverse=True), key
         assert all(0 < score <= 1 for score in scores), key
         assert rates[0] * info.benign_rows[key] >= 2, key
+
+
+def test_what_is_shipped_has_the_versions_that_training_writes() -> None:
+    known = {**load(), "ngram": load_one("ngram")}
+    assert {name: info.version for name, info in known.items()} == {name: shipping.VERSIONS[name] for name in known}
 
 
 def test_rates_stay_within_the_default_false_alarms() -> None:
