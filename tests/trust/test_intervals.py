@@ -59,6 +59,16 @@ def test_a_label_that_stands_for_much_makes_it_wide() -> None:
     assert seldom.high - seldom.low > 5 * (often.high - often.low)
 
 
+def test_shares_that_were_found_in_few_samples_add_their_own_variance() -> None:
+    """Two halves of 0.2 and 0.4: the mean is 0.3, and between them the variance is 0.1² over the samples."""
+    halves = [(0.5, Mean(0.2, 0.004, 0.01)), (0.5, Mean(0.4, 0.008, 0.02))]
+    found = mixed(halves, 50)
+    assert found.share == pytest.approx(0.3)
+    assert found.variance == pytest.approx(0.25 * 0.004 + 0.25 * 0.008 + 0.01 / 50)
+    assert found.unit == 0.01
+    assert mixed(halves, 0).variance == pytest.approx(0.25 * 0.004 + 0.25 * 0.008)
+
+
 Place = tuple[str, int]
 rows = st.tuples(st.integers(1, 200), st.floats(1, 500), st.floats(0, 1)).map(
     lambda row: Row(row[0], row[0] * row[1], row[0] * row[1] ** 2, *(row[2] * row[0] * row[1] ** k for k in (1, 2, 2)))
