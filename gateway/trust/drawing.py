@@ -50,13 +50,13 @@ class Budget:
 
 
 class _Purse:
-    """So much an hour, of which some can be saved. It starts with what some minutes bring, one at least."""
+    """So much an hour, of which some can be saved. It starts with half of that, so that the first sample of a gateway
+    that gets few is drawn for certain."""
 
     def __init__(self, per_hour: float) -> None:
         self._per_second = per_hour / _HOUR
-        some_minutes = self._per_second * _BURST_SECONDS
-        self._most = max(_LEAST_SAVED, some_minutes)
-        self._left = max(1.0, some_minutes) if per_hour > 0 else 0.0
+        self._most = max(_LEAST_SAVED, self._per_second * _BURST_SECONDS)
+        self._left = self._most / 2 if per_hour > 0 else 0.0
 
     def share(self, need: float, passed: float) -> float:
         """In proportion to the need and to what is left, and all while next to nothing is spent: so samples of unlike

@@ -11,6 +11,11 @@ def test_what_needs_nothing_is_seen_too() -> None:
     assert Budget(60, clock=Clock()).probability(0.0) > 0
 
 
+@pytest.mark.parametrize("per_hour", [1, 20, 600])
+def test_the_first_sample_is_drawn_for_certain_whatever_it_needs(per_hour: float) -> None:
+    assert Budget(per_hour, clock=Clock()).probability(0.0) == 1
+
+
 def test_draws_are_even_and_nested() -> None:
     ids = [f"sample {number}" for number in range(20_000)]
     for probability in (0.05, 0.3):
