@@ -5,6 +5,7 @@ They are judged for their time alone; nothing is chosen by what is found in them
 """
 
 import gzip
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from detectors.base import Role, Text
 from detectors.panel import Panel, Question, load
 from tests.bench.table import Table
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(os.environ.get("ASSAY_DATA", Path(__file__).parents[3] / "shared" / "data"))
 GOALS: dict[Role, int] = {"prompt": 250, "response": 60}  # texts a second of one core
 TOGETHER = 8  # requests that the detector process judges together
 TEXTS: dict[Role, int] = {"prompt": 400, "response": 160}  # of a set
@@ -55,7 +56,9 @@ class _Line(msgspec.Struct):
 def bench_texts(table: Table, data: Path = DATA) -> None:
     """Rows for each set."""
     if not data.is_dir():
-        table.note("the public sets are not on this machine: what real texts cost was not measured")
+        table.note(
+            f"{data} is not there, so what real texts cost was not measured; set ASSAY_DATA to the folder of the sets"
+        )
         return
     panel = load()
     for name, file, role in _SETS:

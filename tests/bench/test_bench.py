@@ -229,4 +229,4 @@ def test_every_text_is_judged_by_itself_and_in_a_batch() -> None:
 def test_without_the_public_sets_it_says_so(tmp_path: Path) -> None:
     lines: list[str] = []
     part_texts.bench_texts(Table(lines.append), tmp_path / "nowhere")
-    assert "not on this machine" in lines[-1]
+    assert "set ASSAY_DATA" in lines[-1]
