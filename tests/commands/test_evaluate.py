@@ -212,19 +212,23 @@ async def test_a_model_that_is_broken_is_given_up_with_the_reason(
 
 
 async def test_nothing_is_lost_when_a_model_breaks_half_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = 0
+    answered: list[str] = []
+    whole = False
 
     def model(body: Body) -> bytes:
-        nonlocal asked
-        asked += 1
-        return knows_causes(body) if asked <= 10 or asked > 20 else fails(body)
+        if not whole and len(answered) == 10:
+            return fails(body)
+        # What the first run still had under way when it gave up may arrive in the second: it was not answered, so it
+        # counts as asked again at most, and never as an answer that was lost.
+        answered.append(json.dumps(body["messages"]))
+        return knows_causes(body)
 
     async with model_server(model) as server:
         assert await evaluate(tmp_path / "r", "--study", "causal_reasoning", port=server.port) == 2
         assert len([line for line in lines(tmp_path / "r", "answer") if "error" not in line]) == 10
-        asked = 20
+        whole = True
         assert await evaluate(tmp_path / "r", "--study", "causal_reasoning", port=server.port) == 0
-    assert asked == 34
+    assert not set(answered[:10]) & set(answered[10:])
     assert "24/24" in capsys.readouterr().out
 
 
