@@ -18,7 +18,7 @@ from detectors.panel import load as load_panel
 from gateway.commands import out, warn
 from gateway.config.load import key_named, upstream_at
 from gateway.config.settings import ConfigError
-from gateway.judging.budget import Budget
+from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import DIALECTS, Options, dialect_of
 from gateway.opinions.judge import Judge, JudgeError, Retries
 from gateway.study.evaluation import picture, prompts, report
@@ -158,7 +158,7 @@ def _second(parsed: argparse.Namespace) -> tuple[Second | None, Poster | None]:
     if missing := {*LOOKED_FOR.values()} - dialect.response:
         warn(f"the judge model ({dialect.name}) has no opinion on {', '.join(missing)}; detectors alone judge that")
     post = _poster(parsed, "--judge-base-url", parsed.judge_base_url or parsed.base_url[0])
-    budget = Budget(_NO_BUDGET, _NO_BUDGET, clock=monotonic)
+    budget = CallBudget(_NO_BUDGET, _NO_BUDGET, clock=monotonic)
     judge = Judge(dialect, Options(parsed.judge_model), post, budget, retries=Retries(parsed.retries))
     return Second(judge, f"{parsed.judge_model}@{dialect.name}", parsed.judge_share, parsed.concurrency), post
 

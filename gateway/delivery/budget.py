@@ -17,7 +17,7 @@ _VALUE = 130  # one value in its JSON: an object and its place in a list are the
 STRAND_COST = 1500  # one text of an answer, from its beginning to the answer's end
 
 
-class Budget:
+class MemoryBudget:
     """`most` bytes for all answers that one process holds at a time."""
 
     def __init__(self, most: int) -> None:
@@ -32,7 +32,7 @@ class Budget:
 class Share:
     """What one answer holds of the budget."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self._held = 0
 

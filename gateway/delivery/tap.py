@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Protocol
 
-from gateway.delivery.budget import Budget
+from gateway.delivery.budget import MemoryBudget
 from gateway.delivery.hold import Answer, Begun, Hold, Inspection, Screen, Stage, Whole, collected
 from gateway.delivery.window import Window
 from gateway.encodings import EncodingError, decode
@@ -59,7 +59,7 @@ class Tap:
         *,
         sample_bytes: int,
         held_bytes: int,
-        budget: Budget,
+        budget: MemoryBudget,
         window_characters: int,
         ping_seconds: float,
         observed: Callable[[Exchange], None],

@@ -47,7 +47,7 @@ class Prices:
         return (input_tokens * self.input + output_tokens * self.output) / 1e6
 
 
-class Budget:
+class CallBudget:
     """Calls, tokens and money of an hour; money in the currency of the prices. `clock` is monotonic seconds."""
 
     def __init__(

@@ -39,7 +39,7 @@ CATEGORIES: Mapping[str, Category] = {
 
 
 @dataclass(slots=True)
-class Scored:
+class InputScores:
     """What the detectors say of one input: calibrated scores, and what is flagged at the default operating point."""
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -79,7 +79,7 @@ def number_of(path: Path, inputs: int | None) -> int:
     return int(path[1]) if inputs is not None and len(path) > 1 else 0
 
 
-def moderation_body(id: str, model: str, results: Sequence[Scored], *, failure: str) -> bytes:
+def moderation_body(id: str, model: str, results: Sequence[InputScores], *, failure: str) -> bytes:
     """The reply. OpenAI's shape, and under `assay` our own sub-categories, what judged them, and whether all was read.
 
     A category whose detectors are missing scores 0 and is not flagged; `assay.scores` then lacks it.
@@ -89,12 +89,12 @@ def moderation_body(id: str, model: str, results: Sequence[Scored], *, failure: 
     )
 
 
-def flagged_categories(scored: Scored) -> list[str]:
+def flagged_categories(scored: InputScores) -> list[str]:
     """OpenAI's categories under which this is flagged."""
     return [name for name, category in CATEGORIES.items() if _flagged(category, scored.flags)]
 
 
-def result(scored: Scored, failure: str) -> dict[str, Any]:
+def result(scored: InputScores, failure: str) -> dict[str, Any]:
     """One entry of `results`; `failure` is a code for why not all of the text was judged, if it was not."""
     flagged = flagged_categories(scored)
     return {

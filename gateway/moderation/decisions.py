@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.moderation.categories import Scored
+from gateway.moderation.categories import InputScores
 from gateway.openai_api import BodyError
 from gateway.openai_api.document import MOST_VALUES, has_too_many_values, parse
 
@@ -58,7 +58,7 @@ def _question(question: Any, at: str) -> Question:
     return Question(kind, name)
 
 
-def decision_body(questions: Sequence[Question], scored: Scored, *, failure: str) -> bytes:
+def decision_body(questions: Sequence[Question], scored: InputScores, *, failure: str) -> bytes:
     """The reply. OpenAI's shape; `assay` tells what judged, and why not all of the input was read, if it was not.
 
     Text that nobody read is no clean text: where not all was read, a sub-category that is not flagged is refused.
@@ -68,7 +68,7 @@ def decision_body(questions: Sequence[Question], scored: Scored, *, failure: str
     return msgspec.json.encode({"model": OWN_MODEL, "answers": answers, "usage": _NO_TOKENS, "assay": about})
 
 
-def _answer(question: Question, scored: Scored, failure: str) -> dict[str, Any]:
+def _answer(question: Question, scored: InputScores, failure: str) -> dict[str, Any]:
     name = question.name
     score = scored.scores.get(name or "")
     if question.type != "predicate" or score is None or (failure and name not in scored.flags):

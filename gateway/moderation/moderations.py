@@ -7,7 +7,7 @@ from gateway.exchange import Asked, Exchange, Stretch
 from gateway.judging.client import Judging, JudgingError
 from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_request
 from gateway.judging.stretches import request_of, said_before, stretch_of
-from gateway.moderation.categories import Scored, moderation_body, number_of, read_inputs
+from gateway.moderation.categories import InputScores, moderation_body, number_of, read_inputs
 from gateway.moderation.completions import ModeratedAnswer
 from gateway.moderation.decisions import OWN_MODEL, decision_body, read_questions
 from gateway.moderation.replies import SideResult
@@ -54,14 +54,14 @@ class Moderation:
         inputs = read_inputs(exchange.asked.body)
         findings = await self._all(exchange)
         by_input = _scored(findings.findings, lambda finding: number_of(tuple(finding.path), inputs))
-        results = [by_input.get(number) or Scored() for number in range(inputs or 1)]
+        results = [by_input.get(number) or InputScores() for number in range(inputs or 1)]
         return moderation_body(exchange.id.removeprefix("req_"), self.model, results, failure=_failure(findings))
 
     async def _decide(self, exchange: Exchange) -> bytes:
         questions = read_questions(exchange.asked.body)
         findings = await self._all(exchange)
         about = [finding for finding in findings.findings if finding.path[:1] == ["input"]]
-        scored = _scored(about, lambda _finding: 0).get(0) or Scored()
+        scored = _scored(about, lambda _finding: 0).get(0) or InputScores()
         return decision_body(questions, scored, failure=_failure(findings))
 
     async def _all(self, exchange: Exchange) -> Findings:
@@ -137,11 +137,11 @@ def _model_of(body: bytes) -> str | None:
         return None
 
 
-def _scored(findings: Iterable[Finding], group: Callable[[Finding], int]) -> dict[int, Scored]:
+def _scored(findings: Iterable[Finding], group: Callable[[Finding], int]) -> dict[int, InputScores]:
     """The highest score of each sub-category, and what is flagged, in each group of texts."""
-    groups: dict[int, Scored] = {}
+    groups: dict[int, InputScores] = {}
     for finding in findings:
-        highest = groups.setdefault(group(finding), Scored())
+        highest = groups.setdefault(group(finding), InputScores())
         for opinion in finding.opinions:
             if opinion.score >= highest.scores.get(opinion.slug, 0.0):
                 highest.scores[opinion.slug] = round(opinion.score, 6)
@@ -155,8 +155,8 @@ def _nobody_answered(findings: Findings) -> bool:
     return bool(findings.failed) and not any(finding.opinions for finding in findings.findings)
 
 
-def _judged(found: Findings, groups: dict[int, Scored]) -> SideResult:
-    return SideResult(groups or {0: Scored()}, _failure(found))
+def _judged(found: Findings, groups: dict[int, InputScores]) -> SideResult:
+    return SideResult(groups or {0: InputScores()}, _failure(found))
 
 
 def _failure(found: Findings) -> str:

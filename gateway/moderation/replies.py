@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.moderation.categories import Scored, flagged_categories, result
+from gateway.moderation.categories import InputScores, flagged_categories, result
 from gateway.openai_api import sse
 from gateway.openai_api.document import set_fields
 from gateway.openai_api.passages import choice_number
@@ -30,7 +30,7 @@ class SideResult:
     `failure` is a code such as `timed_out` or `truncated`; without results nothing was judged.
     """
 
-    results: Mapping[int, Scored] = field(default_factory=dict)
+    results: Mapping[int, InputScores] = field(default_factory=dict)
     failure: str = ""
 
     @property

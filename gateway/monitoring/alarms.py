@@ -16,8 +16,8 @@ from detectors.monitors.sequences import Evidence
 from detectors.monitors.sketch import Sketch
 from detectors.monitors.statistics import Difference
 from detectors.monitors.triggers import Trigger
+from gateway.monitoring.findings import Row
 from gateway.monitoring.history import Looked, total
-from gateway.monitoring.report import Row
 from gateway.monitoring.store import HOUR
 from gateway.monitoring.sums import calibrations, cohorts, moved, series, sides
 

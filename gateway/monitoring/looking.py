@@ -8,7 +8,7 @@ import sys
 import msgspec
 
 from gateway.monitoring import history
-from gateway.monitoring.report import Report
+from gateway.monitoring.findings import Report
 from gateway.monitoring.reports import reports
 from gateway.monitoring.store import MonitorError, Place, open_store
 

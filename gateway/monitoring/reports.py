@@ -6,8 +6,8 @@ from detectors.monitors import calibration, drift, effects, gaps, lean, triggers
 from detectors.monitors.sketch import Sketch
 from detectors.monitors.statistics import Difference, Mean
 from gateway.monitoring.alarms import alarms, trigger_row
+from gateway.monitoring.findings import Report, Row
 from gateway.monitoring.history import Looked, total
-from gateway.monitoring.report import Report, Row
 from gateway.monitoring.sums import calibrations, cohorts, moved, series, sides
 
 _SHOWN = 20  # rows of a monitor

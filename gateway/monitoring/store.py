@@ -13,7 +13,7 @@ import msgspec
 
 from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change
-from gateway.monitoring.report import Findings
+from gateway.monitoring.findings import Findings
 from gateway.stores.redis import DOWN, answer_of, connect
 from gateway.stores.sqlite import FAILURES, Connection, SqliteFile
 

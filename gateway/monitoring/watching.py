@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from gateway.monitoring.changes import Change, distinct
-from gateway.monitoring.report import SUBCATEGORIES, Findings, Report
+from gateway.monitoring.findings import SUBCATEGORIES, Findings, Report
 from gateway.monitoring.store import MonitorError, Place, Store
 from gateway.telemetry import metrics
 

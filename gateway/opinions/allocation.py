@@ -18,11 +18,11 @@ import contextlib
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from gateway.trust.estimates import Evidence, evidence, total
 from gateway.trust.ledger import Ledger, LedgerError
-from gateway.trust.moments import BANDS, EDGES, NO, NOTHING, SAID, YES, Row, Sums
+from gateway.trust.moments import BANDS, EDGES, NO, NOTHING, SAID, YES, JudgedScore, Row, Sums
 from gateway.trust.second_opinion import Kind, Reason
 
 WINDOW = "7d"
@@ -33,19 +33,6 @@ _CENTRES = tuple((low + high) / 2 for low, high in zip((0.0, *EDGES), (*EDGES, 1
 
 Column = tuple[str, str]  # (sub-category, direction)
 Worth = tuple[float, ...]  # by band
-
-
-class Scored(Protocol):
-    """A score of one sub-category and direction, as `ledger.Score` has it."""
-
-    @property
-    def direction(self) -> str: ...
-    @property
-    def slug(self) -> str: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def flagged(self) -> bool: ...
 
 
 class Need(NamedTuple):
@@ -102,7 +89,7 @@ class Allocation:
         self.worths = worths or {}
         self._about = about
 
-    def need(self, scores: Iterable[Scored]) -> Need:
+    def need(self, scores: Iterable[JudgedScore]) -> Need:
         """The root of the mean worth of a sample's scores, of which the largest is named."""
         most = total_worth = 0.0
         count, best = 0, None
@@ -126,7 +113,7 @@ class Allocation:
         return _UNLABELLED if self._about is None or column in self._about else None
 
 
-Needed = Callable[[Iterable[Scored]], Need]
+Needed = Callable[[Iterable[JudgedScore]], Need]
 
 
 def learned(found: Mapping[Column, Evidence], kind: Kind, about: Collection[Column] | None = None) -> Allocation:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from detectors.base import Role, Text
-from gateway.judging.budget import Budget, Prices
+from gateway.judging.budget import CallBudget, Prices
 from gateway.judging.dialects import Dialect, Label, Labels, NonsenseError, Options, Request, merged, tokens_of
 from gateway.telemetry import metrics
 from gateway.upstream.posts import Answer, PostError
@@ -66,7 +66,7 @@ class Judge:
         dialect: Dialect,
         options: Options,
         post: Post,
-        budget: Budget,
+        budget: CallBudget,
         *,
         prices: Prices = Prices(),
         retries: Retries = Retries(),

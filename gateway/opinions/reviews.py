@@ -3,7 +3,7 @@
 from gateway.opinions.allocation import Allocation, Needed
 from gateway.opinions.exhibits import sides_of
 from gateway.opinions.texts import Keep
-from gateway.trust.drawing import Budget, is_drawn
+from gateway.trust.drawing import DrawBudget, is_drawn
 from gateway.trust.judged import Judged
 from gateway.trust.ledger import Ledger, entry_of
 from gateway.trust.second_opinion import Waiting
@@ -18,7 +18,7 @@ class Reviews:
     def __init__(
         self,
         ledger: Ledger,
-        budget: Budget,
+        budget: DrawBudget,
         *,
         reviewers: int = 1,
         shows_texts: bool = False,

@@ -15,7 +15,7 @@ from gateway.opinions.texts import Keep
 from gateway.opinions.thinned import ThinnedQueue
 from gateway.stores.breaker import Breaker
 from gateway.telemetry import metrics
-from gateway.trust.drawing import Budget, is_drawn
+from gateway.trust.drawing import DrawBudget, is_drawn
 from gateway.trust.judged import Judged
 from gateway.trust.ledger import Ledger, LedgerError, entry_of
 from gateway.trust.second_opinion import Label, SecondOpinion
@@ -62,7 +62,7 @@ class SecondOpinions:
         self,
         judge: Judge,
         ledger: Ledger,
-        budget: Budget,
+        budget: DrawBudget,
         *,
         bounds: Bounds = Bounds(),
         only: frozenset[str] = frozenset(),

@@ -60,7 +60,7 @@ def opinions_of(
     if config.reviews_per_hour or config.judge is not None:
         found.tasks.append(("allocations", allocations.run))
     if config.reviews_per_hour:
-        people = drawing.Budget(config.reviews_per_hour, clock=monotonic)
+        people = drawing.DrawBudget(config.reviews_per_hour, clock=monotonic)
         needed = allocations.needed("person")
         found.sinks.append(
             Reviews(
@@ -96,14 +96,14 @@ def _second(
         dialect,
         options,
         poster,
-        budget.Budget(calls, config.tokens_per_hour / processes, clock=monotonic),
+        budget.CallBudget(calls, config.tokens_per_hour / processes, clock=monotonic),
         prices=budget.Prices(config.price_per_million_input_tokens, config.price_per_million_output_tokens),
         retries=Retries(config.retries),
     )
     return SecondOpinions(
         judge,
         ledger,
-        drawing.Budget(calls / asks, clock=monotonic),
+        drawing.DrawBudget(calls / asks, clock=monotonic),
         bounds=Bounds(config.waiting_items, config.expiry_seconds, config.max_characters),
         only=only,
         clock=clock,

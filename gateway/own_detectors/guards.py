@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from detectors.base import Judgement, State, Text, Verdict
 from detectors.own.specs import ServedGuard
-from gateway.judging.budget import Budget
+from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import Dialect, NonsenseError, Options, merged, tokens_of
 from gateway.judging.memory import JudgedTexts, Key
 from gateway.telemetry import metrics
@@ -70,7 +70,7 @@ class Guard:
         dialect: Dialect,
         options: Options,
         post: Post,
-        budget: Budget,
+        budget: CallBudget,
         *,
         bounds: Bounds = Bounds(),
         memory: JudgedTexts,

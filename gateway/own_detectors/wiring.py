@@ -10,7 +10,7 @@ from gateway.config.own_detectors import GuardConfig
 from gateway.config.routes import guard_upstream
 from gateway.config.settings import Config
 from gateway.exchange import Upstream
-from gateway.judging.budget import Budget
+from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import Options
 from gateway.judging.memory import JudgedTexts
 from gateway.own_detectors.described import dialect
@@ -47,7 +47,7 @@ def _served(spec: ServedGuard, config: GuardConfig, by_name: Mapping[str, Upstre
         dialect(config),
         Options(config.model, config.instructions, config.questions, config.extra),
         poster,
-        _budget(config) if budgeted else Budget(_NO_END, _NO_END, clock=monotonic),
+        _budget(config) if budgeted else CallBudget(_NO_END, _NO_END, clock=monotonic),
         bounds=Bounds(config.at_once, config.waiting_texts, config.max_characters),
         memory=JudgedTexts(config.remembered_bytes, secrets.token_bytes(32)),
         clock=monotonic,  # as the event loop
@@ -55,8 +55,8 @@ def _served(spec: ServedGuard, config: GuardConfig, by_name: Mapping[str, Upstre
     return Served(guard, poster)
 
 
-def _budget(config: GuardConfig) -> Budget:
-    return Budget(config.calls_per_hour, config.tokens_per_hour, clock=monotonic)
+def _budget(config: GuardConfig) -> CallBudget:
+    return CallBudget(config.calls_per_hour, config.tokens_per_hour, clock=monotonic)
 
 
 async def close(served: Sequence[Served]) -> None:

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.monitoring.changes import Change, ChangeError, told
-from gateway.monitoring.report import SUBCATEGORIES, Report
+from gateway.monitoring.findings import SUBCATEGORIES, Report
 from gateway.monitoring.store import MonitorError
 from gateway.monitoring.watching import Reports
 

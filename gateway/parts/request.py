@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.config.settings import Config
-from gateway.delivery.budget import Budget
+from gateway.delivery.budget import MemoryBudget
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.enforcement.policy_file import PolicyFile
@@ -35,7 +35,7 @@ def tap(config: Config, inspecting: Guard, sampler: Sampler) -> Tap:
         inspecting,
         sample_bytes=config.sample_bytes,
         held_bytes=config.max_answer_bytes,
-        budget=Budget(config.max_answers_bytes),
+        budget=MemoryBudget(config.max_answers_bytes),
         window_characters=config.stream_window_chars,
         ping_seconds=config.ping_seconds,
         observed=sampler.insist,

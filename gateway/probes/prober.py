@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from detectors.opinions import Opinion
 from gateway.exchange import Sample, Usage
-from gateway.judging.budget import Budget
+from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import Request, tokens_of
 from gateway.opinions.judge import Spent
 from gateway.probes.changes.conversation import Conversation, Edits
@@ -62,13 +62,13 @@ class Prober:
     def __init__(
         self,
         probes: Mapping[str, Probe],
-        budgets: Mapping[str, drawing.Budget],
+        budgets: Mapping[str, drawing.DrawBudget],
         lanes: Mapping[tuple[str, str], Lane],
-        spending: Budget,
+        spending: CallBudget,
         ledger: Sink,
         *,
         bounds: Bounds = Bounds(),
-        looks: drawing.Budget,
+        looks: drawing.DrawBudget,
         shadow: Lane | None = None,
         panel: Panel | None = None,
         prices: Prices | None = None,

@@ -11,7 +11,7 @@ from gateway.config.probes import ProbesConfig
 from gateway.config.routes import routes
 from gateway.config.settings import Config
 from gateway.exchange import Upstream
-from gateway.judging.budget import Budget
+from gateway.judging.budget import CallBudget
 from gateway.probes.lane import Lane
 from gateway.probes.panel import DetectorPanel, Judging
 from gateway.probes.prober import LOOKS_PER_HOUR, Bounds, Prober
@@ -65,12 +65,12 @@ def probes_of(
     calls = asked.calls_per_hour / config.workers
     found.prober = Prober(
         rows,
-        {name: drawing.Budget(calls * share, clock=monotonic) for name, share in _shares(asked, rows).items()},
+        {name: drawing.DrawBudget(calls * share, clock=monotonic) for name, share in _shares(asked, rows).items()},
         _lanes_of_traffic(config, by_name, asked, lanes),
         _spending(asked, config.workers),
         ledger,
         bounds=Bounds(asked.expiry_seconds, asked.max_characters),
-        looks=drawing.Budget(LOOKS_PER_HOUR, clock=monotonic),
+        looks=drawing.DrawBudget(LOOKS_PER_HOUR, clock=monotonic),
         shadow=lanes.to(by_name[asked.shadow.upstream], asked.shadow.model) if asked.shadow else None,
         panel=DetectorPanel(judging, slugs) if judging else None,
         prices=prices_of(config),
@@ -138,6 +138,6 @@ def _shares(asked: ProbesConfig, rows: Mapping[str, Probe]) -> dict[str, float]:
     return {name: of_shadow if name == SHADOW else (1 - of_shadow) / others / row.calls for name, row in rows.items()}
 
 
-def _spending(asked: ProbesConfig, processes: int) -> Budget:
+def _spending(asked: ProbesConfig, processes: int) -> CallBudget:
     cost = {} if asked.cost_per_hour is None else {"cost_per_hour": asked.cost_per_hour / processes}
-    return Budget(asked.calls_per_hour / processes, asked.tokens_per_hour / processes, clock=monotonic, **cost)
+    return CallBudget(asked.calls_per_hour / processes, asked.tokens_per_hour / processes, clock=monotonic, **cost)

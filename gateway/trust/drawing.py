@@ -26,7 +26,7 @@ def is_drawn(sample: str, probability: float) -> bool:
     return draw_of(sample) < probability
 
 
-class Budget:
+class DrawBudget:
     """Turns needs into probabilities so that about `per_hour` samples are drawn an hour, however many come.
 
     The probability of a sample follows from what came before it and from its own scores alone, so it is known exactly

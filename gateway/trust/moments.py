@@ -73,7 +73,9 @@ Key = tuple[str, str, str, str, int]
 Sums = dict[Key, list[float]]
 
 
-class Scored(Protocol):
+class JudgedScore(Protocol):
+    """A score of one sub-category and direction, as `ledger.Score` has it."""
+
     @property
     def direction(self) -> str: ...
     @property
@@ -100,7 +102,7 @@ class Weighed(Protocol):
     @property
     def language(self) -> str: ...
     @property
-    def scores(self) -> Sequence[Scored]: ...
+    def scores(self) -> Sequence[JudgedScore]: ...
 
 
 def parts_of(entry: Weighed) -> tuple[Cell, ...]:

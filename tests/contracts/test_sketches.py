@@ -8,7 +8,7 @@ import pytest
 
 from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change
-from gateway.monitoring.report import Findings, Report
+from gateway.monitoring.findings import Findings, Report
 from gateway.monitoring.store import HOUR, MOST_CHANGES, MonitorError, RedisSketches, SqliteSketches, Store
 from tests.support.redis_server import RedisServer, needs_redis
 

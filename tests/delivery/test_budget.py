@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from gateway.delivery.budget import Budget
+from gateway.delivery.budget import MemoryBudget
 from gateway.delivery.window import Window
 from gateway.errors import GatewayError
 from gateway.openai_api import Operation
@@ -14,7 +14,7 @@ from tests.support.fakes import chunk
 
 
 def test_shares_fill_the_budget_together() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     with budget.share() as one, budget.share() as two:
         one.hold(60)
         two.hold(40)
@@ -28,7 +28,7 @@ def test_shares_fill_the_budget_together() -> None:
 
 
 def test_what_an_error_ends_is_given_back() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     with pytest.raises(ZeroDivisionError), budget.share() as share:
         share.hold(50)
         raise ZeroDivisionError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.budget import Budget
+from gateway.delivery.budget import MemoryBudget
 from gateway.delivery.tap import Tap
 from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange import Asked, Exchange, Headers, Route, Streams, Stretch, Treatment
@@ -157,7 +157,7 @@ def tap(
     *,
     sample: int = 1000,
     held: int = 1000,
-    budget: Budget | None = None,
+    budget: MemoryBudget | None = None,
     ping: float = 5.0,
     observed: Callable[[Exchange], None] = lambda exchange: None,
 ) -> Tap:
@@ -165,7 +165,7 @@ def tap(
         guard,
         sample_bytes=sample,
         held_bytes=held,
-        budget=budget or Budget(10**6),
+        budget=budget or MemoryBudget(10**6),
         window_characters=16,
         ping_seconds=ping,
         observed=observed,
@@ -298,7 +298,7 @@ async def test_what_is_too_large_to_hold_does_not_leave(headers: Headers) -> Non
 
 @pytest.mark.parametrize("headers", [JSON, EVENTS])
 async def test_what_does_not_fit_beside_other_answers_does_not_leave(headers: Headers) -> None:
-    budget = Budget(20_000)
+    budget = MemoryBudget(20_000)
     screen, guard = Screen(), Ruler(holding=True)
     with budget.share() as another:
         another.hold(19_500)
@@ -317,7 +317,7 @@ async def test_what_does_not_fit_beside_other_answers_does_not_leave(headers: He
 
 
 async def test_a_packed_stream_counts_unpacked_and_read() -> None:
-    budget, screen = Budget(100_000), Screen()
+    budget, screen = MemoryBudget(100_000), Screen()
     packed = gzip.compress(chunk("word ") * 1000)
     with pytest.raises(GatewayError, match="max_answers_bytes"):
         await tap(Ruler(holding=True), held=10**6, budget=budget).pass_on(
@@ -332,7 +332,7 @@ async def test_what_a_stream_holds_is_counted_while_it_waits_and_given_back(size
     """A window lets out what it judged, so that it holds less than the whole of the same stream would."""
     most = []
     for streams in ("hold", "window"):
-        budget, seen = Budget(10**7), [0]
+        budget, seen = MemoryBudget(10**7), [0]
         pieces = [chunk("word and word. " * size) for size in sizes] * 20
 
         class Watching(Ruler):

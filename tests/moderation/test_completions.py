@@ -8,7 +8,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
-from gateway.moderation.categories import Scored
+from gateway.moderation.categories import InputScores
 from gateway.moderation.replies import (
     SideResult,
     StreamEnd,
@@ -21,7 +21,7 @@ from tests.support.surfaces import CHAT, RESPONSES, Delta, decoded
 
 ABOUT = b'{"input":1,"output":2}'
 TWO = [Delta("one "), Delta("other", choice=1), Delta("more")]
-CLEAN, CRUEL = Scored({"toxicity": 0.1}), Scored({"toxicity": 0.9}, {"toxicity"}, {"toxicity": "d@1"})
+CLEAN, CRUEL = InputScores({"toxicity": 0.1}), InputScores({"toxicity": 0.9}, {"toxicity"}, {"toxicity": "d@1"})
 
 
 def request(moderation: Any, **more: Any) -> bytes:

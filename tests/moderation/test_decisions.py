@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai.types import Decision
 
-from gateway.moderation.categories import Scored
+from gateway.moderation.categories import InputScores
 from gateway.moderation.decisions import decision_body, read_questions
 from gateway.openai_api import BodyError, Operation, read_request
 from tests.support.fakes import Seen, World, rules
@@ -124,7 +124,7 @@ async def test_detectors_that_do_not_answer_are_told() -> None:
 
 
 def test_what_was_not_wholly_read_is_not_called_clean() -> None:
-    scored = Scored({"violence": 0.9, "hate": 0.1}, {"violence"}, {})
+    scored = InputScores({"violence": 0.9, "hate": 0.1}, {"violence"}, {})
     questions = read_questions(asked("x", VIOLENT, HATEFUL))
     found = json.loads(decision_body(questions, scored, failure="truncated"))
     assert [one["type"] for one in found["answers"]] == ["predicate", "refusal"]

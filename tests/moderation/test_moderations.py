@@ -8,7 +8,7 @@ from openai.types import ModerationCreateResponse
 from openai.types.moderation import Categories
 
 from detectors.taxonomy import AUXILIARIES, SLUGS
-from gateway.moderation.categories import CATEGORIES, Scored, moderation_body, read_inputs
+from gateway.moderation.categories import CATEGORIES, InputScores, moderation_body, read_inputs
 from gateway.openai_api import BodyError
 from tests.support.fakes import DETECTOR, Counts, JudgingHere, Seen, World
 
@@ -106,8 +106,8 @@ def test_every_category_of_the_sdk_is_mapped_to_known_slugs() -> None:
 
 
 def test_a_narrow_category_needs_both_and_scores_the_lower() -> None:
-    alone = Scored({"toxicity": 0.9, "violence": 0.2}, {"toxicity"})
-    both = Scored({"toxicity": 0.9, "violence": 0.7}, {"toxicity", "violence"})
+    alone = InputScores({"toxicity": 0.9, "violence": 0.2}, {"toxicity"})
+    both = InputScores({"toxicity": 0.9, "violence": 0.7}, {"toxicity", "violence"})
     body = json.loads(moderation_body("x", "m", [alone, both], failure="truncated"))
     first, second = body["results"]
     assert (first["categories"]["harassment/threatening"], second["categories"]["harassment/threatening"]) == (

@@ -9,8 +9,8 @@ from detectors.opinions import Opinion
 from gateway.judging.messages import Finding
 from gateway.monitoring import history
 from gateway.monitoring.changes import Change
+from gateway.monitoring.findings import SUBCATEGORIES, Report
 from gateway.monitoring.observing import MOST_NAMES, OTHER, Observing
-from gateway.monitoring.report import SUBCATEGORIES, Report
 from gateway.monitoring.reports import reports
 from gateway.monitoring.store import HOUR, MonitorError, Place, SqliteSketches
 from gateway.monitoring.watching import Reports, beside

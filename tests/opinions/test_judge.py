@@ -7,7 +7,7 @@ import pytest
 
 from detectors.base import Role, Text
 from gateway.exchange import Upstream
-from gateway.judging.budget import Budget, Prices
+from gateway.judging.budget import CallBudget, Prices
 from gateway.judging.dialects import DIALECTS, Options
 from gateway.opinions.judge import Judge, JudgeError, Post, Retries
 from gateway.upstream.posts import Answer, Poster, PostError
@@ -69,7 +69,7 @@ def judge(
         DIALECTS[dialect],
         Options(dialect, questions=questions),
         post,
-        Budget(calls, tokens, clock=clock),
+        CallBudget(calls, tokens, clock=clock),
         prices=prices,
         retries=Retries(2, clock.sleep, lambda: 0.5),
     )

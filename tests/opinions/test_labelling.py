@@ -8,7 +8,7 @@ import pytest
 from gateway.commands.review import Session
 from gateway.opinions.labelling import Filters, LabelError, Review, agreement, kappa
 from gateway.opinions.reviews import Reviews
-from gateway.trust.drawing import Budget
+from gateway.trust.drawing import DrawBudget
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.sqlite_ledger import SqliteStore
@@ -27,7 +27,7 @@ class Desk:
         self.kept: dict[str, dict[str, str]] = {}
         self._sink = Reviews(
             self.ledger,
-            Budget(1e9, clock=lambda: self.now),
+            DrawBudget(1e9, clock=lambda: self.now),
             reviewers=reviewers,
             shows_texts=True,
             keep=lambda sample, _at, texts: self.kept.update({sample: texts}),

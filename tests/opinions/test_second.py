@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.judging.budget import Budget as Spending
+from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import DIALECTS, Options
 from gateway.opinions.judge import Judge, Retries
 from gateway.opinions.second import Bounds, SecondOpinions
-from gateway.trust.drawing import Budget
+from gateway.trust.drawing import DrawBudget
 from gateway.trust.ledger import Ledger
 from gateway.trust.sqlite_ledger import SqliteStore
 from gateway.upstream.posts import Answer, PostError
@@ -55,13 +55,13 @@ class World:
             DIALECTS[dialect],
             Options("guard-1"),
             self.model,
-            Spending(1e9, 1e9, clock=lambda: self.now),
+            CallBudget(1e9, 1e9, clock=lambda: self.now),
             retries=Retries(1, sleep, lambda: 0.5),
         )
         return SecondOpinions(
             judge,
             self.ledger,
-            Budget(per_hour, clock=lambda: self.now),
+            DrawBudget(per_hour, clock=lambda: self.now),
             bounds=bounds,
             clock=lambda: self.now,
             draw=lambda: 0.25,

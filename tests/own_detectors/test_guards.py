@@ -12,7 +12,7 @@ import pytest
 from detectors.base import Role, Text
 from detectors.own.specs import ServedGuard, info_of
 from gateway.enforcement.signals import load_policy
-from gateway.judging.budget import Budget
+from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import DIALECTS, Options
 from gateway.judging.memory import JudgedTexts
 from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_request
@@ -71,7 +71,7 @@ async def running(server: Server, bounds: Bounds = Bounds(), calls_per_hour: flo
         spoken,
         Options("llama-guard"),
         server,
-        Budget(calls_per_hour, 1e12, clock=clock),
+        CallBudget(calls_per_hour, 1e12, clock=clock),
         bounds=bounds,
         memory=JudgedTexts(2**20, b"key"),
         clock=clock,

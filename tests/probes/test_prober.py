@@ -10,7 +10,7 @@ import pytest
 
 from gateway.access.prices import Prices
 from gateway.config.prices import PriceConfig
-from gateway.judging.budget import Budget
+from gateway.judging.budget import CallBudget
 from gateway.probes.prober import Bounds
 from gateway.probes.table import table
 from gateway.trust.ledger import entry_of
@@ -190,7 +190,7 @@ async def test_no_more_is_spent_than_an_hour_allows(which: str) -> None:
     amounts = {"calls": 1e9, "tokens": 1e12, "cost": 1e9}
     amounts[which] = {"calls": 100, "tokens": 11_000, "cost": 0.11}[which]
     clock = [0.0]
-    spending = Budget(amounts["calls"], amounts["tokens"], cost_per_hour=amounts["cost"], clock=lambda: clock[0])
+    spending = CallBudget(amounts["calls"], amounts["tokens"], cost_per_hour=amounts["cost"], clock=lambda: clock[0])
     prices = Prices(
         {"m": PriceConfig.model_validate({"input_per_million_tokens": 10, "output_per_million_tokens": 10})}
     )

@@ -14,7 +14,7 @@ from gateway.config.probes import ProbeName
 from gateway.config.routes import upstreams
 from gateway.config.settings import Config
 from gateway.exchange import Sample
-from gateway.judging.budget import Budget
+from gateway.judging.budget import CallBudget
 from gateway.judging.client import JudgingError
 from gateway.judging.messages import Finding, Findings, JudgingRequest
 from gateway.probes.changes.conversation import Conversation
@@ -69,11 +69,11 @@ async def test_the_other_models_answers_are_judged_beside_the_first_ones() -> No
     lane = Lane("second", model, model="new@1", clock=world.clock, draw=lambda: 0.25)
     prober = Prober(
         {SHADOW: shadow("new@1")},
-        {SHADOW: drawing.Budget(1e9, clock=world.clock)},
+        {SHADOW: drawing.DrawBudget(1e9, clock=world.clock)},
         {("default", "first"): world.lane},
-        Budget(1e9, 1e12, clock=world.clock),
+        CallBudget(1e9, 1e12, clock=world.clock),
         world,
-        looks=drawing.Budget(1e9, clock=world.clock),
+        looks=drawing.DrawBudget(1e9, clock=world.clock),
         shadow=lane,
         panel=Panel(),
         clock=world.clock,

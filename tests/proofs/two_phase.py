@@ -91,7 +91,7 @@ def _normal_quantile(probability: float) -> float:
 
 def probabilities(seen: Floats, need: Floats, share: float, blind: float) -> Floats:
     """With which a judged exchange is drawn when the budget is this share of them, by replay and kind: where
-    `drawing.Budget` settles. `seen` has the kinds' shares of what is judged."""
+    `drawing.DrawBudget` settles. `seen` has the kinds' shares of what is judged."""
     even = min(1.0, blind * share)
     wanted = (1 - blind) * share
     low, high = np.zeros((len(need), 1)), np.full((len(need), 1), 1e4)

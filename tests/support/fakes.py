@@ -16,7 +16,7 @@ from gateway.access.prices import Prices
 from gateway.access.stored import StoredAnswers
 from gateway.config.prices import PriceConfig
 from gateway.config.settings import DEFAULT_FORWARDED
-from gateway.delivery.budget import Budget
+from gateway.delivery.budget import MemoryBudget
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.exchange import Exchange, Principal, Route, Sample, Streams, Upstream
@@ -410,7 +410,7 @@ class World(Caller):
         moderation = Moderation(judging, held_seconds=guard_seconds, held_bytes=held_bytes)
         sampler = Sampler(number=lambda _: draw())
         self.stored = StoredAnswers()
-        self.budget = Budget(held_together_bytes)
+        self.budget = MemoryBudget(held_together_bytes)
         self.meter = meter([route.name for route in routing.routes], self.journal, prices)
         self.notebook = Notebook(Recorder(sampler, self.queue, self.meter))
         self.pipeline = Pipeline(

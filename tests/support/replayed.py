@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.judging.budget import Budget
+from gateway.judging.budget import CallBudget
 from gateway.probes.lane import Lane
 from gateway.probes.prober import Bounds, Prober
 from gateway.probes.table import Probe, table
@@ -70,11 +70,11 @@ class World:
         per_hour = more.pop("per_hour", 1e9)
         self.prober = Prober(
             rows,
-            {name: drawing.Budget(per_hour, clock=self.clock) for name in rows},
+            {name: drawing.DrawBudget(per_hour, clock=self.clock) for name in rows},
             {("default", "first"): self.lane},
-            more.pop("spending", None) or Budget(1e9, 1e12, clock=self.clock),
+            more.pop("spending", None) or CallBudget(1e9, 1e12, clock=self.clock),
             self,
-            looks=drawing.Budget(1e9, clock=self.clock),
+            looks=drawing.DrawBudget(1e9, clock=self.clock),
             bounds=more.pop("bounds", Bounds()),
             clock=self.clock,
             **more,

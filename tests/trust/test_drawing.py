@@ -4,16 +4,16 @@ import random
 
 import pytest
 
-from gateway.trust.drawing import BLIND, Budget, draw_of, is_drawn
+from gateway.trust.drawing import BLIND, DrawBudget, draw_of, is_drawn
 
 
 def test_what_needs_nothing_is_seen_too() -> None:
-    assert Budget(60, clock=Clock()).probability(0.0) > 0
+    assert DrawBudget(60, clock=Clock()).probability(0.0) > 0
 
 
 @pytest.mark.parametrize("per_hour", [1, 20, 600])
 def test_the_first_sample_is_drawn_for_certain_whatever_it_needs(per_hour: float) -> None:
-    assert Budget(per_hour, clock=Clock()).probability(0.0) == 1
+    assert DrawBudget(per_hour, clock=Clock()).probability(0.0) == 1
 
 
 def test_draws_are_even_and_nested() -> None:
@@ -38,7 +38,7 @@ class Clock:
 def test_the_budget_is_kept_however_many_come(per_second: float) -> None:
     """And the floor has its part of it. Traffic is 90 % clear."""
     clock, chance = Clock(), random.Random(5)
-    budget = Budget(600, clock=clock)
+    budget = DrawBudget(600, clock=clock)
     spent = {0.01: 0.0, 1.0: 0.0}
     for _ in range(int(7200 * per_second)):
         clock.now += 1 / per_second
@@ -56,7 +56,7 @@ def test_the_budget_is_kept_however_many_come(per_second: float) -> None:
 def test_a_sample_is_drawn_in_proportion_to_its_need_also_by_a_small_budget(per_hour: float) -> None:
     """Ten times the need, about ten times the probability, beyond what is spent on everything alike."""
     clock, chance = Clock(), random.Random(6)
-    budget = Budget(per_hour, clock=clock)
+    budget = DrawBudget(per_hour, clock=clock)
     spent: dict[float, list[float]] = {0.5: [], 5.0: []}
     for number in range(20_000):
         clock.now += 1
@@ -76,7 +76,7 @@ def test_the_weights_stay_right_while_the_budget_adapts() -> None:
     estimates = []
     for day in range(200):
         clock = Clock()
-        budget = Budget(120, clock=clock)
+        budget = DrawBudget(120, clock=clock)
         total = 0.0
         for number in range(400):
             clock.now += 1 if number // 50 % 2 else 20
@@ -92,7 +92,7 @@ def test_the_weights_stay_right_while_the_budget_adapts() -> None:
 
 def test_a_clock_that_jumps_back_gives_nothing_and_no_budget_draws_nothing() -> None:
     clock = Clock()
-    budget = Budget(60, clock=clock)
+    budget = DrawBudget(60, clock=clock)
     for _ in range(100):
         budget.probability(1.0)
     low = budget.probability(1.0)
@@ -100,4 +100,4 @@ def test_a_clock_that_jumps_back_gives_nothing_and_no_budget_draws_nothing() -> 
     assert budget.probability(1.0) <= low
     clock.now += 1e6  # no hour of budget comes of it: a burst is the most
     assert sum(budget.probability(1.0) for _ in range(1000)) <= 41
-    assert Budget(0, clock=clock).probability(1.0) == 0
+    assert DrawBudget(0, clock=clock).probability(1.0) == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.judging.language import language_of
 from gateway.opinions.exporting import Row, preference_pairs
-from gateway.study.evaluation.record import Judged, Scored
+from gateway.study.evaluation.record import AnswerScore, Judged
 
 
 def training_rows(judged: Iterable[Judged]) -> Iterator[Row]:
@@ -26,7 +26,7 @@ def failure(judged: Judged) -> float | None:
         return float(judged.failed)
     if not judged.scores or judged.reading != "read":
         return None
-    scored = Scored._make(judged.scores[0])
+    scored = AnswerScore._make(judged.scores[0])
     found = float(scored.flagged) if judged.label is None else judged.label
     return 1 - found if scored.slug == "refusal" else found
 

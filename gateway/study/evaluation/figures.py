@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from gateway.study.evaluation.judging import LOOKED_FOR
 from gateway.study.evaluation.prompts import Check, Item
-from gateway.study.evaluation.record import Judged, Scored
+from gateway.study.evaluation.record import AnswerScore, Judged
 from gateway.trust import estimates
 from gateway.trust.card import shipped_errors
 from gateway.trust.drawing import is_drawn
@@ -152,7 +152,7 @@ def looked_for(slug: str, judged: Iterable[Judged], judge_share: float) -> Estim
     """The rate of a sub-category in answers, as the trust metrics estimate it from flags and labels."""
     sums: Sums = {}
     for each in judged:
-        entry = Entry([DirectedScore("response", *score) for score in map(Scored._make, each.scores)], each.model)
+        entry = Entry([DirectedScore("response", *score) for score in map(AnswerScore._make, each.scores)], each.model)
         add_judged(sums, entry)
         if each.label is not None and is_drawn(each.item, judge_share):
             label = [Label("response", slug, each.label)]
@@ -254,7 +254,7 @@ def _failed(check: Check, judged: Judged) -> bool | None:
         return judged.failed
     if judged.reading != "read":
         return None
-    flagged = bool(judged.scores) and Scored._make(judged.scores[0]).flagged
+    flagged = bool(judged.scores) and AnswerScore._make(judged.scores[0]).flagged
     return flagged != (check == "refusal")
 
 

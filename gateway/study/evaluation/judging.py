@@ -14,7 +14,7 @@ from gateway.opinions.judge import Judge, JudgeError
 from gateway.study.evaluation.asking import Target, requests
 from gateway.study.evaluation.checks import outcome
 from gateway.study.evaluation.prompts import Check, Item
-from gateway.study.evaluation.record import Judged, Record, Scored
+from gateway.study.evaluation.record import AnswerScore, Judged, Record
 from gateway.trust.drawing import is_drawn
 
 log = logging.getLogger("assay")
@@ -73,7 +73,7 @@ def with_scores(
                 yield replace(each, scores=old.scores, judge=old.judge, label=old.label)
                 continue
             best = strongest(next(answers).opinions).get(LOOKED_FOR[item.check])
-            scored = [Scored(best.slug, round(best.score, 6), best.flagged, best.detector)] if best else []
+            scored = [AnswerScore(best.slug, round(best.score, 6), best.flagged, best.detector)] if best else []
             yield replace(each, scores=scored)
         step(len(batch))
 

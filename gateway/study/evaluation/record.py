@@ -24,7 +24,7 @@ class Answered(msgspec.Struct, frozen=True, tag_field="kind", tag="answer", omit
     seconds: float = 0.0
 
 
-class Scored(NamedTuple):
+class AnswerScore(NamedTuple):
     """What the detectors say of one sub-category of an answer."""
 
     slug: str
@@ -50,7 +50,7 @@ class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_d
     failed: bool | None = None
     detail: str = ""
     confidence: float | None = None
-    scores: list[Scored] = []
+    scores: list[AnswerScore] = []
     judge: str = ""
     label: float | None = None
     expected: str = ""

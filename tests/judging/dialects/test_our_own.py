@@ -4,10 +4,10 @@ import json
 
 from detectors.base import Text
 from gateway.judging.dialects import DIALECTS, Label, Options
-from gateway.moderation.categories import Scored, moderation_body
+from gateway.moderation.categories import InputScores, moderation_body
 from gateway.moderation.decisions import decision_body, read_questions
 
-SCORED = Scored({"violence": 0.93, "toxicity": 0.4, "hate": 0.1}, {"violence"}, {"violence": "encoder@3"})
+SCORED = InputScores({"violence": 0.93, "toxicity": 0.4, "hate": 0.1}, {"violence"}, {"violence": "encoder@3"})
 TEXT = Text("I will hurt you", "prompt")
 
 

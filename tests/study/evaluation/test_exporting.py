@@ -1,7 +1,7 @@
 """What an evaluation found as training data."""
 
 from gateway.study.evaluation.exporting import training_pairs, training_rows
-from gateway.study.evaluation.record import Judged, Scored
+from gateway.study.evaluation.record import AnswerScore, Judged
 
 
 def judged(model: str, text: str, failed: bool | None, **more: object) -> Judged:
@@ -15,8 +15,8 @@ def test_a_row_has_what_is_known_of_an_answer() -> None:
 
 
 def test_the_judges_word_goes_before_the_flag_and_a_refusal_is_no_failure() -> None:
-    flag = [Scored("unsafe", 0.9, True, "d@1")]
-    refused = [Scored("refusal", 0.9, True, "d@1")]
+    flag = [AnswerScore("unsafe", 0.9, True, "d@1")]
+    refused = [AnswerScore("refusal", 0.9, True, "d@1")]
     rows = training_rows(
         [
             judged("a", "Hm.", None, scores=flag),

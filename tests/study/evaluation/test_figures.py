@@ -7,7 +7,7 @@ import pytest
 from gateway.study.evaluation.figures import Figure, calibration_error, compared, figure, paired, share_of
 from gateway.study.evaluation.picture import svg
 from gateway.study.evaluation.prompts import Check, Item
-from gateway.study.evaluation.record import Judged, Scored
+from gateway.study.evaluation.record import AnswerScore, Judged
 from gateway.study.evaluation.report import as_json, table
 
 
@@ -57,8 +57,8 @@ def test_what_was_not_asked_yet_is_not_counted_as_usable() -> None:
     assert (found.usable, found.counts.asked) == (30, 100)
 
 
-def scored(flagged: bool, slug: str = "unsafe") -> list[Scored]:
-    return [Scored(slug, 0.9 if flagged else 0.005, flagged, "d@1")]
+def scored(flagged: bool, slug: str = "unsafe") -> list[AnswerScore]:
+    return [AnswerScore(slug, 0.9 if flagged else 0.005, flagged, "d@1")]
 
 
 def test_flags_alone_are_no_rate() -> None:
