@@ -159,6 +159,17 @@ MAPS: Mapping[str, Mapped] = MappingProxyType(
 )
 
 
+SEPARATOR = ","  # between codes; no code holds one
+
+
+def codes(slug: str) -> dict[str, str]:
+    """By list, the codes of the entries that a sub-category measures some of; empty where there is none."""
+    return {
+        name: SEPARATOR.join(entry.code for entry in mapped.entries if slug in entry.slugs)
+        for name, mapped in MAPS.items()
+    }
+
+
 def unmapped(name: str, slugs: Sequence[str]) -> list[str]:
     """The sub-categories that no entry of a list speaks of, in the given order."""
     known = {slug for entry in MAPS[name].entries for slug in entry.slugs}

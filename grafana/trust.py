@@ -147,6 +147,38 @@ MOVING = Row(
     ],
 )
 
+_LISTS = "subcategory, owasp, nist, mlcommons, llamaguard, openai"
+
+
+def _listed(figure: str) -> str:
+    """A figure of each sub-category, with its codes in other lists as labels."""
+    return (
+        f"max by ({_LISTS}) (assay_subcategory_info) * on (subcategory) group_left () max by (subcategory) ({figure})"
+    )
+
+
+IN_OTHER_LISTS = Row(
+    "In other lists",
+    [
+        Panel(
+            "The 29 in OWASP, NIST, AILuminate, Llama Guard and OpenAI",
+            "What does this traffic show of the risks that another list names? Each sub-category with the codes of the "
+            "entries that it measures some of (`assay taxonomy --map owasp` has their titles); filter a column by a "
+            "code. `at least` is the highest lower end of its rates. An entry is touched by a row, not covered.",
+            [
+                Query(_listed("assay_subcategory_detectors"), "Detectors"),
+                Query(_listed(f"{TRUST['low']}{{{ALL_TRAFFIC}}} >= 0"), "at least"),
+            ],
+            "table",
+            width=24,
+            height=10,
+            decimals=3,
+            sort_by="at least",
+            no_value="not measured yet",
+        ),
+    ],
+)
+
 _MONITOR = "max by (subcategory) (assay_monitor_{})"
 MONITORS = Row(
     "Over many samples",
@@ -178,6 +210,6 @@ BOARD = Board(
     "assay-trust",
     "Assay: trust overview",
     "How trustworthy the traffic is: the 29 sub-categories with intervals, and on what each figure rests.",
-    (NOW, ROWS_OF_ALL, MONITORS, MOVING),
+    (NOW, ROWS_OF_ALL, MONITORS, MOVING, IN_OTHER_LISTS),
     since="now-6h",
 )

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from detectors.behind import headline, taxonomy_rows
 from detectors.manifest import DetectorInfo
+from detectors.mappings import codes
 from gateway.telemetry import metrics
 
 # What a sub-category that no detector judges waits for, by the ways it can be judged.
@@ -40,8 +41,9 @@ def taxonomy_route(own: Sequence[DetectorInfo] = ()) -> Route:
 
 
 def publish_detectors(own: Sequence[DetectorInfo] = ()) -> None:
-    """How many detectors stand behind each of the 29, as metrics."""
+    """How many detectors stand behind each of the 29, and its codes in other lists, as metrics."""
     for row in _rows(own):
+        metrics.SUBCATEGORY_INFO.labels(row["category"], row["slug"], *codes(row["slug"]).values()).set(1)
         metrics.SUBCATEGORY_DETECTORS.labels(row["category"], row["slug"]).set(len(row["detectors"]))
 
 

@@ -437,6 +437,19 @@ SUBCATEGORY_DETECTORS = _gauge(
     "subcategory",
     over_workers="mostrecent",
 )
+SUBCATEGORY_INFO = _gauge(
+    "assay_subcategory_info",
+    "Which entries of lists that others keep (OWASP, NIST AI 600-1, AILuminate, Llama Guard, OpenAI) does this "
+    "sub-category measure some of? Their codes with commas between, empty for none. Always 1.",
+    "category",
+    "subcategory",
+    "owasp",
+    "nist",
+    "mlcommons",
+    "llamaguard",
+    "openai",
+    over_workers="mostrecent",
+)
 
 # --- decisions
 DECISIONS = _counter(

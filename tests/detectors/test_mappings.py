@@ -2,7 +2,7 @@
 
 import pytest
 
-from detectors.mappings import MAPS, unmapped
+from detectors.mappings import MAPS, SEPARATOR, codes, unmapped
 from detectors.taxonomy import SLUGS, SUBCATEGORIES
 from gateway.judging.dialects.guards import LLAMA_GUARD
 
@@ -34,6 +34,15 @@ def test_what_the_judge_dialect_maps_is_in_the_map() -> None:
     """Llama Guard's answers count for no sub-category that the map leaves out."""
     mapped = {slug for entry in MAPS["llamaguard"].entries for slug in entry.slugs}
     assert (LLAMA_GUARD.response & SLUGS) <= mapped
+
+
+def test_the_codes_of_a_sub_category_lead_back_to_it() -> None:
+    for row in SUBCATEGORIES:
+        for name, joined in codes(row.slug).items():
+            found = joined.split(SEPARATOR) if joined else []
+            assert found == [entry.code for entry in MAPS[name].entries if row.slug in entry.slugs]
+    assert codes("violence")["llamaguard"] == "S1,S9"
+    assert set(codes("cultural_insensitivity").values()) == {""}
 
 
 def test_together_the_lists_leave_little_out_and_say_what() -> None:

@@ -69,7 +69,7 @@ class Gateway(GatewayProcess):
     def series(self, slug: str) -> list[str]:
         """The lines of metrics that have a number of this sub-category."""
         lines = [line for line in self.metrics().splitlines() if f'subcategory="{slug}"' in line]
-        return [line for line in lines if not line.startswith("assay_subcategory_detectors") and "NaN" not in line]
+        return [line for line in lines if not line.startswith("assay_subcategory_") and "NaN" not in line]
 
 
 @pytest.fixture(scope="module")

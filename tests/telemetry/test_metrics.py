@@ -34,6 +34,11 @@ LABELS = {
     "effect": "enforced, monitored, leaked",
     "fate": "judged, answered, undecided, dropped, expired, failed",
     "flagged": "0, 1",
+    "llamaguard": "detectors.mappings.codes",
+    "mlcommons": "detectors.mappings.codes",
+    "nist": "detectors.mappings.codes",
+    "openai": "detectors.mappings.codes",
+    "owasp": "detectors.mappings.codes",
     "language": "ISO 639-1 codes, the first 8, unknown and other",
     "model": "of the pairs of route and model that were judged most, up to trust.gauges.GROUPS; of tokens, configured "
     "names and model_labels others that upstreams served; other",
