@@ -20,6 +20,7 @@ from gateway.heads import untabbed
 from gateway.openai_api import error_body
 from gateway.serving import draining
 from gateway.serving.head import STATUS_LINES, BadRequest, check_host, check_version, origin_form, without_upgrade
+from gateway.serving.known_head import KnownHead, known_head
 from gateway.serving.request import Application, ServerRequest, answer_server_options
 
 _HIGH_WATER = 256 * 1024  # bytes of a request body that wait for the application before reading pauses
@@ -27,6 +28,7 @@ _HEAD_BYTES = 64 * 1024  # of a request line with its headers; as much again may
 _LARGE_HEAD = "the request line and headers are larger than 64 KiB"
 _PIPELINED = 64  # requests that wait for their turn; what comes after them is not read, and the client asks again
 _LINGER_SECONDS = 2.0
+_MOST_LEARNT = 8  # heads in a row that were remembered and did not come again: this client's are all different
 _SCOPE_VERSION = {"version": "3.0", "spec_version": "2.3"}
 _FRAGMENT = ord("#")
 _WHITE = b" \t"
@@ -80,6 +82,9 @@ class ServerConnection(asyncio.Protocol):
         self._host: bytes | None = None
         self._received = b""  # of a head that is not complete
         self._in_head = False
+        self._known: KnownHead | None = None  # the last one that was read
+        self._learnt = 0  # heads since one came again
+        self._due = 0  # bytes of the body that follow a head which came again
         self._unused = 0  # bytes received since the parser last got somewhere
         self._expects_continue = False
         self._active: ServerRequest | None = None  # the request that is being answered
@@ -107,6 +112,16 @@ class ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
+        known = self._known
+        if known is not None and self._active is None and not self._in_head and not self.closing:
+            found = known.read(data)
+            if found is not None and self._take_known(known, data, *found):
+                return
+        elif self._due:
+            data = self._fill(data)
+            if not data:
+                return
+        is_first = self._active is None and not self._in_head
         self._unused += len(data)
         if b"\t" in data and self._filling is None:
             data = untabbed(data)
@@ -126,6 +141,8 @@ class ServerConnection(asyncio.Protocol):
             self._refuse(BadRequest(431, _LARGE_HEAD))
         if not self._in_head:
             self._received = b""
+            if is_first and self._learnt < _MOST_LEARNT:
+                self._learn(data)
 
     def eof_received(self) -> None:
         return None
@@ -234,6 +251,43 @@ class ServerConnection(asyncio.Protocol):
             self._queued.append(request)
             self.closing = self.closing or len(self._queued) >= _PIPELINED
             self.pause_reading()
+
+    def _take_known(self, known: KnownHead, data: bytes, digits: bytes, start: int) -> bool:
+        """Begin a request whose head came again; False where more than its body came with it."""
+        due = int(digits) - len(data) + start
+        if due < 0:
+            return False
+        scope, headers = known.scope.copy(), known.headers.copy()
+        headers[known.place] = (b"content-length", digits)
+        scope["headers"] = headers
+        scope["state"] = self.app_state.copy()
+        request = ServerRequest(self, scope, True, False)
+        self._learnt = 0
+        self._take(request)
+        if len(data) > start:
+            request.add(data[start:])
+        self._due = due
+        if not due:
+            self.on_message_complete()
+        return True
+
+    def _fill(self, data: bytes) -> bytes:
+        """Add what is due to the body of a request whose head came again; what is left of the data."""
+        due = self._due
+        self._due = max(0, due - len(data))
+        self.on_body(data[:due])
+        if not self._due:
+            self.on_message_complete()
+        return data[due:]
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the head that these bytes begin with, where one request alone began in them."""
+        request = self._active
+        if request is None or self._queued or self.closing or not request.keep_alive:
+            return
+        if data.startswith(request.scope["method"].encode("ascii")):
+            self._known = known_head(data, request.scope)
+            self._learnt += 1
 
     def on_body(self, body: bytes) -> None:
         self._unused = 0

@@ -27,6 +27,7 @@ from gateway.serving.request import GONE, RESPOND, TAKE, WRITE, Application, Mes
 from tests.support.examples import examples
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.served_here import connected, serving
+from tests.support.steps import Calls
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -1959,3 +1960,117 @@ async def test_two_thousand_requests_with_clients_that_leave_leave_nothing_behin
         state = running.server_state
         await until(lambda: not state.connections and not state.tasks, "all connections and tasks end")
     assert caplog.records == []
+
+
+# --- a head that comes again
+
+AGAIN = (
+    b"POST /v1/a HTTP/1.1\r\nhost: test\r\ncontent-length: %b\r\nx-a: 1\r\n\r\n",
+    b"POST /v1/a HTTP/1.1\r\nhost: test\r\ncontent-length: %b\r\nx-a: 2\r\n\r\n",
+    b"POST /v1/a HTTP/1.1\r\nhost: test\r\nx-a: 1\r\nContent-Length:%b\r\n\r\n",
+    b"PUT /v1/a?b=c HTTP/1.1\r\nHost: test\r\nX-A: content-length: 3\r\nCONTENT-LENGTH: %b\r\n\r\n",
+    b"POST /v1/b HTTP/1.1\r\nhost: test\r\ncontent-length: %b \r\n\r\n",
+    b"POST /v1/c HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: %b\r\n\r\n",
+    b"POST http://other/v1/d HTTP/1.1\r\nhost: test\r\nx-tab:\ta\tb\r\ncontent-length: %b\r\n\r\n",
+    b"POST /v1/e HTTP/1.1\r\nhost: test\r\ncontent-length: %b\r\nx-a: " + b"a" * 3000 + b"\r\n\r\n",
+    b"POST /v1/f HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: %b\r\n\r\n",
+    b"POST /v1/g HTTP/1.0\r\nhost: test\r\nconnection: keep-alive\r\ncontent-length: %b\r\n\r\n",
+)
+"""Heads with the length of the body left open."""
+
+
+def seen_alone(request: bytes) -> tuple[str, bytes, list[tuple[bytes, bytes]], bytes]:
+    """What the application sees of a request that is the first on its connection."""
+    echo, _, _ = conversation([request])
+    return echo.seen[0]
+
+
+@examples(200, derandomize=True)
+@given(
+    st.lists(st.tuples(st.sampled_from(AGAIN), st.binary(max_size=12)), min_size=2, max_size=8),
+    st.lists(st.integers(min_value=0), max_size=8),
+)
+def test_a_head_that_comes_again_is_understood_as_the_first_time(
+    asked: list[tuple[bytes, bytes]], places: list[int]
+) -> None:
+    requests = [head % b"%d" % len(body) + body for head, body in asked]
+    # Most clients send a request when they have the answer to the one before: each in pieces of its own.
+    echo, heard, closed = conversation([piece for request in requests for piece in cut(request, places)])
+    assert echo.seen == [seen_alone(request) for request in requests]
+    assert len(read(heard, *(seen[0] for seen in echo.seen))) == len(requests)
+    assert not closed
+    at_once, _, _ = conversation(cut(b"".join(requests), places))
+    assert at_once.seen == echo.seen
+
+
+@pytest.mark.parametrize(
+    "length", [b"", b"-1", b"+1", b"1 1", b"1,1", b"1\t", b"0x1", b"1\r\ncontent-length: 2", b"9" * 25, b"1\n"]
+)
+@pytest.mark.parametrize("head", AGAIN[:2])
+async def test_a_length_that_is_none_is_refused_though_its_head_is_known(head: bytes, length: bytes) -> None:
+    fresh, known = Client(Echo()), Client(Echo())
+    for _ in range(3):
+        await known.say(head % b"1" + b"a")
+    said = len(known.wire.writes)
+    for client in (fresh, known):
+        await client.say(head % length + b"b")
+    assert known.wire.writes[said:] == fresh.wire.writes
+    assert known.closed == fresh.closed
+
+
+async def test_a_head_that_comes_again_asks_no_parser() -> None:
+    echo = Echo()
+    client = Client(echo)
+    request = post(b"abc", b"x-a: b")
+    await client.say(request)
+    parser = client.connection._parser  # noqa: SLF001 - what is saved
+    with Calls() as first:
+        client.connection.data_received(request)
+    client.connection._known = None  # noqa: SLF001
+    await settle()
+    with Calls() as anew:
+        client.connection.data_received(request)
+    await settle()
+    assert first.number < anew.number
+    assert client.connection._parser is parser  # noqa: SLF001
+    assert echo.bodies == [b"abc"] * 3
+
+
+async def test_heads_that_all_differ_are_not_remembered_for_long() -> None:
+    client = Client(Echo())
+    for number in range(20):
+        await client.say(post(b"", b"x-id: %d" % number))
+    assert client.connection._learnt == connection._MOST_LEARNT  # noqa: SLF001
+    assert len(client.answers(*["POST"] * 20)) == 20
+
+
+async def test_a_large_body_behind_a_known_head_pauses_reading() -> None:
+    go = asyncio.Event()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/wait":
+            await go.wait()
+        await Echo()(scope, receive, send)
+
+    client = Client(app)
+    head = b"POST /%b HTTP/1.1\r\nhost: test\r\ncontent-length: " % b"wait"
+    go.set()
+    await client.say(head + b"1\r\n\r\na")
+    go.clear()
+    await client.say(head + b"%d\r\n\r\n" % MIB, b"x" * (MIB // 2))
+    assert not client.wire.reading
+    client.wire.arrive(b"x" * (MIB // 2))
+    go.set()
+    for _ in range(5):
+        await settle()
+    assert [len(answer.body) for answer in client.answers("POST", "POST")] == [7, 6 + MIB]
+
+
+async def test_a_client_that_leaves_within_a_body_behind_a_known_head() -> None:
+    echo = Echo()
+    client = Client(echo)
+    await client.say(post(b"abc"), post(b"abcdef")[:-3])
+    client.wire.lose()
+    await settle()
+    assert echo.gone == 1
+    assert client.state.tasks == set()
