@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -214,7 +214,8 @@ class Asked(msgspec.Struct, gc=False):
     """What the client asks for: its request, and what was read from it.
 
     `path` is as it came, percent-encoded; `headers` have lower-cased names. `body` is the client's own bytes,
-    out of their content-encoding; `packed` is what came where there was one, else empty.
+    out of their content-encoding; `packed` is what came where there was one, else empty. `notes` are what was made of
+    its path and headers, shared with others that have the same.
     """
 
     method: str
@@ -230,6 +231,7 @@ class Asked(msgspec.Struct, gc=False):
     end_user: bytes | None = None  # hashed; empty where it names none, None until a policy asks
     file_revision: str = ""  # of the policy by which the file was judged that the request names; empty for none
     moderated: Moderated | None = None  # what the request asks of its moderation, when that is done here
+    notes: dict[Any, Any] = {}
 
     @property
     def tail(self) -> bytes:

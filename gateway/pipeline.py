@@ -17,15 +17,7 @@ from time import monotonic
 from typing import Any
 
 from gateway.access.admission import Admission
-from gateway.access.request_reading import (
-    has_envelope,
-    is_streamed_through,
-    named,
-    packing,
-    read_body,
-    read_head,
-    refuse_beyond,
-)
+from gateway.access.request_reading import Head, head_of, read_body, refuse_beyond
 from gateway.access.stored import StoredAnswers
 from gateway.delivery.first_bytes import noted
 from gateway.delivery.reply import ClientReply, Send
@@ -37,9 +29,8 @@ from gateway.exchange import Asked, Exchange, Outcome, Recorder, Reply, Timing, 
 from gateway.moderation.completions import ModeratedAnswer
 from gateway.moderation.moderations import Moderation
 from gateway.samples.sampling import Sampler
-from gateway.serving.bodies import Bodies, Receive, Take, content_length
-from gateway.serving.disconnect import Watch
-from gateway.serving.request import RESPOND, TAKE, WRITE
+from gateway.serving.bodies import Bodies, Receive, content_length
+from gateway.serving.client import RESPOND, Client, client_of
 from gateway.telemetry.logs import REQUEST
 from gateway.upstream.calls import Upstreams
 from gateway.upstream.headers import downstream
@@ -92,76 +83,72 @@ class Pipeline:
         self.open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = self._begin(scope)
-        REQUEST.set(exchange.id)
-        watch = Watch(scope)
         extensions: Mapping[str, Any] = scope.get("extensions", {})
-        reply = ClientReply(
-            send,
-            extensions.get(WRITE),
-            exchange,
-            respond=extensions.get(RESPOND),
-            revision=self._guard.revision,
-            stop_watching=watch.stop,
-        )
+        client = client_of(extensions)
+        exchange = self._begin(scope, client)
+        REQUEST.set(exchange.id)
+        client.watch()
+        reply = ClientReply(send, client, exchange, respond=extensions.get(RESPOND), revision=self._guard.revision)
         try:
-            await self._carry_out(exchange, extensions.get(TAKE), receive, reply)
+            await self._carry_out(exchange, client, receive, reply)
             if exchange.status < 500:
                 exchange.close(_COMPLETED, "", monotonic())
             else:
                 exchange.close(Outcome.UPSTREAM_FAILED, "status", monotonic())
         except GatewayError as error:
-            watch.stop()
+            client.watched = False
             exchange.close(outcome_of(error.reason), error.reason, monotonic())
             await reply.error(error)
         except asyncio.CancelledError:
-            if not watch.gone:
-                watch.stop()
+            if not client.gone:
+                client.watched = False
                 exchange.close(Outcome.INTERNAL, "shutting_down", monotonic())
                 sentence = "the gateway is shutting down and could not wait longer for this answer; try again"
                 await reply.error(GatewayError("shutting_down", sentence, retry_after_seconds=1))
                 raise
             exchange.close(Outcome.CLIENT_GONE, "client_gone", monotonic())
         except Exception:
-            watch.stop()
+            client.watched = False
             log.exception("request %s failed inside the gateway", exchange.id)
             exchange.close(Outcome.INTERNAL, "bug", monotonic())
             await reply.error(GatewayError("bug", "the gateway failed on this request; its log names the request id"))
         finally:
-            watch.stop()
+            client.watched = False
             self.open -= 1
             self._bodies.release(exchange.asked.body, exchange.asked.packed)
             self._recorder.closed(exchange)
 
-    async def _carry_out(self, exchange: Exchange, take: Take | None, receive: Receive, reply: ClientReply) -> None:
+    async def _carry_out(self, exchange: Exchange, client: Client, receive: Receive, reply: ClientReply) -> None:
         asked = exchange.asked
-        headers = named(asked.headers)
         refuse_beyond(self._in_flight, self.open)
-        read_head(asked)
-        exchange.principal = self._admission.admit(headers)
-        self._guard.admit(exchange)
+        head: Head = asked.notes.get(Head) or head_of(asked)
+        asked.operation = head.operation
+        exchange.principal = self._admission.admit(head.headers)
+        if self._guard.throttles.is_used:
+            self._guard.admit(exchange)
         self._stored.admit(exchange)
-        if is_streamed_through(asked.operation, headers):
-            answer = await self._upload(exchange, receive, headers)
+        if head.streamed_through:
+            answer = await self._upload(exchange, receive, head)
             await self._pass_on(exchange, answer, reply)
             return
-        packed = packing(asked.operation, headers)
-        asked.body, asked.packed = await self._bodies.read(take, receive, headers, packed)
+        asked.body, asked.packed = await self._bodies.read(client.take, receive, asked.headers, head.packing)
         exchange.timing.read_at = monotonic()
-        self._guard.admit_end_user(exchange)
+        if self._guard.throttles.is_used:
+            self._guard.admit_end_user(exchange)
         if self._moderation is not None and self._moderation.answers(asked):
             await reply.whole(200, await self._moderation.answer(exchange))
             return
-        body = self._route(exchange)
+        body = self._route(exchange, head)
         self._stored.go_on(exchange)
         self._sampler.choose(exchange)
-        body = await self._guard.prompt(exchange, body)
-        if exchange.ruling.replacement:
-            await reply.say(exchange.ruling.replacement, int(self._wall_clock().timestamp()))
-            return
-        body = self._routing.divert(exchange, body)
+        if self._guard.acts:
+            body = await self._guard.prompt(exchange, body)
+            if exchange.ruling.replacement:
+                await reply.say(exchange.ruling.replacement, int(self._wall_clock().timestamp()))
+                return
+            body = self._routing.divert(exchange, body)
         if asked.moderated is None:
-            await self._pass_on(exchange, await self._upstreams.call(exchange, body, asked.tail), reply)
+            await self._pass_on(exchange, await self._upstreams.call(exchange, body, head.tail), reply)
         else:
             await self._moderate(exchange, body, reply)
 
@@ -176,9 +163,11 @@ class Pipeline:
     async def _pass_on(
         self, exchange: Exchange, answer: Response, reply: Reply, moderated: ModeratedAnswer | None = None
     ) -> None:
-        seen = noted(exchange, answer, self._stored)
-        try:
+        seen = sift = None
+        if self._stored.concerns(exchange):
+            seen = noted(exchange, answer, self._stored)
             sift = partial(self._stored.sift, exchange) if self._stored.sifts(exchange) else None
+        try:
             await self._tap.pass_on(exchange, seen or answer, downstream(answer.headers), reply, moderated, sift)
         except UpstreamError as error:
             self._upstreams.broke_off(exchange, error)
@@ -189,13 +178,14 @@ class Pipeline:
             if not answer.complete:
                 answer.abort()
 
-    def _begin(self, scope: Scope) -> Exchange:
+    def _begin(self, scope: Scope, client: Client) -> Exchange:
         now = monotonic()
-        asked = Asked(scope["method"], scope["raw_path"].decode("latin-1"), scope["query_string"], scope["headers"])
+        path = scope["raw_path"].decode("latin-1")
+        asked = Asked(scope["method"], path, scope["query_string"], scope["headers"], notes=client.notes)
         self.open += 1
         return Exchange(f"req_{self._id_prefix}{next(self._ids):08x}", asked, Timing(now, now))
 
-    async def _upload(self, exchange: Exchange, receive: Receive, headers: Mapping[bytes, bytes]) -> Response:
+    async def _upload(self, exchange: Exchange, receive: Receive, head: Head) -> Response:
         """What goes through as it comes, once its beginning is judged."""
         assert exchange.principal is not None
         exchange.route = self._routing.without_model()
@@ -204,19 +194,18 @@ class Pipeline:
         whole, asked = False, exchange.asked
         if self._guard.judges_uploads(exchange):
             asked.body, whole = await self._bodies.begin(receive, UPLOAD_BYTES)
-            await self._guard.upload(exchange, asked.body, headers, whole=whole)
+            await self._guard.upload(exchange, asked.body, head.headers, whole=whole)
         pieces = self._bodies.pieces(receive, asked.body, whole=whole)
-        return await self._upstreams.stream(exchange, pieces, content_length(headers), asked.tail)
+        return await self._upstreams.stream(exchange, pieces, content_length(asked.headers), head.tail)
 
-    def _route(self, exchange: Exchange) -> bytes:
+    def _route(self, exchange: Exchange, head: Head) -> bytes:
         """Read the body, and set the route that it leads to and the caller may use; the body for the upstream."""
         asked, principal = exchange.asked, exchange.principal
         assert principal is not None
-        body = read_body(asked, moderates=self._moderation is not None)
+        body = read_body(asked, head, moderates=self._moderation is not None)
         exchange.transcript.stream = asked.stream
-        exchange.route = self._routing.route(asked.model) if asked.model else self._routing.without_model()
-        enveloped = has_envelope(asked.operation)
-        if body and not asked.model and not enveloped:
+        route = exchange.route = self._routing.route(asked.model) if asked.model else self._routing.without_model()
+        if body and not asked.model and not head.enveloped:
             self._admission.may_send_unread(principal)
-        self._admission.may_use(principal, exchange.route)
-        return renamed(body, exchange.route) if asked.model and enveloped else body
+        self._admission.may_use(principal, route)
+        return renamed(body, route.model) if route.model and asked.model and head.enveloped else body

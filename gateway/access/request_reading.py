@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from urllib.parse import unquote
 
+import msgspec
+
 from gateway.encodings import READABLE
 from gateway.errors import GatewayError
 from gateway.exchange import Asked, Headers
@@ -24,7 +26,37 @@ _ONCE = frozenset(
 )
 
 
-def named(headers: Headers) -> dict[bytes, bytes]:
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """What a request's head says but for the length of its body: the same of every request with the same head.
+
+    `headers` by name, without the content-length. `enveloped` says that the body tells its model, so that it must be
+    read; `streamed_through` that it goes through unread: it may be large and is not ours to judge. `packing` is the content-encoding that it must be taken out of to be read; empty
+    where there is none to undo. `tail` is the path after `/v1`, with its query.
+    """
+
+    operation: Operation
+    headers: Mapping[bytes, bytes]
+    enveloped: bool
+    streamed_through: bool
+    packing: str
+    tail: bytes
+
+
+def head_of(asked: Asked) -> Head:
+    """What the request's head says; left in its notes.
+
+    Raises GatewayError bad_header, method_not_allowed, and not_found for a path that leaves `/v1/`.
+    """
+    headers = _named(asked.headers)
+    operation = asked.operation = _operation(asked)
+    streamed_through = _is_streamed_through(operation, headers)
+    headers.pop(b"content-length", None)
+    enveloped, packing = operation in _ENVELOPED, _packing(operation, headers)
+    head = asked.notes[Head] = Head(operation, headers, enveloped, streamed_through, packing, asked.tail)
+    return head
+
+
+def _named(headers: Headers) -> dict[bytes, bytes]:
     """Headers by name. What may be said only once must be: of two values, the gateway could act on one and the model
     server on the other. Raises GatewayError bad_header."""
     by_name = dict(headers)
@@ -47,8 +79,8 @@ def refuse_beyond(most: int, open: int) -> None:
         raise GatewayError("overloaded", sentence, retry_after_seconds=1)
 
 
-def read_head(asked: Asked) -> None:
-    """Set the operation. Raises GatewayError method_not_allowed, and not_found for a path that leaves `/v1/`."""
+def _operation(asked: Asked) -> Operation:
+    """Raises GatewayError method_not_allowed, and not_found for a path that leaves `/v1/`."""
     if asked.method not in _METHODS:
         raise GatewayError("method_not_allowed", f"the method {asked.method[:20]} is not forwarded")
     path = asked.path
@@ -56,7 +88,7 @@ def read_head(asked: Asked) -> None:
         path = unquote(unquote(path))
     if not asked.path.startswith("/v1/") or (("/." in path or "\\" in path) and _climbs(path)):
         raise GatewayError("not_found", "the path leaves /v1; write it plainly, without dot segments")
-    asked.operation = operation_of(asked.method, path)
+    return operation_of(asked.method, path)
 
 
 def _climbs(path: str) -> bool:
@@ -65,13 +97,7 @@ def _climbs(path: str) -> bool:
     return ".." in segments or "." in segments
 
 
-def has_envelope(operation: Operation) -> bool:
-    """Whether a body of this operation tells its model, so that it must be read."""
-    return operation in _ENVELOPED
-
-
-def is_streamed_through(operation: Operation, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the body goes through unread: what may be large and is not ours to judge."""
+def _is_streamed_through(operation: Operation, headers: Mapping[bytes, bytes]) -> bool:
     if operation in _ENVELOPED:
         return False
     if b"content-length" not in headers and b"transfer-encoding" not in headers:
@@ -79,11 +105,8 @@ def is_streamed_through(operation: Operation, headers: Mapping[bytes, bytes]) ->
     return b"json" not in headers.get(b"content-type", b"").lower()
 
 
-def packing(operation: Operation, headers: Mapping[bytes, bytes]) -> str:
-    """The content-encoding that a body must be taken out of to be read; empty where there is none to undo.
-
-    Where nobody needs to read the body, one in an encoding that is not known here passes as it is.
-    """
+def _packing(operation: Operation, headers: Mapping[bytes, bytes]) -> str:
+    """Where nobody needs to read the body, one in an encoding that is not known here passes as it is."""
     if b"content-encoding" not in headers:
         return ""
     encoding = headers[b"content-encoding"].decode("latin-1").strip().lower()
@@ -92,13 +115,13 @@ def packing(operation: Operation, headers: Mapping[bytes, bytes]) -> str:
     return encoding if operation in _ENVELOPED or encoding in READABLE else ""
 
 
-def read_body(asked: Asked, *, moderates: bool) -> bytes:
+def read_body(asked: Asked, head: Head, *, moderates: bool) -> bytes:
     """Set model, stream and usage as the body says; returns the body for the upstream.
 
     Where the gateway `moderates`, what the body asks of that is set as well and taken out: it is done here, and no
     model server need know of it. Raises GatewayError bad_body.
     """
-    if asked.operation not in _ENVELOPED:
+    if not head.enveloped:
         asked.model = _model_of_other(asked)
         return asked.body
     try:

@@ -42,6 +42,11 @@ class StoredAnswers:
         for id in segments_of(exchange.asked.path):
             self._refuse_other(owner, id, None)
 
+    @staticmethod
+    def concerns(exchange: Exchange) -> bool:
+        """Whether what is answered may be to be remembered, or to be kept from this caller."""
+        return exchange.principal is not ANYONE or exchange.ruling.wholly_read
+
     def sifts(self, exchange: Exchange) -> bool:
         """Whether the answer lists what other keys made as well."""
         owner = _owner(exchange)

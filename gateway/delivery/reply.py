@@ -3,14 +3,13 @@
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Headers
 from gateway.openai_api import SURFACES, answers_of, error_event, error_reply
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Write = Callable[[bytes], bool]
 Respond = Callable[[int, Headers, bytes], None]
 
 _JSON = b"application/json"
@@ -21,35 +20,40 @@ _ENDS_OF_LINES = (b"\n", b"\r")
 _ENDS_OF_EVENTS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
+class Client(Protocol):
+    """What is used of `serving.client.Client`."""
+
+    watched: bool
+
+    def write(self, data: bytes) -> bool: ...
+
+
 class ClientReply:
     """The one way to the client. Counts what left, so that an error after the first byte becomes a final event."""
 
     __slots__ = (
-        "_events", "_exchange", "_finished", "_last", "_respond", "_revision", "_send", "_stop_watching", "_unsent",
-        "_write", "started",
+        "_client", "_events", "_exchange", "_finished", "_last", "_respond", "_revision", "_send", "_unsent", "started",
     )  # fmt: skip
 
     def __init__(
         self,
         send: Send,
-        write: Write | None,
+        client: Client,
         exchange: Exchange,
         *,
         respond: Respond | None = None,
         revision: bytes,
-        stop_watching: Callable[[], None],
     ) -> None:
-        """`write` and `respond` are the server's, see `serving.request`; without them every piece is sent.
+        """`respond` is the server's, see `serving.client`; without it a whole answer is sent in pieces.
 
-        `revision` is told unless another one decided. `stop_watching` is called before the last piece: from then on the
-        client may go.
+        `revision` is told unless another one decided. Before the last piece the `client` is watched no more: from then
+        on it may go.
         """
         self._send = send
-        self._write = write
+        self._client = client
         self._respond = respond
         self._unsent = b""
         self._exchange = exchange
-        self._stop_watching = stop_watching
         self._revision = revision
         self._events = False
         self._finished = False
@@ -73,7 +77,7 @@ class ClientReply:
             await self.finish(data)
             return
         self._complete(status, headers, decided=decided)
-        self._stop_watching()
+        self._client.watched = False
         self._respond(status, headers, data)
         self.started = self._finished = True
 
@@ -96,7 +100,7 @@ class ClientReply:
 
     def offer(self, data: bytes) -> bool:
         """Send a piece now, from wherever this is called. When it says False, `settle` must come next."""
-        if self._write is not None and self._write(data):
+        if self._client.write(data):
             self._last = data
             return True
         self._unsent = data
@@ -109,7 +113,7 @@ class ClientReply:
 
     async def finish(self, data: bytes = b"") -> None:
         """Send the last piece."""
-        self._stop_watching()
+        self._client.watched = False
         self._finished = True
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 

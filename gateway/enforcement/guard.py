@@ -48,8 +48,8 @@ class Guard:
         routes: Iterable[str],
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._throttles = Throttles(clock)
-        self._shared = Shared(policy, judging, audit, Counts(clock), self._throttles, timeout_seconds)
+        self.throttles = Throttles(clock)
+        self._shared = Shared(policy, judging, audit, Counts(clock), self.throttles, timeout_seconds)
         self._routes = tuple(routes)
         self.adopt(policy)
 
@@ -57,7 +57,7 @@ class Guard:
         """Put a policy into force, from the next stage of every exchange on."""
         self._shared.policy = policy
         self.revision = policy.revision.encode("ascii")
-        self._acts = policy.acts
+        self.acts = policy.acts
         self._held_routes = frozenset(route for route in self._routes if policy.needs("response", route))
 
     @property
@@ -76,16 +76,15 @@ class Guard:
 
     def admit(self, exchange: Exchange) -> None:
         """Raises GatewayError throttled while a policy slows this caller down."""
-        if self._throttles.is_used:
-            self._admit(Subject(caller_of(exchange)), "caller")
+        self._admit(Subject(caller_of(exchange)), "caller")
 
     def admit_end_user(self, exchange: Exchange) -> None:
         """The same for the end user that the body names. Raises GatewayError throttled."""
-        if self._throttles.is_used and self._throttles.has_end_users and (subject := subject_of(exchange)).end_user:
+        if self.throttles.has_end_users and (subject := subject_of(exchange)).end_user:
             self._admit(subject, "end user")
 
     def _admit(self, subject: Subject, who: str) -> None:
-        refusal = self._throttles.refusal(subject)
+        refusal = self.throttles.refusal(subject)
         if refusal is None:
             return
         rule, seconds = refusal
@@ -99,7 +98,7 @@ class Guard:
         Sets the exchange's `replacement` when that is the answer and nothing goes upstream, and its `detour` when the
         body goes elsewhere.
         """
-        if not self._acts:
+        if not self.acts:
             return body
         needed = needed_of(self._shared.policy, "prompt", exchange)
         if not needed or not SURFACES[exchange.asked.operation].judged:

@@ -8,7 +8,7 @@ from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
 from gateway.config.load import config_path, load
 from gateway.config.settings import Config
 from gateway.parts.clock import wall_clock
-from gateway.serving.request import RESPOND
+from gateway.serving.client import RESPOND
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Reads the bodies of requests, within bounds for each and for all that are held at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,14 +31,14 @@ class Bodies:
         self._held = 0
 
     async def read(
-        self, take: Take | None, receive: Receive, headers: Mapping[bytes, bytes], packing: str = ""
+        self, take: Take, receive: Receive, headers: Iterable[tuple[bytes, bytes]], packing: str = ""
     ) -> tuple[bytes, bytes]:
         """The whole body, and what came of it where it was in the content-encoding `packing` (else empty).
 
         `take` gives it without waiting where it came along with the head, which is most often so. Raises GatewayError
         body_too_large, overloaded, body_timeout, client_gone and bad_encoding; then nothing of it is held.
         """
-        body = take() if take is not None else None
+        body = take()
         if body is None:
             body = await self._receive_all(receive, content_length(headers) or 0)
         else:
@@ -150,7 +150,7 @@ class Bodies:
         return message
 
 
-def content_length(headers: Mapping[bytes, bytes]) -> int | None:
+def content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     """The announced length of a body in bytes."""
-    value = headers.get(b"content-length", b"")
+    value = dict(headers).get(b"content-length", b"")
     return int(value) if value.isdigit() else None

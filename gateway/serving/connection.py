@@ -69,6 +69,7 @@ class ServerConnection(asyncio.Protocol):
         self.app_state = app_state
         self.loop = _loop or asyncio.get_running_loop()
         self.state = server_state
+        self.tasks = server_state.tasks
         self.closing = False  # no more requests are taken; those that were are still answered
         self.lost = False
         self._keep_alive_seconds = config.timeout_keep_alive
@@ -121,6 +122,9 @@ class ServerConnection(asyncio.Protocol):
             data = self._fill(data)
             if not data:
                 return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         is_first = self._active is None and not self._in_head
         self._unused += len(data)
         if b"\t" in data and self._filling is None:
@@ -218,7 +222,7 @@ class ServerConnection(asyncio.Protocol):
             raise BadRequest(400, "the request has no Host header")
         expects_continue = self._expects_continue and version == "1.1"
         scope = self._scope(version, method, url, headers)
-        self._take(ServerRequest(self, scope, parser.should_keep_alive(), expects_continue))
+        self._take(ServerRequest(self, scope, parser.should_keep_alive(), expects_continue, {}))
 
     def _scope(self, version: str, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
         """ASGI's description of the request."""
@@ -261,7 +265,7 @@ class ServerConnection(asyncio.Protocol):
         headers[known.place] = (b"content-length", digits)
         scope["headers"] = headers
         scope["state"] = self.app_state.copy()
-        request = ServerRequest(self, scope, True, False)
+        request = ServerRequest(self, scope, True, False, known.notes)
         self._learnt = 0
         self._take(request)
         if len(data) > start:
@@ -360,9 +364,7 @@ class ServerConnection(asyncio.Protocol):
     def _start(self, request: ServerRequest) -> None:
         self._active = request
         asks_the_server = request.scope["raw_path"] == b"*"  # only OPTIONS does: see `_place`
-        task = self.loop.create_task(request.run(answer_server_options if asks_the_server else self.app))
-        self.state.tasks.add(task)
-        task.add_done_callback(self.state.tasks.discard)
+        request.start(answer_server_options if asks_the_server else self.app)
 
     def _check_coding(self, coding: bytes) -> None:
         if self._parser.get_http_version() == "1.0":

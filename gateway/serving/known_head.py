@@ -1,7 +1,7 @@
 """The head of a request that a connection has read before.
 
-Clients that keep a connection send the same head over and over, but for the length of the body. What the parser makes of
-a head follows from its bytes alone, so of the same bytes it need not be asked again.
+Clients that keep a connection send the same head over and over, but for the length of the body. What the parser makes
+of a head follows from its bytes alone, so of the same bytes it need not be asked again.
 """
 
 import re
@@ -17,7 +17,8 @@ _NEVER = frozenset({b"expect", b"transfer-encoding"})  # here the body does not 
 class KnownHead(NamedTuple):
     """The bytes `before` the digits of the content-length and `after` them, up to the body, and what they mean.
 
-    `scope` is ASGI's, without its `headers`; the content-length stands at `place` in these.
+    `scope` is ASGI's, without its `headers`; the content-length stands at `place` in these. `notes` are what the
+    application makes of them: see `client.Client`.
     """
 
     before: bytes
@@ -25,6 +26,7 @@ class KnownHead(NamedTuple):
     scope: dict[str, Any]
     headers: list[tuple[bytes, bytes]]
     place: int
+    notes: dict[Any, Any]
 
     def read(self, data: bytes) -> tuple[bytes, int] | None:
         """The digits of the content-length, and where the body starts; None for another head, or a part of one."""
@@ -50,4 +52,4 @@ def known_head(data: bytes, scope: dict[str, Any]) -> KnownHead | None:
         return None
     kept = {name: value for name, value in scope.items() if name not in ("headers", "state", "extensions")}
     before, after = data[: found[0].start(1)], data[found[0].end(1) : end + 2]
-    return KnownHead(before, after, kept, scope["headers"], names.index(_CONTENT_LENGTH))
+    return KnownHead(before, after, kept, scope["headers"], names.index(_CONTENT_LENGTH), {})

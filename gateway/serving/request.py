@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 
 from gateway.openai_api import error_body
+from gateway.serving.client import CLIENT, RESPOND
 from gateway.serving.head import GOOD_NAMES, STATUS_LINES, check_name, written_head
 
 log = logging.getLogger("assay")
@@ -15,15 +16,6 @@ Application = Callable[
     [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
 
-# In scope["extensions"]: takes a function that is called when the client goes, or None to be told no more.
-GONE = "assay.gone"
-# And: writes a piece of a body without waiting. False when it was not written and must be sent: the client does not
-# keep up, or the piece needs more care.
-WRITE = "assay.write"
-# And: hands over the body without waiting; None when it is not all here, and must be received.
-TAKE = "assay.take"
-# And: writes a whole answer at once: status, headers, body.
-RESPOND = "assay.respond"
 _NO_BODY = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 
@@ -32,6 +24,7 @@ class RequestConnection(Protocol):
     """The connection as far as a request needs it: see `connection.ServerConnection`."""
 
     loop: asyncio.AbstractEventLoop
+    tasks: set[asyncio.Task[None]]
     lost: bool
     closing: bool
 
@@ -52,12 +45,19 @@ class RequestConnection(Protocol):
 
 
 class ServerRequest:
-    """One request and its response."""
+    """One request and its response; to the application its `Client`."""
 
     def __init__(
-        self, connection: RequestConnection, scope: dict[str, Any], keep_alive: bool, expects_continue: bool
+        self,
+        connection: RequestConnection,
+        scope: dict[str, Any],
+        keep_alive: bool,
+        expects_continue: bool,
+        notes: dict[Any, Any],
     ) -> None:
         self.scope = scope
+        self.notes = notes
+        self.watched = self.gone = False
         self.keep_alive = keep_alive
         self.has_whole_body = False
         self.started = False
@@ -68,16 +68,22 @@ class ServerRequest:
         self._size = 0
         self._delivered = False  # the last part of the body was handed to the application
         self._waiter: asyncio.Future[None] | None = None
-        self._on_gone: Callable[[], None] | None = None
+        self._task: asyncio.Task[None]
         self._head = b""
         self._bodiless = scope["method"] == "HEAD"
         self._chunked = False
         self._left: int | None = None  # bytes of the response body still due by its content-length
 
-    async def run(self, app: Application) -> None:
-        """Run the application on this request. What it raises was not foreseen: it is logged, and answered with 500."""
+    def start(self, app: Application) -> None:
+        """Run the application on this request, in a task of its own."""
+        connection = self._connection
+        self._task = connection.loop.create_task(self._run(app))
+        connection.tasks.add(self._task)
+
+    async def _run(self, app: Application) -> None:
+        """What the application raises was not foreseen: it is logged, and answered with 500."""
         scope = self.scope
-        scope["extensions"] = {GONE: self.when_gone, WRITE: self.write, TAKE: self.take, RESPOND: self.respond}
+        scope["extensions"] = {CLIENT: self, RESPOND: self.respond}
         try:
             await app(scope, self.receive, self.send)
         except Exception:
@@ -88,6 +94,7 @@ class ServerRequest:
                 log.error("the application gave no answer to %s %.200r", scope["method"], scope["raw_path"])
                 await self._apologise()
         finally:
+            self._connection.tasks.discard(self._task)
             del scope["extensions"]  # it leads back here: a circle that only the garbage collector would find
             if not self.complete:
                 self._flush()
@@ -241,17 +248,17 @@ class ServerRequest:
         self.leave()
         return left
 
-    def when_gone(self, tell: Callable[[], None] | None) -> None:
-        """Call `tell` once when the client goes; None to be told no more."""
-        self._on_gone = tell
-        if tell is not None and (self._connection.lost or self.complete):
+    def watch(self) -> None:
+        """From here the client's going cancels the task."""
+        self.watched = True
+        if self._connection.lost or self.complete:
             self.leave()
 
     def leave(self) -> None:
-        """The client is gone: to who waits for its body, and to who asked to be told."""
-        tell, self._on_gone = self._on_gone, None
-        if tell is not None:
-            tell()
+        """The client is gone: to who waits for its body, and to who watches it."""
+        if self.watched:
+            self.watched, self.gone = False, True
+            self._task.cancel()
         self.wake()
 
     def _flush(self) -> None:

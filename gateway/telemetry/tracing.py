@@ -258,7 +258,7 @@ def _introduced(asked: Asked, span: Span) -> Asked:
     _CONTEXT.inject(told, set_span_in_context(span, Context()))
     kept = [header for header in asked.headers if header[0] not in _CONTEXT_HEADERS]
     own = [(name.encode(), value.encode("latin-1")) for name, value in told.items()]
-    return msgspec.structs.replace(asked, headers=[*kept, *own])
+    return msgspec.structs.replace(asked, headers=[*kept, *own], notes={})
 
 
 def _path_of(asked: Asked) -> str:

@@ -49,22 +49,26 @@ class Target:
         """The whole head. `framing` is left out for a body that is here."""
         if body is not None and (body or asked.method not in SAFE_METHODS):
             framing = b"content-length: %d\r\n" % len(body)
-        headers = asked.headers
-        if self._own_names or asked.packed:
-            headers = self._headers(asked, body)
+        known = None if asked.packed else asked.notes.get(self)
+        before, after = known or self._around_framing(asked, tail, body)
+        return b"%b%b%b" % (before, framing, after)
+
+    def _around_framing(self, asked: Asked, tail: bytes, body: bytes | None) -> tuple[bytes, bytes]:
+        """The head before its framing, and after it; left in the notes where it follows from the client's alone."""
         query = self.upstream.query
-        return b"%b%b%b%b\r\n" % (
-            self._start % (asked.method.encode("ascii"), with_query(tail, query) if query else tail),
-            self._fixed,
-            framing,
-            self._forward.upstream(headers),
-        )
+        start = self._start % (asked.method.encode("ascii"), with_query(tail, query) if query else tail)
+        after = self._forward.upstream(self._headers(asked, body)) + b"\r\n"
+        if not asked.packed:
+            asked.notes[self] = start + self._fixed, after
+        return start + self._fixed, after
 
     def _headers(self, asked: Asked, body: bytes | None) -> Headers:
         """The client's headers, without those that the upstream has its own of, and those of a packing undone."""
         left_out = self._own_names
         if asked.packed and body is not asked.packed:
             left_out |= {_CONTENT_ENCODING}
+        if not left_out:
+            return asked.headers
         return [header for header in asked.headers if header[0] not in left_out]
 
 

@@ -76,6 +76,6 @@ class Routing:
         return self._fallback
 
 
-def renamed(body: bytes, route: Route) -> bytes:
+def renamed(body: bytes, model: str) -> bytes:
     """The body with the name that the route's upstreams know the model by."""
-    return rewrite(body, {("model",): route.model}) if route.model else body
+    return rewrite(body, {("model",): model})

@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.serving import connection
+from gateway.serving.client import CLIENT, RESPOND
 from gateway.serving.connection import ServerConnection
-from gateway.serving.disconnect import Watch
-from gateway.serving.request import GONE, RESPOND, TAKE, WRITE, Application, Message
+from gateway.serving.request import Application, Message
 from tests.support.examples import examples
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.served_here import connected, serving
@@ -393,7 +393,7 @@ async def test_the_scope() -> None:
     client = Client(app, {"shared": 1})
     request = b"GET /a%20b/%C3%A9%2Fc?q=%41&r HTTP/1.1\r\nHost: test\r\nX-Two: 1\r\nx-two: \xe9\r\nX-Empty:\r\n\r\n"
     await client.say(request, GET)
-    assert list(scopes[0].pop("extensions")) == [GONE, WRITE, TAKE, RESPOND]
+    assert list(scopes[0].pop("extensions")) == [CLIENT, RESPOND]
     assert scopes[0] == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -550,7 +550,7 @@ async def test_a_body_that_came_with_its_head_can_be_taken_at_once(asking: bytes
     taken: list[bytes | None] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        take = scope["extensions"][TAKE]
+        take = scope["extensions"][CLIENT].take
         taken.extend([take(), take()])
         await send(start(204))
         await send(part())
@@ -566,7 +566,7 @@ async def test_a_body_that_is_not_all_here_must_be_received() -> None:
     all_here = asyncio.Event()
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        take = scope["extensions"][TAKE]
+        take = scope["extensions"][CLIENT].take
         seen.extend([take(), await receive(), take()])
         await all_here.wait()
         seen.append(take())
@@ -668,10 +668,9 @@ async def test_the_client_is_told_to_go_on_when_the_application_reads() -> None:
 
 async def test_who_did_not_wait_for_it_is_not_told() -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        watch = Watch(scope)  # listens on, to notice when the client leaves
+        scope["extensions"][CLIENT].watch()
         assert await whole_body(receive) == b"abc"
         await asyncio.sleep(0)
-        watch.stop()
         await send(start(204))
         await send(part())
 
@@ -1280,11 +1279,12 @@ async def test_a_client_that_leaves_before_the_answer_is_noticed_by_a_watch() ->
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await whole_body(receive)
-        watch = Watch(scope)
+        watched = scope["extensions"][CLIENT]
+        watched.watch()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            noticed.append(watch.gone)
+            noticed.append(watched.gone)
 
     client = Client(app)
     await client.say(GET)
@@ -1300,10 +1300,11 @@ async def test_a_client_that_left_before_the_watch_began_is_noticed_at_once() ->
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await go.wait()
-        watch = Watch(scope)
+        watched = scope["extensions"][CLIENT]
+        watched.watch()
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        noticed.append(watch.gone)
+        noticed.append(watched.gone)
 
     client = Client(app)
     await client.say(GET)
@@ -1318,12 +1319,13 @@ async def test_a_client_that_leaves_behind_a_large_body_is_noticed() -> None:
     noticed: list[bool] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        watch = Watch(scope)
+        watched = scope["extensions"][CLIENT]
+        watched.watch()
         await asyncio.sleep(0)
         await whole_body(receive)
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        noticed.append(watch.gone)
+        noticed.append(watched.gone)
 
     client = Client(app)
     await client.say(post(b"x" * 300_000))
@@ -1453,7 +1455,7 @@ async def test_pieces_can_be_written_at_once_until_the_client_does_not_keep_up()
     said: list[bool] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        write = scope["extensions"][WRITE]
+        write = scope["extensions"][CLIENT].write
         said.append(write(b"too early"))
         await send(start())
         said.extend([write(b"one"), write(b"two"), write(b"")])
@@ -1481,7 +1483,7 @@ async def test_a_body_that_is_not_chunked_must_be_sent(asking: bytes, head: Mess
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await send(head)
-        said.append(scope["extensions"][WRITE](b"hello"))
+        said.append(scope["extensions"][CLIENT].write(b"hello"))
         await send(part(b"hello"))
 
     client = Client(app)
@@ -1494,7 +1496,7 @@ async def test_nothing_is_written_at_once_to_a_client_that_left() -> None:
     said: list[bool] = []
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        write = scope["extensions"][WRITE]
+        write = scope["extensions"][CLIENT].write
         await send(start())
         client.wire.lose()
         said.append(write(b"hello"))
@@ -2023,16 +2025,16 @@ async def test_a_head_that_comes_again_asks_no_parser() -> None:
     client = Client(echo)
     request = post(b"abc", b"x-a: b")
     await client.say(request)
-    parser = client.connection._parser  # noqa: SLF001 - what is saved
+    parser = client.connection._parser
     with Calls() as first:
         client.connection.data_received(request)
-    client.connection._known = None  # noqa: SLF001
+    client.connection._known = None
     await settle()
     with Calls() as anew:
         client.connection.data_received(request)
     await settle()
     assert first.number < anew.number
-    assert client.connection._parser is parser  # noqa: SLF001
+    assert client.connection._parser is parser
     assert echo.bodies == [b"abc"] * 3
 
 
@@ -2040,7 +2042,7 @@ async def test_heads_that_all_differ_are_not_remembered_for_long() -> None:
     client = Client(Echo())
     for number in range(20):
         await client.say(post(b"", b"x-id: %d" % number))
-    assert client.connection._learnt == connection._MOST_LEARNT  # noqa: SLF001
+    assert client.connection._learnt == connection._MOST_LEARNT
     assert len(client.answers(*["POST"] * 20)) == 20
 
 

@@ -29,7 +29,7 @@ from gateway.pipeline import Pipeline
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.sampling import Sampler
 from gateway.serving.bodies import Bodies, BodyBounds
-from gateway.serving.request import GONE
+from gateway.serving.client import CLIENT, UnknownClient
 from gateway.telemetry import metrics
 from gateway.telemetry.meter import Meter, Models
 from gateway.telemetry.recorder import Recorder
@@ -272,6 +272,19 @@ class Seen:
         return content
 
 
+class LeavingClient(UnknownClient):
+    """A client whose going is noticed."""
+
+    def watch(self) -> None:
+        self.watched = True
+        self._task = asyncio.current_task()
+
+    def leave(self) -> None:
+        if self.watched and self._task is not None:
+            self.watched, self.gone = False, True
+            self._task.cancel()
+
+
 class Caller:
     """Drives an ASGI application as a server does.
 
@@ -302,8 +315,8 @@ class Caller:
             "query_string": query.encode(),
             "headers": [*headers],
         }
-        told: list[Callable[[], None] | None] = [None]
-        scope["extensions"] = {GONE: lambda tell: told.__setitem__(0, tell)}
+        client = LeavingClient()
+        scope["extensions"] = {CLIENT: client}
         seen = Seen()
         pieces = [body] if isinstance(body, bytes) else [*body]
         gone = leave or asyncio.Event()
@@ -330,8 +343,7 @@ class Caller:
 
         async def tell_of_the_end() -> None:
             await gone.wait()
-            if told[0] is not None:
-                told[0]()
+            client.leave()
 
         async with asyncio.TaskGroup() as group:
             telling = group.create_task(tell_of_the_end())
