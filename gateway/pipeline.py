@@ -30,7 +30,7 @@ from gateway.moderation.completions import ModeratedAnswer
 from gateway.moderation.moderations import Moderation
 from gateway.samples.sampling import Sampler
 from gateway.serving.bodies import Bodies, Receive, content_length
-from gateway.serving.client import RESPOND, Client, client_of
+from gateway.serving.client import CLIENT, RESPOND, Client, UnknownClient
 from gateway.telemetry.logs import REQUEST
 from gateway.upstream.calls import Upstreams
 from gateway.upstream.headers import downstream
@@ -84,7 +84,7 @@ class Pipeline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         extensions: Mapping[str, Any] = scope.get("extensions", {})
-        client = client_of(extensions)
+        client: Client = extensions.get(CLIENT) or UnknownClient()
         exchange = self._begin(scope, client)
         REQUEST.set(exchange.id)
         client.watch()
@@ -115,7 +115,9 @@ class Pipeline:
         finally:
             client.watched = False
             self.open -= 1
-            self._bodies.release(exchange.asked.body, exchange.asked.packed)
+            self._bodies.release(exchange.asked.body)
+            if exchange.asked.packed:
+                self._bodies.release(exchange.asked.packed)
             self._recorder.closed(exchange)
 
     async def _carry_out(self, exchange: Exchange, client: Client, receive: Receive, reply: ClientReply) -> None:
@@ -131,7 +133,11 @@ class Pipeline:
             answer = await self._upload(exchange, receive, head)
             await self._pass_on(exchange, answer, reply)
             return
-        asked.body, asked.packed = await self._bodies.read(client.take, receive, asked.headers, head.packing)
+        body = None if head.packing else self._bodies.take(client.take)
+        if body is None:
+            asked.body, asked.packed = await self._bodies.read(client.take, receive, asked.headers, head.packing)
+        else:
+            asked.body = body
         exchange.timing.read_at = monotonic()
         if self._guard.throttles.is_used:
             self._guard.admit_end_user(exchange)

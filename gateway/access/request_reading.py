@@ -30,8 +30,9 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     """What a request's head says but for the length of its body: the same of every request with the same head.
 
     `headers` by name, without the content-length. `enveloped` says that the body tells its model, so that it must be
-    read; `streamed_through` that it goes through unread: it may be large and is not ours to judge. `packing` is the content-encoding that it must be taken out of to be read; empty
-    where there is none to undo. `tail` is the path after `/v1`, with its query.
+    read; `streamed_through` that it goes through unread: it may be large and is not ours to judge. `packing` is the
+    content-encoding that it must be taken out of to be read; empty where there is none to undo. `tail` is the path
+    after `/v1`, with its query.
     """
 
     operation: Operation

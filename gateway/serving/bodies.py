@@ -38,11 +38,9 @@ class Bodies:
         `take` gives it without waiting where it came along with the head, which is most often so. Raises GatewayError
         body_too_large, overloaded, body_timeout, client_gone and bad_encoding; then nothing of it is held.
         """
-        body = take()
+        body = self.take(take)
         if body is None:
             body = await self._receive_all(receive, content_length(headers) or 0)
-        else:
-            self._hold(len(body), len(body))
         if not packing:
             return body, b""
         try:
@@ -51,10 +49,16 @@ class Bodies:
             self.release(body)
             raise
 
-    def release(self, *bodies: bytes) -> None:
-        """Nobody needs them any more."""
-        for body in bodies:
-            self._held -= len(body)
+    def take(self, take: Take) -> bytes | None:
+        """The whole body, where `take` gives it: then it is held. Raises GatewayError body_too_large and overloaded."""
+        body = take()
+        if body:
+            self._hold(len(body), len(body))
+        return body
+
+    def release(self, body: bytes) -> None:
+        """Nobody needs it any more."""
+        self._held -= len(body)
 
     async def begin(self, receive: Receive, most: int) -> tuple[bytes, bool]:
         """Of an upload all, or its beginning once that has `most` bytes; whether it is all. Held like what `read`

@@ -4,8 +4,7 @@ ASGI tells of a disconnect only to who waits in `receive`; a task that waits the
 whole request costs. So `scope["extensions"]` has the request itself: see `gateway.serving.request`.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 CLIENT = "assay.client"  # in scope["extensions"]: a `Client`
 RESPOND = "assay.respond"  # and a function that writes a whole answer at once: status, headers, body
@@ -53,8 +52,3 @@ class UnknownClient:
 
     def write(self, _data: bytes) -> bool:
         return False
-
-
-def client_of(extensions: Mapping[str, Any]) -> Client:
-    """The client that a scope's extensions show."""
-    return cast("Client | None", extensions.get(CLIENT)) or UnknownClient()

@@ -268,11 +268,12 @@ class ServerConnection(asyncio.Protocol):
         request = ServerRequest(self, scope, True, False, known.notes)
         self._learnt = 0
         self._take(request)
-        if len(data) > start:
-            request.add(data[start:])
         self._due = due
-        if not due:
-            self.on_message_complete()
+        if due:
+            request.add(data[start:])
+        else:
+            request.whole(data[start:])
+            self._filling = None
         return True
 
     def _fill(self, data: bytes) -> bytes:
@@ -348,7 +349,7 @@ class ServerConnection(asyncio.Protocol):
             self._write_refusal(self._refusal)
         elif self.closing:
             self._transport.close()
-        else:
+        elif self._reading_paused:
             self.resume_reading()
 
     def break_off(self, *, framed: bool) -> None:

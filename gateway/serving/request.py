@@ -201,10 +201,12 @@ class ServerRequest:
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
         elif self._left is not None and self._left != len(body):
             raise RuntimeError(f"the body is {abs(self._left - len(body))} bytes off its content-length")
-        self.started = True
+        self.started = self.complete = True
         self._expects_continue = False
         connection.write(head + body)
-        self._complete()
+        if self._waiter is not None:
+            self.wake()
+        connection.answered(self)
 
     def _complete(self) -> None:
         """The last of the answer was written."""
@@ -229,6 +231,11 @@ class ServerRequest:
         if self._waiter is not None:
             self.wake()
         return self._size
+
+    def whole(self, body: bytes) -> None:
+        """All of the body came along with the head."""
+        self._body.append(body)
+        self.has_whole_body = True
 
     def body_complete(self) -> None:
         self.has_whole_body = True

@@ -64,19 +64,22 @@ def histogram(name: str, question: str, buckets: tuple[float, ...], *labels: str
 
 
 class Tally:
-    """A labelled counter that adds up here and reaches the metric with the next `flush`: cheap for every request."""
+    """A labelled counter that adds up here and reaches the metric with the next `flush`: cheap for every request.
 
-    __slots__ = ("_child", "_waiting")
+    `waiting` is what has come since the last one; where every call counts, add to it.
+    """
+
+    __slots__ = ("_child", "waiting")
 
     def __init__(self, counter: Counter, labels: tuple[str, ...]) -> None:
         self._child = counter.labels(*labels) if labels else counter
-        self._waiting = 0.0
+        self.waiting = 0.0
 
     def add(self, amount: float = 1.0) -> None:
-        self._waiting += amount
+        self.waiting += amount
 
     def flush(self) -> None:
-        waiting, self._waiting = self._waiting, 0.0
+        waiting, self.waiting = self.waiting, 0.0
         if waiting:
             self._child.inc(waiting)
 

@@ -89,8 +89,8 @@ class Meter:
         account.taken_in += usage.input_tokens
         account.cached += usage.cached_tokens
         account.given_out += usage.output_tokens
-        account.taken_ins.add(usage.input_tokens)
-        account.given_outs.add(usage.output_tokens)
+        account.taken_ins.waiting += usage.input_tokens
+        account.given_outs.waiting += usage.output_tokens
         if account.priced:
             account.costs(self._cost(served, usage))
 

@@ -52,7 +52,7 @@ class Recorder:
         if kind is None:
             kind = self._kinds[key] = _kind(*key)
         requests, durations = kind
-        requests.add()
+        requests.waiting += 1
         durations.observe(timing.ended_at - timing.received_at)
         if outcome is not _COMPLETED:
             self._failed(exchange)

@@ -40,7 +40,7 @@ class UpstreamMetrics:
                 metrics.spread(metrics.UPSTREAM_FIRST_BYTE, upstream),
             )
         tries, first_byte = found
-        tries.add()
+        tries.waiting += 1
         first_byte.observe(seconds)
 
     def failed(self, upstream: str, reason: str, *, begun: bool = False) -> None:

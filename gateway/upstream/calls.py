@@ -286,7 +286,7 @@ class Upstreams:
     ) -> Response:
         """One try. `asked` has the headers to send."""
         target = self._target(route, upstream)
-        outgoing = target.body(asked, body)
+        outgoing = target.body(asked, body) if asked.packed or upstream.model is not None else body
         head = target.head(asked, tail, outgoing)
         began = self._begin(exchange, target)
         try:

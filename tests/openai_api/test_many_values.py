@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.access.request_reading import read_body
+from gateway.access.request_reading import head_of, read_body
 from gateway.access.stored_ids import referred_in
 from gateway.errors import GatewayError
 from gateway.exchange import Asked
@@ -37,7 +37,7 @@ def asked(body: bytes) -> Asked:
 
 
 READERS: dict[str, Callable[[bytes], Any]] = {
-    "body": lambda body: read_body(asked(body), moderates=True),
+    "body": lambda body: read_body(asked(body), head_of(asked(body)), moderates=True),
     "what was said before": lambda body: said_before(asked(body), ("toxicity",), ()),
     "all that was said before": lambda body: said_before(asked(body), ("hallucination",), ("hallucination",)),
     "texts of a sample": lambda body: texts_of(sample(prompt=body, answer=body)),

@@ -99,7 +99,8 @@ async def test_a_packed_body_is_held_both_ways() -> None:
     bodies = Bodies(BodyBounds(100, 300, 1.0))
     packed = gzip.compress(b"x" * 90)
     assert await bodies.read(lambda: packed, coming(gone=True), (), "gzip") == (b"x" * 90, packed)
-    bodies.release(b"x" * 90, packed)
+    bodies.release(b"x" * 90)
+    bodies.release(packed)
     for body, reason in ((gzip.compress(b"x" * 101), "body_too_large"), (packed[:-1], "bad_encoding")):
         with pytest.raises(GatewayError) as error:
             await bodies.read(lambda body=body: body, coming(gone=True), (), "gzip")  # type: ignore[misc]

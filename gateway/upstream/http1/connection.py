@@ -90,7 +90,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.state = _ON_BEGAN_TO_ASK[self.state]
         else:
             self.state = _ON_ASKED[self.state]
-            self._await_first_byte()
+            self._phase = "first_byte_timeout"
+            self.deadline = self._loop.time() + self._limits.first_byte_seconds
         return answer
 
     def write(self, data: bytes) -> None:
@@ -103,7 +104,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._chunked:
             self._transport.write(b"0\r\n\r\n")
         if self.state is _SENDING:
-            self._await_first_byte()
+            self._phase = "first_byte_timeout"
+            self.deadline = self._loop.time() + self._limits.first_byte_seconds
         self.state = _ON_SENT[self.state]
 
     async def drain(self) -> None:
@@ -214,12 +216,17 @@ class UpstreamConnection(asyncio.Protocol):
         beginning = _BEGINNINGS.get((version, status))
         if len(answer.headers) > MAX_HEADERS or self._overhead > _MAX_HEAD_BYTES < _size(answer.headers):
             self._refuse_flood()
-        elif beginning is None or not _has_line(self._recent, beginning):
+        elif beginning is None or not (self._recent.startswith(beginning) or _has_line(self._recent, beginning)):
             self._refuse_beginning(version, status)
         elif status < STATUSES.start:  # 100 Continue and its like announce the answer, they are none
             answer.headers.clear()
         else:
-            self._begin(answer, status)
+            answer.status = status
+            answer.started = True
+            answer.is_small = self._framing is _SMALL
+            self.state = _ON_HEAD[self.state]
+            if self._head_only:
+                self._finish(again=False)  # the parser would wait for a body that never comes
 
     def on_body(self, data: bytes) -> None:
         answer = self._answer
@@ -233,10 +240,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._finish()
 
     # --- inside
-
-    def _await_first_byte(self) -> None:
-        self._phase = "first_byte_timeout"
-        self.deadline = self._loop.time() + self._limits.first_byte_seconds
 
     def _allow_silence(self, phase: str) -> None:
         self._phase = phase
@@ -263,14 +266,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._allow_silence("idle_timeout")
         if not answer.is_small:
             answer.arrived()
-
-    def _begin(self, answer: Http1Response, status: int) -> None:
-        answer.status = status
-        answer.started = True
-        answer.is_small = self._framing is _SMALL
-        self.state = _ON_HEAD[self.state]
-        if self._head_only:
-            self._finish(again=False)  # the parser would wait for a body that never comes
 
     def _finish(self, *, again: bool = True) -> None:
         """The last byte of the answer is here; whether the connection may be used `again` is not only ours to say."""
@@ -318,7 +313,7 @@ class UpstreamConnection(asyncio.Protocol):
 
 def _has_line(received: bytes, beginning: bytes) -> bool:
     """Whether a line begins so. A header can say anything, but not at the beginning of a line."""
-    return received.startswith(beginning) or b"\n" + beginning in received
+    return b"\n" + beginning in received or received.startswith(beginning)
 
 
 def _size(headers: Headers) -> int:

@@ -159,7 +159,9 @@ class Http1Response:
         """The last byte was added."""
         self.complete = True
         self._connection = None
-        self.wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def fail(self, error: UpstreamError) -> None:
         """Nothing more comes."""
