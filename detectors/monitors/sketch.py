@@ -7,8 +7,10 @@ languages and callers come from closed or bounded sets.
 import math
 import zlib
 from array import array
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -23,6 +25,7 @@ ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before
 Key = tuple[str, ...]
 Scores = Mapping[tuple[str, str], tuple[float, bool, str]]  # (direction, slug) → score, flagged, detector@version
 TOKENS = " of token probabilities"  # behind what says what was right: the confidence is not what the answer states
+_SUMS = len(Mean._fields)
 _BANDS = (0.01, 0.1, 0.3, 0.6, 0.9)
 _OUTCOMES = ("limited_logical_reasoning", "hallucination")  # in this order: an exact check before groundedness
 
@@ -87,6 +90,13 @@ def _add(into: dict[Key, list[float]], key: Key, row: list[float]) -> None:
     known = into.get(key)
     if known is None:
         into[key] = row[:]
+    elif len(row) == _SUMS:  # of a mean: dozens of them for each sample
+        known[0] += row[0]
+        known[1] += row[1]
+        known[2] += row[2]
+        known[3] += row[3]
+        known[4] += row[4]
+        known[5] += row[5]
     else:
         for at, value in enumerate(row):
             known[at] += value
@@ -182,9 +192,14 @@ def _features(seen: Observation) -> list[tuple[str, str]]:
         ("answer_length", str(len(seen.answer.split()).bit_length())),
     ]
     for (direction, slug), (score, flagged, detector) in seen.scores.items():
-        band = str(flagged) if slug == "refusal" else str(sum(score >= edge for edge in _BANDS))
-        found.append((f"{slug} in {direction}s by {detector}", band))
+        band = str(flagged) if slug == "refusal" else str(bisect_right(_BANDS, score))
+        found.append((_feature(direction, slug, detector), band))
     return found
+
+
+@lru_cache(maxsize=1024)
+def _feature(direction: str, slug: str, detector: str) -> str:
+    return f"{slug} in {direction}s by {detector}"
 
 
 def _calibrate(sketch: Sketch, seen: Observation) -> None:
