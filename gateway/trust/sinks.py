@@ -77,13 +77,13 @@ class _Column:
         self._flagged_weight_squared = metrics.tally(metrics.FLAGGED_WEIGHT_SQUARED, slug, direction)
 
     def count(self, score: float, flagged: bool, weight: float) -> None:
-        (self._flagged if flagged else self._clear).add()
+        (self._flagged if flagged else self._clear).waiting += 1
         self._scores.observe(score)
-        self._weight.add(weight)
-        self._weight_squared.add(weight * weight)
+        self._weight.waiting += weight
+        self._weight_squared.waiting += weight * weight
         if flagged:
-            self._flagged_weight.add(weight)
-            self._flagged_weight_squared.add(weight * weight)
+            self._flagged_weight.waiting += weight
+            self._flagged_weight_squared.waiting += weight * weight
 
 
 class AuditSink:
