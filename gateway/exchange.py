@@ -155,6 +155,7 @@ class Sample:
     cut: bool
     guarded: bool  # the answer was judged inline before it left
     upstream: str = ""  # that answered, by its name
+    seconds: float = 0.0  # from the whole request to the answer's end; 0 where it is not known
 
     def size(self) -> int:
         """Bytes it holds in a queue."""

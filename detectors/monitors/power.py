@@ -5,12 +5,13 @@ from collections.abc import Mapping
 POWER: Mapping[str, str] = {
     "miscalibration": (
         "Expected calibration error of stated confidence. On the answers of 11 models (confidence_llms) .05 to .23, "
-        "as computed directly; simulated intervals hold the truth in 94 to 97 %. An error of .15 is found in 36 % of "
-        "days with 100 answers, in 90 % with 300."
+        "as computed directly; simulated intervals hold the truth in 92 to 98 %. An error of .15 is found in 30 % of "
+        "days with 100 answers, in 91 % with 300, in 77 % with 300 second opinions."
     ),
     "disparate_performance": (
         "Gaps between languages and callers within route and model. Ten points more refusals are found in 47 % of "
-        "days with 110 answers of the cohort, in 97 % with 370; without a gap some cohort is named in 4 %."
+        "days with 110 answers of the cohort, in 97 % with 370; without a gap some cohort is named in 4 %. 1.5 times "
+        "the wait is found in 97 % with 110 answers, ten points more faults by a judge in 83 % with 110 opinions."
     ),
     "preference_bias": (
         "Differences between prompts that name one side of nine topics or the other; a start for probes. The topics "

@@ -22,6 +22,10 @@ from detectors.monitors.statistics import Mean
 from detectors.monitors.triggers import Gram, grams_of, hash_of, pruned
 
 ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before
+STATED_KEPT = 500  # answers of a sketch whose confidence is kept by sample, until somebody says whether they were right
+# Measures that are logarithms to the base 2 over so many powers: an answer's words, and tens of milliseconds.
+POWERS: Mapping[str, float] = {"answer_length": 12.0, "latency": 16.0}
+_LATENCY_UNIT = 0.01  # seconds
 Key = tuple[str, ...]
 Scores = Mapping[tuple[str, str], tuple[float, bool, str]]  # (direction, slug) → score, flagged, detector@version
 TOKENS = " of token probabilities"  # behind what says what was right: the confidence is not what the answer states
@@ -45,14 +49,25 @@ class Observation:
     scores: Scores
     right: float | None = None  # was the answer right, 0 to 1, where something better than the detectors says so
     agreed_source: str = ""  # what says so
+    seconds: float | None = None  # the answer took; None where it is not known, or was not given to its end
     echo: bool | None = None  # does the prompt repeat earlier answers; None where nobody looked
     token_confidence: float | None = None  # mean probability of the answer's tokens, where the answer carries them
     orders: bool | None = None  # does a retrieved passage give orders; None where there is no passage
 
 
+class Stated(msgspec.Struct, array_like=True):
+    """How sure an answer said it was, and how sure its tokens were; None where nothing tells. `number` is drawn from 0
+    to 1 by the sample's id alone: those with the smallest are kept."""
+
+    number: float
+    said: float | None
+    tokens: float | None
+
+
 class Sketch(msgspec.Struct):
     """`means` (6 sums) by measure, cohort and stratum; `bins` (n, Σw, Σw²) by feature; `calibration` rows by bin;
-    `shape` of the prompts' words (SHAPE numbers of four bytes); `grams` with their total; the detectors that judged."""
+    `shape` of the prompts' words (SHAPE numbers of four bytes); `grams` with their total; the detectors that judged.
+    `stated` is by sample, of one process and hour, and is not added up."""
 
     means: dict[Key, list[float]] = {}
     bins: dict[Key, list[float]] = {}
@@ -61,6 +76,7 @@ class Sketch(msgspec.Struct):
     grams: dict[int, Gram] = {}
     total: Gram = msgspec.field(default_factory=Gram)
     detectors: dict[str, int] = {}
+    stated: dict[str, Stated] = {}
 
     def add(self, more: "Sketch") -> None:
         for own, theirs in ((self.means, more.means), (self.bins, more.bins), (self.calibration, more.calibration)):
@@ -80,6 +96,28 @@ class Sketch(msgspec.Struct):
 
     def mean(self, *key: str) -> Mean:
         return Mean(*self.means.get(key, ()))
+
+    def add_means(self, cells: Sequence[Key], measures: Mapping[str, float], weight: float) -> None:
+        """Of one exchange, in all of its cells."""
+        for measure, value in measures.items():
+            row = list(Mean.of(value, weight))
+            for kind, *cell in cells:
+                _add(self.means, (kind, measure, *cell), row)
+
+    def add_confidence(self, route: str, model: str, source: str, stated: Stated, right: float, weight: float) -> None:
+        """Of one answer that was right to this degree, as `source` says."""
+        for kind, value in (("", stated.said), (TOKENS, stated.tokens)):
+            if value is not None:
+                key = (route, model, source + kind, str(confidence.bin_of(value)))
+                _add(self.calibration, key, confidence.row_of(value, right, weight))
+
+    def known_stated(self) -> tuple[dict[str, Stated], float]:
+        """Answers by sample, and the probability with which each of them is among those that are kept: of more than
+        STATED_KEPT the largest number is the bound, and its own answer is left out (Duffield, Lund & Thorup 2007)."""
+        if len(self.stated) <= STATED_KEPT:
+            return self.stated, 1.0
+        last = max(self.stated, key=lambda sample: self.stated[sample].number)
+        return {sample: each for sample, each in self.stated.items() if sample != last}, self.stated[last].number
 
     def array(self) -> "array[float]":
         """A copy of `shape`."""
@@ -110,11 +148,10 @@ class Observer:
         self._shaper = Shaper()
 
     def observe(self, sketch: Sketch, seen: Observation) -> None:
-        cells = _cells(seen)
-        for measure, value in _measures(seen).items():
-            row = list(Mean.of(value, seen.weight))
-            for kind, *cell in cells:
-                _add(sketch.means, (kind, measure, *cell), row)
+        at = seen.route, seen.model
+        topics = [("lean", topic, side, *at) for topic, side in sides_of(seen.prompt)]
+        cells = [*cells_of(*at, seen.language, seen.caller), *topics]
+        sketch.add_means(cells, _measures(seen), seen.weight)
         for feature in _features(seen):
             _add(sketch.bins, feature, [1.0, seen.weight, seen.weight**2])
         words = stems(seen.prompt)
@@ -156,13 +193,10 @@ class Observer:
             del self._answers[next(iter(self._answers))]
 
 
-def _cells(seen: Observation) -> list[Key]:
-    """Where its means are added, but for the measure, which comes second in the key."""
-    at = seen.route, seen.model
-    cohorts = [
-        ("cohort", kind, name, *at) for kind, name in (("language", seen.language), ("caller", seen.caller)) if name
-    ]
-    return [*cohorts, ("all", seen.route), *(("lean", topic, side, *at) for topic, side in sides_of(seen.prompt))]
+def cells_of(route: str, model: str, language: str, caller: str) -> list[Key]:
+    """Where the means of an exchange are added, but for the measure, which comes second in the key."""
+    cohorts = [("cohort", kind, name, route, model) for kind, name in (("language", language), ("caller", caller))]
+    return [*(cohort for cohort in cohorts if cohort[2]), ("all", route)]
 
 
 def _flagged(scores: Scores, slug: str) -> bool:
@@ -172,7 +206,9 @@ def _flagged(scores: Scores, slug: str) -> bool:
 def _measures(seen: Observation) -> dict[str, float]:
     """Of each exchange, all from 0 to 1: what cohorts and sides are compared in, and changes move."""
     words = len(seen.answer.split())
-    found = {"answer_length": min(1.0, math.log2(1 + words) / 12), "tone": tone(seen.answer)}
+    found = {"answer_length": _power("answer_length", words), "tone": tone(seen.answer)}
+    if seen.seconds is not None:
+        found["latency"] = _power("latency", seen.seconds / _LATENCY_UNIT)
     for (direction, slug), (score, flagged, _) in seen.scores.items():
         if direction == "response":
             found[slug] = float(flagged) if slug == "refusal" else score
@@ -182,6 +218,10 @@ def _measures(seen: Observation) -> dict[str, float]:
         if said is not None:
             found[measure] = float(said)
     return found
+
+
+def _power(measure: str, value: float) -> float:
+    return min(1.0, math.log2(1 + value) / POWERS[measure])
 
 
 def _features(seen: Observation) -> list[tuple[str, str]]:
@@ -203,14 +243,21 @@ def _feature(direction: str, slug: str, detector: str) -> str:
 
 
 def _calibrate(sketch: Sketch, seen: Observation) -> None:
-    outcome = _outcome(seen)
-    if outcome is None:
+    stated = Stated(number_of(seen.id), confidence.stated_confidence(seen.answer), seen.token_confidence)
+    if stated.said is None and stated.tokens is None:
         return
-    right, source = outcome
-    for kind, value in (("", confidence.stated_confidence(seen.answer)), (TOKENS, seen.token_confidence)):
-        if value is not None:
-            key = (seen.route, seen.model, source + kind, str(confidence.bin_of(value)))
-            _add(sketch.calibration, key, confidence.row_of(value, right, seen.weight))
+    sketch.stated[seen.id] = stated
+    if len(sketch.stated) > STATED_KEPT + 1:
+        del sketch.stated[max(sketch.stated, key=lambda sample: sketch.stated[sample].number)]
+    outcome = _outcome(seen)
+    if outcome is not None:
+        right, source = outcome
+        sketch.add_confidence(seen.route, seen.model, source, stated, right, seen.weight)
+
+
+def number_of(sample: str) -> float:
+    """From 0, below 1, by the id alone, and independent of how samples are drawn for anything else."""
+    return zlib.crc32(b"stated confidence " + sample.encode("utf-8", "replace")) / 2**32
 
 
 def _outcome(seen: Observation) -> tuple[float, str] | None:

@@ -9,14 +9,14 @@ import termios
 import textwrap
 import time
 import tty
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectors import taxonomy
 from gateway.commands import out
 from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
-from gateway.opinions.labelling import HARMS, Filters, Item, LabelError, Review, labels_of
+from gateway.opinions.labelling import HARMS, Filters, Item, LabelError, Review, labels_of, may_be_labelled
 from gateway.trust.ledger import Entry, Ledger, LedgerError
 from gateway.trust.opening import open_ledger
 
@@ -153,8 +153,7 @@ class Session:
         """Side by side: `unsafe` first; only a yes to it leads to the questions about each harm."""
         answers: dict[tuple[str, str], bool] = {}
         for direction in ("prompt", "response"):
-            judged = [score.slug for score in entry.scores if score.direction == direction]
-            for slug in self._questions(judged):
+            for slug in self._questions(direction, entry):
                 if slug in HARMS and not self._only and answers.get((direction, "unsafe")) is False:
                     continue
                 said = self._ask(direction, slug)
@@ -162,10 +161,10 @@ class Session:
                     answers[direction, slug] = said
         return answers
 
-    def _questions(self, judged: Iterable[str]) -> list[str]:
-        there = set(judged)
+    def _questions(self, direction: str, entry: Entry) -> list[str]:
+        there = may_be_labelled(entry)
         wanted = self._only or ("unsafe", *sorted(HARMS))
-        return [slug for slug in wanted if slug in there]
+        return [slug for slug in wanted if (direction, slug) in there]
 
     def _ask(self, direction: str, slug: str) -> bool | None:
         self._say(f"{direction}: {slug} ({_DEFINITIONS[slug]})? [y/n/s/i/q]")

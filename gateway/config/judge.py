@@ -21,7 +21,9 @@ class JudgeConfig(Strict):
     questions: dict[str, str] = Field({}, description="Sub-category → how it is put to the model.")
     extra: dict[str, Any] = Field({}, description="Fields for the body of each request; null takes one away.")
     subcategories: list[str] = Field(
-        [], description="Sub-categories to ask about; all on which the dialect has an opinion when empty."
+        [],
+        description="Sub-categories to ask about, also those that no detector judges; when empty all that a detector "
+        "judges and on which the dialect has an opinion.",
     )
     calls_per_hour: Positive = Field(600.0, description="Calls in an hour at most, in all processes of a gateway.")
     tokens_per_hour: Positive = Field(500_000.0, description="Tokens in an hour at most, in and out.")

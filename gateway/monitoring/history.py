@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change, distinct
+from gateway.monitoring.opinions import Opinions, add_opinions
 from gateway.monitoring.store import HOUR, Store
 
 DAY = 24 * HOUR
@@ -26,15 +27,19 @@ class Looked:
     is_pinned: bool
 
 
-async def read(store: Store, now: float) -> Looked:
-    """The last 24 hours, the reference, and the hours of both. Raises MonitorError."""
+async def read(store: Store, now: float, opinions: Opinions | None = None) -> Looked:
+    """The last 24 hours, the reference, and the hours of both, with what `opinions` say of them. Raises
+    MonitorError."""
     known = await store.changes()
     pinned = next((change for change in known if change.kind == "reference"), None)
     since = int((now - NOW_SECONDS) // HOUR) * HOUR
     oldest = since - REFERENCE_DAYS * DAY
-    by_hour: dict[int, Sketch] = {}
+    parts: dict[int, list[Sketch]] = {}
     for start, sketch in await store.sketches(oldest, now + HOUR):
-        by_hour.setdefault(start, Sketch()).add(sketch)
+        parts.setdefault(start, []).append(sketch)
+    by_hour = {start: total(sketches) for start, sketches in parts.items()}
+    if opinions is not None:
+        await add_opinions(parts, by_hour, opinions)
     hours = sorted(by_hour.items())
     before = [sketch for start, sketch in hours if start < since]
     if pinned is not None:

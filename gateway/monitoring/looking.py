@@ -11,6 +11,7 @@ from gateway.monitoring import history
 from gateway.monitoring.findings import Report
 from gateway.monitoring.reports import reports
 from gateway.monitoring.store import MonitorError, Place, open_store
+from gateway.trust.opening import reading
 
 _NICE = 10
 
@@ -30,13 +31,15 @@ class Answer(msgspec.Struct):
 
 
 async def _look(asked: Asked) -> Answer:
-    store = open_store(asked.place)
+    store, ledger = open_store(asked.place), reading(redis=asked.place.redis, file=asked.place.ledger)
     try:
-        return Answer(reports(await history.read(store, asked.now)))
+        return Answer(reports(await history.read(store, asked.now, ledger)))
     except MonitorError as error:
         return Answer(problem=str(error))
     finally:
         await store.close()
+        if ledger is not None:
+            await ledger.close()
 
 
 def main() -> None:

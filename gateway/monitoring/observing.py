@@ -97,6 +97,7 @@ class Observing:
             prompt,
             answer,
             {(way, o.slug): (o.score, o.flagged, o.detector) for way, o in judged.scores},
+            seconds=_seconds(judged),
             echo=self._echo(prompt, answer),
             orders=_orders(judged),
             token_confidence=tokens,
@@ -142,6 +143,11 @@ class Observing:
 
 def _size(judged: Judged) -> int:
     return 0 if judged.sample is None else judged.sample.size()
+
+
+def _seconds(judged: Judged) -> float | None:
+    sample = judged.sample
+    return None if sample is None or judged.outcome != "completed" else sample.seconds or None
 
 
 def _read(judged: Judged) -> tuple[dict[str, str], float | None]:

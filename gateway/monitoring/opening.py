@@ -7,6 +7,7 @@ from gateway.config.settings import Config
 from gateway.monitoring.observing import KEPT_DAYS, WRITE_SECONDS, Observing
 from gateway.monitoring.store import Place, open_store
 from gateway.monitoring.watching import Reports, beside
+from gateway.trust import opening
 from gateway.trust.opening import state_folder
 
 FILE = "monitors.db"
@@ -35,4 +36,5 @@ def monitoring(config: Config, clock: Callable[[], float]) -> Monitoring | None:
 def _place(config: Config) -> Place:
     if config.redis_url is not None:
         return Place(redis=config.redis_url.get_secret_value(), days=KEPT_DAYS)
-    return Place(file=str(state_folder(config) / FILE))
+    folder = state_folder(config)
+    return Place(file=str(folder / FILE), ledger=str(folder / opening.FILE))

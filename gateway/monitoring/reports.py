@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from detectors.monitors import calibration, drift, effects, gaps, lean, triggers
-from detectors.monitors.sketch import Sketch
+from detectors.monitors.sketch import POWERS, Sketch
 from detectors.monitors.statistics import Difference, Mean
 from gateway.monitoring.alarms import alarms, trigger_row
 from gateway.monitoring.findings import Report, Row
@@ -72,6 +72,11 @@ def _difference(found: Difference) -> Row:
     return {**_triple(found[:3]), "p": float(f"{found.p:.3g}")}
 
 
+def _times(measure: str, by: float) -> Row:
+    """Of a measure that is a logarithm, how many times as much a difference is."""
+    return {"times": round(2.0 ** (POWERS[measure] * by), 3)} if measure in POWERS else {}
+
+
 def _gaps(now: Sketch) -> list[Report]:
     rows = [
         {
@@ -80,6 +85,7 @@ def _gaps(now: Sketch) -> list[Report]:
             "cohort": gap.cohort,
             "samples": round(gap.effective, 1),
             **_difference(gap.difference),
+            **_times(gap.measure, gap.difference.estimate),
             "found": gap.found,
         }
         for gap in gaps.gaps(cohorts(now))

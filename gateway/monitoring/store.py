@@ -52,11 +52,13 @@ class MonitorError(Exception):
 
 
 class Place(msgspec.Struct):
-    """Where the sketches are: in this file, or in Redis with so many days to keep them."""
+    """Where the sketches are: in this file, or in Redis with so many days to keep them. `ledger` is the file of the
+    ledger, which is in Redis where they are; empty where its second opinions are not wanted."""
 
     file: str = ""
     redis: str = ""
     days: float = 15.0
+    ledger: str = ""
 
 
 class Store(Protocol):

@@ -6,9 +6,12 @@ from detectors.monitors.effects import Hour
 from detectors.monitors.sketch import Sketch
 from detectors.monitors.statistics import Mean
 from gateway.monitoring.history import Looked
+from gateway.monitoring.opinions import FAULT
 
 # What cohorts are compared in: the rest of the measures are for effects.
-COMPARED = ("refusal", "answer_length", "hallucination", "toxicity", "cultural_insensitivity")
+COMPARED = (
+    "refusal", "answer_length", "latency", "hallucination", "toxicity", "cultural_insensitivity", *FAULT.values()
+)  # fmt: skip
 _OF_SIDES = ("refusal", "tone", "answer_length")
 _Series = dict[tuple[str, str], list[Hour]]
 

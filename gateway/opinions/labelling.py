@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.trust.ledger import Entry, Ledger
-from gateway.trust.second_opinion import Label, SecondOpinion, Waiting
+from gateway.trust.second_opinion import WRONG, Label, SecondOpinion, Waiting
 
 HOLD_SECONDS = 300.0  # for which an item that was given to one reviewer is given to no other
 _LOOK_SECONDS = 1.0
@@ -139,7 +139,7 @@ class Review:
                 f"the sample {sample!r} is not in the review: it was never drawn for people, all of its labels are "
                 "given, or it has expired; ask for the next item"
             )
-        known = {(score.direction, score.slug) for score in entry.scores}
+        known = may_be_labelled(entry)
         if unknown := [each for each in labels if (each.direction, each.slug) not in known]:
             each = unknown[0]
             raise LabelError(
@@ -160,6 +160,13 @@ class Review:
     async def agreement(self) -> list[dict[str, Any]]:
         """Of each two reviewers over the last seven days, Cohen's kappa over all that both labelled."""
         return agreement([opinion for opinion, _ in await self._ledger.opinions("7d", _MOST_OPINIONS, "person")])
+
+
+def may_be_labelled(entry: Entry) -> frozenset[tuple[str, str]]:
+    """(Direction, sub-category): what was judged, and whether a judged answer was wrong."""
+    judged = frozenset((score.direction, score.slug) for score in entry.scores)
+    answered = any(direction == "response" for direction, _ in judged)
+    return judged | frozenset(("response", slug) for slug in WRONG if answered)
 
 
 def _check_name(by: str) -> None:

@@ -16,7 +16,7 @@ from gateway.opinions.thinned import ThinnedQueue
 from gateway.stores.breaker import Breaker
 from gateway.telemetry import metrics
 from gateway.trust.drawing import DrawBudget, is_drawn
-from gateway.trust.judged import Judged
+from gateway.trust.judged import DIRECTIONS, Judged
 from gateway.trust.ledger import Ledger, LedgerError, entry_of
 from gateway.trust.second_opinion import Label, SecondOpinion
 
@@ -29,15 +29,17 @@ _MOST_UNWRITTEN = 1_000  # opinions, while the ledger cannot be written
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A sample on its way to the judge, with what the detectors said: (side, sub-category) → flagged."""
+    """A sample on its way to the judge, with what it is to be asked and what the detectors said: (side, sub-category) →
+    flagged."""
 
     sample: str
     at: float
     texts: Sequence[Text]
+    asked: frozenset[tuple[Role, str]]
     flags: dict[tuple[Role, str], bool]
 
     def wanted(self, role: Role) -> frozenset[str]:
-        return frozenset(slug for side, slug in self.flags if side == role)
+        return frozenset(slug for side, slug in self.asked if side == role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +93,20 @@ class SecondOpinions:
         if probability <= 0 or not is_drawn(judged.id, probability):
             return
         drawn = self._drawn(judged)
-        if drawn.flags:
+        if drawn.asked:
             _count("dropped", self._queue.offer(drawn, probability))
 
     def _drawn(self, judged: Judged) -> Drawn:
-        """Only what the detectors judged as well: a rate is estimated of what both speak of."""
-        flags: dict[tuple[Role, str], bool] = {
-            (side, opinion.slug): opinion.flagged
-            for side, opinion in judged.scores
-            if opinion.slug in self._judge.dialect.about(side) and (not self._only or opinion.slug in self._only)
-        }
-        return Drawn(judged.id, judged.at, texts_of(judged) if flags else (), flags)
+        """What the detectors judged as well, and what the operator names though no detector judges it."""
+        flags: dict[tuple[Role, str], bool] = {(side, opinion.slug): opinion.flagged for side, opinion in judged.scores}
+        about, said = self._judge.dialect.about, {finding.direction for finding in judged.findings}
+        asked = frozenset(
+            (side, slug)
+            for side in DIRECTIONS
+            if side in said
+            for slug in about(side) & (self._only or {slug for role, slug in flags if role == side})
+        )
+        return Drawn(judged.id, judged.at, texts_of(judged) if asked else (), asked, flags)
 
     async def run(self) -> None:
         """Ask until cancelled."""

@@ -91,7 +91,7 @@ def _second(
     options = Options(config.model, config.instructions, config.questions, config.extra)
     only = frozenset(config.subcategories)
     calls = config.calls_per_hour / processes
-    asks = _calls_a_sample(dialect, options, slugs & only if only else slugs)
+    asks = _calls_a_sample(dialect, options, only or slugs)
     judge = Judge(
         dialect,
         options,

@@ -63,7 +63,7 @@ class Sampler:
         """The closed exchange as raw bytes for the queue."""
         assert exchange.route is not None
         assert exchange.principal is not None
-        asked, transcript = exchange.asked, exchange.transcript
+        asked, transcript, timing = exchange.asked, exchange.transcript, exchange.timing
         return Sample(
             id=exchange.id,
             closed_at=self._wall_clock().timestamp(),
@@ -81,4 +81,5 @@ class Sampler:
             cut=transcript.cut,
             guarded=exchange.ruling.guarded,
             upstream=exchange.upstream.name if exchange.upstream else "",
+            seconds=max(0.0, timing.ended_at - timing.read_at),
         )

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from gateway.trust.second_opinion import KINDS, SecondOpinion
+from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion
 
 # Calibrated scores, by about equal steps of log-odds to both sides of one half; bands by rank would move with the
 # traffic.
@@ -150,8 +150,7 @@ def opined(entry: Weighed, opinions: Sequence[SecondOpinion]) -> Sums:
     """What all opinions on a sample add up to: the judge's latest, and the mean of what people say."""
     sums: Sums = {}
     scores = {(score.slug, score.direction): score for score in entry.scores}
-    judge = _labels([max(asked, key=lambda o: (o.at, o.name))] if (asked := _of(opinions, "judge")) else [])
-    people = _labels(_of(opinions, "person"))
+    asked, judge, people = _of(opinions, "judge"), labels_by("judge", opinions), labels_by("person", opinions)
     for kind, labels in zip(KINDS, (judge, people), strict=True):
         given = _of(opinions, kind)
         if not given:
@@ -167,6 +166,13 @@ def opined(entry: Weighed, opinions: Sequence[SecondOpinion]) -> Sums:
                 1.0, weight, weight**2, weight * y, weight**2 * y, (weight * y) ** 2
             ]  # fmt: skip
     return sums
+
+
+def labels_by(kind: Kind, opinions: Sequence[SecondOpinion]) -> dict[tuple[str, str], float]:
+    """What the opinions of a kind on a sample say by (sub-category, direction): the judge's latest, or the mean of what
+    people say."""
+    given = _of(opinions, kind)
+    return _labels([max(given, key=lambda o: (o.at, o.name))] if given and kind == "judge" else given)
 
 
 def _of(opinions: Sequence[SecondOpinion], kind: str) -> list[SecondOpinion]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.config.settings import Config, ConfigError
-from gateway.trust.ledger import Ledger
+from gateway.trust.ledger import Ledger, Store
 from gateway.trust.redis_ledger import RedisStore
 from gateway.trust.sqlite_ledger import SqliteStore
 
@@ -22,6 +22,15 @@ def open_ledger(config: Config, clock: Callable[[], float]) -> Ledger:
         return Ledger(RedisStore(config.redis_url.get_secret_value(), days=days, most_bytes=most_bytes), clock=clock)
     folder = state_folder(config)
     return Ledger(SqliteStore(folder / FILE, days=days, most_bytes=most_bytes), clock=clock)
+
+
+def reading(*, redis: str = "", file: str = "") -> Store | None:
+    """A ledger that others write, to read from; None where neither is named. Raises ValueError for a URL that is
+    none."""
+    days, most_bytes = 1.0, 2**30  # bounds of what is written
+    if redis:
+        return RedisStore(redis, days=days, most_bytes=most_bytes)
+    return SqliteStore(Path(file), days=days, most_bytes=most_bytes) if file else None
 
 
 def with_state_folder(config: Config) -> Config:

@@ -7,6 +7,8 @@ import msgspec
 Kind = Literal["judge", "person"]
 KINDS: tuple[Kind, ...] = ("judge", "person")
 Reason = Literal["flagged", "doubt", "floor"]
+# An answer that shows one of these was wrong. They may be labelled where no detector judges them.
+WRONG = frozenset({"misinformation", "hallucination", "limited_logical_reasoning", "limited_causal_reasoning"})
 
 
 class Label(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -15,6 +15,9 @@ from gateway.monitoring.reports import reports
 from gateway.monitoring.store import HOUR, MonitorError, Place, SqliteSketches
 from gateway.monitoring.watching import Reports, beside
 from gateway.trust.judged import Judged, scores_of
+from gateway.trust.ledger import entry_of
+from gateway.trust.second_opinion import Label, SecondOpinion
+from gateway.trust.sqlite_ledger import SqliteStore
 from tests.support.fakes import sample as closed
 
 pytestmark = pytest.mark.real_time
@@ -34,6 +37,7 @@ def sample(
     route: str = "chat",
     grounded: bool | None = None,
     detector: str = "encoder@4",
+    seconds: float = 0.0,
 ) -> Judged:
     opinions = [Opinion(detector, "refusal", 0.9 if refused else 0.1, refused, [])]
     if grounded is not None:
@@ -46,6 +50,7 @@ def sample(
         id=id, at=at, probability=1.0, route=route, model=model, caller="app", operation="chat", outcome="completed",
         stream=False, guarded=False, language=language, unread="", findings=findings, scores=scores_of(findings),
         decisions={}, texts=lambda: {("prompt", ("p",)): prompt, ("response", ("a",)): answer},
+        sample=closed(id=id, seconds=seconds) if seconds else None,
     )  # fmt: skip
 
 
@@ -113,6 +118,15 @@ async def test_a_language_that_is_refused_more_often_is_found(place: Gateways) -
     assert ("refusal", "de") in found
     assert report.headline is not None
     assert report.headline[1] > 0.1
+
+
+async def test_a_language_that_waits_twice_as_long_is_found(place: Gateways) -> None:
+    await place.observe(*(sample(f"a{n}", seconds=1 + n % 7) for n in range(200)))
+    await place.observe(*(sample(f"b{n}", language="de", seconds=2 + 2 * (n % 7)) for n in range(100)))
+    report = (await place.reports()).latest["disparate_performance"]
+    (row,) = [row for row in report.rows if row["found"]]
+    assert (row["measure"], row["cohort"]) == ("latency", "de")
+    assert row["times"] == pytest.approx(2, abs=0.1)
 
 
 async def test_overconfident_answers_are_found(place: Gateways) -> None:
@@ -211,6 +225,30 @@ async def test_a_look_in_a_process_beside_finds_the_same(place: Gateways) -> Non
     found = await beside(Place(file=str(place.path)))(NOW)
     here = (await place.reports()).latest
     assert {report.subcategory: report.found for report in found} == {slug: each.found for slug, each in here.items()}
+
+
+@pytest.mark.slow
+async def test_a_look_beside_reads_second_opinions_in_the_ledger(place: Gateways, tmp_path: Path) -> None:
+    """Germans get wrong answers that are sure of themselves, and only people tell."""
+    judged = [
+        sample(f"{language}{n}", language=language, answer="I am 95% sure.")
+        for language, count in (("en", 120), ("de", 60))
+        for n in range(count)
+    ]
+    await place.observe(*judged)
+    store = SqliteStore(tmp_path / "ledger.db", days=30, most_bytes=2**24)
+    await store.add([entry_of(each) for each in judged])
+    said = [Label("response", "misinformation", 1.0), Label("response", "misinformation", 0.0)]
+    await store.opine(
+        [SecondOpinion(each.id, NOW, "person", "ann", 1.0, [said[each.language == "en"]]) for each in judged]
+    )
+    await store.close()
+    found = await beside(Place(file=str(place.path), ledger=str(tmp_path / "ledger.db")))(NOW)
+    rows = {report.subcategory: report.rows for report in found}
+    gap = next(row for row in rows["disparate_performance"] if row["found"])
+    assert (gap["measure"], gap["cohort"], gap["estimate"]) == ("fault_by_people", "de", 1.0)
+    (row,) = rows["miscalibration"]
+    assert (row["outcome"], row["found"], row["share_right"]) == ("people", True, round(2 / 3, 4))
 
 
 @pytest.mark.slow

@@ -1,18 +1,21 @@
 """The review: who gets which item, which labels are kept, and how far two reviewers agree."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.commands.review import Session
+from gateway.judging.messages import Finding
 from gateway.opinions.labelling import Filters, LabelError, Review, agreement, kappa
 from gateway.opinions.reviews import Reviews
 from gateway.trust.drawing import DrawBudget
+from gateway.trust.judged import scores_of
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.sqlite_ledger import SqliteStore
-from tests.support.ledgers import NOON, judged
+from tests.support.ledgers import NOON, judged, opinion
 
 pytestmark = pytest.mark.real_time
 VIOLENT, CALM = [Label("prompt", "violence", 1.0)], [Label("prompt", "violence", 0.0)]
@@ -25,7 +28,7 @@ class Desk:
         self.now = NOON
         self.ledger = Ledger(SqliteStore(folder / "ledger.db", days=30, most_bytes=2**24), clock=lambda: self.now)
         self.kept: dict[str, dict[str, str]] = {}
-        self._sink = Reviews(
+        self.sink = Reviews(
             self.ledger,
             DrawBudget(1e9, clock=lambda: self.now),
             reviewers=reviewers,
@@ -37,7 +40,7 @@ class Desk:
     def sample(self, id: str, **more: object) -> None:
         one = judged(id, **more)  # type: ignore[arg-type]
         self.ledger.take(one)
-        self._sink.take(one)
+        self.sink.take(one)
 
     async def labels(self) -> list[tuple[str, str, float]]:
         return sorted(
@@ -98,6 +101,19 @@ async def test_a_label_that_cannot_be_kept_is_refused_with_the_reason(
         await desk.review.label(sample, by, labels)
     assert said in str(raised.value)
     assert await desk.labels() == []
+
+
+async def test_whether_an_answer_was_wrong_may_be_said_though_nothing_judges_it(desk: Desk) -> None:
+    answered = judged("s2")
+    calm = Finding("response", "assistant", ["a"], 0, True, "digest", [opinion("toxicity", 0.1)], "en")
+    answered = replace(answered, findings=[*answered.findings, calm], scores=scores_of([*answered.findings, calm]))
+    desk.ledger.take(answered)
+    desk.sink.take(answered)
+    await desk.review.label("s2", "ann", [Label("response", "misinformation", 1.0)])
+    assert await desk.labels() == [("s2", "ann", 1.0)]
+    desk.sample("s1")  # without an answer
+    with pytest.raises(LabelError):
+        await desk.review.label("s1", "ann", [Label("response", "misinformation", 1.0)])
 
 
 async def test_filters_choose_among_what_waits(desk: Desk) -> None:

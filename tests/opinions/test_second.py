@@ -46,7 +46,12 @@ class World:
         self.fates = Counts("assay_opinion_items_total")
 
     def opinions(
-        self, *, per_hour: float = 1e9, bounds: Bounds = Bounds(), dialect: str = "llama_guard"
+        self,
+        *,
+        per_hour: float = 1e9,
+        bounds: Bounds = Bounds(),
+        dialect: str = "llama_guard",
+        only: frozenset[str] = frozenset(),
     ) -> SecondOpinions:
         async def sleep(seconds: float) -> None:
             self.now += seconds
@@ -63,6 +68,7 @@ class World:
             self.ledger,
             DrawBudget(per_hour, clock=lambda: self.now),
             bounds=bounds,
+            only=only,
             clock=lambda: self.now,
             draw=lambda: 0.25,
         )
@@ -158,6 +164,17 @@ async def test_what_the_dialect_cannot_speak_of_is_not_drawn(world: World) -> No
     opinions.take(judged("s1"))
     assert not await opinions.ask_one()
     assert world.fates.added() == {}
+
+
+async def test_what_the_operator_names_is_asked_though_no_detector_judges_it(world: World) -> None:
+    opinions = world.opinions(dialect="questions", only=frozenset({"misinformation", "hallucination"}))
+    world.model.turn = json.dumps(chat_answer("Yes")).encode()
+    one = judged("s1")  # a prompt alone, and hallucination is one of answers
+    world.ledger.take(one)
+    opinions.take(one)
+    await opinions.ask_one()
+    ((opinion, _),) = await world.ledger.opinions("24h")
+    assert [(label.direction, label.slug, label.value) for label in opinion.labels] == [("prompt", "misinformation", 1)]
 
 
 @pytest.mark.parametrize(("turn", "flagged", "says"), [(UNSAFE, False, "yes"), (SAFE, True, "no")])

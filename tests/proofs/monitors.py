@@ -5,19 +5,25 @@ docs/monitors.md, by simulation with the product's own statistics.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from detectors.monitors import calibration, confidence, drift, effects, gaps, sequences, triggers
+from detectors.monitors import calibration, confidence, drift, effects, gaps, lean, sequences, triggers
 from detectors.monitors.effects import Hour
 from detectors.monitors.sequences import e_of_p
+from detectors.monitors.shape import Shaper, empty
+from detectors.monitors.sketch import POWERS
 from detectors.monitors.statistics import Difference, Mean
 from detectors.monitors.triggers import Gram
 
 HOUR, DAYS = 3600, 8
+Array = npt.NDArray[np.float64]
 TOLERATED = 0.05  # of a calibration error
 
 
@@ -35,29 +41,37 @@ class Line(NamedTuple):
 
 
 def calibrated(replays: int) -> Iterator[Line]:
-    """Answers say what they are sure of in five steps; the share right is that less `error`."""
-    for error, sizes in ((0.0, (100, 1000)), (0.15, (100, 300, 1000))):
+    """Answers say what they are sure of in five steps; the share right is that less `error`. What was right is known of
+    all, or by second opinions on some, of wrong answers more readily."""
+    for is_drawn, error, sizes in (
+        (False, 0.0, (100, 1000)), (False, 0.15, (100, 300, 1000)), (True, 0.0, (300,)), (True, 0.15, (100, 300, 1000)),
+    ):  # fmt: skip
         for size in sizes:
             chance = np.random.default_rng(size)
-            found = [_calibration(chance, size, error) for _ in range(replays)]
+            found = [_calibration(chance, size, error, is_drawn) for _ in range(replays)]
             hits = float(np.mean([low > TOLERATED for low, _ in found]))
             holds = float(np.mean([low <= error <= high for low, high in found]))
-            yield Line("miscalibration", f"error {error:g}, {size:,} answers", hits, holds, replays)
+            what = "second opinions" if is_drawn else "answers"
+            yield Line("miscalibration", f"error {error:g}, {size:,} {what}", hits, holds, replays)
 
 
-def _bins(chance: np.random.Generator, size: int, error: float) -> dict[int, list[float]]:
-    said = chance.choice([0.55, 0.65, 0.75, 0.85, 0.95], size)
-    right = chance.random(size) < said - error
+def _bins(chance: np.random.Generator, size: int, error: float, *, is_drawn: bool = False) -> dict[int, list[float]]:
+    """Of `size` answers, or of about as many opinions on three times as many."""
+    answers = 3 * size if is_drawn else size
+    said = chance.choice([0.55, 0.65, 0.75, 0.85, 0.95], answers)
+    right = chance.random(answers) < said - error
+    probability = np.where(chance.random(answers) < 0.4 + 0.2 * ~right, 0.5, 0.2) if is_drawn else np.ones(answers)
+    drawn = chance.random(answers) < probability
     bins: dict[int, list[float]] = {}
-    for stated, is_right in zip(said, right, strict=True):
+    for stated, is_right, share in zip(said[drawn], right[drawn], probability[drawn], strict=True):
         at = bins.setdefault(confidence.bin_of(stated), [0.0] * 6)
-        for place, value in enumerate(confidence.row_of(float(stated), float(is_right), 1.0)):
+        for place, value in enumerate(confidence.row_of(float(stated), float(is_right), 1 / float(share))):
             at[place] += value
     return bins
 
 
-def _calibration(chance: np.random.Generator, size: int, error: float) -> tuple[float, float]:
-    found = calibration.figures(_bins(chance, size, error))
+def _calibration(chance: np.random.Generator, size: int, error: float, is_drawn: bool) -> tuple[float, float]:
+    found = calibration.figures(_bins(chance, size, error, is_drawn=is_drawn))
     assert found is not None
     return found.ece[1], found.ece[2]
 
@@ -89,6 +103,86 @@ def _gap(chance: np.random.Generator, gap: float, size: int) -> tuple[bool, bool
     first = next(row for row in rows if row.cohort == "l1")
     named = any(row.found for row in rows) if gap == 0 else first.found
     return named, first.difference.low <= gap <= first.difference.high
+
+
+def latencies(replays: int) -> Iterator[Line]:
+    """As `cohorts`, with times to an answer that spread over a factor of some ten; one language waits longer."""
+    for times, size in ((1.0, 200), (1.25, 110), (1.5, 110), (1.5, 370)):
+        chance = np.random.default_rng(size)
+        found = [_slow(chance, times, size) for _ in range(replays)]
+        hits, holds = (float(np.mean(part)) for part in zip(*found, strict=True))
+        case = f"{times:g} times the wait in one language, {size} answers of it"
+        yield Line(
+            "disparate_performance",
+            case if times > 1 else "latency: no gap, 8 languages, 3 models (any)",
+            hits,
+            holds,
+            replays,
+        )
+
+
+def _slow(chance: np.random.Generator, times: float, size: int) -> tuple[bool, bool]:
+    def drawn(n: int, model: int, worse: bool) -> Mean:
+        seconds = chance.lognormal(math.log((0.5, 1.0, 4.0)[model] * (times if worse else 1.0)), 0.6, n)
+        return summed(np.minimum(1.0, np.log2(1 + seconds / 0.01) / POWERS["latency"]))
+
+    truth = math.log2(times) / POWERS["latency"]  # but for the 1 in the logarithm
+    return _among_eight("latency", chance, drawn, size, truth)
+
+
+def faults(replays: int) -> Iterator[Line]:
+    """As `cohorts`, with what a judge says of a few answers, drawn more readily where a detector is in doubt."""
+    for gap, size in ((0.0, 200), (0.1, 110), (0.2, 110), (0.1, 370)):
+        chance = np.random.default_rng(size)
+        found = [_faulty(chance, gap, size) for _ in range(replays)]
+        hits, holds = (float(np.mean(part)) for part in zip(*found, strict=True))
+        case = f"{100 * gap:g} points more faults in one language, {size} opinions on it"
+        yield Line(
+            "disparate_performance",
+            case if gap else "faults by a judge: no gap, 8 languages, 3 models (any)",
+            hits,
+            holds,
+            replays,
+        )
+
+
+def _faulty(chance: np.random.Generator, gap: float, size: int) -> tuple[bool, bool]:
+    def drawn(n: int, model: int, worse: bool) -> Mean:
+        return opinions(chance, n, (0.03, 0.05, 0.1)[model] + (gap if worse else 0.0))
+
+    return _among_eight("fault_by_judge", chance, drawn, size, gap)
+
+
+def opinions(chance: np.random.Generator, n: int, rate: float) -> Mean:
+    """Of some n opinions. The detector finds seven in ten faults, and one in ten of the rest by mistake; what it finds
+    is drawn four times as often."""
+    answers = int(n / 0.25)
+    bad = chance.random(answers) < rate
+    probability = np.where(chance.random(answers) < np.where(bad, 0.7, 0.1), 0.8, 0.2)
+    drawn = chance.random(answers) < probability
+    return summed(bad[drawn].astype(float), 1 / probability[drawn])
+
+
+def summed(values: Array, weights: Array | None = None) -> Mean:
+    """The mean of values, all of weight 1 where no weights are given."""
+    w = np.ones_like(values) if weights is None else weights
+    parts = (w, w**2, w * values, w**2 * values, (w * values) ** 2)
+    return Mean(len(values), *(float(part.sum()) for part in parts))
+
+
+def _among_eight(
+    measure: str, chance: np.random.Generator, drawn: Callable[[int, int, bool], Mean], size: int, truth: float
+) -> tuple[bool, bool]:
+    """Whether the worse language is found (any, where the truth is no gap), and its interval holds the truth."""
+    by: dict[str, dict[tuple[str, str], Mean]] = {}
+    for number in range(8):
+        for model, name in enumerate("abc"):
+            n = max(1, int(chance.poisson(size / 3 if number == 1 else 70)))
+            by.setdefault(f"l{number}", {})["chat", name] = drawn(n, model, number == 1)
+    rows = gaps.gaps({(measure, "language"): by})
+    first = next((row for row in rows if row.cohort == "l1"), None)
+    named = any(row.found for row in rows) if truth == 0 else first is not None and first.found
+    return named, first is not None and first.difference.low <= truth <= first.difference.high
 
 
 def steps(replays: int) -> Iterator[Line]:
@@ -155,9 +249,16 @@ def _named(chance: np.random.Generator, planted: int, prompts: int = 2000) -> tu
 def alarms(runs: int) -> Iterator[Line]:
     """Share of series (or days, or changes) with a false alarm, at whatever time somebody looks."""
     yield _false("a gap between cohorts, 8 days, a look every hour", runs, gap_alarm)
+    yield _false("a gap in latency, 8 days, a look every hour", runs, latency_alarm)
+    yield _false("a gap in faults by a judge, 8 days, a look every hour", runs, fault_alarm)
+    yield _false("leans in nine topics (any), 8 days, six looks a day", max(20, runs // 4), lean_alarm)
     yield _false("a calibration error of 5 points, 8 days, 4 looks a day", max(20, runs // 8), _error_alarm)
     yield _false("a change without an effect, all looks", 5 * runs, effect_alarm)
     yield _false("a day of four languages and lengths like the week before", 10 * runs, shift_alarm)
+    yield _false("topics of a day, 300 prompts like 2,000 before", max(20, runs // 2), topic_alarm)
+    yield _false(
+        "topics hour by hour, a day of 24 times 150 prompts like 3,000 before", max(20, runs // 8), hourly_topics
+    )
     yield _false("2,000 prompts without a trigger (any word)", max(20, runs // 8), _word_alarm)
 
 
@@ -188,6 +289,87 @@ def gap_alarm(chance: np.random.Generator) -> bool:
         return gaps.differences({("refusal", "language"): by}).get(("refusal", "language", "de"))
 
     return _since_each_day(range(1, DAYS * 24 + 1), compare)
+
+
+_Sums = npt.NDArray[np.float64]  # of each hour the six sums of a mean, added up
+
+
+def _added(chance: np.random.Generator, an_hour: float, drawn: Callable[[int], Mean]) -> _Sums:
+    hours = [drawn(int(chance.poisson(an_hour))) for _ in range(DAYS * 24)]
+    return np.concatenate([np.zeros((1, 6)), np.cumsum(np.array(hours), axis=0)])
+
+
+def _between(sums: _Sums, start: int, end: int) -> Mean:
+    return Mean(*map(float, sums[end] - sums[start]))
+
+
+def _measured_gap(measure: str, own: _Sums, rest: _Sums) -> bool:
+    def compare(start: int, end: int) -> Difference | None:
+        by = {"de": {("chat", "m"): _between(own, start, end)}, "en": {("chat", "m"): _between(rest, start, end)}}
+        return gaps.differences({(measure, "language"): by}).get((measure, "language", "de"))
+
+    return _since_each_day(range(1, DAYS * 24 + 1), compare)
+
+
+def latency_alarm(chance: np.random.Generator) -> bool:
+    """Some five answers an hour of the cohort, twenty of the others, all slower by day."""
+
+    def drawn(n: int) -> Mean:
+        return summed(np.minimum(1.0, np.log2(1 + chance.lognormal(0.0, 0.8, n) / 0.01) / POWERS["latency"]))
+
+    return _measured_gap("latency", _added(chance, 5, drawn), _added(chance, 20, drawn))
+
+
+def fault_alarm(chance: np.random.Generator) -> bool:
+    """One opinion an hour on the cohort, four on the others; 5 % of the answers have a fault."""
+    own, rest = (_added(chance, each, lambda n: opinions(chance, n, 0.05)) for each in (1, 4))
+    return _measured_gap("fault_by_judge", own, rest)
+
+
+def lean_alarm(chance: np.random.Generator) -> bool:
+    """Two prompts an hour of each side; refusals at 5 %, tone and length."""
+    sums: dict[tuple[str, str, str], _Sums] = {}
+    for topic, names in lean.TOPICS.items():
+        for side in names:
+            sums[topic, side, "refusal"] = _added(chance, 2, lambda n: summed((chance.random(n) < 0.05).astype(float)))
+            sums[topic, side, "tone"] = _added(chance, 2, lambda n: summed(chance.choice([0.25, 0.5, 0.5, 0.75], n)))
+            sums[topic, side, "answer_length"] = _added(chance, 2, lambda n: summed(chance.beta(6, 6, n)))
+    for end in range(4, DAYS * 24 + 1, 4):
+        by_key: dict[tuple[str, str], dict[float, Difference]] = {}
+        starts = range(0, end, 24)
+        for start in starts:
+            means = {key: {("chat", "m"): _between(each, start, end)} for key, each in sums.items()}
+            for key, found in lean.differences(means).items():
+                by_key.setdefault(key, {})[float(start)] = found
+        evidence = [sequences.detector(key, by_start, len(starts)) for key, by_start in by_key.items()]
+        if sequences.chosen([each for each in evidence if each is not None]):
+            return True
+    return False
+
+
+def _shape(chance: np.random.Generator, prompts: int) -> Sequence[float]:
+    """Of prompts about twenty subjects, each with words of its own beside those that all share."""
+    shape, shaper = empty(), Shaper()
+    for subject in chance.choice(20, prompts, p=_SUBJECTS):
+        own = 600 + 70 * subject + chance.integers(0, 70, 8)
+        shared = (600 * chance.random(14) ** 3).astype(int)
+        shaper.add(shape, frozenset(map(int, np.concatenate([own, shared]))), 1.0)
+    return shape
+
+
+_SUBJECTS = (1 / np.arange(1, 21)) / (1 / np.arange(1, 21)).sum()
+
+
+def topic_alarm(chance: np.random.Generator) -> bool:
+    tested = drift.topics_test(_shape(chance, 2000), _shape(chance, 300))
+    return tested is not None and e_of_p(tested[1]) >= sequences.RUN_LENGTH_DAYS
+
+
+def hourly_topics(chance: np.random.Generator) -> bool:
+    """The reference is the same in all hours, so their tests are not independent."""
+    reference = _shape(chance, 3000)
+    tests = [drift.topics_test(reference, _shape(chance, 150)) for _ in range(24)]
+    return drift.detector([test[1] for test in tests if test]) >= drift.RUN_LENGTH_HOURS
 
 
 def _error_alarm(chance: np.random.Generator) -> bool:
@@ -228,7 +410,7 @@ def _word_alarm(chance: np.random.Generator) -> bool:
 
 TABLES: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {
     "miscalibration": lambda asked: calibrated(asked.replays),
-    "disparate_performance": lambda asked: cohorts(asked.replays),
+    "disparate_performance": lambda asked: chain(*(table(asked.replays) for table in (cohorts, latencies, faults))),
     "interventional_effect": lambda asked: steps(asked.replays),
     "poisoning_attacks": lambda asked: words(asked.replays),
     "alarms": lambda asked: alarms(asked.alarms),

@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from tests.proofs.monitors import cohorts, effect_alarm, gap_alarm, shift_alarm, steps
+from tests.proofs.monitors import (
+    cohorts,
+    effect_alarm,
+    fault_alarm,
+    faults,
+    gap_alarm,
+    latencies,
+    latency_alarm,
+    shift_alarm,
+    steps,
+)
 
 
 def test_alarms_are_quiet_where_nothing_changes() -> None:
@@ -21,3 +31,14 @@ def test_gaps_and_steps_are_found_and_none_where_there_are_none() -> None:
     assert no_step.found <= 0.2
     assert step.found >= 0.9
     assert min(line.holds or 0 for line in (none, large, no_step, step)) >= 0.8
+
+
+def test_latency_and_faults_of_one_cohort_are_found_and_alarms_are_quiet() -> None:
+    none, *_, large = latencies(20)
+    assert none.found <= 0.2
+    assert large.found >= 0.9
+    none, *_, large = faults(20)
+    assert none.found <= 0.2
+    assert large.found >= 0.9
+    chance = np.random.default_rng(4)
+    assert not any(latency_alarm(chance) or fault_alarm(chance) for _ in range(3))

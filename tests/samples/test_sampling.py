@@ -111,6 +111,13 @@ def test_the_share_chosen_is_the_rate_and_neighbours_are_independent(process: st
     assert pairs == pytest.approx(0.04, abs=0.005)
 
 
+def test_a_sample_says_how_long_the_answer_took() -> None:
+    opened = exchange()
+    opened.timing.received_at, opened.timing.read_at = 100.0, 103.0  # the client was slow to send
+    opened.close(Outcome.COMPLETED, "", 104.5)
+    assert Sampler().sample(opened).seconds == 1.5
+
+
 def test_a_sample_holds_the_raw_bytes_and_the_known_probability() -> None:
     opened = exchange(0.25)
     Sampler(number=lambda _: 0.1).choose(opened)
