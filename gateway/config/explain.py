@@ -2,7 +2,6 @@
 
 import difflib
 import importlib.util
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -17,6 +16,8 @@ from gateway.config.probes import ProbesConfig
 from gateway.config.settings import DEMO, ONLY, Config, env_name, is_loopback
 from gateway.config.upstreams import RouteConfig, UpstreamConfig
 
+# What requests bring themselves, behind the base URL of an upstream.
+_OPERATIONS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/messages", "/models")
 _SECRET = ("upstreams", "url", "proxy", "redis_url")
 _INSIDE: Mapping[str, type[Strict]] = {
     "upstreams": UpstreamConfig,
@@ -42,6 +43,8 @@ def problem(found: Any, origin: Mapping[str, str]) -> str:
             f"{where}: unknown key{nearest(location[-1], inside.model_fields if inside else _keys_at(location[:-1]))}"
         )
     message = found["msg"].removeprefix("Value error, ")
+    if found["type"] == "too_short" and isinstance(found.get("input"), str):  # of a secret it speaks of items
+        message = f"must have at least {found['ctx']['min_length']} characters"
     given = found.get("input")
     # Our own messages say what they found; and what may be a secret is not repeated.
     silent = found["type"] == "value_error" or "key" in path or location[-1] in _SECRET
@@ -86,7 +89,6 @@ def contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
     found += _duplicates(config, origin.get("keys", source))
     found += _open_doors(config, origin)
     found += _open_texts(config, origin)
-    found += _unwritable(config, origin)
     if config.otlp_endpoint is not None and not _has_module("opentelemetry.exporter.otlp.proto.http"):
         where = origin.get("otlp_endpoint", source)
         found.append(f"{where}: otlp_endpoint: traces need the extra `otel`: pip install 'assay-gateway[otel]'")
@@ -98,21 +100,6 @@ def _has_module(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:  # not even what it is in
         return False
-
-
-def _unwritable(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
-    """Files and folders that the gateway would write and cannot."""
-    for setting, path in (("audit_path", config.audit_path), ("state_dir", config.state_dir)):
-        if path is None:
-            continue
-        folder = path if setting == "state_dir" and path.exists() else path.parent
-        target = path if path.exists() else folder
-        where = origin.get(setting, setting)
-        where = where if where == env_name(setting) else f"{where}: {setting}"
-        if not folder.is_dir():
-            yield f"{where}: there is no folder {folder}; make it, or name another"
-        elif not os.access(target, os.W_OK):
-            yield f"{where}: {target} cannot be written; change its owner or mode, or name another place"
 
 
 def _unknown_names(config: Config, origin: Mapping[str, str], source: str) -> Iterator[str]:
@@ -217,9 +204,13 @@ def slips(config: Config) -> list[str]:
     if config.upstream_url not in (None, DEMO) and not config.upstreams:
         urls = {"upstream_url": config.upstream_url or ""}
     for where, url in urls.items():
+        base = url.rstrip("/")
         if not urlsplit(url).path.strip("/"):
+            found.append(f"{where}: {url} has no path; most model servers are asked below /v1, so write {base}/v1")
+        elif operation := next((path for path in _OPERATIONS if base.endswith(path)), ""):
             found.append(
-                f"{where}: {url} has no path; most model servers are asked below /v1, so write {url.rstrip('/')}/v1"
+                f"{where}: {url} ends in an operation; requests bring {operation} themselves, so write "
+                f"{base.removesuffix(operation)}"
             )
     return found
 

@@ -53,9 +53,14 @@ def read_list(file: Path, environ: Mapping[str, str]) -> list[Any]:
 def value_of(text: str, origin: str) -> Any:
     """A structured setting from a flag or the environment. Raises ConfigError, without the text: it may hold keys."""
     try:
-        return yaml.safe_load(text)
+        node, loader = _composed(text)
+        if twice := list(_repeated(node)):
+            raise ConfigError([f"{origin}:{where}" for where in twice])
+        return None if node is None else loader(text).construct_document(node)
     except yaml.YAMLError as error:
         raise ConfigError([f"{origin}: is neither JSON nor YAML: {_problem(error)}"]) from None
+    except ValueError as error:  # a date that is none
+        raise ConfigError([f"{origin}: is neither JSON nor YAML: {error}"]) from None
     except RecursionError:
         raise ConfigError([f"{origin}: is nested too deeply to be read"]) from None
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from gateway.config import explain, file
 from gateway.config.judge import JudgeConfig
+from gateway.config.places import unwritable
 from gateway.config.probes import ProbesConfig
 from gateway.config.routes import upstream_of
 from gateway.config.settings import DEMO, OPENAI_URL, Config, ConfigError, env_name
@@ -35,9 +36,10 @@ def load(
     """Merge flags, environment and file into a checked `Config`.
 
     `path` defaults to `ASSAY_CONFIG`, else `assay.yaml` in the working directory when there is one. Raises
-    `ConfigError` with every problem found, not only the first.
+    `ConfigError` with every problem found, not only the first. What the machine lacks is none of them: processes that
+    are started later, and keys that are read again, must not depend on the disk of the day.
     """
-    return load_with_notes(flags, environ, path).config
+    return _merged(flags, os.environ if environ is None else environ, path).config
 
 
 def load_with_notes(
@@ -45,8 +47,24 @@ def load_with_notes(
     environ: Mapping[str, str] | None = None,
     path: str | Path | None = None,
 ) -> Loaded:
-    """As `load`, with what may be a slip but is no fault."""
+    """As `load`, for the start: with what may be a slip but is no fault. Raises ConfigError for places that cannot be
+    written as well."""
     environ = os.environ if environ is None else environ
+    config, origin, referred = _merged(flags, environ, path)
+    if problems := list(unwritable(config, origin)):
+        raise ConfigError(problems)
+    return Loaded(config, explain.unknown_environment(environ, referred) + explain.slips(config))
+
+
+class _Merged(NamedTuple):
+    """The settings, where each comes from, and the variables that the file refers to."""
+
+    config: Config
+    origin: dict[str, str]
+    referred: frozenset[str]
+
+
+def _merged(flags: Mapping[str, str | None] | None, environ: Mapping[str, str], path: str | Path | None) -> _Merged:
     found = config_path(path, environ)
     values, referred = file.read(found, environ) if found is not None else ({}, frozenset[str]())
     origin = dict.fromkeys(values, str(found))
@@ -64,8 +82,7 @@ def load_with_notes(
             values["upstream_key"], origin["upstream_key"] = environ["OPENAI_API_KEY"], "OPENAI_API_KEY"
     if values.get("keys_file"):
         _add_keys(values, origin, environ)
-    config = _checked(values, origin)
-    return Loaded(config, explain.unknown_environment(environ, referred) + explain.slips(config))
+    return _Merged(_checked(values, origin), origin, referred)
 
 
 def _add_keys(values: dict[str, Any], origin: dict[str, str], environ: Mapping[str, str]) -> None:

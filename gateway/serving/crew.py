@@ -58,10 +58,11 @@ class Crew(Generic[_W]):
         return [place.worker for place in self._places]
 
     def look(self) -> bool:
-        """Start what is due. False where a worker's application could not be built: another one would fare the same."""
+        """Start what is due. False where a worker's application could not be built and no other worker lives: one more
+        would fare the same. Those that live go on with the settings that they were started with."""
         for place in self._places:
             if place.ended_at is None and place.worker.exitcode is not None:
-                if place.worker.exitcode == _CANNOT_START:
+                if place.worker.exitcode == _CANNOT_START and not self._any_lives():
                     log.error("worker process %s could not start, so the gateway ends", place.worker.pid)
                     return False
                 self._ended(place, place.worker.exitcode)
@@ -86,6 +87,9 @@ class Crew(Generic[_W]):
             lived,
             when,
         )
+
+    def _any_lives(self) -> bool:
+        return any(place.worker.exitcode is None for place in self._places)
 
     def _pause(self, place: _Place[_W]) -> float:
         alone = all(each.ended_at is not None for each in self._places)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_plus
 
 from gateway.exchange import Asked, Headers, Route, Upstream
@@ -96,10 +98,25 @@ def _name(parameter: bytes) -> str:
 
 
 def retry_after_seconds(headers: Headers) -> float:
-    """How long an answer asks to wait, 0 where it does not say so in seconds (RFC 9110, 10.2.3)."""
+    """How long an answer asks to wait, in seconds or until a date (RFC 9110, 10.2.3); 0 where it does not say.
+
+    A date counts from the answer's own, so that no clock but the upstream's is asked.
+    """
     named: Mapping[bytes, bytes] = dict(headers)
     milliseconds = named.get(b"retry-after-ms", b"")
     if milliseconds.isdigit():
         return int(milliseconds[:12]) / 1000
-    seconds = named.get(b"retry-after", b"")
-    return float(int(seconds[:12])) if seconds.isdigit() else 0.0
+    after = named.get(b"retry-after", b"")
+    if after.isdigit():
+        return float(int(after[:12]))
+    until, now = _date(after), _date(named.get(b"date", b""))
+    return max(0.0, (until - now).total_seconds()) if until and now else 0.0
+
+
+def _date(value: bytes) -> datetime | None:
+    """A date as HTTP writes it, None for anything else."""
+    try:
+        found = parsedate_to_datetime(value.decode("latin-1"))
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

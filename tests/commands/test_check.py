@@ -30,6 +30,10 @@ SLIPS = {
         "state_dir: missing/deeper\n",
         "assay.yaml: state_dir: there is no folder missing; make it, or name another",
     ),
+    "a folder for the audit": (
+        "audit_path: .\n",
+        "assay.yaml: audit_path: . is a folder; name a file in it",
+    ),
     "a file for the state": (
         "state_dir: policy.yaml\n",
         "assay.yaml: state_dir: there is no folder policy.yaml; make it, or name another",

@@ -84,6 +84,13 @@ def test_a_url_without_a_path_is_most_often_a_slip(tmp_path: Path) -> None:
     assert load_with_notes({}, {}, file).notes == [
         "upstreams.a.url: http://a:8000 has no path; most model servers are asked below /v1, so write http://a:8000/v1"
     ]
+    file.write_text("upstreams: {a: {url: 'http://a/v1/chat/completions'}, b: {url: 'http://b/api/completions/'}}")
+    assert load_with_notes({}, {}, file).notes == [
+        "upstreams.a.url: http://a/v1/chat/completions ends in an operation; requests bring /chat/completions "
+        "themselves, so write http://a/v1",
+        "upstreams.b.url: http://b/api/completions ends in an operation; requests bring /completions themselves, "
+        "so write http://b/api",
+    ]
     (note,) = load_with_notes({}, {"ASSAY_UPSTREAM_URL": "https://a/"}).notes
     assert note.startswith("upstream_url: https://a/ has no path; ")
     assert load_with_notes({}, {"ASSAY_UPSTREAM_URL": "demo"}).notes == []
@@ -107,13 +114,65 @@ def test_a_variable_that_the_file_refers_to_is_no_unknown_setting(tmp_path: Path
     assert len(unknown_environment(environ)) == 4
 
 
-def test_a_folder_that_is_missing_or_cannot_be_written_is_found_before_the_start(tmp_path: Path) -> None:
-    missing, present = tmp_path / "missing", tmp_path / "present"
-    present.mkdir()
-    assert problems(tmp_path, f"audit_path: {missing}/audit.jsonl\nstate_dir: {missing}/deeper/state\n") == [
-        f"assay.yaml: audit_path: there is no folder {missing}; make it, or name another",
-        f"assay.yaml: state_dir: there is no folder {missing}/deeper; make it, or name another",
-    ]
+def told_at_the_start(tmp_path: Path, text: str) -> list[str]:
+    """What is wrong with the places that these settings name, without the folder in front."""
     file = tmp_path / "assay.yaml"
-    file.write_text(f"audit_path: {present}/audit.jsonl\nstate_dir: {present}\n")
-    assert load({}, {}, file).state_dir == present
+    file.write_text(text)
+    load({}, {}, file)  # what was started may be read again, whatever became of the disk
+    try:
+        load_with_notes({}, {}, file)
+    except ConfigError as error:
+        return [line.replace(f"{tmp_path}/", "") for line in error.problems]
+    return []
+
+
+def test_places_that_are_missing_or_cannot_be_written_are_found_before_the_start(tmp_path: Path) -> None:
+    (tmp_path / "present").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "whole").write_text("{}\n")
+    before = sorted(tmp_path.rglob("*"))
+    remedy = "make it, or name another"
+    other = "change its owner or mode, or name another place"
+    wrong = {
+        f"audit_path: {tmp_path}/missing/audit.jsonl": f"audit_path: there is no folder missing; {remedy}",
+        f"audit_path: {tmp_path}/present": "audit_path: present is a folder; name a file in it",
+        f"audit_path: {tmp_path}/file/audit.jsonl": f"audit_path: there is no folder file; {remedy}",
+        f"state_dir: {tmp_path}/missing/state": f"state_dir: there is no folder missing; {remedy}",
+        f"state_dir: {tmp_path}/file": f"state_dir: there is no folder file; {remedy}",
+        "audit_path: /proc/self/audit.jsonl": f"audit_path: /proc/self cannot be written; {other}",
+        "state_dir: /proc/self": f"state_dir: /proc/self cannot be written; {other}",
+    }
+    for text, said in wrong.items():
+        assert told_at_the_start(tmp_path, text) == [f"assay.yaml: {said}"]
+    for setting in ("audit_path: /dev/null", f"audit_path: {tmp_path}/whole", f"audit_path: {tmp_path}/present/new"):
+        assert told_at_the_start(tmp_path, setting) == []
+    assert told_at_the_start(tmp_path, f"state_dir: {tmp_path}/present\n") == []
+    assert told_at_the_start(tmp_path, f"state_dir: {tmp_path}/present/new\n") == []
+    (tmp_path / "assay.yaml").unlink()
+    assert sorted(tmp_path.rglob("*")) == before  # nothing was left behind
+
+
+def test_keys_are_read_again_while_the_disk_is_read_only(tmp_path: Path) -> None:
+    """Revoking one must not depend on the audit's disk."""
+    file = tmp_path / "assay.yaml"
+    file.write_text("audit_path: /proc/self/audit.jsonl\nkeys: [sk-caller-1]\n")
+    assert len(load({}, {}, file).keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ASSAY_UPSTREAMS", '{"a": {"url": "http://a/v1"}, "a": {"url": "http://b/v1"}}'),
+        ("ASSAY_UPSTREAMS", "{a: {url: 'http://a/v1', url: 'http://b/v1'}}"),
+        ("ASSAY_KEYS", '[{"name": "a", "key": "sk-caller-1", "name": "b"}]'),
+    ],
+)
+def test_a_key_that_stands_twice_in_a_variable_is_refused(name: str, text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load({}, {name: text}, None)
+    assert error.value.problems[0].startswith(f"{name}:1: the key ")
+    assert error.value.problems[0].endswith("stands here and in line 1; keep one of them")
+
+
+def test_a_key_that_is_too_short_is_told_in_characters(tmp_path: Path) -> None:
+    assert problems(tmp_path, "keys: [abc]\n") == ["assay.yaml: keys.0.key: must have at least 8 characters"]

@@ -94,11 +94,25 @@ def test_each_end_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> No
     ]
 
 
-def test_one_whose_application_cannot_be_built_ends_them_all(caplog: pytest.LogCaptureFixture) -> None:
+def test_workers_whose_application_cannot_be_built_end_the_gateway(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     world.crew.workers[0].exitcode = 3
+    assert world.crew.look()  # the other one is still trying
+    world.crew.workers[1].exitcode = 3
     assert not world.crew.look()
-    assert caplog.messages == ["worker process 0 could not start, so the gateway ends"]
+    assert caplog.messages[-1] == "worker process 1 could not start, so the gateway ends"
+
+
+def test_one_that_cannot_start_any_more_does_not_end_those_that_serve() -> None:
+    """The settings were broken after the start, say: the others hold the ones before."""
+    world = World()
+    world.now += STEADY_SECONDS
+    waited = []
+    for _ in range(5):
+        world.crew.workers[1].exitcode = 3
+        waited.append(world.until_a_start())
+    assert waited == [0, 1, 2, 4, 8]
+    assert world.crew.workers[0].pid == 0
 
 
 def test_a_crew_that_dies_for_a_day_does_not_start_many() -> None:

@@ -269,12 +269,22 @@ async def test_no_header_leads_a_client_elsewhere(name: bytes) -> None:
     assert downstream([(name, b"http://up/"), (b"x", b"y")]) == [(b"x", b"y")]
 
 
+DATE = b"Fri, 31 Dec 1999 23:59:00 GMT"
+
+
 @pytest.mark.parametrize(
     ("lines", "seconds"),
     [
         ([], 0),
         ([(b"retry-after", b"7")], 7),
         ([(b"retry-after", b"Fri, 31 Dec 1999")], 0),
+        ([(b"retry-after", b"Fri, 31 Dec 1999 23:59:59 GMT")], 0),  # counted from when?
+        ([(b"date", DATE), (b"retry-after", b"Fri, 31 Dec 1999 23:59:59 GMT")], 59),
+        ([(b"retry-after", b"Friday, 31-Dec-99 23:59:59 GMT"), (b"date", DATE)], 59),
+        ([(b"date", DATE), (b"retry-after", b"Fri Dec 31 23:59:59 1999")], 59),
+        ([(b"date", DATE), (b"retry-after", b"Fri, 31 Dec 1999 23:00:00 GMT")], 0),  # over
+        ([(b"date", b"today"), (b"retry-after", b"Fri, 31 Dec 1999 23:59:59 GMT")], 0),
+        ([(b"date", DATE), (b"retry-after", b"Fri, 31 Dec 9999999999999999999 23:59:59 GMT")], 0),
         ([(b"retry-after", b"-1")], 0),
     ],
 )
