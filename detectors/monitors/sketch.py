@@ -99,10 +99,9 @@ class Sketch(msgspec.Struct):
 
     def add_means(self, cells: Sequence[Key], measures: Mapping[str, float], weight: float) -> None:
         """Of one exchange, in all of its cells."""
-        for measure, value in measures.items():
-            row = list(Mean.of(value, weight))
-            for kind, *cell in cells:
-                _add(self.means, (kind, measure, *cell), row)
+        means = Means()
+        means.add(cells, measures, weight)
+        means.pour(self)
 
     def add_confidence(self, route: str, model: str, source: str, stated: Stated, right: float, weight: float) -> None:
         """Of one answer that was right to this degree, as `source` says."""
@@ -128,16 +127,49 @@ def _add(into: dict[Key, list[float]], key: Key, row: list[float]) -> None:
     known = into.get(key)
     if known is None:
         into[key] = row[:]
-    elif len(row) == _SUMS:  # of a mean: dozens of them for each sample
-        known[0] += row[0]
-        known[1] += row[1]
-        known[2] += row[2]
-        known[3] += row[3]
-        known[4] += row[4]
-        known[5] += row[5]
+    elif len(row) == _SUMS:
+        _add_up(known, row)
     else:
         for at, value in enumerate(row):
             known[at] += value
+
+
+def _add_up(known: list[float], row: list[float]) -> None:
+    """The sums of a mean, without a loop: there are dozens of them for each sample."""
+    known[0] += row[0]
+    known[1] += row[1]
+    known[2] += row[2]
+    known[3] += row[3]
+    known[4] += row[4]
+    known[5] += row[5]
+
+
+class Means:
+    """Means of exchanges, summed by the cells that they fall in: most fall in the same ones, so that a sketch with its
+    many cells is touched once for all of these."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[Key, ...], dict[str, list[float]]] = {}
+
+    def add(self, cells: Sequence[Key], measures: Mapping[str, float], weight: float) -> None:
+        """Of one exchange, in all of its cells."""
+        sums = self._sums.setdefault(tuple(cells), {})
+        square = weight * weight
+        for measure, value in measures.items():
+            row = [1.0, weight, square, weight * value, square * value, square * value * value]
+            known = sums.get(measure)
+            if known is None:
+                sums[measure] = row
+            else:
+                _add_up(known, row)
+
+    def pour(self, sketch: "Sketch") -> None:
+        """Add what was summed, and begin anew."""
+        for cells, sums in self._sums.items():
+            for measure, row in sums.items():
+                for kind, *cell in cells:
+                    _add(sketch.means, (kind, measure, *cell), row)
+        self._sums = {}
 
 
 class Observer:
@@ -147,13 +179,15 @@ class Observer:
         self._answers: dict[int, None] = {}
         self._shaper = Shaper()
 
-    def observe(self, sketch: Sketch, seen: Observation) -> None:
+    def observe(self, sketch: Sketch, seen: Observation, means: Means | None = None) -> None:
+        """With `means`, those of the exchange go there, and are poured into the sketch by the caller."""
         at = seen.route, seen.model
         topics = [("lean", topic, side, *at) for topic, side in sides_of(seen.prompt)]
         cells = [*cells_of(*at, seen.language, seen.caller), *topics]
-        sketch.add_means(cells, _measures(seen), seen.weight)
+        (sketch.add_means if means is None else means.add)(cells, _measures(seen), seen.weight)
+        row = [1.0, seen.weight, seen.weight**2]
         for feature in _features(seen):
-            _add(sketch.bins, feature, [1.0, seen.weight, seen.weight**2])
+            _add(sketch.bins, feature, row)
         words = stems(seen.prompt)
         shape = sketch.array()
         self._shaper.add(shape, buckets_of(words), seen.weight)

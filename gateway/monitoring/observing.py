@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from detectors.monitors.sketch import Observation, Observer, Sketch, shingles
+from detectors.monitors.sketch import Means, Observation, Observer, Sketch, shingles
 from detectors.monitors.triggers import hash_of
 from gateway.monitoring.changes import Change, Kind, Noticed
 from gateway.monitoring.logprobs import token_confidence
@@ -17,6 +17,7 @@ log = logging.getLogger("assay")
 KEPT_DAYS = 15
 OTHER = "(other)"  # stands for what is beyond the first: clients may name any model, and keys may be many
 MOST_NAMES = 50
+_BATCH = 16  # samples that are read together
 _MOST_WAITING = 500  # samples, with their texts
 _MOST_BYTES = 64 * 2**20  # of their bodies
 WRITE_SECONDS = 15.0
@@ -71,20 +72,35 @@ class Observing:
     async def work(self) -> None:
         """Observe what waits, one sample a turn of the loop: traffic goes first."""
         while self._waiting:
-            judged = self._waiting.popleft()
-            self._bytes -= _size(judged)
-            self._observe(judged, *await asyncio.to_thread(_read, judged))  # a body may take long to read
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            self._bytes -= sum(map(_size, batch))
+            read = await asyncio.to_thread(lambda: [*map(_read, batch)])  # noqa: B023 - a body may take long to read
+            means: dict[int, Means] = {}
+            try:
+                for judged, (said, tokens) in zip(batch, read, strict=True):
+                    self._observe(judged, said, tokens, means)
+                    await asyncio.sleep(0)
+            finally:
+                self._pour(means)
 
     def observe(self, judged: Judged) -> None:
         """Add a sample to the sketch of its hour."""
-        self._observe(judged, *_read(judged))
+        means: dict[int, Means] = {}
+        self._observe(judged, *_read(judged), means)
+        self._pour(means)
 
-    def _observe(self, judged: Judged, said: Mapping[str, str], tokens: float | None) -> None:
+    def _observe(self, judged: Judged, said: Mapping[str, str], tokens: float | None, means: dict[int, Means]) -> None:
+        """Its means go into those of its hour."""
         start = int(judged.at // HOUR) * HOUR
         seen = self._seen(judged, said["prompt"], said["response"], tokens)
-        self._observer.observe(self._sketches.setdefault(start, Sketch()), seen)
+        sketch = self._sketches.setdefault(start, Sketch())
+        self._observer.observe(sketch, seen, means.setdefault(start, Means()))
         self._changed.add(start)
         self._noticed.notice(judged.at, judged.route, _facts(judged, seen.model, said["system"]))
+
+    def _pour(self, means: Mapping[int, Means]) -> None:
+        for start, gathered in means.items():
+            gathered.pour(self._sketches[start])
 
     def _seen(self, judged: Judged, prompt: str, answer: str, tokens: float | None) -> Observation:
         return Observation(
