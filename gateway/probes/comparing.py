@@ -1,17 +1,20 @@
 """How two answers to the same question are compared, with what there is.
 
-Where both end in a verdict (yes or no, an option, a number, a refusal, a few words) the verdicts are compared: exact,
-and blind to wording. Prose is compared by a detector of contradictions where one is on the panel, else by the words
-that two answers share, which tells of wording and hardly of meaning. Each comparison says which one it was.
+An answer that calls tools comes down to which: beside one that calls others, or none, it is another answer, whatever
+the arguments are. Where both end in a verdict (yes or no, an option, a number, a refusal, a few words) the verdicts are
+compared: exact, and blind to wording. Prose is compared by a detector of contradictions where one is on the panel, else
+by the words that two answers share, which tells of wording and hardly of meaning. Each comparison says which one it
+was.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from gateway.probes.changes.words import WORD, plain, words_of
 
-By = Literal["verdict", "refusal", "contradiction", "overlap"]
-BYS: tuple[By, ...] = ("verdict", "refusal", "contradiction", "overlap")
+By = Literal["call", "verdict", "refusal", "contradiction", "overlap"]
+BYS: tuple[By, ...] = ("call", "verdict", "refusal", "contradiction", "overlap")
 REFUSAL = "refusal"
 
 _HALF = 0.5
@@ -44,6 +47,14 @@ _OPTION = re.compile(r"\(?([a-h])[).:](?=\s|$)|option ([a-h])\b")
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?![\w.]*\d)")
 
 
+_CALLS = re.compile(r"\[calls [^\]]+\]$")
+
+
+def calls_of(names: Iterable[str]) -> str:
+    """An answer that calls these tools, as it is compared."""
+    return f"[calls {', '.join(names)}]".replace("\n", " ")
+
+
 class Compared(NamedTuple):
     """How far two answers differ, 0 to 1, whether that counts as different, and by what it was found."""
 
@@ -74,6 +85,8 @@ def verdict(answer: str) -> str:
 
     Empty for prose that comes down to none of them.
     """
+    if is_call(answer):
+        return answer
     if refuses(answer):
         return REFUSAL
     decided = yes_or_no(answer)
@@ -99,6 +112,11 @@ def _short(text: str) -> str:
     return " ".join(word for word in WORD.findall(text) if word not in ("a", "an", "the"))
 
 
+def is_call(answer: str) -> bool:
+    """Whether this is what `calls_of` makes of an answer."""
+    return _CALLS.match(answer) is not None
+
+
 def overlap(one: str, other: str) -> float:
     """The share of the shorter text's meaningful words that the longer one has too, 1 when either has none."""
     first, second = words_of(one), words_of(other)
@@ -111,6 +129,8 @@ def compare(one: str, other: str, contradiction: float | None = None) -> Compare
 
     None where only one comes down to a verdict and no detector compares them: the words of the other decide nothing.
     """
+    if is_call(one) or is_call(other):
+        return _exactly(one == other, "call")
     first, second = verdict(one), verdict(other)
     if REFUSAL in (first, second):
         return _exactly(first == second, "refusal")

@@ -12,6 +12,7 @@ from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import Request, tokens_of
 from gateway.opinions.judge import Spent
 from gateway.probes.changes.conversation import Conversation, Edits
+from gateway.probes.comparing import is_call
 from gateway.probes.lane import Drawn, Lane
 from gateway.probes.panel import NoPanel, Panel
 from gateway.probes.replay import answer_in, body_of, conversation_of, path_of, why_not
@@ -199,7 +200,8 @@ class Prober:
         if drawn.probe.name == SHADOW:
             opinions = await self._panel.opinions(sample, answer)
             return Reply(text, None, opinions)
-        return Reply(text, await self._panel.contradiction(drawn.conversation, text))
+        prose = not is_call(text) and not is_call(drawn.conversation.answer)
+        return Reply(text, await self._panel.contradiction(drawn.conversation, text) if prose else None)
 
     async def _sent(self, path: str, body: bytes, lane: Lane, model: str) -> bytes:
         self._spending.call()

@@ -1,11 +1,12 @@
 """Which requests may be sent again without an effect, what they say, and the bytes that go.
 
 A request is sent again only when every field of it is known to have no effect beyond its answer: a field that is not
-listed here, such as `tools`, `previous_response_id` or one that an API will get next year, keeps a request from being
-sent again.
+listed here, such as `previous_response_id` or one that an API will get next year, keeps a request from being sent
+again. Tools that the caller runs have no effect: the answer names them, and nobody runs them for a probe. Tools that a
+server runs, as a search, do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,7 +14,9 @@ import msgspec
 from gateway.encodings import EncodingError, decode
 from gateway.exchange import Sample
 from gateway.openai_api import Operation, Passage, read_request, read_response, read_stream, rewrite, set_fields
+from gateway.probes.calling import tools_called
 from gateway.probes.changes.conversation import Conversation, Edits, Said
+from gateway.probes.comparing import calls_of
 
 # Why a sample is not sent again.
 Reason = Literal["outcome", "operation", "effects", "not_text", "too_long", "no_answer", "upstream"]
@@ -26,18 +29,38 @@ _SAMPLING = frozenset(
         "metadata", "safety_identifier", "prompt_cache_key", "store",
     }
 )  # fmt: skip
+_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 _REPEATABLE: Mapping[str, tuple[str, frozenset[str]]] = {
     Operation.CHAT: (
         "/chat/completions",
         _SAMPLING
-        | {"messages", "max_tokens", "max_completion_tokens", "response_format", "reasoning_effort", "verbosity"},
+        | _TOOLS
+        | {"messages", "max_tokens", "max_completion_tokens", "response_format", "reasoning_effort", "verbosity"}
+        | {"functions", "function_call"},
     ),
     Operation.COMPLETIONS: ("/completions", _SAMPLING | {"prompt", "suffix", "max_tokens", "echo", "best_of"}),
     Operation.RESPONSES: (
         "/responses",
-        _SAMPLING | {"input", "instructions", "max_output_tokens", "text", "reasoning", "truncation"},
+        _SAMPLING | _TOOLS | {"input", "instructions", "max_output_tokens", "text", "reasoning", "truncation"},
     ),
+    Operation.MESSAGES: (
+        "/messages",
+        frozenset(
+            {
+                "model", "messages", "system", "max_tokens", "temperature", "top_p", "top_k", "stop_sequences",
+                "stream", "metadata", "service_tier", "thinking", "tools", "tool_choice",
+            }
+        ),
+    ),
+}  # fmt: skip
+# Kinds of tools that the caller runs; "" where none is said, which is so in Anthropic's API alone.
+_OF_THE_CALLER = {
+    Operation.CHAT: {"function", "custom"},
+    Operation.RESPONSES: {"function", "custom"},
+    Operation.MESSAGES: {"", "custom"},
 }
+# Where a request has what was said; the rest is defined by the application.
+_SAID = frozenset({"messages", "system", "input", "instructions", "prompt", "suffix"})
 # Left out of what is sent again: how it is delivered, whose it was, and that it be kept.
 _DROPPED = ("stream", "stream_options", "n", "user", "metadata", "safety_identifier", "prompt_cache_key")
 _PER_BYTE = 16  # an unpacked answer is at most so many times as long as it came
@@ -61,25 +84,41 @@ def _has_no_effect(operation: str, body: bytes) -> bool:
         return False
     if not fields.keys() <= _REPEATABLE[operation][1]:
         return False
+    if not _are_the_callers(operation, bytes(fields.get("tools", b"null"))):
+        return False
     stored = bytes(fields.get("store", b"null"))
     # OpenAI keeps each response that does not say otherwise.
     return stored == b"false" or (operation != Operation.RESPONSES and stored == b"null")
+
+
+class _Tool(msgspec.Struct):
+    type: str = ""
+
+
+def _are_the_callers(operation: str, tools: bytes) -> bool:
+    """Whether every tool is run by the caller."""
+    try:
+        found = msgspec.json.decode(tools, type=list[_Tool] | None) or []
+    except msgspec.DecodeError:
+        return False
+    return all(tool.type in _OF_THE_CALLER.get(Operation(operation), ()) for tool in found)
 
 
 def conversation_of(sample: Sample) -> Conversation | Reason:
     """What was said, or why it is not to be sent again."""
     operation = Operation(sample.operation)
     asked = read_request(operation, sample.prompt)
-    if asked.unread or any(passage.channel == "arguments" for passage in asked.passages):
+    if asked.unread:
         return "not_text"
     answer = _answered(operation, sample)
     if not answer:
         return "no_answer"
-    return Conversation(tuple(_said(passage) for passage in asked.passages), answer)
+    return Conversation(tuple(_said(passage) for passage in asked.passages if passage.path[0] in _SAID), answer)
 
 
 def _said(passage: Passage) -> Said:
-    return Said(passage.channel, passage.text, None if passage.sources else tuple(passage.path))
+    is_whole = not passage.sources and passage.channel != "arguments"
+    return Said(passage.channel, passage.text, tuple(passage.path) if is_whole else None)
 
 
 def _answered(operation: Operation, sample: Sample) -> str:
@@ -88,15 +127,17 @@ def _answered(operation: Operation, sample: Sample) -> str:
     except EncodingError:
         return ""
     read = read_stream(operation, body) if sample.stream else read_response(operation, body)
-    return _text(read.passages)
+    return _text(read.passages, tools_called(body, stream=sample.stream))
 
 
 def answer_in(operation: str, body: bytes) -> str:
-    """The text of a whole answer, of its first choice; empty where it says nothing."""
-    return _text(read_response(Operation(operation), body).passages)
+    """The text of a whole answer, of its first choice, or the tools that it calls; empty where it says nothing."""
+    return _text(read_response(Operation(operation), body).passages, tools_called(body))
 
 
-def _text(passages: list[Passage]) -> str:
+def _text(passages: list[Passage], called: Sequence[str]) -> str:
+    if called:
+        return calls_of(called)
     said = [passage.text for passage in passages if passage.channel == "assistant" and passage.choice == 0]
     return "\n".join(said).strip()
 

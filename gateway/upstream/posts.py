@@ -16,6 +16,7 @@ from gateway.upstream.outgoing import retry_after_seconds
 from gateway.upstream.transport import Limits, Response
 
 _JSON: Headers = [(b"content-type", b"application/json")]
+_MESSAGES: Headers = [*_JSON, (b"anthropic-version", b"2023-06-01")]  # where the upstream's own headers name no other
 _MOST_BYTES = 2**20  # of an answer
 _ONCE = Tries(retries=0)
 # Statuses that tell of this request; any other may go away.
@@ -61,7 +62,9 @@ class Poster:
         self, upstream: Upstream, limits: Limits, *, timeout_seconds: float, clock: Callable[[], float] = monotonic
     ) -> None:
         self._route = Route(upstream.name, (upstream,), 0.0)
-        self._upstreams = Upstreams(limits, HeaderFilter(["content-type"]), _Nobody(), known=[upstream], tries=_ONCE)
+        self._upstreams = Upstreams(
+            limits, HeaderFilter(["content-type", "anthropic-version"]), _Nobody(), known=[upstream], tries=_ONCE
+        )
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._numbers = count()
@@ -81,7 +84,8 @@ class Poster:
         return Answer(answer, self._clock() - began)
 
     async def _whole(self, path: str, body: bytes) -> bytes:
-        asked = Asked("POST", "/v1" + path, headers=_JSON, operation=Operation.CHAT, body=body)
+        headers = _MESSAGES if path == "/messages" else _JSON
+        asked = Asked("POST", "/v1" + path, headers=headers, operation=Operation.CHAT, body=body)
         exchange = Exchange(f"post-{next(self._numbers)}", asked, route=self._route)
         answer = await self._upstreams.call(exchange, body, asked.tail)
         try:

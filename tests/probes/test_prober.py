@@ -62,7 +62,9 @@ async def test_it_is_sent_as_it_was_but_whole_and_without_whose_it_was() -> None
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "effects"),
+        ({"tools": [{"type": "web_search"}]}, "effects"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "mcp"}]}, "effects"),
+        ({"tools": "all"}, "effects"),
         ({"store": True}, "effects"),
         ({"web_search_options": {}}, "effects"),
         ({"background": True}, "effects"),

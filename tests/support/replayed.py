@@ -15,14 +15,15 @@ from tests.support.fakes import sample
 from tests.support.judge_models import chat_answer
 from tests.support.ledgers import NOON, judged
 
-Says = Callable[[Mapping[str, Any]], str | PostError]
+Says = Callable[[Mapping[str, Any]], str | bytes | PostError]
 
 
-def chat_sample(id: str, question: str, answer: str, *, probability: float = 1.0, **more: Any) -> Judged:
-    """A judged exchange of chat; `more` are fields of the request's body."""
+def chat_sample(id: str, question: str, answer: str | bytes, *, probability: float = 1.0, **more: Any) -> Judged:
+    """A judged exchange of chat; `answer` is its text or the whole body, `more` are fields of the request's body."""
     body = {"model": "m", "messages": [{"role": "user", "content": question}], **more}
     found = judged(id, probability=probability)
-    return _with_sample(found, json.dumps(body).encode(), json.dumps(chat_answer(answer)).encode())
+    whole = answer if isinstance(answer, bytes) else json.dumps(chat_answer(answer)).encode()
+    return _with_sample(found, json.dumps(body).encode(), whole)
 
 
 def _with_sample(found: Judged, prompt: bytes, answer: bytes, **more: Any) -> Judged:
@@ -34,21 +35,29 @@ def _with_sample(found: Judged, prompt: bytes, answer: bytes, **more: Any) -> Ju
     )
 
 
+def message_sample(id: str, question: str, answer: bytes, *, stream: bool = False, **more: Any) -> Judged:
+    """A judged exchange in Anthropic's dialect; `answer` as it came, `more` are fields of the request's body."""
+    own = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": question}], "stream": stream}
+    body = own | more
+    return _with_sample(judged(id), json.dumps(body).encode(), answer, operation="messages", stream=stream)
+
+
 class Model:
-    """Answers each body as it is told; `asked` keeps them."""
+    """Answers each body as it is told, text or a whole body of its own; `asked` keeps them, `paths` where they came."""
 
     def __init__(self, says: Says) -> None:
         self.says = says
         self.asked: list[dict[str, Any]] = []
+        self.paths: set[str] = set()
 
     async def post(self, path: str, body: bytes) -> Answer:
-        assert path == "/chat/completions"
         asked = json.loads(body)
         self.asked.append(asked)
+        self.paths.add(path)
         said = self.says(asked)
         if isinstance(said, PostError):
             raise said
-        return Answer(json.dumps(chat_answer(said)).encode(), 0.1)
+        return Answer(said if isinstance(said, bytes) else json.dumps(chat_answer(said)).encode(), 0.1)
 
 
 def last_text(body: Mapping[str, Any]) -> str:
