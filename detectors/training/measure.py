@@ -178,7 +178,7 @@ def _per_head(
 
 _PROMPT, _REPLY, _ENGLISH = _of("role", "prompt"), _of("role", "response"), _of("lang", "en")
 _GUARD = "guardreasoner_bench"
-_CATEGORIES = (
+CATEGORIES = (
     "violence",
     "unlawful_conduct",
     "harms_to_minor",
@@ -194,23 +194,23 @@ _MULTIJAIL = ("en", "zh", "it", "vi", "ar", "ko", "th", "bn", "sw", "jv")
 _RTP_LX = ("en", "de", "es", "fr")
 
 BENCHMARKS: tuple[Benchmark, ...] = (
-    *_per_head("OpenAI moderation", "openai_moderation", "prompt", ("unsafe", *_CATEGORIES)),
+    *_per_head("OpenAI moderation", "openai_moderation", "prompt", ("unsafe", *CATEGORIES)),
     Benchmark("ToxicChat test", "toxicchat_test", "unsafe", "prompt", "toxicity"),
     *_per_head("ToxicChat test", "toxicchat_test", "prompt", ("toxicity", "prompt_attacks")),
     *_per_head(
         "WildGuardTest prompts",
         "wildguardtest",
         "prompt",
-        ("unsafe", "prompt_attacks", "copyrighted_content", *_CATEGORIES),
+        ("unsafe", "prompt_attacks", "copyrighted_content", *CATEGORIES),
         _PROMPT,
     ),
-    *_per_head("WildGuardTest responses", "wildguardtest", "response", ("unsafe", "refusal", *_CATEGORIES), _REPLY),
+    *_per_head("WildGuardTest responses", "wildguardtest", "response", ("unsafe", "refusal", *CATEGORIES), _REPLY),
     *_per_head("XSTest prompts", "xstest", "prompt", ("unsafe", "prompt_attacks")),
     *_per_head("XSTest responses", _GUARD, "response", ("unsafe",), _of("original_split", "xstest_resp_harmful")),
     *_per_head("XSTest responses", _GUARD, "response", ("refusal",), _of("original_split", "xstest_resp_refusal")),
     *_per_head("XSTest completions", "xstest_completions", "response", ("refusal",)),
     *_per_head("HarmBench responses", _GUARD, "response", ("unsafe",), _of("original_split", "harmbench_response")),
-    *_per_head("BeaverTails 30k test, English", "beavertails_30k_test", "response", ("unsafe", *_CATEGORIES), _ENGLISH),
+    *_per_head("BeaverTails 30k test, English", "beavertails_30k_test", "response", ("unsafe", *CATEGORIES), _ENGLISH),
     *_per_head("SafeRLHF test", _GUARD, "response", ("unsafe",), _of("original_split", "safe_rlhf_test")),
     *_per_head("Aegis test prompts", _GUARD, "prompt", ("unsafe",), _of("original_split", "aegis_test")),
     *_per_head("SimpleSafetyTests", "simplesafetytests", "prompt", ("unsafe",)),

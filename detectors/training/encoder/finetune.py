@@ -5,7 +5,7 @@ of the weights over the last steps is what ships (Polyak and Juditsky 1992). Bat
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -188,7 +188,7 @@ class _Run:
 def batches(found: Sequence[Example], rng: random.Random) -> Iterator[list[Drawn]]:
     """Windows of like length, BATCH word pieces together, for ever; rows drawn by their share."""
     pool: list[Drawn] = []
-    for example in _order(found, rng):
+    for example in in_turn(found, _chances, rng):
         pool.append(_draw(example, rng))
         if len(pool) == POOL:
             ready = list(_by_length(pool))
@@ -197,12 +197,17 @@ def batches(found: Sequence[Example], rng: random.Random) -> Iterator[list[Drawn
             pool = []
 
 
-def _order(found: Sequence[Example], rng: random.Random) -> Iterator[Example]:
-    """For ever: a source by its draws (`mixture`), one of its kinds by the root of its rows, that kind's next row."""
+def in_turn(
+    found: Sequence[Example],
+    chances_of: Callable[[Mapping[str, Sequence[Example]]], Mapping[str, float]],
+    rng: random.Random,
+) -> Iterator[Example]:
+    """For ever: a source by its chance, one of its kinds by the root of its rows, that kind's next row. `chances_of`
+    gets the rows of each source."""
     decks: dict[str, dict[Kind, list[Example]]] = {}
     for example in found:
         decks.setdefault(example.set, {}).setdefault(example.kind, []).append(example)
-    chances = draws({name: _supply(kinds) for name, kinds in decks.items()})
+    chances = chances_of({name: [each for deck in kinds.values() for each in deck] for name, kinds in decks.items()})
     names = list(chances)
     sources = list(accumulate(chances[name] for name in names))
     by_source = {
@@ -223,8 +228,17 @@ def _weight(name: str, kind: Kind) -> float:
     return HARMLESS.get(name, 1.0) if kind[KINDS.index("unsafe")] == 0 else 1.0
 
 
-def _supply(kinds: Mapping[Kind, Sequence[Example]]) -> Supply:
-    rows = [example for deck in kinds.values() for example in deck]
+def _cycle(deck: Sequence[Example], rng: random.Random) -> Iterator[Example]:
+    while True:
+        yield from rng.sample(deck, len(deck))
+
+
+def _chances(found: Mapping[str, Sequence[Example]]) -> Mapping[str, float]:
+    """By `mixture`."""
+    return draws({name: _supply(rows) for name, rows in found.items()})
+
+
+def _supply(rows: Sequence[Example]) -> Supply:
     mean = float(np.mean([_shown(example) for example in rows]))
     return Supply(len(rows), mean)
 
@@ -233,11 +247,6 @@ def _shown(example: Example) -> float:
     """About how many word pieces a draw of the example shows."""
     found = next(iter(example.pieces.values()))
     return float(np.mean([min(len(found.text) + len(found.context) // 2 + 3, length) for length in LENGTHS]))
-
-
-def _cycle(deck: Sequence[Example], rng: random.Random) -> Iterator[Example]:
-    while True:
-        yield from rng.sample(deck, len(deck))
 
 
 def _draw(example: Example, rng: random.Random) -> Drawn:

@@ -7,9 +7,8 @@ spent, so that a run on a busy machine ends well whenever it must.
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,14 @@ from detectors.training.encoder.bert import Network
 from detectors.training.encoder.finetune import (
     HIDE,
     KEEP_CONTEXT,
-    KINDS,
     Drawn,
     Example,
     examples,
     head_weights,
+    in_turn,
     loss_of,
 )
-from detectors.training.encoder.mixture import DOMAINS, HARMLESS
+from detectors.training.encoder.mixture import DOMAINS
 from detectors.training.multilingual.rows import SET
 from detectors.training.multilingual.start import PADDING
 
@@ -139,7 +138,7 @@ class _Run:
 
 def batches(found: Sequence[Example], rng: random.Random) -> Iterator[list[Drawn]]:
     """Windows of like length, BATCH pieces together, for ever."""
-    order = _order(found, rng)
+    order = in_turn(found, _chances, rng)
     while True:
         pool = sorted((_draw(next(order), rng) for _ in range(POOL)), key=lambda drawn: len(drawn.window.tokens))
         ready, start = [], 0
@@ -153,32 +152,7 @@ def batches(found: Sequence[Example], rng: random.Random) -> Iterator[list[Drawn
         yield from ready
 
 
-def _order(found: Sequence[Example], rng: random.Random) -> Iterator[Example]:
-    """For ever: a source by its share, one of its kinds by the root of its rows, that kind's next row."""
-    decks: dict[str, dict[tuple[int | None, ...], list[Example]]] = {}
-    for example in found:
-        decks.setdefault(example.set, {}).setdefault(example.kind, []).append(example)
-    chances = _chances({name: [each for deck in kinds.values() for each in deck] for name, kinds in decks.items()})
-    sources = list(accumulate(chances.values()))
-    inner = {
-        name: (
-            list(accumulate(len(deck) ** 0.5 * _emphasis(name, kind) for kind, deck in kinds.items())),
-            [_cycle(deck, rng) for deck in kinds.values()],
-        )
-        for name, kinds in decks.items()
-    }
-    while True:
-        (name,) = rng.choices(list(chances), cum_weights=sources)
-        weights, turns = inner[name]
-        (turn,) = rng.choices(turns, cum_weights=weights)
-        yield next(turn)
-
-
-def _emphasis(name: str, kind: tuple[int | None, ...]) -> float:
-    return HARMLESS.get(name, 1.0) if kind[KINDS.index("unsafe")] == 0 else 1.0
-
-
-def _chances(found: dict[str, list[Example]]) -> dict[str, float]:
+def _chances(found: Mapping[str, Sequence[Example]]) -> dict[str, float]:
     """How often each source is drawn: its share of the pieces by what a draw shows; ours on top."""
     out: dict[str, float] = {}
     for domain, (_, weights) in DOMAINS.items():
@@ -192,11 +166,6 @@ def _chances(found: dict[str, list[Example]]) -> dict[str, float]:
 
 def _shown(example: Example) -> int:
     return min(len(next(iter(example.pieces.values())).text) + 3, 60)
-
-
-def _cycle(deck: Sequence[Example], rng: random.Random) -> Iterator[Example]:
-    while True:
-        yield from rng.sample(deck, len(deck))
 
 
 def _draw(example: Example, rng: random.Random) -> Drawn:

@@ -15,6 +15,7 @@ from detectors.training.benign import HALVES, Half
 from detectors.training.data import BOTH, HEADS, read
 from detectors.training.evidence import Fitted
 from detectors.training.measure import (
+    CATEGORIES,
     RATES,
     RECALL,
     SOME,
@@ -102,16 +103,7 @@ def of_language(language: str) -> Callable[[Mapping[str, Any]], bool]:
     return lambda row: row["lang"] == language
 
 
-_CATEGORIES = (
-    "violence",
-    "unlawful_conduct",
-    "harms_to_minor",
-    "adult_content",
-    "mental_health",
-    "privacy_violation",
-    "toxicity",
-    "hate",
-)
+_CATEGORIES = tuple(slug for slug in CATEGORIES if slug != "cyberattack_misuse")  # as BeaverTails has them
 _BOTH_KINDS = ("zh", "th", "bn", "sw")  # that MultiJail and MGSM share
 # Beside what `measure.BENCHMARKS` has in other languages.
 TRANSLATED: tuple[Benchmark, ...] = tuple(
