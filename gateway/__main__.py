@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
@@ -52,6 +53,7 @@ def _command(module: str, function: str) -> Command:
     return run
 
 
+@cache
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="assay", description="An OpenAI-compatible gateway that assays what passes.")
     parser.add_argument("--version", action="version", version=f"assay {version('assay-gateway')}")
@@ -169,6 +171,7 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
 def _add_policy_trials(actions: _Commands) -> None:
     test = actions.add_parser("test", help="run the cases beside a policy (NAME.cases.yaml beside NAME.yaml)")
     test.add_argument("file", metavar="FILE", help=_POLICY)
+    _add_config(test)
     test.set_defaults(command=_command("policy", "policy_test"))
 
     explain = actions.add_parser("explain", help="judge the text on standard input and show what each rule makes of it")
@@ -180,6 +183,7 @@ def _add_policy_trials(actions: _Commands) -> None:
     explain.add_argument("--caller", default="", metavar="NAME", help="the name of the caller's key")
     explain.add_argument("--draw", type=float, default=0.0, metavar="N", help="0 to 1: which canaries act (0: all)")
     explain.add_argument("--operating", type=Path, metavar="FILE", help="tables that `assay calibrate --adopt` made")
+    _add_config(explain)
     explain.set_defaults(command=_command("policy", "policy_explain"))
 
 
@@ -187,6 +191,7 @@ def _add_policy_measures(actions: _Commands) -> None:
     simulate = actions.add_parser("simulate", help="decide recorded traffic once more and show what would change")
     simulate.add_argument("--traffic", type=Path, required=True, metavar="FILE", help="an audit file (audit_path)")
     simulate.add_argument("--policy", required=True, metavar="FILE", help=_POLICY)
+    _add_config(simulate)
     simulate.set_defaults(command=_command("policy", "policy_simulate"))
 
     cost = actions.add_parser("cost", help="measure false alarms and catches on labelled texts")
@@ -194,6 +199,7 @@ def _add_policy_measures(actions: _Commands) -> None:
     cost.add_argument("--policy", action="append", metavar="FILE", help=f"{_POLICY}; all three when left out")
     cost.add_argument("--most", type=int, default=500, metavar="N", help="texts of a set and kind at most (500)")
     cost.add_argument("sets", nargs="*", metavar="SET", help="sets of the folder (all of them)")
+    _add_config(cost)
     cost.set_defaults(command=_command("policy", "policy_cost"))
 
     alarms = actions.add_parser("false-alarms", help="count what harmless texts set off, by head, length and rule")
@@ -201,6 +207,7 @@ def _add_policy_measures(actions: _Commands) -> None:
     alarms.add_argument(
         "--policy", action="append", metavar="FILE", help=f"{_POLICY}; default and strict when left out"
     )
+    _add_config(alarms)
     alarms.set_defaults(command=_command("false_alarms", "policy_false_alarms"))
 
 

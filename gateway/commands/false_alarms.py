@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detectors.base import State, Text
-from detectors.panel import Answer, Panel, Question
-from detectors.panel import load as load_panel
-from gateway.enforcement.signals import load_policy
+from detectors.panel import Answer, Question
 from gateway.study import offline
 from gateway.study.false_alarms import Heard, Place, outcomes, read_texts, report
-from gateway.study.panel_signals import signals_of
+from gateway.study.installed import installed
+from gateway.study.panel_signals import Asked, signals_of
 
 ENFORCING = ("default", "strict")  # of the shipped policies
 _READ = (State.SCANNED, State.SKIPPED)
@@ -19,14 +18,15 @@ _READ = (State.SCANNED, State.SKIPPED)
 
 def policy_false_alarms(parsed: argparse.Namespace) -> int:
     """`assay policy false-alarms FILE`: 2 when there is nothing to measure on."""
-    policies = {Path(name).stem: load_policy(name) for name in parsed.policy or ENFORCING}
+    here = installed(parsed.config)
+    policies = {Path(name).stem: here.policy(name) for name in parsed.policy or ENFORCING}
     try:
         rows = read_texts(parsed.file)
     except ValueError as error:
         sys.stderr.write(f"assay: {error}\n")
         return 2
     with offline.progress(len(rows), " texts", "judging") as bar:
-        found = list(outcomes(rows, policies, PanelJudge(load_panel()), step=bar.update))
+        found = list(outcomes(rows, policies, PanelJudge(here.detectors(policies.values())), step=bar.update))
     sys.stdout.write(report(found, list(policies)))
     return 0
 
@@ -34,7 +34,7 @@ def policy_false_alarms(parsed: argparse.Namespace) -> int:
 class PanelJudge:
     """All detectors, asked as the detector process asks them."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Asked) -> None:
         self._panel = panel
 
     def __call__(self, places: Sequence[Place]) -> list[Heard]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from detectors.catalogue import RULES
 from detectors.panel import Answer
-from detectors.panel import load as load_panel
 from gateway.enforcement.deciding import NOT_WHOLLY_READ
-from gateway.enforcement.local_tables import LocalTables, read_local_tables
-from gateway.enforcement.signals import SHIPPED, load_policy, policy_path
+from gateway.enforcement.local_tables import LocalTables
+from gateway.enforcement.signals import SHIPPED, policy_path
 from gateway.judging.language import language_of
 from gateway.study import offline
 from gateway.study.cost import cost, data_files, read_rows, table
+from gateway.study.installed import Installed, installed
 from gateway.study.panel_signals import PanelSignals, signals_of
 from gateway.study.simulate import Simulation
 from policies.cases import Report, run_cases
@@ -30,19 +30,23 @@ _CHANNEL_OF: dict[Direction, str] = {"prompt": "user", "response": "assistant"}
 
 def policy_test(parsed: argparse.Namespace) -> int:
     """`assay policy test FILE`: 1 when a case failed."""
-    report = run_beside(parsed.file)
+    report = run_beside(parsed.file, installed(parsed.config))
     sys.stdout.write(report.render())
     return 0 if report.ok else 1
 
 
 def policy_explain(parsed: argparse.Namespace) -> int:
     """`assay policy explain FILE`, the text on standard input."""
-    local = read_local_tables(parsed.operating)
-    policy = load_policy(parsed.file, local=local)
+    here = installed(parsed.config, parsed.operating)
+    policy = here.policy(parsed.file)
     text = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
     channel = parsed.channel or _CHANNEL_OF[parsed.role]
     about = Context(parsed.model, parsed.caller, parsed.draw)
-    lines = [*explained(policy, text, parsed.role, channel, parsed.route, about), *_tables(policy, local, parsed.role)]
+    answer = PanelSignals(here.detectors([policy])).answer(text, parsed.role)
+    lines = [
+        *explained(policy, answer, text, parsed.role, channel, parsed.route, about),
+        *_tables(policy, here.local, parsed.role),
+    ]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
@@ -67,7 +71,7 @@ def _tables(policy: Policy, local: LocalTables, direction: Direction) -> Iterato
 
 def policy_simulate(parsed: argparse.Namespace) -> int:
     """`assay policy simulate --traffic FILE --policy FILE`: 1 when no line of the file could be simulated."""
-    simulation = Simulation(load_policy(parsed.policy))
+    simulation = Simulation(installed(parsed.config).policy(parsed.policy))
     with (
         parsed.traffic.open("rb") as file,
         offline.progress(parsed.traffic.stat().st_size, "B", "simulating") as bar,
@@ -87,14 +91,15 @@ def policy_schema(_parsed: argparse.Namespace) -> int:
 
 def policy_cost(parsed: argparse.Namespace) -> int:
     """`assay policy cost --data DIR`: 2 when there is nothing to measure on."""
-    policies = [load_policy(name) for name in parsed.policy or SHIPPED]
+    here = installed(parsed.config)
+    policies = [here.policy(name) for name in parsed.policy or SHIPPED]
     names = [Path(name).stem for name in parsed.policy or SHIPPED]
     try:
         sets = [(path.name.partition(".jsonl")[0], read_rows(path, parsed.most)) for path in _files(parsed)]
     except ValueError as error:
         sys.stderr.write(f"assay: {error}\n")
         return 2
-    signals = PanelSignals(load_panel())
+    signals = PanelSignals(here.detectors(policies))
     measured = []
     with offline.progress(sum(len(rows) for _, rows in sets), " texts", "judging") as bar:
         for name, rows in sets:
@@ -107,23 +112,22 @@ def _files(parsed: argparse.Namespace) -> list[Path]:
     return data_files(parsed.data, parsed.sets)
 
 
-def run_beside(name_or_path: str) -> Report:
-    """Run the cases of `NAME.cases.yaml` beside the policy `NAME.yaml`, their texts judged by the shipped detectors.
+def run_beside(name_or_path: str, here: Installed) -> Report:
+    """Run the cases of `NAME.cases.yaml` beside the policy `NAME.yaml`, their texts judged by all detectors here.
 
     Raises PolicyError, ModelError, and OSError when either file cannot be read.
     """
-    policy = load_policy(name_or_path)
+    policy = here.policy(name_or_path)
     path = policy_path(name_or_path)
     cases_path = path.with_name(f"{path.stem}.cases.yaml")
     cases = load_cases(cases_path.read_text(encoding="utf-8"), str(cases_path))
-    return run_cases(policy, cases, PanelSignals(load_panel()))
+    return run_cases(policy, cases, PanelSignals(here.detectors([policy])))
 
 
 def explained(
-    policy: Policy, text: str, direction: Direction, channel: str, route: str, about: Context
+    policy: Policy, answer: Answer, text: str, direction: Direction, channel: str, route: str, about: Context
 ) -> Iterator[str]:
-    """Line by line: every signal, then every rule part by part, then the decision."""
-    answer = PanelSignals(load_panel()).answer(text, direction)
+    """Line by line: every signal, then every rule part by part, then the decision. `answer` is about this text."""
     signals = signals_of(answer, text, direction, channel)
     unheard = _unheard(answer)
     about = replace(about, silent=frozenset(Silent(name, channel) for name in unheard))

@@ -1,11 +1,13 @@
-"""Guards asked outside a running gateway: about a file's texts, or whether they answer at all."""
+"""Guards asked outside a running gateway: about some texts, beside the panel, or whether they answer at all."""
 
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
 from detectors.base import Text
-from detectors.own.specs import OwnDetectors
+from detectors.opinions import Opinion
+from detectors.own.specs import Head, OwnDetectors
+from detectors.panel import Answer, Panel, Question
 from gateway.config.routes import upstreams
 from gateway.config.settings import Config
 from gateway.own_detectors.guards import Guard, Heard
@@ -13,6 +15,7 @@ from gateway.own_detectors.wiring import Served, close, guards_of
 
 _TOGETHER = 256  # texts that wait for one guard
 _NOBODY = "calibration"
+_JUDGED = ("scanned", "skipped")
 
 
 def unanswered(config: Config, own: OwnDetectors) -> dict[str, str]:
@@ -33,6 +36,35 @@ def heard_of(config: Config, own: OwnDetectors, texts: Sequence[Text]) -> Mappin
     """By guard (name@version) what it says of each text, whatever it costs."""
     served = guards_of(config, own, upstreams(config), budgeted=False)
     return asyncio.run(_all(served, texts)) if served else {}
+
+
+class PanelWithGuards:
+    """The panel, and guards that servers run: one answer with what both say, as `JudgingWithGuards` gives it."""
+
+    def __init__(self, panel: Panel, config: Config, own: OwnDetectors) -> None:
+        self._panel = panel
+        self._config = config
+        self._own = own
+        self._thresholds = own.thresholds()
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer]:
+        """An answer to each question, in order. A guard that does not judge a text has `failed` for it."""
+        answers = self._panel.ask(questions)
+        texts = [question.text for question in questions]
+        for guard, heard in heard_of(self._config, self._own, texts).items():
+            for answer, text, one in zip(answers, texts, heard, strict=True):
+                _note(answer, guard, text, one, self._thresholds)
+        return answers
+
+
+def _note(answer: Answer, guard: str, text: Text, heard: Heard, thresholds: Mapping[Head, float]) -> None:
+    answer.states[guard] = heard.state
+    if heard.state not in _JUDGED:
+        answer.failed[guard] = heard.why or heard.state
+    elif heard.judgement is not None:
+        for verdict in heard.judgement.verdicts:
+            limit = thresholds.get((guard, verdict.slug, text.role), 2.0)
+            answer.opinions.append(Opinion(guard, verdict.slug, verdict.score, verdict.score >= limit, []))
 
 
 async def _all(served: Sequence[Served], texts: Sequence[Text]) -> dict[str, list[Heard]]:

@@ -1,19 +1,26 @@
 """What the panel says of texts, as the signals that policies decide on."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from detectors.base import Role, Text
-from detectors.panel import Answer, Panel, Question
+from detectors.panel import Answer, Question
 from gateway.judging.language import language_of
 from policies.engine import Signal
 
 ROLES: dict[str, Role] = {"prompt": "prompt", "response": "response"}
 
 
+class Asked(Protocol):
+    """A `Panel`, or one with guards beside it."""
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer]: ...
+
+
 class PanelSignals:
     """Texts to the signals of every detector."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Asked) -> None:
         self._panel = panel
 
     def __call__(self, text: str, direction: str, channel: str) -> list[Signal]:
