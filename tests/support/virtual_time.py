@@ -11,7 +11,7 @@ import asyncio
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TypeVar, TypeVarTuple
 
 _Given = TypeVarTuple("_Given")
@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 # so many seconds, before the clock jumps over the rest.
 _SHARE = 0.1
 _MOST_SECONDS = 0.05
-_PASSES = 0.01  # of the time that the process works: what polls without a pause must still reach its limit
+_PASSES = 0.01  # of the processor's time that is used: what polls without a pause must still reach its limit
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -53,19 +53,24 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self._loop = loop
         self._left_at = monotonic()
+        self._worked = thread_time()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._loop.skipped -= (monotonic() - self._left_at) * (1 - _PASSES)
+        self._loop.skipped -= (monotonic() - self._left_at) - (thread_time() - self._worked) * _PASSES
         try:
             return self._selected(timeout)
         finally:
             self._left_at = monotonic()
+            self._worked = thread_time()
 
     def _selected(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout <= 0 or self._loop.in_threads:
+        if timeout is None or (timeout > 0 and self._loop.in_threads):
             return list(super().select(timeout))
         due = self._loop.time() + timeout
-        ready = list(super().select(min(timeout * _SHARE, _MOST_SECONDS)))
+        waited = max(0.0, min(timeout * _SHARE, _MOST_SECONDS))
+        before = monotonic()
+        ready = list(super().select(waited))
+        self._loop.skipped -= max(0.0, monotonic() - before - waited)  # others had the processor meanwhile
         if not ready:
             self._loop.skipped += max(0.0, due - self._loop.time())
         return ready
