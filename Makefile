@@ -8,11 +8,14 @@ SERVERS := redis-server prometheus node npm chromium
 PACKAGE_node := nodejs
 # A process for each core, four at most; each file is run by one of them.
 IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile
-# A library of the tests brings a plugin that takes seconds to import in each process, and is not used.
+# Libraries of the tests bring plugins that are not used; one takes seconds to import in each process.
 # Compiled tests are kept, also where Python is told to keep none: pytest rewrites each `assert`, which takes seconds.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p no:langsmith_plugin
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p no:langsmith_plugin -p no:anyio
 # Whole programs, other projects' tests and simulations.
 LONG := --ignore tests/e2e --ignore tests/foreign --ignore tests/proofs
+FAST := FEW_EXAMPLES=1 $(PYTEST) -p no:xdist -m "not server and not slow" --durations 10 --durations-min 2
+# The tests that carry traffic. Only they read it with the vendors' clients, which take long to import.
+TRAFFIC := $(addprefix tests/,delivery demo moderation openai_api paths properties upstream)
 # The gateways of `make bench-peers`.
 FERRO := 1.5.10
 PORTKEY := 1.15.2
@@ -20,7 +23,7 @@ LITELLM := 1.105.0
 # The scanner of `make bench-secrets`.
 DETECT_SECRETS := 1.5.0
 
-.PHONY: run demo test install check lint bench bench-peers bench-secrets train settings servers clean
+.PHONY: run demo test install check check-traffic check-others lint bench bench-peers bench-secrets train settings servers clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.installed
@@ -35,9 +38,16 @@ install: $(VENV)/.installed
 test: $(VENV)/.installed-dev servers tests/e2e/node/node_modules
 	$(PYTEST) -rs $(IN_PARALLEL)
 
-# What to run before every commit: lint, types and the fast tests, which start no servers.
-check: lint
-	FEW_EXAMPLES=1 $(PYTEST) $(IN_PARALLEL) -m "not server and not slow" $(LONG) --durations 10 --durations-min 2
+# What to run before every commit: lint, types and the fast tests, which start no servers. The tests run in two
+# processes that import half of it all; processes that share the tests out would each import and collect every one.
+check: $(VENV)/.installed-dev
+	@$(MAKE) --no-print-directory --keep-going --jobs 3 --output-sync=target check-traffic check-others lint
+
+check-traffic: $(VENV)/.installed-dev
+	$(FAST) -o cache_dir=.pytest_cache/traffic $(TRAFFIC)
+
+check-others: $(VENV)/.installed-dev
+	$(FAST) -o cache_dir=.pytest_cache/others tests $(LONG) $(addprefix --ignore ,$(TRAFFIC))
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

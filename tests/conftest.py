@@ -1,6 +1,7 @@
 """Event loops for the tests: in virtual time, unless a test asks for others. Hypothesis' settings."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Mapping
 
@@ -17,6 +18,9 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 settings.register_profile("here", examples(100, deadline=None, suppress_health_check=[HealthCheck.too_slow]))
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+# What modules make while they are imported stays to the end: no collection need look at it, then or later.
+gc.disable()
 
 _LOOPS: Mapping[str, LoopFactory] = {
     "virtual": VirtualTimeLoop,
@@ -35,3 +39,8 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     waits = item.get_closest_marker("real_time") or item.path.parent.name == "e2e"
     usual = "asyncio" if waits else "virtual"
     return {name: _LOOPS[name] for name in chosen or (usual,)}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()

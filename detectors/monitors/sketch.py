@@ -5,6 +5,7 @@ languages and callers come from closed or bounded sets.
 """
 
 import math
+import operator
 import zlib
 from array import array
 from bisect import bisect_right
@@ -83,10 +84,7 @@ class Sketch(msgspec.Struct):
             for key, row in theirs.items():
                 _add(own, key, row)
         if more.shape:
-            shape = self.array()
-            for at, value in enumerate(more.array()):
-                shape[at] += value
-            self.shape = shape.tobytes()
+            self.shape = array("f", map(operator.add, self.array(), more.array())).tobytes()
         for gram, seen in more.grams.items():
             self.grams.setdefault(gram, Gram()).add(seen)
         same = self.total.same + more.total.same

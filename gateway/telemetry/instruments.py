@@ -6,6 +6,7 @@ by `PROMETHEUS_MULTIPROC_DIR` before this module is imported) and `render` sums 
 
 import os
 from bisect import bisect_left
+from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client import (
@@ -13,6 +14,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     disable_created_metrics,
     generate_latest,
     multiprocess,
@@ -162,18 +164,20 @@ def _whole() -> CollectorRegistry:
 
 def samples(name: str) -> dict[tuple[tuple[str, str], ...], float]:
     """The current values of one metric over all workers, by sorted label pairs. Not for the request path."""
-    registry = REGISTRY
-    if _MULTIPROCESS:
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    family = name.removesuffix("_total")
     return {
         tuple(sorted(sample.labels.items())): sample.value
-        for metric in registry.collect()
-        if metric.name == family
+        for metric in _collected(name)
         for sample in metric.samples
         if sample.name == name
     }
+
+
+def _collected(name: str) -> Iterable[Metric]:
+    if not _MULTIPROCESS:
+        return REGISTRY.restricted_registry([name]).collect()
+    merged = CollectorRegistry()
+    multiprocess.MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
+    return merged.collect()
 
 
 def keep_room() -> None:

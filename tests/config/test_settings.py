@@ -16,6 +16,7 @@ from gateway.config.explain import settings_table, unknown_environment
 from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError, env_name, is_loopback
 from gateway.exchange import Upstream
+from tests.support.examples import examples
 
 DEFAULTS = Config.model_validate({})
 
@@ -301,7 +302,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "a tab": ("a:\n\t- b", "assay.yaml:2:1: is not YAML: found character '\\t' that cannot start any token"),
     "a tag": ("port: !!python/object:os.system 1", "assay.yaml:1:7: is not YAML: could not determine a constructor…"),
     "a control character": ("port: \x01", "assay.yaml: is not YAML: special characters are not allowed"),
-    "deep nesting": ("port: " + "[" * 2_000 + "]" * 2_000, "assay.yaml: is nested too deeply to be…"),
+    "deep nesting": ("port: " + "[" * 600 + "]" * 600, "assay.yaml: is nested too deeply to be…"),
     "a date that is none": ("policy: 2024-99-99", "assay.yaml: is not YAML: month must be in 1..12; put texts that…"),
     "an alias of itself": ("keys: &all [*all]", "assay.yaml: contains itself by an alias (`*name`)"),
     "a list for a mapping": ("upstreams: [a]", "assay.yaml: upstreams: input should be a valid dictionary"),
@@ -533,10 +534,10 @@ def test_whatever_the_file_says_it_is_read_or_complained_about(
         assert all(str(path) in each or "${" in each for each in error.problems)
 
 
-@given(text=st.text(max_size=30))
-def test_whatever_a_variable_says_it_is_read_or_complained_about(text: str) -> None:
-    for name in Config.model_fields:
-        try:
-            load({}, {env_name(name): text})
-        except ConfigError as error:
-            assert any(env_name(name) in each for each in error.problems)
+@examples(300)
+@given(name=st.sampled_from(sorted(Config.model_fields)), text=st.text(max_size=30))
+def test_whatever_a_variable_says_it_is_read_or_complained_about(name: str, text: str) -> None:
+    try:
+        load({}, {env_name(name): text})
+    except ConfigError as error:
+        assert any(env_name(name) in each for each in error.problems)

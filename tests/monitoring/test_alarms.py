@@ -105,6 +105,7 @@ def test_a_lean_and_sure_wrong_answers(chance: random.Random) -> None:
     assert row["estimate"] == pytest.approx(0.3 - 0.05, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_shift_is_looked_at_once_a_day(chance: random.Random) -> None:
     def draw(hour: int, number: int) -> Observation:
         seen = even(chance)(hour, number)
@@ -117,6 +118,7 @@ def test_a_shift_is_looked_at_once_a_day(chance: random.Random) -> None:
     assert today["distribution_shift"] == []  # tomorrow
 
 
+@pytest.mark.slow
 def test_an_effect_that_lasts(chance: random.Random) -> None:
     change = Change(NOW - 60 * HOUR, "model", "m2", "chat")
 

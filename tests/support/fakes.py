@@ -193,7 +193,7 @@ class Observed:
 
     def __init__(self, name: str, **labels: str) -> None:
         self._name = name
-        self._labels = labels
+        self._labels = tuple(sorted(labels.items()))
         self._before = self._now()
 
     def added(self) -> tuple[float, float]:
@@ -202,8 +202,8 @@ class Observed:
 
     def _now(self) -> tuple[float, float]:
         metrics.flush()
-        value = metrics.REGISTRY.get_sample_value
-        return value(self._name + "_count", self._labels) or 0.0, value(self._name + "_sum", self._labels) or 0.0
+        count, total = (metrics.samples(self._name + each).get(self._labels, 0.0) for each in ("_count", "_sum"))
+        return count, total
 
 
 def sample(id: str = "s1", **changes: Any) -> Sample:

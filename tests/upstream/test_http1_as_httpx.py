@@ -1,5 +1,6 @@
 """The HTTP/1.1 client behind httpx's interface, beside httpx's own transport: both read the same bytes alike."""
 
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from gateway.upstream.transport import Limits, Response
 from tests.support.http1_answers import ANSWERS, BROKEN, GARBAGE
 from tests.support.scripted_server import Peer, Script, always, answer, serve
 
+# Not used here. Without one httpx reads the system's certificates for each transport.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
 
@@ -81,7 +84,7 @@ def plainly(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 async def by_both(script: Script, method: str = "GET") -> tuple[Seen, Seen]:
     async with serve(script) as server:
         ours = await seen(PoolTransport(Http1Transport("127.0.0.1", server.port, Limits())), server.port, method)
-        return ours, await seen(httpx.AsyncHTTPTransport(trust_env=False), server.port, method)
+        return ours, await seen(httpx.AsyncHTTPTransport(verify=NO_TLS, trust_env=False), server.port, method)
 
 
 def saying(wire: bytes, closes: bool) -> Script:
