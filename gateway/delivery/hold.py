@@ -56,6 +56,11 @@ class Inspection(Protocol):
         """Whether the answer must end because it contains something unreadable."""
         ...
 
+    @property
+    def drops_alternatives(self) -> bool:
+        """Whether the alternatives to the tokens of a stream, which nobody can read, are taken out of it."""
+        ...
+
     def refusal(self) -> GatewayError | None:
         """What the exchange ends with if nothing of the answer could be served."""
         ...

@@ -4,9 +4,8 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 
-from gateway.openai_api import Channel, EventText, Path, texts
+from gateway.openai_api import Channel, EventText, Path, says_little, texts
 
 Cut = texts.Cut
 _LONGEST_RUN = 8192  # characters without a space that are kept together: longer than any token a rule knows
@@ -27,10 +26,10 @@ class Strand:
         "closed",
         "context",
         "cuts",
-        "digest",
         "ends",
         "held",
         "is_json",
+        "is_name",
         "length",
         "look_at",
         "path",
@@ -48,15 +47,14 @@ class Strand:
         self.look_at: float = look_at
         self.said_before = 0
         self.closed = False
+        self.is_name = said.is_name
         self.is_json: bool | None = None  # as soon as that can be told
-        self.digest = blake2b(digest_size=16)
         self.cuts: list[Cut] = []
         self.ends: list[int] = []
 
     def add(self, text: str) -> None:
         self.held.append(text)
         self.length += len(text)
-        self.digest.update(text.encode("utf-8", "surrogatepass"))
         if self.is_json is None and text.strip():
             self.is_json = texts.is_json(text)
 
@@ -75,6 +73,11 @@ class Strand:
             if characters <= 0:
                 break
         return "".join(reversed(pieces))
+
+    @property
+    def says_little(self) -> bool:
+        """Whether it is a name that ended, too short to say anything."""
+        return self.is_name and self.closed and not self.released and says_little(self.waiting())
 
     def wait_for_end(self) -> None:
         """Not to be looked at before it has ended."""

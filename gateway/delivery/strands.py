@@ -1,16 +1,49 @@
 """The texts of one streamed answer, as many as an upstream may begin: each step costs the same however many there are.
 
-Deltas add to a text, whole texts repeat one or begin another. A text is due when it may be time to judge it: it is long
-enough, it ended, or the others of its choice have said so much since that it may have ended.
+Deltas add to a text, whole texts repeat one or add to what was said whole. The parts of one content list are one text.
+A text is due when it may be time to judge it: it is long enough, it ended, or the others of its choice have said so
+much since that it may have ended.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from gateway.delivery.strand import Strand
-from gateway.openai_api import EventText, Path
+from gateway.openai_api import Channel, EventText, Path, part_of
 
 _STEM = 2  # keys that lead to what ends at once: a choice, an item, a block of content
+
+
+class _Part:
+    """Where in a strand a part of it stands, as far as it stands in one piece."""
+
+    __slots__ = ("_digest", "length", "start", "strand")
+
+    def __init__(self, strand: Strand) -> None:
+        self.strand = strand
+        self.start = strand.length
+        self.length = 0
+        self._digest: blake2b | None = blake2b(digest_size=16)
+
+    def add(self, text: str) -> None:
+        """What is about to be added to the strand."""
+        if self._digest is not None and self._is_last:
+            self.length += len(text)
+            self._digest.update(_encoded(text))
+        else:
+            self._digest = None
+
+    @property
+    def _is_last(self) -> bool:
+        return self.start + self.length == self.strand.length
+
+    def says(self, text: str) -> bool:
+        return self._digest is not None and self.length == len(text) and self._digest.digest() == _digest(text)
+
+    def begins(self, text: str) -> bool:
+        """Whether a text goes on from all of this."""
+        return 0 < self.length < len(text) and self._is_last and self.says(text[: self.length])
 
 
 @dataclass(slots=True)
@@ -27,8 +60,11 @@ class Strands:
 
     def __init__(self, characters: int | None) -> None:
         self._characters = characters
-        self._growing: dict[Path, Strand] = {}
-        self._wholes: dict[tuple[Path, int, bytes], Strand] = {}
+        self._growing: dict[tuple[Path, Channel], Strand] = {}
+        self._parts: dict[Path, _Part] = {}
+        self._whole: dict[tuple[Path, Channel], Strand] = {}  # of what was said whole
+        self._whole_parts: dict[Path, _Part] = {}
+        self._wholes: dict[tuple[Path, int, bytes], tuple[Strand, int]] = {}
         self._choices: dict[int, _Choice] = {}
         self._going: dict[Path, dict[int, Strand]] = {}  # that have not ended, by the first keys of their paths
         self._due: dict[int, Strand] = {}
@@ -40,16 +76,19 @@ class Strands:
 
     def delta(self, said: EventText) -> Strand:
         """The text that this is added to."""
-        strand = self._growing.get(said.path)
+        key = part_of(said.path), said.channel
+        strand = self._growing.get(key)
         if strand is None:
-            strand = self._growing[said.path] = self._begin(said)
-        strand.add(said.text)
-        strand.closed = False  # some servers say in the middle of a text that it ended
+            strand = self._growing[key] = self._begin(said)
+        part = self._parts.get(said.path)
+        if part is None:
+            self.begun += 1
+            part = self._parts[said.path] = _Part(strand)
+        part.add(said.text)
+        self._add(strand, said, said.text)
         choice = self._choices[strand.choice]
         choice.said += len(said.text)
         strand.said_before = choice.said
-        choice.open[id(strand)] = strand
-        self._going.setdefault(strand.path[:_STEM], {})[id(strand)] = strand
         if self._characters is not None:
             if strand.length >= strand.look_at:
                 self._due[id(strand)] = strand
@@ -57,6 +96,16 @@ class Strands:
             choice.quiet.move_to_end(id(strand))
             self._leave_behind(choice, self._characters)
         return strand
+
+    def _add(self, strand: Strand, said: EventText, text: str) -> None:
+        """The text goes on, where it is now."""
+        if strand.path[:_STEM] != said.path[:_STEM]:
+            self._stop(strand)
+        strand.path = said.path
+        strand.add(text)
+        strand.closed = False  # some servers say in the middle of a text that it ended
+        self._choices[strand.choice].open[id(strand)] = strand
+        self._going.setdefault(strand.path[:_STEM], {})[id(strand)] = strand
 
     def _leave_behind(self, choice: _Choice, characters: int) -> None:
         while choice.quiet:
@@ -67,26 +116,37 @@ class Strands:
             if key in choice.open:
                 self._due[key] = strand
 
-    def whole(self, said: EventText) -> Strand:
-        """The text that this repeats, or a new one; it has ended."""
-        strand = Strand(said, 0)
-        strand.add(said.text)
-        digest = strand.digest.digest()
-        grown = self._growing.get(said.path)
-        known = self._wholes.get((said.path, strand.length, digest))
-        if known is None and grown is not None and grown.length == strand.length and grown.digest.digest() == digest:
-            known = grown
-        if known is not None:
-            self._end(known)
-            return known
-        self.begun += 1
-        self._wholes[said.path, strand.length, digest] = strand
-        self._choice(said.choice).open[id(strand)] = strand
-        self._end(strand)
-        return strand
+    def whole(self, said: EventText) -> tuple[Strand, int]:
+        """The text that this repeats, or what was said whole with this added to it, and where it begins there; it has
+        ended."""
+        key = said.path, len(said.text), _digest(said.text)
+        known = self._wholes.get(key)
+        if known is None:
+            grown = self._parts.get(said.path)
+            if grown is not None and grown.says(said.text):
+                known = grown.strand, grown.start
+            else:
+                self.begun += 1
+                known = self._wholes[key] = self._said_whole(said)
+        self._end(known[0])
+        return known
+
+    def _said_whole(self, said: EventText) -> tuple[Strand, int]:
+        """Added to what was said whole before; some servers repeat all so far with every word."""
+        last = self._whole_parts.get(said.path)
+        if last is not None and last.begins(said.text):
+            more = said.text[last.length :]
+        else:
+            strand = self._whole.get((part_of(said.path), said.channel))
+            if strand is None:
+                strand = self._whole[part_of(said.path), said.channel] = self._begin(said)
+            last, more = _Part(strand), said.text
+            self._whole_parts[said.path] = last
+        last.add(more)
+        self._add(last.strand, said, more)
+        return last.strand, last.start
 
     def _begin(self, said: EventText) -> Strand:
-        self.begun += 1
         self._choice(said.choice)
         return Strand(said, 0 if self._characters is None else self._characters + 1)
 
@@ -103,13 +163,16 @@ class Strands:
 
     def _end(self, strand: Strand) -> None:
         strand.closed = True
+        self._stop(strand)
+        if id(strand) in self._choices[strand.choice].open:
+            self._due[id(strand)] = strand
+
+    def _stop(self, strand: Strand) -> None:
         stem = strand.path[:_STEM]
         if (going := self._going.get(stem)) is not None:
             going.pop(id(strand), None)
             if not going:
                 del self._going[stem]
-        if id(strand) in self._choices[strand.choice].open:
-            self._due[id(strand)] = strand
 
     def drop(self, choice: int) -> None:
         """Nobody asks for the texts of this choice any more."""
@@ -131,3 +194,11 @@ class Strands:
         """What may be judged now, each text once until something changes about it."""
         due, self._due = list(self._due.values()), {}
         return due
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(_encoded(text), digest_size=16).digest()
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

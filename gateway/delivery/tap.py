@@ -187,6 +187,7 @@ class Tap:
             characters=characters,
             choices=choices_wanted(asked.body),
             include_usage=asked.include_usage,
+            drops_alternatives=inspection.drops_alternatives,
         )
         return Screen(window, inspection, held_bytes=self._held_bytes)
 

@@ -18,7 +18,6 @@ from gateway.delivery.strands import Strands
 from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import (
     DONE_DATA,
-    KEY,
     EventRead,
     EventText,
     Operation,
@@ -26,12 +25,14 @@ from gateway.openai_api import (
     Unread,
     answers_of,
     has_too_many_values,
+    parse,
     read_event,
     rewrite,
     says_nothing,
     sse,
     texts,
     told_apart,
+    without_alternatives,
     without_choices,
     without_logprobs,
 )
@@ -68,7 +69,7 @@ class Window:
     `choices` is how many the request asked for: when all of them are blocked, nothing more of the upstream is needed
     (`over`), unless the client asked for the usage at its end (`include_usage`). A text that pauses at the end of a
     sentence while as many characters come of others in the same choice counts as ended; one that pauses elsewhere keeps
-    what comes after it back, until it goes on or ends.
+    what comes after it back, until it goes on or ends. `drops_alternatives`: no alternatives to tokens leave.
     """
 
     def __init__(
@@ -79,11 +80,13 @@ class Window:
         characters: int | None,
         choices: int = 1,
         include_usage: bool = False,
+        drops_alternatives: bool = False,
     ) -> None:
         self._operation = operation
         self._characters = characters
         self._choices = choices
         self._include_usage = include_usage
+        self._drops_alternatives = drops_alternatives
         self._usage: Any = None  # of a response that ended
         answers = answers_of(operation)
         self._has_choices = answers.has_choices
@@ -96,7 +99,7 @@ class Window:
         self._passed = 0  # pieces of the next event that may leave
         self._strands = Strands(characters)
         self._told: dict[Path, str] = {}  # what the last event said where nothing is known of the form
-        self._asked: list[tuple[Strand, int, texts.Written | None]] = []
+        self._asked: list[tuple[Strand, int, texts.Written | None, int]] = []  # and the number of its stretch
         self._notice: list[bytes] = []
         self._going: set[int] = set()  # choices that came and are not blocked
         self._speaking: set[int] = set()  # of which something has left
@@ -166,9 +169,13 @@ class Window:
     def _piece(self, said: EventText) -> _Piece:
         """A text of an event; one that comes whole most often came in deltas before."""
         begun = self._strands.begun
-        strand = self._strands.whole(said) if said.whole else self._strands.delta(said)
+        if said.whole:
+            strand, start = self._strands.whole(said)
+        else:
+            strand = self._strands.delta(said)
+            start = strand.length - len(said.text)
         self.held += STRAND_COST * (self._strands.begun - begun)
-        return _Piece(strand, said, 0 if said.whole else strand.length - len(said.text), strand.length)
+        return _Piece(strand, said, start, start + len(said.text))
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -193,16 +200,17 @@ class Window:
         self._asked = []
         if not self.is_due:
             return []
+        numbers: dict[Stretch, int] = {}  # what tokens spell of a text is the same stretch
         for strand in self._strands.take_due():
             target = self._target(strand)
-            if target > strand.released:
-                self._asked.append((strand, target, strand.readable(target)))
-        return [
-            Stretch(
-                strand.choice, strand.channel, strand.context + strand.waiting() if written is None else written.text
-            )
-            for strand, _, written in self._asked
-        ]
+            if strand.says_little:
+                self._release(strand, target, ())
+            elif target > strand.released:
+                written = strand.readable(target)
+                text = strand.context + strand.waiting() if written is None else written.text
+                number = numbers.setdefault(Stretch(strand.choice, strand.channel, text), len(numbers))
+                self._asked.append((strand, target, written, number))
+        return list(numbers)
 
     def _target(self, strand: Strand) -> int:
         """Up to where the text may leave if nothing is found."""
@@ -229,12 +237,12 @@ class Window:
     def settle(self, treatments: Sequence[Treatment]) -> None:
         """Treatments on what `stretches` gave, in its order."""
         asked, self._asked = self._asked, []
-        for (strand, _, _), treatment in zip(asked, treatments, strict=True):
-            if treatment.blocked:
-                self._block(strand.choice, treatment.message)
-        for (strand, target, written), treatment in zip(asked, treatments, strict=True):
+        for strand, _, _, number in asked:
+            if treatments[number].blocked:
+                self._block(strand.choice, treatments[number].message)
+        for strand, target, written, number in asked:
             if strand.choice not in self._blocked:
-                cuts = treatment.cuts if written is None else written.put_back(treatment.cuts)
+                cuts = treatments[number].cuts if written is None else written.put_back(treatments[number].cuts)
                 self._release(strand, target, cuts)
 
     def block_all(self) -> None:
@@ -367,10 +375,11 @@ class Window:
             data = None  # what it says stands beside its choices
         if data is not None and not self._blocked.isdisjoint(read.choices):
             data = without_choices(data, self._blocked)
-        telling = self._telling(read.with_logprobs, entry)
-        if data is not None and telling:
-            data = without_logprobs(data, telling)
-        self._note(read, changes)
+        if data is not None and not self._cut.isdisjoint(read.with_logprobs):
+            data = without_logprobs(data, self._cut)
+        if data is not None and self._drops_alternatives:
+            data = without_alternatives(data)
+        self._note(read, changes, None if data is event.data else data)
         if data is event.data:
             return event.raw
         self.changed = True
@@ -378,27 +387,7 @@ class Window:
             return b""
         return sse.encode(data, event.event.decode(errors="replace") if event.event is not None else None)
 
-    def _telling(self, with_logprobs: Iterable[int], entry: _Entry) -> set[int]:
-        """The choices whose token log-probabilities may spell out what is or will be cut: they came without text."""
-        spoken = {piece.said.choice for piece in entry.pieces}
-        return {choice for choice in with_logprobs if choice in self._cut or choice not in spoken}
-
-    def _note(self, read: EventRead, changes: dict[Path, str]) -> None:
-        """Tell the ending what left: the texts as they left, and the event's own texts in the same way."""
-        said = read.said
-        value: dict[str, Any] = read.value
-        if changes:
-            said = [one._replace(text=changes.get(one.at, one.text)) for one in said]
-            for at, text in changes.items():
-                _put(value, at, text)
-        self._ending.sent(value, said)
-
-
-def _put(value: Any, at: Path, text: str) -> None:
-    *above, last = at[:-1] if at[-1] == KEY else at
-    for key in above:
-        value = value[key]
-    if at[-1] == KEY:
-        value[text] = value.pop(last)
-    else:
-        value[last] = text
+    def _note(self, read: EventRead, changes: dict[Path, str], changed: bytes | None) -> None:
+        """Tell the ending what left: the texts as they left, and the event as `changed`."""
+        said = [one._replace(text=changes.get(one.at, one.text)) for one in read.said] if changes else read.said
+        self._ending.sent(read.value if changed is None else parse(changed), said)

@@ -148,6 +148,10 @@ class Decider:
             about=about,
         )
 
+    def stops_unread(self) -> bool:
+        """Whether a rule stops what nobody can read."""
+        return self._without(Silent(ALL_DETECTORS), self._about).action not in PASSING
+
     def unread(self, unread: Sequence[Unread]) -> Decision:
         """The decision about text that no detector can read."""
         for channel, reason in unread:

@@ -17,6 +17,7 @@ from gateway.openai_api import (
     kept_back,
     read_response,
     rewrite,
+    without_alternatives,
 )
 from policies.engine import Action, Decision
 
@@ -28,7 +29,8 @@ class PolicyInspection:
     """Decides on one answer. A stretch of a stream is shown to the detectors with what was said before.
 
     The policy stays the same throughout. `failed`: the answer is an error of the upstream, of which any text is read.
-    To be closed.
+    `drops_alternatives`: a rule stops what nobody can read, as are the alternatives to the tokens of an answer. To be
+    closed.
     """
 
     def __init__(self, shared: Shared, exchange: Exchange, *, failed: bool) -> None:
@@ -38,6 +40,7 @@ class PolicyInspection:
         self._operation = Operation.OTHER if failed else exchange.asked.operation
         self._before: Before | None = None
         self._refusal: Decision | None = None
+        self.drops_alternatives = self._decider.stops_unread()
 
     async def whole(self, body: bytes) -> bytes:
         """The whole answer that may go out: the very same object, or a rewritten one.
@@ -60,6 +63,9 @@ class PolicyInspection:
         stopped = {choice: decision for choice, decision in decisions.items() if decision.action not in _KEPT}
         if stopped and not self._parts(body, stopped, decisions):
             raise self._decider.error("answer", next(iter(stopped.values())))
+        if self.drops_alternatives:
+            large = len(body) > LARGE_BODY
+            body = await asyncio.to_thread(without_alternatives, body) if large else without_alternatives(body)
         if all(decision.action in PASSING for decision in decisions.values()):
             return body
         try:

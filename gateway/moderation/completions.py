@@ -110,6 +110,10 @@ class ModeratedAnswer:
         withheld = self._withheld(output)
         return [Treatment(blocked=stretch.choice in withheld) for stretch in stretches]
 
+    @property
+    def drops_alternatives(self) -> bool:
+        return self.blocks
+
     def unread(self, unread: Sequence[Unread]) -> bool:  # noqa: ARG002 - a stage is given it
         """Whether the answer must end: where it may be blocked, what cannot be read is."""
         if self.blocks:

@@ -8,7 +8,7 @@ inside texts (`texts`) and streams (`sse`). Beside them: the little a request mu
 
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
 from gateway.openai_api.chat_replies import error_body
-from gateway.openai_api.document import KEY, Path, has_too_many_values, map_entries, rewrite, set_fields
+from gateway.openai_api.document import KEY, WHOLE, Path, has_too_many_values, map_entries, parse, rewrite, set_fields
 from gateway.openai_api.envelope import (
     BodyError,
     Envelope,
@@ -18,6 +18,7 @@ from gateway.openai_api.envelope import (
     read_envelope,
     read_moderation,
 )
+from gateway.openai_api.logprobs import without_alternatives
 from gateway.openai_api.other import is_list, kept_back
 from gateway.openai_api.passages import (
     CHANNELS,
@@ -31,6 +32,8 @@ from gateway.openai_api.passages import (
     Reason,
     Unread,
     edits,
+    part_of,
+    says_little,
     told_apart,
 )
 from gateway.openai_api.reading import read_event, read_request, read_response, read_stream
@@ -54,6 +57,7 @@ __all__ = [
     "KEY",
     "REASONS",
     "SURFACES",
+    "WHOLE",
     "Answers",
     "BodyError",
     "Channel",
@@ -82,6 +86,8 @@ __all__ = [
     "kept_back",
     "map_entries",
     "operation_of",
+    "parse",
+    "part_of",
     "read_envelope",
     "read_event",
     "read_moderation",
@@ -89,10 +95,12 @@ __all__ = [
     "read_response",
     "read_stream",
     "rewrite",
+    "says_little",
     "says_nothing",
     "set_fields",
     "told_apart",
     "with_system",
+    "without_alternatives",
     "without_choices",
     "without_logprobs",
 ]

@@ -1,6 +1,5 @@
 """What is read of chat and of plain completions: requests, whole answers, and streams of chunks."""
 
-import re
 from collections.abc import Collection
 from typing import Any
 
@@ -14,12 +13,15 @@ from gateway.openai_api.passages import (
     EVERYTHING,
     IMAGE,
     IN_PIECES,
+    LOGPROBS,
     NAME,
+    NAME_IN_PIECES,
     QUIET,
     SAID,
     THOUGHT,
     TOKENS,
     TOOL_NAME,
+    TOOL_NAME_IN_PIECES,
     EventRead,
     EventText,
     Found,
@@ -27,7 +29,6 @@ from gateway.openai_api.passages import (
     Reading,
     Schema,
     Turn,
-    Unread,
     aside,
     channel_of,
     choice_number,
@@ -39,39 +40,45 @@ from gateway.openai_api.passages import (
 
 # Gemini's signatures of thoughts, as its own API and LiteLLM hand them on.
 _SIGNED = Schema(google=quiet("thought_signature")) | quiet("thought_signature thought_signatures")
-_CALL = Schema(name=TOOL_NAME, arguments=ARGUMENTS, description=DEFINED)
-_MESSAGE = Schema(
-    content=SAID,
-    refusal=SAID,
-    name=NAME,
-    tool_name=NAME,
-    reasoning_content=THOUGHT,
-    reasoning=THOUGHT,
-    reasoning_details=THOUGHT,
-    thinking=THOUGHT,
-    audio=Schema(transcript=SAID, data=AUDIO, id=QUIET),
-    images=IMAGE,
-    annotations=CITED,
-    citations=CITED,
-    context=CITED,
-    function_call=_CALL,
-    tool_calls=Schema(function=_CALL, custom=Schema(name=TOOL_NAME, input=ARGUMENTS), extra_content=_SIGNED)
-    | quiet("id type index"),
-    extra_content=_SIGNED,
-) | quiet("role tool_call_id prefix cache_control index")
+
+
+def _message(name: Leaf, tool_name: Leaf) -> Schema:
+    """The fields of a message; its names are read in these ways."""
+    call = Schema(name=tool_name, arguments=ARGUMENTS, description=DEFINED)
+    custom = Schema(name=tool_name, input=ARGUMENTS)
+    return Schema(
+        content=SAID,
+        refusal=SAID,
+        name=name,
+        tool_name=name,
+        reasoning_content=THOUGHT,
+        reasoning=THOUGHT,
+        reasoning_details=THOUGHT,
+        thinking=THOUGHT,
+        audio=Schema(transcript=SAID, data=AUDIO, id=QUIET),
+        images=IMAGE,
+        annotations=CITED,
+        citations=CITED,
+        context=CITED,
+        function_call=call,
+        tool_calls=Schema(function=call, custom=custom, extra_content=_SIGNED) | quiet("id type index"),
+        extra_content=_SIGNED,
+    ) | quiet("role tool_call_id prefix cache_control index")
+
+
+_MESSAGE = _message(NAME, TOOL_NAME)
 _STORED_MESSAGE = _MESSAGE | {"content_parts": SAID} | quiet("id object")
 
 
-def _choice(others: Leaf) -> Schema:
+def _choice(message: Schema, others: Leaf) -> Schema:
     """A choice of an answer: what a server adds to it or to its message is read by `others`."""
-    message = _MESSAGE.with_others(others)
-    read = Schema(message=message, delta=message, text=SAID, error=EVERYTHING).with_others(others)
-    return (
-        read | quiet("index finish_reason") | aside("logprobs stop_reason content_filter_results content_filter_result")
-    )
+    message = message.with_others(others)
+    read = Schema(message=message, delta=message, text=SAID, logprobs=LOGPROBS, error=EVERYTHING).with_others(others)
+    return read | quiet("index finish_reason") | aside("stop_reason content_filter_results content_filter_result")
 
 
-_CHOICE, _CHUNK_CHOICE = _choice(EVERYTHING), _choice(IN_PIECES)
+_CHOICE = _choice(_MESSAGE, EVERYTHING)
+_CHUNK_CHOICE = _choice(_message(NAME_IN_PIECES, TOOL_NAME_IN_PIECES), IN_PIECES)
 _REQUEST = Schema(
     tools=DEFINED,
     functions=DEFINED,
@@ -100,8 +107,10 @@ _CHUNK = _ANSWER.with_others(IN_PIECES)
 _USUAL = frozenset(
     ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation")
 )
-_UNSPOKEN = re.compile(r"<\|.*?\|>|[\s\u0120\u010a\u2581]")  # how tokenizers write spaces, and marks of their own
-_MOST_BESIDE = 32  # characters of tokens that may stand beside the text that they spell
+
+
+# A message in a chunk may be a piece, all so far or all: it is told from deltas, which may stand beside it.
+_REPLY_FIELDS: dict[Any, str] = {"delta": "message", "message": "whole_message"}
 
 
 def chat_turns(body: dict[str, Any]) -> list[Turn]:
@@ -132,7 +141,7 @@ def read_choices(body: dict[str, Any]) -> Reading:
     for i, entry in enumerate(entries if isinstance(entries, list) else ()):
         found = find(entry, _CHOICE, ("choices", i), "assistant")
         reading.passages.extend(passages_of(found.pieces, "response", choice_number(entry, i)))
-        reading.unread.extend([*found.unread, *_spelled_beside(entry, found)])
+        reading.unread.extend(found.unread)
     return reading
 
 
@@ -143,8 +152,7 @@ def find_stored(entry: Any, path: Path) -> Found:
         return find(entry, _STORED_MESSAGE, path, "assistant")
     found = find(entry, _ANSWER | aside("request_id input_user tool_choice response_format"), path, "assistant")
     for i, choice in enumerate(choices):
-        below = find(choice, _CHOICE, (*path, "choices", i), "assistant")
-        found.add(Found(below.pieces, [*below.unread, *_spelled_beside(choice, below)]))
+        found.add(find(choice, _CHOICE, (*path, "choices", i), "assistant"))
     return found
 
 
@@ -154,7 +162,7 @@ def read_chunk(value: dict[str, Any]) -> EventRead:
     if not value.keys() <= _USUAL:
         about = find(value, _CHUNK, (), "assistant")
         read.said.extend(
-            EventText(piece.channel, piece.path, piece.path, piece.text, False, 0, piece.unknown)
+            EventText(piece.channel, piece.path, piece.path, piece.text, False, 0, piece.grows, piece.is_name)
             for piece in about.pieces
         )
         read.unread.extend(about.unread)
@@ -177,32 +185,16 @@ def _read_choice(read: EventRead, entry: Any, position: int) -> None:
     if entry.get("logprobs"):
         read.with_logprobs.append(choice)
     found = find(entry, _CHUNK_CHOICE, ("choices", position), "assistant")
-    read.unread.extend([*found.unread, *_spelled_beside(entry, found)])
+    read.unread.extend(found.unread)
     for piece in found.pieces:
         field, *below = piece.path[2:]
         if below[:1] == ["tool_calls"] and len(below) > 1:
             calls = entry[field]["tool_calls"]
             if isinstance(calls, list) and isinstance(below[1], int):
                 below[1] = choice_number(calls[below[1]], below[1])
-        path = ("choices", choice, "message" if field == "delta" else field, *below)
-        whole = field == "message"
-        read.said.append(EventText(piece.channel, piece.path, path, piece.text, whole, choice, piece.unknown))
-
-
-def _spelled_beside(entry: Any, found: Found) -> list[Unread]:
-    """Told where token log-probabilities spell out more than the texts of their choice say."""
-    logprobs = entry.get("logprobs") if isinstance(entry, dict) else None
-    if not isinstance(logprobs, dict):
-        return []
-    tokens: list[str] = [token for token in logprobs.get("tokens") or () if isinstance(token, str)]
-    for name in ("content", "refusal"):
-        listed = logprobs.get(name)
-        entries = listed if isinstance(listed, list) else ()
-        tokens += [str(token["token"]) for token in entries if isinstance(token, dict) and "token" in token]
-    spelled = _UNSPOKEN.sub("", "".join(tokens))
-    said = _UNSPOKEN.sub("", "".join(piece.text for piece in found.pieces))
-    beside = len(spelled) > len(said) + _MOST_BESIDE
-    return [Unread("assistant", "field")] if beside else []
+        path = ("choices", choice, _REPLY_FIELDS.get(field, field), *below)
+        grows = piece.grows or field == "message"
+        read.said.append(EventText(piece.channel, piece.path, path, piece.text, False, choice, grows, piece.is_name))
 
 
 def without_choices(data: bytes, numbers: Collection[int]) -> bytes | None:

@@ -9,6 +9,7 @@ import msgspec
 
 Path = tuple[str | int, ...]
 KEY = -1  # ends a path that leads to a key itself and not to what it holds
+WHOLE = -2  # in a path: what stands before it is changed as a whole; what comes behind it tells texts apart
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -55,8 +56,9 @@ def has_repeated_keys(body: bytes) -> bool:
 def rewrite(body: bytes, edits: Mapping[Path, str]) -> bytes:
     """The body with the texts at these paths replaced; everything else keeps its bytes.
 
-    A path that ends in KEY leads to the key before it. One thing goes with a text: its token log-probabilities, which
-    would spell out what was replaced (an object becomes null, an array empty). Raises KeyError with the path when there
+    A path that ends in KEY leads to the key before it. What a path with WHOLE leads to is emptied: an object becomes
+    null, an array empty. One thing goes with a text: its token log-probabilities, which would spell out what was
+    replaced; they are emptied too. Raises KeyError with the path when there
     is no text at it, so that no redaction is lost in silence, and ValueError when the body is not JSON.
     """
     if not edits:
@@ -70,7 +72,8 @@ def _in_utf8(body: bytes) -> bytes:
     return body if encoding.startswith("utf-8") else body.decode(encoding, "surrogatepass").encode(errors="replace")
 
 
-Tree = dict[Any, Any]  # key → what is below it; in the end a text. (key,) → what the key itself becomes
+_EMPTIED = object()
+Tree = dict[Any, Any]  # key → what is below it; in the end a text, or _EMPTIED. (key,) → what the key itself becomes
 
 
 def _tree(edits: Mapping[Path, str]) -> Tree:
@@ -78,11 +81,15 @@ def _tree(edits: Mapping[Path, str]) -> Tree:
     for path, text in edits.items():
         if not path:
             raise KeyError(path)
-        *above, last = path[:-1] if path[-1] == KEY else path
+        change: object = text
+        if WHOLE in path:
+            path, change = path[: path.index(WHOLE)], _EMPTIED
+        is_key = path[-1] == KEY
+        *above, last = path[:-1] if is_key else path
         node = root
         for key in above:
             node = node.setdefault(key, {})
-        node[(last,) if path[-1] == KEY else last] = text
+        node[(last,) if is_key else last] = change
     return root
 
 
@@ -146,16 +153,18 @@ class _Splice:
     def _open(self, frame: _Frame | None, token: bytes, start: int) -> None:
         below = self._below(frame)
         dropped = None
-        if frame is not None and frame.key == "logprobs" and frame.node is not None and below is None:
+        beside = frame is not None and frame.key == "logprobs" and frame.node is not None and below is None
+        if below is _EMPTIED and frame is not None:
+            self._left.pop((id(frame.node), frame.key), None)
+        if below is _EMPTIED or beside:
             dropped = (start, b"null" if token == b"{" else b"[]")
         self._frames.append(_Frame(below if isinstance(below, dict) else None, token == b"[", dropped))
 
     def _value(self, frame: _Frame | None, token: bytes, start: int, end: int) -> None:
         below = self._below(frame)
-        if isinstance(below, str) and token.startswith(b'"'):
-            assert frame is not None
+        if frame is not None and token.startswith(b'"') and (isinstance(below, str) or below is _EMPTIED):
             self._left.pop((id(frame.node), frame.key), None)
-            self._put(start, end, _encode_text(below))
+            self._put(start, end, _encode_text(below) if isinstance(below, str) else b'""')
 
     def _below(self, frame: _Frame | None) -> Any:
         if frame is None:
@@ -178,7 +187,7 @@ def _encode_text(text: str) -> bytes:
 def _leaves(tree: Tree, path: Path) -> Iterator[tuple[tuple[int, Any], Path]]:
     """Where each text goes, and its whole path."""
     for key, below in tree.items():
-        if isinstance(below, str):
+        if not isinstance(below, dict):
             yield (id(tree), key), (*path, key)
         else:
             yield from _leaves(below, (*path, key))

@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
-from gateway.openai_api import texts
-from gateway.openai_api.document import KEY, Path
+from gateway.openai_api import logprobs, texts
+from gateway.openai_api.document import KEY, WHOLE, Path
 from gateway.openai_api.texts import Cut
 
 Direction = Literal["prompt", "response"]
@@ -69,14 +69,15 @@ class Passage(msgspec.Struct, frozen=True, gc=False):
 class Piece(NamedTuple):
     """A text as found: channel, path and text; `file` is the string that it was read from, when it was a file's.
 
-    `unknown`: it stands where nothing is known of the form.
+    `grows`: it may be a piece of a text or all of it; `is_name`: it is one, where short ones say nothing.
     """
 
     channel: Channel
     path: Path
     text: str
     file: str = ""
-    unknown: bool = False
+    grows: bool = False
+    is_name: bool = False
 
 
 class Found(NamedTuple):
@@ -121,13 +122,15 @@ class Leaf(NamedTuple):
     """A text, a content part, or a list of them.
 
     `channel` None: that of whoever speaks; `deep`: any string below counts, as in the arguments of a tool; `long`: but
-    for names and other short ones; `unknown`: nothing is known of the form, so what is plainly an identifier is none.
+    for names and other short ones; `unknown`: nothing is known of the form, so what is plainly an identifier is none;
+    `grows`: in the events of a stream it may come word by word, or whole in every event.
     """
 
     channel: Channel | None = None
     deep: bool = False
     long: bool = False
     unknown: bool = False
+    grows: bool = False
 
 
 class Blind(NamedTuple):
@@ -147,7 +150,11 @@ class File(NamedTuple):
     """A file in base64, maybe as a data URL: read if it is text."""
 
 
-Node = Schema | Leaf | Blind | Quiet | File
+class Spelling(NamedTuple):
+    """Token log-probabilities, which spell texts."""
+
+
+Node = Schema | Leaf | Blind | Quiet | File | Spelling
 SAID = Leaf()
 THOUGHT = Leaf("reasoning")
 ASKED = Leaf("user")
@@ -158,8 +165,10 @@ CITED = Leaf("retrieved", deep=True, long=True)  # where things were found: titl
 DEFINED = Leaf("system", deep=True, long=True)  # by the application: tools, forms of answers
 NAME, TOOL_NAME = Leaf(long=True), Leaf("arguments", long=True)
 EVERYTHING = Leaf(deep=True, long=True, unknown=True)  # where nothing is known of the form
-IN_PIECES = Leaf(deep=True, unknown=True)  # the same in the events of a stream, which may bring it word by word
+IN_PIECES = Leaf(deep=True, unknown=True, grows=True)  # the same in the events of a stream
+NAME_IN_PIECES, TOOL_NAME_IN_PIECES = NAME._replace(grows=True), TOOL_NAME._replace(grows=True)
 QUIET, ASIDE = Quiet(), Quiet(aside=True)
+LOGPROBS = Spelling()
 IMAGE, AUDIO, FILE_ELSEWHERE, TOKENS = Blind("image"), Blind("audio"), Blind("file"), Blind("tokens")
 
 
@@ -191,7 +200,7 @@ _PART = (
         "type id index detail cache_control signature data encrypted_content format status outcome role name "
         "prompt_cache_breakpoint phase"
     )
-    | aside("logprobs")
+    | {"logprobs": LOGPROBS}
 )
 _ROLES: dict[Any, Channel] = {
     "system": "system",
@@ -244,7 +253,9 @@ def find(value: Any, node: Node, path: Path, channel: Channel) -> Found:
         value, node, path, channel = todo.pop()
         if isinstance(node, Leaf):
             channel = node.channel or channel
-        if value is None or isinstance(node, Quiet | Blind):
+        if isinstance(node, Spelling):
+            _note_spelled(found, value, path, channel)
+        elif value is None or isinstance(node, Quiet | Blind):
             _note_untold(found, value, node, channel)
         elif isinstance(value, str):
             _note_text(found, value, node, path, channel)
@@ -265,6 +276,17 @@ def _note_untold(found: Found, value: Any, node: Node, channel: Channel) -> None
         found.unread.append(Unread(channel, "field"))
 
 
+def _note_spelled(found: Found, value: Any, path: Path, channel: Channel) -> None:
+    """What token log-probabilities spell, and what stands among them."""
+    told = logprobs.spelled(value)
+    at = (*path, WHOLE)
+    found.pieces.extend(Piece(channel, (*at, *below), text) for below, text in told.texts.items())
+    for below, more in told.rest:
+        found.add(find(more, EVERYTHING, (*at, *below), channel))
+        if carries_text(more, or_files=True):
+            found.unread.append(Unread(channel, "field"))
+
+
 def in_place_of_a_list(value: Any, path: Path, channel: Channel) -> Found:
     """What stands where an API has a list: its texts, and that nobody knows what they are."""
     found = find(value, EVERYTHING, path, channel)
@@ -277,8 +299,8 @@ def _note_text(found: Found, value: str, node: Node, path: Path, channel: Channe
     if isinstance(node, Leaf):
         if node.unknown and _names_something(path, value):
             return
-        if not node.long or len(value) > _LONG or carries_text(value):
-            found.pieces.append(Piece(channel, path, value, unknown=node is IN_PIECES))
+        if not node.long or node.grows or not says_little(value):
+            found.pieces.append(Piece(channel, path, value, grows=node.grows, is_name=node.long))
     elif isinstance(node, File):
         text = _file_text(value)
         if text is None:
@@ -290,6 +312,11 @@ def _note_text(found: Found, value: str, node: Node, path: Path, channel: Channe
             _note_text(found, value, node.others, path, channel)
         if carries_text(value):
             found.unread.append(Unread(channel, "field"))
+
+
+def says_little(name: str) -> bool:
+    """Whether a name is short and no more than a name."""
+    return len(name) <= _LONG and not carries_text(name)
 
 
 def _names_something(path: Path, text: str) -> bool:
@@ -381,13 +408,35 @@ def passages_of(pieces: Iterable[Piece], direction: Direction, choice: int = 0, 
     """One passage for each text, decoded; the text parts of one message are one text."""
     passages = []
     group: list[Piece] = []
-    for piece in [*pieces, None]:
+    for piece in [*_spelled_first(list(pieces)), None]:
         if group and (piece is None or not _continues(group[-1], piece)):
             passages.append(_passage(group, direction, choice, fresh))
             group = []
         if piece is not None:
             group.append(piece)
     return passages
+
+
+def _spelled_first(pieces: list[Piece]) -> list[Piece]:
+    """Without what tokens spell of the text that stands beside them; other spellings come before the texts, so that
+    these are judged where there is too much."""
+    spelled = [piece for piece in pieces if WHOLE in piece.path]
+    if not spelled:
+        return pieces
+    others = [piece for piece in pieces if WHOLE not in piece.path]
+    apart = []
+    for piece in spelled:
+        beside = piece.path[: piece.path.index(WHOLE) - 1]
+        said = (other.text for other in others if other.path[: len(beside)] == beside)
+        if not any(piece.text.strip() in text for text in said):
+            apart.append(piece)
+    return [*apart, *others]
+
+
+def part_of(path: Path) -> Path:
+    """The text that a text is a part of, as those in one content list are parts of what one message says."""
+    in_list = path[-3:-2] == ("content",) and isinstance(path[-2], int) and path[-1] == "text"
+    return (*path[:-2], "text") if in_list else path
 
 
 def _continues(before: Piece, piece: Piece) -> bool:
@@ -397,8 +446,8 @@ def _continues(before: Piece, piece: Piece) -> bool:
         return False
     if before.path[:1] == piece.path[:1] and before.path[0] in _DEFINITIONS:
         return before.path[:2] == piece.path[:2]
-    in_list = piece.path[-3:-2] == ("content",) and isinstance(piece.path[-2], int)
-    return in_list and before.path[-1:] == piece.path[-1:] == ("text",) and before.path[:-2] == piece.path[:-2]
+    whole = part_of(piece.path)
+    return whole != piece.path and whole == part_of(before.path)
 
 
 def _passage(group: Sequence[Piece], direction: Direction, choice: int, fresh: bool) -> Passage:
@@ -455,7 +504,8 @@ def _file_without(data: str, cuts: Sequence[Cut]) -> str:
 class EventText(NamedTuple):
     """A text in one event: where in the event, which text of the reply, and whether it is all of that text.
 
-    `unknown`: nothing is known of its form, so it may be a piece of a text or a name that every event repeats.
+    `grows`: which of the two cannot be told from the event alone: servers send words one by one, all of a name in every
+    event, or all that was said so far. `is_name`: it says nothing where it is short.
     """
 
     channel: Channel
@@ -464,16 +514,19 @@ class EventText(NamedTuple):
     text: str
     whole: bool
     choice: int
-    unknown: bool = False
+    grows: bool = False
+    is_name: bool = False
 
 
 def told_apart(said: Iterable[EventText], before: dict[Path, str]) -> list[EventText]:
-    """The texts of the next event of a stream. One of unknown form that says the same as `before` is all of a text;
-    `before` is brought up to date."""
+    """The texts of the next event of a stream. One that `grows` is all of a text where it says the same as `before`, or
+    goes on from a longer one; `before` is brought up to date."""
     out = []
     for text in said:
-        if text.unknown:
-            text = text._replace(whole=before.get(text.path) == text.text)
+        if text.grows:
+            last = before.get(text.path)
+            more = last is not None and len(last) > _LONG and text.text.startswith(last)
+            text = text._replace(whole=more or last == text.text)
             before[text.path] = text.text
         out.append(text)
     return out

@@ -16,6 +16,7 @@ from gateway.openai_api.passages import (
     Unread,
     first_new,
     passages_of,
+    says_little,
     told_apart,
 )
 from gateway.openai_api.surfaces import SURFACES, Operation
@@ -136,6 +137,7 @@ def read_stream(operation: Operation, transcript: bytes) -> Reading:
     """
     before: dict[Path, str] = {}
     channels: dict[Path, tuple[Channel, int]] = {}
+    names: set[Path] = set()
     deltas: dict[Path, list[str]] = {}
     wholes: dict[Path, str] = {}
     reading = Reading([], [])
@@ -146,6 +148,8 @@ def read_stream(operation: Operation, transcript: bytes) -> Reading:
         reading.unread.extend(read.unread if read else ())
         for said in told_apart(read.said, before) if read else ():
             channels.setdefault(said.path, (said.channel, said.choice))
+            if said.is_name:
+                names.add(said.path)
             if not said.whole:
                 deltas.setdefault(said.path, []).append(said.text)
             elif len(said.text) > len(wholes.get(said.path, "")):
@@ -153,7 +157,8 @@ def read_stream(operation: Operation, transcript: bytes) -> Reading:
     by_choice: dict[int, list[Piece]] = {}
     for path, (channel, choice) in channels.items():
         text = max("".join(deltas.get(path, ())), wholes.get(path, ""), key=len)
-        by_choice.setdefault(choice, []).append(Piece(channel, path, text))
+        if path not in names or not says_little(text):
+            by_choice.setdefault(choice, []).append(Piece(channel, path, text))
     for choice, pieces in by_choice.items():
         reading.passages.extend(passages_of(pieces, "response", choice))
     return reading

@@ -12,6 +12,7 @@ from gateway.openai_api.passages import (
     DEFINED,
     EVERYTHING,
     IMAGE,
+    LOGPROBS,
     NAME,
     RESULT,
     SAID,
@@ -233,7 +234,7 @@ _TOLD = {"in_progress", "searching", "completed", "interpreting", "generating", 
 _PLACE = quiet(
     "type sequence_number item_id output_index content_index summary_index annotation_index command_index "
     "partial_image_index response_id obfuscation code param size quality background output_format name"
-) | aside("logprobs")
+) | {"logprobs": LOGPROBS}
 _BESIDE_TEXTS = _PLACE | aside("delta text refusal arguments input code command transcript")
 _OF_TEXTS = frozenset(_BESIDE_TEXTS)
 
@@ -268,8 +269,12 @@ def _in_places(type_: str, event: dict[str, Any], unread: list[Unread]) -> Itera
             yield EventText(channel, at, _number(path, event), value, whole, 0)
         elif value is not None and value != "":
             unread.append(Unread("assistant", "event"))
-    if not event.keys() <= _OF_TEXTS:
-        unread.extend(find(event, _BESIDE_TEXTS, (), "assistant").unread)
+    if event.get("logprobs") or not event.keys() <= _OF_TEXTS:
+        found = find(event, _BESIDE_TEXTS, (), "assistant")
+        unread.extend(found.unread)
+        base = _number(path[:-1], event)
+        for piece in found.pieces:
+            yield EventText(piece.channel, piece.path, base + piece.path, piece.text, whole, 0)
 
 
 def _holds_more(event: dict[str, Any], *, says_done: bool) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import Path, fields_of, set_fields
+from gateway.openai_api.document import WHOLE, Path, fields_of, set_fields
 from gateway.openai_api.passages import EventText
 from gateway.openai_api.responses import PAIRS
 
@@ -172,6 +172,8 @@ class ResponseEnding:
         if name not in PAIRS:
             return
         for text in said:
+            if WHOLE in text.path:
+                continue  # spelled by tokens
             if state == "delta":
                 self._texts.setdefault(text.path, []).append(text.text)
                 self._open_texts[text.path] = name

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Protocol
 from gateway.openai_api import (
     chat,
     chat_replies,
-    decisions,
     messages,
     messages_replies,
     other,
@@ -280,7 +279,7 @@ _TABLE = (
     Surface(
         Operation.DECISIONS,
         paths=(("POST", "/v1/decisions"),),
-        turns=decisions.decision_turns,
+        turns=other.decision_turns,
         param="input",
         judged=True,
         modelled=True,

@@ -25,6 +25,8 @@ _PIECE = 4 * 1024  # as `Hold` feeds a stage
 class Passing:
     """An inspection that lets everything pass, but for the cuts and the choices that it is told."""
 
+    drops_alternatives = False
+
     def __init__(
         self,
         cuts: Callable[[str], tuple[tuple[int, int, str], ...]] = lambda _text: (),

@@ -63,12 +63,37 @@ def test_other_choices_say_nothing_of_a_pause() -> None:
 def test_a_whole_text_repeats_what_came_in_deltas_or_begins_another() -> None:
     strands = Strands(None)
     grown = strands.delta(said("One."))
-    assert strands.whole(said("One.", whole=True)) is grown
+    assert strands.whole(said("One.", whole=True)) == (grown, 0)
     assert grown.closed
-    other = strands.whole(said("Two.", whole=True))
+    other, at = strands.whole(said("Two.", whole=True))
     assert other is not grown
-    assert strands.whole(said("Two.", whole=True)) is other
-    assert strands.begun == 2
+    assert strands.whole(said("Two.", whole=True)) == (other, at)
+    assert strands.whole(said("Three.", whole=True)) == (other, len("Two."))
+    assert other.waiting() == "Two.Three."
+    assert strands.begun == 3
+
+
+def test_what_repeats_all_so_far_adds_what_is_new() -> None:
+    strands = Strands(None)
+    told = [strands.whole(said(text, whole=True)) for text in ("One.", "One. Two.", "One. Two. Three.")]
+    assert {start for _, start in told} == {0}
+    assert told[0][0].waiting() == "One. Two. Three."
+
+
+def test_the_parts_of_one_content_list_are_one_text() -> None:
+    strands = Strands(None)
+
+    def part(text: str, number: int, *, whole: bool = False) -> EventText:
+        path = ("output", 0, "content", number, "text")
+        return EventText("assistant", path, path, text, whole, 0)
+
+    strand = strands.delta(part("a gre", 0))
+    assert strands.delta(part("na", 1)) is strand
+    assert strands.delta(part("de", 1)) is strand
+    assert strand.waiting() == "a grenade"
+    assert strands.whole(part("nade", 1, whole=True)) == (strand, len("a gre"))
+    strands.close(("output", 0))
+    assert strand.closed
 
 
 def test_a_choice_that_is_dropped_is_due_no_more() -> None:

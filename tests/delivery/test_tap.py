@@ -109,6 +109,8 @@ class Screen:
 class Ruler:
     """A guard that holds when told to, does to an answer what `rule` says, and blocks a stream when that refuses."""
 
+    drops_alternatives = False
+
     def __init__(self, *, holding: bool = False, rule: Callable[[bytes], bytes] = lambda body: body) -> None:
         self.holding = holding
         self.seen: list[bytes] = []
