@@ -53,13 +53,7 @@ async def uploaded(target: Target, head: bytes, body: AsyncIterator[bytes], head
         head, None, head_only=head_only, fresh=True, chunked=chunked, limits=target.limits
     )
     try:
-        async for piece in body:
-            if answer.settled:  # it answered early, most likely with a refusal, or broke off
-                break
-            await answer.send(piece)
-        else:
-            answer.sent()
-        await answer.head()
+        await _head_while_sending(answer, body)
     except BaseException:
         answer.abort()
         raise
@@ -67,3 +61,27 @@ async def uploaded(target: Target, head: bytes, body: AsyncIterator[bytes], head
         answer.abort()
         raise UpstreamError("bad_response", "the upstream redirects an upload, which is not sent again")
     return answer
+
+
+async def _head_while_sending(answer: Response, body: AsyncIterator[bytes]) -> None:
+    """Send the body and wait for the head of the answer, which may come before the body's next piece does: most likely
+    a refusal, and then the rest of the body is not waited for. Raises what either of them raises."""
+    loop = asyncio.get_running_loop()
+    head, sending = loop.create_task(answer.head()), loop.create_task(_send(answer, body))
+    try:
+        await asyncio.wait((head, sending), return_when=asyncio.FIRST_COMPLETED)
+        if not head.done():
+            await sending
+        await head
+    finally:
+        for task in (head, sending):
+            task.cancel()
+        await asyncio.gather(head, sending, return_exceptions=True)
+
+
+async def _send(answer: Response, body: AsyncIterator[bytes]) -> None:
+    async for piece in body:
+        if answer.settled:
+            return
+        await answer.send(piece)
+    answer.sent()

@@ -10,10 +10,11 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from detectors import manifest
 from tests.bench.detectors import bench_detectors
@@ -48,23 +49,58 @@ def _detectors(table: Table, asked: Choice) -> None:
         table.note("no trained encoder is among the shipped models: the part `detectors` has nothing to measure")
 
 
-PARTS: Mapping[str, Callable[[Table, Choice], None]] = {
-    "plain": lambda table, asked: bench_plain(table, asked.folder, asked.seconds, asked.rounds),
-    "peers": lambda table, asked: bench_peers(table, asked.folder, asked.seconds, asked.rounds),
-    "overload": lambda table, asked: bench_overload(table, asked.folder, asked.seconds, asked.rounds),
-    "streams": lambda table, asked: bench_streams(table, asked.folder, asked.streams, asked.rounds),
-    "process": lambda table, asked: bench_process(table, asked.folder, asked.rounds),
-    "growth": lambda table, asked: bench_growth(table, asked.folder, asked.seconds, asked.rounds),
-    "workers": lambda table, asked: bench_workers(table, asked.folder, asked.seconds, asked.rounds),
-    "policies": lambda table, asked: bench_policies(table, asked.folder, asked.seconds, asked.rounds),
-    "hostile": lambda table, asked: bench_hostile(table),
-    "detectors": _detectors,
-    "texts": lambda table, _: bench_texts(table),
-    "soak": lambda table, asked: bench_soak(table, asked.folder, asked.requests),
-    "slow-reader": lambda table, asked: bench_slow_reader(table, asked.folder),
+class Part(NamedTuple):
+    """What it does, and how many seconds it usually takes with five rounds of two seconds, on two cores."""
+
+    bench: Callable[[Table, Choice], None]
+    seconds: float
+
+
+PARTS: Mapping[str, Part] = {
+    "plain": Part(lambda table, asked: bench_plain(table, asked.folder, asked.seconds, asked.rounds), 145),
+    "peers": Part(lambda table, asked: bench_peers(table, asked.folder, asked.seconds, asked.rounds), 70),
+    "overload": Part(lambda table, asked: bench_overload(table, asked.folder, asked.seconds, asked.rounds), 60),
+    "streams": Part(lambda table, asked: bench_streams(table, asked.folder, asked.streams, asked.rounds), 200),
+    "process": Part(lambda table, asked: bench_process(table, asked.folder, asked.rounds), 70),
+    "growth": Part(lambda table, asked: bench_growth(table, asked.folder, asked.seconds, asked.rounds), 170),
+    "workers": Part(lambda table, asked: bench_workers(table, asked.folder, asked.seconds, asked.rounds), 30),
+    "policies": Part(lambda table, asked: bench_policies(table, asked.folder, asked.seconds, asked.rounds), 110),
+    "hostile": Part(lambda table, _: bench_hostile(table), 20),
+    "detectors": Part(_detectors, 25),
+    "texts": Part(lambda table, _: bench_texts(table), 60),
+    "soak": Part(lambda table, asked: bench_soak(table, asked.folder, asked.requests), 200),
+    "slow-reader": Part(lambda table, asked: bench_slow_reader(table, asked.folder), 30),
 }
 _ONLY_WHEN_NAMED = frozenset({"soak", "slow-reader"})
 DEFAULT = ",".join(name for name in PARTS if name not in _ONLY_WHEN_NAMED)
+_USUAL_SECONDS = 10.0  # of the windows of a target, which the parts' times are of
+
+
+def run(
+    table: Table,
+    parts: Sequence[str],
+    asked: Choice,
+    most_seconds: float,
+    *,
+    known: Mapping[str, Part] = PARTS,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """One part after the other. One that would not end within `most_seconds` in all is left out, and the table says so,
+    as it does of those that nobody asked for."""
+    began = clock()
+    longer = max(1.0, asked.seconds * asked.rounds / _USUAL_SECONDS)
+    for name in parts:
+        started = clock()
+        usual = known[name].seconds * longer
+        if started - began + usual > most_seconds:
+            left = max(0.0, most_seconds - started + began)
+            table.skip(name, f"it takes about {usual:.0f} s, and {left:.0f} s are left of --minutes")
+            continue
+        known[name].bench(table, asked)
+        table.note(f"{name}: took {clock() - started:.0f} s")
+    for name in known:
+        if name not in parts:
+            table.skip(name, "not named in --only")
 
 
 def main() -> None:
@@ -73,6 +109,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="windows a target (5)")
     parser.add_argument("--only", default=DEFAULT, help=f"parts, comma-separated, of {', '.join(PARTS)}")
     parser.add_argument("--streams", default="64,512,2048", help="how many streams at once (64,512,2048)")
+    parser.add_argument("--minutes", type=float, default=20, help="parts that would take longer are left out (20)")
     parser.add_argument("--requests", type=int, default=100_000, help="requests of the soak (100000)")
     asked = parser.parse_args()
     parts = asked.only.split(",")
@@ -91,10 +128,7 @@ def main() -> None:
         counts = [int(count) for count in asked.streams.split(",")]
         choice = Choice(folder, asked.seconds, asked.rounds, counts, asked.requests)
         table = Table()
-        for part in parts:
-            started = time.monotonic()
-            PARTS[part](table, choice)
-            table.note(f"{part}: took {time.monotonic() - started:.0f} s")
+        run(table, parts, choice, 60 * asked.minutes)
         table.close(time.monotonic() - began)
 
 

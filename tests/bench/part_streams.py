@@ -2,6 +2,7 @@
 
 Up to 512 of them have 64 deltas, one every 20 ms: as many events a second as one core of load can send, receive and
 time. More streams have half as many events a second in all, in fewer rounds: 2,048 have 16 deltas, one every 160 ms.
+Where the load alone cannot keep that pace, it is halved, and halved again, and the row says which one it was.
 """
 
 import os
@@ -9,6 +10,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.serving.descriptors import raise_limit
 from tests.bench.servers import KEY, LOAD, TESTED, Server, gateway, model_server, nginx_proxy, running
@@ -21,14 +23,36 @@ _LATE_MS = 2.0
 _GOAL_STREAMS, _GOAL_GAP_MS, _GOAL_FIRST_MS = (512, 2048), 5.0, 10.0
 _MOST_EVEN = 512  # streams of that shape
 _ROUNDS_OF_MORE = 3
+_PACES = 3
+_FEWEST_DELTAS = 6
 
 
-def shape(count: int) -> tuple[int, int]:
-    """Deltas of a stream and milliseconds between them, where there are `count` at once."""
+class Shape(NamedTuple):
+    """Deltas of a stream, and milliseconds between them."""
+
+    deltas: int
+    gap_ms: int
+
+
+class Taken(NamedTuple):
+    """What one server did in a round, and the processor's time that it took."""
+
+    streams: Streams
+    cpu_seconds: float
+
+
+def shape(count: int) -> Shape:
+    """Of `count` streams at once."""
     if count <= _MOST_EVEN:
-        return DELTAS, GAP_MS
+        return Shape(DELTAS, GAP_MS)
     times = round(count / _MOST_EVEN)
-    return max(2, DELTAS // times), 2 * GAP_MS * times
+    return Shape(max(2, DELTAS // times), 2 * GAP_MS * times)
+
+
+def paces(count: int) -> list[Shape]:
+    """What is tried, the fastest first."""
+    deltas, gap_ms = shape(count)
+    return [Shape(max(_FEWEST_DELTAS, deltas >> slower), gap_ms << slower) for slower in range(_PACES)]
 
 
 def bench_streams(table: Table, folder: Path, counts: Iterable[int], rounds: int) -> None:
@@ -44,41 +68,56 @@ def bench_streams(table: Table, folder: Path, counts: Iterable[int], rounds: int
         stack.enter_context(running(server, "/readyz"))
         for count in counts:
             most = rounds if count <= _MOST_EVEN else min(rounds, _ROUNDS_OF_MORE)
-            taken = _rounds((upstream, proxy, server), count, most)
-            deltas, gap_ms = shape(count)
-            streams = f"{count:,} streams of {deltas} deltas, {gap_ms} ms"
-            if 2 * len(taken) < most:
-                table.note(f"{streams}: no figure, the load alone was late in most rounds; is the machine busy?")
-                continue
-            pairs = [(first, through) for first, _, through in taken]
-            _row(table, f"{streams}: added gap / first, p99 ms", pairs, has_goal=count in _GOAL_STREAMS)
-            alone = statistics.median(first.gap_p99 for first, _, _ in taken)
-            pairs = [(first, through) for first, through, _ in taken]
-            _row(table, f"  through nginx (without either: gap p99 {alone:.1f} ms)", pairs, has_goal=False)
+            _count(table, (upstream, proxy, server), count, most)
 
 
-def _rounds(servers: Sequence[Server], count: int, rounds: int) -> list[list[Streams]]:
-    """What each server did, the model server alone first; a round in which it alone is late does not count."""
-    taken: list[list[Streams]] = []
-    for number in range(2 * rounds):
-        progress(f"{count} streams: round {number + 1}, {len(taken)} of {rounds} count")
-        alone = _load(servers[0], count)
-        if alone.gap_p99 <= shape(count)[1] + _LATE_MS and alone.whole == alone.asked:
-            taken.append([alone, *(_load(server, count) for server in servers[1:])])
-        if len(taken) == rounds:
-            break
+def _count(table: Table, servers: Sequence[Server], count: int, rounds: int) -> None:
+    """The rows of so many streams, at the fastest pace that the load alone keeps."""
+    for pace in paces(count):
+        taken = _rounds(servers, count, pace, rounds)
+        streams = f"{count:,} streams of {pace.deltas} deltas, {pace.gap_ms} ms"
+        if 2 * len(taken) >= rounds:
+            _rows(table, streams, taken, count)
+            return
+        table.note(f"{streams}: no figure, the load alone was late in most rounds; is the machine busy?")
+
+
+def _rounds(servers: Sequence[Server], count: int, pace: Shape, rounds: int) -> list[list[Taken]]:
+    """What each server did, the model server alone first. A round in which it alone is late does not count, and when
+    more rounds did not count than did, no more are taken."""
+    taken: list[list[Taken]] = []
+    late = 0
+    while len(taken) < rounds and late <= max(1, len(taken)):
+        progress(f"{count} streams every {pace.gap_ms} ms: {len(taken)} of {rounds} rounds, {late} do not count")
+        alone = _load(servers[0], count, pace)
+        if alone.streams.gap_p99 <= pace.gap_ms + _LATE_MS and alone.streams.whole == alone.streams.asked:
+            taken.append([alone, *(_load(server, count, pace) for server in servers[1:])])
+        else:
+            late += 1
     return taken
 
 
-def _load(server: Server, count: int) -> Streams:
-    return measure(server.port, KEY, count, *shape(count))
+def _load(server: Server, count: int, pace: Shape) -> Taken:
+    before = server.cpu_seconds()
+    streams = measure(server.port, KEY, count, *pace)
+    return Taken(streams, server.cpu_seconds() - before)
 
 
-def _row(table: Table, what: str, pairs: Sequence[tuple[Streams, Streams]], *, has_goal: bool) -> None:
-    gap = statistics.median(through.gap_p99 - alone.gap_p99 for alone, through in pairs)
-    first = statistics.median(through.first_p99 - alone.first_p99 for alone, through in pairs)
-    whole = sum(through.whole for _, through in pairs)
-    asked = sum(through.asked for _, through in pairs)
+def _rows(table: Table, streams: str, taken: Sequence[Sequence[Taken]], count: int) -> None:
+    alone, nginx, ours = zip(*taken, strict=True)
+    _row(table, f"{streams}: added gap / first, p99 ms", alone, ours, has_goal=count in _GOAL_STREAMS)
+    gap = statistics.median(each.streams.gap_p99 for each in alone)
+    _row(table, f"  through nginx (without either: gap p99 {gap:.1f} ms)", alone, nginx, has_goal=False)
+    spent = [statistics.median(1e6 * each.cpu_seconds / each.streams.events for each in of) for of in (ours, nginx)]
+    table.row("  processor's time an event, \u00b5s; nginx's", f"{spent[0]:.0f} / {spent[1]:.0f}")
+
+
+def _row(table: Table, what: str, alone: Sequence[Taken], through: Sequence[Taken], *, has_goal: bool) -> None:
+    pairs = [(one.streams, other.streams) for one, other in zip(alone, through, strict=True)]
+    gap = statistics.median(other.gap_p99 - one.gap_p99 for one, other in pairs)
+    first = statistics.median(other.first_p99 - one.first_p99 for one, other in pairs)
+    whole = sum(other.whole for _, other in pairs)
+    asked = sum(other.asked for _, other in pairs)
     table.row(
         what,
         f"{gap:+.1f} / {first:+.1f}",

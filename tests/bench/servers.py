@@ -93,6 +93,10 @@ class Server:
         """Resident memory of the process and all its descendants."""
         return sum(_status(pid, "VmRSS") for pid in _descendants(self.pid)) / 2**20
 
+    def cpu_seconds(self) -> float:
+        """The processor's time that the process and its descendants have taken so far."""
+        return sum(_ticks(pid) for pid in _descendants(self.pid)) / os.sysconf("SC_CLK_TCK")
+
     def peak_mib(self) -> float:
         """The most resident memory that the process itself ever had."""
         return _status(self.pid, "VmHWM") / 2**20
@@ -192,6 +196,15 @@ def _descendants(pid: int) -> list[int]:
             continue
         queue += map(int, children)
     return found
+
+
+def _ticks(pid: int) -> int:
+    """In user and kernel mode, of all threads; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
 
 
 def _status(pid: int, line: str) -> int:

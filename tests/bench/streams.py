@@ -21,10 +21,12 @@ _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """How many streams came whole, byte for byte; time to the first event and gaps between events, in milliseconds."""
+    """How many streams came whole, byte for byte, and how many events came in all; time to the first event and gaps
+    between events, in milliseconds."""
 
     whole: int
     asked: int
+    events: int
     first_p50: float
     first_p99: float
     gap_p50: float
@@ -129,7 +131,8 @@ def summed_up(readers: list[Reader], deltas: int, asked: int) -> Streams:
     gaps = [np.diff(np.array(arrived[: deltas + 1])) for reader in readers for arrived in reader.arrivals if arrived]
     first_p50, first_p99 = np.percentile(firsts or [np.nan], (50, 99)) * 1e3
     gap_p50, gap_p99 = np.percentile(np.concatenate(gaps or [np.array([np.nan])]), (50, 99)) * 1e3
-    return Streams(whole, asked, float(first_p50), float(first_p99), float(gap_p50), float(gap_p99))
+    came = sum(len(arrived) for reader in readers for arrived in reader.arrivals)
+    return Streams(whole, asked, came, float(first_p50), float(first_p99), float(gap_p50), float(gap_p99))
 
 
 def body_of(answer: bytes) -> bytes:

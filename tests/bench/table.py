@@ -28,6 +28,7 @@ class Table:
         self._write = write
         self._met = 0
         self._missed: list[str] = []
+        self._skipped: list[str] = []
         self._line("what", "measured", "ratio", "goal", "")
         self._line(*("-" * width for width in _WIDTHS))
 
@@ -44,11 +45,17 @@ class Table:
         progress("")
         self._write(f"  {text}")
 
+    def skip(self, what: str, why: str) -> None:
+        """Something was not measured; the sum says so."""
+        self._skipped.append(f"{what} ({why})")
+
     def close(self, seconds: float) -> None:
-        """The sum: how many goals were met, which were missed, how long it took."""
+        """The sum: how many goals were met, which were missed, what was skipped, how long it took."""
         progress("")
         missed = f"; missed: {'; '.join(self._missed)}" if self._missed else ""
         self._write(f"{self._met} of {self._met + len(self._missed)} goals met{missed}")
+        if self._skipped:
+            self._write(f"skipped: {'; '.join(self._skipped)}")
         self._write(f"took {int(seconds) // 60} min {int(seconds) % 60} s")
 
     def _line(self, *cells: str) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from tests.bench.detectors import GOALS_MS, text_of
 from tests.bench.load import Shot, Windows, p99, rate
 from tests.bench.model_server import Connection, State, events, flood_piece
 from tests.bench.part_growth import body
-from tests.bench.part_streams import shape
+from tests.bench.part_streams import paces, shape
 from tests.bench.servers import ANSWER
 from tests.bench.soak import Soak, whole
 from tests.bench.streams import Reader, body_of, read, request, summed_up
@@ -93,6 +94,43 @@ def test_a_window_with_a_failed_request_does_not_count() -> None:
 
 def test_parts_that_run_only_when_named_are_no_default() -> None:
     assert set(command.PARTS) - set(command.DEFAULT.split(",")) == {"soak", "slow-reader"}
+
+
+@dataclass
+class Clock:
+    """Each part takes as long as it usually does."""
+
+    now: float = 0.0
+
+    def part(self, seconds: float) -> Callable[[Table, command.Choice], None]:
+        def bench(_table: Table, _asked: command.Choice) -> None:
+            self.now += seconds
+
+        return bench
+
+
+def test_what_would_take_too_long_is_skipped_and_said(tmp_path: Path) -> None:
+    clock, lines = Clock(), list[str]()
+    parts = {name: command.Part(clock.part(seconds), seconds) for name, seconds in {"a": 50, "b": 60, "c": 30}.items()}
+    table = Table(lines.append)
+    asked = command.Choice(tmp_path, seconds=2, rounds=5, streams=[], requests=0)
+    command.run(table, ["a", "b"], asked, 100, known=parts, clock=lambda: clock.now)
+    table.close(clock.now)
+    assert lines[-4:] == [
+        "  a: took 50 s",
+        "0 of 0 goals met",
+        "skipped: b (it takes about 60 s, and 50 s are left of --minutes); c (not named in --only)",
+        "took 0 min 50 s",
+    ]
+
+
+def test_the_whole_benchmark_is_sized_to_end_within_twenty_minutes() -> None:
+    assert sum(command.PARTS[name].seconds for name in command.DEFAULT.split(",")) < 18 * 60
+
+
+def test_streams_are_tried_ever_more_slowly() -> None:
+    assert paces(512) == [(64, 20), (32, 40), (16, 80)]
+    assert paces(2048) == [(16, 160), (8, 320), (6, 640)]
 
 
 @pytest.mark.parametrize("turns", [1, 2, 200])

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -10,6 +10,7 @@ from tests.support.gateway_process import (
     MOST_BODY_BYTES,
     SAID_BEFORE,
     SECRET,
+    SILENT,
     UPSTREAM_KEY,
     DemoUpstream,
     GatewayProcess,
@@ -64,18 +65,24 @@ def gateway(upstream: DemoUpstream, scripted: ScriptedUpstream) -> Iterator[Gate
 
 @pytest.fixture(scope="session")
 def strict_gateway(upstream: DemoUpstream, scripted: ScriptedUpstream) -> Iterator[GatewayProcess]:
-    """Only the models that its routes name, small bodies, and little patience with silence."""
+    """Only the models that its routes name, and small bodies; little patience with silence on the routes for it."""
     upstreams = {"demo": {"url": upstream.url}, "scripted": {"url": scripted.url}, "nobody": {"url": _NOBODY}}
-    routes = {
+    routes: dict[str, Mapping[str, object]] = {
         "demo": {"models": ["demo-*"], "upstreams": ["demo"]},
         "scripted": {"models": ["scripted-*"], "upstreams": ["scripted"]},
         "unreachable": {"models": ["unreachable"], "upstreams": ["nobody"]},
+        "hanging": {
+            "models": ["demo-small?hang=1"],
+            "upstreams": ["demo"],
+            "first_byte_timeout_seconds": SILENCE_SECONDS,
+        },
+        "silent": {
+            "models": [f"{SILENT}*"],
+            "upstreams": ["scripted"],
+            "idle_timeout_seconds": SILENCE_SECONDS,
+        },
     }
-    bounds = {
-        "ASSAY_MAX_BODY_BYTES": str(MOST_BODY_BYTES),
-        "ASSAY_FIRST_BYTE_TIMEOUT_SECONDS": str(SILENCE_SECONDS),
-        "ASSAY_IDLE_TIMEOUT_SECONDS": str(SILENCE_SECONDS),
-    }
+    bounds = {"ASSAY_MAX_BODY_BYTES": str(MOST_BODY_BYTES)}
     with GatewayProcess(_settings(upstreams, routes) | bounds) as running:
         yield running
 
@@ -106,7 +113,7 @@ def windowed(upstream: DemoUpstream, tmp_path_factory: pytest.TempPathFactory) -
         "ASSAY_UPSTREAM_URL": upstream.url,
         "ASSAY_STREAMS": "window",
         "ASSAY_STREAM_WINDOW_CHARS": "64",
-        "ASSAY_GUARD_TIMEOUT_SECONDS": "10",
+        "ASSAY_GUARD_TIMEOUT_SECONDS": "60",
     }
     with GatewayProcess(settings) as running:
         yield running
@@ -115,7 +122,7 @@ def windowed(upstream: DemoUpstream, tmp_path_factory: pytest.TempPathFactory) -
 _NOBODY = "http://127.0.0.1:1/v1"  # nothing listens on port 1
 
 
-def _settings(upstreams: dict[str, dict[str, str]], routes: dict[str, dict[str, list[str]]]) -> dict[str, str]:
+def _settings(upstreams: dict[str, dict[str, str]], routes: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     return {
         "ASSAY_DETECTORS": "false",
         "ASSAY_UPSTREAMS": json.dumps(upstreams),

@@ -11,7 +11,7 @@ import pytest
 from openai import OpenAI
 
 from tests.support import scripted_upstream as script
-from tests.support.gateway_process import MOST_BODY_BYTES, GatewayProcess
+from tests.support.gateway_process import MOST_BODY_BYTES, SILENT, GatewayProcess
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.scripted_upstream import End, ScriptedUpstream
 
@@ -303,13 +303,14 @@ BREAKS = {
 def test_a_stream_that_breaks_off_ends_with_an_error_event(
     client: OpenAI, strict_gateway: GatewayProcess, scripted: ScriptedUpstream, steps: Any, code: str
 ) -> None:
-    played, said = scripted.plays(script.stream_head(), *steps), list[str | None]()
+    kind = SILENT if code == "upstream_idle_timeout" else "scripted-breaking-"
+    played, said = scripted.plays(script.stream_head(), *steps, begins=kind), list[str | None]()
     with pytest.raises(openai.APIError) as raised, ask(client, played.model, stream=True) as chunks:
         said += (chunk.choices[0].delta.content for chunk in chunks)
     assert raised.value.code == code
     assert isinstance(raised.value.body, dict)
     assert set(raised.value.body) == KEYS
-    raw = _raw_stream(strict_gateway, scripted.plays(script.stream_head(), *steps).model)
+    raw = _raw_stream(strict_gateway, scripted.plays(script.stream_head(), *steps, begins=kind).model)
     assert said[0] == "one"
     *whole, last, after = raw.split(b"\n\n")
     assert [each + b"\n\n" for each in whole] == [event(text or "") for text in said]

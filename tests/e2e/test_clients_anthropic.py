@@ -11,6 +11,7 @@ from anthropic import Anthropic
 from tests.support import messages_api
 from tests.support import scripted_upstream as script
 from tests.support.gateway_process import SECRET, GatewayProcess
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.scripted_upstream import ScriptedUpstream
 
 POLICY = """
@@ -44,7 +45,7 @@ def running(scripted: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
         "ASSAY_POLICY": str(policy),
         "ASSAY_UPSTREAMS": json.dumps({"scripted": {"url": scripted.url}}),
         "ASSAY_ROUTES": json.dumps(routes),
-        "ASSAY_GUARD_TIMEOUT_SECONDS": "10",
+        "ASSAY_GUARD_TIMEOUT_SECONDS": "60",
     }
     with GatewayProcess(settings) as gateway:
         yield gateway
@@ -53,7 +54,7 @@ def running(scripted: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def client(running: GatewayProcess) -> Iterator[Anthropic]:
     base_url = running.base_url.removesuffix("/v1")
-    with Anthropic(base_url=base_url, api_key=running.key, max_retries=0, timeout=20) as through_gateway:
+    with Anthropic(base_url=base_url, api_key=running.key, max_retries=0, timeout=PATIENCE_SECONDS) as through_gateway:
         yield through_gateway
 
 

@@ -52,7 +52,7 @@ def enforcing(
         "ASSAY_POLICY": str(policy),
         "ASSAY_UPSTREAMS": json.dumps(upstreams),
         "ASSAY_ROUTES": json.dumps(routes),
-        "ASSAY_GUARD_TIMEOUT_SECONDS": "10",
+        "ASSAY_GUARD_TIMEOUT_SECONDS": "60",
         "ASSAY_PING_SECONDS": "0.2",
     }
     with GatewayProcess(settings) as running:

@@ -7,6 +7,7 @@ import pytest
 from anthropic import Anthropic
 
 from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 WEATHER = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
 
@@ -15,7 +16,7 @@ WEATHER = {"name": "weather", "input_schema": {"type": "object", "properties": {
 def client() -> Iterator[Anthropic]:
     with DemoUpstream() as upstream, GatewayProcess({"ASSAY_UPSTREAM_URL": upstream.url}) as gateway:
         base_url = gateway.base_url.removesuffix("/v1")
-        with Anthropic(base_url=base_url, api_key=gateway.key, max_retries=0, timeout=20) as sdk:
+        with Anthropic(base_url=base_url, api_key=gateway.key, max_retries=0, timeout=PATIENCE_SECONDS) as sdk:
             yield sdk
 
 

@@ -16,7 +16,7 @@ import pytest
 from openai import OpenAI
 
 from gateway.__main__ import main
-from tests.support.gateway_process import DemoUpstream, GatewayProcess, free_port
+from tests.support.gateway_process import DemoUpstream, GatewayProcess, closed_port
 from tests.support.patience import PATIENCE_SECONDS
 
 STREAM_SECONDS = 1.5
@@ -122,28 +122,34 @@ def two_workers(upstream: DemoUpstream) -> Iterator[GatewayProcess]:
 
 
 def test_counters_of_all_workers_are_summed(two_workers: GatewayProcess) -> None:
-    """Several connections at a time, opened anew, so that both workers get some."""
+    """Several connections at a time, opened anew, until both workers have had some."""
     before = _completed(two_workers)
-    seen = set()
+    seen: set[str] = set()
+    sent = 0
 
     def send(_: int) -> list[int]:
-        with httpx.Client() as client:
+        with httpx.Client(timeout=PATIENCE_SECONDS) as client:
             statuses = [_post(two_workers, client) for _ in range(5)]
             ids = client.get(f"{two_workers.base_url}/models", headers=two_workers.headers()).headers["x-request-id"]
             seen.add(ids[: -len("00000000")])
             return statuses
 
-    with ThreadPoolExecutor(8) as pool:
-        statuses = [status for some in pool.map(send, range(40)) for status in some]
-    assert statuses == [200] * 200
-    assert len(seen) == 2, "only one worker answered"
-    two_workers.wait_until("all are counted", lambda: _completed(two_workers) == before + 200)
+    def both_have_had_some() -> bool:
+        nonlocal sent
+        with ThreadPoolExecutor(8) as pool:
+            statuses = [status for some in pool.map(send, range(40)) for status in some]
+        assert statuses == [200] * 200
+        sent += 200
+        return len(seen) == 2
+
+    two_workers.wait_until("both workers have had requests", both_have_had_some)
+    two_workers.wait_until("all are counted", lambda: _completed(two_workers) == before + sent)
     for _ in range(5):  # whichever worker is asked
-        assert _completed(two_workers) == before + 200
+        assert _completed(two_workers) == before + sent
     durations = two_workers.metric("assay_request_duration_seconds_count", operation="chat", mode="plain")
-    assert durations == before + 200
+    assert durations == before + sent
     buckets = two_workers.metric("assay_request_duration_seconds_bucket", operation="chat", mode="plain", le="+Inf")
-    assert buckets == before + 200
+    assert buckets == before + sent
 
 
 def _completed(gateway: GatewayProcess) -> float:
@@ -250,8 +256,8 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_an_upstream_that_is_not_up_yet_is_no_reason_not_to_start() -> None:
-    env = {"ASSAY_DETECTORS": "false", "ASSAY_UPSTREAM_URL": f"http://127.0.0.1:{free_port()}/v1"}
-    with GatewayProcess(env) as gateway:
+    env = {"ASSAY_DETECTORS": "false"}
+    with closed_port() as port, GatewayProcess({**env, "ASSAY_UPSTREAM_URL": f"http://127.0.0.1:{port}/v1"}) as gateway:
         assert _post(gateway) == 502
         assert gateway.http.get(gateway.url + "/healthz").status_code == 200
 
@@ -287,7 +293,7 @@ def test_promotion_is_one_word_in_a_file(upstream: DemoUpstream, tmp_path: Path,
     policy = tmp_path / "policy.yaml"
     policy.write_text(MONITORING)
     secret = {"model": "demo-small", "messages": [{"role": "user", "content": "AKIA" + "Q3EGRZ7PLM2VX4TB"}]}
-    settings = {"ASSAY_UPSTREAM_URL": upstream.url, "ASSAY_POLICY": str(policy), "ASSAY_GUARD_TIMEOUT_SECONDS": "10"}
+    settings = {"ASSAY_UPSTREAM_URL": upstream.url, "ASSAY_POLICY": str(policy), "ASSAY_GUARD_TIMEOUT_SECONDS": "60"}
     with GatewayProcess(settings, workers=workers) as gateway:
 
         def ask() -> tuple[int, str]:

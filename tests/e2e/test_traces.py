@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.support.gateway_process import DemoUpstream, GatewayProcess, free_port
+from tests.support.gateway_process import DemoUpstream, GatewayProcess, closed_port
 
 pytestmark = pytest.mark.real_time
 MODEL = "demo-small"
@@ -99,7 +99,11 @@ def test_a_collector_gets_the_trace_of_each_request(upstream: DemoUpstream) -> N
 
 
 def test_a_collector_that_is_not_there_costs_a_line_in_the_log_and_no_request(upstream: DemoUpstream) -> None:
-    endpoint = f"http://127.0.0.1:{free_port()}"
+    with closed_port() as port:
+        _told_once(upstream, f"http://127.0.0.1:{port}")
+
+
+def _told_once(upstream: DemoUpstream, endpoint: str) -> None:
     settings = {
         "ASSAY_UPSTREAM_URL": upstream.url,
         "ASSAY_DETECTORS": "false",

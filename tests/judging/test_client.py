@@ -108,7 +108,9 @@ async def test_the_shipped_detectors_answer(judge: JudgingClient) -> None:
     assert judge.is_ready
     assert judge.absent == {}
     assert {detector.partition("@")[0] for detector in judge.detectors} == set(registry.FACTORIES)
-    reply = await judge.judge(judging_request("chat", answer=completion(f"use {SECRET} now"), answer_slugs=None), 10)
+    reply = await judge.judge(
+        judging_request("chat", answer=completion(f"use {SECRET} now"), answer_slugs=None), PATIENCE_SECONDS
+    )
     (found,) = reply.findings
     secret = next(opinion for opinion in found.opinions if opinion.detector.startswith("secrets@") and opinion.flagged)
     assert secret.spans[0][:2] == (4, 4 + len(SECRET))
@@ -119,7 +121,7 @@ async def test_the_shipped_detectors_answer(judge: JudgingClient) -> None:
 async def test_replies_find_their_requests(judge: JudgingClient) -> None:
     texts = [f"text {number}" for number in range(40)]
     asked = [judging_request("chat", prompt=chat(text), prompt_slugs=None, urgent=len(text) % 2 == 0) for text in texts]
-    replies = await asyncio.gather(*(judge.judge(each, 10) for each in asked))
+    replies = await asyncio.gather(*(judge.judge(each, PATIENCE_SECONDS) for each in asked))
     digests = [blake2b(text.encode(), key=b"key", digest_size=12).hexdigest() for text in texts]
     assert [reply.findings[0].digest for reply in replies] == digests
 
@@ -129,7 +131,7 @@ async def test_a_request_that_takes_too_long_is_given_up_and_its_late_reply_harm
     long = judging_request("chat", prompt=chat("word " * 20_000), prompt_slugs=None)
     with pytest.raises(JudgingError, match="timed_out"):
         await judge.judge(long, 0.0001)
-    reply = await judge.judge(judging_request("chat", prompt=chat("after"), prompt_slugs=None), 10)
+    reply = await judge.judge(judging_request("chat", prompt=chat("after"), prompt_slugs=None), PATIENCE_SECONDS)
     assert reply.findings[0].digest == blake2b(b"after", key=b"key", digest_size=12).hexdigest()
 
 
@@ -138,7 +140,7 @@ async def test_a_request_that_takes_too_long_is_given_up_and_its_late_reply_harm
 async def test_a_damaged_model_is_absent_and_the_others_answer(lame: JudgingClient) -> None:
     assert set(lame.absent) == {"encoder"}
     assert "encoder.onnx" in lame.absent["encoder"]
-    reply = await lame.judge(judging_request("chat", prompt=chat(f"use {SECRET}"), prompt_slugs=None), 10)
+    reply = await lame.judge(judging_request("chat", prompt=chat(f"use {SECRET}"), prompt_slugs=None), PATIENCE_SECONDS)
     assert reply.failed == {"encoder": "absent"}
     assert any(opinion.flagged for opinion in reply.findings[0].opinions)
 
@@ -174,7 +176,7 @@ async def test_the_process_ends_with_its_client(tmp_path: Path) -> None:
 async def test_the_process_leaves_nothing_in_the_home_directory(tmp_path: Path) -> None:
     """The library that runs the models would keep a device id and events for its maker there."""
     async with running(client(environ={**os.environ, "HOME": str(tmp_path)})) as judge:
-        await judge.judge(judging_request("chat", prompt=chat("hello"), prompt_slugs=None), 10)
+        await judge.judge(judging_request("chat", prompt=chat("hello"), prompt_slugs=None), PATIENCE_SECONDS)
     assert [path.name for path in tmp_path.iterdir()] == []  # noqa: ASYNC240 - a local folder, and it is a test
 
 
@@ -208,7 +210,9 @@ def says(text: str, *, urgent: bool = True, caller: str = "a") -> Any:
     return judging_request("chat", caller=caller, prompt=chat(text), prompt_slugs=None, urgent=urgent)
 
 
-async def outcomes(judge: JudgingClient, texts: Iterable[str], *, urgent: bool, seconds: float = 20) -> list[str]:
+async def outcomes(
+    judge: JudgingClient, texts: Iterable[str], *, urgent: bool, seconds: float = PATIENCE_SECONDS
+) -> list[str]:
     async def one(text: str) -> str:
         try:
             await judge.judge(says(text, urgent=urgent), seconds)

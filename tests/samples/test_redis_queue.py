@@ -128,17 +128,17 @@ async def test_the_bound_holds_over_all_gateways_and_every_sample_has_one_fate(s
 async def test_what_a_dead_worker_held_another_judges(server: RedisServer) -> None:
     async with member(server.url) as gateway:
         gateway.offer(*ids(3))
-        dead, heir = Member(server.url), Member(server.url, idle_seconds=0.05)
-        held = await dead.take(wait_seconds=5)
+        dead, patient, heir = (Member(server.url, idle_seconds=seconds) for seconds in (120, 120, 0.05))
+        held = await dead.take(wait_seconds=60)
         assert [*held] == ids(3)
         await dead.queue.acknowledge([held["s0"]])
-        assert await heir.take() == {}  # not yet: the other may still be at work
+        assert await patient.take() == {}  # not yet: the other may still be at work
         await asyncio.sleep(0.1)
         assert await heir.take() == {id: receipt for id, receipt in held.items() if id != "s0"}
         await heir.queue.acknowledge([held["s1"], held["s2"]])
         await dead.queue.acknowledge([held["s1"]])  # it was only slow
         assert heir.queue.depth() == (0, 0)
-        for worker in (dead, heir):
+        for worker in (dead, patient, heir):
             await worker.queue.close()
 
 
@@ -148,7 +148,7 @@ async def test_a_worker_that_leaves_hands_back_what_it_did_not_finish(server: Re
     async with member(server.url) as gateway:
         gateway.offer(*ids(3))
         leaving = Member(server.url)
-        held = await leaving.take(wait_seconds=5)
+        held = await leaving.take(wait_seconds=60)
         await leaving.queue.acknowledge([held["s0"]])
         await leaving.queue.close()
         async with member(server.url) as worker:  # it would wait two minutes for what a dead one held
@@ -248,7 +248,7 @@ async def test_a_reply_that_is_lost_doubles_nothing(server: RedisServer) -> None
 async def test_a_worker_survives_that_the_stream_is_gone(server: RedisServer) -> None:
     async with member(server.url) as gateway, member(server.url) as worker:
         gateway.offer("s0")
-        held = await worker.take(wait_seconds=5)
+        held = await worker.take(wait_seconds=60)
         server.empty()
         await worker.queue.acknowledge([*held.values()])
         gateway.offer("s1")
@@ -261,7 +261,7 @@ async def test_a_worker_survives_that_the_stream_is_gone(server: RedisServer) ->
 async def test_acknowledged_while_it_was_away(server: RedisServer) -> None:
     async with member(server.url, answer_seconds=0.2) as worker:
         worker.offer("s0")
-        held = await worker.take(wait_seconds=5)
+        held = await worker.take(wait_seconds=60)
         server.freeze()
         await worker.queue.acknowledge([*held.values()])
         server.thaw()

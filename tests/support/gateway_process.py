@@ -1,5 +1,6 @@
 """The product as a user runs it: `assay serve` and `assay demo-upstream` as processes of their own, ended by pid."""
 
+import itertools
 import os
 import re
 import socket
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,14 +21,38 @@ from tests.support.patience import PATIENCE_SECONDS
 # What the gateways of tests/e2e are set up with, and what their model server says.
 UPSTREAM_KEY = "sk-upstream-0123456789"
 MOST_BODY_BYTES = 2**20
+SILENT = "scripted-silent-"  # how the models begin whose silence is borne for a moment only
 SECRET = "AKIA" + "Q3EGRZ7PLM2VX4TB"
 SAID_BEFORE = "Here is all that I know of it, in a few plain words. There is more of that than one might think. "
 
 
+_PORTS = range(20_000, 32_000)  # below those that the system gives to outgoing connections
+_last_port = itertools.count(os.getpid() * 61)  # where another process of tests is unlikely to look
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """For a server that cannot choose by itself: nobody else takes it before the server has it."""
+    while True:
+        port = _PORTS[next(_last_port) % len(_PORTS)]
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port that several gateways share in turn (`reuse_port`), and that nobody else gets meanwhile."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port where connections are refused, and that nobody takes meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 class Process:
@@ -37,7 +62,7 @@ class Process:
         self, arguments: Sequence[str], env: Mapping[str, str] | None = None, before: Sequence[str] = ()
     ) -> None:
         # One client for all: making one takes longer than a request. A connection each, as strangers would.
-        self.http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+        self.http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=PATIENCE_SECONDS)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "OPENAI_"))}
         self._process = subprocess.Popen(
             [*before, sys.executable, "-m", "gateway", *arguments],

@@ -61,9 +61,9 @@ class ScriptedUpstream:
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}/v1"
 
-    def plays(self, *steps: Step, name: str | None = None) -> Played:
-        """Learn a script; ask for it by the model of what is returned."""
-        model = name or f"scripted-{len(self._scripts)}"
+    def plays(self, *steps: Step, name: str | None = None, begins: str = "scripted-") -> Played:
+        """Learn a script; ask for it by the model of what is returned, which is `name` or `begins` so."""
+        model = name or f"{begins}{len(self._scripts)}"
         played = self._scripts[model] = Played(steps, model)
         return played
 

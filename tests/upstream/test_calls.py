@@ -36,6 +36,8 @@ from tests.support.scripted_server import (
 from tests.support.seen_tries import SeenTries
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+# Where a limit is reached, a machine that stands still for longer must not decide which one.
+IN_VIRTUAL_TIME = pytest.mark.asyncio(loop_factories=["virtual"])
 
 CHAT = "/v1/chat/completions"
 MIB = 1 << 20
@@ -395,6 +397,7 @@ CASES = {
 }
 
 
+@IN_VIRTUAL_TIME
 @pytest.mark.parametrize("name", CASES)
 async def test_retries(name: str) -> None:
     case = CASES[name]
@@ -452,6 +455,7 @@ async def test_a_connection_gone_stale_is_no_failure() -> None:
         assert at.failures == []
 
 
+@IN_VIRTUAL_TIME
 async def test_what_may_take_effect_never_meets_a_stale_connection() -> None:
     async def stale(peer: Peer) -> None:
         await peer.request()
@@ -634,6 +638,7 @@ async def test_http2(method: str, tunnel: bool, tmp_path: Path, monkeypatch: pyt
         await calls.close()
 
 
+@IN_VIRTUAL_TIME
 @pytest.mark.parametrize("script", [resetting, hang], ids=["reset", "silence"])
 async def test_a_proxy_that_breaks_off_is_a_failure_like_any_other(script: Script) -> None:
     async with serve(script) as between, http1_origin(plainly_ok) as origin:
@@ -752,6 +757,46 @@ async def test_an_upload_that_is_refused_early_ends_early() -> None:
         assert at.busy() == 0
 
 
+async def _silent_after(piece: bytes, closed: asyncio.Event) -> AsyncIterator[bytes]:
+    """A client that sends a piece and then nothing for ever."""
+    try:
+        yield piece
+        await asyncio.Event().wait()
+    finally:
+        closed.set()
+
+
+@pytest.mark.parametrize("piece", [b"", b"first"])
+async def test_an_early_answer_does_not_wait_for_a_client_that_says_nothing_more(piece: bytes) -> None:
+    async def refusing(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(answer(b"too large", status=b"413 Content Too Large"))
+        await peer.client_left()
+
+    closed = asyncio.Event()
+    async with world(refusing) as at:
+        body = _silent_after(piece, closed)
+        under_way = await at.calls.stream(exchange_for(at.upstreams, "POST", FILES), body, None, b"/x")
+        assert (under_way.status, await read(under_way)) == (413, b"too large")
+        await closed.wait()
+        assert at.busy() == 0
+
+
+async def test_an_upstream_that_breaks_off_is_noticed_while_the_client_says_nothing() -> None:
+    async def breaking(peer: Peer) -> None:
+        await peer.head()
+        peer.reset()
+
+    closed = asyncio.Event()
+    async with world(breaking) as at:
+        with pytest.raises(UpstreamError) as caught:
+            body = _silent_after(b"first", closed)
+            await at.calls.stream(exchange_for(at.upstreams, "POST", FILES), body, None, b"/x")
+        assert caught.value.reason == "reset"
+        await closed.wait()
+        assert at.failures == [("a", "reset")]
+
+
 @pytest.mark.parametrize("script", [resetting, cut_off], ids=["reset", "closed"])
 async def test_an_upload_that_breaks_off_takes_no_more_from_the_client(script: Script) -> None:
     async def breaking(peer: Peer) -> None:
@@ -811,6 +856,7 @@ async def test_cancelling_an_upload_costs_no_connection(phase: str) -> None:
         assert (await at.call()).status == 200
 
 
+@IN_VIRTUAL_TIME
 async def test_an_upload_never_uses_a_used_connection() -> None:
     """It could have gone stale, and the body cannot be sent twice."""
     async with world(answering(answer(), answer()), limits=Limits(max_connections=1, pool_seconds=0.1)) as at:

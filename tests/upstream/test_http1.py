@@ -30,6 +30,8 @@ from tests.support.scripted_server import (
 )
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+# Where a limit is reached, a machine that stands still for longer must not decide which one.
+IN_VIRTUAL_TIME = pytest.mark.asyncio(loop_factories=["virtual"])
 waits = pytest.mark.asyncio(loop_factories=["virtual"])  # waiting takes no time
 
 GET = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
@@ -447,6 +449,7 @@ async def test_the_connection_used_last_is_taken_first(last: int) -> None:
             assert (await ask(pool)).body == b"%d" % last
 
 
+@IN_VIRTUAL_TIME
 @waits
 async def test_idle_connections_expire() -> None:
     async with connected(always(answer()), Limits(keepalive_seconds=SOON)) as (pool, server):
@@ -459,6 +462,7 @@ async def test_idle_connections_expire() -> None:
         assert len(server.peers) == 3
 
 
+@IN_VIRTUAL_TIME
 @waits
 async def test_a_connection_that_is_used_does_not_expire() -> None:
     async with connected(always(answer()), Limits(keepalive_seconds=0.2)) as (pool, server):
@@ -522,6 +526,7 @@ async def test_empty_lines_after_an_answer_do_no_harm() -> None:
         assert [(await ask(pool)).body for _ in range(3)] == [b"ok"] * 3
 
 
+@IN_VIRTUAL_TIME
 async def test_a_fresh_connection_may_be_asked_for() -> None:
     async with connected(always(answer()), Limits(max_connections=2, pool_seconds=0.5)) as (pool, server):
         await ask(pool)
@@ -620,6 +625,7 @@ HANGS: dict[str, tuple[Script, str]] = {
 }
 
 
+@IN_VIRTUAL_TIME
 @waits
 async def test_hangs_end_with_their_reason() -> None:
     limits = Limits(first_byte_seconds=SOON, idle_seconds=SOON)
@@ -635,12 +641,14 @@ async def test_hangs_end_with_their_reason() -> None:
     assert dict(zip(HANGS, found, strict=True)) == {name: expected for name, (_, expected) in HANGS.items()}
 
 
+@IN_VIRTUAL_TIME
 async def test_a_hang_while_connecting_ends() -> None:
     async with full_backlog() as port, pool_at("127.0.0.1", port, Limits(connect_seconds=SOON)) as pool:
         assert await fails(pool) == "connect_timeout"
         assert pool.counts() == (0, 0)
 
 
+@IN_VIRTUAL_TIME
 @waits
 async def test_a_hang_while_an_upload_is_sent_ends() -> None:
     async with connected(hang, Limits(idle_seconds=SOON, first_byte_seconds=60)) as (pool, _):
@@ -653,6 +661,7 @@ async def test_a_hang_while_an_upload_is_sent_ends() -> None:
         assert pool.counts() == (0, 0)
 
 
+@IN_VIRTUAL_TIME
 @waits
 async def test_a_client_that_sends_slowly_does_not_use_up_the_upstreams_time() -> None:
     async with connected(always(answer()), Limits(idle_seconds=SOON, first_byte_seconds=SOON)) as (pool, server):
@@ -667,6 +676,7 @@ async def test_a_client_that_sends_slowly_does_not_use_up_the_upstreams_time() -
         assert pool.counts() == (1, 0)
 
 
+@IN_VIRTUAL_TIME
 @waits
 async def test_a_stream_may_last_longer_than_any_limit() -> None:
     async def script(peer: Peer) -> None:
@@ -681,6 +691,7 @@ async def test_a_stream_may_last_longer_than_any_limit() -> None:
         assert (await ask(pool)).body == b"x" * 8
 
 
+@IN_VIRTUAL_TIME
 @waits
 async def test_a_slow_reader_is_no_silence_of_the_upstream() -> None:
     total = 4 * MIB
@@ -758,6 +769,7 @@ async def test_a_server_without_tls_is_refused(certificate: Certificate) -> None
         assert pool.counts() == (0, 0)
 
 
+@IN_VIRTUAL_TIME
 async def test_a_handshake_that_hangs_ends(certificate: Certificate) -> None:
     limits = Limits(connect_seconds=SOON)
     async with serve(hang) as server, pool_at("localhost", server.port, limits, certificate.trusting()) as pool:
@@ -819,6 +831,7 @@ async def test_those_that_wait_are_served_in_their_order() -> None:
     assert order[2:] == [b"/%d" % number for number in range(2, 12)]
 
 
+@IN_VIRTUAL_TIME
 async def test_waiting_for_a_connection_ends() -> None:
     async with connected(saying(), Limits(max_connections=1, pool_seconds=SOON)) as (pool, server):
         under_way = await pool.request(GET, b"")
@@ -1168,6 +1181,7 @@ async def test_an_upload_in_chunks_is_framed_here() -> None:
         again.abort()
 
 
+@IN_VIRTUAL_TIME
 @waits
 async def test_an_early_answer_that_hangs_ends() -> None:
     """Its silence counts though an upload was under way, and waiting, when it began."""

@@ -25,6 +25,8 @@ from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.scripted_server import Certificate, Peer, certify, serve
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+# Where a limit is reached, a machine that stands still for longer must not decide which one.
+IN_VIRTUAL_TIME = pytest.mark.asyncio(loop_factories=["virtual"])
 
 SOON = 0.05  # a limit that is meant to be reached
 MIB = 1 << 20
@@ -347,6 +349,7 @@ async def test_an_empty_upload(way: str, certificates: Certificates) -> None:
         assert (answer.status, await read(answer)) == (200, b"ok")
 
 
+@IN_VIRTUAL_TIME
 @pytest.mark.slow
 @on_every_way
 async def test_a_slow_reader_holds_the_upstream_back(way: str, certificates: Certificates) -> None:
@@ -470,6 +473,7 @@ FAILURES: Mapping[str, tuple[Script, str]] = {
 }
 
 
+@IN_VIRTUAL_TIME
 @on_every_way
 @pytest.mark.asyncio(loop_factories=["virtual"])
 async def test_every_failure_has_its_reason(way: str, certificates: Certificates) -> None:
@@ -497,6 +501,7 @@ async def test_what_came_before_the_end_can_be_read(way: str, certificates: Cert
         assert caught.value.reason == "truncated"
 
 
+@IN_VIRTUAL_TIME
 @on_every_way
 async def test_waiting_for_a_connection_ends(way: str, certificates: Certificates) -> None:
     async with opened(way, silence, certificates, Limits(max_connections=1, pool_seconds=SOON)) as at:
@@ -509,6 +514,7 @@ async def test_waiting_for_a_connection_ends(way: str, certificates: Certificate
         await at.settles((0, 0))
 
 
+@IN_VIRTUAL_TIME
 @on_every_way
 async def test_an_upload_that_nobody_reads_ends(way: str, certificates: Certificates) -> None:
     async def deaf(turn: Turn) -> None:
@@ -525,6 +531,7 @@ async def test_an_upload_that_nobody_reads_ends(way: str, certificates: Certific
         await at.settles((0, 0))
 
 
+@IN_VIRTUAL_TIME
 @on_every_way
 async def test_a_client_that_sends_slowly_does_not_use_up_the_upstreams_time(
     way: str, certificates: Certificates
@@ -694,6 +701,7 @@ async def test_closing_ends_what_is_under_way_and_what_waits(way: str, certifica
         assert len(at.origin.turns) == 1
 
 
+@IN_VIRTUAL_TIME
 @on_every_way
 async def test_idle_connections_expire(way: str, certificates: Certificates) -> None:
     async with opened(way, ok, certificates, Limits(keepalive_seconds=SOON)) as at:
@@ -845,6 +853,7 @@ async def test_a_tunnel_that_is_none(name: str, certificates: Certificates) -> N
         assert await at.ask() == (200, b"ok")
 
 
+@IN_VIRTUAL_TIME
 @pytest.mark.parametrize("way", ["forwarded", "tunnel"])
 async def test_a_proxy_that_hangs(way: str, certificates: Certificates) -> None:
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
