@@ -112,6 +112,8 @@ class PolicyFile:
                 return  # saved again meanwhile: the next look takes that
             self.adopt(policy)
         except (PolicyError, ModelError, OSError, AdoptionError) as error:
+            if self._look() != stamps:
+                return  # it was read while it was being written
             self._stamps = stamps
             self.refusal = str(error)
             metrics.POLICY_LOADS.labels("refused").inc()

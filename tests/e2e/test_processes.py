@@ -321,7 +321,7 @@ def test_promotion_is_one_word_in_a_file(upstream: DemoUpstream, tmp_path: Path,
 
         policy.write_text("version: 1\nmode: enforced\nrules: []\n")
         gateway.wait_until(
-            "it is refused", lambda: gateway.metric("assay_policy_loads_total", result="refused") == workers
+            "it is refused", lambda: gateway.metric("assay_policy_loads_total", result="refused") >= workers
         )
         assert ask() == (400, second)
         assert "policy.yaml:2" in gateway.http.get(f"{gateway.url}/trust/v1/policy").json()["refused"]

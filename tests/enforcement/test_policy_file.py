@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.enforcement.local_tables import LocalTables
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import load_policy
 from gateway.telemetry import metrics
@@ -122,6 +123,32 @@ async def test_a_file_that_is_saved_again_before_it_comes_into_force_is_taken_on
         path.write_text(ENFORCE)
         await until(lambda: file.current.mode == "enforce")
     assert [policy.revision for policy in adopted] == [load_policy(str(path)).revision]
+
+
+class ReadEarly(PolicyFile):
+    """The rest of the file comes when its beginning was read."""
+
+    rest = ""
+
+    def _load(self) -> tuple[Policy, LocalTables]:
+        try:
+            return super()._load()
+        finally:
+            if self.rest:
+                Path(self.source).write_text(self.rest)
+                self.rest = ""
+
+
+async def test_a_file_that_is_read_while_it_is_written_is_not_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    file = ReadEarly(str(path), wall_clock=now, settle_seconds=SETTLE_SECONDS)
+    file.rest = ENFORCE
+    path.write_text(ENFORCE[: len(ENFORCE) // 3] + ": :")
+    counted = Counts("assay_policy_loads_total")
+    async with watching(file):
+        await until(lambda: file.current.mode == "enforce")
+    assert counted.added() == {("adopted",): 1}
+    assert file.refusal == file.rest == ""
 
 
 async def test_what_cannot_come_into_force_here_is_refused(tmp_path: Path) -> None:
