@@ -113,6 +113,8 @@ class KeyFiles:
             if (callers == [] and not self._callers.is_empty) or (operators == [] and not self._operators.is_empty):
                 raise ConfigError(["the last key was taken away, which would let everybody in; restart to do so"])
         except ConfigError as error:
+            if self._look() != self._stamps:
+                return  # it was read while it was being written: the next look takes that
             metrics.KEY_LOADS.labels("refused").inc()
             log.error("the keys stay as they are: %s", "; ".join(error.problems))
             return

@@ -11,7 +11,7 @@ import pytest
 from gateway.access.admission import Admission
 from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
 from gateway.config.load import load
-from gateway.config.settings import ConfigError
+from gateway.config.settings import Config, ConfigError
 from gateway.errors import GatewayError
 from tests.support.fakes import Counts
 
@@ -24,13 +24,22 @@ class Serving:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "assay.yaml"
         self.now = 1_800_000_000.0
+        self.rest = ""  # of the file, that comes when its beginning was read
         self.loads = Counts("assay_key_loads_total")
         config = load({}, {}, self.file)
         self.ring = KeyRing(callers_of(config), lambda: self.now)
         self.operators = KeyRing(operators_of(config), lambda: self.now)
         files = [file for file in (self.file, config.keys_file) if file]
-        self.files = KeyFiles(files, lambda: load({}, {}, self.file), callers=self.ring, operators=self.operators)
+        self.files = KeyFiles(files, self._read, callers=self.ring, operators=self.operators)
         self._admission = Admission(self.ring, local_only=True)
+
+    def _read(self) -> Config:
+        try:
+            return load({}, {}, self.file)
+        finally:
+            if self.rest:
+                self.save(self.rest)
+                self.rest = ""
 
     def caller(self, key: str) -> str:
         """The name of who has this key, or why there is none."""
@@ -81,6 +90,14 @@ async def test_a_bad_file_and_one_without_any_key_leave_the_keys_as_they_are(tmp
             world.save(bad)
             await world.until(lambda: world.loads.added() == {("refused",): 1})
             assert world.caller("sk-of-ada-1") == "ada"
+
+
+async def test_a_file_that_is_read_while_it_is_written_is_not_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path, FIRST) as world:
+        world.rest = "keys:\n- {name: bob, key: sk-of-bob-1}\n"
+        world.save("keys:\n- {name: bob, k")
+        await world.until(lambda: world.caller("sk-of-bob-1") == "bob")
+        assert world.loads.added() == {("adopted",): 1}
 
 
 async def test_keys_of_a_file_of_their_own_and_a_hangup(tmp_path: Path) -> None:
