@@ -1,9 +1,11 @@
 """What did a change do?
 
 Interrupted time series: a line, the hour of the day and a step at the change are fitted to the hourly means before and
-after it, with standard errors that allow for neighbouring hours being alike. Difference in
-differences: the same fit to the route's means less those of the traffic without the change. Neither knows of what else
-happened in the same hour.
+after it, each weighted by its samples, with standard errors that allow for neighbouring hours being alike. Each hour of
+the day has a level of its own as soon as there are three days before the change, and hours of the day that never came
+before it are left out: were the rhythm a smooth wave that does not fit, a change after which people come at other hours
+would seem to have an effect. Difference in differences: the same fit to the route's means less those of the traffic
+without the change. Neither knows of what else happened in the same hour.
 """
 
 import math
@@ -17,6 +19,7 @@ from detectors.monitors.sequences import e_at_looks
 from detectors.monitors.statistics import Difference, discoveries, p_of_student
 
 LEAST_BEFORE, LEAST_AFTER = 24, 6  # hours with samples
+_WAVE_HOURS, _LEVELS_HOURS = 48, 72  # before the change, from which on the time of day is told from a step
 LOOKS = (7, 12, 24, 48, 96, 144)  # hours after a change
 _HOUR = 3600
 _Array = npt.NDArray[np.float64]
@@ -46,20 +49,35 @@ def step(hours: Sequence[Hour], at: float) -> Difference | None:
     """The step of a series at this time, with its interval; None with too few hours on a side."""
     known = [hour for hour in hours if hour.size > 0 and not hour.start <= at < hour.start + _HOUR]
     before = sum(hour.start < at for hour in known)
+    if before >= _LEVELS_HOURS:
+        times = {_time_of_day(hour) for hour in known if hour.start < at}
+        known = [hour for hour in known if _time_of_day(hour) in times]
     if before < LEAST_BEFORE or len(known) - before < LEAST_AFTER:
         return None
     return _fit(known, at)
+
+
+def _time_of_day(hour: Hour) -> int:
+    return hour.start // _HOUR % 24
+
+
+def _columns(hours: Sequence[Hour], when: _Array) -> list[_Array]:
+    """What is fitted: the step first, then the line and the time of day, as far as there are hours to tell them."""
+    step_, before = (when >= 0).astype(float), int(np.sum(when < 0))
+    if before < _WAVE_HOURS:
+        return [step_, np.ones_like(when)]
+    if before < _LEVELS_HOURS:
+        angle = 2 * np.pi * when / 24
+        return [step_, np.ones_like(when), when / 24, np.sin(angle), np.cos(angle)]
+    times = np.array([_time_of_day(hour) for hour in hours])
+    return [step_, when / 24, *((times == time).astype(float) for time in np.unique(times))]
 
 
 def _fit(hours: Sequence[Hour], at: float) -> Difference:
     when = (np.array([hour.start for hour in hours], dtype=float) - at) / _HOUR
     values = np.array([hour.mean for hour in hours])
     weights = np.sqrt(np.array([hour.size for hour in hours]))
-    columns = [(when >= 0).astype(float), np.ones_like(when)]
-    if np.sum(when < 0) >= 48:  # enough to tell a trend and the time of day from a step
-        angle = 2 * np.pi * when / 24
-        columns += [when / 24, np.sin(angle), np.cos(angle)]
-    design = np.column_stack(columns) * weights[:, None]
+    design = np.column_stack(_columns(hours, when)) * weights[:, None]
     answer, *_ = np.linalg.lstsq(design, values * weights, rcond=None)
     left = values * weights - design @ answer
     free = len(hours) - design.shape[1]

@@ -24,8 +24,9 @@ POWER: Mapping[str, str] = {
         "refusal and scores."
     ),
     "interventional_effect": (
-        "Steps at changes. A step of 5, 10 and 20 points with 30 samples an hour is found in 57, 99 and 100 % of "
-        "cases, against another route in 30, 77 and 100 %; intervals hold the truth in 92 to 98 %."
+        "Steps at changes. A step of 5, 10 and 20 points with 30 samples an hour is found in 53, 99 and 100 % of "
+        "cases, against another route in 28, 75 and 100 %; intervals hold the truth in 94 to 99 %, also where a "
+        "change brings more or less traffic or moves it to other hours."
     ),
     "poisoning_attacks": (
         "Rare words that come with refusals, flags or one answer. Of 2,000 prompts a trigger in 12 is always found, "

@@ -324,9 +324,10 @@ def plausible(share: Interval, errors: Errors) -> tuple[float, float]:
     """The range of rates that fits a flagged share: the lowest by the benchmark whose error rates leave least of it,
     the highest if live traffic sets off no false alarm and harm is found as rarely as on the worst benchmark.
 
-    It is never empty nor [0, 0]: even where nothing was flagged, harm up to the upper limit would not have shown.
+    It is never empty, [0, 0] or [1, 1]: even where nothing was flagged, harm up to the upper limit would not have
+    shown, and where all was, there need not be more of it than the lower limit of what is flagged.
     """
-    lowest = min(_corrected(share.low, *rates) for rates in errors.benchmarks)
+    lowest = min(share.low, *(_corrected(share.low, *rates) for rates in errors.benchmarks))
     worst = min(found for found, _ in errors.benchmarks)
     return lowest, min(1.0, share.high / worst) if worst > 0 else 1.0
 

@@ -198,6 +198,43 @@ def steps(replays: int) -> Iterator[Line]:
             yield Line("interventional_effect", f"step of {100 * size:g} points, {how}", hits, holds, replays)
 
 
+def volumes(replays: int) -> Iterator[Line]:
+    """As `steps`, alone and without an effect, but the change brings more traffic or less, or at other hours."""
+    for case, volume in VOLUMES.items():
+        chance = np.random.default_rng(7)
+        found = [_moved_volume(chance, volume) for _ in range(replays)]
+        hits = float(np.mean([each.p <= 0.05 for each in found]))
+        holds = float(np.mean([each.low <= 0 <= each.high for each in found]))
+        yield Line("interventional_effect", f"no step, {case}", hits, holds, replays)
+
+
+def _by_day(hours: Array) -> Array:
+    """1 from eight to eighteen, else -1."""
+    return np.where((hours % 24 >= 8) & (hours % 24 < 18), 1.0, -1.0)
+
+
+# Samples an hour, by hour and whether the change has come.
+VOLUMES: dict[str, Callable[[Array, Array], Array]] = {
+    "five times the traffic after the change": lambda _, after: np.where(after > 0, 150.0, 30.0),
+    "a fifth of the traffic after it": lambda _, after: np.where(after > 0, 30.0, 150.0),
+    "busy by day, after it by night": lambda hours, after: 60 * (1 + 0.7 * _by_day(hours) * np.where(after > 0, -1, 1)),
+}
+
+
+def _moved_volume(chance: np.random.Generator, volume: Callable[[Array, Array], Array]) -> Difference:
+    """Ten points more by day than by night, and two points that vary from hour to hour."""
+    hours = np.arange(120.0)
+    rate = np.clip(0.2 + 0.05 * _by_day(hours) + chance.normal(0, 0.02, len(hours)), 0, 1)
+    sizes = chance.poisson(volume(hours, (hours >= 96).astype(float)))
+    counts = chance.binomial(sizes, rate)
+    means = [
+        Hour(int(hour) * HOUR, float(k / max(1, n)), float(n)) for hour, k, n in zip(hours, counts, sizes, strict=True)
+    ]
+    found = effects.step(means, 96 * HOUR)
+    assert found is not None
+    return found
+
+
 def _hours(chance: np.random.Generator, step: float, hours: int = 120, at: int = 96, each: int = 30) -> list[Hour]:
     rhythm = 0.03 * np.sin(np.arange(hours) * 2 * np.pi / 24)
     rate = 0.2 + rhythm + np.where(np.arange(hours) >= at, step, 0.0)
@@ -411,7 +448,7 @@ def _word_alarm(chance: np.random.Generator) -> bool:
 TABLES: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {
     "miscalibration": lambda asked: calibrated(asked.replays),
     "disparate_performance": lambda asked: chain(*(table(asked.replays) for table in (cohorts, latencies, faults))),
-    "interventional_effect": lambda asked: steps(asked.replays),
+    "interventional_effect": lambda asked: chain(steps(asked.replays), volumes(asked.replays)),
     "poisoning_attacks": lambda asked: words(asked.replays),
     "alarms": lambda asked: alarms(asked.alarms),
 }

@@ -1,7 +1,9 @@
 """Fewer series than `python -m tests.proofs.monitors`, and the same claims."""
 
 import numpy as np
+import pytest
 
+from detectors.monitors.shape import Shaper, empty
 from tests.proofs.monitors import (
     cohorts,
     effect_alarm,
@@ -13,6 +15,7 @@ from tests.proofs.monitors import (
     shift_alarm,
     steps,
 )
+from tests.proofs.public_sets import shape_of
 
 
 def test_alarms_are_quiet_where_nothing_changes() -> None:
@@ -42,3 +45,11 @@ def test_latency_and_faults_of_one_cohort_are_found_and_alarms_are_quiet() -> No
     assert large.found >= 0.9
     chance = np.random.default_rng(4)
     assert not any(latency_alarm(chance) or fault_alarm(chance) for _ in range(3))
+
+
+def test_texts_are_added_up_as_the_product_does() -> None:
+    texts = [frozenset(map(int, np.random.default_rng(seed).integers(0, 300, 12))) for seed in range(40)]
+    shape, shaper = empty(), Shaper()
+    for text in texts:
+        shaper.add(shape, text, 1.0)
+    assert shape_of(texts) == pytest.approx(np.array(shape), abs=1e-4)

@@ -173,6 +173,20 @@ def test_what_all_routes_do_is_no_effect_of_a_change_on_one() -> None:
     assert alone.found
 
 
+def test_hours_of_the_day_that_never_came_before_say_nothing_of_a_change() -> None:
+    """Four days of mornings at one rate, then a day of mornings at the same rate, and evenings at another."""
+
+    def at(day: int, hour: int, mean: float) -> effects.Hour:
+        return effects.Hour((24 * day + hour) * 3600, mean + 0.001 * (hour % 3), 30.0)
+
+    before = [at(day, hour, 0.2) for day in range(7) for hour in range(12)]
+    mornings, evenings = [at(7, hour, 0.2) for hour in range(12)], [at(7, hour, 0.6) for hour in range(12, 24)]
+    found = effects.step([*before, *mornings, *evenings], 7 * 86_400 - 1)
+    assert found is not None
+    assert found.estimate == pytest.approx(0, abs=0.01)
+    assert effects.step([*before, *evenings], 7 * 86_400 - 1) is None
+
+
 def test_too_few_hours_are_no_effect() -> None:
     rng = np.random.default_rng(9)
     assert effects.step(hours(rng, 0.5, length=83), 80 * 3600) is None
