@@ -87,6 +87,18 @@ async def connected(script: Script, limits: Limits = Limits()) -> AsyncIterator[
         yield pool, server
 
 
+def behind(gate: asyncio.Event) -> Script:
+    """Answers each request once the gate is open."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await gate.wait()
+            await peer.send(answer())
+
+    return script
+
+
 # --- what an answer may look like ----------------------------------------------------------------------------
 
 
@@ -540,14 +552,7 @@ async def test_a_fresh_connection_may_be_asked_for() -> None:
 
 async def test_one_that_waits_for_a_fresh_connection_gets_no_used_one() -> None:
     gate = asyncio.Event()
-
-    async def script(peer: Peer) -> None:
-        while True:
-            await peer.request()
-            await gate.wait()
-            await peer.send(answer())
-
-    async with connected(script, Limits(max_connections=1)) as (pool, server), asyncio.TaskGroup() as group:
+    async with connected(behind(gate), Limits(max_connections=1)) as (pool, server), asyncio.TaskGroup() as group:
         group.create_task(ask(pool))
         await until(lambda: len(server.requests) == 1)
         waiting = group.create_task(ask(pool, fresh=True))
@@ -847,14 +852,7 @@ async def test_waiting_for_a_connection_ends() -> None:
 
 async def test_one_that_gave_up_waiting_is_passed_over() -> None:
     gate = asyncio.Event()
-
-    async def script(peer: Peer) -> None:
-        while True:
-            await peer.request()
-            await gate.wait()
-            await peer.send(answer())
-
-    async with connected(script, Limits(max_connections=1)) as (pool, server), asyncio.TaskGroup() as group:
+    async with connected(behind(gate), Limits(max_connections=1)) as (pool, server), asyncio.TaskGroup() as group:
         group.create_task(ask(pool))
         await until(lambda: len(server.requests) == 1)
         leaving = [group.create_task(ask(pool)) for _ in range(3)]

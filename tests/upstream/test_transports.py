@@ -1015,10 +1015,14 @@ async def stream_reset(turn: Any) -> None:
     await turn.left()
 
 
-async def stream_reset_in_the_middle(turn: Any) -> None:
+async def _half(turn: Any) -> None:
     await turn.body()
     await turn.start(200)
     await turn.send(b"five!")
+
+
+async def stream_reset_in_the_middle(turn: Any) -> None:
+    await _half(turn)
     turn.reset()
     await turn.left()
 
@@ -1036,9 +1040,7 @@ async def garbage(turn: Any) -> None:
 
 
 async def garbage_in_the_middle(turn: Any) -> None:
-    await turn.body()
-    await turn.start(200)
-    await turn.send(b"five!")
+    await _half(turn)
     turn.garbage()
     await turn.left()
 
