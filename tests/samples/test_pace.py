@@ -6,6 +6,7 @@ import pytest
 
 from gateway.samples.pace import LEAST, Pace
 from gateway.samples.sampling import number_of
+from gateway.telemetry import metrics
 
 
 class Machine:
@@ -40,6 +41,22 @@ def test_samples_keep_to_their_number_a_second(a_second: int) -> None:
     pace = machine.pace(samples=10)
     machine.pass_by(pace, a_second, 60)
     assert sum(machine.pass_by(pace, a_second, 60)) == pytest.approx(600, rel=0.05)
+
+
+def test_the_share_stays_for_a_second_and_is_shown() -> None:
+    machine = Machine()
+    pace = machine.pace(samples=10)
+    machine.pass_by(pace, 100, 60)
+    assert len(set(machine.pass_by(pace, 100, 1))) <= 2
+    assert metrics.samples("assay_sampling_share") == {(): pace.share}
+    machine.pace()
+    assert metrics.samples("assay_sampling_share") == {(): 1.0}
+
+
+def test_what_detectors_used_before_does_not_count() -> None:
+    machine = Machine(each=0.001)
+    machine.used = 1e6
+    assert set(machine.pass_by(machine.pace(cores=0.5), 100, 10)) == {1.0}
 
 
 def test_after_a_burst_the_rate_is_in_force_again() -> None:

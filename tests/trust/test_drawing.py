@@ -101,3 +101,11 @@ def test_a_clock_that_jumps_back_gives_nothing_and_no_budget_draws_nothing() -> 
     clock.now += 1e6  # no hour of budget comes of it: a burst is the most
     assert sum(budget.probability(1.0) for _ in range(1000)) <= 41
     assert DrawBudget(0, clock=clock).probability(1.0) == 0
+
+
+def test_ten_minutes_of_budget_can_be_saved_and_no_more() -> None:
+    """Of both parts together: they are the budget, not each of them."""
+    clock = Clock()
+    budget = DrawBudget(3600, clock=clock)
+    clock.now += 1e5
+    assert 400 < sum(budget.probability(1.0) for _ in range(5000)) < 600
