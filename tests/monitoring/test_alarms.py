@@ -24,7 +24,7 @@ def refused(found: bool) -> dict[tuple[str, str], tuple[float, bool, str]]:
     return {("response", "refusal"): (0.9 if found else 0.1, found, "encoder@5")}
 
 
-def looked(draw: Draw, an_hour: int = 6, changes: tuple[Change, ...] = ()) -> Looked:
+def looked(draw: Draw, an_hour: int = 4, changes: tuple[Change, ...] = ()) -> Looked:
     observer, hours = Observer(), []
     first = NOW - HOURS * HOUR
     for hour in range(HOURS):
@@ -73,7 +73,7 @@ def test_a_gap_that_lasts_is_one_alarm_and_says_since_when(chance: random.Random
         worse = seen.language == "de" and hour > HOURS - 72
         return replace(seen, scores=refused(chance.random() < (0.4 if worse else 0.1)))
 
-    (row,) = alarms(looked(draw))["disparate_performance"]
+    (row,) = alarms(looked(draw, 6))["disparate_performance"]
     assert (row["measure"], row["cohorts"], row["cohort"]) == ("refusal", "language", "de")
     assert row["low"] > 0.1
     assert NOW - 5 * DAY < row["since"] <= NOW - 2 * DAY
@@ -114,7 +114,9 @@ def test_a_shift_is_looked_at_once_a_day(chance: random.Random) -> None:
 
     rows = alarms(looked(draw, 12))["distribution_shift"]
     assert [(row["feature"], row["since"]) for row in rows] == [("language", NOW // DAY * DAY - DAY)]
-    today = alarms(looked(lambda hour, n: replace(even(chance)(hour, n), language="pt" if hour > HOURS - 9 else "en")))
+    today = alarms(
+        looked(lambda hour, n: replace(even(chance)(hour, n), language="pt" if hour > HOURS - 9 else "en"), 6)
+    )
     assert today["distribution_shift"] == []  # tomorrow
 
 
