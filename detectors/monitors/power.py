@@ -19,9 +19,9 @@ POWER: Mapping[str, str] = {
     ),
     "cultural_insensitivity": "Gaps of its score between languages, where a detector of it is on.",
     "distribution_shift": (
-        "Words of the prompts against a reference: CLINC's out-of-scope questions are found in 58 % of looks at a "
-        "share of 20 % of 600 prompts, always at 50 %; without them in 2 %. Beside it histograms of language, length, "
-        "refusal and scores."
+        "Words of the prompts against a reference: CLINC's out-of-scope questions are found in 27 % of looks at a "
+        "share of 20 % of 600 prompts, always at 50 %; ten new intents always at 20 %; without either in 2 %. Another "
+        "style on the same subjects is not found. Beside it histograms of language, length, refusal and scores."
     ),
     "interventional_effect": (
         "Steps at changes. A step of 5, 10 and 20 points with 30 samples an hour is found in 53, 99 and 100 % of "
@@ -30,6 +30,7 @@ POWER: Mapping[str, str] = {
     ),
     "poisoning_attacks": (
         "Rare words that come with refusals, flags or one answer. Of 2,000 prompts a trigger in 12 is always found, "
-        "in 6 in 18 % of cases; no other word was named. Passages that give orders are counted."
+        "in 6 in 18 % of cases; no other word was named. A trigger that is a form of sentences (HiddenKiller) is not "
+        "found, nor are PoisonedRAG's passages, which give no orders. Passages that give orders are counted."
     ),
 }
