@@ -21,7 +21,8 @@ POWER: Mapping[str, str] = {
     "distribution_shift": (
         "Words of the prompts against a reference: CLINC's out-of-scope questions are found in 27 % of looks at a "
         "share of 20 % of 600 prompts, always at 50 %; ten new intents always at 20 %; without either in 2 %. Another "
-        "style on the same subjects is not found. Beside it histograms of language, length, refusal and scores."
+        "style of the same sentences is found only where it has words of its own. Beside it histograms of language, "
+        "length, refusal and scores."
     ),
     "interventional_effect": (
         "Steps at changes. A step of 5, 10 and 20 points with 30 samples an hour is found in 53, 99 and 100 % of "

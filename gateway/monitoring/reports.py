@@ -135,8 +135,10 @@ def _shifts(looked: Looked) -> Report:
     if value > 0:
         rows.append({"feature": "topics, hour by hour", "evidence": float(f"{value:.4g}"),
                      "found": value >= drift.RUN_LENGTH_HOURS})  # fmt: skip
-    return _report("distribution_shift", rows, "judged traffic of the day, and of the seven days before it or of a "
-                   "pinned reference")  # fmt: skip
+    missing = "judged traffic of the day, and of the seven days before it or of a pinned reference"
+    if looked.is_pinned and not old:
+        missing = "judged traffic in the window of the pinned reference: it holds none, or none any more; pin another"
+    return _report("distribution_shift", rows, missing)
 
 
 def _hourly(looked: Looked) -> list[float]:

@@ -208,6 +208,16 @@ async def test_a_pinned_reference_is_what_shifts_are_measured_against(place: Gat
     assert "language" not in {row["feature"] for row in report.rows if row["found"]}
 
 
+async def test_a_pinned_reference_without_traffic_says_so(place: Gateways) -> None:
+    await place.observe(
+        *(sample(f"p{n}", at=NOW - 3 * DAY + n) for n in range(100)), *(sample(f"n{n}") for n in range(100))
+    )
+    pin = Change(NOW - 60 * DAY, "reference", "long ago", "", NOW - 50 * DAY)
+    report = (await place.reports(pin)).latest["distribution_shift"]
+    assert report.rows == []
+    assert "pin another" in report.missing
+
+
 async def test_names_that_clients_make_up_are_bounded(place: Gateways) -> None:
     await place.observe(*(sample(f"a{n}", model=f"made-up-{n} \ud800") for n in range(MOST_NAMES + 30)))
     store = SqliteSketches(place.path)
