@@ -169,7 +169,7 @@ def test_a_worker_that_dies_loses_neither_service_nor_counts(two_workers: Gatewa
 
 def _workers(gateway: GatewayProcess) -> list[int]:
     """Of the children, those that serve; uvicorn starts one more that tracks resources."""
-    return [pid for pid in gateway.children() if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return gateway.children("spawn_main")
 
 
 def test_workers_and_their_files_go_when_the_gateway_stops(upstream: DemoUpstream, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_promotion_is_one_word_in_a_file(upstream: DemoUpstream, tmp_path: Path,
         status, first = ask()
         assert status == 200
         policy.write_text(MONITORING.replace("monitor", "enforce"))
-        seen = [ask()]
+        seen = [(status, first), ask()]
 
         def enforced() -> bool:
             seen.append(ask())

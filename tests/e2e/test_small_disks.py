@@ -97,12 +97,9 @@ def test_a_small_temporary_folder_is_all_that_it_writes_to(upstream: DemoUpstrea
 
 
 def test_without_descriptors_the_guard_comes_back_as_soon_as_there_are_some(upstream: DemoUpstream) -> None:
-    settings = {
-        "ASSAY_UPSTREAM_URL": upstream.url,
-        "ASSAY_KEYS": "",
-    }
+    settings = {"ASSAY_UPSTREAM_URL": upstream.url, "ASSAY_KEYS": "", **STRICT}
     with GatewayProcess(settings, before=["sh", "-c", 'ulimit -n 80; exec "$@"', "sh"]) as gateway:
-        (detectors,) = gateway.children()
+        (detectors,) = gateway.children("gateway.judging.process")
         held = [_begun(gateway.address) for _ in range(100)]
         gateway.wait_until(
             "the log tells of the shortage", lambda: "of 80 file descriptors are in use" in gateway.output
@@ -115,7 +112,8 @@ def test_without_descriptors_the_guard_comes_back_as_soon_as_there_are_some(upst
             each.close()
         body = json.dumps({"model": "demo-small", "messages": [{"role": "user", "content": ATTACK}]})
         gateway.wait_until(
-            "the guard is back", lambda: "enough are free again" in gateway.output and bool(gateway.children())
+            "the guard is back",
+            lambda: "enough are free again" in gateway.output and bool(gateway.children("gateway.judging.process")),
         )
         gateway.wait_until("it answers", lambda: gateway.metric("assay_detectors_ready") == 1)
         assert gateway.http.post(gateway.base_url + "/chat/completions", content=body).status_code == 400

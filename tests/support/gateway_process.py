@@ -116,9 +116,10 @@ class Process:
         """The exit status of a command that ends by itself."""
         return self._process.wait(timeout=seconds)
 
-    def children(self) -> list[int]:
-        """The pids of the processes that it started and that still run."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+    def children(self, program: str = "") -> list[int]:
+        """The pids of the processes that it started and that still run; those whose command line has `program`."""
+        pids = [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return [pid for pid in pids if program in _command_line(pid)]
 
     def peak_memory_bytes(self) -> int:
         """The most memory it held since `reset_peak_memory`."""
@@ -147,6 +148,14 @@ class Process:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._lines.append(line.decode("utf-8", "replace"))
+
+
+def _command_line(pid: int) -> str:
+    """Empty once the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
 
 
 class DemoUpstream(Process):
