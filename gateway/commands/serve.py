@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def _run(config: Config, policy: Policy, listening: socket.socket) -> None:
             workers=config.workers,
             ending=process.Ending(config.shutdown_delay_seconds, config.drain_seconds),
             announce=lambda: out(_banner(config, port, policy.revision, policy.mode)),
+            prepare=partial(logs.configure, config.log_format, config.log_level),
         )
     finally:
         if demo is not None:

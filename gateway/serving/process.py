@@ -23,13 +23,16 @@ from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from detectors.manifest import ModelError
 from gateway.config.settings import ConfigError
 from gateway.serving import draining, handover
 from gateway.serving.connection import ServerConnection
 from gateway.serving.crew import Crew
+from policies.source import PolicyError
 
 log = logging.getLogger("assay")
 
@@ -46,10 +49,23 @@ class Ending:
     drain_seconds: float
 
 
-def run(factory: str, listening: socket.socket, *, workers: int, ending: Ending, announce: Callable[[], None]) -> None:
+def _nothing() -> None:
+    """What a worker process does first where it is told nothing else."""
+
+
+def run(
+    factory: str,
+    listening: socket.socket,
+    *,
+    workers: int,
+    ending: Ending,
+    announce: Callable[[], None],
+    prepare: Callable[[], None] = _nothing,
+) -> None:
     """Serve what `module:function` makes, until SIGTERM or SIGINT.
 
-    `announce` is called when nothing more can be wrong with the settings. Raises what the function raises.
+    `announce` is called when nothing more can be wrong with the settings. Each of several workers calls `prepare`
+    before it begins. Raises what the function raises.
     """
     config = uvicorn.Config(
         factory,
@@ -73,7 +89,7 @@ def run(factory: str, listening: socket.socket, *, workers: int, ending: Ending,
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     if workers > 1:
         announce()
-        _Workers(config, [listening], ending).run()
+        _Workers(config, [listening], ending, prepare).run()
     else:
         config.load()
         announce()
@@ -148,11 +164,22 @@ def accept_all(listening: socket.socket) -> list[socket.socket]:
 
 
 class _Worker(Process):
-    """A worker process, whose server ends as said above."""
+    """A worker process, whose server ends as said above. One that was started later may meet other settings."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending, prepare: Callable[[], None]
+    ) -> None:
         self._ending = ending
+        self._prepare = prepare
         super().__init__(config, sockets)
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        self._prepare()
+        try:
+            super().target(sockets)
+        except (ConfigError, PolicyError, ModelError) as error:
+            log.error("a worker process cannot start: %s", "; ".join(str(error).splitlines()))
+            sys.exit(STARTUP_FAILURE)
 
     @property
     def server(self) -> uvicorn.Server:
@@ -165,9 +192,12 @@ class _Workers(Multiprocess):
     """Worker processes that share the port. When they are told to stop, so does the parent: as long as it held the
     port open, new connections would wait in a queue that nobody serves."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending, prepare: Callable[[], None]
+    ) -> None:
         super().__init__(config, sockets)
         self._ending = ending
+        self._prepare = prepare
 
     def run(self) -> None:
         """uvicorn's, with a shorter wait: a worker should hear of a signal at once.
@@ -186,7 +216,7 @@ class _Workers(Multiprocess):
         self.join_all()
 
     def _started(self) -> _Worker:
-        worker = _Worker(self.config, self.sockets, self._ending)
+        worker = _Worker(self.config, self.sockets, self._ending, self._prepare)
         worker.start()
         return worker
 

@@ -167,6 +167,29 @@ def test_a_worker_that_dies_loses_neither_service_nor_counts(two_workers: Gatewa
     two_workers.wait_until("there are two again", lambda: len(set(_workers(two_workers)) - {workers[0]}) == 2)
 
 
+def test_a_worker_that_cannot_start_any_more_is_one_line_and_the_others_serve_on(
+    upstream: DemoUpstream, tmp_path: Path
+) -> None:
+    file = tmp_path / "assay.yaml"
+    file.write_text("sample_rate: 0\n")
+    with _start(upstream, workers=2, ASSAY_CONFIG=str(file)) as gateway:
+        gateway.wait_until("both serve", lambda: len({_answering(gateway) for _ in range(20)}) == 2)
+        file.write_text("sample_rate: [")
+        os.kill(_workers(gateway)[0], signal.SIGKILL)
+        told = f"a worker process cannot start: {file}:1:15: is not YAML"
+        gateway.wait_until("the log tells", lambda: told in gateway.output)
+        assert [_post(gateway) for _ in range(5)] == [200] * 5
+        file.write_text("sample_rate: 0\n")
+        gateway.wait_until("there are two again", lambda: len(_workers(gateway)) == 2)
+        assert "Traceback" not in gateway.output
+
+
+def _answering(gateway: GatewayProcess) -> str:
+    """Which worker answers this time: what its request ids begin with."""
+    answer = gateway.http.get(f"{gateway.base_url}/models", headers=gateway.headers())
+    return answer.headers["x-request-id"][: -len("00000000")]
+
+
 def _workers(gateway: GatewayProcess) -> list[int]:
     """Of the children, those that serve; uvicorn starts one more that tracks resources."""
     return gateway.children("spawn_main")
