@@ -277,3 +277,12 @@ def test_no_headers_talk_the_reply_into_more(loop: asyncio.AbstractEventLoop, he
     named = {part.strip().lower() for name, text in headers if name == b"connection" for part in text.split(b",")}
     assert passed.isdisjoint(named)
     assert answer.headers == headers
+
+
+def test_a_coding_that_the_parser_takes_for_another_is_refused(loop: asyncio.AbstractEventLoop) -> None:
+    """A tab that came apart from the line is not taken away; chunks must not pass for the body."""
+    wire = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\t\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    answer = Talk(loop).ask(*(bytes([byte]) for byte in wire))
+    with pytest.raises(UpstreamError) as caught:
+        at_once(answer.head())
+    assert caught.value.reason == "bad_response"
