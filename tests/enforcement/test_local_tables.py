@@ -65,9 +65,28 @@ def test_the_table_of_another_version_is_left_alone(tmp_path: Path) -> None:
     assert threshold(policy_of(tmp_path))["basis"] == "card"
 
 
-def test_a_table_that_is_none_is_left_alone(tmp_path: Path) -> None:
-    write(tmp_path, rows=[[0.01, 0.2], [0.001, 0.9]])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [[0.01, 0.2], [0.001, 0.9]],  # rates fall
+        [[0.01, 0.9], [0.01, 0.77]],  # one stands twice
+        [[0.001, 0.2], [0.01, 0.9]],  # a higher rate from a higher score
+    ],
+)
+def test_a_table_that_is_none_is_left_alone(tmp_path: Path, rows: list[list[float]]) -> None:
+    write(tmp_path, rows=rows)
     assert threshold(policy_of(tmp_path))["basis"] == "card"
+
+
+def test_two_rates_may_have_one_threshold(tmp_path: Path) -> None:
+    write(tmp_path, rows=[[0.001, 0.77], [0.01, 0.77]])
+    assert threshold(policy_of(tmp_path))["basis"] == "local"
+
+
+def test_a_score_is_of_this_traffic_where_its_rate_was_measured_here(tmp_path: Path) -> None:
+    (table,) = read_local_tables(write(tmp_path)).values()
+    assert [table.rate_of(score) for score in (0.77, 0.9, 0.5)] == [0.01, None, None]
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"version": 1}', '{"version": 1, "tables": [{}]}'])

@@ -110,6 +110,8 @@ def test_joined_the_severer_decides_and_nothing_is_lost() -> None:
     shut = on_failure(POLICY, ["privacy_violation"], direction="response", route="r")
     assert join(cut, shut).action is Action.BLOCK
     assert join(cut, shut).reason == "detector_error"
+    one, other = (decide(POLICY, [said("violence", channel=at)], route="r") for at in ("assistant", "reasoning"))
+    assert (join(one, other).rule, join(other, one).rule) == ("stop", "late")  # as severe: the first
 
 
 def test_redact() -> None:

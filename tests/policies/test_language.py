@@ -223,6 +223,9 @@ def test_what_a_not_denies_must_have_been_looked_for() -> None:
         assert decide(policy, [VIOLENCE], route="x", about=Context(silent=frozenset({Silent(silent)}))).action is ALLOW
     assert decide(policy, [VIOLENCE], route="x", about=Context(silent=frozenset({Silent("pii")}))).action is BLOCK
     assert policy.needs("prompt", "x") == {"violence", "privacy_violation"}
+    on_a_route = compiled(rule(when.replace("score: 0.5", "score: 0.5, route: y")))
+    about = Context(silent=frozenset({Silent("pii")}))  # whoever is silent, the route is known
+    assert decide(on_a_route, [VIOLENCE], route="x", about=about).action is BLOCK
 
 
 def test_who_gave_no_answer_about_other_channels_keeps_nothing_from_a_not() -> None:
