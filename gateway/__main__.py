@@ -144,8 +144,8 @@ def _add_demos(commands: _Commands) -> None:
     show.set_defaults(command=_command("demo", "demo"))
 
     demo = commands.add_parser("demo-upstream", help="a model server that replays conversations")
-    demo.add_argument("--host", default="127.0.0.1")
-    demo.add_argument("--port", type=int, default=8081)
+    demo.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    demo.add_argument("--port", type=int, default=8081, help="port to listen on (default 8081)")
     demo.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     demo.set_defaults(command=_command("demo_upstream", "demo_upstream"))
 

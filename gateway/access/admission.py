@@ -8,7 +8,8 @@ from gateway.config.settings import is_loopback
 from gateway.errors import GatewayError
 from gateway.exchange import Principal, Route
 
-_HINT = "send a gateway key as `Authorization: Bearer <key>`"
+_CALLER_HINT = "send a gateway key as `Authorization: Bearer <key>`"
+OPERATOR_HINT = "this page asks for the operator's key: send `operator_key` as `Authorization: Bearer <key>`"
 ANYONE = Principal("anyone")
 # What clients send is remembered within 256 KiB in all.
 _REMEMBERED = 1024
@@ -21,12 +22,15 @@ class Admission:
 
     What a page in a browser sends is let in from the gateway's own origin and from `origins`. Without any key everyone
     is admitted; `local_only` then refuses a foreign `Host` too, because the loopback address alone does not keep out
-    what a web page in a local browser could send.
+    what a web page in a local browser could send. `hint` tells whoever has no key what to send.
     """
 
-    def __init__(self, keys: KeyRing, *, local_only: bool, origins: Container[bytes] = ()) -> None:
+    def __init__(
+        self, keys: KeyRing, *, local_only: bool, origins: Container[bytes] = (), hint: str = _CALLER_HINT
+    ) -> None:
         self._keys = keys
         self._local_only = local_only
+        self._hint = hint
         self._origins = origins
         self._let_in: set[tuple[bytes, bytes]] = set()
 
@@ -39,10 +43,10 @@ class Admission:
             self.refuse_foreign(headers)
         key = _presented(headers)
         if not key:
-            raise GatewayError("no_key", f"no API key was given; {_HINT}")
+            raise GatewayError("no_key", f"no API key was given; {self._hint}")
         found = self._keys.find(key)
         if found is None:
-            raise GatewayError("wrong_key", f"the API key is not known to this gateway; {_HINT}")
+            raise GatewayError("wrong_key", f"the API key is not known to this gateway; {self._hint}")
         if found.expired:
             raise GatewayError("wrong_key", f"the API key of {found.principal.name!r} has expired; ask for a new one")
         return found.principal

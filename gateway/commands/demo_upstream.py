@@ -13,6 +13,9 @@ def demo_upstream(parsed: argparse.Namespace) -> int:
     """`assay demo-upstream`, until it is stopped."""
     if parsed.with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
+    else:
+        sys.stdout.write(f"demo upstream at http://{parsed.host}:{parsed.port}/v1\n")
+        sys.stdout.flush()
     server.serve(parsed.host, parsed.port)
     return 0
 

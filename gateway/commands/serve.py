@@ -136,8 +136,8 @@ def _start_demo() -> subprocess.Popen[bytes]:
 def _banner(config: Config, port: int, revision: str, mode: str) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
     base = f"http://{host}:{port}"
-    key = "any, none is configured (local callers only)" if not config.keys else "one of the configured keys"
-    shown = "sk-local" if not config.keys else "$ASSAY_KEY"
+    key = "one of the configured keys" if config.keys else "sk-local (or any other: none is configured)"
+    shown = "YOUR_KEY" if config.keys else "sk-local"
     model = "demo-small" if config.uses_demo else "MODEL"
     upstream = "demo (replays conversations; set OPENAI_API_KEY or ASSAY_UPSTREAM_URL for a real one)"
     if not config.uses_demo:
@@ -149,7 +149,7 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
         [
             f"Assay {version('assay-gateway')}",
             f"  base URL  {base}/v1",
-            f"  key       {shown} ({key})",
+            f"  key       {key}",
             f"  upstream  {upstream}",
             f"  policy    {config.policy}{elsewhere}, revision {revision}, mode {mode}; "
             f"sample rate {config.sample_rate:g}",

@@ -46,6 +46,7 @@ class _Wire(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Wire).decode
 _MISMATCH = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `\$\.(?P<param>[^`]+)`)?")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*?)`(?: - at `\$\.(?P<param>[^`]+)`)?$", re.DOTALL)
 _JSON_NAMES = {"str": "a string", "bool": "true or false", "object": "an object", "null": "null"}
 _JSON_NAMES |= {"int": "a number", "float": "a number", "array": "an array"}
 _SYNTAX = re.compile(r"JSON is malformed: (?P<what>.+)")
@@ -159,6 +160,10 @@ def _check_utf8(body: bytes) -> None:
 def _refuse_types(error: msgspec.ValidationError) -> NoReturn:
     """Say in the words of JSON which field of a request has the wrong type. Raises BodyError."""
     found = _MISMATCH.match(str(error))
+    unknown = _UNKNOWN.match(str(error))
+    if unknown is not None:
+        at = unknown["param"] or "moderation.policy"
+        raise BodyError(f"'{at}' has no field '{unknown['name']}'", at) from None
     if found is None:
         raise BodyError(f"the request body cannot be read: {error}") from None
     wanted = " or ".join(_JSON_NAMES.get(name, name) for name in found["wanted"].split(" | "))
@@ -216,11 +221,12 @@ class Moderated(NamedTuple):
     output: Mode = "score"
 
 
-class _Side(msgspec.Struct, gc=False):
+# What is unknown here is refused: a side that is to be blocked, and is misspelt, would only be scored.
+class _Side(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     mode: str | None = None
 
 
-class _Policy(msgspec.Struct, gc=False):
+class _Policy(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     input: _Side | None = None
     output: _Side | None = None
 
@@ -228,6 +234,8 @@ class _Policy(msgspec.Struct, gc=False):
 class _Moderation(msgspec.Struct, gc=False):
     model: str | None = None
     policy: _Policy | None = None
+    input: msgspec.Raw = _NOTHING  # these two belong into `policy`
+    output: msgspec.Raw = _NOTHING
 
 
 class _Moderates(msgspec.Struct, gc=False):
@@ -265,6 +273,9 @@ def read_moderation(body: bytes) -> Moderated:
         raise BodyError("the request body is not JSON that can be read") from None
     if asked.moderation.model is None:
         raise BodyError("'moderation.model' must name a model, such as 'omni-moderation-latest'", "moderation.model")
+    if asked.moderation.input is not _NOTHING or asked.moderation.output is not _NOTHING:
+        where = '{"policy": {"input": {"mode": "block"}, "output": {"mode": "block"}}}'
+        raise BodyError(f"'input' and 'output' belong below 'moderation.policy': {where}", "moderation.policy")
     policy = asked.moderation.policy or _Policy()
     modes = Moderated(_mode(policy.input, "input"), _mode(policy.output, "output"))
     if modes.output == "block" and bytes(asked.background) == b"true":

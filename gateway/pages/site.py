@@ -102,6 +102,6 @@ async def _not_allowed(request: Request, error: Exception) -> Response:
 
 
 async def _not_found(request: Request) -> Response:
-    message = f"there is no {request.url.path[:200]} here; the API is below /v1, the operator's pages are "
-    message += "/metrics, /healthz, /readyz and /trust"
+    message = f"there is no {request.url.path[:200]} here; the API is below /v1/, the operator's pages are "
+    message += "/metrics, /healthz, /readyz and /trust (in a browser also /)"
     return Response(error_body(message, "invalid_request_error", None, "not_found"), 404, media_type="application/json")

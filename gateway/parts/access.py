@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.access.admission import Admission
+from gateway.access.admission import OPERATOR_HINT, Admission
 from gateway.access.cors import Application, Cors, Origins
 from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
 from gateway.config.load import config_path, load
@@ -26,14 +26,14 @@ def access(config: Config) -> Access:
     paths = [path for path in (config_path(), config.keys_file) if path is not None]
     return Access(
         Admission(callers, local_only=not config.allow_without_keys, origins=origins),
-        Admission(operators, local_only=False, origins=origins),
+        Admission(operators, local_only=False, origins=origins, hint=OPERATOR_HINT),
         KeyFiles(paths, load, callers=callers, operators=operators),
     )
 
 
 def operators_only(config: Config) -> Admission:
     """The door of a process that serves no callers."""
-    return Admission(KeyRing(operators_of(config), wall_clock), local_only=False)
+    return Admission(KeyRing(operators_of(config), wall_clock), local_only=False, hint=OPERATOR_HINT)
 
 
 def for_browsers(config: Config, app: Application) -> Application:

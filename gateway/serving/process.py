@@ -107,6 +107,14 @@ class _Server(uvicorn.Server):
         draining.begin()
         super().handle_exit(sig, frame)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's. A program that this process starts must not get the listener: while it held it, the system would
+        go on handing connections to a process that has stopped taking them. uvloop keeps open what may be inherited.
+        """
+        for listening in sockets or []:
+            listening.set_inheritable(False)
+        await super().startup(sockets)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         draining.begin()
         await self._wait(self._ending.delay_seconds, lambda: False)
@@ -233,7 +241,7 @@ class _Workers(Multiprocess):
 
 
 def listen(host: str, port: int, flags: str, *, shared: bool = False) -> socket.socket:
-    """A socket to listen on, which child processes inherit. Raises ConfigError, naming the `flags` that choose it.
+    """A socket to listen on. Raises ConfigError, naming the `flags` that choose it.
 
     With `shared` other processes may listen on the same port, if they share it as well; then this one listens when
     its server has started, because from then on the system gives it connections that another could have served.
@@ -248,5 +256,4 @@ def listen(host: str, port: int, flags: str, *, shared: bool = False) -> socket.
             listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigError([f"cannot listen on {host}:{port}: {error.strerror}; choose another with {flags}"]) from None
-    listening.set_inheritable(True)
     return listening

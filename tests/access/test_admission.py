@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.access.admission import ANYONE, Admission
+from gateway.access.admission import ANYONE, OPERATOR_HINT, Admission
 from gateway.access.cors import Origins
 from gateway.errors import GatewayError
 from gateway.exchange import Principal, Route, Upstream
@@ -20,6 +20,13 @@ def refusal(admission: Admission, headers: dict[bytes, bytes]) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         admission.admit(headers)
     return caught.value
+
+
+def test_the_message_says_whose_key_is_asked_for() -> None:
+    door = Admission(RING, local_only=False, hint=OPERATOR_HINT)
+    for headers in ({}, {b"authorization": b"Bearer key-of-eve"}):
+        assert "send a gateway key" in refusal(KEYED, headers).message
+        assert "send `operator_key`" in refusal(door, headers).message
 
 
 @pytest.mark.parametrize(

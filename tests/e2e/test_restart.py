@@ -175,6 +175,28 @@ def test_three_restarts_under_load_lose_nothing_where_another_process_listens(
         assert load.begun == load.sent  # none was sent twice
 
 
+def test_a_request_that_is_still_open_keeps_no_listener_open(models: DemoUpstream) -> None:
+    """Its detectors run on as long as it does. If they held the listener, every second client would wait."""
+    body = json.dumps(BODY).encode()
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(held_port())
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
+        head += f"authorization: Bearer {GatewayProcess.key}\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(body)}\r\n\r\n"
+        patient = {"ASSAY_DETECTORS": "true", "ASSAY_DRAIN_SECONDS": "600", "ASSAY_BODY_TIMEOUT_SECONDS": "600"}
+        serving = stack.enter_context(gateway(models, port, workers=1, **patient))
+        serving.wait_until("its detectors are up", lambda: serving.metric("assay_detectors_ready") == 1)
+        client = stack.enter_context(socket.create_connection(serving.address, timeout=PATIENCE_SECONDS))
+        client.sendall(head.encode() + body[:10])
+        following = stack.enter_context(gateway(models, port))
+        following.wait_until("both listen", lambda: listeners(port) == 2)
+        serving.signal(15)
+        serving.wait_until("only the new one listens", lambda: listeners(port) == 1)
+        client.sendall(body[10:])
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+        assert serving.wait() == 0
+
+
 def test_where_no_other_process_listens_requests_are_whole_or_clearly_refused(models: DemoUpstream) -> None:
     with held_port() as port:
         serving = gateway(models, port)

@@ -64,6 +64,9 @@ def test_the_rest_of_the_request_does_not_matter(text: str) -> None:
         (request({"model": "m", "policy": "block"}), "moderation.policy"),
         (request({"model": "m", "policy": {"input": "block"}}), "moderation.policy.input"),
         (request({"model": "m", "policy": {"input": {}}}), "moderation.policy.input.mode"),
+        (request({"model": "m", "input": "block"}), "moderation.policy"),
+        (request({"model": "m", "policy": {"prompt": {"mode": "block"}}}), "moderation.policy"),
+        (request({"model": "m", "policy": {"input": {"mode": "block", "x": 1}}}), "moderation.policy.input"),
         (request({"model": "m", "policy": {"output": {"mode": "Block"}}}), "moderation.policy.output.mode"),
         (
             request({"model": "m", "policy": {"output": {"mode": "block"}}}, background=True),
