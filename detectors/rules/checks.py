@@ -96,18 +96,19 @@ def is_us_ssn(value: str) -> bool:
     return _is_no_specimen(_digits(value))
 
 
-_TOLL_FREE = ("800", "833", "844", "855", "866", "877", "888")  # of companies and help lines, never a person's
+# Of companies and help lines, and an area code that does not exist: never a person's.
+_NOBODYS = ("555", "800", "833", "844", "855", "866", "877", "888")
 
 
 def is_phone(value: str) -> bool:
     """An international number of 8 to 15 digits (E.164), or ten North American ones outside the 555-01xx fiction.
 
-    Toll-free numbers are nobody's own.
+    Toll-free numbers and those of area code 555 are nobody's own.
     """
     digits = _digits(value.partition("x")[0])
     national = digits.removeprefix("00").removeprefix("1") if len(digits) != 10 else digits
     is_american = not value.startswith("+") or digits.startswith("1")
-    if is_american and (national[3:].startswith("55501") or national.startswith(_TOLL_FREE)):
+    if is_american and (national[3:].startswith("55501") or national.startswith(_NOBODYS)):
         return False
     return 8 <= len(digits) <= 15 and len(set(digits)) > 3 and digits != "1234567890"
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from detectors.rules import addresses, checks
 from detectors.rules.patterns import Pattern, pattern_rule
 
+_LATIN = "A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"  # addresses may have such letters too (RFC 6532)
 _DIGIT_HINTS = tuple("0123456789")
 
 _ALONE_BEFORE, _ALONE_AFTER = r"(?<![\w.+-])", r"(?![\w-]|\.\d)"
@@ -29,8 +30,8 @@ NUMBERS = (
         "email",
         ("@",),
         re.compile(
-            r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_%+][A-Za-z0-9._%+-]{0,63}+@(?:[A-Za-z0-9-]{1,63}+\.){1,4}[A-Za-z]{2,18}"
-            r"(?![A-Za-z0-9-]|\.[A-Za-z])"
+            rf"(?<![{_LATIN}._%+-])[{_LATIN}_%+](?:[{_LATIN}._%+-]|['’](?=[{_LATIN}])){{0,63}}+"
+            rf"@(?:[{_LATIN}-]{{1,63}}+\.){{1,4}}[A-Za-z]{{2,18}}(?![{_LATIN}-]|\.[A-Za-z])"
         ),
         0.95,
         checks.is_email,
@@ -106,12 +107,14 @@ NUMBERS = (
 )
 
 # What stands before a number that is a phone's.
-_CALLS = ("call ", "call:", "phone", "tel:", "tel.", "mobile", " cell", "fax", "whatsapp", "dial ", "sms", "text me",
+_CALLS = ("call ", "call:", "phone", "tel:", "tel.", "tél", "telefon", "mobil", "handy:", "handynummer",
+          " cell", "fax", "whatsapp", "dial ", "sms", "text me",
           "ring me", "reach me", "reach you", "answering", "registered", "contact")  # fmt: skip
 _LICENCES = ("driver's licen", "driver’s licen", "drivers licen", "driver licen", "driving licen")
 _PASSPORTS = ("passport no", "passport num", "passport is", "passport:", "passport #")
 _ACCOUNTS = ("account number", "account no", "account #", "acct", "routing number", "sort code")
 _BIRTHS = ("date of birth", "birthdate", "birth date", "birthday is", "dob")
+_SOCIAL = ("ssn", "social security", "social:", "my social ")
 _TAX_CUES = ("tfn", "tax file")
 _LOCAL_PHONE = r"\(?\d{1,5}\)?(?:[ ./-]{0,2}\(?\d{2,7}\)?){1,5}(?: ?(?:x|ext\.?) ?\d{1,6})?"
 _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
@@ -128,6 +131,7 @@ def _said(
 SAID = (
     _said("phone", _LOCAL_PHONE, 0.6, _CALLS, checks.is_local_phone),
     _said("credit_card", r"\d(?:[ -]?\d){11,18}", 0.9, ("card", "maestro"), checks.is_named_card),
+    _said("us_ssn", r"(?!000|666|9)\d{3}[ -]?(?!00)\d{2}[ -]?(?!0000)\d{4}", 0.8, _SOCIAL, checks.is_us_ssn),
     _said("driving_licence", r"(?:[A-Z]{1,2}-?)?\d[\d -]{3,15}\d[A-Z]{0,2}", 0.8, _LICENCES, checks.has_many_digits),
     _said("passport", r"[A-Z]{0,2}\d{6,9}", 0.8, _PASSPORTS, checks.has_many_digits),
     _said("bank_account", r"\d[\d -]{5,18}\d", 0.7, _ACCOUNTS, checks.has_many_digits),

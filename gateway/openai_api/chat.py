@@ -20,6 +20,7 @@ from gateway.openai_api.passages import (
     SAID,
     THOUGHT,
     TOKENS,
+    TOLD,
     TOOL_NAME,
     TOOL_NAME_IN_PIECES,
     EventRead,
@@ -30,12 +31,14 @@ from gateway.openai_api.passages import (
     Schema,
     Turn,
     aside,
+    carries_text,
     channel_of,
     choice_number,
     find,
     in_place_of_a_list,
     passages_of,
     quiet,
+    rows,
 )
 
 # Gemini's signatures of thoughts, as its own API and LiteLLM hand them on.
@@ -74,7 +77,8 @@ def _choice(message: Schema, others: Leaf) -> Schema:
     """A choice of an answer: what a server adds to it or to its message is read by `others`."""
     message = message.with_others(others)
     read = Schema(message=message, delta=message, text=SAID, logprobs=LOGPROBS, error=EVERYTHING).with_others(others)
-    return read | quiet("index finish_reason") | aside("stop_reason content_filter_results content_filter_result")
+    told = rows("stop_reason content_filter_results content_filter_result", TOLD)
+    return read | quiet("index finish_reason") | told
 
 
 _CHOICE = _choice(_MESSAGE, EVERYTHING)
@@ -101,7 +105,8 @@ _PLAIN = (
 _ANSWER = (
     Schema(error=EVERYTHING, warnings=EVERYTHING, search_results=CITED, citations=CITED, response_format=DEFINED)
     | quiet("id object created system_fingerprint service_tier obfuscation")
-    | aside("choices usage model provider metadata moderation tools prompt_filter_results user")
+    | rows("model provider usage prompt_filter_results", TOLD)
+    | aside("choices metadata moderation tools user")
 ).with_others(EVERYTHING)
 _CHUNK = _ANSWER.with_others(IN_PIECES)
 _USUAL = frozenset(
@@ -111,6 +116,9 @@ _USUAL = frozenset(
 
 # A message in a chunk may be a piece, all so far or all: it is told from deltas, which may stand beside it.
 _REPLY_FIELDS: dict[Any, str] = {"delta": "message", "message": "whole_message"}
+
+
+_NAMES = ("id", "object", "model", "system_fingerprint", "service_tier", "obfuscation", "created")
 
 
 def chat_turns(body: dict[str, Any]) -> list[Turn]:
@@ -159,7 +167,7 @@ def find_stored(entry: Any, path: Path) -> Found:
 def read_chunk(value: dict[str, Any]) -> EventRead:
     """One event of a stream of chunks."""
     read = EventRead(value, [], [], [], [], [])
-    if not value.keys() <= _USUAL:
+    if not value.keys() <= _USUAL or value.get("usage") or carries_text([value.get(key) for key in _NAMES]):
         about = find(value, _CHUNK, (), "assistant")
         read.said.extend(
             EventText(piece.channel, piece.path, piece.path, piece.text, False, 0, piece.grows, piece.is_name)

@@ -21,6 +21,7 @@ from gateway.openai_api.passages import (
     RETRIEVED,
     SAID,
     THOUGHT,
+    TOLD,
     Channel,
     EventRead,
     EventText,
@@ -37,6 +38,7 @@ from gateway.openai_api.passages import (
     in_place_of_a_list,
     passages_of,
     quiet,
+    rows,
 )
 
 _BLOCK = Schema(name=NAME, server_name=NAME) | quiet(
@@ -81,7 +83,8 @@ _MESSAGE = quiet("role cache_control") | aside("content")
 _ANSWER = (
     Schema(error=EVERYTHING, stop_details=EVERYTHING)
     | quiet("id type role model stop_reason")
-    | aside("content usage container context_management stop_sequence")
+    | rows("usage container context_management stop_sequence", TOLD)
+    | aside("content")
 ).with_others(EVERYTHING)
 _INNER = aside("content")  # the blocks in a block
 
@@ -235,8 +238,8 @@ def _in_message(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventTe
 _END = Schema(
     delta=Schema(stop_details=Schema(explanation=SAID).with_others(EVERYTHING))
     | quiet("stop_reason")
-    | aside("stop_sequence container")
-) | (quiet("type index") | aside("usage context_management"))
+    | rows("stop_sequence container", TOLD)
+) | (quiet("type index") | rows("usage context_management", TOLD))
 _ERROR = Schema(error=Schema(message=SAID).with_others(EVERYTHING)) | quiet("type request_id")
 
 

@@ -69,7 +69,8 @@ class Passage(msgspec.Struct, frozen=True, gc=False):
 class Piece(NamedTuple):
     """A text as found: channel, path and text; `file` is the string that it was read from, when it was a file's.
 
-    `grows`: it may be a piece of a text or all of it; `is_name`: it is one, where short ones say nothing.
+    `grows`: it may be a piece of a text or all of it; `is_name`: it is one, where short ones say nothing; `listed`: it
+    is one of many in a list of texts.
     """
 
     channel: Channel
@@ -78,6 +79,7 @@ class Piece(NamedTuple):
     file: str = ""
     grows: bool = False
     is_name: bool = False
+    listed: bool = False
 
 
 class Found(NamedTuple):
@@ -163,6 +165,7 @@ RESULT = Leaf("tool")
 RETRIEVED = Leaf("retrieved")
 CITED = Leaf("retrieved", deep=True, long=True)  # where things were found: titles, addresses, quotes
 DEFINED = Leaf("system", deep=True, long=True)  # by the application: tools, forms of answers
+TOLD = Leaf(deep=True, long=True)  # names and numbers of a server; what says more is judged
 NAME, TOOL_NAME = Leaf(long=True), Leaf("arguments", long=True)
 EVERYTHING = Leaf(deep=True, long=True, unknown=True)  # where nothing is known of the form
 IN_PIECES = Leaf(deep=True, unknown=True, grows=True)  # the same in the events of a stream
@@ -210,6 +213,7 @@ _ROLES: dict[Any, Channel] = {
     "function": "tool",
 }
 _LONG = 16  # characters of a name that may say something
+_WORDS = 4  # strings in a list that may be words of a text
 _DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "search_results", "citations"})
 # How a picture, a sound, a PDF, an archive or a film begins in base64, and any file as a URL.
 _FILE_BEGINS = re.compile(r"data:\w+/|iVBORw0KGgo|/9j/|R0lGOD|UklGR|JVBERi0|UEsDB|SUQz|T2dnUw|AAAA[A-Za-z0-9+/]GZ0eXA")
@@ -262,10 +266,21 @@ def find(value: Any, node: Node, path: Path, channel: Channel) -> Found:
         elif isinstance(value, list):
             if isinstance(node, Leaf) and not node.deep and value and all(type(entry) is int for entry in value):
                 found.unread.append(Unread(channel, "tokens"))
+            if _is_text_in_a_list(value, node):
+                found.pieces.extend(
+                    Piece(channel, (*path, i), value[i], listed=True) for i in range(len(value)) if value[i]
+                )
+                continue
             todo.extend((value[i], node, (*path, i), channel) for i in range(len(value) - 1, -1, -1))
         elif isinstance(value, dict):
             todo += _below(found, value, node, path, channel)
     return found
+
+
+def _is_text_in_a_list(value: list[Any], node: Node) -> bool:
+    """Whether strings may be a text word by word: those of a tool's arguments and of what is not known."""
+    follows = isinstance(node, Leaf) and node.deep and (node.unknown or not node.long) and not node.grows
+    return follows and len(value) >= _WORDS and all(isinstance(entry, str) for entry in value)
 
 
 def _note_untold(found: Found, value: Any, node: Node, channel: Channel) -> None:
@@ -434,8 +449,8 @@ def _spelled_first(pieces: list[Piece]) -> list[Piece]:
 
 
 def part_of(path: Path) -> Path:
-    """The text that a text is a part of, as those in one content list are parts of what one message says."""
-    in_list = path[-3:-2] == ("content",) and isinstance(path[-2], int) and path[-1] == "text"
+    """The text that a text is a part of: those in one content list are what one message says."""
+    in_list = path[-3:-2] in (("content",), ("system",)) and isinstance(path[-2], int) and path[-1] == "text"
     return (*path[:-2], "text") if in_list else path
 
 
@@ -444,6 +459,8 @@ def _continues(before: Piece, piece: Piece) -> bool:
     or what defines one tool."""
     if before.channel != piece.channel:
         return False
+    if before.listed and piece.listed:
+        return before.path[:-1] == piece.path[:-1]
     if before.path[:1] == piece.path[:1] and before.path[0] in _DEFINITIONS:
         return before.path[:2] == piece.path[:2]
     whole = part_of(piece.path)
@@ -452,7 +469,7 @@ def _continues(before: Piece, piece: Piece) -> bool:
 
 def _passage(group: Sequence[Piece], direction: Direction, choice: int, fresh: bool) -> Passage:
     first = group[0]
-    apart = "\n" if first.path and first.path[0] in _DEFINITIONS else ""
+    apart = "\n" if first.path and first.path[0] in _DEFINITIONS else " " if first.listed else ""
     sources: list[Source] = []
     meant: list[str] = []
     start = 0

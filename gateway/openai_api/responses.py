@@ -17,6 +17,7 @@ from gateway.openai_api.passages import (
     RESULT,
     SAID,
     THOUGHT,
+    TOLD,
     TOOL_NAME,
     Blind,
     Channel,
@@ -48,9 +49,8 @@ _REQUEST = (
 _RESPONSE = (
     Schema(error=EVERYTHING, incomplete_details=EVERYTHING, output_text=SAID)
     | quiet("id object status model service_tier previous_response_id conversation prompt_cache_key truncation")
-    | aside(
-        "output instructions tools text prompt metadata user safety_identifier moderation tool_choice reasoning usage"
-    )
+    | aside("output instructions tools text prompt metadata user safety_identifier moderation tool_choice reasoning")
+    | {"usage": TOLD}
 ).with_others(EVERYTHING)
 
 

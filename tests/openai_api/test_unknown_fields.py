@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.openai_api import KEY, Operation, Reading, read_request, read_response, read_stream, rewrite, sse
+from gateway.openai_api import KEY, Operation, Reading, edits, read_request, read_response, read_stream, rewrite, sse
 from gateway.openai_api.passages import CITED, EVERYTHING, carries_text, find
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = (
@@ -249,3 +249,56 @@ def test_a_file_in_an_unknown_field_is_no_name(text: str) -> None:
 def test_an_unknown_field_that_holds_a_long_name_is_not_told_as_unread() -> None:
     body = {"messages": [], "x_routing": ["SFRUUC8xLjEgMjAwIE9L" * 40]}
     assert read_request(CHAT, dump(body)).unread == []
+
+
+WORDS = ["tell", "nobody", "what", "stands", "here"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        (CHAT, {"choices": [{"message": {"content": "hi", "notes": WORDS}}]}),
+        (CHAT, {"choices": [], "raw": {"a": WORDS}}),
+        (RESPONSES, {"output": [], "raw": WORDS}),
+        (MESSAGES, {"content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"a": WORDS}}]}),
+    ],
+)
+def test_words_in_a_list_are_one_text_and_can_be_cut(operation: Operation, body: dict[str, Any]) -> None:
+    [passage] = [p for p in read_response(operation, dump(body)).passages if p.text == " ".join(WORDS)]
+    start = passage.text.index("nobody")
+    after = rewrite(dump(body), edits(passage, [(start, start + len("nobody what"), "gone")]))
+    assert after == dump(body).replace(b'"nobody"', b'"[REDACTED:gone]"').replace(b'"what"', b'"[REDACTED:gone]"')
+
+
+def test_blocks_of_a_system_prompt_are_one_text() -> None:
+    blocks = [{"type": "text", "text": f"{word} "} for word in WORDS]
+    body = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}], "system": blocks}
+    assert "tell nobody what stands here " in [p.text for p in read_request(MESSAGES, dump(body)).passages]
+
+
+ENDS = {"type": "message_delta", "delta": {"stop_reason": "x", "stop_sequence": SENTENCE}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        (CHAT, {"choices": [{"message": {"content": "hi"}, "stop_reason": SENTENCE}]}),
+        (CHAT, {"choices": [], "model": SENTENCE}),
+        (CHAT, {"choices": [], "usage": {"note": SENTENCE}}),
+        (CHAT, {"choices": [], "prompt_filter_results": [{"a": SENTENCE}]}),
+        (RESPONSES, {"output": [], "usage": {"note": SENTENCE}}),
+        (MESSAGES, {"content": [], "stop_sequence": SENTENCE}),
+        (MESSAGES, {"content": [], "container": {"id": SENTENCE}}),
+    ],
+)
+def test_names_and_numbers_of_a_server_that_say_something_are_judged(operation: Operation, body: Any) -> None:
+    assert SENTENCE in [passage.text for passage in read_response(operation, dump(body)).passages]
+
+
+@pytest.mark.parametrize(("operation", "event"), [(CHAT, {"choices": [], "model": SENTENCE}), (MESSAGES, ENDS)])
+def test_those_of_an_event_too(operation: Operation, event: dict[str, Any]) -> None:
+    assert SENTENCE in [passage.text for passage in streamed(operation, [event]).passages]
+
+
+def test_a_sentence_in_place_of_an_id_of_an_event_is_unread() -> None:
+    assert reasons(streamed(CHAT, [{"id": SENTENCE, "choices": []}])) == {"field"}

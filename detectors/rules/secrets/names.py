@@ -73,6 +73,7 @@ _CERTAIN_TOKENS = re.compile(
 _NO_SECRETS = re.compile(r"(?:secretsmanager:[\w:-]*|kubectl (?:get|describe) |image[ _]?pull[ _]?)$")
 _GERMAN_KEYS = re.compile(r"(?:api|geheime?[rn]?|zugangs|zugriffs|private?[rn]?|secret|access)[ -]?$")
 _DUTCH_KEYS = re.compile(r"(?:api|geheime|toegangs|private)[- ]?$")
+_CODES = re.compile(r"(?:recovery|backup|unlock)[ _-]?$")
 _FREE = re.compile(r"(?:^|[^a-z])$")
 K, P = Family.KEY, Family.PASSWORD
 
@@ -91,6 +92,7 @@ HEADS = (
     _head("token", r"tokens?(?![a-z]{2})", K, certain=False, not_before=_NO_TOKENS),
     _head("key", r"keys?(?![a-z])", K, before=_KEYED),
     _head("key", r"key(?![a-z])", K, certain=False, before=_CAPITALS, not_before=_OPEN_KEYS),
+    _head("code", r"codes?(?![a-z])", K, certain=False, before=_CODES),
     _head("credential", r"credentials?", K),
     _head("kennwort", r"kennw(?:ort|örter)", P),
     _head("schlüssel", r"schlüssel", K, before=_GERMAN_KEYS),

@@ -213,3 +213,22 @@ def test_overlapping_finds_are_one() -> None:
         Span(0, 9, "a"): 0.9,
         Span(9, 12, "c"): 0.3,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("E-Mail: jürgen.weiß@gärtnerei-nord.de", ["email"]),
+        ("mail: o'rourke.p@dublinworks.ie", ["email"]),
+        ("我的邮箱是anna@kontor.de", ["email"]),
+        ("ssn=219095837", ["us_ssn"]),
+        ("social: 612 45 8391", ["us_ssn"]),
+        ("part 219095837", []),
+        ("Mobil: 0176 48291034", ["phone"]),
+        ("Phone: +1 (555) 010-0199", []),
+    ],
+)
+def test_personal_data_as_people_write_it(text: str, found: list[str]) -> None:
+    detector = RuleDetector(load()["pii"], pii.RULE)
+    [judgement] = detector.detect([Text(text, "prompt")])
+    assert [span.label for verdict in judgement.verdicts for span in verdict.spans] == found
