@@ -35,7 +35,7 @@ from gateway.telemetry import logs, metrics, series
 from gateway.telemetry.gauges import Gauges
 from gateway.telemetry.recorder import Recorder
 from gateway.trust.comparing.models import ModelComparison
-from gateway.trust.watch import Watch
+from gateway.trust.watching.watch import Watch
 from gateway.upstream.routing import Routing
 
 log = logging.getLogger("assay")

@@ -234,10 +234,12 @@ AUDIT = Row(
         Panel(
             "Audit and ledger",
             "Is every decision on record? Any dropped line is a gap in the record: the disk is full, read-only or too "
-            "slow. `none` at zero: nothing was written, or no audit file is configured.",
+            "slow. `none` at zero: nothing was written, or no audit file is configured. While the clock has jumped "
+            "ahead the ledger forgets nothing by its age.",
             [
                 counted("assay_audit_lines_total", "result", none="result"),
                 counted("assay_ledger_samples_total", "result", none="result", prefix="ledger "),
+                Query(rate("assay_ledger_clock_jumps_total"), "jumps of the ledger's clock"),
             ],
             "stacked",
             "cps",

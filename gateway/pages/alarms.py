@@ -8,9 +8,9 @@ from starlette.routing import Route
 
 from detectors.monitors.sequences import RUN_LENGTH_DAYS
 from gateway.monitoring.watching import Reports
-from gateway.trust.alarms import FALSE_DISCOVERIES, RUN_LENGTH_HOURS
 from gateway.trust.intervals import Interval
-from gateway.trust.watch import Alarm, Watch
+from gateway.trust.watching.alarms import FALSE_DISCOVERIES, RUN_LENGTH_HOURS
+from gateway.trust.watching.watch import Alarm, Watch
 
 _NOTE = (
     "Rates that have risen over what was usual in the first three of the last ten days, by an e-detector whose mean "

@@ -18,7 +18,7 @@ from gateway.pages.trust import trust_pages
 from gateway.parts.clock import wall_clock
 from gateway.parts.records import Records
 from gateway.parts.telemetry import VERSION
-from gateway.trust.watch import Watch
+from gateway.trust.watching.watch import Watch
 
 
 def trust(

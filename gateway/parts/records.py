@@ -15,11 +15,11 @@ from gateway.probes.wiring import Probes, probes_of
 from gateway.serving.background import NamedTask
 from gateway.telemetry.audit import Audit
 from gateway.trust.card import shipped_errors
-from gateway.trust.gauges import TrustGauges
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
 from gateway.trust.opening import open_ledger, with_state_folder
 from gateway.trust.sinks import AuditSink, MetricsSink
+from gateway.trust.watching.gauges import TrustGauges
 
 
 @dataclass(frozen=True, slots=True)

@@ -543,6 +543,10 @@ LEDGER_SAMPLES = _counter(
     "How many judged samples were written into the ledger, or dropped because it could not be written for long?",
     "result",
 )
+LEDGER_CLOCK_JUMPS = _counter(
+    "assay_ledger_clock_jumps_total",
+    "How often was the clock further ahead than time had passed? Then nothing is forgotten by it for a day.",
+)
 AUDIT_LINES = _counter(
     "assay_audit_lines_total",
     "How many audit lines were written or dropped because the writer was behind or the disk refused?",

@@ -229,10 +229,8 @@ def _leaf(row: Row) -> Mean:
 
 def total(rows: Iterable[Row]) -> Row:
     """All rows together."""
-    found = NOTHING
-    for row in rows:
-        found = found + row
-    return found
+    found = tuple(rows)
+    return Row(*map(sum, zip(*found, strict=True))) if found else NOTHING
 
 
 # --- probes

@@ -1,6 +1,6 @@
 """The ledger: a bounded memory of judged samples, the same for all processes that share its store.
 
-A sample is kept as a row of its own, without any text, and added to sums by minute and by hour (see `moments`), from
+A sample is kept as a row of its own, without any text, and added to sums of stretches of time (see `buckets`), from
 which rates over a window are read; so are the second opinions on it, at the time of the sample. Whatever is wrong with
 the store, traffic and judging go on: what cannot be written waits, up to a bound, then the oldest is dropped and
 counted.
@@ -8,25 +8,30 @@ counted.
 
 import asyncio
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+import math
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from time import monotonic
 from typing import Any, Protocol
 
 import msgspec
 
 from gateway.telemetry import metrics
+from gateway.trust.ageing import Believed, believed
+from gateway.trust.buckets import HOUR as HOUR
+from gateway.trust.buckets import MINUTE, Span, covering, seen_in, together
 from gateway.trust.estimates import Weights, evidence, weights
 from gateway.trust.judged import Judged
-from gateway.trust.moments import ALL, Cell, Packed, Sums, cell_named, merge, opined, parts_of, said_of, wider_than
+from gateway.trust.moments import ALL, Cell, Sums, cell_named
+from gateway.trust.packed import Packed
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 log = logging.getLogger("assay")
 
-MINUTE, HOUR = 60, 3600
-# Width of sums → seconds for which they are kept: enough for the longest window and the one before it.
-SUMS_KEPT = {MINUTE: 3 * HOUR, HOUR: 15 * 24 * HOUR}
-# Window → (its length, the width of the sums that it is read from): long windows are in whole hours.
+# Window → (its length, the width of the sums that it is read from, or wider): long windows are in whole hours.
 WINDOWS: Mapping[str, tuple[int, int]] = {
     "5m": (5 * MINUTE, MINUTE),
     "1h": (HOUR, MINUTE),
@@ -39,6 +44,7 @@ CALLERS = 200
 LANGUAGES = 50
 
 MOST_WAITING = 10_000  # samples that wait for an opinion of one kind
+LONGEST_HOLD = 24 * HOUR  # what seems to be held for longer was held by a clock that was ahead
 
 _FLUSH_SECONDS = 5.0  # the more at once, the less each costs; who reads writes first
 _PRUNE_SECONDS = 60.0
@@ -80,9 +86,6 @@ class LedgerError(Exception):
     """The store cannot be used now; the message says why."""
 
 
-Buckets = dict[tuple[int, int, Cell], Packed]  # by width and start in seconds, and cell
-
-
 class Store(Protocol):
     """Where entries lie. One contract for every backend (tests/contracts/test_ledger.py). All raise LedgerError."""
 
@@ -90,9 +93,10 @@ class Store(Protocol):
         """Keep them and add them to the sums; one that is there already is passed over."""
         ...
 
-    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Packed]]:
-        """Of the buckets of this width that begin within the half-open range [since, until), with their start, in
-        the order of time."""
+    async def sums(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
+        """Of the buckets of this width that begin within these half-open spans, with their start, in the order of time.
+        Those of the widths in ROLLED_UP are there for what was complete when it was last pruned, but for what has
+        changed since."""
         ...
 
     async def cells(self, since: float) -> list[Cell]:
@@ -142,7 +146,15 @@ class Store(Protocol):
         ...
 
     async def prune(self, now: float) -> None:
-        """Forget what is too old, or too much."""
+        """Forget what is too old, or too much, and roll up what is complete, a bounded number of buckets at once."""
+        ...
+
+    async def believed(self) -> Believed | None:
+        """What was last remembered."""
+        ...
+
+    async def believe(self, time: Believed) -> None:
+        """Remember the time by which things are forgotten."""
         ...
 
     async def close(self) -> None: ...
@@ -163,53 +175,6 @@ def entry_of(judged: Judged) -> Entry:
     )
 
 
-def buckets(entries: Iterable[Entry]) -> Buckets:
-    """The sums of these entries, by minute and by hour, for each of their cells."""
-    counted: dict[tuple[Any, ...], tuple[Entry, Counter[tuple[str, str, str, int, bool]]]] = {}
-    for entry in entries:
-        key = (entry.at // MINUTE, *entry.cohort, entry.probability)
-        known = counted.get(key)
-        if known is None:
-            known = counted[key] = (entry, Counter())
-        known[1].update(said_of(entry))
-    cohorts: dict[tuple[Any, ...], tuple[Entry, Packed]] = {}
-    packed = Packed()
-    for (*cohort, probability), (entry, count) in counted.items():
-        _, packed = cohorts.setdefault(tuple(cohort), (entry, Packed(packed.layout)))  # most likely the same columns
-        packed.count(count, probability)
-    return spread(cohorts.values())
-
-
-def spread(samples: Iterable[tuple[Entry, Packed]]) -> Buckets:
-    """The sums of samples, each of one minute and cohort, in all buckets that they belong in."""
-    found: Buckets = {}
-
-    def put(width: int, start: int, cell: Cell, sums: Packed) -> None:
-        known = found.get((width, start, cell))
-        found[width, start, cell] = known.plus(sums) if known else sums
-
-    for entry, sums in samples:
-        for cell in parts_of(entry):
-            put(MINUTE, int(entry.at // MINUTE) * MINUTE, cell, sums)
-    for (_, start, cell), sums in list(found.items()):  # wider cells from narrower ones: fewer sums than from samples
-        for wider in wider_than(cell):
-            put(MINUTE, start, wider, sums)
-    for (_, start, cell), sums in list(found.items()):
-        if cell[0] == "route":
-            put(MINUTE, start, ALL, sums)
-    for (_, start, cell), sums in list(found.items()):
-        put(HOUR, start // HOUR * HOUR, cell, sums)
-    return found
-
-
-def changes(entry: Entry, before: Sequence[SecondOpinion], more: Sequence[SecondOpinion]) -> Buckets:
-    """What further opinions on a sample change in the sums, with those that they replace taken away."""
-    now = {(opinion.kind, opinion.name): opinion for opinion in (*before, *more)}
-    sums = opined(entry, list(now.values()))
-    merge(sums, opined(entry, before), -1)
-    return spread([(entry, Packed.of({key: row for key, row in sums.items() if any(row)}))])
-
-
 @dataclass(frozen=True, slots=True)
 class Window:
     """What the ledger holds of a window: its sums, and the detector@versions that judged its newest samples."""
@@ -218,41 +183,40 @@ class Window:
     newest: frozenset[str]
 
 
-def window_of(buckets: Iterable[tuple[int, Packed]]) -> Window:
-    """Together, in the order of time: of each detector the version that came last is the newest; of two in the last
-    bucket the one that came later."""
-    sums = Packed()
-    seen: dict[str, tuple[int, int]] = {}  # by detector@version the last and the first bucket
-    for number, (_, more) in enumerate(buckets):
-        sums = sums.plus(more) if number else more
-        for detector in more.detectors():
-            seen[detector] = (number, seen.get(detector, (0, number))[1])
+def window_of(buckets: Sequence[tuple[int, Packed]]) -> Window:
+    """Together, in the order of time: of each detector the version that was in use last is the newest; of two in the
+    last bucket the one that came later."""
+    seen = seen_in(buckets)
     newest: dict[str, str] = {}
-    for detector in sorted(seen, key=lambda detector: (seen[detector], detector)):
+    for detector in sorted(seen, key=lambda detector: (*reversed(seen[detector]), detector)):
         newest[detector.rpartition("@")[0]] = detector
-    return Window(sums.sums(), frozenset(newest.values()))
+    return Window(together(buckets).sums(), frozenset(newest.values()))
 
 
 class Ledger:
-    """A sink. `clock` is Unix seconds, as in `Judged.at`."""
+    """A sink. `clock` is Unix seconds, as in `Judged.at`; `steady` is in seconds too, and never jumps."""
 
-    def __init__(self, store: Store, *, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], float], steady: Callable[[], float] = monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._waiting: list[Entry] = []
+        self._steady = steady
+        self._waiting: deque[Entry] = deque()
         self._drawn: deque[Waiting] = deque(maxlen=_MOST_DRAWN_UNWRITTEN)
         self._known: dict[str, set[str]] = {}
         self._writing = asyncio.Lock()
-        self._prune_at = 0.0
+        self._prune_at = -math.inf
+        self._own: tuple[float, float] | None = None  # the time that we believed last, and when that was
+        self._is_ahead = False  # the clock, by more than the time that has passed
         self.problem = ""  # why the store cannot be used, while it cannot
         self._written = metrics.tally(metrics.LEDGER_SAMPLES, "written")
         self._dropped = metrics.tally(metrics.LEDGER_SAMPLES, "dropped")
+        self._jumps = metrics.tally(metrics.LEDGER_CLOCK_JUMPS)
 
     def take(self, judged: Judged) -> None:
         """Keep a sample; never waits, never raises."""
         self._waiting.append(self._bounded(entry_of(judged)))
         if len(self._waiting) > _MOST_UNWRITTEN:
-            del self._waiting[0]
+            self._waiting.popleft()
             self._dropped.add()
 
     def _bounded(self, entry: Entry) -> Entry:
@@ -277,7 +241,9 @@ class Ledger:
             while True:
                 await asyncio.sleep(_FLUSH_SECONDS)
                 await self.flush()
-                await self._prune()
+                if self._steady() >= self._prune_at:
+                    self._prune_at = self._steady() + _PRUNE_SECONDS
+                    await self.prune()
         finally:
             await self.flush()
             await self._store.close()
@@ -285,27 +251,45 @@ class Ledger:
     async def flush(self) -> None:
         """Write the waiting entries, as many as the store accepts."""
         async with self._writing:
-            while self._waiting:
-                batch = self._waiting[:_BATCH]
+            while batch := list(islice(self._waiting, _BATCH)):
                 if not await self._attempt(self._store.add(batch)):
                     return
-                # While it was written the oldest may have been dropped for want of room.
-                written = {id(entry) for entry in batch}
-                self._waiting = [entry for entry in self._waiting if id(entry) not in written]
+                _take_away(self._waiting, batch)
                 self._written.add(len(batch))
-            while self._drawn:
-                items = list(self._drawn)[:_BATCH]
+            while items := list(islice(self._drawn, _BATCH)):
                 if not await self._attempt(self._store.put(items)):
                     return
-                written = {id(item) for item in items}
-                while self._drawn and id(self._drawn[0]) in written:
-                    self._drawn.popleft()
+                _take_away(self._drawn, items)
+
+    async def prune(self) -> None:
+        """Forget what is too old, or too much."""
+        await self._attempt(self._prune())
 
     async def _prune(self) -> None:
-        now = self._clock()
-        if now >= self._prune_at:
-            self._prune_at = now + _PRUNE_SECONDS
-            await self._attempt(self._store.prune(now))
+        await self._store.prune(await self._believed())
+
+    async def _believed(self) -> float:
+        """The time by which things are forgotten. Raises LedgerError."""
+        now, steady = self._clock(), self._steady()
+        last = await self._store.believed()
+        if last is None:
+            latest = await self._store.entries(1)
+            at = min(now, latest[0].at) if latest else now
+            last = Believed(at, at)
+        own, looked_at = self._own or (None, steady)
+        found = believed(last, now, own, None if own is None else steady - looked_at)
+        self._say_if_ahead(found, now)
+        await self._store.believe(found)
+        self._own = (found.at, steady)
+        return found.at
+
+    def _say_if_ahead(self, found: Believed, now: float) -> None:
+        is_ahead = found.ahead_since > 0
+        if is_ahead and not self._is_ahead:
+            hours = (now - found.at) / HOUR
+            log.warning("the clock is %.0f hours ahead of the ledger: for a day nothing is forgotten by it", hours)
+            self._jumps.add()
+        self._is_ahead = is_ahead
 
     async def _attempt(self, work: Coroutine[object, object, None]) -> bool:
         try:
@@ -333,17 +317,15 @@ class Ledger:
         await self.flush()
         now = self._clock()
         since = (now - length) // width * width + width  # whole buckets, the one that is being filled included
-        if before:
-            buckets = await self._store.sums(cell, width, since - length, since)
-        else:
-            buckets = await self._store.sums(cell, width, since, now + width)
-        return await asyncio.to_thread(window_of, buckets)  # some ten milliseconds for a week
+        since, until = (since - length, since) if before else (since, now + width)
+        buckets = await covering(partial(self._store.sums, cell), width, since, until)
+        return await asyncio.to_thread(window_of, buckets)  # some milliseconds
 
     async def series(self, cell: Cell, width: int, seconds: float) -> list[tuple[int, Packed]]:
         """The sums by minute or by hour of so many seconds until now. Raises LedgerError."""
         await self.flush()
         now = self._clock()
-        return await self._store.sums(cell, width, now - seconds, now + width)
+        return await self._store.sums(cell, width, [(now - seconds, now + width)])
 
     async def cells(self, window: str) -> list[Cell]:
         """Of which there are sums, by the hour. Raises LedgerError and KeyError."""
@@ -400,3 +382,10 @@ class Ledger:
         length, now = WINDOWS[window][0], self._clock()
         since, until = (now - 2 * length, now - length) if before else (now - length, now + MINUTE)
         return await self._store.opinions(since, until, most, kind)
+
+
+def _take_away(waiting: deque[Any], written: Sequence[Any]) -> None:
+    """While it was written the oldest may have been dropped for want of room."""
+    ids = {id(item) for item in written}
+    while waiting and id(waiting[0]) in ids:
+        waiting.popleft()

@@ -8,15 +8,9 @@ each pivot ("one sample, many pivots", arXiv 2602.18518). They can be added and 
 comes late, twice or corrected counts once.
 """
 
-import struct
-import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from operator import add
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
-
-import msgspec
 
 from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion
 
@@ -63,7 +57,8 @@ class Row(NamedTuple):
 
     def __add__(self, more: object) -> "Row":
         assert isinstance(more, Row)
-        return Row(*(a + b for a, b in zip(self, more, strict=True)))
+        n, w, ww, wy, wwy, wwyy = more  # written out: it runs for every band of every column
+        return Row(self.n + n, self.w + w, self.ww + ww, self.wy + wy, self.wwy + wwy, self.wwyy + wwyy)
 
 
 NOTHING = Row(0, 0, 0, 0, 0, 0)
@@ -150,16 +145,14 @@ def opined(entry: Weighed, opinions: Sequence[SecondOpinion]) -> Sums:
     """What all opinions on a sample add up to: the judge's latest, and the mean of what people say."""
     sums: Sums = {}
     scores = {(score.slug, score.direction): score for score in entry.scores}
-    asked, judge, people = _of(opinions, "judge"), labels_by("judge", opinions), labels_by("person", opinions)
-    for kind, labels in zip(KINDS, (judge, people), strict=True):
-        given = _of(opinions, kind)
-        if not given:
-            continue
-        weight = 1 / (entry.probability * given[0].probability)
-        silent = kind == "judge" and not labels
+    found = {kind: (weight, labels) for kind, weight, labels in labelled(entry, opinions)}
+    judge = found["judge"][1] if "judge" in found else {}
+    unanswered = "judge" in found and not judge
+    for kind, (weight, labels) in found.items():
+        silent = kind == "judge" and unanswered
         for key in scores if silent else labels:
             score = scores.get(key)
-            said = SILENT if silent else _said(judge.get(key), bool(asked) and not judge)
+            said = SILENT if silent else _said(judge.get(key), unanswered)
             band = bisect_right(EDGES, score.score) if score else 0
             y = 0.0 if silent else labels[key]
             sums[*key, score.detector if score else "", kind, band * SAID + said] = [
@@ -168,9 +161,19 @@ def opined(entry: Weighed, opinions: Sequence[SecondOpinion]) -> Sums:
     return sums
 
 
-def labels_by(kind: Kind, opinions: Sequence[SecondOpinion]) -> dict[tuple[str, str], float]:
-    """What the opinions of a kind on a sample say by (sub-category, direction): the judge's latest, or the mean of what
-    people say."""
+Labels = dict[tuple[str, str], float]  # by sub-category and direction
+
+
+def labelled(entry: Weighed, opinions: Sequence[SecondOpinion]) -> Iterator[tuple[Kind, float, Labels]]:
+    """What each kind of source says of a sample, with its weight; no labels where a judge did not answer."""
+    for kind in KINDS:
+        given = _of(opinions, kind)
+        if given:
+            yield kind, 1 / (entry.probability * given[0].probability), labels_by(kind, given)
+
+
+def labels_by(kind: Kind, opinions: Sequence[SecondOpinion]) -> Labels:
+    """What the opinions of a kind on a sample say: the judge's latest, or the mean of what people say."""
     given = _of(opinions, kind)
     return _labels([max(given, key=lambda o: (o.at, o.name))] if given and kind == "judge" else given)
 
@@ -179,8 +182,10 @@ def _of(opinions: Sequence[SecondOpinion], kind: str) -> list[SecondOpinion]:
     return [opinion for opinion in opinions if opinion.kind == kind]
 
 
-def _labels(opinions: Iterable[SecondOpinion]) -> dict[tuple[str, str], float]:
-    """The mean label by (sub-category, direction)."""
+def _labels(opinions: Sequence[SecondOpinion]) -> Labels:
+    """The mean label."""
+    if len(opinions) == 1:
+        return {(label.slug, label.direction): label.value for label in opinions[0].labels}
     values: dict[tuple[str, str], list[float]] = {}
     for opinion in opinions:
         for label in opinion.labels:
@@ -215,146 +220,3 @@ def _add(known: list[float], row: Sequence[float]) -> None:
     known[3] += wy
     known[4] += wwy
     known[5] += wwyy
-
-
-# --- as they are stored
-
-_ROW = 6  # numbers
-_DETECTOR = "detector"  # the source whose rows, one for each band, stand together from index 0; all others stand alone
-_HEAD_BYTES = 4  # the length of the layout before it
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Key]).decode
-
-
-class Layout:
-    """Which rows stand where: the places of the first number of each column."""
-
-    __slots__ = ("places", "size", "stored")
-
-    def __init__(self, columns: Iterable[Key], stored: bytes) -> None:
-        self.places: Mapping[Key, int] = (places := {})
-        size = 0
-        for column in columns:
-            places[column] = size
-            size += _width(column)
-        self.size = size
-        self.stored = stored
-
-
-def _width(column: Key) -> int:
-    return _ROW * BANDS if column[3] == _DETECTOR else _ROW
-
-
-@lru_cache(4096)
-def _layout(stored: bytes) -> Layout:
-    """Raises msgspec.DecodeError."""
-    return Layout(_decode(stored), stored)
-
-
-_EMPTY = _layout(_encode([]))
-
-
-# Of one sub-category, direction, detector@version, band and flag: how many samples of equal weight.
-Counted = Mapping[tuple[str, str, str, int, bool], int]
-
-
-class Packed:
-    """Sums as one list of numbers, and what stands where.
-
-    The sums of one bucket are some two hundred rows, and each batch of samples changes most of them in some sixty
-    buckets. As rows by key these cost more than all else that the ledger does. Two lists of the same layout, which is
-    the rule, are added at once. Columns come as they are met, and never leave.
-    """
-
-    __slots__ = ("layout", "values")
-
-    def __init__(self, layout: Layout = _EMPTY, values: list[float] | None = None) -> None:
-        self.layout = layout
-        self.values = [0.0] * layout.size if values is None else values
-
-    @classmethod
-    def of(cls, sums: Sums) -> "Packed":
-        packed = cls()
-        for (slug, direction, detector, source, index), row in sums.items():
-            first = 0 if source == _DETECTOR else index
-            at = packed.place((slug, direction, detector, source, first)) + _ROW * ((index - first) // SAID)
-            packed.values[at : at + _ROW] = row
-        return packed
-
-    @classmethod
-    def read(cls, blob: bytes) -> "Packed":
-        """What `blob` made. Raises msgspec.DecodeError."""
-        end = _HEAD_BYTES + int.from_bytes(blob[:_HEAD_BYTES], "little")
-        layout, numbers = _layout(blob[_HEAD_BYTES:end]), blob[end:]
-        try:
-            plain = numbers if len(numbers) == 8 * layout.size else zlib.decompress(numbers)
-            return cls(layout, list(struct.unpack(f"<{layout.size}d", plain)))
-        except (zlib.error, struct.error) as error:
-            raise msgspec.DecodeError(f"sums are damaged: {error}") from None
-
-    def blob(self, *, small: bool = False) -> bytes:
-        """To be stored; `small` takes longer, and a fifth of the room, because most numbers are zero."""
-        stored = self.layout.stored
-        numbers = struct.pack(f"<{self.layout.size}d", *self.values)
-        if small and len(fewer := zlib.compress(numbers, 1)) < len(numbers):
-            numbers = fewer
-        return len(stored).to_bytes(_HEAD_BYTES, "little") + stored + numbers
-
-    def place(self, column: Key) -> int:
-        """Where the column's numbers begin; one that was not there is all zeros."""
-        at = self.layout.places.get(column)
-        if at is None:
-            at = self.layout.size
-            self.layout = _layout(_encode([*self.layout.places, column]))
-            self.values += [0.0] * _width(column)
-        return at
-
-    def plus(self, more: "Packed") -> "Packed":
-        """Both together."""
-        if self.layout is more.layout:
-            return Packed(self.layout, list(map(add, self.values, more.values)))
-        both = Packed(self.layout, self.values[:])
-        for column, theirs in more.layout.places.items():
-            ours, width = both.place(column), _width(column)
-            part = map(add, both.values[ours : ours + width], more.values[theirs : theirs + width])
-            both.values[ours : ours + width] = part
-        return both
-
-    def count(self, counted: Counted, probability: float) -> None:
-        """Add what the detectors said of samples with one inclusion probability: what `add_judged` does."""
-        weight = 1 / probability
-        square = weight * weight
-        values = self.values
-        for (slug, direction, detector, band, flagged), n in counted.items():
-            at = self.place((slug, direction, detector, _DETECTOR, 0)) + _ROW * band
-            values[at] += n
-            values[at + 1] += n * weight
-            values[at + 2] += n * square
-            if flagged:
-                values[at + 3] += n * weight
-                values[at + 4] += n * square
-                values[at + 5] += n * square
-
-    def detectors(self) -> set[str]:
-        """The detector@versions that judged something."""
-        return {
-            column[2]
-            for column, at in self.layout.places.items()
-            if column[3] == _DETECTOR and any(self.values[at : at + _ROW * BANDS : _ROW])
-        }
-
-    def sums(self) -> Sums:
-        """The rows that are not all zeros."""
-        found: Sums = {}
-        for column, at in self.layout.places.items():
-            slug, direction, detector, source, first = column
-            for number in range(_width(column) // _ROW):
-                row = self.values[at + _ROW * number : at + _ROW * (number + 1)]
-                if any(row):
-                    found[slug, direction, detector, source, first + SAID * number] = row
-        return found
-
-
-def said_of(entry: Weighed) -> list[tuple[str, str, str, int, bool]]:
-    """What `Counted` counts."""
-    return [(s.slug, s.direction, s.detector, bisect_right(EDGES, s.score), s.flagged) for s in entry.scores]

@@ -2,21 +2,38 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from math import ceil
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
 
 from gateway.stores.redis import DOWN, answer_of, connect
+from gateway.trust.ageing import Believed
+from gateway.trust.buckets import (
+    HOUR,
+    ROLLED_UP,
+    SUMS_KEPT,
+    Bucket,
+    Buckets,
+    Span,
+    buckets,
+    changes,
+    rolled_up,
+    wider_buckets,
+)
 from gateway.trust.drawing import draw_of
-from gateway.trust.ledger import HOUR, MOST_WAITING, SUMS_KEPT, Buckets, Entry, LedgerError, buckets, changes
-from gateway.trust.moments import Cell, Packed
+from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, Entry, LedgerError
+from gateway.trust.moments import Cell
+from gateway.trust.packed import Packed
 from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion, Waiting
 
 # The braces keep all keys in one slot of a cluster.
 _ENTRY = "{assay:ledger}:entry:"  # and the sample's id
 ENTRIES = "{assay:ledger}:entries"  # the ids by their time
-_SUMS = "{assay:ledger}:packed:"  # and width, start and cell: the sums of each process that adds to them
+_SUMS = "{assay:ledger}:sums:"  # and width, start and cell: the sums of each process that adds to them
+_CHANGED = "{assay:ledger}:changed"  # buckets to be rolled up, and a mark of the latest change
+_BELIEVED = "{assay:ledger}:believed"  # the time by which things are forgotten
 _CELLS = "{assay:ledger}:cells"  # by the hour that they were last seen in
 _OPINIONS = "{assay:ledger}:opinions:"  # and the sample's id: opinions by kind and name
 _OPINED = "{assay:ledger}:opined"  # the ids of samples with opinions, by the time of the sample
@@ -33,7 +50,8 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local holder, free = redis.call('HGET', KEYS[3], id), true
   if holder then
     local until_, by = string.match(holder, '^(%S+) (.*)$')
-    free = by == ARGV[2] or tonumber(until_) <= tonumber(ARGV[3])
+    local left = tonumber(until_) - tonumber(ARGV[3])
+    free = by == ARGV[2] or left <= 0 or left > tonumber(ARGV[7])
   end
   if free and redis.call('HEXISTS', ARGV[6] .. id, ARGV[1] .. ' ' .. ARGV[2]) == 0 then
     local item = redis.call('HGET', KEYS[2], id)
@@ -46,12 +64,25 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
 end
 return found
 """
+# What was rolled up is stored, unless something was added meanwhile.
+_ROLL = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[2], 'all', ARGV[3])
+  redis.call('EXPIRE', KEYS[2], ARGV[4])
+end
+return 1
+"""
+_ROLLS_A_PRUNE = 500  # buckets
 _T = TypeVar("_T")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 _decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
 _decode_item = msgspec.msgpack.Decoder(Waiting).decode
+_decode_believed = msgspec.msgpack.Decoder(Believed).decode
+_decode_bucket = msgspec.msgpack.Decoder(Bucket).decode
 _decode_cell = msgspec.msgpack.Decoder(Cell).decode
 
 
@@ -61,6 +92,7 @@ class RedisStore:
     def __init__(self, url: str, *, days: float, most_bytes: int, answer_seconds: float = 2.0) -> None:
         self._client = connect(url, answer_seconds)
         self._hold = self._client.register_script(_HOLD)
+        self._roll = self._client.register_script(_ROLL)
         self._seconds = int(days * _DAY)
         self._most = max(1, most_bytes // _ENTRY_BYTES)
         self._adding = asyncio.Lock()  # of two that add to our sums at once the later must not write the earlier's
@@ -100,6 +132,9 @@ class RedisStore:
             pipeline.hset(name, field, known.blob(small=True))
             pipeline.expire(name, SUMS_KEPT[width] + HOUR)
             pipeline.zadd(_CELLS, {_encode(cell): start}, gt=True)
+        if wider := wider_buckets(more):
+            pipeline.delete(*(_sums_name(*bucket) for bucket in wider))
+            pipeline.hset(_CHANGED, mapping={_encode(bucket): uuid4().hex for bucket in wider})
         return [_sums_name(*key) for key in more]
 
     async def _write(self, pipeline: Any, own: Sequence[str]) -> Any:
@@ -114,9 +149,8 @@ class RedisStore:
             del self._own[name]
         return answer
 
-    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Packed]]:
-        first = -int(-since // width) * width
-        starts = [start for start in range(first, int(until) + width, width) if start < until]
+    async def sums(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
+        starts = [start for since, until in spans for start in range(-int(-since // width) * width, ceil(until), width)]
         found: list[tuple[int, Packed]] = []
         for some in (starts[at : at + _AT_ONCE] for at in range(0, len(starts), _AT_ONCE)):
             pipeline = self._client.pipeline(transaction=False)
@@ -155,17 +189,18 @@ class RedisStore:
         known = await self.entries_of([opinion.sample for opinion in opinions])
         given = dict(zip(known, await self._given(list(known)), strict=True))
         pipeline = self._client.pipeline(transaction=True)
-        own: list[str] = []
+        changed = []
         for sample, entry in known.items():
             before = [_of(_decode_opinion, blob) for blob in given[sample].values()]
             more = [opinion for opinion in opinions if opinion.sample == sample]
-            own += self._add_sums(pipeline, changes(entry, before, more))
+            changed.append((entry, before, more))
             name = _OPINIONS + sample
             for opinion in more:
                 pipeline.hset(name, f"{opinion.kind} {opinion.name}", _encode(opinion))
                 pipeline.hdel(_HELD + opinion.kind, sample)
             pipeline.expire(name, self._seconds)
             pipeline.zadd(_OPINED, {sample: entry.at})
+        own = self._add_sums(pipeline, changes(changed))
         pipeline.zremrangebyrank(_OPINED, 0, -self._most - 1)
         await self._write(pipeline, own)
         return known
@@ -238,7 +273,8 @@ class RedisStore:
 
     async def hold(self, kind: Kind, by: str, most: int, now: float, seconds: float) -> list[Waiting]:
         keys = [_DRAWS + kind, _ITEMS + kind, _HELD + kind]
-        found = await self._ask(self._hold(keys=keys, args=[kind, by, now, most, now + seconds, _OPINIONS]))
+        args: list[str | float] = [kind, by, now, most, now + seconds, _OPINIONS, LONGEST_HOLD]
+        found = await self._ask(self._hold(keys=keys, args=args))
         return [_of(_decode_item, item) for item in found[1::2]]
 
     async def prune(self, now: float) -> None:
@@ -253,6 +289,27 @@ class RedisStore:
             before = f"({first[0][1]}" if first else "+inf"
             if old := await self._ask(self._client.zrangebyscore(_TIMES + kind, "-inf", before)):
                 await self._remove(kind, old)
+        await self._roll_up(now)
+
+    async def _roll_up(self, now: float) -> None:
+        """What has changed and is complete, the latest first."""
+        changed = await self._ask(self._client.hgetall(_CHANGED))
+        buckets = {name: _of(_decode_bucket, name) for name in changed}
+        complete = [name for name, (width, start, _) in buckets.items() if start + width <= now]
+        for name in sorted(complete, key=lambda name: -buckets[name][1])[:_ROLLS_A_PRUNE]:
+            width, start, cell = buckets[name]
+            sums = rolled_up(await self.sums(cell, ROLLED_UP[width], [(start, start + width)]))
+            blob = b"" if sums is None else sums.blob(small=True)
+            kept = [_CHANGED, _sums_name(width, start, cell)]
+            args = [name, changed[name], blob, SUMS_KEPT[width] + HOUR]
+            await self._ask(self._roll(keys=kept, args=args))
+
+    async def believed(self) -> Believed | None:
+        blob = await self._ask(self._client.get(_BELIEVED))
+        return None if blob is None else _of(_decode_believed, blob)
+
+    async def believe(self, time: Believed) -> None:
+        await self._ask(self._client.set(_BELIEVED, _encode(time)))
 
     async def _ask(self, request: Awaitable[Any]) -> Any:
         try:

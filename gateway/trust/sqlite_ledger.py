@@ -7,9 +7,22 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.stores.sqlite import FAILURES, SQLITE_FULL, Connection, SqliteFile
+from gateway.trust.ageing import Believed
+from gateway.trust.buckets import (
+    HOUR,
+    ROLLED_UP,
+    SUMS_KEPT,
+    Buckets,
+    Span,
+    buckets,
+    changes,
+    rolled_up,
+    wider_buckets,
+)
 from gateway.trust.drawing import draw_of
-from gateway.trust.ledger import HOUR, MOST_WAITING, SUMS_KEPT, Buckets, Entry, LedgerError, buckets, changes
-from gateway.trust.moments import Cell, Packed
+from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, Entry, LedgerError
+from gateway.trust.moments import Cell
+from gateway.trust.packed import Packed
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 _SCHEMA = """
@@ -17,9 +30,14 @@ CREATE TABLE IF NOT EXISTS samples (id TEXT UNIQUE, at REAL NOT NULL, entry BLOB
 CREATE INDEX IF NOT EXISTS samples_at ON samples (at);
 DROP TABLE IF EXISTS sums;
 DROP TABLE IF EXISTS moments;
-CREATE TABLE IF NOT EXISTS packed (
+DROP TABLE IF EXISTS packed;
+CREATE TABLE IF NOT EXISTS buckets (
   width INTEGER, cell BLOB, start INTEGER, sums BLOB NOT NULL, PRIMARY KEY (width, cell, start)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS changed (
+  width INTEGER, cell BLOB, start INTEGER, PRIMARY KEY (width, cell, start)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS believed (one INTEGER PRIMARY KEY CHECK (one = 1), time BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS opinions (
   sample TEXT, kind TEXT, name TEXT, sample_at REAL NOT NULL, opinion BLOB NOT NULL, PRIMARY KEY (sample, kind, name)
 ) WITHOUT ROWID;
@@ -29,9 +47,12 @@ CREATE TABLE IF NOT EXISTS waiting (
   held_until REAL NOT NULL, item BLOB NOT NULL, PRIMARY KEY (kind, draw, sample)
 ) WITHOUT ROWID;
 """
-_SUMS = "SELECT start, sums FROM packed WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
-_ONE_SUM = "SELECT sums FROM packed WHERE width = ? AND cell = ? AND start = ?"
-_PUT_SUM = "INSERT OR REPLACE INTO packed VALUES (?, ?, ?, ?)"
+_SUMS = "SELECT start, sums FROM buckets WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
+_ONE_SUM = "SELECT sums FROM buckets WHERE width = ? AND cell = ? AND start = ?"
+_PUT_SUM = "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?)"
+_NO_SUM = "DELETE FROM buckets WHERE width = ? AND cell = ? AND start = ?"
+_CHANGED = "INSERT OR IGNORE INTO changed VALUES (?, ?, ?)"
+_COMPLETE = "SELECT width, cell, start FROM changed WHERE start + width <= ? ORDER BY start DESC LIMIT ?"
 _OPINIONS = """
 SELECT opinion, entry FROM opinions JOIN samples ON id = sample
 WHERE sample_at >= ?1 AND sample_at < ?2 AND (?4 IS NULL OR kind = ?4)
@@ -45,15 +66,18 @@ _GIVEN = "(SELECT COUNT(*) FROM opinions o WHERE o.sample = w.sample AND o.kind 
 _SETTLE = f"DELETE FROM waiting AS w WHERE kind = ? AND draw = ? AND sample = ? AND {_GIVEN} >= wanted"
 _RELEASE = "UPDATE waiting SET held_until = 0 WHERE kind = ? AND draw = ? AND sample = ?"
 _FREE = """
-SELECT draw, sample, item FROM waiting AS w WHERE kind = :kind AND (held_until <= :now OR held_by = :by)
+SELECT draw, sample, item FROM waiting AS w WHERE kind = :kind
+AND (held_until <= :now OR held_until > :now + :longest OR held_by = :by)
 AND NOT EXISTS (SELECT 1 FROM opinions o WHERE o.sample = w.sample AND o.kind = w.kind AND o.name = :by)
 ORDER BY draw LIMIT :most
 """
-_TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("packed", "start"))
+_TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("buckets", "start"))
 _FULL = 0.8  # of the bound, from which the oldest tenth goes
 _MOST_ROOM = 10  # times that room is made for one batch
 _IDS_AT_ONCE = 500
 _VACUUM_PAGES = 2_000
+_ROLLS = 50  # buckets in one transaction, a fifth of a second: others write meanwhile
+_ROLLS_A_PRUNE = 10  # such transactions
 _DAY = 86_400
 _T = TypeVar("_T")
 
@@ -61,6 +85,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 _decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
 _decode_cell = msgspec.msgpack.Decoder(Cell).decode
+_decode_believed = msgspec.msgpack.Decoder(Believed).decode
 _decode_item = msgspec.msgpack.Decoder(Waiting).decode
 
 
@@ -74,15 +99,19 @@ class SqliteStore:
         self._loose: set[tuple[int, bytes, int]] = set()  # sums that we wrote and that could be smaller
 
     async def add(self, entries: Sequence[Entry]) -> None:
+        await self._with_room(lambda connection: self._add(connection, entries))
+
+    async def _with_room(self, work: Callable[[Connection], _T]) -> _T:
+        """What may need more than is left: even who deletes may need a page."""
         for _ in range(_MOST_ROOM):
             try:
-                return await self._do(lambda connection: self._add(connection, entries))
+                return await self._do(work)
             except LedgerError as error:
                 if getattr(error.__cause__, "sqlite_errorcode", 0) != SQLITE_FULL:
                     raise
-            if not await self._do(self._drop_oldest):  # so much at once is more than was left
+            if not await self._do(self._drop_oldest):
                 break
-        return await self._do(lambda connection: self._add(connection, entries))
+        return await self._do(work)
 
     def _add(self, connection: Connection, entries: Sequence[Entry]) -> None:
         connection.execute("BEGIN IMMEDIATE")  # nobody adds the same samples meanwhile
@@ -95,16 +124,13 @@ class SqliteStore:
         connection.executemany("INSERT INTO samples VALUES (?, ?, ?)", rows)
         self._add_sums(connection, buckets(unique.values()))
 
-    async def sums(self, cell: Cell, width: int, since: float, until: float) -> list[tuple[int, Packed]]:
-        def work(connection: Connection) -> list[tuple[int, Packed]]:
-            asked = (width, _encode(cell), since, until)
-            return [(start, Packed.read(blob)) for start, blob in connection.execute(_SUMS, asked)]
-
-        return await self._do(work)
+    async def sums(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
+        name = _encode(cell)
+        return await self._do(lambda connection: _sums(connection, name, width, spans))
 
     async def cells(self, since: float) -> list[Cell]:
         def work(connection: Connection) -> list[Cell]:
-            rows = connection.execute("SELECT DISTINCT cell FROM packed WHERE width = ? AND start >= ?", (HOUR, since))
+            rows = connection.execute("SELECT DISTINCT cell FROM buckets WHERE width = ? AND start >= ?", (HOUR, since))
             return [_decode_cell(row[0]) for row in rows]
 
         return await self._do(work)
@@ -120,20 +146,21 @@ class SqliteStore:
         return await self._do(lambda connection: _entries_of(connection, ids))
 
     async def opine(self, opinions: Sequence[SecondOpinion]) -> list[SecondOpinion]:
+        by_sample: dict[str, list[SecondOpinion]] = {}
+        for opinion in opinions:
+            by_sample.setdefault(opinion.sample, []).append(opinion)
+
         def work(connection: Connection) -> list[SecondOpinion]:
-            known = _entries_of(connection, [opinion.sample for opinion in opinions])
-            for opinion in opinions:
-                if entry := known.get(opinion.sample):
-                    self._add_sums(connection, changes(entry, _given(connection, entry.id), [opinion]))
-                    key = (opinion.sample, opinion.kind, opinion.name)
-                    row = (*key, entry.at, _encode(opinion))
-                    connection.execute("INSERT OR REPLACE INTO opinions VALUES (?, ?, ?, ?, ?)", row)
-                    item = (opinion.kind, draw_of(opinion.sample), opinion.sample)
-                    connection.execute(_SETTLE, item)
-                    connection.execute(_RELEASE, item)
+            connection.execute("BEGIN IMMEDIATE")  # nobody gives an opinion on the same samples meanwhile
+            known = _entries_of(connection, list(by_sample))
+            given = [(entry, _given(connection, id), by_sample[id]) for id, entry in known.items()]
+            self._add_sums(connection, changes(given))
+            for entry, _, more in given:
+                for opinion in more:
+                    _opine(connection, entry, opinion)
             return [opinion for opinion in opinions if opinion.sample not in known]
 
-        return await self._do(work)
+        return await self._with_room(work)
 
     async def opinions(
         self, since: float, until: float, most: int, kind: Kind | None = None
@@ -182,7 +209,7 @@ class SqliteStore:
 
     async def hold(self, kind: Kind, by: str, most: int, now: float, seconds: float) -> list[Waiting]:
         def work(connection: Connection) -> list[Waiting]:
-            asked = {"kind": kind, "now": now, "by": by, "most": most}
+            asked = {"kind": kind, "now": now, "by": by, "most": most, "longest": LONGEST_HOLD}
             rows = connection.execute(_FREE, asked).fetchall()
             connection.executemany(
                 "UPDATE waiting SET held_by = ?, held_until = ? WHERE kind = ? AND draw = ? AND sample = ?",
@@ -199,14 +226,31 @@ class SqliteStore:
                 connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (oldest,))
             connection.execute("DELETE FROM waiting WHERE NOT EXISTS (SELECT 1 FROM samples WHERE id = sample)")
             for width, seconds in SUMS_KEPT.items():
-                connection.execute("DELETE FROM packed WHERE width = ? AND start < ?", (width, now - seconds))
+                connection.execute("DELETE FROM buckets WHERE width = ? AND start < ?", (width, now - seconds))
             self._make_small(connection, now)
 
-        await self._do(work)
+        await self._with_room(work)
+        for _ in range(_ROLLS_A_PRUNE):
+            if await self._with_room(lambda connection: _roll_up(connection, now)) < _ROLLS:
+                break
         await self._do(lambda connection: connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall())
+
+    async def believed(self) -> Believed | None:
+        def work(connection: Connection) -> Believed | None:
+            row = connection.execute("SELECT time FROM believed").fetchone()
+            return None if row is None else _decode_believed(row[0])
+
+        return await self._do(work)
+
+    async def believe(self, time: Believed) -> None:
+        put = "INSERT OR REPLACE INTO believed VALUES (1, ?)"
+        await self._do(lambda connection: connection.execute(put, (_encode(time),)))
 
     def _add_sums(self, connection: Connection, more: Buckets) -> None:
         names = {cell: _encode(cell) for _, _, cell in more}
+        wider = [(width, names[cell], start) for width, start, cell in wider_buckets(more)]
+        connection.executemany(_NO_SUM, wider)
+        connection.executemany(_CHANGED, wider)
         rows = []
         for (width, start, cell), sums in more.items():
             key = (width, names[cell], start)
@@ -259,6 +303,32 @@ def _of_ids(connection: Connection, columns: str, ids: Sequence[str]) -> Iterato
         asked = ids[first : first + _IDS_AT_ONCE]
         marks = ",".join("?" * len(asked))
         yield from connection.execute(f"SELECT {columns} FROM samples WHERE id IN ({marks})", asked)
+
+
+def _sums(connection: Connection, name: bytes, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
+    """By the cell's name as it is stored."""
+    rows = (row for since, until in spans for row in connection.execute(_SUMS, (width, name, since, until)))
+    return [(start, Packed.read(blob)) for start, blob in rows]
+
+
+def _roll_up(connection: Connection, now: float) -> int:
+    """Some of what has changed and is complete; how many."""
+    connection.execute("BEGIN IMMEDIATE")  # nobody adds to what is read
+    complete = connection.execute(_COMPLETE, (now, _ROLLS)).fetchall()
+    for width, name, start in complete:
+        sums = rolled_up(_sums(connection, name, ROLLED_UP[width], [(start, start + width)]))
+        if sums is not None:
+            connection.execute(_PUT_SUM, (width, name, start, sums.blob(small=True)))
+        connection.execute("DELETE FROM changed WHERE width = ? AND cell = ? AND start = ?", (width, name, start))
+    return len(complete)
+
+
+def _opine(connection: Connection, entry: Entry, opinion: SecondOpinion) -> None:
+    row = (opinion.sample, opinion.kind, opinion.name, entry.at, _encode(opinion))
+    connection.execute("INSERT OR REPLACE INTO opinions VALUES (?, ?, ?, ?, ?)", row)
+    item = (opinion.kind, draw_of(opinion.sample), opinion.sample)
+    connection.execute(_SETTLE, item)
+    connection.execute(_RELEASE, item)
 
 
 def _given(connection: Connection, sample: str) -> list[SecondOpinion]:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gateway.trust.alarms import BASELINE_HOURS, RUN_LENGTH_HOURS, Hour, rise
 from gateway.trust.moments import Row
+from gateway.trust.watching.alarms import BASELINE_HOURS, RUN_LENGTH_HOURS, Hour, rise
 
 BASE = BASELINE_HOURS // 24
 DAYS = BASE + 7

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from gateway.trust.drawing import BLIND
 from gateway.trust.moments import BANDS, EDGES
 from tests.proofs.two_phase import Result, Traffic, intervals, labels_alone, replays, result, simulated, with_detector
 
@@ -38,8 +37,8 @@ COLUMNS = {
 
 
 class Row(NamedTuple):
-    """A line of a table: what was replayed, with labels alone and with the detector; `best` is how many times fewer
-    labels no design could beat."""
+    """A line of a table: what was replayed, with labels alone and with the detector, at first and where the draw was
+    taught before; `best` is how many times fewer labels no design could beat."""
 
     name: str
     prevalence: float
@@ -47,6 +46,7 @@ class Row(NamedTuple):
     labels: int
     alone: Result
     ours: Result
+    taught: Result
     best: float
 
 
@@ -60,7 +60,8 @@ def rows(name: str, traffic: Traffic, auroc: float, times: int, labels: tuple[in
     for number in labels:
         many = {"exchanges": EXCHANGES, "labels": number, "times": times}
         alone, ours = labels_alone(traffic, seed=number, **many), with_detector(traffic, seed=number + 1, **many)
-        yield Row(name, traffic.rate, auroc, number, alone, ours, at_best(traffic))
+        taught = with_detector(traffic, seed=number + 2, taught=True, **many)
+        yield Row(name, traffic.rate, auroc, number, alone, ours, taught, at_best(traffic))
 
 
 def at_best(traffic: Traffic) -> float:
@@ -124,11 +125,11 @@ def three_phases(times: int, labels: int, prevalence: float = 0.05, auroc: float
     return with_detector(traffic, **many, times=times, seed=35)
 
 
-def rare(times: int, blind: float = BLIND) -> tuple[Result, Result]:
+def rare(times: int, *, taught: bool) -> tuple[Result, Result]:
     """At a prevalence of 0.1 %, 4,000 labels of 500,000 judged, drawn evenly and by need."""
     traffic = simulated(0.001, 0.98)
     many = {"exchanges": 500_000, "labels": 4000, "times": times}
-    return labels_alone(traffic, seed=41, **many), with_detector(traffic, seed=42, blind=blind, **many)
+    return labels_alone(traffic, seed=41, **many), with_detector(traffic, seed=42, taught=taught, **many)
 
 
 # --- real texts with real labels
@@ -178,14 +179,18 @@ def real(folder: Path, times: int) -> Iterator[Row]:
 
 
 def table(found: list[Row]) -> str:
-    head = "| traffic | harm | AUROC | labels | alone: holds | width | ours: holds | width | fewer labels | at best |"
+    head = (
+        "| traffic | harm | AUROC | labels | alone: holds | width | ours: holds | width | fewer labels "
+        "| taught: holds | width | fewer labels | at best |"
+    )
     lines = [
         f"| {row.name} | {row.prevalence:.2%} | {row.auroc:.2f} | {row.labels} "
         f"| {row.alone.covered:.3f} | {row.alone.width:.4f} | {row.ours.covered:.3f} | {row.ours.width:.4f} "
-        f"| {row.ours.fewer_labels(row.alone):.1f} × | {row.best:.1f} × |"
+        f"| {row.ours.fewer_labels(row.alone):.1f} × | {row.taught.covered:.3f} | {row.taught.width:.4f} "
+        f"| {row.taught.fewer_labels(row.alone):.1f} × | {row.best:.1f} × |"
         for row in found
     ]
-    return "\n".join([head, "|---" * 10 + "|", *lines])
+    return "\n".join([head, "|---" * 13 + "|", *lines])
 
 
 def plot(found: list[Row]) -> str:
@@ -230,11 +235,12 @@ def main() -> None:
         for labels in LABELS:
             each = harder(asked.times, labels)
             out.write(f"| {harder.__name__} | {labels} | {each.covered:.3f} | {each.width:.4f} |\n")
-    for blind in (0.2, 0.3, BLIND):
-        even, by_need = rare(asked.times, blind)
+    for taught in (False, True):
+        even, by_need = rare(asked.times, taught=taught)
         saved, narrower = (even.error / by_need.error) ** 2, by_need.fewer_labels(even)
-        out.write(f"\n0.1 % of harm, {blind:.0%} of 4,000 labels drawn evenly, the others by need: {saved:.1f} × fewer")
-        out.write(f" labels for the same error, {narrower:.1f} × for the same width; holds {by_need.covered:.3f}\n")
+        learned = "from as many labels before" if taught else "from nothing"
+        out.write(f"\n0.1 % of harm, 4,000 labels, learned {learned}: {saved:.1f} × fewer labels for the same error,")
+        out.write(f" {narrower:.1f} × for the same width; holds {by_need.covered:.3f}\n")
 
 
 if __name__ == "__main__":

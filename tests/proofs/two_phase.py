@@ -141,9 +141,11 @@ def replays(
     blind: float = BLIND,
     judged_by_model: int = 0,
     detector: str = "detector@1",
+    taught: bool = False,
 ) -> Iterator[Evidence]:
     """What the ledger would hold after each replay. `labels` are people's, `judged_by_model` the judge's, of which
-    people see a part. The draw is learned from the labels, LOOKS times in a replay."""
+    people see a part. The draw is learned from the labels, LOOKS times in a replay; where it was `taught` it has
+    learned from as many labels before, as a gateway has that has run for a while. Those count for nothing else."""
     chance, traffic = np.random.default_rng(seed), traffic.merged()
     seen = traffic.share * traffic.sampled
     judged = exchanges * float(seen.sum())
@@ -152,8 +154,10 @@ def replays(
     first = np.zeros((times, BANDS, 6))
     rows: dict[int, Floats] = {}
     judge_rows: dict[int, Floats] = {}
-    for look in range(LOOKS):
+    for look in range(-LOOKS if taught else 0, LOOKS):
         arrived = (look + 1) * exchanges // LOOKS - look * exchanges // LOOKS
+        if look == 0:
+            first[:], rows, judge_rows = 0.0, {}, {}
         counts = chance.binomial(chance.multinomial(arrived, traffic.share, size=times), traffic.sampled)
         first += _sums(counts, np.broadcast_to(weight, counts.shape), np.zeros_like(weight), traffic.band)
         person = probabilities(seen / seen.sum(), people.need(), labels / judged, blind)

@@ -6,12 +6,12 @@ from typing import Any
 
 from detectors.opinions import Opinion
 from gateway.judging.messages import Finding
+from gateway.trust.buckets import DAY as DAY
+from gateway.trust.buckets import HOUR as HOUR
 from gateway.trust.judged import Judged, scores_of
-from gateway.trust.ledger import HOUR as HOUR
 from gateway.trust.ledger import Ledger, Store
 
 NOON = 1_790_000_000.0 // HOUR * HOUR + 1800  # Unix seconds: half past an hour
-DAY = 24 * HOUR
 MIB = 2**20
 Open = Callable[..., Store]
 

@@ -9,10 +9,10 @@ import pytest
 
 from gateway.telemetry import metrics
 from gateway.trust.estimates import Errors
-from gateway.trust.gauges import GROUPS, LANGUAGES, TrustGauges
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.watching.gauges import GROUPS, LANGUAGES, TrustGauges
 from tests.support.ledgers import MIB, NOON, judged, ledger_on
 
 ERRORS = {("violence", "prompt"): Errors(((0.5, 0.02),))}

@@ -18,7 +18,6 @@ from gateway.trust.moments import (
     UNASKED,
     YES,
     Key,
-    Packed,
     Row,
     Sums,
     add_judged,
@@ -28,6 +27,7 @@ from gateway.trust.moments import (
     parts_of,
     wider_than,
 )
+from gateway.trust.packed import Packed
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion
 
 VIOLENCE = ("violence", "response")

@@ -1,14 +1,14 @@
 """Sums in the form in which they are stored: the same as row by row, whatever stands where."""
 
-from collections import Counter
-
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.trust.ledger import Entry, Score, buckets
-from gateway.trust.moments import ALL, BANDS, SAID, Packed, Sums, add_judged, merge, said_of
+from gateway.trust.buckets import buckets
+from gateway.trust.ledger import Entry, Score
+from gateway.trust.moments import ALL, BANDS, SAID, Sums, add_judged, merge
+from gateway.trust.packed import Packed
 from tests.support.ledgers import NOON
 
 scores = st.lists(
@@ -92,7 +92,7 @@ def test_what_is_stored_is_read(sums: Sums, small: bool) -> None:
     assert Packed.read(Packed.of(sums).blob(small=small)).sums() == sums
 
 
-@pytest.mark.parametrize("damage", [b"", b"\xff" * 9, b"\x01\x00\x00\x00\xc1", b"\x01\x00\x00\x00\x90no zlib"])
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 9, b"\x00\xc1", b"\x01no zlib", Packed().blob()[:-1]])
 def test_what_is_damaged_is_said_to_be(damage: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         Packed.read(damage)
@@ -101,7 +101,12 @@ def test_what_is_damaged_is_said_to_be(damage: bytes) -> None:
 def test_an_hour_of_every_day_is_small() -> None:
     """Most numbers are zero."""
     names = [(way, f"sub_category_{n}") for way in ("prompt", "response") for n in range(16)]
-    of = [Score(way, slug, (n % 97) / 97, n % 97 > 90, "encoder@5") for n, (way, slug) in enumerate(names * 20)]
-    packed = Packed()
-    packed.count(Counter(said_of(Entry("s", NOON, 0.1, "r", "m", "c", "en", "chat", "", of))), 0.1)
+    of = [
+        Entry(f"s{n}", NOON, 0.1, "r", "m", "c", "en", "chat", "", [
+            Score(way, slug, (7 * n + at) % 97 / 97, (7 * n + at) % 97 > 90, "encoder@5")
+            for at, (way, slug) in enumerate(names)
+        ])
+        for n in range(20)
+    ]  # fmt: skip
+    packed = buckets(of)[3600, int(NOON // 3600) * 3600, ALL]
     assert len(packed.blob(small=True)) < len(packed.blob()) / 4

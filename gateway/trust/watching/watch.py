@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.telemetry import metrics
-from gateway.trust.alarms import BASELINE_HOURS, Hour, Rise, chosen, hours_of, rise
+from gateway.trust.buckets import HOUR
 from gateway.trust.estimates import Evidence, evidence
-from gateway.trust.ledger import HOUR, Ledger, LedgerError, window_of
+from gateway.trust.ledger import Ledger, LedgerError, window_of
 from gateway.trust.moments import ALL, Cell
+from gateway.trust.watching.alarms import BASELINE_HOURS, Hour, Rise, chosen, hours_of, rise
 
 log = logging.getLogger("assay")
 

@@ -1,0 +1,182 @@
+"""Sums as they are stored and added.
+
+The sums of one bucket are some four hundred rows (see `moments`), and each batch of samples changes most of those of
+the detectors in some sixty buckets. As rows by key these cost more than all else that the ledger does. So the
+detectors' rows are one list of numbers, with a layout that says what stands where: two lists of the same layout, which
+is the rule, are added at once. The rows of second opinions are few in most buckets and many in some: they are rows by
+key, and stay packed until somebody asks for them.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from operator import add
+
+import msgspec
+
+from gateway.trust.moments import BANDS, SAID, Key, Sums
+
+ROW = 6  # numbers
+BLOCK = ROW * BANDS  # numbers of one column
+Column = tuple[str, str, str]  # sub-category, direction, detector@version
+Seen = Mapping[str, tuple[int, int]]  # detector@version → the starts of the first and the last bucket that have it
+
+_DETECTOR = "detector"  # the source of a detector's own rows
+_PLAIN, _SMALL = b"\0", b"\1"  # the first byte: as it is, or compressed
+_encode = msgspec.msgpack.Encoder().encode
+_decode_columns = msgspec.msgpack.Decoder(list[Column]).decode
+# The layout, the numbers, the rows of opinions, the detectors seen.
+_decode = msgspec.msgpack.Decoder(tuple[bytes, bytes, bytes, dict[str, tuple[int, int]]]).decode
+# Of one sub-category, direction, detector@version and source: each row's index and its six sums, one after the other.
+_decode_opined = msgspec.msgpack.Decoder(list[tuple[str, str, str, str, list[float]]]).decode
+_NO_ROWS = b"\x90"
+
+
+class Layout:
+    """Which rows of the detectors stand where: the places of the first number of each column."""
+
+    __slots__ = ("places", "size", "stored")
+
+    def __init__(self, columns: Iterable[Column], stored: bytes) -> None:
+        self.places: Mapping[Column, int] = {column: BLOCK * number for number, column in enumerate(columns)}
+        self.size = BLOCK * len(self.places)
+        self.stored = stored
+
+
+@lru_cache(4096)
+def _layout(stored: bytes) -> Layout:
+    """Raises msgspec.DecodeError."""
+    return Layout(_decode_columns(stored), stored)
+
+
+def layout_of(columns: Iterable[Column]) -> Layout:
+    """The same for the same columns, in whatever order they come."""
+    return _layout(_encode(sorted(columns)))
+
+
+_EMPTY = layout_of([])
+
+
+class Packed:
+    """The sums of a bucket, or of several together. Never changed once they are made, but for `values` by who makes
+    them. `rows` are those of second opinions, packed until `opined` is asked for. `seen` is known of several buckets
+    together: when each detector was in use."""
+
+    __slots__ = ("layout", "rows", "seen", "values")
+
+    def __init__(
+        self,
+        layout: Layout = _EMPTY,
+        values: list[float] | None = None,
+        rows: bytes | Sums = _NO_ROWS,
+        seen: Seen | None = None,
+    ) -> None:
+        self.layout = layout
+        self.values = [0.0] * layout.size if values is None else values
+        self.seen = seen or {}
+        self.rows = rows
+
+    @classmethod
+    def of(cls, sums: Sums) -> "Packed":
+        judged = {key: row for key, row in sums.items() if key[3] == _DETECTOR}
+        rows = {key: row for key, row in sums.items() if key not in judged and any(row)}
+        packed = cls(layout_of({key[:3] for key in judged}), None, rows)
+        for key, row in judged.items():
+            at = packed.layout.places[key[:3]] + ROW * (key[4] // SAID)
+            packed.values[at : at + ROW] = row
+        return packed
+
+    @classmethod
+    def read(cls, blob: bytes) -> "Packed":
+        """What `blob` made. Raises msgspec.DecodeError."""
+        try:
+            stored, numbers, opined, seen = _decode(zlib.decompress(blob[1:]) if blob[:1] == _SMALL else blob[1:])
+            layout = _layout(stored)
+            return cls(layout, list(struct.unpack(f"<{layout.size}d", numbers)), opined, seen)
+        except (zlib.error, struct.error) as error:
+            raise msgspec.DecodeError(f"sums are damaged: {error}") from None
+
+    def blob(self, *, small: bool = False) -> bytes:
+        """To be stored; `small` takes longer, and a fifth of the room, because most numbers are zero."""
+        opined = self.rows if isinstance(self.rows, bytes) else _rows_blob(self.rows)
+        numbers = struct.pack(f"<{self.layout.size}d", *self.values)
+        whole = _encode((self.layout.stored, numbers, opined, self.seen))
+        return _SMALL + zlib.compress(whole, 1) if small else _PLAIN + whole
+
+    @property
+    def opined(self) -> Sums:
+        """The rows of second opinions. Raises msgspec.DecodeError."""
+        if isinstance(self.rows, bytes):
+            self.rows = _rows(self.rows)
+        return self.rows
+
+    def plus(self, more: "Packed") -> "Packed":
+        """Both together, without what was seen when."""
+        return Packed(*_values(self, more), _opined(self, more))
+
+    def detectors(self) -> set[str]:
+        """The detector@versions that judged something."""
+        return {
+            column[2]
+            for column, at in self.layout.places.items()
+            if column[2] not in self.seen and any(self.values[at : at + BLOCK : ROW])
+        }.union(self.seen)
+
+    def sums(self) -> Sums:
+        """The rows that are not all zeros. Raises msgspec.DecodeError."""
+        found: Sums = {}
+        for (slug, direction, detector), at in self.layout.places.items():
+            for band in range(BANDS):
+                row = self.values[at + ROW * band : at + ROW * (band + 1)]
+                if any(row):
+                    found[slug, direction, detector, _DETECTOR, SAID * band] = row
+        return found | self.opined
+
+
+def _values(one: Packed, other: Packed) -> tuple[Layout, list[float]]:
+    if one.layout is other.layout:
+        return one.layout, list(map(add, one.values, other.values))
+    if not other.values:
+        return one.layout, one.values
+    layout = layout_of(one.layout.places.keys() | other.layout.places.keys())
+    values = [0.0] * layout.size
+    for part in (one, other):
+        for column, theirs in part.layout.places.items():
+            ours = layout.places[column]
+            values[ours : ours + BLOCK] = map(add, values[ours : ours + BLOCK], part.values[theirs : theirs + BLOCK])
+    return layout, values
+
+
+def _opined(one: Packed, other: Packed) -> bytes | Sums:
+    """The rows of both, without those that became all zeros. What one has alone stays as it is, packed or not."""
+    if other.rows in (_NO_ROWS, {}):
+        return one.rows
+    if one.rows in (_NO_ROWS, {}):
+        return other.rows
+    found = dict(one.opined)
+    for key, row in other.opined.items():
+        known = found.get(key)
+        if known is None:
+            found[key] = row
+        elif any(both := list(map(add, known, row))):
+            found[key] = both
+        else:
+            del found[key]
+    return found
+
+
+def _rows_blob(rows: Sums) -> bytes:
+    found: dict[tuple[str, str, str, str], list[float]] = {}
+    for key, row in rows.items():
+        found.setdefault(key[:4], []).extend((key[4], *row))
+    return _encode([(*column, flat) for column, flat in found.items()])
+
+
+def _rows(blob: bytes) -> Sums:
+    """Raises msgspec.DecodeError."""
+    found: dict[Key, list[float]] = {}
+    for slug, direction, detector, source, flat in _decode_opined(blob):
+        for at in range(0, len(flat), ROW + 1):
+            found[slug, direction, detector, source, int(flat[at])] = flat[at + 1 : at + ROW + 1]
+    return found
