@@ -24,7 +24,7 @@ from gateway.trust.comparing.clusters import (
     stretch,
 )
 from gateway.trust.comparing.together import joint_level
-from gateway.trust.estimates import estimate, evidence, probed, weights
+from gateway.trust.estimates import estimate, evidence, has_rate, probed, weights
 from gateway.trust.intervals import Interval, Mean
 from gateway.trust.ledger import WINDOWS, Entry, Ledger, LedgerError, Window
 from gateway.trust.moments import cell_named
@@ -103,7 +103,7 @@ def compare_route(ledger: Ledger) -> Route:
                 raise ValueError("name two groups, as model=a&other_model=b, or one and other=before")
             first = await ledger.window(known_window(window), cell_named(**one))
             second = await ledger.window(window, cell_named(**other), before=before)
-            given = await _given(ledger, window, (one, other), before=before)
+            given = await _given(ledger, window, (one, other), before=before, flags=_some_lack_labels(first, second))
         except (ValueError, LedgerError) as error:
             return refusal(error)
         groups = {"one": one, "other": {**other, "before": before}}
@@ -118,13 +118,21 @@ _Given = tuple[Mapping[LabelledColumn, Callers], Mapping[LabelledColumn, Callers
 _NOT_GIVEN: _Given = ({}, {})
 
 
-async def _given(ledger: Ledger, window: str, groups: Sequence[Mapping[str, str | None]], *, before: bool) -> _Given:
-    """The latest labels and flags of two groups by caller; nothing where a group is a caller. Raises LedgerError."""
+def _some_lack_labels(*windows: Window) -> bool:
+    """So that their flags are compared."""
+    return not all(has_rate(of) for window in windows for of in evidence(window.sums).values())
+
+
+async def _given(
+    ledger: Ledger, window: str, groups: Sequence[Mapping[str, str | None]], *, before: bool, flags: bool
+) -> _Given:
+    """The latest labels of two groups by caller, and the latest `flags` where they are asked for; nothing where a group
+    is a caller. Raises LedgerError."""
     if any(about["caller"] for about in groups):
         return _NOT_GIVEN
-    opinions = await ledger.opinions(window, MOST)
-    earlier = await ledger.opinions(window, MOST, before=True) if before else opinions
-    entries = [] if before else await ledger.entries(MOST)
+    opinions = await ledger.opinions(window, MOST, scores=False)
+    earlier = await ledger.opinions(window, MOST, before=True, scores=False) if before else opinions
+    entries = [] if before or not flags else await ledger.entries(MOST)
     return await asyncio.to_thread(
         lambda: (
             {**by_caller(opinions, are_of(groups[0])), **flagged_by_caller(entries, are_of(groups[0]))},

@@ -161,6 +161,11 @@ def estimate(of: Evidence, errors: Errors | None, newest: Iterable[str] = ()) ->
     return Estimate(without, None, low, high, flags.effective_samples, share, names, None, flags)
 
 
+def has_rate(of: Evidence) -> bool:
+    """Whether there are labels enough for a rate."""
+    return any(of.labels(source).kish >= LEAST_LABELS for source in ("person", "judge"))
+
+
 def rate(of: Evidence, source: Literal["judge", "person"]) -> Mean | None:
     """The rate by the labels of one source, people's corrected by way of the judge's where there are both."""
     groups = post_strata(of, source)
@@ -230,6 +235,8 @@ def _leaf(row: Row) -> Mean:
 def total(rows: Iterable[Row]) -> Row:
     """All rows together."""
     found = tuple(rows)
+    if len(found) == 1:
+        return found[0]
     return Row(*map(sum, zip(*found, strict=True))) if found else NOTHING
 
 

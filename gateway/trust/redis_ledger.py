@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from math import ceil
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -23,7 +24,7 @@ from gateway.trust.buckets import (
     wider_buckets,
 )
 from gateway.trust.drawing import draw_of
-from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, Entry, LedgerError
+from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, Entry, LedgerError, entry_read
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
 from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion, Waiting
@@ -78,7 +79,6 @@ _ROLLS_A_PRUNE = 500  # buckets
 _T = TypeVar("_T")
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Entry).decode
 _decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
 _decode_item = msgspec.msgpack.Decoder(Waiting).decode
 _decode_believed = msgspec.msgpack.Decoder(Believed).decode
@@ -169,11 +169,15 @@ class RedisStore:
         return [found[id] for id in ids if id in found]
 
     async def entries_of(self, ids: Sequence[str]) -> dict[str, Entry]:
+        return await self._entries_of(ids, scores=True)
+
+    async def _entries_of(self, ids: Sequence[str], *, scores: bool) -> dict[str, Entry]:
+        read = partial(entry_read, scores=scores)
         found: dict[str, Entry] = {}
         for first in range(0, len(ids), _AT_ONCE):
             asked = ids[first : first + _AT_ONCE]
             blobs = await self._ask(self._client.mget([_ENTRY + id for id in asked]))
-            found |= {id: _of(_decode, blob) for id, blob in zip(asked, blobs, strict=True) if blob is not None}
+            found |= {id: _of(read, blob) for id, blob in zip(asked, blobs, strict=True) if blob is not None}
         return found
 
     # --- second opinions
@@ -230,14 +234,14 @@ class RedisStore:
         await self._ask(pipeline.execute())
 
     async def opinions(
-        self, since: float, until: float, most: int, kind: Kind | None = None
+        self, since: float, until: float, most: int, kind: Kind | None = None, *, scores: bool = True
     ) -> list[tuple[SecondOpinion, Entry]]:
         wanted = b"" if kind is None else f"{kind} ".encode()
         found: list[tuple[SecondOpinion, Entry]] = []
         ids = await self._ask(self._client.zrevrangebyscore(_OPINED, f"({until}", since, 0, most))
         for first in range(0, len(ids), _AT_ONCE):
             asked = [id.decode() for id in ids[first : first + _AT_ONCE]]
-            known = await self.entries_of(asked)
+            known = await self._entries_of(asked, scores=scores)
             for sample, given in zip(asked, await self._given(asked), strict=True):
                 if entry := known.get(sample):
                     names = sorted(name for name in given if name.startswith(wanted))

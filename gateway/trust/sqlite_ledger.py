@@ -20,7 +20,7 @@ from gateway.trust.buckets import (
     wider_buckets,
 )
 from gateway.trust.drawing import draw_of
-from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, Entry, LedgerError
+from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, Entry, LedgerError, entry_read
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
@@ -82,7 +82,6 @@ _DAY = 86_400
 _T = TypeVar("_T")
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Entry).decode
 _decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
 _decode_cell = msgspec.msgpack.Decoder(Cell).decode
 _decode_believed = msgspec.msgpack.Decoder(Believed).decode
@@ -138,7 +137,7 @@ class SqliteStore:
     async def entries(self, most: int) -> list[Entry]:
         def work(connection: Connection) -> list[Entry]:
             rows = connection.execute("SELECT entry FROM samples ORDER BY at DESC LIMIT ?", (most,))
-            return [_decode(row[0]) for row in rows]
+            return [entry_read(row[0]) for row in rows]
 
         return await self._do(work)
 
@@ -163,11 +162,11 @@ class SqliteStore:
         return await self._with_room(work)
 
     async def opinions(
-        self, since: float, until: float, most: int, kind: Kind | None = None
+        self, since: float, until: float, most: int, kind: Kind | None = None, *, scores: bool = True
     ) -> list[tuple[SecondOpinion, Entry]]:
         def work(connection: Connection) -> list[tuple[SecondOpinion, Entry]]:
             rows = connection.execute(_OPINIONS, (since, until, most, kind))
-            return [(_decode_opinion(opinion), _decode(entry)) for opinion, entry in rows]
+            return [(_decode_opinion(opinion), entry_read(entry, scores=scores)) for opinion, entry in rows]
 
         return await self._do(work)
 
@@ -295,7 +294,7 @@ def _known(connection: Connection, ids: Sequence[str]) -> list[str]:
 
 
 def _entries_of(connection: Connection, ids: Sequence[str]) -> dict[str, Entry]:
-    return {id: _decode(entry) for id, entry in _of_ids(connection, "id, entry", ids)}
+    return {id: entry_read(entry) for id, entry in _of_ids(connection, "id, entry", ids)}
 
 
 def _of_ids(connection: Connection, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:

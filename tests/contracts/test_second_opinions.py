@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.trust.drawing import draw_of
@@ -45,6 +46,16 @@ async def test_opinions_are_read_with_their_samples(store_of: Open) -> None:
         assert [(o.name, e.id) for o, e in await other.opinions("24h")] == [("ann", "s1"), ("guard@4", "s2")]
         ((given, entry),) = await other.opinions("1h")
     assert (given, entry.id) == (opinion("s1"), "s1")
+
+
+async def test_samples_are_read_without_their_scores_where_nobody_needs_them(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        await taken(ledger, "s1")
+        await ledger.opine([opinion("s1")])
+        ((given, whole),) = await ledger.opinions("24h")
+        ((same, brief),) = await ledger.opinions("24h", scores=False)
+    assert given == same
+    assert (brief, len(whole.scores)) == (msgspec.structs.replace(whole, scores=[]), 1)
 
 
 async def test_one_opinion_for_each_sample_kind_and_name(store_of: Open) -> None:

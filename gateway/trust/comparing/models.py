@@ -37,7 +37,7 @@ class ModelComparison:
         names = [cell[1] for cell in await self._ledger.cells(WINDOW) if cell[0] == "model" and cell[1] != OTHER]
         windows = {name: await self._ledger.window(WINDOW, ("model", name)) for name in names}
         most = sorted(windows, key=lambda name: _size(windows[name]), reverse=True)[:MODELS]
-        given = await self._ledger.opinions(WINDOW, MOST)
+        given = await self._ledger.opinions(WINDOW, MOST, scores=False)
         times = await asyncio.to_thread(_worse, {name: windows[name] for name in most}, given)
         now: dict[tuple[str, str, str], float] = {}
         for ((slug, direction, _), model), value in times.items():
