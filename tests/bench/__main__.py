@@ -98,9 +98,8 @@ def run(
             continue
         known[name].bench(table, asked)
         table.note(f"{name}: took {clock() - started:.0f} s")
-    for name in known:
-        if name not in parts:
-            table.skip(name, "not named in --only")
+    if others := [name for name in known if name not in parts]:
+        table.skip(", ".join(others), "not named in --only")
 
 
 def main() -> None:

@@ -72,29 +72,34 @@ def bench_streams(table: Table, folder: Path, counts: Iterable[int], rounds: int
 
 
 def _count(table: Table, servers: Sequence[Server], count: int, rounds: int) -> None:
-    """The rows of so many streams, at the fastest pace that the load alone keeps."""
+    """The rows of so many streams, at the fastest pace that the load alone keeps. Where it keeps none, nothing is said
+    of what is added; how many come whole, and what an event costs, does not depend on the load's clock."""
     for pace in paces(count):
-        taken = _rounds(servers, count, pace, rounds)
+        taken, late = _rounds(servers, count, pace, rounds)
         streams = f"{count:,} streams of {pace.deltas} deltas, {pace.gap_ms} ms"
         if 2 * len(taken) >= rounds:
             _rows(table, streams, taken, count)
             return
-        table.note(f"{streams}: no figure, the load alone was late in most rounds; is the machine busy?")
+        by = statistics.median(each.streams.gap_p99 for each in late) - pace.gap_ms
+        table.note(f"{streams}: nothing can be said of gaps, the load alone was late by {by:.1f} ms at p99")
+    nginx, ours = (_load(server, count, pace) for server in servers[1:])
+    table.row(f"{streams}: whole", f"{ours.streams.whole:,} of {ours.streams.asked:,}")
+    _cost(table, [ours], [nginx])
 
 
-def _rounds(servers: Sequence[Server], count: int, pace: Shape, rounds: int) -> list[list[Taken]]:
-    """What each server did, the model server alone first. A round in which it alone is late does not count, and when
-    more rounds did not count than did, no more are taken."""
+def _rounds(servers: Sequence[Server], count: int, pace: Shape, rounds: int) -> tuple[list[list[Taken]], list[Taken]]:
+    """What each server did, the model server alone first; and what that did in the rounds that do not count, because it
+    alone was late. When these are more than the others no more are taken."""
     taken: list[list[Taken]] = []
-    late = 0
-    while len(taken) < rounds and late <= max(1, len(taken)):
-        progress(f"{count} streams every {pace.gap_ms} ms: {len(taken)} of {rounds} rounds, {late} do not count")
+    late: list[Taken] = []
+    while len(taken) < rounds and len(late) <= max(1, len(taken)):
+        progress(f"{count} streams every {pace.gap_ms} ms: {len(taken)} of {rounds} rounds, {len(late)} do not count")
         alone = _load(servers[0], count, pace)
         if alone.streams.gap_p99 <= pace.gap_ms + _LATE_MS and alone.streams.whole == alone.streams.asked:
             taken.append([alone, *(_load(server, count, pace) for server in servers[1:])])
         else:
-            late += 1
-    return taken
+            late.append(alone)
+    return taken, late
 
 
 def _load(server: Server, count: int, pace: Shape) -> Taken:
@@ -108,6 +113,10 @@ def _rows(table: Table, streams: str, taken: Sequence[Sequence[Taken]], count: i
     _row(table, f"{streams}: added gap / first, p99 ms", alone, ours, has_goal=count in _GOAL_STREAMS)
     gap = statistics.median(each.streams.gap_p99 for each in alone)
     _row(table, f"  through nginx (without either: gap p99 {gap:.1f} ms)", alone, nginx, has_goal=False)
+    _cost(table, ours, nginx)
+
+
+def _cost(table: Table, ours: Sequence[Taken], nginx: Sequence[Taken]) -> None:
     spent = [statistics.median(1e6 * each.cpu_seconds / each.streams.events for each in of) for of in (ours, nginx)]
     table.row("  processor's time an event, \u00b5s; nginx's", f"{spent[0]:.0f} / {spent[1]:.0f}")
 
