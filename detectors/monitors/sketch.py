@@ -21,6 +21,7 @@ from detectors.monitors.lean import sides_of, tone
 from detectors.monitors.shape import Shaper, buckets_of, empty
 from detectors.monitors.statistics import Mean
 from detectors.monitors.triggers import Gram, grams_of, hash_of, pruned
+from detectors.rules.arithmetic import may_state_results
 
 ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before
 STATED_KEPT = 500  # answers of a sketch whose confidence is kept by sample, until somebody says whether they were right
@@ -298,7 +299,10 @@ def _outcome(seen: Observation) -> tuple[float, str] | None:
         return seen.right, seen.agreed_source
     for slug in _OUTCOMES:
         opinion = seen.scores.get(("response", slug))
-        if opinion is not None and (slug == "hallucination" or opinion[2].startswith("arithmetic@")):
+        if opinion is None:
+            continue
+        checked = opinion[2].startswith("arithmetic@") and (opinion[1] or may_state_results(seen.answer))
+        if slug == "hallucination" or checked:
             return (0.0 if opinion[1] else 1.0), ("groundedness" if slug == "hallucination" else "exact_check")
     return None
 

@@ -64,6 +64,11 @@ _UNITS = (
 _CONVERSIONS = frozenset({2, 3, 4, 7, 8, 12, 14, 16, 24, 30, 36, 52, 60, 365, 1440, 1760, 2000, 3600, 5280, 86400})
 
 
+def may_state_results(text: str) -> bool:
+    """Whether there may be a computation with its result: without one nothing was checked."""
+    return _HINT.search(text) is not None
+
+
 def search(text: str) -> Search:
     """Each equation whose sides differ: from the first to the last number of it."""
     end = -1

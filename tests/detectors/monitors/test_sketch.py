@@ -51,6 +51,22 @@ def test_a_confidence_counts_where_something_says_what_was_right() -> None:
     assert unsure.calibration == {}
 
 
+@pytest.mark.parametrize(
+    ("answer", "flagged", "counted"),
+    [
+        ("I am 90% sure: 2 + 2 = 4.", False, 1.0),
+        ("I am 90% sure: 2 + 2 = 5.", True, 0.0),
+        ("I am 90% sure: it is Paris.", False, None),  # no sum, so nothing was checked
+    ],
+)
+def test_an_exact_check_says_what_was_right_only_of_answers_that_compute(
+    answer: str, flagged: bool, counted: float | None
+) -> None:
+    sketch, scores = Sketch(), {("response", "limited_logical_reasoning"): (float(flagged), flagged, "arithmetic@1")}
+    Observer().observe(sketch, Observation("1", 1.0, "r", "m", "", "", "question", answer, scores))
+    assert [row[4] for row in sketch.calibration.values()] == ([] if counted is None else [counted])
+
+
 def test_flagged_prompts_are_no_evidence_of_triggers() -> None:
     sketch, observer = Sketch(), Observer()
     flagged = {("prompt", "violence"): (0.9, True, "encoder@4")}
