@@ -28,8 +28,10 @@ Given = tuple[SecondOpinion, Entry]
 class Opinions(Protocol):
     """Where second opinions are: a store of the ledger."""
 
-    async def opinions(self, since: float, until: float, most: int, kind: Kind | None = None) -> list[Given]:
-        """On samples of the half-open range, each with its sample. Raises LedgerError."""
+    async def opinions(
+        self, since: float, until: float, most: int, kind: Kind | None = None, *, scores: bool = True
+    ) -> list[Given]:
+        """On samples of the half-open range, each with its sample, which need not have `scores`. Raises LedgerError."""
         ...
 
 
@@ -38,7 +40,8 @@ async def add_opinions(hours: Mapping[int, Sequence[Sketch]], sums: Mapping[int,
     on samples of the hour. Without the ledger there are none."""
     try:
         for start in sorted(hours):
-            add_given(sums[start], hours[start], await opinions.opinions(start, start + HOUR, _MOST_AN_HOUR))
+            given = await opinions.opinions(start, start + HOUR, _MOST_AN_HOUR, scores=False)
+            add_given(sums[start], hours[start], given)
     except LedgerError as error:
         log.warning("the monitors look without second opinions: %s", error)
 

@@ -92,10 +92,12 @@ async def test_opinions_go_to_the_hour_of_their_sample_and_without_a_ledger_ther
     class Ledger:
         is_there = True
 
-        async def opinions(self, since: float, until: float, most: int, kind: Kind | None = None) -> list[Given]:
+        async def opinions(
+            self, since: float, until: float, most: int, kind: Kind | None = None, *, scores: bool = True
+        ) -> list[Given]:
             if not self.is_there:
                 raise LedgerError("gone")
-            assert (until - since, kind) == (3600, None)
+            assert (until - since, kind, scores) == (3600, None, False)
             assert most > 0
             return [given("a", [answer("toxicity", 1.0)])] if since == START else []
 
