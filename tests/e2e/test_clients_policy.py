@@ -32,6 +32,7 @@ rules:
     when: {subcategory: privacy_violation, detector: secrets, on: response, route: blocking}
     then: block
 """
+PING = b": ping\n\n"
 CUTTING, BLOCKING = "demo-small", "demo-large"
 LEAK = f"?say=The+key+is+{SECRET}+so+keep+it"
 
@@ -171,7 +172,8 @@ def test_what_nobody_minds_arrives_as_it_was_sent(
     for stream in (False, True):
         asked = body | {"stream": stream}
         through = enforcing.http.post(f"{enforcing.base_url}/chat/completions", json=asked, headers=enforcing.headers())
-        assert through.content == upstream.http.post(f"{upstream.url}/chat/completions", json=asked).content
+        came = upstream.http.post(f"{upstream.url}/chat/completions", json=asked).content
+        assert through.content.replace(PING, b"") == came  # a busy machine keeps a stream waiting
         assert through.headers["x-assay-decision"] == "allow"
         assert float(through.headers["x-assay-guard-ms"]) > 0
 
