@@ -224,3 +224,32 @@ async def test_a_policy_saved_under_a_clock_ahead_of_ours_comes_into_force_and_i
         await until(lambda: file.current.revision != before)
         watching.cancel()
     assert any("ahead of this machine's clock" in record.getMessage() for record in caplog.records)
+
+
+def test_what_can_become_of_a_rules_decisions_is_a_series_from_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "effects.yaml"
+    when = "{subcategory: privacy_violation, detector: secrets, score: 0.5, on: %s}"
+    path.write_text(
+        f"""
+version: 1
+mode: enforce
+rules:
+- {{id: eff-in, when: {when % "prompt"}, then: block}}
+- {{id: eff-out, when: {when % "response"}, then: block}}
+- {{id: eff-trial, when: {when % "prompt"}, then: block, mode: canary, canary: 5}}
+- {{id: eff-seen, when: {when % "prompt"}, then: block, mode: monitor}}
+- {{id: eff-flag, when: {when % "prompt"}, then: flag}}
+"""
+    )
+    PolicyFile(str(path), wall_clock=lambda: 0.0)
+    shown: dict[str, set[str]] = {}
+    for labels in map(dict, metrics.samples("assay_decisions_total")):
+        if labels["rule"].startswith("eff-"):
+            shown.setdefault(labels["rule"], set()).add(labels["effect"])
+    assert shown == {
+        "eff-in": {"enforced", "fail_closed"},
+        "eff-out": {"enforced", "fail_closed", "leaked"},
+        "eff-trial": {"canary", "enforced"},
+        "eff-seen": {"monitored"},
+        "eff-flag": {"monitored"},
+    }
