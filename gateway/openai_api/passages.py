@@ -125,7 +125,8 @@ class Leaf(NamedTuple):
 
     `channel` None: that of whoever speaks; `deep`: any string below counts, as in the arguments of a tool; `long`: but
     for names and other short ones; `unknown`: nothing is known of the form, so what is plainly an identifier is none;
-    `grows`: in the events of a stream it may come word by word, or whole in every event.
+    `grows`: in the events of a stream it may come word by word, or whole in every event; `prose`: one run of characters
+    is none, however long, as the names of models are.
     """
 
     channel: Channel | None = None
@@ -133,6 +134,7 @@ class Leaf(NamedTuple):
     long: bool = False
     unknown: bool = False
     grows: bool = False
+    prose: bool = False
 
 
 class Blind(NamedTuple):
@@ -165,7 +167,7 @@ RESULT = Leaf("tool")
 RETRIEVED = Leaf("retrieved")
 CITED = Leaf("retrieved", deep=True, long=True)  # where things were found: titles, addresses, quotes
 DEFINED = Leaf("system", deep=True, long=True)  # by the application: tools, forms of answers
-TOLD = Leaf(deep=True, long=True)  # names and numbers of a server; what says more is judged
+TOLD = Leaf(deep=True, prose=True)  # names and numbers of a server; what says more is judged
 NAME, TOOL_NAME = Leaf(long=True), Leaf("arguments", long=True)
 EVERYTHING = Leaf(deep=True, long=True, unknown=True)  # where nothing is known of the form
 IN_PIECES = Leaf(deep=True, unknown=True, grows=True)  # the same in the events of a stream
@@ -312,7 +314,7 @@ def _note_text(found: Found, value: str, node: Node, path: Path, channel: Channe
     if not value:
         return
     if isinstance(node, Leaf):
-        if node.unknown and _names_something(path, value):
+        if (node.unknown and _names_something(path, value)) or (node.prose and not carries_text(value)):
             return
         if not node.long or node.grows or not says_little(value):
             found.pieces.append(Piece(channel, path, value, grows=node.grows, is_name=node.long))

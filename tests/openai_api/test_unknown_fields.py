@@ -302,3 +302,21 @@ def test_those_of_an_event_too(operation: Operation, event: dict[str, Any]) -> N
 
 def test_a_sentence_in_place_of_an_id_of_an_event_is_unread() -> None:
     assert reasons(streamed(CHAT, [{"id": SENTENCE, "choices": []}])) == {"field"}
+
+
+LONG_NAMES = (
+    "gpt-4o-mini-2024-07-18",
+    "meta-llama/Llama-3.1-8B-Instruct",
+    "limited_causal_reasoning",
+    "ft:gpt-4o:an-organisation:a-name-of-ones-own:9aBcDeFg",
+)
+
+
+@pytest.mark.parametrize("name", LONG_NAMES)
+def test_a_long_name_of_a_server_is_no_text(name: str) -> None:
+    choice = {"index": 0, "stop_reason": name, "message": {"role": "assistant", "content": "Yes"}}
+    whole = {"id": "c", "model": name, "provider": name, "choices": [choice], "usage": {"tier": name}}
+    assert [passage.text for passage in read_response(Operation.CHAT, json.dumps(whole).encode()).passages] == ["Yes"]
+    delta = {"index": 0, "stop_reason": name, "delta": {"content": "Yes"}}
+    event = b"data: " + json.dumps({**whole, "choices": [delta]}).encode() + b"\n\n"
+    assert [passage.text for passage in read_stream(Operation.CHAT, event).passages] == ["Yes"]
