@@ -30,7 +30,8 @@ NUMBERS = (
         "email",
         ("@",),
         re.compile(
-            rf"(?<![{_LATIN}._%+-])[{_LATIN}_%+](?:[{_LATIN}._%+-]|['’](?=[{_LATIN}])){{0,63}}+"
+            # It begins with a plain letter: another one may belong to the word before.
+            rf"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_%+](?:[{_LATIN}._%+-]|['’](?=[{_LATIN}])){{0,63}}+"
             rf"@(?:[{_LATIN}-]{{1,63}}+\.){{1,4}}[A-Za-z]{{2,18}}(?![{_LATIN}-]|\.[A-Za-z])"
         ),
         0.95,

@@ -232,3 +232,8 @@ def test_personal_data_as_people_write_it(text: str, found: list[str]) -> None:
     detector = RuleDetector(load()["pii"], pii.RULE)
     [judgement] = detector.detect([Text(text, "prompt")])
     assert [span.label for verdict in judgement.verdicts for span in verdict.spans] == found
+
+
+def test_an_address_begins_with_a_plain_letter() -> None:
+    """Another one may belong to the word before, and is left alone."""
+    assert pii.RULE.find("ñjane@corp.io").keys() == {Span(1, 13, "email")}
