@@ -133,6 +133,8 @@ _FAILS = {
         "Nothing is checked online: revoked keys count.",
         "A specimen key of a shape we do not know as a specimen is reported; a password such as `admin2024!`, made of "
         "words that examples use, is taken for one.",
+        "The shares of benign texts and the operating table are of secrets@4; the words added since were not counted "
+        "there.",
     ),
     "pii": (
         "Names in running text are not looked for: only those behind *my name is* and in a field called name. "
@@ -142,6 +144,7 @@ _FAILS = {
         "the patterns were written; it counts dates of birth as harmless, we do not.",
         "A number that happens to satisfy its checksum is reported; those of companies count as personal.",
         "It says that personal data is there, not that it should not be.",
+        "The figures here are of pii@2: the shapes added since were not measured on these texts.",
     ),
     "arithmetic": (
         "It reads numbers and operators, not algebra, units that must be converted, or sums told in words.",

@@ -63,9 +63,7 @@ class Score(msgspec.Struct, array_like=True, frozen=True, gc=False):
     detector: str
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True):
-    """A judged sample as the ledger keeps it: `at` in Unix seconds, no text."""
-
+class _Head(msgspec.Struct, array_like=True, frozen=True):
     id: str
     at: float
     probability: float
@@ -75,25 +73,17 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     language: str
     operation: str
     unread: str
+
+
+class Entry(_Head, array_like=True, frozen=True):
+    """A judged sample as the ledger keeps it: `at` in Unix seconds, no text. Its scores come last, so that who does not
+    need them can pass them over."""
+
     scores: list[Score]
 
     @property
     def cohort(self) -> tuple[str, str, str, str]:
         return self.route, self.model, self.language, self.caller
-
-
-class _Head(msgspec.Struct, array_like=True, frozen=True):
-    """An Entry without its scores, which are passed over."""
-
-    id: str
-    at: float
-    probability: float
-    route: str
-    model: str
-    caller: str
-    language: str
-    operation: str
-    unread: str
 
 
 _decode_entry = msgspec.msgpack.Decoder(Entry).decode
@@ -104,8 +94,7 @@ def entry_read(blob: bytes, *, scores: bool = True) -> Entry:
     """As a store keeps it. Raises msgspec.DecodeError."""
     if scores:
         return _decode_entry(blob)
-    h = _decode_head(blob)
-    return Entry(h.id, h.at, h.probability, h.route, h.model, h.caller, h.language, h.operation, h.unread, [])
+    return Entry(**msgspec.structs.asdict(_decode_head(blob)), scores=[])
 
 
 class LedgerError(Exception):
