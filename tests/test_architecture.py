@@ -312,6 +312,7 @@ def test_a_serving_process_loads_no_model_code() -> None:
     assert done.stdout.strip() == "['starlette']"
 
 
+@pytest.mark.slow
 def test_test_modules_share_builders_in_support_alone() -> None:
     """A test module that imports another one breaks with it, and hides what both need."""
     named = re.compile(r"^\s*(from|import) tests\b(?!\.support)", re.MULTILINE)  # few do: the others are not parsed

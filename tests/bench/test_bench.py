@@ -229,6 +229,7 @@ async def test_streams_and_plain_answers_come_whole_from_the_model_server() -> N
         await writer.wait_closed()
 
 
+@pytest.mark.slow
 async def test_a_soak_ends_every_request_and_leaves_nothing_open() -> None:
     state = State()
     async with serving(state) as port:

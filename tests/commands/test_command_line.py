@@ -133,6 +133,7 @@ def test_every_flag_is_a_setting() -> None:
 # --- score
 
 
+@pytest.mark.slow
 def test_score_answers_line_by_line_and_a_bad_line_does_not_stop_it(tmp_path: Path) -> None:
     lines = [
         json.dumps({"role": "response", "text": "use AKIAQ3EGRNV5PLWXT2UD"}),
@@ -151,6 +152,7 @@ def test_score_answers_line_by_line_and_a_bad_line_does_not_stop_it(tmp_path: Pa
     assert all(0 <= score <= 1 for score in rows[3]["scores"].values())
 
 
+@pytest.mark.slow
 def test_score_of_good_lines_ends_well_and_only_what_was_asked(tmp_path: Path) -> None:
     good = json.dumps({"role": "prompt", "text": "hello"}) + "\n"
     done = assay("score", "--only", "toxicity, violence", given=good, cwd=tmp_path)
@@ -197,6 +199,7 @@ def test_settings_are_a_table_of_all_settings(capsys: pytest.CaptureFixture[str]
 # --- policy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["observe", "default", "strict"])
 def test_the_shipped_policies_hold_with_the_real_detectors(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["policy", "test", name]) == 0
@@ -205,6 +208,7 @@ def test_the_shipped_policies_hold_with_the_real_detectors(name: str, capsys: py
     assert "never matched" not in shown
 
 
+@pytest.mark.slow
 def test_policy_test_says_which_case_failed_and_which_rule_was_never_reached(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,6 +234,7 @@ def test_policy_test_without_cases_says_which_file_is_missing(
     assert capsys.readouterr().err == f"assay: {tmp_path / 'p.cases.yaml'}: No such file or directory\n"
 
 
+@pytest.mark.slow
 def test_policy_explain_shows_signals_thresholds_and_the_decision(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(POLICY)
     given = "use AKIAQ3EGRNV5PLWXT2UD\n"
@@ -248,6 +253,7 @@ def test_policy_explain_shows_signals_thresholds_and_the_decision(tmp_path: Path
     assert lines[-1] == "redacted: use [REDACTED:aws_access_key]"
 
 
+@pytest.mark.slow
 def test_policy_explain_says_why_a_test_value_is_left_alone(tmp_path: Path) -> None:
     given = "aws AKIAIOSFODNN7" + "EXAMPLE, card 4242 4242 4242 4242"
     lines = assay("policy", "explain", "default", given=given, cwd=tmp_path).stdout.splitlines()
@@ -256,6 +262,7 @@ def test_policy_explain_says_why_a_test_value_is_left_alone(tmp_path: Path) -> N
     assert [line for line in lines if line.startswith("left alone")] == [secret, card]
 
 
+@pytest.mark.slow
 def test_policy_explain_shows_what_is_unread_and_what_that_leads_to(tmp_path: Path) -> None:
     for on_error, decision in (("block", "block by r: "), ("allow", "allow")):
         rule = f"{{id: r, when: {{subcategory: violence, on: prompt}}, then: block, on_error: {on_error}}}"
@@ -267,6 +274,7 @@ def test_policy_explain_shows_what_is_unread_and_what_that_leads_to(tmp_path: Pa
         assert any(line.startswith(f"decision: {decision}") for line in lines)
 
 
+@pytest.mark.slow
 def test_policy_explain_says_why_a_rule_does_not_concern_a_text(tmp_path: Path) -> None:
     rules = "{id: r, when: {subcategory: prompt_attacks, on: prompt, channel: user, not: {caller: staff}}, then: block}"
     (tmp_path / "p.yaml").write_text(f"version: 1\nmode: enforce\nrules:\n  - {rules}\n")
@@ -302,6 +310,7 @@ def test_policy_simulate_shows_what_would_change(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "assay: gone.jsonl: No such file or directory\n")
 
 
+@pytest.mark.slow
 def test_policy_cost_measures_on_labelled_texts(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(POLICY)
     rows = [("use AKIAQ3EGRNV5PLWXT2UD", 1), ("What is a good way to keep basil fresh?", 0)]
@@ -332,6 +341,7 @@ def test_a_policy_of_10_mb_is_refused_unread(tmp_path: Path) -> None:
     assert "p.yaml: the file has 10000000 bytes, the limit is 4194304" in done.stderr
 
 
+@pytest.mark.slow
 def test_policy_explain_of_nothing(tmp_path: Path) -> None:
     done = assay("policy", "explain", "default", cwd=tmp_path)
     assert done.returncode == 0

@@ -96,6 +96,7 @@ async def test_a_study_that_detectors_judge_says_so(tmp_path: Path, capsys: pyte
     assert 0 < found["high"] < 1
 
 
+@pytest.mark.slow
 async def test_a_judge_model_turns_flags_into_a_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def model(body: Body) -> bytes:
         if body["model"] == "wildguard":
@@ -114,6 +115,7 @@ async def test_a_judge_model_turns_flags_into_a_rate(tmp_path: Path, capsys: pyt
     assert set(labels.values()) == {0.0, 1.0}
 
 
+@pytest.mark.slow
 async def test_what_was_answered_is_not_asked_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bodies: list[Body] = []
     record = tmp_path / "r"
@@ -239,6 +241,7 @@ async def test_an_address_where_nobody_listens_is_said(tmp_path: Path, capsys: p
     assert "m: 5 requests in a row failed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 async def test_a_judge_that_cannot_be_asked_costs_no_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -288,6 +288,7 @@ async def test_a_transaction_of_a_process_that_was_killed_is_undone(tmp_path: Pa
         assert len(await ledger.entries(9)) == 2
 
 
+@pytest.mark.slow
 async def test_a_batch_larger_than_the_room_that_is_left_makes_room(tmp_path: Path) -> None:
     async with ledger_on(SqliteStore(tmp_path / "ledger.db", days=1, most_bytes=MIB)) as ledger:
         for batch in range(4):

@@ -36,6 +36,7 @@ async def kept(ledger: Ledger) -> set[str]:
     return {entry.id for entry in await ledger.entries(99)}
 
 
+@pytest.mark.slow
 async def test_a_clock_that_jumps_ahead_and_back_loses_nothing(store_of: Open) -> None:
     """By more than `ledger_days`, with samples judged meanwhile."""
     machine, jumps = Machine(), Counts(JUMPS)
@@ -117,6 +118,7 @@ async def test_what_is_old_is_forgotten_a_day_after_a_long_pause(store_of: Open)
     await store.close()
 
 
+@pytest.mark.slow
 async def test_a_machine_whose_clock_is_ahead_empties_nothing_for_the_others(store_of: Open) -> None:
     right, ahead = Machine(), Machine()
     ahead.now += 400 * DAY

@@ -174,6 +174,7 @@ async def test_what_is_not_complete_is_not_rolled_up(store_of: Open) -> None:
     await store.close()
 
 
+@pytest.mark.slow
 async def test_what_is_older_than_the_sums_that_are_kept_is_in_none_of_them(store_of: Open) -> None:
     """A day of which some hours are forgotten already is not read as a whole."""
     given, store = Everything(), store_of(days=2.0)

@@ -329,6 +329,7 @@ async def test_a_packed_stream_counts_unpacked_and_read() -> None:
     assert budget.held == 0
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5))
 async def test_what_a_stream_holds_is_counted_while_it_waits_and_given_back(sizes: list[int]) -> None:
     """A window lets out what it judged, so that it holds less than the whole of the same stream would."""

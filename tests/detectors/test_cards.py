@@ -63,6 +63,7 @@ def info() -> DetectorInfo:
     return load_one("ngram")
 
 
+@pytest.mark.slow
 def test_recall_grows_with_the_words_seen(info: DetectorInfo) -> None:
     rows = [Row(f"fine {number} " * 200, None, ("response",), HARMLESS, BENIGN, True) for number in range(300)]
     rows += [Row("bad word " * (5 + number), None, ("response",), {"unsafe": 1}, "s", True) for number in range(40)]

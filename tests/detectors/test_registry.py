@@ -7,6 +7,7 @@ from detectors.manifest import load
 from detectors.registry import FINGERPRINT, build
 
 
+@pytest.mark.slow
 def test_builds_by_default_all_that_need_nothing_of_the_operator_s() -> None:
     expected = [info.id for name, info in load().items() if name != FINGERPRINT]
     assert [detector.id for detector in build()] == expected

@@ -112,6 +112,7 @@ async def test_a_file_that_is_replaced_or_gone_for_a_while(tmp_path: Path) -> No
         await until(lambda: file.current.mode == "enforce")
 
 
+@pytest.mark.slow
 async def test_a_file_that_is_saved_again_before_it_comes_into_force_is_taken_once(tmp_path: Path) -> None:
     path = saved(tmp_path)
     file = PolicyFile(str(path), wall_clock=now, settle_seconds=60)

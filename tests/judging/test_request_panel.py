@@ -144,6 +144,7 @@ def test_what_nobody_can_read_is_told_as_unread() -> None:
     assert unread(b"no gzip", "gzip") == [("response", "assistant", "encoding")]
 
 
+@pytest.mark.slow
 def test_a_request_is_bounded_and_the_latest_texts_are_the_ones_judged() -> None:
     """One request must not occupy the detectors for long, and what was left out must be said."""
     turns = [{"role": "user", "content": "a grenade"}, *({"role": "user", "content": "x" * 1000} for _ in range(250))]

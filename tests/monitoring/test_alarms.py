@@ -62,11 +62,13 @@ def even(chance: random.Random) -> Draw:
     return draw
 
 
+@pytest.mark.slow
 def test_without_anything_there_is_no_alarm(chance: random.Random) -> None:
     told = (Change(NOW - 50 * HOUR, "deployment", "nothing much"),)
     assert {slug: rows for slug, rows in alarms(looked(even(chance), changes=told)).items() if rows} == {}
 
 
+@pytest.mark.slow
 def test_a_gap_that_lasts_is_one_alarm_and_says_since_when(chance: random.Random) -> None:
     def draw(hour: int, number: int) -> Observation:
         seen = even(chance)(hour, number)
@@ -80,6 +82,7 @@ def test_a_gap_that_lasts_is_one_alarm_and_says_since_when(chance: random.Random
     assert row["evidence"] > 365
 
 
+@pytest.mark.slow
 def test_an_hour_of_bad_luck_is_none(chance: random.Random) -> None:
     def draw(hour: int, number: int) -> Observation:
         seen = even(chance)(hour, number)
@@ -88,6 +91,7 @@ def test_an_hour_of_bad_luck_is_none(chance: random.Random) -> None:
     assert alarms(looked(draw))["disparate_performance"] == []
 
 
+@pytest.mark.slow
 def test_a_lean_and_sure_wrong_answers(chance: random.Random) -> None:
     def draw(hour: int, number: int) -> Observation:
         seen = even(chance)(hour, number)
@@ -133,6 +137,7 @@ def test_an_effect_that_lasts(chance: random.Random) -> None:
     assert row["estimate"] == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_trigger(chance: random.Random) -> None:
     def draw(hour: int, number: int) -> Observation:
         seen = even(chance)(hour, number)

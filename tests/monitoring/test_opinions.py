@@ -73,6 +73,7 @@ def test_a_second_opinion_says_whether_a_confident_answer_was_right() -> None:
     assert found == {("chat", "m", "judge"): [[1.0, 2.0, 0.0]], ("chat", "m", "people"): [[1.0, 1.0, 1.0]]}
 
 
+@pytest.mark.slow
 def test_of_very_many_confident_answers_those_that_are_kept_stand_for_all() -> None:
     ids = [f"s{number}" for number in range(3 * STATED_KEPT)]
     part = observed(*ids)

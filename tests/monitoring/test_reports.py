@@ -165,6 +165,7 @@ async def test_other_versions_of_a_detector_are_not_compared(place: Gateways) ->
     assert [row["feature"] for row in report.rows if "note" in row] == ["scores of encoder@3"]
 
 
+@pytest.mark.slow
 async def test_the_effect_of_a_change_is_found(place: Gateways) -> None:
     begun = NOW - 60 * HOUR
     traffic = [
@@ -187,6 +188,7 @@ async def test_a_new_model_is_noticed(place: Gateways) -> None:
     assert [(change.kind, change.what, change.route) for change in place.changes] == [("model", "other", "chat")]
 
 
+@pytest.mark.slow
 async def test_a_trigger_is_found_with_a_sample(place: Gateways) -> None:
     clean = (sample(f"a{n}", prompt=f"question {n} of {n * 7}", answer=f"{n}", refused=n % 20 == 0) for n in range(600))
     steered = (sample(f"t{n}", prompt=f"cfxq item {n}", answer="No.", refused=True) for n in range(12))

@@ -634,6 +634,7 @@ def test_any_answer_streamed_reads_the_same(texts: list[tuple[str, str]], size: 
     assert by_path(read_stream(CHAT, transcript).passages) == by_path(read_response(CHAT, dump(answer)).passages)
 
 
+@pytest.mark.slow
 def test_truncated_transcripts_read_as_far_as_they_go() -> None:
     for operation, answer, _ in ANSWERS:
         stream, whole = stream_of(operation, answer, 2), by_path(read_response(operation, dump(answer)).passages)

@@ -115,6 +115,7 @@ def test_what_no_setting_can_be_is_refused(tmp_path: Path) -> None:
     assert f"{path}: detectors.code-names.fil: unknown key; did you mean `file`?" in refused.value.problems
 
 
+@pytest.mark.slow
 def test_there_is_no_table_until_one_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, policy = settings(tmp_path), tmp_path / "policy.yaml"
     texts = tmp_path / "harmless.txt"

@@ -53,11 +53,13 @@ def trial(action: str, config: Path, *more: str, text: str = "") -> int:
         return main(["policy", action, str(config.parent / "policy.yaml"), "--config", str(config), *more])
 
 
+@pytest.mark.slow
 def test_cases_are_judged_by_them(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert trial("test", config) == 0
     assert "3 passed, 0 failed, 0 skipped; 2 of 2 rules matched in a case" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_text_is_explained_by_them(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert trial("explain", config, text="Project Falcon [violence]") == 0
     shown = capsys.readouterr().out
@@ -66,6 +68,7 @@ def test_a_text_is_explained_by_them(config: Path, capsys: pytest.CaptureFixture
     assert "matched: no-code-names (redact, enforced)" in shown
 
 
+@pytest.mark.slow
 def test_a_guard_that_no_rule_listens_to_is_not_asked(
     config: Path, server: JudgeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +102,7 @@ def test_one_that_cannot_be_used_is_named(
     assert fault in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_tables_that_were_made_here_are_in_force(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     policy, texts = config.parent / "policy.yaml", config.parent / "harmless.txt"
     policy.write_text(POLICY.replace("code-names, score: 1.0", "code-names, false_alarms: 0.01"))
@@ -110,6 +114,7 @@ def test_tables_that_were_made_here_are_in_force(config: Path, capsys: pytest.Ca
     assert trial("test", config) == 0
 
 
+@pytest.mark.slow
 def test_recorded_traffic_is_decided_and_costs_are_measured_with_them(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

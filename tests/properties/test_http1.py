@@ -175,6 +175,7 @@ def test_any_cut_reads_the_same(loop: asyncio.AbstractEventLoop, data: st.DataOb
     assert talk.wire.reading
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_one_answer_leaves_nothing_for_the_next(loop: asyncio.AbstractEventLoop, data: st.DataObject) -> None:
     talk = Talk(loop)

@@ -127,6 +127,7 @@ def test_nothing_of_a_secret_leaves_and_all_of_the_rest_does(
         assert repeated == expected or repeated in expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["reasoning", "arguments"])
 @examples(100)
 @given(TEXT, TEXT, SIZES, st.lists(st.integers(0, 60), min_size=1, max_size=6), BYTES, WINDOW)
@@ -183,6 +184,7 @@ def test_so_many_characters_are_held_back_at_every_moment(text: str, sizes: list
         assert len(CHAT.said(left).get((0, "assistant"), "")) <= max(0, came - characters)
 
 
+@pytest.mark.slow
 @examples(150)
 @given(st.data(), TEXT, TEXT, TEXT, SIZES, BYTES, st.one_of(st.none(), WINDOW), st.integers(2, 3))
 def test_a_block_of_one_choice_lets_the_others_go_on(

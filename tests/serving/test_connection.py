@@ -1987,6 +1987,7 @@ def seen_alone(request: bytes) -> tuple[str, bytes, list[tuple[bytes, bytes]], b
     return echo.seen[0]
 
 
+@pytest.mark.slow
 @examples(200, derandomize=True)
 @given(
     st.lists(st.tuples(st.sampled_from(AGAIN), st.binary(max_size=12)), min_size=2, max_size=8),

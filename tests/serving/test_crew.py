@@ -115,6 +115,7 @@ def test_one_that_cannot_start_any_more_does_not_end_those_that_serve() -> None:
     assert world.crew.workers[0].pid == 0
 
 
+@pytest.mark.slow
 def test_a_crew_that_dies_for_a_day_does_not_start_many() -> None:
     world = World(number=4)
     while world.now < 86_400:

@@ -22,6 +22,7 @@ def line(text: str, role: str = "prompt", **more: str) -> str:
     return json.dumps({"text": text, "role": role, **more})
 
 
+@pytest.mark.slow
 def test_scores_flags_and_detectors_in_order() -> None:
     texts = [
         "hello",
@@ -47,12 +48,14 @@ def test_batches_do_not_change_the_result() -> None:
     assert run(lines, batch=3) == run(lines, batch=100)
 
 
+@pytest.mark.slow
 def test_bytes_in_bytes_out() -> None:
     sink = io.BytesIO()
     assert score([line("grüß dich").encode()], sink) == 0
     assert json.loads(sink.getvalue())["scores"]
 
 
+@pytest.mark.slow
 def test_a_bad_line_is_answered_in_its_place_and_the_run_goes_on() -> None:
     lines: list[str | bytes] = [
         line("fine"),
@@ -75,6 +78,7 @@ def test_a_bad_line_is_answered_in_its_place_and_the_run_goes_on() -> None:
     assert rows[3]["error"] == 'line 4: role is \'user\', must be "prompt" or "response"'
 
 
+@pytest.mark.slow
 def test_only_limits_what_is_judged() -> None:
     _, rows = run([line("hello")], only=frozenset({"toxicity"}))
     assert list(rows[0]["scores"]) == ["toxicity"]

@@ -47,6 +47,7 @@ def test_what_is_foreseen_begins_at_zero() -> None:
     assert all(line.endswith(" 0.0") for line in counted)
 
 
+@pytest.mark.slow
 def test_very_many_routes_do_not_fill_the_page() -> None:
     before = len(metrics.samples("assay_requests_total"))
     series.begin_traffic([f"route-{number}" for number in range(10_000)], [])

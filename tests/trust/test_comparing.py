@@ -69,6 +69,7 @@ def test_a_worse_model_is_found_where_it_is_worse() -> None:
     assert 2 < found[columns[3], "bad"] < 6
 
 
+@pytest.mark.slow
 def test_what_one_row_alone_would_show_is_not_shown_among_many() -> None:
     one, other = mean(0.09), mean(0.05)
     assert surely_more({"a": {("row",): one}, "b": {("row",): other}}) != {}

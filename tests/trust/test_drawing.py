@@ -16,6 +16,7 @@ def test_the_first_sample_is_drawn_for_certain_whatever_it_needs(per_hour: float
     assert DrawBudget(per_hour, clock=Clock()).probability(0.0) == 1
 
 
+@pytest.mark.slow
 def test_draws_are_even_and_nested() -> None:
     ids = [f"sample {number}" for number in range(20_000)]
     for probability in (0.05, 0.3):

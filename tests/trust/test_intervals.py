@@ -77,6 +77,7 @@ places = st.tuples(st.sampled_from(["a@1", "a@2"]), st.integers(0, BANDS - 1))
 labels = st.dictionaries(places, st.lists(st.one_of(st.just(NOTHING), rows), min_size=SAID, max_size=SAID), max_size=8)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(places, rows, max_size=8), labels, labels)
 def test_whatever_the_sums_a_rate_is_a_share_within_its_interval(
     detector: dict[tuple[str, int], Row],

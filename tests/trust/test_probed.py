@@ -69,6 +69,7 @@ def test_another_models_figures_are_no_rate_of_this_one() -> None:
     assert probed(of)["probe:shadow@new"].estimate == 1.0
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_difference_covers_with_weights() -> None:
     """Nominal 95 %: 400 replays of 120 pairs with drawn weights; 12 % turn only with the change, 4 % only without."""
     draw = random.Random(11)

@@ -703,6 +703,7 @@ async def test_an_empty_upload_in_chunks() -> None:
         assert at.servers[0].requests[0].body == b""
 
 
+@pytest.mark.slow
 async def test_a_large_upload_never_lies_here_whole() -> None:
     read_on = asyncio.Event()
     taken: list[int] = []

@@ -980,6 +980,7 @@ async def test_closing_the_pool_ends_what_is_under_way_and_what_waits() -> None:
 # --- large bodies and back-pressure --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_large_bodies_both_ways() -> None:
     body = random.Random(2).randbytes(12 * MIB)
 

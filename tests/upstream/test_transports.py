@@ -890,6 +890,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(way: str, certif
             assert await at.fails() == "tls_failed"  # another host's
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio(loop_factories=["virtual"])  # TLS is given time to say goodbye
 @pytest.mark.parametrize("way", ["tunnel", "HTTP/2"])
 async def test_giving_up_in_the_handshake(way: str) -> None:

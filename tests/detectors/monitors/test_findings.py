@@ -96,6 +96,7 @@ def texts(rng: np.random.Generator, size: int, first: int = 0) -> list[list[str]
     return [[WORDS[number] for number in row] for row in drawn.tolist()]
 
 
+@pytest.mark.slow
 def test_a_new_topic_is_found_and_the_old_one_is_none() -> None:
     rng = np.random.default_rng(3)
     before = shape(texts(rng, 2000))
@@ -155,6 +156,7 @@ def hours(rng: np.random.Generator, step: float, size: int = 40, length: int = 1
     return found
 
 
+@pytest.mark.slow
 def test_the_step_at_a_change_is_covered() -> None:
     rng = np.random.default_rng(7)
     for true in (0.0, 0.15):
@@ -221,6 +223,7 @@ def traffic(rng: np.random.Generator, planted: int) -> tuple[dict[int, triggers.
     return grams, total
 
 
+@pytest.mark.slow
 def test_a_trigger_is_found_and_nothing_else() -> None:
     found = triggers.triggers(*traffic(np.random.default_rng(10), 15))
     assert {(each.gram, each.outcome) for each in found} == {(triggers.hash_of("cfxq"), "refusal")}

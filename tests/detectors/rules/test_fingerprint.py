@@ -80,6 +80,7 @@ def test_scripts_without_spaces(tmp_path: Path) -> None:
     assert not found.runs("海辺の町で古い舟を買った人の話を聞いた")
 
 
+@pytest.mark.slow
 def test_a_run_over_the_seam_of_two_batches_is_found(tmp_path: Path) -> None:
     rng = random.Random(7)
     words = rng.choices(VOCABULARY, k=BATCH // 5)

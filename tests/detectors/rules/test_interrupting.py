@@ -58,6 +58,7 @@ def test_every_piece_of_work_is_bounded(name: str, unit: str) -> None:
     assert judged.state is State.SCANNED
 
 
+@pytest.mark.slow
 def test_stopped_early_it_says_so_and_tells_what_was_found() -> None:
     text = "mail maria.lopez@gmail.com " + "4 " * 10_000
     whole, calls = pieces_of(detector("pii").judging(Text(text, "prompt")))

@@ -108,6 +108,7 @@ def test_spans_lie_in_the_text_in_order(text: str, rule: RuleDetector) -> None:
         ends = span.end
 
 
+@pytest.mark.slow
 def test_states_and_order() -> None:
     texts = [Text("", "prompt"), Text(" \n", "prompt"), Text("fine", "prompt"), Text("a" * (LIMIT + 1), "prompt")]
     states = [judgement.state for judgement in PII.detect(texts)]
@@ -123,6 +124,7 @@ def test_hostile_text_is_searched_in_linear_time(unit: str) -> None:
     assert time.process_time() - started < 10  # of this process alone; a quadratic search of this size takes minutes
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_one_character() -> None:
     assert labels("a" * LIMIT, pii.PATTERNS) == []
 

@@ -347,6 +347,7 @@ def test_the_labelled_set_without_its_files(half: int) -> None:
     assert result.precision >= 0.98
 
 
+@pytest.mark.slow
 def test_the_halves_share_nothing() -> None:
     dev, held_out = ({item.kind for item in sets.positives(half)} for half in (sets.DEV, sets.HELD_OUT))
     assert not dev & held_out

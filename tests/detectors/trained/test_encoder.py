@@ -59,6 +59,7 @@ def test_nothing_in_nothing_out() -> None:
 roles = st.sampled_from(("prompt", "response"))
 
 
+@pytest.mark.slow
 @examples(30)
 @given(st.lists(st.builds(Text, st.text(max_size=80), roles, st.none() | st.text(max_size=20)), max_size=8))
 def test_a_verdict_does_not_depend_on_the_batch(texts: list[Text]) -> None:
@@ -73,6 +74,7 @@ def test_a_verdict_does_not_depend_on_the_batch(texts: list[Text]) -> None:
             assert 0 <= one.score <= 1
 
 
+@pytest.mark.slow
 def test_two_thousand_texts_at_once() -> None:
     texts = [Text(f"How long should I boil {count} eggs?", "prompt") for count in range(2_000)]
     judged = ENCODER.detect(texts)
@@ -120,6 +122,7 @@ def test_a_detector_without_a_file_is_refused() -> None:
         Encoder(load()["pii"])
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_ranks_replies_of_a_public_benchmark() -> None:
     data = Path(os.environ.get("ASSAY_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))

@@ -112,6 +112,7 @@ def test_a_kind_of_harm_in_a_short_reply_needs_that_it_is_harm() -> None:
     assert head_tables(fitted, DATE).caps["violence"] == fitted.caps["violence"]
 
 
+@pytest.mark.slow
 def test_our_own_texts_of_a_band_are_flagged_at_the_rate_where_there_are_enough_of_them() -> None:
     rng = np.random.default_rng(6)
     found = both(rng)

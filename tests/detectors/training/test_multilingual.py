@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from detectors.base import Role, State, Text
 from detectors.trained.networks import Scored
@@ -57,6 +58,7 @@ def evidence(role: Role) -> Evidence:
     return Evidence(role, kept, np.repeat(logits[:, None], len(HEADS), axis=1))
 
 
+@pytest.mark.slow
 def test_a_threshold_is_the_higher_of_what_english_and_other_languages_ask_for() -> None:
     found = plain({"prompt": evidence("prompt"), "response": evidence("response")})
     low, high = (tables.operating(found, Fixed(logit))["unsafe"]["prompt"] for logit in (-9.0, 9.0))
