@@ -151,7 +151,7 @@ class App:
         return tasks
 
     def _gauges(self) -> Gauges:
-        machine = telemetry.machine("gateway", self._detectors)
+        machine = telemetry.machine("gateway", self._detectors, self._records)
         shown = [self._show, self._detectors.show, self._servers.show, Costs(self._policy).read, *machine]
         return Gauges([*shown, metrics.keep_room])
 

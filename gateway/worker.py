@@ -12,16 +12,15 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from gateway.encodings import EncodingError, decode
 from gateway.enforcement.counts import Counts
 from gateway.enforcement.signals import draw_of, signals
 from gateway.enforcement.subjects import Subject, subject_named
 from gateway.exchange import Sample, SampleQueue, Taken
 from gateway.judging.client import JudgingError
 from gateway.judging.messages import Findings, JudgingRequest, judging_request
-from gateway.openai_api import Operation, has_too_many_values, read_request, read_response, read_stream
+from gateway.judging.texts import texts_in
 from gateway.telemetry import metrics
-from gateway.trust.judged import DIRECTIONS, Direction, Judged, Sink, scores_of
+from gateway.trust.judged import DIRECTIONS, Direction, Judged, Sink, Texts, scores_of
 from policies.engine import Context, Decision, Policy, Silent, decide
 
 log = logging.getLogger("assay")
@@ -215,14 +214,6 @@ def _request(sample: Sample) -> JudgingRequest:
     )
 
 
-def texts_of(sample: Sample) -> dict[tuple[str, tuple[str | int, ...]], str]:
-    """The texts themselves, for sinks that may have them; none of a body of too many values, which nobody judged."""
-    operation = Operation(sample.operation)
-    try:
-        body, _ = decode(sample.answer, sample.encoding, len(sample.answer) * 16)
-    except EncodingError:
-        body = b""
-    both = [] if has_too_many_values(sample.prompt) else read_request(operation, sample.prompt).passages
-    if not has_too_many_values(body):
-        both += (read_stream(operation, body) if sample.stream else read_response(operation, body)).passages
-    return {(passage.direction, tuple(passage.path)): passage.text for passage in both}
+def texts_of(sample: Sample) -> Texts:
+    """The texts themselves, for sinks that may have them."""
+    return texts_in(sample.operation, sample.prompt, sample.answer, encoding=sample.encoding, stream=sample.stream)

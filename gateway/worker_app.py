@@ -73,7 +73,7 @@ class WorkerApp:
         ]
 
     def _gauges(self) -> Gauges:
-        machine = telemetry.machine("worker", self._detectors)
+        machine = telemetry.machine("worker", self._detectors, self._records)
         return Gauges([lambda: samples.show_depth(self._queue), self._detectors.show, *machine])
 
     def _readiness(self) -> Readiness:

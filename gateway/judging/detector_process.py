@@ -6,11 +6,11 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import msgspec
 
-from gateway.judging.messages import Findings, FrameReader, Hello, JudgingRequest, frame
+from gateway.judging.line import line_over
+from gateway.judging.messages import Findings, Hello, JudgingRequest, frame
 from gateway.judging.progress import Progress
 
 log = logging.getLogger("assay")
@@ -32,22 +32,6 @@ class Program:
     behind: Sequence[str]
     hash_key: bytes
     environ: Mapping[str, str]
-
-
-class _Line(asyncio.Protocol):
-    """The gateway's end of the socket."""
-
-    def __init__(self, on_frame: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
-        self._reader = FrameReader()
-        self._on_frame = on_frame
-        self._on_lost = on_lost
-
-    def data_received(self, data: bytes) -> None:
-        for body in self._reader.feed(data):
-            self._on_frame(body)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the name is asyncio's
-        self._on_lost()
 
 
 class DetectorProcess:
@@ -146,18 +130,14 @@ class DetectorProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                ours.setblocking(False)
                 self._progress = Progress.shared()
                 self._gone.clear()
                 self._process = await self._spawn(theirs.fileno(), self._progress.fd)
                 await self._hand_over_key(self._process)
-                transport, _ = await asyncio.get_running_loop().create_connection(
-                    lambda: _Line(self._received, self._gone.set), sock=ours
-                )
+                self._transport = await line_over(ours, self._received, self._gone.set)
             except BaseException:
                 ours.close()
                 raise
-        self._transport = cast(asyncio.WriteTransport, transport)
 
     async def _spawn(self, *fds: int) -> asyncio.subprocess.Process:
         program = self._program

@@ -1,200 +1,234 @@
-"""The sink that turns judged samples into sketches, an hour each."""
+"""The sink of the monitors: hands judged samples to the process that observes, and writes the sketches it gives."""
 
 import asyncio
+import contextlib
 import logging
+import secrets
+import socket
+import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
-from detectors.monitors.sketch import Means, Observation, Observer, Sketch, shingles
-from detectors.monitors.triggers import hash_of
-from gateway.monitoring.changes import Change, Kind, Noticed
-from gateway.monitoring.logprobs import token_confidence
+import msgspec
+
+from gateway.judging.line import line_over
+from gateway.judging.messages import frame
+from gateway.monitoring.changes import Change
+from gateway.monitoring.seen import ANSWER, SYSTEM, Ask, Seen, Told
 from gateway.monitoring.store import HOUR, MonitorError, Store
 from gateway.trust.judged import Judged
 
 log = logging.getLogger("assay")
 
 KEPT_DAYS = 15
-OTHER = "(other)"  # stands for what is beyond the first: clients may name any model, and keys may be many
-MOST_NAMES = 50
-_BATCH = 16  # samples that are read together
-_MOST_WAITING = 500  # samples, with their texts
-_MOST_BYTES = 64 * 2**20  # of their bodies
 WRITE_SECONDS = 15.0
-_MOST_SHINGLES = 20_000  # of earlier answers that are remembered
-_READ_CHARACTERS = 20_000
+PROGRAM = (sys.executable, "-m", "gateway.monitoring.sketching")
+_NICE = 15  # nobody waits for it: on a shared core traffic goes first
+_MOST_BYTES = 64 * 2**20  # of samples that wait
+_MOST_UNWRITTEN = 100  # sketches, and changes
+TELL_SECONDS = 5.0
+_FIRST_RESTART_SECONDS, _LAST_RESTART_SECONDS = 0.1, 30.0
+_decode = msgspec.msgpack.Decoder(Told).decode
 
 
 class Observing:
-    """A sink. `clock` is Unix seconds, as in `Judged.at`. A sample that finds no room is left out: the newest stay."""
+    """A sink. `clock` is Unix seconds, as in `Judged.at`. A sample that finds no room is left out.
 
-    def __init__(self, store: Store, *, clock: Callable[[], float], write_seconds: float = WRITE_SECONDS) -> None:
+    `run` keeps the process, which `program` starts with the first sample that comes: where nothing is judged there is
+    none. One that ends takes with it what it has seen since it was asked last, every `write_seconds`. It has
+    `tell_seconds` to answer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Callable[[], float],
+        write_seconds: float = WRITE_SECONDS,
+        tell_seconds: float = TELL_SECONDS,
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         self._store = store
-        self._write_seconds = write_seconds
         self._clock = clock
-        self._waiting: deque[Judged] = deque()
-        self._bytes = 0
-        self._sketches: dict[int, Sketch] = {}
-        self._changed: set[int] = set()
-        self._told: deque[Change] = deque(maxlen=100)
-        self._observer = Observer()
-        self._noticed = Noticed(self._told.append)
-        self._echoes: dict[int, None] = {}
-        self._names: dict[str, set[str]] = {}
-        self._write_at = 0.0
+        self._write_seconds = write_seconds
+        self._tell_seconds = tell_seconds
+        self._program = program
+        self._process: asyncio.subprocess.Process | None = None
+        self._line: asyncio.WriteTransport | None = None
+        self._early: list[bytes] = []  # frames that came while there was no line
+        self._early_bytes = 0
+        self._wanted, self._gone, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._life = ""
+        self._tellings = 0  # of this life
+        self._sketches: dict[tuple[int, str], bytes] = {}  # by hour and life: not written yet
+        self._changes: deque[Change] = deque(maxlen=_MOST_UNWRITTEN)
         self.problem = ""
 
     @property
+    def pids(self) -> list[int]:
+        """The process's, while it runs."""
+        running = self._process is not None and self._process.returncode is None
+        return [self._process.pid] if running and self._process else []
+
+    @property
     def held_bytes(self) -> int:
-        """Of the bodies of samples that wait."""
-        return self._bytes
+        """Of samples that wait here."""
+        return self._early_bytes + (self._line.get_write_buffer_size() if self._line else 0)
 
     def take(self, judged: Judged) -> None:
         """Never waits, never raises."""
-        self._waiting.append(judged)
-        self._bytes += _size(judged)
-        while len(self._waiting) > _MOST_WAITING or self._bytes > _MOST_BYTES:
-            self._bytes -= _size(self._waiting.popleft())
+        packed = frame(seen_of(judged))
+        if self.held_bytes + len(packed) > _MOST_BYTES:
+            return
+        if self._line is not None:
+            self._line.write(packed)
+        else:
+            self._early.append(packed)
+            self._early_bytes += len(packed)
+            self._wanted.set()
 
     async def run(self) -> None:
         """Until cancelled, and write once more then."""
+        pause = _FIRST_RESTART_SECONDS
         try:
             while True:
-                await asyncio.sleep(0.2)
-                await self.work()
-                if self._clock() >= self._write_at:
-                    self._write_at = self._clock() + self._write_seconds
-                    await self.write()
+                await self._wanted.wait()
+                await self._live()
+                pause = _FIRST_RESTART_SECONDS if self._tellings else min(2 * pause, _LAST_RESTART_SECONDS)
+                what = f"with what it has seen in the last {self._write_seconds:g} s"
+                log.warning("the process of the monitors ended, %s; it is started again in %.1f s", what, pause)
+                await asyncio.sleep(pause)
         finally:
-            await self.write()
+            await self._write()
             await self._store.close()
 
-    async def work(self) -> None:
-        """Observe what waits, one sample a turn of the loop: traffic goes first."""
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            self._bytes -= sum(map(_size, batch))
-            read = await asyncio.to_thread(lambda: [*map(_read, batch)])  # noqa: B023 - a body may take long to read
-            means: dict[int, Means] = {}
+    async def _live(self) -> None:
+        """One life of the process."""
+        try:
+            await self._start()
+            while not self._gone.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._write_seconds):
+                        await self._gone.wait()
+                await self.write()
+        except asyncio.CancelledError:
+            await self._ask()
+            raise
+        except OSError as error:
+            log.error("the process of the monitors could not be started: %s", error)
+        finally:
+            await self._stop()
+
+    async def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._gone.clear()
+        self._life, self._tellings = secrets.token_hex(8), 0
+        with theirs:
             try:
-                for judged, (said, tokens) in zip(batch, read, strict=True):
-                    self._observe(judged, said, tokens, means)
-                    await asyncio.sleep(0)
-            finally:
-                self._pour(means)
+                fd = theirs.fileno()
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._program, str(fd), str(_NICE), pass_fds=(fd,), stdin=asyncio.subprocess.DEVNULL
+                )
+                self._line = await line_over(ours, self._received, self._lost)
+            except BaseException:
+                ours.close()
+                raise
+        early, self._early, self._early_bytes = self._early, [], 0
+        self._line.write(b"".join(early))
+        self._wanted.clear()
 
-    def observe(self, judged: Judged) -> None:
-        """Add a sample to the sketch of its hour."""
-        means: dict[int, Means] = {}
-        self._observe(judged, *_read(judged), means)
-        self._pour(means)
+    async def _stop(self) -> None:
+        if self._line is not None:
+            self._line.abort()
+            self._line = None
+        if self._process is not None:
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()  # what it had to tell it was asked for
+            await self._process.wait()
+            self._process = None
 
-    def _observe(self, judged: Judged, said: Mapping[str, str], tokens: float | None, means: dict[int, Means]) -> None:
-        """Its means go into those of its hour."""
-        start = int(judged.at // HOUR) * HOUR
-        seen = self._seen(judged, said["prompt"], said["response"], tokens)
-        sketch = self._sketches.setdefault(start, Sketch())
-        self._observer.observe(sketch, seen, means.setdefault(start, Means()))
-        self._changed.add(start)
-        self._noticed.notice(judged.at, judged.route, _facts(judged, seen.model, said["system"]))
+    def _received(self, body: bytes) -> None:
+        told = _decode(body)
+        for start, sketch in told.sketches:
+            self._sketches[start, self._life] = sketch
+        while len(self._sketches) > _MOST_UNWRITTEN:
+            del self._sketches[next(iter(self._sketches))]
+        self._changes.extend(told.changes)
+        if told.failed:
+            log.warning("%d samples could not be observed for the monitors (%s)", told.failed, told.why)
+        self._tellings += 1
+        self._news.set()
 
-    def _pour(self, means: Mapping[int, Means]) -> None:
-        for start, gathered in means.items():
-            gathered.pour(self._sketches[start])
-
-    def _seen(self, judged: Judged, prompt: str, answer: str, tokens: float | None) -> Observation:
-        return Observation(
-            judged.id,
-            1 / judged.probability,
-            judged.route,
-            self._one_of("model", judged.model),
-            self._one_of("caller", judged.caller),
-            self._one_of("language", judged.language),
-            prompt,
-            answer,
-            {(way, o.slug): (o.score, o.flagged, o.detector) for way, o in judged.scores},
-            seconds=_seconds(judged),
-            echo=self._echo(prompt, answer),
-            orders=_orders(judged),
-            token_confidence=tokens,
-        )
-
-    def _one_of(self, what: str, value: str) -> str:
-        known = self._names.setdefault(what, set())
-        if value not in known and len(known) >= MOST_NAMES:
-            return OTHER
-        known.add(value)
-        return value.encode("utf-8", "replace").decode()  # clients may name half a surrogate pair
-
-    def _echo(self, prompt: str, answer: str) -> bool | None:
-        """Does the prompt hold a run of words that an earlier answer held? None for a prompt too short to tell."""
-        asked = shingles(prompt)
-        found = any(value in self._echoes for value in asked) if asked else None
-        self._echoes.update(dict.fromkeys(shingles(answer)))
-        while len(self._echoes) > _MOST_SHINGLES:
-            del self._echoes[next(iter(self._echoes))]
-        return found
+    def _lost(self) -> None:
+        self._gone.set()
+        self._news.set()
 
     async def write(self) -> None:
-        """What changed since; while the store cannot be used it stays here."""
+        """Ask for what has changed, and write it; while the store cannot be used it stays here."""
+        await self._ask()
+        await self._write()
+
+    async def _ask(self) -> None:
+        """What is told too late is written with the next time."""
+        if self._line is None or self._gone.is_set():
+            return
+        self._news.clear()
+        self._line.write(frame(Ask(self._clock())))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._tell_seconds):
+                await self._news.wait()
+
+    async def _write(self) -> None:
         try:
-            for start in sorted(self._changed):
-                await self._store.put(start, self._sketches[start])
-                self._changed.discard(start)
-            while self._told:
-                await self._store.tell(self._told[0])
-                self._told.popleft()
-            await self._store.prune(self._clock() - KEPT_DAYS * 24 * HOUR)
+            await self._put()
         except MonitorError as error:
             if not self.problem:  # the transition only
                 log.warning("the monitors' sketches cannot be written, and wait: %s", error)
             self.problem = str(error)
-            return
-        self.problem = ""
-        over = self._clock() - 2 * HOUR
-        self._sketches = {
-            start: sketch for start, sketch in self._sketches.items() if start >= over or start in self._changed
-        }
+        else:
+            self.problem = ""
+
+    async def _put(self) -> None:
+        """Raises MonitorError."""
+        while self._sketches:
+            (start, life), sketch = next(iter(self._sketches.items()))
+            await self._store.put(start, life, sketch)
+            if self._sketches.get((start, life)) is sketch:
+                del self._sketches[start, life]
+        while self._changes:
+            await self._store.tell(self._changes[0])
+            self._changes.popleft()
+        await self._store.prune(self._clock() - KEPT_DAYS * 24 * HOUR)
 
 
-def _size(judged: Judged) -> int:
-    return 0 if judged.sample is None else judged.sample.size()
-
-
-def _seconds(judged: Judged) -> float | None:
-    sample = judged.sample
-    return None if sample is None or judged.outcome != "completed" else sample.seconds or None
-
-
-def _read(judged: Judged) -> tuple[dict[str, str], float | None]:
-    sample = judged.sample
-    return _said(judged), None if sample is None or sample.stream else token_confidence(sample.answer, sample.encoding)
-
-
-def _said(judged: Judged) -> dict[str, str]:
-    """The system prompts, what is new of the prompt as the user wrote it, and the answer; each as one text, cut."""
-    texts = judged.texts() if judged.findings else {}
-    found: dict[str, list[str]] = {"system": [], "prompt": [], "response": []}
-    for finding in judged.findings:
-        part = "system" if finding.channel == "system" else finding.direction
-        if part == "prompt" and not (finding.fresh and finding.channel == "user"):
-            continue
-        text = texts.get((finding.direction, tuple(finding.path)))
-        if text:
-            found[part].append(text)
-    return {part: "\n\n".join(said)[:_READ_CHARACTERS] for part, said in found.items()}
-
-
-def _facts(judged: Judged, model: str, system: str) -> Mapping[Kind, str]:
-    """What may have changed. A system prompt is told by a hash."""
-    decision = judged.decisions.get("prompt")
-    versions = {opinion.detector for _, opinion in judged.scores}
-    return {
-        "model": model,
-        "policy": decision.revision if decision else "",
-        "detector": next((version for version in sorted(versions) if version.startswith("encoder@")), ""),
-        "system_prompt": f"{hash_of(system):08x}" if system else "",
-    }
+def seen_of(judged: Judged) -> Seen:
+    """What the process that observes needs to know of it."""
+    sample, decision = judged.sample, judged.decisions.get("prompt")
+    is_whole = sample is not None and judged.outcome == "completed"
+    return Seen(
+        id=judged.id,
+        at=judged.at,
+        weight=1 / judged.probability,
+        route=judged.route,
+        model=judged.model.encode("utf-8", "replace").decode(),  # clients may name half a surrogate pair
+        caller=judged.caller,
+        language=judged.language,
+        operation=judged.operation,
+        prompt=sample.prompt if sample else b"",
+        answer=sample.answer if sample else b"",
+        encoding=sample.encoding if sample else "",
+        stream=judged.stream,
+        policy=decision.revision if decision else "",
+        seconds=(sample.seconds or None) if sample and is_whole else None,
+        orders=_orders(judged),
+        texts=[
+            (SYSTEM if finding.channel == SYSTEM else finding.direction, finding.direction, finding.path)
+            for finding in judged.findings
+            if finding.direction == ANSWER or finding.channel == SYSTEM or (finding.fresh and finding.channel == "user")
+        ],
+        scores=list(judged.scores),
+    )
 
 
 def _orders(judged: Judged) -> bool | None:

@@ -4,7 +4,6 @@ Each process writes its own sketch of an hour, over and over as it grows, and no
 it is written, and a process that vanishes loses what it had not written.
 """
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -64,8 +63,8 @@ class Place(msgspec.Struct):
 class Store(Protocol):
     """tests/contracts/test_sketches.py is the contract. All raise MonitorError."""
 
-    async def put(self, start: int, sketch: Sketch) -> None:
-        """Our own of the hour that begins then, in place of what we had put there."""
+    async def put(self, start: int, writer: str, sketch: bytes) -> None:
+        """A writer's own of the hour that begins then, in place of what it had put there; in msgpack."""
         ...
 
     async def sketches(self, since: float, until: float) -> list[tuple[int, Sketch]]:
@@ -109,11 +108,10 @@ class SqliteSketches:
 
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path, _SCHEMA, _MOST_BYTES)
-        self._writer = secrets.token_hex(8)
 
-    async def put(self, start: int, sketch: Sketch) -> None:
+    async def put(self, start: int, writer: str, sketch: bytes) -> None:
         def work(file: Connection) -> None:
-            file.execute("INSERT OR REPLACE INTO sketches VALUES (?, ?, ?)", (start, self._writer, _encode(sketch)))
+            file.execute("INSERT OR REPLACE INTO sketches VALUES (?, ?, ?)", (start, writer, sketch))
             file.execute(_WROTE)
 
         await self._do(work)
@@ -178,11 +176,10 @@ class RedisSketches:
     def __init__(self, url: str, *, days: float, answer_seconds: float = 2.0) -> None:
         self._client = connect(url, answer_seconds)
         self._seconds = int(days * 24 * HOUR)
-        self._writer = secrets.token_hex(8)
 
-    async def put(self, start: int, sketch: Sketch) -> None:
+    async def put(self, start: int, writer: str, sketch: bytes) -> None:
         pipeline = self._client.pipeline(transaction=True)
-        pipeline.hset(f"{_SKETCHES}{start}", self._writer, _encode(sketch))
+        pipeline.hset(f"{_SKETCHES}{start}", writer, sketch)
         pipeline.expire(f"{_SKETCHES}{start}", self._seconds)
         pipeline.incr(_WRITTEN)
         await self._ask(pipeline.execute())

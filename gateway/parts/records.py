@@ -53,6 +53,10 @@ class Records:
         observing: list[NamedTask] = [] if self.monitors is None else [("monitors", self.monitors.observing.run)]
         return [*observing, *self.opinions.tasks, *self.probes.tasks]
 
+    def monitor_pids(self) -> list[int]:
+        """Of the process that observes for the monitors, while it runs."""
+        return [] if self.monitors is None else self.monitors.observing.pids
+
     async def close(self) -> None:
         await self.opinions.close()
         await self.probes.close()

@@ -11,6 +11,7 @@ from gateway.config.routes import models
 from gateway.config.settings import Config
 from gateway.exchange import Upstream
 from gateway.parts.detectors import Detectors
+from gateway.parts.records import Records
 from gateway.serving import descriptors
 from gateway.telemetry.audit import Audit
 from gateway.telemetry.meter import Meter, Models
@@ -40,8 +41,9 @@ def meter(config: Config, by_name: Mapping[str, Upstream], audit: Audit) -> Mete
     return Meter(served, named, cost=prices_of(config).cost, currency=config.currency, append=audit.append)
 
 
-def machine(own: str, detectors: Detectors) -> list[Callable[[], None]]:
-    """Readers of what this process, called `own`, and its detectors take of the machine."""
+def machine(own: str, detectors: Detectors, records: Records) -> list[Callable[[], None]]:
+    """Readers of what this process, called `own`, and those that it keeps take of the machine."""
     shortage = descriptors.Shortage()
-    processes = Processes(lambda: {own: [os.getpid()], "detectors": detectors.processes.pids})
+    kept = {"detectors": lambda: detectors.processes.pids, "monitors": records.monitor_pids}
+    processes = Processes(lambda: {own: [os.getpid()], **{name: pids() for name, pids in kept.items()}})
     return [lambda: shortage.look(descriptors.in_use()), processes.show]

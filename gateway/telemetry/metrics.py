@@ -507,8 +507,8 @@ BACKGROUND_RESTARTS = _counter(
 )
 PROCESS_CPU = _gauge(
     "assay_process_cpu_seconds",
-    "How much processor time has a process taken since it began: the gateway's own, its detectors'? With several "
-    "workers by `pid`, as the other figures of processes.",
+    "How much processor time has a process taken since it began: the gateway's own, its detectors', its monitors'? "
+    "With several workers by `pid`, as the other figures of processes.",
     "process",
     over_workers="liveall",
 )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from detectors.monitors.sketch import Sketch
@@ -26,16 +27,16 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     return lambda: RedisSketches(server.url, days=15)
 
 
-def sketch(n: float) -> Sketch:
-    return Sketch(means={("all", "refusal", "r"): [n, n, n, 0.0, 0.0, 0.0]})
+def sketch(n: float) -> bytes:
+    return msgspec.msgpack.encode(Sketch(means={("all", "refusal", "r"): [n, n, n, 0.0, 0.0, 0.0]}))
 
 
 async def test_each_process_writes_its_own_and_reads_all(opened: Open) -> None:
     one, other = opened(), opened()
-    await one.put(0, sketch(1))
-    await one.put(0, sketch(3))
-    await other.put(0, sketch(5))
-    await other.put(2 * HOUR, sketch(7))
+    await one.put(0, "one", sketch(1))
+    await one.put(0, "one", sketch(3))
+    await other.put(0, "other", sketch(5))
+    await other.put(2 * HOUR, "other", sketch(7))
     found = [(start, each.means["all", "refusal", "r"][0]) for start, each in await one.sketches(0, 3 * HOUR)]
     assert sorted(found) == [(0, 3.0), (0, 5.0), (2 * HOUR, 7.0)]
     assert [start for start, _ in await one.sketches(HOUR, 2 * HOUR)] == []
@@ -80,7 +81,11 @@ async def test_a_claim_ends(opened: Open) -> None:
 async def test_what_is_written_moves_the_mark(opened: Open) -> None:
     one, other = opened(), opened()
     marks = [await one.written()]
-    for write in (other.put(0, sketch(1)), other.put(0, sketch(2)), one.tell(Change(1.0, "model", "m"))):
+    for write in (
+        other.put(0, "other", sketch(1)),
+        other.put(0, "other", sketch(2)),
+        one.tell(Change(1.0, "model", "m")),
+    ):
         await write
         marks.append(await one.written())
     assert marks == sorted(set(marks))
@@ -92,8 +97,8 @@ async def test_what_is_written_moves_the_mark(opened: Open) -> None:
 
 async def test_old_hours_can_be_forgotten(opened: Open) -> None:
     store = opened()
-    await store.put(0, sketch(1))
-    await store.put(9 * HOUR, sketch(2))
+    await store.put(0, "one", sketch(1))
+    await store.put(9 * HOUR, "one", sketch(2))
     await store.prune(5 * HOUR)
     assert 9 * HOUR in [start for start, _ in await store.sketches(0, 10 * HOUR)]
     await store.close()
@@ -104,8 +109,8 @@ async def test_a_file_that_is_damaged_says_so_and_begins_anew(tmp_path: Path) ->
     path.write_bytes(b"no database " * 1000)
     store = SqliteSketches(path)
     with pytest.raises(MonitorError):
-        await store.put(0, sketch(1))
-    await store.put(0, sketch(1))
+        await store.put(0, "one", sketch(1))
+    await store.put(0, "one", sketch(1))
     assert len(await store.sketches(0, HOUR)) == 1
     await store.close()
 

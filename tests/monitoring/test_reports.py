@@ -1,6 +1,5 @@
 """From judged samples to findings, over several processes."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,17 @@ from gateway.judging.messages import Finding
 from gateway.monitoring import history
 from gateway.monitoring.changes import Change
 from gateway.monitoring.findings import SUBCATEGORIES, Report
-from gateway.monitoring.observing import MOST_NAMES, OTHER, Observing
 from gateway.monitoring.reports import reports
+from gateway.monitoring.sketching import MOST_NAMES, OTHER
 from gateway.monitoring.store import HOUR, MonitorError, Place, SqliteSketches
 from gateway.monitoring.watching import Reports, beside
 from gateway.trust.judged import Judged, scores_of
 from gateway.trust.ledger import entry_of
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.sqlite_ledger import SqliteStore
+from tests.support.fakes import chat, completion
 from tests.support.fakes import sample as closed
+from tests.support.sketches import observed
 
 pytestmark = pytest.mark.real_time
 NOW = 1_790_000_000.0 // HOUR * HOUR + 1800
@@ -43,27 +44,14 @@ def sample(
     if grounded is not None:
         opinions.append(Opinion("pair@1", "hallucination", 0.1 if grounded else 0.9, not grounded, []))
     findings = [
-        Finding("prompt", "user", ["p"], 0, True, "d", [], language),
-        Finding("response", "assistant", ["a"], 0, True, "d", opinions, language),
+        Finding("prompt", "user", ["messages", 0, "content"], 0, True, "d", [], language),
+        Finding("response", "assistant", ["choices", 0, "message", "content"], 0, True, "d", opinions, language),
     ]
     return Judged(
         id=id, at=at, probability=1.0, route=route, model=model, caller="app", operation="chat", outcome="completed",
         stream=False, guarded=False, language=language, unread="", findings=findings, scores=scores_of(findings),
-        decisions={}, texts=lambda: {("prompt", ("p",)): prompt, ("response", ("a",)): answer},
-        sample=closed(id=id, seconds=seconds) if seconds else None,
+        decisions={}, sample=closed(id=id, prompt=chat(prompt), answer=completion(answer), seconds=seconds),
     )  # fmt: skip
-
-
-async def test_samples_that_wait_are_bounded_in_bytes(tmp_path: Path) -> None:
-    store = SqliteSketches(tmp_path / "m.sqlite")
-    observing = Observing(store, clock=lambda: NOW)
-    large = replace(sample("large"), sample=closed(prompt=b"x" * 2**20))
-    for _ in range(200):
-        observing.take(large)
-    assert 63 * 2**20 < observing.held_bytes <= 64 * 2**20
-    await observing.work()
-    assert observing.held_bytes == 0
-    await store.close()
 
 
 class Gateways:
@@ -76,10 +64,7 @@ class Gateways:
     async def observe(self, *samples: Judged) -> None:
         """As a process that takes these and ends."""
         store = SqliteSketches(self.path)
-        observing = Observing(store, clock=lambda: NOW)
-        for judged in samples:
-            observing.observe(judged)
-        await observing.write()
+        await observed(store, *samples, now=NOW)
         await store.close()
 
     async def reports(self, *changes: Change) -> Reports:

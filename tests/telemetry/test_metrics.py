@@ -46,7 +46,7 @@ LABELS = {
     "operation": "openai_api.Operation",
     "outcome": "exchange.Outcome",
     "probe": "the rows of probes.table",
-    "process": "gateway, worker, detectors",
+    "process": "gateway, worker, detectors, monitors",
     "reason": "errors.REASONS and the lists in guard, worker, upstream.posts and probes.replay; nonsense",
     "result": "written, dropped; adopted, refused; clean, flagged, failed; answered, failed",
     "revision": "of the policy in force",

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from detectors.opinions import Opinion
 from gateway.judging.messages import Finding
-from gateway.monitoring.observing import Observing
 from gateway.monitoring.opening import FILE
 from gateway.monitoring.store import HOUR, SqliteSketches
 from gateway.trust.judged import Judged, scores_of
+from tests.support.fakes import chat, completion, sample
 from tests.support.planted.cases import DEPLOYED
+from tests.support.sketches import observed
 
 CHANGED_HOURS, _HOURS, _AN_HOUR = 10, 40, 10
 _THINGS = ("bread", "cheese", "coffee", "gardens", "bicycles", "pianos", "trains", "stamps", "lakes", "clocks")
@@ -19,12 +20,9 @@ _BEGINNINGS = {0: "tell", 1: "as quickly as you can and in a few plain words ple
 async def before(folder: Path, now: float) -> None:
     """What the monitors of a gateway with this state folder would have seen."""
     store = SqliteSketches(folder / FILE)
-    observing = Observing(store, clock=lambda: now)
     this_hour = now // HOUR * HOUR
-    for ago in range(_HOURS, 1, -1):
-        for n in range(_AN_HOUR):
-            observing.observe(_judged(this_hour - ago * HOUR + n, ago, n))
-    await observing.write()
+    samples = [_judged(this_hour - ago * HOUR + n, ago, n) for ago in range(_HOURS, 1, -1) for n in range(_AN_HOUR)]
+    await observed(store, *samples, now=now)
     await store.close()
 
 
@@ -34,12 +32,12 @@ def _judged(at: float, ago: int, n: int) -> Judged:
     said = " ".join([f"said{ago}x{n}", *["word"] * words])
     opinions = [Opinion("history@1", "refusal", 0.01, False, [])]
     findings = [
-        Finding("prompt", "user", ["p"], 0, True, "d", [], "en"),
-        Finding("response", "assistant", ["a"], 0, True, "d", opinions, "en"),
+        Finding("prompt", "user", ["messages", 0, "content"], 0, True, "d", [], "en"),
+        Finding("response", "assistant", ["choices", 0, "message", "content"], 0, True, "d", opinions, "en"),
     ]
     return Judged(
         id=f"before-{ago}-{n}", at=at, probability=1.0, route=DEPLOYED, model="before", caller="app", operation="chat",
         outcome="completed", stream=False, guarded=False, language="en", unread="", findings=findings,
         scores=scores_of(findings), decisions={},
-        texts=lambda: {("prompt", ("p",)): asked, ("response", ("a",)): said},
+        sample=sample(prompt=chat(asked), answer=completion(said)),
     )  # fmt: skip

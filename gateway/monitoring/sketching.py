@@ -1,0 +1,169 @@
+"""The process that observes: `python -m gateway.monitoring.sketching FD NICE`.
+
+`gateway.monitoring.observing` starts it. It reads judged samples from the socket, adds them to the sketch of their
+hour, and gives the sketches when it is asked. It ends when the other side closes the line, whatever becomes of that
+process. It knows no settings, no store and no event loop, and is small.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from detectors.monitors.sketch import Means, Observation, Observer, Sketch, shingles
+from detectors.monitors.triggers import hash_of
+from gateway.judging.messages import FrameReader, frame
+from gateway.judging.texts import texts_in
+from gateway.monitoring.changes import Change, Kind, Noticed
+from gateway.monitoring.logprobs import token_confidence
+from gateway.monitoring.seen import ANSWER, PROMPT, SYSTEM, Ask, Seen, Told
+
+HOUR = 3600
+OTHER = "(other)"  # stands for what is beyond the first: clients may name any model, and keys may be many
+MOST_NAMES = 50
+_MOST_TOLD = 100  # changes that wait
+_MOST_SHINGLES = 20_000  # of earlier answers that are remembered
+_READ_CHARACTERS = 20_000
+_RECEIVED = 1 << 18  # bytes taken off the line at once: what comes in one is observed together
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Sketching:
+    """The sketches of one process. Reads no clock and writes nothing."""
+
+    def __init__(self) -> None:
+        self._sketches: dict[int, Sketch] = {}
+        self._changed: set[int] = set()
+        self._told: deque[Change] = deque(maxlen=_MOST_TOLD)
+        self._observer = Observer()
+        self._noticed = Noticed(self._told.append)
+        self._echoes: dict[int, None] = {}
+        self._names: dict[str, set[str]] = {}
+        self._failed = 0
+        self._why = ""
+
+    def observe(self, batch: Iterable[Seen]) -> None:
+        """Add these to the sketches of their hours. One that cannot be read costs itself only."""
+        means: dict[int, Means] = {}
+        for seen in batch:
+            try:
+                self._observe(seen, means)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the message may hold a text
+                self._failed += 1
+                self._why = type(error).__name__
+        for start, gathered in means.items():
+            gathered.pour(self._sketches[start])
+
+    def tell(self, now: float) -> Told:
+        """What has changed since the last time; hours that are over are forgotten then. `now` is Unix seconds."""
+        told = Told(
+            [(start, _encode(self._sketches[start])) for start in sorted(self._changed)],
+            [*self._told],
+            self._failed,
+            self._why,
+        )
+        self._changed.clear()
+        self._told.clear()
+        self._failed, self._why = 0, ""
+        self._sketches = {start: sketch for start, sketch in self._sketches.items() if start >= now - 2 * HOUR}
+        return told
+
+    def _observe(self, seen: Seen, means: dict[int, Means]) -> None:
+        """Its means go into those of its hour."""
+        said = _said(seen)
+        observed = self._observation(seen, said[PROMPT], said[ANSWER])
+        start = int(seen.at // HOUR) * HOUR
+        sketch = self._sketches.setdefault(start, Sketch())
+        self._changed.add(start)
+        self._observer.observe(sketch, observed, means.setdefault(start, Means()))
+        self._noticed.notice(seen.at, seen.route, _facts(seen, observed.model, said[SYSTEM]))
+
+    def _observation(self, seen: Seen, prompt: str, answer: str) -> Observation:
+        return Observation(
+            seen.id,
+            seen.weight,
+            seen.route,
+            self._one_of("model", seen.model),
+            self._one_of("caller", seen.caller),
+            self._one_of("language", seen.language),
+            prompt,
+            answer,
+            {(way, o.slug): (o.score, o.flagged, o.detector) for way, o in seen.scores},
+            seconds=seen.seconds,
+            echo=self._echo(prompt, answer),
+            orders=seen.orders,
+            token_confidence=None if seen.stream else token_confidence(seen.answer, seen.encoding),
+        )
+
+    def _one_of(self, what: str, value: str) -> str:
+        known = self._names.setdefault(what, set())
+        if value not in known and len(known) >= MOST_NAMES:
+            return OTHER
+        known.add(value)
+        return value
+
+    def _echo(self, prompt: str, answer: str) -> bool | None:
+        """Does the prompt hold a run of words that an earlier answer held? None for a prompt too short to tell."""
+        asked = shingles(prompt)
+        found = any(value in self._echoes for value in asked) if asked else None
+        self._echoes.update(dict.fromkeys(shingles(answer)))
+        while len(self._echoes) > _MOST_SHINGLES:
+            del self._echoes[next(iter(self._echoes))]
+        return found
+
+
+def _said(seen: Seen) -> dict[str, str]:
+    """The system prompts, what is new of the prompt as the user wrote it, and the answer; each as one text, cut."""
+    found: dict[str, list[str]] = {SYSTEM: [], PROMPT: [], ANSWER: []}
+    if seen.texts:
+        texts = texts_in(seen.operation, seen.prompt, seen.answer, encoding=seen.encoding, stream=seen.stream)
+        for part, direction, path in seen.texts:
+            if text := texts.get((direction, tuple(path))):
+                found[part].append(text)
+    return {part: "\n\n".join(said)[:_READ_CHARACTERS] for part, said in found.items()}
+
+
+def _facts(seen: Seen, model: str, system: str) -> Mapping[Kind, str]:
+    """What may have changed. A system prompt is told by a hash."""
+    versions = {opinion.detector for _, opinion in seen.scores}
+    return {
+        "model": model,
+        "policy": seen.policy,
+        "detector": next((version for version in sorted(versions) if version.startswith("encoder@")), ""),
+        "system_prompt": f"{hash_of(system):08x}" if system else "",
+    }
+
+
+def serve(line: socket.socket, sketching: Sketching) -> None:
+    """Until the other side closes."""
+    reader, decode = FrameReader(), msgspec.msgpack.Decoder(Seen | Ask).decode
+    while data := line.recv(_RECEIVED):
+        seen: list[Seen] = []
+        for body in reader.feed(data):
+            message = decode(body)
+            if isinstance(message, Seen):
+                seen.append(message)
+                continue
+            sketching.observe(seen)
+            seen.clear()
+            line.sendall(frame(sketching.tell(message.now)))
+        sketching.observe(seen)
+
+
+def main() -> None:
+    """Signals are for the process that started it: that one closes the line when nothing more will come."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(int(sys.argv[2]))
+    try:
+        serve(socket.socket(fileno=int(sys.argv[1])), Sketching())
+    except (BrokenPipeError, ConnectionResetError):
+        return  # nobody is there any more
+
+
+if __name__ == "__main__":
+    main()
