@@ -306,7 +306,13 @@ def test_a_serving_process_can_reach_no_model_code(start: str) -> None:
 
 def test_a_serving_process_loads_no_model_code() -> None:
     """What the last test reads off the source, seen in a real process: also what libraries drag in counts."""
-    heavy = {"numpy", "onnxruntime", "gateway.telemetry.tracing", "starlette"}  # of these, the last is to be found
+    heavy = {
+        "numpy",
+        "onnxruntime",
+        "redis",
+        "gateway.telemetry.tracing",
+        "starlette",
+    }  # of these, the last is to be found
     program = f"import sys, {', '.join(SERVING)}; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['starlette']"
