@@ -31,14 +31,19 @@ class ThinnedQueue(Generic[T]):
         """An item that was drawn with this probability; returns how many items were dropped for want of room."""
         if self._draw() >= self.share:
             return 1
-        dropped = 0
         self._items.append((item, probability * self.share))
-        while len(self._items) > self._most and self.share > _LEAST_SHARE:
-            before = len(self._items)
-            self._items = deque((kept, each / 2) for kept, each in self._items if self._draw() < 0.5)
-            self.share /= 2
-            dropped += before - len(self._items)
-        return dropped
+        came = len(self._items)
+        while len(self._items) > self._most and self.thin():
+            pass
+        return came - len(self._items)
+
+    def thin(self) -> bool:
+        """Keep each with probability one half, and let so many newcomers in; False when that went as far as it can."""
+        if self.share <= _LEAST_SHARE:
+            return False
+        self._items = deque((kept, each / 2) for kept, each in self._items if self._draw() < 0.5)
+        self.share /= 2
+        return True
 
     def take(self) -> tuple[T, float] | None:
         """The one that waits longest, with its probability; None when there is none."""

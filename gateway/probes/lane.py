@@ -1,14 +1,9 @@
 """What waits for one upstream, and whether that may be asked now: traffic first, probes stop at the first trouble."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from random import Random
 from typing import Protocol
 
-from gateway.opinions.thinned import ThinnedQueue
-from gateway.probes.changes.conversation import Conversation
-from gateway.probes.table import Probe
-from gateway.trust.judged import Judged
+from gateway.probes.turns import Turns
 from gateway.upstream.posts import Answer
 
 _FIRST_REST_SECONDS = 60.0
@@ -21,26 +16,8 @@ class Post(Protocol):
     async def post(self, path: str, body: bytes) -> Answer: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A sample that was drawn for a probe; how often it was tried in vain."""
-
-    judged: Judged
-    conversation: Conversation
-    probe: Probe
-    tries: int = 0
-
-    def again(self) -> "Drawn":
-        return replace(self, tries=self.tries + 1)
-
-    @property
-    def draw(self) -> Random:
-        """The same for the same sample and probe, in every process."""
-        return Random(f"{self.judged.id}/{self.probe.name}")
-
-
 class Lane:
-    """One upstream as one route asks it, under the name `model` (None: the client's).
+    """One upstream, asked under the name `model` (None: the client's).
 
     `is_up` tells how the traffic finds it, `clock` is monotonic seconds. After a failure it is left alone: a minute at
     first, twice as long each time, and at least as long as it asks.
@@ -60,7 +37,7 @@ class Lane:
         self.upstream = upstream
         self.post = post
         self.model = model
-        self.queue: ThinnedQueue[Drawn] = ThinnedQueue(waiting, draw=draw)
+        self.queue = Turns(waiting, draw=draw)
         self.trouble = ""
         self._is_up = is_up
         self._clock = clock

@@ -13,7 +13,8 @@ from gateway.judging.dialects import Request, tokens_of
 from gateway.opinions.judge import Spent
 from gateway.probes.changes.conversation import Conversation, Edits
 from gateway.probes.comparing import is_call
-from gateway.probes.lane import Drawn, Lane
+from gateway.probes.drawn import Drawn
+from gateway.probes.lane import Lane
 from gateway.probes.panel import NoPanel, Panel
 from gateway.probes.replay import answer_in, body_of, conversation_of, path_of, why_not
 from gateway.probes.table import SHADOW, Finding, Probe, Reply
@@ -55,9 +56,9 @@ class Bounds:
 class Prober:
     """A sink of judged samples. `clock` is Unix seconds, as in `Judged.at`; budgets have clocks of their own.
 
-    `lanes` are by (route, upstream): what is not there is not sent again. `budgets` say for each probe how many samples
-    to draw. `ledger` takes what a probe found as a judged sample of its own, with the probability of all that led
-    to it. `note` writes a line down for each finding.
+    `lanes` are by (route, upstream), and routes may share one: what is not there is not sent again. `budgets` say for
+    each probe how many samples to draw. `ledger` takes what a probe found as a judged sample of its own, with the
+    probability of all that led to it. `note` writes a line down for each finding.
     """
 
     def __init__(
@@ -118,13 +119,15 @@ class Prober:
             probability = self._budgets[probe.name].probability()
             if probability > 0 and _is_drawn(judged.id, probe.name, probability):
                 queue = (self._shadow if probe.name == SHADOW and self._shadow else lane).queue
-                _count(probe, "dropped", queue.offer(drawn, looked * probability))
+                for name, dropped in queue.offer(drawn, looked * probability).items():
+                    _count(self._probes[name], "dropped", dropped)
 
     # --- asking
 
     @property
     def lanes(self) -> list[Lane]:
-        return [*self._lanes.values(), *([self._shadow] if self._shadow else [])]
+        """Each once: routes share that of an upstream."""
+        return list(dict.fromkeys([*self._lanes.values(), *([self._shadow] if self._shadow else [])]))
 
     async def run(self) -> None:
         """Ask until cancelled: of each upstream one thing at a time."""
@@ -139,20 +142,21 @@ class Prober:
                 await asyncio.sleep(min(seconds, _LONGEST_SLEEP_SECONDS))
 
     async def step(self, lane: Lane) -> float:
-        """Bring the sample that waits longest to its end; in how many seconds there may be something to do again."""
+        """Bring the sample whose turn it is to its end; in how many seconds there may be something to do again."""
         metrics.PROBE_WAITING.set(sum(len(each.queue) for each in self.lanes))
+        if not len(lane.queue):
+            return _IDLE_SECONDS
+        wait = self._wait_seconds(lane)  # before a turn is taken: who cannot be asked now has not had it
+        if wait > 0:
+            return wait
         taken = lane.queue.take()
         if taken is None:
             return _IDLE_SECONDS
         drawn, probability = taken
         if self._clock() - drawn.judged.at > self._bounds.expiry_seconds:
             _count(drawn.probe, "expired")
-            return 0.0
-        wait = self._wait_seconds(lane)
-        if wait > 0:
-            lane.queue.put_back(drawn, probability)
-            return wait
-        await self._ask(drawn, probability, lane)
+        else:
+            await self._ask(drawn, probability, lane)
         return 0.0
 
     def _wait_seconds(self, lane: Lane) -> float:

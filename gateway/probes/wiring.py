@@ -85,14 +85,22 @@ def probes_of(
 
 
 class _Lanes:
-    """Makes the ways on which requests are sent again; `posters` are to be closed."""
+    """Makes the ways on which requests are sent again, one for each upstream and name of a model; `posters` are to be
+    closed."""
 
     def __init__(self, asked: ProbesConfig, is_up: Callable[[str], bool]) -> None:
         self._asked = asked
         self._is_up = is_up
         self.posters: list[Poster] = []
+        self._known: dict[tuple[str, str | None], Lane] = {}
 
     def to(self, upstream: Upstream, model: str | None) -> Lane:
+        lane = self._known.get((upstream.name, model))
+        if lane is None:
+            lane = self._known[upstream.name, model] = self._new(upstream, model)
+        return lane
+
+    def _new(self, upstream: Upstream, model: str | None) -> Lane:
         poster = Poster(replace(upstream, model=model), Limits(), timeout_seconds=self._asked.timeout_seconds)
         self.posters.append(poster)
         return Lane(

@@ -1,0 +1,26 @@
+"""A sample that was drawn for a probe."""
+
+from dataclasses import dataclass, replace
+from random import Random
+
+from gateway.probes.changes.conversation import Conversation
+from gateway.probes.table import Probe
+from gateway.trust.judged import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sample that was drawn for a probe; how often it was tried in vain."""
+
+    judged: Judged
+    conversation: Conversation
+    probe: Probe
+    tries: int = 0
+
+    def again(self) -> "Drawn":
+        return replace(self, tries=self.tries + 1)
+
+    @property
+    def draw(self) -> Random:
+        """The same for the same sample and probe, in every process."""
+        return Random(f"{self.judged.id}/{self.probe.name}")

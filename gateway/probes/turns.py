@@ -1,0 +1,63 @@
+"""What waits for one upstream: routes take turns, and within a route the probes do.
+
+One kind of probe that applies to nearly every request, or that is slow, would make all others wait behind it if all
+waited in one row. Each has a row of its own instead, and whoever was served longest ago is next. So each probe of each
+route that has something waiting gets as many samples through as the others do.
+"""
+
+from collections.abc import Callable
+
+from gateway.opinions.thinned import ThinnedQueue
+from gateway.probes.drawn import Drawn
+
+_Rows = dict[str, ThinnedQueue[Drawn]]  # by probe, who was served longest ago first
+
+
+class Turns:
+    """At most `most` samples wait in all; of too many the longest row is thinned, so that each probability stays known.
+    `draw` gives numbers from 0, below 1."""
+
+    def __init__(self, most: int, *, draw: Callable[[], float]) -> None:
+        self._most = max(2, most)
+        self._draw = draw
+        self._routes: dict[str, _Rows] = {}  # who was served longest ago first
+
+    def __len__(self) -> int:
+        return sum(map(len, self._rows()))
+
+    def _rows(self) -> list[ThinnedQueue[Drawn]]:
+        return [row for rows in self._routes.values() for row in rows.values()]
+
+    def _row(self, drawn: Drawn) -> ThinnedQueue[Drawn]:
+        rows = self._routes.setdefault(drawn.judged.route, {})
+        row = rows.get(drawn.probe.name)
+        if row is None:
+            row = rows[drawn.probe.name] = ThinnedQueue(self._most, draw=self._draw)
+        return row
+
+    def offer(self, drawn: Drawn, probability: float) -> dict[str, int]:
+        """A sample that was drawn with this probability; returns how many were dropped for want of room, by probe."""
+        dropped = {drawn.probe.name: self._row(drawn).offer(drawn, probability)}
+        while len(self) > self._most:
+            rows = [(len(row), name, row) for rows in self._routes.values() for name, row in rows.items()]
+            _, name, longest = max(rows, key=lambda row: row[0])
+            before = len(longest)
+            if not longest.thin():
+                break
+            dropped[name] = dropped.get(name, 0) + before - len(longest)
+        return dropped
+
+    def take(self) -> tuple[Drawn, float] | None:
+        """The one whose turn it is, with its probability; None when there is none."""
+        for route, rows in self._routes.items():
+            for name, row in rows.items():
+                taken = row.take()
+                if taken is not None:
+                    rows[name] = rows.pop(name)
+                    self._routes[route] = self._routes.pop(route)
+                    return taken
+        return None
+
+    def put_back(self, drawn: Drawn, probability: float) -> None:
+        """One that was taken and must be tried again: it is the next of its row."""
+        self._row(drawn).put_back(drawn, probability)
