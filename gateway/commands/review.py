@@ -18,7 +18,7 @@ from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
 from gateway.opinions.labelling import HARMS, Filters, Item, LabelError, Review, labels_of, may_be_labelled
 from gateway.trust.ledger import Entry, Ledger, LedgerError
-from gateway.trust.opening import open_ledger
+from gateway.trust.stores.opening import open_ledger
 
 _BAD_USE = 2
 _WIDTH = 100

@@ -11,7 +11,7 @@ from gateway.monitoring import history
 from gateway.monitoring.findings import Report
 from gateway.monitoring.reports import reports
 from gateway.monitoring.store import MonitorError, Place, open_store
-from gateway.trust.opening import reading
+from gateway.trust.stores.opening import reading
 
 _NICE = 10
 

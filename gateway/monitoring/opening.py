@@ -7,8 +7,8 @@ from gateway.config.settings import Config
 from gateway.monitoring.observing import KEPT_DAYS, WRITE_SECONDS, Observing
 from gateway.monitoring.store import Place, open_store
 from gateway.monitoring.watching import Reports, beside
-from gateway.trust import opening
-from gateway.trust.opening import state_folder
+from gateway.trust.stores import opening
+from gateway.trust.stores.opening import state_folder
 
 FILE = "monitors.db"
 

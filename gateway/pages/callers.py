@@ -1,7 +1,6 @@
 """How far the rates of all traffic would carry over to other callers, as data."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -12,6 +11,7 @@ from gateway.pages.rates import DEFAULT_WINDOW, known_window, refusal, shown
 from gateway.trust.comparing.callers import among_callers
 from gateway.trust.estimates import estimate, evidence
 from gateway.trust.ledger import Ledger, LedgerError, Window
+from gateway.trust.per_caller import PerCaller
 
 _NOTE = (
     "rate is that of the traffic that passed, however much of it one caller made. among_callers is for traffic by "
@@ -27,9 +27,7 @@ def callers_route(ledger: Ledger) -> Route:
     async def page(request: Request) -> Response:
         window = request.query_params.get("window", DEFAULT_WINDOW)
         try:
-            cells = [cell for cell in await ledger.cells(known_window(window)) if cell[0] == "caller"]
-            whole = await ledger.window(window)
-            each = [await ledger.window(window, cell) for cell in cells]
+            whole, each = await ledger.window(known_window(window)), await ledger.callers(window)
         except (ValueError, LedgerError) as error:
             return refusal(error)
         rows = await asyncio.to_thread(callers_rows, whole, each)
@@ -38,9 +36,9 @@ def callers_route(ledger: Ledger) -> Route:
     return Route("/trust/v1/callers", page)
 
 
-def callers_rows(whole: Window, each: Sequence[Window]) -> list[dict[str, Any]]:
+def callers_rows(whole: Window, each: PerCaller) -> list[dict[str, Any]]:
     """A row for each sub-category and direction with a rate."""
-    by_caller = [evidence(window.sums) for window in each]
+    by_caller = [of.columns() for of in each.callers.values()]
     rows = []
     for key, of in sorted(evidence(whole.sums).items()):
         found = estimate(of, None, whole.newest)

@@ -17,8 +17,8 @@ from gateway.telemetry.audit import Audit
 from gateway.trust.card import shipped_errors
 from gateway.trust.judged import Sink
 from gateway.trust.ledger import Ledger
-from gateway.trust.opening import open_ledger, with_state_folder
 from gateway.trust.sinks import AuditSink, MetricsSink
+from gateway.trust.stores.opening import open_ledger, with_state_folder
 from gateway.trust.watching.gauges import TrustGauges
 
 

@@ -9,10 +9,11 @@ ones.
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from gateway.trust.moments import ALL, EDGES, Cell, Weighed, merge, opined, parts_of, wider_than
 from gateway.trust.packed import BLOCK, Column, Layout, Packed, Seen, layout_of
+from gateway.trust.per_caller import CALLERS, PerCaller
 from gateway.trust.second_opinion import SecondOpinion
 
 MINUTE, TEN_MINUTES, HOUR, SIX_HOURS, DAY = 60, 600, 3_600, 21_600, 86_400  # seconds
@@ -26,10 +27,14 @@ ROLLED_INTO: Mapping[int, tuple[int, ...]] = {
     for width in (MINUTE, HOUR)
 }
 
+_T = TypeVar("_T")
 Bucket = tuple[int, int, Cell]  # width and start in seconds, and cell
 Buckets = dict[Bucket, Packed]
 
 _CODES = BLOCK // 3  # of a column: each band, flagged or not
+_THOUSANDTHS = 1000
+# By thousandths of a score twice its band: EDGES are whole thousandths.
+_TWICE_BAND = tuple(2 * bisect_right(EDGES, part / _THOUSANDTHS) for part in range(_THOUSANDTHS + 1))
 
 
 class Timed(Weighed, Protocol):
@@ -41,12 +46,38 @@ class Timed(Weighed, Protocol):
     def cohort(self) -> tuple[str, ...]: ...
 
 
-def buckets(entries: Iterable[Timed]) -> Buckets:
-    """The sums of these entries, by minute and by hour, for each of their cells."""
+_Sample = TypeVar("_Sample", bound=Timed)
+
+
+class Columnar(NamedTuple, Generic[_Sample]):
+    """A judged sample with its scores by column: to be taken apart once, for the sums and to be stored."""
+
+    sample: _Sample
+    columns: list[Column]
+    scores: list[float]
+    flags: list[bool]
+
+    @classmethod
+    def of(cls, sample: _Sample) -> "Columnar[_Sample]":
+        scores = sample.scores
+        columns = [(score.slug, score.direction, score.detector) for score in scores]
+        return cls(sample, columns, [score.score for score in scores], [score.flagged for score in scores])
+
+
+def buckets(samples: Iterable[Columnar[_Sample]]) -> Buckets:
+    """The sums of these samples, by minute and by hour, for each of their cells."""
     counts = _Counts()
-    for entry in entries:
-        counts.add(entry)
+    for sample in samples:
+        counts.add(sample)
     return spread(counts.packed())
+
+
+class _Places(dict[Column, int]):
+    """Where the codes of each column begin, in the order in which columns are met."""
+
+    def __missing__(self, column: Column) -> int:
+        place = self[column] = len(self) * _CODES
+        return place
 
 
 class _Counts:
@@ -54,21 +85,25 @@ class _Counts:
     before anything is multiplied."""
 
     def __init__(self) -> None:
-        self._places: dict[Column, int] = {}  # in the order in which they are met
+        self._places = _Places()
         self._alike: dict[tuple[Any, ...], tuple[Timed, list[int]]] = {}  # a sample of each kind, and all their codes
 
-    def add(self, entry: Timed) -> None:
-        key = (entry.at // MINUTE, entry.probability, *entry.cohort)
+    def add(self, of: Columnar[_Sample]) -> None:
+        sample = of.sample
+        key = (sample.at // MINUTE, sample.probability, *sample.cohort)
         alike = self._alike.get(key)
         if alike is None:
-            alike = self._alike[key] = (entry, [])
-        places, codes = self._places, alike[1]
-        for score in entry.scores:
-            column = (score.slug, score.direction, score.detector)
-            place = places.get(column)
-            if place is None:
-                place = places[column] = len(places) * _CODES
-            codes.append(place + 2 * bisect_right(EDGES, score.score) + score.flagged)
+            alike = self._alike[key] = (sample, [])
+        alike[1].extend(self._codes(of))
+
+    def _codes(self, of: Columnar[_Sample]) -> list[int]:
+        places = self._places
+        found = zip(of.columns, of.scores, of.flags, strict=True)
+        try:
+            return [places[column] + _TWICE_BAND[int(score * _THOUSANDTHS)] + flag for column, score, flag in found]
+        except (ValueError, IndexError, OverflowError):  # a score that is none
+            found = zip(of.columns, of.scores, of.flags, strict=True)
+            return [places[column] + 2 * bisect_right(EDGES, score) + flag for column, score, flag in found]
 
     def packed(self) -> Iterable[tuple[int, Cell, Packed]]:
         """By minute and cell, one or several times each."""
@@ -139,6 +174,15 @@ def _changes(
     return [(minute, cell, packed) for cell in parts_of(entry)]
 
 
+def of_callers(more: Buckets) -> dict[Bucket, PerCaller]:
+    """What of these concerns each caller, in the buckets that hold all of them."""
+    found: dict[Bucket, dict[str, Packed]] = {}
+    for (width, start, cell), sums in more.items():
+        if cell[0] == "caller":
+            found.setdefault((width, start, CALLERS), {})[cell[1]] = sums
+    return {bucket: PerCaller.of(sums) for bucket, sums in found.items()}
+
+
 def wider_buckets(changed: Iterable[Bucket]) -> set[Bucket]:
     """The rolled-up ones that hold these."""
     return {(wide, start // wide * wide, cell) for width, start, cell in changed for wide in ROLLED_INTO.get(width, ())}
@@ -154,10 +198,7 @@ def rolled_up(narrower: Sequence[tuple[int, Packed]]) -> Packed | None:
 
 def together(some: Sequence[tuple[int, Packed]]) -> Packed:
     """Their sum."""
-    sums = Packed()
-    for number, (_, more) in enumerate(some):
-        sums = sums.plus(more) if number else more
-    return sums
+    return Packed.together([sums for _, sums in some])
 
 
 def seen_in(some: Iterable[tuple[int, Packed]]) -> Seen:
@@ -174,13 +215,13 @@ def seen_in(some: Iterable[tuple[int, Packed]]) -> Seen:
 # --- from which buckets a stretch of time is read
 
 Span = tuple[float, float]  # half open, in seconds
-Read = Callable[[int, Sequence[Span]], Awaitable[list[tuple[int, Packed]]]]
+Read = Callable[[int, Sequence[Span]], Awaitable[list[tuple[int, _T]]]]
 
 
-async def covering(read: Read, width: int, since: float, until: float) -> list[tuple[int, Packed]]:
+async def covering(read: Read[_T], width: int, since: float, until: float) -> list[tuple[int, _T]]:
     """Buckets of this width or rolled up from it that begin within [since, until), in the order of time; none lies in
     two. `read` gives those of a width that begin within some spans."""
-    found: list[tuple[int, Packed]] = []
+    found: list[tuple[int, _T]] = []
     gaps: list[Span] = [(since, until)]
     for wide in (*ROLLED_INTO[width], width):
         whole = [span for gap in gaps if (span := _whole(gap, wide, width))]

@@ -23,10 +23,14 @@ from gateway.telemetry import metrics
 from gateway.trust.ageing import Believed, believed
 from gateway.trust.buckets import HOUR as HOUR
 from gateway.trust.buckets import MINUTE, Span, covering, seen_in, together
+from gateway.trust.entries import Entry as Entry
+from gateway.trust.entries import Score as Score
+from gateway.trust.entries import entry_of as entry_of
 from gateway.trust.estimates import Weights, evidence, weights
 from gateway.trust.judged import Judged
 from gateway.trust.moments import ALL, Cell, Sums, cell_named
 from gateway.trust.packed import Packed
+from gateway.trust.per_caller import PerCaller, per_caller
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 log = logging.getLogger("assay")
@@ -53,50 +57,6 @@ _MOST_DRAWN_UNWRITTEN = 1_000  # their texts may be long
 _BATCH = 2_000
 
 
-class Score(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What was found of one sub-category in one direction."""
-
-    direction: str
-    slug: str
-    score: float
-    flagged: bool
-    detector: str
-
-
-class _Head(msgspec.Struct, array_like=True, frozen=True):
-    id: str
-    at: float
-    probability: float
-    route: str
-    model: str
-    caller: str
-    language: str
-    operation: str
-    unread: str
-
-
-class Entry(_Head, array_like=True, frozen=True):
-    """A judged sample as the ledger keeps it: `at` in Unix seconds, no text. Its scores come last, so that who does not
-    need them can pass them over."""
-
-    scores: list[Score]
-
-    @property
-    def cohort(self) -> tuple[str, str, str, str]:
-        return self.route, self.model, self.language, self.caller
-
-
-_decode_entry = msgspec.msgpack.Decoder(Entry).decode
-_decode_head = msgspec.msgpack.Decoder(_Head).decode
-
-
-def entry_read(blob: bytes, *, scores: bool = True) -> Entry:
-    """As a store keeps it. Raises msgspec.DecodeError."""
-    if scores:
-        return _decode_entry(blob)
-    return Entry(**msgspec.structs.asdict(_decode_head(blob)), scores=[])
-
-
 class LedgerError(Exception):
     """The store cannot be used now; the message says why."""
 
@@ -112,6 +72,10 @@ class Store(Protocol):
         """Of the buckets of this width that begin within these half-open spans, with their start, in the order of time.
         Those of the widths in ROLLED_UP are there for what was complete when it was last pruned, but for what has
         changed since."""
+        ...
+
+    async def callers(self, width: int, spans: Sequence[Span]) -> list[tuple[int, PerCaller]]:
+        """As `sums`, of each caller."""
         ...
 
     async def cells(self, since: float) -> list[Cell]:
@@ -173,21 +137,6 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-def entry_of(judged: Judged) -> Entry:
-    return Entry(
-        judged.id,
-        judged.at,
-        judged.probability,
-        judged.route,
-        judged.model.encode("utf-8", "replace").decode(),  # clients may name half a surrogate pair
-        judged.caller,
-        judged.language,
-        judged.operation,
-        judged.unread,
-        [Score(way, o.slug, o.score, o.flagged, o.detector) for way, o in judged.scores],
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,13 +277,22 @@ class Ledger:
 
     async def window(self, window: str, cell: Cell = ALL, *, before: bool = False) -> Window:
         """The sums over a window of WINDOWS, or over the one `before` it. Raises LedgerError and KeyError."""
+        buckets = await covering(partial(self._store.sums, cell), *await self._span(window, before=before))
+        return await asyncio.to_thread(window_of, buckets)  # some milliseconds
+
+    async def callers(self, window: str) -> PerCaller:
+        """The sums of each caller over a window of WINDOWS. Raises LedgerError and KeyError."""
+        buckets = await covering(self._store.callers, *await self._span(window))
+        return await asyncio.to_thread(per_caller, buckets)
+
+    async def _span(self, window: str, *, before: bool = False) -> tuple[int, float, float]:
+        """The width of the sums that a window is read from, and where they begin: whole buckets, the one that is being
+        filled included. What was taken until now is written then."""
         length, width = WINDOWS[window]
         await self.flush()
         now = self._clock()
-        since = (now - length) // width * width + width  # whole buckets, the one that is being filled included
-        since, until = (since - length, since) if before else (since, now + width)
-        buckets = await covering(partial(self._store.sums, cell), width, since, until)
-        return await asyncio.to_thread(window_of, buckets)  # some milliseconds
+        since = (now - length) // width * width + width
+        return (width, since - length, since) if before else (width, since, now + width)
 
     async def series(self, cell: Cell, width: int, seconds: float) -> list[tuple[int, Packed]]:
         """The sums by minute or by hour of so many seconds until now. Raises LedgerError."""

@@ -14,7 +14,7 @@ from gateway.enforcement.local_tables import FILE
 from gateway.opinions.texts import Texts
 from gateway.trust.ledger import Entry, Ledger, Score
 from gateway.trust.second_opinion import Label, SecondOpinion, Waiting
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 
 ENCODER = manifest.load(weights=False)["encoder"].id
 SAMPLES = 600

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.trust.redis_ledger import RedisStore
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.redis_ledger import RedisStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.ledgers import MIB, Open
 from tests.support.redis_server import RedisServer, needs_redis
 

@@ -8,7 +8,7 @@ import pytest
 from gateway.trust.estimates import Weights, evidence, weights
 from gateway.trust.ledger import MODELS_A_ROUTE, OTHER, Ledger, LedgerError
 from gateway.trust.moments import ALL, PIVOTS, cell_named
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.fakes import Counts
 from tests.support.ledgers import DAY, HOUR, MIB, NOON, Open, judged, ledger_on
 

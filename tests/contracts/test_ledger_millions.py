@@ -8,7 +8,7 @@ import pytest
 from gateway.trust import ledger as bounds
 from gateway.trust.ledger import MOST_WAITING, Entry, Ledger, LedgerError, Score
 from gateway.trust.second_opinion import Waiting
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.fakes import Counts
 from tests.support.ledgers import DAY, HOUR, MIB, NOON, judged
 

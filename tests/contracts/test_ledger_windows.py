@@ -1,6 +1,7 @@
 """Windows are read from sums of minutes, hours, six hours and days: the same as counted anew from the samples."""
 
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,8 +11,9 @@ from gateway.trust.buckets import HOUR, MINUTE, ROLLED_UP
 from gateway.trust.ledger import WINDOWS, Entry, Ledger, Score, Store
 from gateway.trust.moments import ALL, Cell, Sums, add_judged, merge, opined, parts_of, wider_than
 from gateway.trust.packed import Packed
-from gateway.trust.redis_ledger import RedisStore
+from gateway.trust.per_caller import OfCaller, rows_of
 from gateway.trust.second_opinion import Label, SecondOpinion
+from gateway.trust.stores.redis_ledger import RedisStore
 from tests.support.ledgers import DAY, NOON, Open
 from tests.support.redis_server import RedisServer, needs_redis
 
@@ -80,6 +82,24 @@ async def assert_same(ledger: Ledger, given: Everything, now: float) -> None:
                 assert found.keys() == expected.keys(), (window, cell, before)
                 for key, row in expected.items():
                     assert found[key] == pytest.approx(row), (window, cell, before, key)
+        each = (await ledger.callers(window)).callers
+        for caller in ("one", "two", "three"):
+            counted = OfCaller.of(Packed.of(given.sums(("caller", caller), since, now + width)))
+            assert by_place(each.get(caller)) == pytest.approx(by_place(counted)), (window, caller)
+
+
+def by_place(of: OfCaller | None) -> dict[tuple[object, ...], float]:
+    """All that is not zero."""
+    found: dict[tuple[object, ...], float] = defaultdict(float)
+    for key, column in of.columns().items() if of else ():
+        for detector, weights in column.judged.items():
+            found |= {(key, detector, band): w for band, w in enumerate(weights)}
+        for source, by_detector in column.labels.items():
+            for detector, rows in by_detector.items():
+                for band, w, wy in rows_of(rows):
+                    found[key, source, detector, band, "w"] += w
+                    found[key, source, detector, band, "wy"] += wy
+    return {place: value for place, value in found.items() if abs(value) > 1e-9}
 
 
 @asynccontextmanager

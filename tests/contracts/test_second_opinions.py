@@ -11,7 +11,7 @@ from gateway.trust.estimates import evidence
 from gateway.trust.ledger import MOST_WAITING, Ledger
 from gateway.trust.moments import SILENT, Row
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion, Waiting
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.ledgers import DAY, HOUR, MIB, NOON, Open, judged, ledger_on
 
 pytestmark = pytest.mark.real_time
@@ -232,7 +232,7 @@ async def test_a_file_of_an_earlier_release_gains_what_is_new(tmp_path: Path) ->
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_a_label_is_a_share(value: float) -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
-        Label("prompt", "violence", value)
+        SecondOpinion("s", NOON, "person", "ann", 1.0, [Label("prompt", "violence", value)])
 
 
 @pytest.mark.parametrize("probability", [0.0, -1.0, 1.1, float("nan")])

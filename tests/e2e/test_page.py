@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from gateway.demo.traffic import Traffic
 from gateway.trust.ledger import entry_of
-from gateway.trust.opening import FILE
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.opening import FILE
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.gateway_process import GatewayProcess
 from tests.support.ledgers import MIB, judged
 from tests.support.patience import PATIENCE_SECONDS

@@ -8,7 +8,7 @@ import pytest
 from gateway.config.load import load
 from gateway.config.settings import ConfigError
 from gateway.monitoring.opening import monitoring
-from gateway.trust.opening import state_folder, with_state_folder
+from gateway.trust.stores.opening import state_folder, with_state_folder
 
 
 def test_without_any_folder_it_says_which_setting_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

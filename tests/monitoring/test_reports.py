@@ -16,7 +16,7 @@ from gateway.monitoring.watching import Reports, beside
 from gateway.trust.judged import Judged, scores_of
 from gateway.trust.ledger import entry_of
 from gateway.trust.second_opinion import Label, SecondOpinion
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.fakes import chat, completion
 from tests.support.fakes import sample as closed
 from tests.support.sketches import observed

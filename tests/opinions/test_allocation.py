@@ -11,7 +11,7 @@ from gateway.trust.estimates import evidence
 from gateway.trust.ledger import Ledger, Score
 from gateway.trust.moments import BANDS, Row
 from gateway.trust.second_opinion import Label, SecondOpinion
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.ledgers import NOON, judged
 
 

@@ -14,7 +14,7 @@ from gateway.trust.drawing import DrawBudget
 from gateway.trust.judged import scores_of
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.ledgers import NOON, judged, opinion
 
 pytestmark = pytest.mark.real_time

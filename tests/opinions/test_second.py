@@ -12,7 +12,7 @@ from gateway.opinions.judge import Judge, Retries
 from gateway.opinions.second import Bounds, SecondOpinions
 from gateway.trust.drawing import DrawBudget
 from gateway.trust.ledger import Ledger
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from gateway.upstream.posts import Answer, PostError
 from tests.support.fakes import Counts
 from tests.support.judge_models import chat_answer

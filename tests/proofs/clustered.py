@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gateway.trust.comparing.callers import among_callers
-from gateway.trust.estimates import Evidence, rate
-from gateway.trust.moments import NOTHING, SAID
+from gateway.trust.estimates import Evidence, rate, total
+from gateway.trust.moments import BANDS, NOTHING, SAID
+from gateway.trust.per_caller import CallerColumn
 from tests.proofs.two_phase import Floats, Traffic, replays, simulated
 
 EXCHANGES = 20_000
@@ -49,7 +50,7 @@ def held(shares: Sequence[float], *, labels: int, times: int, spread: float = 4.
         whole = together(callers)
         known = rate(whole, "person")
         assert known is not None
-        plain, wide = known.interval(), among_callers(whole, known, callers, "person")
+        plain, wide = known.interval(), among_callers(whole, known, list(map(column_of, callers)), "person")
         assert wide is not None
         both = [each.low <= mean <= each.high for each in (plain, wide.interval)]
         widths = [each.high - each.low for each in (plain, wide.interval)]
@@ -72,6 +73,16 @@ def together(callers: Sequence[Evidence]) -> Evidence:
             known = whole.person.setdefault(place, [NOTHING] * SAID)
             whole.person[place] = [a + b for a, b in zip(known, rows, strict=True)]
     return whole
+
+
+def column_of(of: Evidence) -> CallerColumn:
+    """What the ledger keeps of it for each caller."""
+    found = CallerColumn({}, {"person": {}})
+    for (detector, band), row in of.detector.items():
+        found.judged.setdefault(detector, [0.0] * BANDS)[band] = row.w
+    for (detector, band), rows in of.person.items():
+        found.labels["person"].setdefault(detector, []).extend((band, total(rows).w, total(rows).wy))
+    return found
 
 
 def zipf(callers: int) -> Floats:

@@ -25,7 +25,7 @@ from gateway.pages.callers import callers_route
 from gateway.pages.rates import compare_route, groups_route, rates_route
 from gateway.trust.ledger import WINDOWS, Entry, Ledger, Score, Store
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.ledgers import HOUR, NOON
 
 DAYS = 7.5

@@ -7,7 +7,7 @@ import pytest
 from gateway.telemetry import metrics
 from gateway.trust.intervals import Interval
 from gateway.trust.second_opinion import Label, SecondOpinion
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from gateway.trust.watching.alarms import BASELINE_HOURS, LEAST_BASELINE, RUN_LENGTH_HOURS, Hour, Rise, chosen, rise
 from gateway.trust.watching.watch import Watch
 from tests.support.ledgers import HOUR, MIB, NOON, judged, ledger_on

@@ -7,7 +7,9 @@ from gateway.trust.comparing.callers import AmongCallers, among_callers
 from gateway.trust.estimates import Evidence, rate
 from gateway.trust.ledger import Window
 from gateway.trust.moments import NOTHING, SAID, UNASKED, Row, Sums
-from tests.proofs.clustered import together
+from gateway.trust.packed import Packed
+from gateway.trust.per_caller import PerCaller
+from tests.proofs.clustered import column_of, together
 
 
 def caller(judged: float, labels: float, harmful: float) -> Evidence:
@@ -23,7 +25,7 @@ def found(callers: list[Evidence]) -> AmongCallers:
     whole = together(callers)
     mean = rate(whole, "person")
     assert mean is not None
-    among = among_callers(whole, mean, callers, "person")
+    among = among_callers(whole, mean, list(map(column_of, callers)), "person")
     assert among is not None
     return among
 
@@ -58,7 +60,7 @@ def test_of_two_callers_nothing_can_be_said() -> None:
     whole = together(two)
     mean = rate(whole, "person")
     assert mean is not None
-    assert among_callers(whole, mean, two, "person") is None
+    assert among_callers(whole, mean, list(map(column_of, two)), "person") is None
 
 
 def test_where_no_detector_speaks_the_labels_say_how_callers_differ() -> None:
@@ -76,9 +78,12 @@ def test_a_row_has_what_is_known_and_null_where_it_cannot_be_said() -> None:
         sums[*column, "person", 4 * SAID + UNASKED] = [n, n, n, y, y, y]
         return Window(sums, frozenset({"words@1"}))
 
-    (row,) = callers_rows(window(5, times=4), [window(5)] * 4)
+    def each(number: int) -> PerCaller:
+        return PerCaller.of({f"caller {n}": Packed.of(window(5).sums) for n in range(number)})
+
+    (row,) = callers_rows(window(5, times=4), each(4))
     assert row["rate"]["estimate"] == 0.1
     assert row["among_callers"]["callers"] == 4
     assert row["among_callers"]["low"] <= row["rate"]["low"]
-    (row,) = callers_rows(window(5, times=2), [window(5)] * 2)
+    (row,) = callers_rows(window(5, times=2), each(2))
     assert row["among_callers"] is None

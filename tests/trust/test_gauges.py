@@ -11,7 +11,7 @@ from gateway.telemetry import metrics
 from gateway.trust.estimates import Errors
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from gateway.trust.watching.gauges import GROUPS, LANGUAGES, TrustGauges
 from tests.support.ledgers import MIB, NOON, judged, ledger_on
 

@@ -9,7 +9,7 @@ from gateway.telemetry import metrics
 from gateway.trust.comparing.models import ModelComparison
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.ledgers import MIB, NOON, judged, ledger_on
 
 

@@ -1,13 +1,15 @@
 """Sums in the form in which they are stored: the same as row by row, whatever stands where."""
 
+import math
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.trust.buckets import buckets
+from gateway.trust.buckets import Columnar, buckets
 from gateway.trust.ledger import Entry, Score
-from gateway.trust.moments import ALL, BANDS, SAID, Sums, add_judged, merge
+from gateway.trust.moments import ALL, BANDS, EDGES, SAID, Sums, add_judged, merge
 from gateway.trust.packed import Packed
 from tests.support.ledgers import NOON
 
@@ -70,13 +72,19 @@ def by_row(of: list[Entry]) -> Sums:
 @given(entries)
 def test_all_that_was_judged_is_in_the_buckets(of: list[Entry]) -> None:
     found: Sums = {}
-    for (width, _, cell), packed in buckets(of).items():
+    for (width, _, cell), packed in buckets(map(Columnar.of, of)).items():
         if width == 3600 and cell == ALL:
             merge(found, packed.sums())
     expected = by_row(of)
     assert found.keys() == expected.keys()
     for key, row in expected.items():
         assert found[key] == pytest.approx(row)
+
+
+@pytest.mark.parametrize("score", [*EDGES, 0.0, 1.0, 1.5, -0.0, math.inf, *(math.nextafter(edge, 0) for edge in EDGES)])
+def test_a_score_lies_in_the_same_band_whoever_looks(score: float) -> None:
+    entry = Entry("s", NOON, 1.0, "r", "m", "c", "en", "chat", "", [Score("prompt", "hate", score, True, "words@1")])
+    assert buckets([Columnar.of(entry)])[60, int(NOON), ALL].sums() == by_row([entry])
 
 
 @given(rows, rows)
@@ -108,5 +116,5 @@ def test_an_hour_of_every_day_is_small() -> None:
         ])
         for n in range(20)
     ]  # fmt: skip
-    packed = buckets(of)[3600, int(NOON // 3600) * 3600, ALL]
+    packed = buckets(map(Columnar.of, of))[3600, int(NOON // 3600) * 3600, ALL]
     assert len(packed.blob(small=True)) < len(packed.blob()) / 4

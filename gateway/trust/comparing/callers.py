@@ -11,13 +11,16 @@ Steigerwald, 2017), less one.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Literal
 
 from gateway.trust.estimates import Evidence, post_strata, total
 from gateway.trust.intervals import LEVEL, Interval, Mean, beta_quantile
-from gateway.trust.moments import NO, NOTHING, SAID, YES, Row
+from gateway.trust.moments import BANDS, NO, NOTHING, SAID, YES, Row
+from gateway.trust.per_caller import CallerColumn, rows_of
 
 LEAST_CALLERS = 3
 _Z = 1.959964
@@ -37,7 +40,7 @@ class AmongCallers:
 
 
 def among_callers(
-    whole: Evidence, mean: Mean, callers: Sequence[Evidence], source: Literal["judge", "person"]
+    whole: Evidence, mean: Mean, callers: Sequence[CallerColumn], source: Literal["judge", "person"]
 ) -> AmongCallers | None:
     """`mean` is the rate of the whole, `callers` what is known of each. None where there are too few to compare."""
     strata = _Strata(whole, mean.share, source)
@@ -64,35 +67,63 @@ def among_callers(
 
 class _Strata:
     """The rate's post-strata with their own rates, and how far a caller's exchanges pull the whole away from its rate
-    (times the weight of all traffic)."""
+    (times the weight of all traffic). By detector@version, and for each band: whether it is in a stratum, by how much
+    what was judged in it pulls, and a label."""
 
     def __init__(self, whole: Evidence, rate: float, source: Literal["judge", "person"]) -> None:
         self._source = source
         self._kept = (NO, YES) if source == "judge" else range(SAID)
-        self._rate = rate
-        self._groups = post_strata(whole, source)
-        self._judged = any(row.w > 0 for row in whole.detector.values())
-        self._labels = [self._labelled(whole, group) for group in self._groups]
-        self._shares = [self._all(whole, group) for group in self._groups]
+        self._is_judged = any(row.w > 0 for row in whole.detector.values())
+        self._by: dict[str, _Pulls] = defaultdict(_Pulls)
+        for group in post_strata(whole, source):
+            labels, share = self._labelled(whole, group), self._all(whole, group)
+            for detector, band in group:
+                each = share.w / labels.w if labels.w > 0 else 0.0
+                self._by[detector].put(band, labels.mean - rate, each, each * labels.mean)
 
-    def caller(self, of: Evidence) -> tuple[float, float]:
+    def caller(self, of: CallerColumn) -> tuple[float, float]:
+        """The weight of a caller's exchanges, and their pull."""
+        labels = of.labels.get(self._source, {})
+        judged = of.judged if self._is_judged else {detector: _by_band(rows) for detector, rows in labels.items()}
         weight = pull = 0.0
-        for group, labels, share in zip(self._groups, self._labels, self._shares, strict=True):
-            own, said = self._all(of, group), self._labelled(of, group)
-            pull += (labels.mean - self._rate) * own.w
-            if labels.w > 0:
-                pull += share.w / labels.w * (said.wy - labels.mean * said.w)
-            weight += own.w
+        for detector, weights in judged.items():
+            pulls = self._by[detector]
+            weight += sum(map(mul, weights, pulls.inside))
+            pull += sum(map(mul, weights, pulls.judged))
+        for detector, rows in labels.items():
+            pulls = self._by[detector]
+            for band, w, wy in rows_of(rows):
+                pull += pulls.harmful[int(band)] * wy - pulls.expected[int(band)] * w
         return weight, pull
 
     def _all(self, of: Evidence, group: Sequence[tuple[str, int]]) -> Row:
-        if not self._judged:  # no detector speaks of it: the labels alone
+        if not self._is_judged:  # no detector speaks of it: the labels alone
             return self._labelled(of, group)
         return total(of.detector.get(place, NOTHING) for place in group)
 
     def _labelled(self, of: Evidence, group: Sequence[tuple[str, int]]) -> Row:
         rows = of.judge if self._source == "judge" else of.person
         return total(rows[place][said] for place in group if place in rows for said in self._kept)
+
+
+class _Pulls:
+    """Of one detector@version, by band."""
+
+    __slots__ = ("expected", "harmful", "inside", "judged")
+
+    def __init__(self) -> None:
+        self.inside, self.judged, self.harmful, self.expected = ([0.0] * BANDS for _ in range(4))
+
+    def put(self, band: int, judged: float, harmful: float, expected: float) -> None:
+        self.inside[band] = 1.0
+        self.judged[band], self.harmful[band], self.expected[band] = judged, harmful, expected
+
+
+def _by_band(rows: list[float]) -> list[float]:
+    found = [0.0] * BANDS
+    for band, w, _ in rows_of(rows):
+        found[int(band)] += w
+    return found
 
 
 def student(freedom: float) -> float:

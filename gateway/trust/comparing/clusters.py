@@ -63,9 +63,7 @@ def by_caller(
     rows = _Rows()
     for entry, opinions in samples.values():
         for kind, w, labels in labelled(entry, opinions):
-            basis = "labels" if kind == "person" else kind
-            for (slug, direction), y in labels.items():
-                rows.add((slug, direction, basis), entry.caller, w, y)
+            rows.add("labels" if kind == "person" else kind, entry.caller, w, labels.items())
     return rows.found()
 
 
@@ -75,34 +73,38 @@ def flagged_by_caller(
     """What was flagged of each caller among the samples that count."""
     rows = _Rows()
     for entry in filter(counts, entries):
-        w = 1 / entry.probability
-        for score in entry.scores:
-            rows.add((score.slug, score.direction, "flags"), entry.caller, w, score.flagged)
+        flags = [((score.slug, score.direction), score.flagged) for score in entry.scores]
+        rows.add("flags", entry.caller, 1 / entry.probability, flags)
     return rows.found()
 
 
 class _Rows:
-    """Sums by column and caller, of a hundred thousand labels in a tenth of a second."""
+    """Sums by column and caller, of a hundred thousand labels in some hundredths of a second."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[LabelledColumn, str], list[float]] = {}
+        self._known: dict[tuple[str, str], dict[tuple[str, str], list[float]]] = {}  # by basis and caller
 
-    def add(self, column: LabelledColumn, caller: str, w: float, y: float) -> None:
-        row = self._known.get((column, caller))
-        if row is None:
-            row = self._known[column, caller] = [0.0] * 6
-        row[0] += 1
-        row[1] += w
-        row[2] += w * w
-        if y:
-            row[3] += w * y
-            row[4] += w * w * y
-            row[5] += w * w * y * y
+    def add(self, basis: str, caller: str, w: float, labels: Iterable[tuple[tuple[str, str], float]]) -> None:
+        """What one sample says of columns."""
+        rows = self._known.setdefault((basis, caller), {})
+        square = w * w
+        for column, y in labels:
+            row = rows.get(column)
+            if row is None:
+                row = rows[column] = [0.0] * 6
+            row[0] += 1
+            row[1] += w
+            row[2] += square
+            if y:
+                row[3] += w * y
+                row[4] += square * y
+                row[5] += square * y * y
 
     def found(self) -> dict[LabelledColumn, dict[str, Row]]:
         columns: dict[LabelledColumn, dict[str, Row]] = {}
-        for (column, caller), row in self._known.items():
-            columns.setdefault(column, {})[caller] = Row(*row)
+        for (basis, caller), rows in self._known.items():
+            for column, row in rows.items():
+                columns.setdefault((*column, basis), {})[caller] = Row(*row)
         return columns
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
 from math import ceil
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -17,16 +16,20 @@ from gateway.trust.buckets import (
     SUMS_KEPT,
     Bucket,
     Buckets,
+    Columnar,
     Span,
     buckets,
     changes,
+    of_callers,
     rolled_up,
     wider_buckets,
 )
 from gateway.trust.drawing import draw_of
-from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, Entry, LedgerError, entry_read
+from gateway.trust.entries import Entry, EntryReader, UnknownColumnError, stored
+from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, LedgerError
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
+from gateway.trust.per_caller import CALLERS, PerCaller, per_caller
 from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion, Waiting
 
 # The braces keep all keys in one slot of a cluster.
@@ -35,6 +38,7 @@ ENTRIES = "{assay:ledger}:entries"  # the ids by their time
 _SUMS = "{assay:ledger}:sums:"  # and width, start and cell: the sums of each process that adds to them
 _CHANGED = "{assay:ledger}:changed"  # buckets to be rolled up, and a mark of the latest change
 _BELIEVED = "{assay:ledger}:believed"  # the time by which things are forgotten
+_COLUMNS = "{assay:ledger}:columns"  # of the entries, by key
 _CELLS = "{assay:ledger}:cells"  # by the hour that they were last seen in
 _OPINIONS = "{assay:ledger}:opinions:"  # and the sample's id: opinions by kind and name
 _OPINED = "{assay:ledger}:opined"  # the ids of samples with opinions, by the time of the sample
@@ -42,6 +46,7 @@ _ITEMS, _DRAWS, _TIMES, _HELD = (f"{{assay:ledger}}:waiting:{part}:" for part in
 _ENTRY_BYTES = 2_000  # of an entry in Redis, as measured: it bounds their number
 _AT_ONCE = 200
 _DAY = 86_400
+_OWN_CALLERS = 20
 _OWN_SUMS = 1_000  # that a process keeps to add to; older ones it begins anew beside the old
 # Over the ids in the order of their draws: free ones on which `by` has given no opinion are held and returned.
 _HOLD = """
@@ -77,6 +82,8 @@ return 1
 """
 _ROLLS_A_PRUNE = 500  # buckets
 _T = TypeVar("_T")
+_Blob = TypeVar("_Blob")
+_Sums = TypeVar("_Sums", Packed, PerCaller)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
@@ -97,6 +104,8 @@ class RedisStore:
         self._most = max(1, most_bytes // _ENTRY_BYTES)
         self._adding = asyncio.Lock()  # of two that add to our sums at once the later must not write the earlier's
         self._own: dict[str, tuple[str, Packed]] = {}  # by name in Redis: our field of it, and what we have added
+        self._own_callers: dict[str, tuple[str, PerCaller]] = {}
+        self._reader = EntryReader()
 
     async def add(self, entries: Sequence[Entry]) -> None:
         async with self._adding:
@@ -109,10 +118,14 @@ class RedisStore:
         if not new:
             return
         pipeline = self._client.pipeline(transaction=True)
-        for entry in new:
-            pipeline.set(_ENTRY + entry.id, _encode(entry), ex=self._seconds)
+        columnar = [Columnar.of(entry) for entry in new]
+        blobs, columns = stored(columnar)
+        for entry, blob in zip(new, blobs, strict=True):
+            pipeline.set(_ENTRY + entry.id, blob, ex=self._seconds)
+        if columns:
+            pipeline.hset(_COLUMNS, items=[part for column in columns.items() for part in column])
         pipeline.zadd(ENTRIES, {entry.id: entry.at for entry in new})
-        own = self._add_sums(pipeline, buckets(new))
+        own = self._add_sums(pipeline, buckets(columnar))
         pipeline.zcard(ENTRIES)
         *_, count = await self._write(pipeline, own)
         if count > self._most:
@@ -124,18 +137,26 @@ class RedisStore:
 
     def _add_sums(self, pipeline: Any, more: Buckets) -> list[str]:
         """Adds to our own fields, so that nothing is read before it is written; the names of the changed ones."""
+        each = of_callers(more)
         for (width, start, cell), sums in more.items():
-            name = _sums_name(width, start, cell)
-            field, known = self._own.pop(name, (uuid4().hex, Packed(sums.layout)))
-            known = known.plus(sums)
-            self._own[name] = (field, known)
-            pipeline.hset(name, field, known.blob(small=True))
-            pipeline.expire(name, SUMS_KEPT[width] + HOUR)
+            self._add_own(pipeline, self._own, (width, start, cell), sums, Packed(sums.layout))
             pipeline.zadd(_CELLS, {_encode(cell): start}, gt=True)
-        if wider := wider_buckets(more):
+        for bucket, of_bucket in each.items():
+            self._add_own(pipeline, self._own_callers, bucket, of_bucket, PerCaller())
+        changed = (*more, *each)
+        if wider := wider_buckets(changed):
             pipeline.delete(*(_sums_name(*bucket) for bucket in wider))
             pipeline.hset(_CHANGED, mapping={_encode(bucket): uuid4().hex for bucket in wider})
-        return [_sums_name(*key) for key in more]
+        return [_sums_name(*bucket) for bucket in changed]
+
+    @staticmethod
+    def _add_own(pipeline: Any, own: dict[str, tuple[str, _Sums]], bucket: Bucket, more: _Sums, nothing: _Sums) -> None:
+        name = _sums_name(*bucket)
+        field, known = own.pop(name, (uuid4().hex, nothing))
+        known = known.plus(more)
+        own[name] = (field, known)
+        pipeline.hset(name, field, known.blob(small=True))
+        pipeline.expire(name, SUMS_KEPT[bucket[0]] + HOUR)
 
     async def _write(self, pipeline: Any, own: Sequence[str]) -> Any:
         """When it fails nobody knows whether Redis did it: then our next sums of these buckets begin anew."""
@@ -144,20 +165,28 @@ class RedisStore:
         except BaseException:
             for name in own:
                 self._own.pop(name, None)
+                self._own_callers.pop(name, None)
             raise
-        for name in list(self._own)[: max(0, len(self._own) - _OWN_SUMS)]:
-            del self._own[name]
+        for known, most in ((self._own, _OWN_SUMS), (self._own_callers, _OWN_CALLERS)):
+            for name in list(known)[: max(0, len(known) - most)]:
+                del known[name]
         return answer
 
     async def sums(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
+        return await self._sums(cell, width, spans, Packed)
+
+    async def callers(self, width: int, spans: Sequence[Span]) -> list[tuple[int, PerCaller]]:
+        return await self._sums(CALLERS, width, spans, PerCaller)
+
+    async def _sums(self, cell: Cell, width: int, spans: Sequence[Span], kind: type[_Sums]) -> list[tuple[int, _Sums]]:
         starts = [start for since, until in spans for start in range(-int(-since // width) * width, ceil(until), width)]
-        found: list[tuple[int, Packed]] = []
+        found: list[tuple[int, _Sums]] = []
         for some in (starts[at : at + _AT_ONCE] for at in range(0, len(starts), _AT_ONCE)):
             pipeline = self._client.pipeline(transaction=False)
             for start in some:
                 pipeline.hvals(_sums_name(width, start, cell))
             answers = zip(some, await self._ask(pipeline.execute()), strict=True)
-            found += await asyncio.to_thread(lambda: [(start, _sums(blobs)) for start, blobs in answers if blobs])  # noqa: B023 - awaited here
+            found += await asyncio.to_thread(lambda: [(start, _sum(blobs, kind)) for start, blobs in answers if blobs])  # noqa: B023 - awaited here
         return found
 
     async def cells(self, since: float) -> list[Cell]:
@@ -172,13 +201,19 @@ class RedisStore:
         return await self._entries_of(ids, scores=True)
 
     async def _entries_of(self, ids: Sequence[str], *, scores: bool) -> dict[str, Entry]:
-        read = partial(entry_read, scores=scores)
-        found: dict[str, Entry] = {}
+        found: list[Entry] = []
         for first in range(0, len(ids), _AT_ONCE):
             asked = ids[first : first + _AT_ONCE]
-            blobs = await self._ask(self._client.mget([_ENTRY + id for id in asked]))
-            found |= {id: _of(read, blob) for id, blob in zip(asked, blobs, strict=True) if blob is not None}
-        return found
+            blobs = [blob for blob in await self._ask(self._client.mget([_ENTRY + id for id in asked])) if blob]
+            found += await self._read(blobs) if scores else [_of(self._reader.head, blob) for blob in blobs]
+        return {entry.id: entry for entry in found}
+
+    async def _read(self, blobs: Sequence[bytes]) -> list[Entry]:
+        try:
+            return [_of(self._reader.read, blob) for blob in blobs]
+        except UnknownColumnError:  # another process has written of it
+            _of(self._reader.learn, await self._ask(self._client.hgetall(_COLUMNS)))
+            return [_of(self._reader.read, blob) for blob in blobs]
 
     # --- second opinions
 
@@ -302,7 +337,13 @@ class RedisStore:
         complete = [name for name, (width, start, _) in buckets.items() if start + width <= now]
         for name in sorted(complete, key=lambda name: -buckets[name][1])[:_ROLLS_A_PRUNE]:
             width, start, cell = buckets[name]
-            sums = rolled_up(await self.sums(cell, ROLLED_UP[width], [(start, start + width)]))
+            spans = [(start, start + width)]
+            each, narrower = cell == CALLERS, ROLLED_UP[width]
+            sums = (
+                per_caller(await self.callers(narrower, spans))
+                if each
+                else rolled_up(await self.sums(cell, narrower, spans))
+            )
             blob = b"" if sums is None else sums.blob(small=True)
             kept = [_CHANGED, _sums_name(width, start, cell)]
             args = [name, changed[name], blob, SUMS_KEPT[width] + HOUR]
@@ -325,7 +366,7 @@ class RedisStore:
         await self._client.aclose()
 
 
-def _of(decode: Callable[[bytes], _T], blob: bytes) -> _T:
+def _of(decode: Callable[[_Blob], _T], blob: _Blob) -> _T:
     try:
         return decode(blob)
     except msgspec.DecodeError as error:
@@ -340,8 +381,9 @@ def _sums_name(width: int, start: int, cell: Cell) -> str:
     return f"{_SUMS}{width}:{start}:{_encode(cell).hex()}"
 
 
-def _sums(blobs: Iterable[bytes]) -> Packed:
-    first, *more = (_of(Packed.read, blob) for blob in blobs)
-    for each in more:
-        first = first.plus(each)
-    return first
+def _sum(blobs: Iterable[bytes], kind: type[_Sums]) -> _Sums:
+    found = kind()
+    for number, blob in enumerate(blobs):
+        more = _of(kind.read, blob)
+        found = found.plus(more) if number else more
+    return found

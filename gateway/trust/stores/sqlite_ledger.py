@@ -13,16 +13,20 @@ from gateway.trust.buckets import (
     ROLLED_UP,
     SUMS_KEPT,
     Buckets,
+    Columnar,
     Span,
     buckets,
     changes,
+    of_callers,
     rolled_up,
     wider_buckets,
 )
 from gateway.trust.drawing import draw_of
-from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, Entry, LedgerError, entry_read
+from gateway.trust.entries import Entry, EntryReader, UnknownColumnError, stored
+from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, LedgerError
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
+from gateway.trust.per_caller import CALLERS, PerCaller, per_caller
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 _SCHEMA = """
@@ -31,6 +35,7 @@ CREATE INDEX IF NOT EXISTS samples_at ON samples (at);
 DROP TABLE IF EXISTS sums;
 DROP TABLE IF EXISTS moments;
 DROP TABLE IF EXISTS packed;
+CREATE TABLE IF NOT EXISTS columns (key BLOB PRIMARY KEY, column_of BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS buckets (
   width INTEGER, cell BLOB, start INTEGER, sums BLOB NOT NULL, PRIMARY KEY (width, cell, start)
 ) WITHOUT ROWID;
@@ -80,12 +85,15 @@ _ROLLS = 50  # buckets in one transaction, a fifth of a second: others write mea
 _ROLLS_A_PRUNE = 10  # such transactions
 _DAY = 86_400
 _T = TypeVar("_T")
+_Sums = TypeVar("_Sums", Packed, PerCaller)
+_Key = tuple[int, bytes, int]  # width, cell and start
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
 _decode_cell = msgspec.msgpack.Decoder(Cell).decode
 _decode_believed = msgspec.msgpack.Decoder(Believed).decode
 _decode_item = msgspec.msgpack.Decoder(Waiting).decode
+_CALLERS = _encode(CALLERS)
 
 
 class SqliteStore:
@@ -95,7 +103,8 @@ class SqliteStore:
         self._path = path
         self._file = SqliteFile(path, _SCHEMA, most_bytes)
         self._days = days
-        self._loose: set[tuple[int, bytes, int]] = set()  # sums that we wrote and that could be smaller
+        self._reader = EntryReader()
+        self._loose: set[_Key] = set()  # sums that we wrote and that could be smaller
 
     async def add(self, entries: Sequence[Entry]) -> None:
         await self._with_room(lambda connection: self._add(connection, entries))
@@ -119,30 +128,49 @@ class SqliteStore:
         unique = {entry.id: entry for entry in entries}
         for id in _known(connection, list(unique)):
             del unique[id]
-        rows = [(entry.id, entry.at, _encode(entry)) for entry in unique.values()]
+        new = [Columnar.of(entry) for entry in unique.values()]
+        blobs, columns = stored(new)
+        rows = [(of.sample.id, of.sample.at, blob) for of, blob in zip(new, blobs, strict=True)]
         connection.executemany("INSERT INTO samples VALUES (?, ?, ?)", rows)
-        self._add_sums(connection, buckets(unique.values()))
+        connection.executemany("INSERT OR IGNORE INTO columns VALUES (?, ?)", columns.items())
+        self._add_sums(connection, buckets(new))
 
     async def sums(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
         name = _encode(cell)
-        return await self._do(lambda connection: _sums(connection, name, width, spans))
+        return await self._do(lambda connection: _sums(connection, name, width, spans, Packed.read))
+
+    async def callers(self, width: int, spans: Sequence[Span]) -> list[tuple[int, PerCaller]]:
+        return await self._do(lambda connection: _sums(connection, _CALLERS, width, spans, PerCaller.read))
 
     async def cells(self, since: float) -> list[Cell]:
         def work(connection: Connection) -> list[Cell]:
             rows = connection.execute("SELECT DISTINCT cell FROM buckets WHERE width = ? AND start >= ?", (HOUR, since))
-            return [_decode_cell(row[0]) for row in rows]
+            return [_decode_cell(row[0]) for row in rows if row[0] != _CALLERS]
 
         return await self._do(work)
 
     async def entries(self, most: int) -> list[Entry]:
         def work(connection: Connection) -> list[Entry]:
             rows = connection.execute("SELECT entry FROM samples ORDER BY at DESC LIMIT ?", (most,))
-            return [entry_read(row[0]) for row in rows]
+            return self._entries(connection, [row[0] for row in rows])
 
         return await self._do(work)
 
     async def entries_of(self, ids: Sequence[str]) -> dict[str, Entry]:
-        return await self._do(lambda connection: _entries_of(connection, ids))
+        return await self._do(lambda connection: self._entries_of(connection, ids))
+
+    def _entries_of(self, connection: Connection, ids: Sequence[str]) -> dict[str, Entry]:
+        blobs = [row[0] for row in _of_ids(connection, "entry", ids)]
+        return {entry.id: entry for entry in self._entries(connection, blobs)}
+
+    def _entries(self, connection: Connection, blobs: Sequence[bytes], *, scores: bool = True) -> list[Entry]:
+        if not scores:
+            return [self._reader.head(blob) for blob in blobs]
+        try:
+            return [self._reader.read(blob) for blob in blobs]
+        except UnknownColumnError:  # another process has written of it
+            self._reader.learn(dict(connection.execute("SELECT key, column_of FROM columns")))
+            return [self._reader.read(blob) for blob in blobs]
 
     async def opine(self, opinions: Sequence[SecondOpinion]) -> list[SecondOpinion]:
         by_sample: dict[str, list[SecondOpinion]] = {}
@@ -151,7 +179,7 @@ class SqliteStore:
 
         def work(connection: Connection) -> list[SecondOpinion]:
             connection.execute("BEGIN IMMEDIATE")  # nobody gives an opinion on the same samples meanwhile
-            known = _entries_of(connection, list(by_sample))
+            known = self._entries_of(connection, list(by_sample))
             given = [(entry, _given(connection, id), by_sample[id]) for id, entry in known.items()]
             self._add_sums(connection, changes(given))
             for entry, _, more in given:
@@ -165,8 +193,9 @@ class SqliteStore:
         self, since: float, until: float, most: int, kind: Kind | None = None, *, scores: bool = True
     ) -> list[tuple[SecondOpinion, Entry]]:
         def work(connection: Connection) -> list[tuple[SecondOpinion, Entry]]:
-            rows = connection.execute(_OPINIONS, (since, until, most, kind))
-            return [(_decode_opinion(opinion), entry_read(entry, scores=scores)) for opinion, entry in rows]
+            rows = connection.execute(_OPINIONS, (since, until, most, kind)).fetchall()
+            entries = self._entries(connection, [entry for _, entry in rows], scores=scores)
+            return [(_decode_opinion(row[0]), entry) for row, entry in zip(rows, entries, strict=True)]
 
         return await self._do(work)
 
@@ -246,17 +275,15 @@ class SqliteStore:
         await self._do(lambda connection: connection.execute(put, (_encode(time),)))
 
     def _add_sums(self, connection: Connection, more: Buckets) -> None:
-        names = {cell: _encode(cell) for _, _, cell in more}
-        wider = [(width, names[cell], start) for width, start, cell in wider_buckets(more)]
+        each = of_callers(more)
+        names = {cell: _encode(cell) for _, _, cell in (*more, *each)}
+        wider = [(width, names[cell], start) for width, start, cell in wider_buckets((*more, *each))]
         connection.executemany(_NO_SUM, wider)
         connection.executemany(_CHANGED, wider)
-        rows = []
-        for (width, start, cell), sums in more.items():
-            key = (width, names[cell], start)
-            row = connection.execute(_ONE_SUM, key).fetchone()
-            rows.append((*key, (Packed.read(row[0]).plus(sums) if row else sums).blob()))
-            self._loose.add(key)
+        rows = [_with(connection, (width, names[cell], start), sums) for (width, start, cell), sums in more.items()]
+        rows += [_with(connection, (width, names[cell], start), sums) for (width, start, cell), sums in each.items()]
         connection.executemany(_PUT_SUM, rows)
+        self._loose.update(row[:3] for row in rows)
 
     def _make_small(self, connection: Connection, now: float) -> None:
         """Sums of the past hardly change any more."""
@@ -264,7 +291,8 @@ class SqliteStore:
             self._loose.discard(key)
             row = connection.execute(_ONE_SUM, key).fetchone()
             if row is not None:
-                connection.execute(_PUT_SUM, (*key, Packed.read(row[0]).blob(small=True)))
+                kept = PerCaller if key[1] == _CALLERS else Packed
+                connection.execute(_PUT_SUM, (*key, kept.read(row[0]).blob(small=True)))
 
     @staticmethod
     def _drop_oldest(connection: Connection) -> bool:
@@ -293,10 +321,6 @@ def _known(connection: Connection, ids: Sequence[str]) -> list[str]:
     return [row[0] for row in _of_ids(connection, "id", ids)]
 
 
-def _entries_of(connection: Connection, ids: Sequence[str]) -> dict[str, Entry]:
-    return {id: entry_read(entry) for id, entry in _of_ids(connection, "id, entry", ids)}
-
-
 def _of_ids(connection: Connection, columns: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     for first in range(0, len(ids), _IDS_AT_ONCE):
         asked = ids[first : first + _IDS_AT_ONCE]
@@ -304,10 +328,18 @@ def _of_ids(connection: Connection, columns: str, ids: Sequence[str]) -> Iterato
         yield from connection.execute(f"SELECT {columns} FROM samples WHERE id IN ({marks})", asked)
 
 
-def _sums(connection: Connection, name: bytes, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
+def _with(connection: Connection, key: _Key, more: _Sums) -> tuple[int, bytes, int, bytes]:
+    """What is to be stored when these are added."""
+    row = connection.execute(_ONE_SUM, key).fetchone()
+    return (*key, (type(more).read(row[0]).plus(more) if row else more).blob())
+
+
+def _sums(
+    connection: Connection, name: bytes, width: int, spans: Sequence[Span], read: Callable[[bytes], _T]
+) -> list[tuple[int, _T]]:
     """By the cell's name as it is stored."""
     rows = (row for since, until in spans for row in connection.execute(_SUMS, (width, name, since, until)))
-    return [(start, Packed.read(blob)) for start, blob in rows]
+    return [(start, read(blob)) for start, blob in rows]
 
 
 def _roll_up(connection: Connection, now: float) -> int:
@@ -315,7 +347,9 @@ def _roll_up(connection: Connection, now: float) -> int:
     connection.execute("BEGIN IMMEDIATE")  # nobody adds to what is read
     complete = connection.execute(_COMPLETE, (now, _ROLLS)).fetchall()
     for width, name, start in complete:
-        sums = rolled_up(_sums(connection, name, ROLLED_UP[width], [(start, start + width)]))
+        within = (connection, name, ROLLED_UP[width], [(start, start + width)])
+        each = name == _CALLERS
+        sums = per_caller(_sums(*within, PerCaller.read)) if each else rolled_up(_sums(*within, Packed.read))
         if sums is not None:
             connection.execute(_PUT_SUM, (width, name, start, sums.blob(small=True)))
         connection.execute("DELETE FROM changed WHERE width = ? AND cell = ? AND start = ?", (width, name, start))

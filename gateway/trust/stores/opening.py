@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gateway.config.settings import Config, ConfigError
 from gateway.trust.ledger import Ledger, Store
-from gateway.trust.redis_ledger import RedisStore
-from gateway.trust.sqlite_ledger import SqliteStore
+from gateway.trust.stores.redis_ledger import RedisStore
+from gateway.trust.stores.sqlite_ledger import SqliteStore
 
 FILE = "ledger.db"
 
