@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from gateway.pages.rates import DEFAULT_WINDOW, known_window, refusal, shown
 from gateway.trust.comparing.callers import among_callers
-from gateway.trust.estimates import estimate, evidence
+from gateway.trust.estimates import estimate
 from gateway.trust.ledger import Ledger, LedgerError, Window
 from gateway.trust.per_caller import PerCaller
 
@@ -40,7 +40,7 @@ def callers_rows(whole: Window, each: PerCaller) -> list[dict[str, Any]]:
     """A row for each sub-category and direction with a rate."""
     by_caller = [of.columns() for of in each.callers.values()]
     rows = []
-    for key, of in sorted(evidence(whole.sums).items()):
+    for key, of in sorted(whole.evidence.items()):
         found = estimate(of, None, whole.newest)
         if found is None or found.mean is None:
             continue

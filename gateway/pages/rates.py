@@ -1,7 +1,7 @@
 """Estimated rates, and what is known of the detectors' errors."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -15,16 +15,17 @@ from gateway.trust import card, estimates
 from gateway.trust.card import shipped_errors
 from gateway.trust.comparing.clusters import (
     MOST,
+    NOBODY,
     NONE,
     Callers,
     LabelledColumn,
     Stretch,
-    by_caller,
     flagged_by_caller,
+    labels_by_caller,
     stretch,
 )
 from gateway.trust.comparing.together import joint_level
-from gateway.trust.estimates import estimate, evidence, has_rate, probed, weights
+from gateway.trust.estimates import estimate, has_rate, probed, weights
 from gateway.trust.intervals import Interval, Mean
 from gateway.trust.ledger import WINDOWS, Entry, Ledger, LedgerError, Window
 from gateway.trust.moments import cell_named
@@ -103,7 +104,7 @@ def compare_route(ledger: Ledger) -> Route:
                 raise ValueError("name two groups, as model=a&other_model=b, or one and other=before")
             first = await ledger.window(known_window(window), cell_named(**one))
             second = await ledger.window(window, cell_named(**other), before=before)
-            given = await _given(ledger, window, (one, other), before=before, flags=_some_lack_labels(first, second))
+            given = await _given(ledger, window, ((one, first), (other, second)), before=before)
         except (ValueError, LedgerError) as error:
             return refusal(error)
         groups = {"one": one, "other": {**other, "before": before}}
@@ -116,27 +117,23 @@ def compare_route(ledger: Ledger) -> Route:
 
 _Given = tuple[Mapping[LabelledColumn, Callers], Mapping[LabelledColumn, Callers]]
 _NOT_GIVEN: _Given = ({}, {})
+_Group = tuple[Mapping[str, str | None], Window]  # what it is of, and what is known of it
 
 
-def _some_lack_labels(*windows: Window) -> bool:
-    """So that their flags are compared."""
-    return not all(has_rate(of) for window in windows for of in evidence(window.sums).values())
-
-
-async def _given(
-    ledger: Ledger, window: str, groups: Sequence[Mapping[str, str | None]], *, before: bool, flags: bool
-) -> _Given:
-    """The latest labels of two groups by caller, and the latest `flags` where they are asked for; nothing where a group
-    is a caller. Raises LedgerError."""
-    if any(about["caller"] for about in groups):
+async def _given(ledger: Ledger, window: str, groups: tuple[_Group, _Group], *, before: bool) -> _Given:
+    """The labels of two groups by caller, and the latest flags where some rows lack labels, so that flags are compared;
+    nothing where a group is a caller. Raises LedgerError."""
+    (one, first), (other, second) = groups
+    if one["caller"] or other["caller"]:
         return _NOT_GIVEN
-    opinions = await ledger.opinions(window, MOST, scores=False)
-    earlier = await ledger.opinions(window, MOST, before=True, scores=False) if before else opinions
-    entries = [] if before or not flags else await ledger.entries(MOST)
+    labels = await ledger.callers(window, cell_named(**one))
+    earlier = await ledger.callers(window, cell_named(**other), before=before)
+    lacking = not all(has_rate(of) for found in (first, second) for of in found.evidence.values())
+    entries = await ledger.entries(MOST) if lacking and not before else []
     return await asyncio.to_thread(
         lambda: (
-            {**by_caller(opinions, are_of(groups[0])), **flagged_by_caller(entries, are_of(groups[0]))},
-            {**by_caller(earlier, are_of(groups[1])), **flagged_by_caller(entries, are_of(groups[1]))},
+            {**labels_by_caller(labels, first.evidence), **flagged_by_caller(entries, are_of(one))},
+            {**labels_by_caller(earlier, second.evidence), **flagged_by_caller(entries, are_of(other))},
         )
     )
 
@@ -176,7 +173,7 @@ def rates(window: Window) -> list[dict[str, Any]]:
     """A row for each sub-category and direction of which something is known."""
     measured, errors = _error_rates(), shipped_errors()
     rows = []
-    for key, of in sorted(evidence(window.sums).items()):
+    for key, of in sorted(window.evidence.items()):
         found = estimate(of, errors.get(key), window.newest)
         if found is None:
             continue
@@ -204,7 +201,7 @@ def compared(
 ) -> list[dict[str, Any]]:
     """A row for each sub-category and direction that both windows have, or for those asked for; the intervals of the
     differences are those of all rows together. `given` has what was labelled of each caller, in both."""
-    firsts, seconds = evidence(one.sums), evidence(other.sums)
+    firsts, seconds = one.evidence, other.evidence
     pairs: list[tuple[tuple[str, str], _Pair]] = []
     for key in sorted(firsts.keys() & seconds.keys()):
         if subcategory not in ("", key[0]) or direction not in ("", key[1]):
@@ -224,7 +221,7 @@ def _stretch(key: tuple[str, str], one: estimates.Estimate, other: estimates.Est
     (first, one_basis), (second, other_basis) = means
     if first is None or second is None:
         return NONE
-    return stretch(given[0].get((*key, one_basis), {}), given[1].get((*key, other_basis), {}), (first, second))
+    return stretch(given[0].get((*key, one_basis), NOBODY), given[1].get((*key, other_basis), NOBODY), (first, second))
 
 
 def _mean(of: estimates.Estimate) -> tuple[Mean | None, str]:

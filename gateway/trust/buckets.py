@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from gateway.trust.moments import ALL, EDGES, Cell, Weighed, merge, opined, parts_of, wider_than
 from gateway.trust.packed import BLOCK, Column, Layout, Packed, Seen, layout_of
-from gateway.trust.per_caller import CALLERS, PerCaller
+from gateway.trust.per_caller import OF_CALLERS, OfCaller, PerCaller
 from gateway.trust.second_opinion import SecondOpinion
 
 MINUTE, TEN_MINUTES, HOUR, SIX_HOURS, DAY = 60, 600, 3_600, 21_600, 86_400  # seconds
@@ -30,6 +30,7 @@ ROLLED_INTO: Mapping[int, tuple[int, ...]] = {
 _T = TypeVar("_T")
 Bucket = tuple[int, int, Cell]  # width and start in seconds, and cell
 Buckets = dict[Bucket, Packed]
+CallerBuckets = dict[Bucket, PerCaller]
 
 _CODES = BLOCK // 3  # of a column: each band, flagged or not
 _THOUSANDTHS = 1000
@@ -157,29 +158,39 @@ def spread(parts: Iterable[tuple[int, Cell, Packed]]) -> Buckets:
     return found
 
 
-def changes(given: Iterable[tuple[Timed, Sequence[SecondOpinion], Sequence[SecondOpinion]]]) -> Buckets:
+def changes(
+    given: Iterable[tuple[Timed, Sequence[SecondOpinion], Sequence[SecondOpinion]]],
+) -> tuple[Buckets, CallerBuckets]:
     """What further opinions on samples change in the sums, with those that they replace taken away: of each sample the
     opinions before, and the further ones."""
-    return spread(part for entry, before, more in given for part in _changes(entry, before, more))
+    parts: list[tuple[int, Cell, Packed]] = []
+    labels: CallerBuckets = {}
+    for entry, before, more in given:
+        now = {(opinion.kind, opinion.name): opinion for opinion in (*before, *more)}
+        sums = opined(entry, list(now.values()))
+        merge(sums, opined(entry, before), -1)
+        packed, minute = Packed.of(sums), int(entry.at // MINUTE) * MINUTE
+        parts += [(minute, cell, packed) for cell in parts_of(entry)]
+        _put(labels, minute, entry, PerCaller({entry.caller: OfCaller.labelled(sums)}))
+    found = spread(parts)
+    return found, {**of_callers(found), **labels}
 
 
-def _changes(
-    entry: Timed, before: Sequence[SecondOpinion], more: Sequence[SecondOpinion]
-) -> Iterable[tuple[int, Cell, Packed]]:
-    now = {(opinion.kind, opinion.name): opinion for opinion in (*before, *more)}
-    sums = opined(entry, list(now.values()))
-    merge(sums, opined(entry, before), -1)
-    packed = Packed.of(sums)
-    minute = int(entry.at // MINUTE) * MINUTE
-    return [(minute, cell, packed) for cell in parts_of(entry)]
+def _put(found: CallerBuckets, minute: int, entry: Timed, labels: PerCaller) -> None:
+    """In the buckets of the groups that the sample is of."""
+    pair, language, _ = parts_of(entry)
+    for group in (ALL, pair, *wider_than(pair), language):
+        for bucket in ((MINUTE, minute, OF_CALLERS + group), (HOUR, minute // HOUR * HOUR, OF_CALLERS + group)):
+            known = found.get(bucket)
+            found[bucket] = known.plus(labels) if known else labels
 
 
-def of_callers(more: Buckets) -> dict[Bucket, PerCaller]:
+def of_callers(more: Buckets) -> CallerBuckets:
     """What of these concerns each caller, in the buckets that hold all of them."""
     found: dict[Bucket, dict[str, Packed]] = {}
     for (width, start, cell), sums in more.items():
         if cell[0] == "caller":
-            found.setdefault((width, start, CALLERS), {})[cell[1]] = sums
+            found.setdefault((width, start, OF_CALLERS), {})[cell[1]] = sums
     return {bucket: PerCaller.of(sums) for bucket, sums in found.items()}
 
 

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from time import monotonic
 from typing import Any, Protocol
@@ -26,11 +26,11 @@ from gateway.trust.buckets import MINUTE, Span, covering, seen_in, together
 from gateway.trust.entries import Entry as Entry
 from gateway.trust.entries import Score as Score
 from gateway.trust.entries import entry_of as entry_of
-from gateway.trust.estimates import Weights, evidence, weights
+from gateway.trust.estimates import Evidence, Weights, evidence, weights
 from gateway.trust.judged import Judged
 from gateway.trust.moments import ALL, Cell, Sums, cell_named
 from gateway.trust.packed import Packed
-from gateway.trust.per_caller import PerCaller, per_caller
+from gateway.trust.per_caller import OF_CALLERS, PerCaller, per_caller
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 log = logging.getLogger("assay")
@@ -74,8 +74,8 @@ class Store(Protocol):
         changed since."""
         ...
 
-    async def callers(self, width: int, spans: Sequence[Span]) -> list[tuple[int, PerCaller]]:
-        """As `sums`, of each caller."""
+    async def callers(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, PerCaller]]:
+        """As `sums`, of each caller: the cell is OF_CALLERS, or that and a group's."""
         ...
 
     async def cells(self, since: float) -> list[Cell]:
@@ -139,12 +139,17 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Window:
     """What the ledger holds of a window: its sums, and the detector@versions that judged its newest samples."""
 
     sums: Sums
     newest: frozenset[str]
+
+    @cached_property
+    def evidence(self) -> Mapping[tuple[str, str], Evidence]:
+        """The sums by sub-category and direction."""
+        return evidence(self.sums)
 
 
 def window_of(buckets: Sequence[tuple[int, Packed]]) -> Window:
@@ -280,9 +285,11 @@ class Ledger:
         buckets = await covering(partial(self._store.sums, cell), *await self._span(window, before=before))
         return await asyncio.to_thread(window_of, buckets)  # some milliseconds
 
-    async def callers(self, window: str) -> PerCaller:
-        """The sums of each caller over a window of WINDOWS. Raises LedgerError and KeyError."""
-        buckets = await covering(self._store.callers, *await self._span(window))
+    async def callers(self, window: str, group: Cell = (), *, before: bool = False) -> PerCaller:
+        """The sums of each caller over a window of WINDOWS, or over the one `before` it: of all traffic, or the labels
+        of each in the cell of a `group`, of which ALL is one. Raises LedgerError and KeyError."""
+        read = partial(self._store.callers, OF_CALLERS + group)
+        buckets = await covering(read, *await self._span(window, before=before))
         return await asyncio.to_thread(per_caller, buckets)
 
     async def _span(self, window: str, *, before: bool = False) -> tuple[int, float, float]:

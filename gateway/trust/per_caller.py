@@ -1,5 +1,7 @@
-"""What is added up of each caller, for how far callers differ (see `comparing.callers`): of each band of each column
-only how much was judged, and of labels how much was labelled and found.
+"""What is added up of each caller, for how far callers differ (see `comparing`).
+
+Of all traffic: of each band of each column how much was judged, and of labels how much was labelled and found. Of each
+group that can be compared (a route, a model, …) the labels alone, over all bands.
 
 All callers of a stretch of time lie in one bucket, so that a window of all of them is read as fast as one of a single
 caller is.
@@ -15,10 +17,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.trust.moments import BANDS, NO, SAID, YES, Cell
+from gateway.trust.moments import BANDS, NO, SAID, YES, Cell, Sums
 from gateway.trust.packed import ROW, Layout, Packed, layout_of, layout_read
 
-CALLERS: Cell = ("callers",)  # the cell of these buckets
+OF_CALLERS: Cell = ("callers",)  # the cell of these buckets; with that of a group behind it, of the labels in the group
 LabelColumn = tuple[str, str, str, str]  # sub-category, direction, detector@version and source
 Labels = dict[LabelColumn, list[float]]  # band, Σw and Σwy of what was labelled, one row after another
 
@@ -52,6 +54,17 @@ class OfCaller(NamedTuple):
             if index % SAID in _KEPT[source]:
                 labels.setdefault((slug, direction, detector, source), []).extend((index // SAID, w, wy))
         return cls(sums.layout, sums.values[1::ROW], labels)
+
+    @classmethod
+    def labelled(cls, sums: Sums) -> "OfCaller":
+        """Labels alone, whatever detector and band."""
+        found: dict[LabelColumn, list[float]] = {}
+        for (slug, direction, _, source, index), (_, w, _, wy, _, _) in sums.items():
+            if source in _KEPT and index % SAID in _KEPT[source]:
+                row = found.setdefault((slug, direction, "", source), [0.0, 0.0, 0.0])
+                row[1] += w
+                row[2] += wy
+        return cls(layout_of([]), [], found)
 
     def plus(self, more: "OfCaller") -> "OfCaller":
         return OfCaller(*_weights(self, more), _joined(self.labels, more.labels))

@@ -52,10 +52,10 @@ class Everything:
         self._counted.pop(of.id, None)
         return found
 
-    def sums(self, cell: Cell, since: float, until: float) -> Sums:
+    def sums(self, cell: Cell, since: float, until: float, caller: str = "") -> Sums:
         found: Sums = {}
         for entry in self.entries:
-            if since <= entry.at < until and cell in _cells(entry):
+            if since <= entry.at < until and cell in _cells(entry) and caller in ("", entry.caller):
                 merge(found, self._of(entry))
         return {key: row for key, row in found.items() if any(row)}
 
@@ -82,10 +82,19 @@ async def assert_same(ledger: Ledger, given: Everything, now: float) -> None:
                 assert found.keys() == expected.keys(), (window, cell, before)
                 for key, row in expected.items():
                     assert found[key] == pytest.approx(row), (window, cell, before, key)
-        each = (await ledger.callers(window)).callers
+        await assert_same_callers(ledger, given, window, since, now + width)
+
+
+async def assert_same_callers(ledger: Ledger, given: Everything, window: str, since: float, until: float) -> None:
+    each = (await ledger.callers(window)).callers
+    for caller in ("one", "two", "three"):
+        counted = OfCaller.of(Packed.of(given.sums(("caller", caller), since, until)))
+        assert by_place(each.get(caller)) == pytest.approx(by_place(counted)), (window, caller)
+    for group in (ALL, ("model", "small"), ("route", "code"), ("route_model", "code", "large"), ("language", "de")):
+        labelled = (await ledger.callers(window, group)).callers
         for caller in ("one", "two", "three"):
-            counted = OfCaller.of(Packed.of(given.sums(("caller", caller), since, now + width)))
-            assert by_place(each.get(caller)) == pytest.approx(by_place(counted)), (window, caller)
+            alone = OfCaller.labelled(given.sums(group, since, until, caller))
+            assert by_place(labelled.get(caller)) == pytest.approx(by_place(alone)), (window, group, caller)
 
 
 def by_place(of: OfCaller | None) -> dict[tuple[object, ...], float]:

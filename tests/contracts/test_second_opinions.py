@@ -208,7 +208,7 @@ async def test_opinions_and_what_waits_are_forgotten_with_their_samples(store_of
 async def test_the_latest_wait_when_too_many_do(store_of: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_WAITING >= 1000
     for module in ("sqlite_ledger", "redis_ledger"):
-        monkeypatch.setattr(f"gateway.trust.{module}.MOST_WAITING", 10)
+        monkeypatch.setattr(f"gateway.trust.stores.{module}.MOST_WAITING", 10)
     async with ledger_on(store_of()) as ledger:
         ids = [f"s{number}" for number in range(25)]
         await taken(ledger, *ids)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gateway.trust.comparing.clusters import stretch
+from gateway.trust.comparing.clusters import Callers, stretch
 from gateway.trust.estimates import Difference, difference
 from gateway.trust.intervals import Mean
 from gateway.trust.moments import Row
@@ -50,7 +50,7 @@ def shown(one: Sequence[int], other: Sequence[int], *, factor: float, times: int
             for shares, by in ((one, 1.0), (other, factor))
         )
         plain = difference(mean.interval(), other_mean.interval())
-        wide = stretch(first, second, (mean, other_mean))
+        wide = stretch(Callers.of(first), Callers.of(second), (mean, other_mean))
         found.append([_differs(plain), bool(wide.by) and _differs(wide.of(plain))])
     return Shown(*(float(share) for share in np.mean(found, axis=0)))
 

@@ -5,17 +5,27 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.pages.rates import are_of, compared
-from gateway.trust.comparing.clusters import Callers, Stretch, by_caller, flagged_by_caller, stretch
-from gateway.trust.estimates import Difference
+from gateway.trust.buckets import HOUR, changes
+from gateway.trust.comparing.clusters import (
+    NOBODY,
+    Callers,
+    LabelledColumn,
+    Stretch,
+    flagged_by_caller,
+    labels_by_caller,
+    stretch,
+)
+from gateway.trust.estimates import Difference, evidence
 from gateway.trust.intervals import Interval, Mean
 from gateway.trust.ledger import Entry, Score, Window
-from gateway.trust.moments import Row, Sums, add_judged, merge, opined
+from gateway.trust.moments import ALL, Cell, Row, Sums, add_judged, merge, opined
+from gateway.trust.per_caller import OF_CALLERS
 from gateway.trust.second_opinion import Label, SecondOpinion
 
 
 def callers(of: dict[str, tuple[int, int]]) -> Callers:
     """By name: how many labels, and how many of them are harm."""
-    return {name: Row(n, n, n, y, y, y) for name, (n, y) in of.items()}
+    return Callers.of({name: Row(n, n, n, y, y, y) for name, (n, y) in of.items()})
 
 
 def mean(of: dict[str, tuple[int, int]]) -> Mean:
@@ -56,7 +66,7 @@ def test_with_a_single_caller_there_is_nothing_to_tell_apart_and_with_next_to_on
     assert stretched({"a": (100, 5)}, {"a": (100, 20)}).by == 1
     assert stretched({"a": (100, 5)}, {"b": (100, 20)}).by is None
     assert stretched({"a": (1000, 5), "b": (10, 0)}, {"c": (100, 20), "d": (100, 20)}).by is None
-    assert stretch({}, callers({"a": (10, 1)}), (Mean(0.1, 0.01, 0.1), Mean(0.1, 0.01, 0.1))).by == 1
+    assert stretch(NOBODY, callers({"a": (10, 1)}), (Mean(0.1, 0.01, 0.1), Mean(0.1, 0.01, 0.1))).by == 1
 
 
 def test_a_stretch_keeps_the_estimate_and_what_is_possible() -> None:
@@ -75,18 +85,29 @@ def given(sample: Entry, harm: bool) -> tuple[SecondOpinion, Entry]:
     return SecondOpinion(sample.id, 0.0, "judge", "guard", 0.5, [Label("prompt", "violence", float(harm))]), sample
 
 
-def test_labels_and_flags_are_counted_by_caller_with_their_weights() -> None:
+def test_flags_are_counted_by_caller_with_their_weights() -> None:
     samples = [entry("1", "a", "x", flagged=True), entry("2", "a", "x"), entry("3", "a", "y"), entry("4", "b", "x")]
-    judged = by_caller([given(sample, sample.id == "1") for sample in samples], are_of({"model": "a", "route": None}))
-    assert judged == {("violence", "prompt", "judge"): {"x": Row(2, 8, 32, 4, 16, 16), "y": Row(1, 4, 16, 0, 0, 0)}}
     flagged = flagged_by_caller(samples, are_of({"model": "a"}))
-    assert flagged == {("violence", "prompt", "flags"): {"x": Row(2, 4, 8, 2, 4, 4), "y": Row(1, 2, 4, 0, 0, 0)}}
+    assert flagged == {("violence", "prompt", "flags"): Callers({"x": (4, 2), "y": (2, 0)}, Row(3, 6, 12, 2, 4, 4))}
+
+
+def labels_of(samples: Sequence[tuple[SecondOpinion, Entry]], group: Cell = ALL) -> dict[LabelledColumn, Callers]:
+    """As the ledger adds them up."""
+    more, each = changes([(sample, [], [opinion]) for opinion, sample in samples])
+    sums = more[HOUR, 0, group].sums()
+    return labels_by_caller(each[HOUR, 0, OF_CALLERS + group], evidence(sums))
+
+
+def test_labels_are_counted_by_caller_with_their_weights() -> None:
+    samples = [entry("1", "a", "x"), entry("2", "a", "x"), entry("3", "a", "y"), entry("4", "b", "x")]
+    judged = labels_of([given(sample, sample.id == "1") for sample in samples], ("model", "a"))
+    both = Row(3, 12, 48, 4, 16, 16)
+    assert judged == {("violence", "prompt", "judge"): Callers({"x": (8, 4), "y": (4, 0)}, both)}
 
 
 def test_an_opinion_without_an_answer_counts_for_nobody() -> None:
-    sample = entry("1", "a", "x")
     silent = SecondOpinion("1", 0.0, "judge", "guard", 0.5, [])
-    assert by_caller([(silent, sample)], lambda _: True) == {}
+    assert labels_of([(silent, entry("1", "a", "x"))]) == {}
 
 
 def window_of(samples: Sequence[tuple[SecondOpinion, Entry]]) -> Window:
@@ -104,11 +125,10 @@ def test_the_page_shows_no_difference_where_one_caller_makes_it() -> None:
     other = [given(entry(f"b{number}", "b", f"app{number % 6}"), False) for number in range(120)]
     first, second = window_of(one), window_of(other)
     (before,) = compared(first, second)
-    anyone = lambda _: True  # noqa: E731
-    (now,) = compared(first, second, (by_caller(one, anyone), by_caller(other, anyone)))
+    (now,) = compared(first, second, (labels_of(one), labels_of(other)))
     assert before["words"] == "higher"
     assert now["words"] == "no difference shown"
     assert now["stretch"] > 2
     assert now["callers"] == pytest.approx(3.4, abs=0.1)
-    (alone,) = compared(first, second, (by_caller(one[:60], anyone), by_caller(other, anyone)))
+    (alone,) = compared(first, second, (labels_of(one[:60]), labels_of(other)))
     assert alone["words"] == "too few callers to tell"

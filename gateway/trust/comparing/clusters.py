@@ -15,19 +15,31 @@ from functools import cache
 from typing import NamedTuple
 
 from gateway.trust.comparing.callers import student
-from gateway.trust.estimates import Difference
+from gateway.trust.estimates import Difference, Evidence, total
 from gateway.trust.intervals import Interval, Mean
 from gateway.trust.ledger import Entry
-from gateway.trust.moments import Row, labelled
-from gateway.trust.second_opinion import SecondOpinion
+from gateway.trust.moments import NOTHING, Row
+from gateway.trust.per_caller import PerCaller
 
-MOST = 3_000  # the latest opinions or samples of a window, from which is seen how callers differ
+MOST = 3_000  # the latest samples, from which is seen how callers differ in what is flagged
 _LEAST_CALLERS = 2.0  # equally busy ones that would tell as much
 _Z = 1.959964
+_NOTHING = 1e-9  # of a weight, left where all was taken away
 
-Callers = Mapping[str, Row]  # what was labelled of each
+Pair = tuple[float, float]  # Σw and Σwy
 LabelledColumn = tuple[str, ...]  # (sub-category, direction, basis)
 Means = Mapping[str, Mapping[LabelledColumn, Mean]]  # by group
+
+
+class Callers(NamedTuple):
+    """What was labelled of each, and of all together."""
+
+    each: Mapping[str, Pair]
+    whole: Row
+
+    @classmethod
+    def of(cls, rows: Mapping[str, Row]) -> "Callers":
+        return cls({name: (row.w, row.wy) for name, row in rows.items()}, total(rows.values()))
 
 
 class Stretch(NamedTuple):
@@ -49,75 +61,64 @@ class Stretch(NamedTuple):
 
 
 NONE = Stretch(1.0, 1.0)
+NOBODY = Callers({}, NOTHING)
 Stretches = Callable[[LabelledColumn, str, str], Stretch]  # for a column, between two groups by name
 
 
-def by_caller(
-    given: Iterable[tuple[SecondOpinion, Entry]], counts: Callable[[Entry], bool]
-) -> dict[LabelledColumn, dict[str, Row]]:
-    """What was labelled of each caller among the samples that count."""
-    samples: dict[str, tuple[Entry, list[SecondOpinion]]] = {}
-    for opinion, entry in given:
-        if counts(entry):
-            samples.setdefault(entry.id, (entry, []))[1].append(opinion)
-    rows = _Rows()
-    for entry, opinions in samples.values():
-        for kind, w, labels in labelled(entry, opinions):
-            rows.add("labels" if kind == "person" else kind, entry.caller, w, labels.items())
-    return rows.found()
+def labels_by_caller(each: PerCaller, known: Mapping[tuple[str, str], Evidence]) -> dict[LabelledColumn, Callers]:
+    """What was labelled of each caller of a group, of which this much is `known`."""
+    found: dict[LabelledColumn, dict[str, Pair]] = {}
+    for caller, of in each.callers.items():
+        for (slug, direction, _, source), rows in of.labels.items():
+            column = found.setdefault((slug, direction, "labels" if source == "person" else source), {})
+            w, wy = column.get(caller, (0.0, 0.0))
+            column[caller] = (w + sum(rows[1::3]), wy + sum(rows[2::3]))
+    return {
+        column: Callers({caller: row for caller, row in callers.items() if row[0] > _NOTHING}, whole)
+        for column, callers in found.items()
+        if (whole := _labelled(known, column)) is not None
+    }
 
 
-def flagged_by_caller(
-    entries: Iterable[Entry], counts: Callable[[Entry], bool]
-) -> dict[LabelledColumn, dict[str, Row]]:
+def _labelled(known: Mapping[tuple[str, str], Evidence], column: LabelledColumn) -> Row | None:
+    slug, direction, basis = column
+    of = known.get((slug, direction))
+    return None if of is None else of.labels("person" if basis == "labels" else "judge")
+
+
+def flagged_by_caller(entries: Iterable[Entry], counts: Callable[[Entry], bool]) -> dict[LabelledColumn, Callers]:
     """What was flagged of each caller among the samples that count."""
-    rows = _Rows()
+    rows: dict[LabelledColumn, dict[str, list[float]]] = {}
     for entry in filter(counts, entries):
-        flags = [((score.slug, score.direction), score.flagged) for score in entry.scores]
-        rows.add("flags", entry.caller, 1 / entry.probability, flags)
-    return rows.found()
-
-
-class _Rows:
-    """Sums by column and caller, of a hundred thousand labels in some hundredths of a second."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], dict[tuple[str, str], list[float]]] = {}  # by basis and caller
-
-    def add(self, basis: str, caller: str, w: float, labels: Iterable[tuple[tuple[str, str], float]]) -> None:
-        """What one sample says of columns."""
-        rows = self._known.setdefault((basis, caller), {})
+        w = 1 / entry.probability
         square = w * w
-        for column, y in labels:
-            row = rows.get(column)
+        for score in entry.scores:
+            column = rows.setdefault((score.slug, score.direction, "flags"), {})
+            row = column.get(entry.caller)
             if row is None:
-                row = rows[column] = [0.0] * 6
+                row = column[entry.caller] = [0.0] * 6
             row[0] += 1
             row[1] += w
             row[2] += square
-            if y:
-                row[3] += w * y
-                row[4] += square * y
-                row[5] += square * y * y
-
-    def found(self) -> dict[LabelledColumn, dict[str, Row]]:
-        columns: dict[LabelledColumn, dict[str, Row]] = {}
-        for (basis, caller), rows in self._known.items():
-            for column, row in rows.items():
-                columns.setdefault((*column, basis), {})[caller] = Row(*row)
-        return columns
+            if score.flagged:
+                row[3] += w
+                row[4] += square
+                row[5] += square
+    return {
+        column: Callers.of({caller: Row(*row) for caller, row in callers.items()}) for column, callers in rows.items()
+    }
 
 
 def stretch(one: Callers, other: Callers, means: tuple[Mean, Mean]) -> Stretch:
     """For the difference of two groups' rates, `means`. With one caller in all there is nothing to tell apart; nor
     where nothing is known of the callers of a side."""
-    if not one or not other or len(one.keys() | other.keys()) == 1:
+    if not one.each or not other.each or len(one.each.keys() | other.each.keys()) == 1:
         return NONE
     first, second = _Group(one), _Group(other)
     callers = min(first.callers, second.callers)
     if callers < _LEAST_CALLERS:
         return Stretch(None, callers)
-    between = sum((first.pull(name) - second.pull(name)) ** 2 for name in one.keys() | other.keys())
+    between = sum((first.pull(name) - second.pull(name)) ** 2 for name in one.each.keys() | other.each.keys())
     excess = between - first.noise - second.noise
     variance = sum(mean.variance for mean in means) or 1e-12
     effect = 1 + max(0.0, excess) / variance
@@ -130,7 +131,7 @@ def stretches(groups: Mapping[str, Mapping[LabelledColumn, Callers]], means: Mea
     """Between each two groups."""
 
     def between(column: LabelledColumn, one: str, other: str) -> Stretch:
-        both = (groups[one].get(column, {}), groups[other].get(column, {}))
+        both = (groups[one].get(column, NOBODY), groups[other].get(column, NOBODY))
         return stretch(*both, (means[one][column], means[other][column]))
 
     return cache(between)
@@ -140,19 +141,18 @@ class _Group:
     """One group's callers: how far each pulls its rate, and the part of that which its labels' noise explains."""
 
     def __init__(self, callers: Callers) -> None:
-        self._weight = sum(row.w for row in callers.values()) or 1.0
-        self._rate = sum(row.wy for row in callers.values()) / self._weight
-        self._parts = {name: row.w / self._weight for name, row in callers.items()}
+        self._rows = callers.each
+        self._weight = sum(w for w, _ in self._rows.values()) or 1.0
+        self._rate = sum(wy for _, wy in self._rows.values()) / self._weight
+        self._parts = {name: w / self._weight for name, (w, _) in self._rows.items()}
         self._squares = sum(part**2 for part in self._parts.values())
-        self._rows = callers
         self.callers = 1 / self._squares if self._squares else 0.0
-        self.noise = sum(
-            (row.wwyy - 2 * self._rate * row.wwy + self._rate**2 * row.ww) / self._weight**2 for row in callers.values()
-        )
+        whole = callers.whole
+        self.noise = (whole.wwyy - 2 * self._rate * whole.wwy + self._rate**2 * whole.ww) / self._weight**2
 
     def pull(self, name: str) -> float:
-        row = self._rows.get(name)
-        if row is None:
+        w, wy = self._rows.get(name, (0.0, 0.0))
+        if not w:
             return 0.0
         left = 1 - 2 * self._parts[name] + self._squares
-        return (row.wy - self._rate * row.w) / self._weight / math.sqrt(max(left, 1e-9))
+        return (wy - self._rate * w) / self._weight / math.sqrt(max(left, 1e-9))

@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from gateway.telemetry import metrics
-from gateway.trust.comparing.clusters import MOST, LabelledColumn, by_caller, stretches
+from gateway.trust.comparing.clusters import LabelledColumn, labels_by_caller, stretches
 from gateway.trust.comparing.together import surely_more
-from gateway.trust.estimates import estimate, evidence
+from gateway.trust.estimates import estimate
 from gateway.trust.intervals import Mean
-from gateway.trust.ledger import OTHER, Entry, Ledger, LedgerError, Window
-from gateway.trust.second_opinion import SecondOpinion
+from gateway.trust.ledger import OTHER, Ledger, LedgerError, Window
+from gateway.trust.per_caller import PerCaller
 
 WINDOW = "24h"
 MODELS = 10  # that are compared, those that were judged most
@@ -37,8 +37,8 @@ class ModelComparison:
         names = [cell[1] for cell in await self._ledger.cells(WINDOW) if cell[0] == "model" and cell[1] != OTHER]
         windows = {name: await self._ledger.window(WINDOW, ("model", name)) for name in names}
         most = sorted(windows, key=lambda name: _size(windows[name]), reverse=True)[:MODELS]
-        given = await self._ledger.opinions(WINDOW, MOST, scores=False)
-        times = await asyncio.to_thread(_worse, {name: windows[name] for name in most}, given)
+        callers = {name: await self._ledger.callers(WINDOW, ("model", name)) for name in most}
+        times = await asyncio.to_thread(_worse, {name: windows[name] for name in most}, callers)
         now: dict[tuple[str, str, str], float] = {}
         for ((slug, direction, _), model), value in times.items():
             key = (slug, direction, model)
@@ -48,19 +48,17 @@ class ModelComparison:
         self._shown = set(now)
 
 
-def _worse(
-    windows: Mapping[str, Window], given: Sequence[tuple[SecondOpinion, Entry]]
-) -> dict[tuple[LabelledColumn, str], float]:
+def _worse(windows: Mapping[str, Window], callers: Mapping[str, PerCaller]) -> dict[tuple[LabelledColumn, str], float]:
     means = {name: rates(window) for name, window in windows.items()}
-    callers = {name: by_caller(given, lambda entry, name=name: entry.model == name) for name in windows}  # type: ignore[misc]
-    return surely_more(means, stretches(callers, means))
+    each = {name: labels_by_caller(callers[name], window.evidence) for name, window in windows.items()}
+    return surely_more(means, stretches(each, means))
 
 
 def rates(window: Window) -> Mapping[LabelledColumn, Mean]:
     """By sub-category, direction and basis: what people say of one model is not compared with what a judge says of
     another."""
     found: dict[LabelledColumn, Mean] = {}
-    for column, of in evidence(window.sums).items():
+    for column, of in window.evidence.items():
         known = estimate(of, None, window.newest)
         if known is not None and known.mean is not None:
             found[*column, known.basis] = known.mean

@@ -16,6 +16,7 @@ from gateway.trust.buckets import (
     SUMS_KEPT,
     Bucket,
     Buckets,
+    CallerBuckets,
     Columnar,
     Span,
     buckets,
@@ -29,13 +30,13 @@ from gateway.trust.entries import Entry, EntryReader, UnknownColumnError, stored
 from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, LedgerError
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
-from gateway.trust.per_caller import CALLERS, PerCaller, per_caller
+from gateway.trust.per_caller import OF_CALLERS, PerCaller, per_caller
 from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion, Waiting
 
 # The braces keep all keys in one slot of a cluster.
 _ENTRY = "{assay:ledger}:entry:"  # and the sample's id
 ENTRIES = "{assay:ledger}:entries"  # the ids by their time
-_SUMS = "{assay:ledger}:sums:"  # and width, start and cell: the sums of each process that adds to them
+_SUMS = "{assay:ledger}:bucket:"  # and width, start and cell: the sums of each process that adds to them
 _CHANGED = "{assay:ledger}:changed"  # buckets to be rolled up, and a mark of the latest change
 _BELIEVED = "{assay:ledger}:believed"  # the time by which things are forgotten
 _COLUMNS = "{assay:ledger}:columns"  # of the entries, by key
@@ -46,7 +47,7 @@ _ITEMS, _DRAWS, _TIMES, _HELD = (f"{{assay:ledger}}:waiting:{part}:" for part in
 _ENTRY_BYTES = 2_000  # of an entry in Redis, as measured: it bounds their number
 _AT_ONCE = 200
 _DAY = 86_400
-_OWN_CALLERS = 20
+_OWN_CALLERS = 200
 _OWN_SUMS = 1_000  # that a process keeps to add to; older ones it begins anew beside the old
 # Over the ids in the order of their draws: free ones on which `by` has given no opinion are held and returned.
 _HOLD = """
@@ -125,7 +126,8 @@ class RedisStore:
         if columns:
             pipeline.hset(_COLUMNS, items=[part for column in columns.items() for part in column])
         pipeline.zadd(ENTRIES, {entry.id: entry.at for entry in new})
-        own = self._add_sums(pipeline, buckets(columnar))
+        more = buckets(columnar)
+        own = self._add_sums(pipeline, more, of_callers(more))
         pipeline.zcard(ENTRIES)
         *_, count = await self._write(pipeline, own)
         if count > self._most:
@@ -135,9 +137,8 @@ class RedisStore:
         for first in range(0, len(popped), _AT_ONCE):
             await self._ask(self._client.delete(*(_ENTRY.encode() + id for id, _ in popped[first : first + _AT_ONCE])))
 
-    def _add_sums(self, pipeline: Any, more: Buckets) -> list[str]:
+    def _add_sums(self, pipeline: Any, more: Buckets, each: CallerBuckets) -> list[str]:
         """Adds to our own fields, so that nothing is read before it is written; the names of the changed ones."""
-        each = of_callers(more)
         for (width, start, cell), sums in more.items():
             self._add_own(pipeline, self._own, (width, start, cell), sums, Packed(sums.layout))
             pipeline.zadd(_CELLS, {_encode(cell): start}, gt=True)
@@ -175,8 +176,8 @@ class RedisStore:
     async def sums(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
         return await self._sums(cell, width, spans, Packed)
 
-    async def callers(self, width: int, spans: Sequence[Span]) -> list[tuple[int, PerCaller]]:
-        return await self._sums(CALLERS, width, spans, PerCaller)
+    async def callers(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, PerCaller]]:
+        return await self._sums(cell, width, spans, PerCaller)
 
     async def _sums(self, cell: Cell, width: int, spans: Sequence[Span], kind: type[_Sums]) -> list[tuple[int, _Sums]]:
         starts = [start for since, until in spans for start in range(-int(-since // width) * width, ceil(until), width)]
@@ -239,7 +240,7 @@ class RedisStore:
                 pipeline.hdel(_HELD + opinion.kind, sample)
             pipeline.expire(name, self._seconds)
             pipeline.zadd(_OPINED, {sample: entry.at})
-        own = self._add_sums(pipeline, changes(changed))
+        own = self._add_sums(pipeline, *changes(changed))
         pipeline.zremrangebyrank(_OPINED, 0, -self._most - 1)
         await self._write(pipeline, own)
         return known
@@ -338,10 +339,10 @@ class RedisStore:
         for name in sorted(complete, key=lambda name: -buckets[name][1])[:_ROLLS_A_PRUNE]:
             width, start, cell = buckets[name]
             spans = [(start, start + width)]
-            each, narrower = cell == CALLERS, ROLLED_UP[width]
+            narrower = ROLLED_UP[width]
             sums = (
-                per_caller(await self.callers(narrower, spans))
-                if each
+                per_caller(await self.callers(cell, narrower, spans))
+                if cell[0] == OF_CALLERS[0]
                 else rolled_up(await self.sums(cell, narrower, spans))
             )
             blob = b"" if sums is None else sums.blob(small=True)

@@ -13,6 +13,7 @@ from gateway.trust.buckets import (
     ROLLED_UP,
     SUMS_KEPT,
     Buckets,
+    CallerBuckets,
     Columnar,
     Span,
     buckets,
@@ -26,7 +27,7 @@ from gateway.trust.entries import Entry, EntryReader, UnknownColumnError, stored
 from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, LedgerError
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
-from gateway.trust.per_caller import CALLERS, PerCaller, per_caller
+from gateway.trust.per_caller import OF_CALLERS, PerCaller, per_caller
 from gateway.trust.second_opinion import Kind, SecondOpinion, Waiting
 
 _SCHEMA = """
@@ -35,8 +36,9 @@ CREATE INDEX IF NOT EXISTS samples_at ON samples (at);
 DROP TABLE IF EXISTS sums;
 DROP TABLE IF EXISTS moments;
 DROP TABLE IF EXISTS packed;
+DROP TABLE IF EXISTS buckets;
 CREATE TABLE IF NOT EXISTS columns (key BLOB PRIMARY KEY, column_of BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS buckets (
+CREATE TABLE IF NOT EXISTS bucket_sums (
   width INTEGER, cell BLOB, start INTEGER, sums BLOB NOT NULL, PRIMARY KEY (width, cell, start)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS changed (
@@ -52,10 +54,10 @@ CREATE TABLE IF NOT EXISTS waiting (
   held_until REAL NOT NULL, item BLOB NOT NULL, PRIMARY KEY (kind, draw, sample)
 ) WITHOUT ROWID;
 """
-_SUMS = "SELECT start, sums FROM buckets WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
-_ONE_SUM = "SELECT sums FROM buckets WHERE width = ? AND cell = ? AND start = ?"
-_PUT_SUM = "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?)"
-_NO_SUM = "DELETE FROM buckets WHERE width = ? AND cell = ? AND start = ?"
+_SUMS = "SELECT start, sums FROM bucket_sums WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
+_ONE_SUM = "SELECT sums FROM bucket_sums WHERE width = ? AND cell = ? AND start = ?"
+_PUT_SUM = "INSERT OR REPLACE INTO bucket_sums VALUES (?, ?, ?, ?)"
+_NO_SUM = "DELETE FROM bucket_sums WHERE width = ? AND cell = ? AND start = ?"
 _CHANGED = "INSERT OR IGNORE INTO changed VALUES (?, ?, ?)"
 _COMPLETE = "SELECT width, cell, start FROM changed WHERE start + width <= ? ORDER BY start DESC LIMIT ?"
 _OPINIONS = """
@@ -76,7 +78,7 @@ AND (held_until <= :now OR held_until > :now + :longest OR held_by = :by)
 AND NOT EXISTS (SELECT 1 FROM opinions o WHERE o.sample = w.sample AND o.kind = w.kind AND o.name = :by)
 ORDER BY draw LIMIT :most
 """
-_TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("buckets", "start"))
+_TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("bucket_sums", "start"))
 _FULL = 0.8  # of the bound, from which the oldest tenth goes
 _MOST_ROOM = 10  # times that room is made for one batch
 _IDS_AT_ONCE = 500
@@ -93,7 +95,7 @@ _decode_opinion = msgspec.msgpack.Decoder(SecondOpinion).decode
 _decode_cell = msgspec.msgpack.Decoder(Cell).decode
 _decode_believed = msgspec.msgpack.Decoder(Believed).decode
 _decode_item = msgspec.msgpack.Decoder(Waiting).decode
-_CALLERS = _encode(CALLERS)
+_OF_CALLERS = _encode(OF_CALLERS[0])
 
 
 class SqliteStore:
@@ -133,19 +135,23 @@ class SqliteStore:
         rows = [(of.sample.id, of.sample.at, blob) for of, blob in zip(new, blobs, strict=True)]
         connection.executemany("INSERT INTO samples VALUES (?, ?, ?)", rows)
         connection.executemany("INSERT OR IGNORE INTO columns VALUES (?, ?)", columns.items())
-        self._add_sums(connection, buckets(new))
+        more = buckets(new)
+        self._add_sums(connection, more, of_callers(more))
 
     async def sums(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
         name = _encode(cell)
         return await self._do(lambda connection: _sums(connection, name, width, spans, Packed.read))
 
-    async def callers(self, width: int, spans: Sequence[Span]) -> list[tuple[int, PerCaller]]:
-        return await self._do(lambda connection: _sums(connection, _CALLERS, width, spans, PerCaller.read))
+    async def callers(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, PerCaller]]:
+        name = _encode(cell)
+        return await self._do(lambda connection: _sums(connection, name, width, spans, PerCaller.read))
 
     async def cells(self, since: float) -> list[Cell]:
         def work(connection: Connection) -> list[Cell]:
-            rows = connection.execute("SELECT DISTINCT cell FROM buckets WHERE width = ? AND start >= ?", (HOUR, since))
-            return [_decode_cell(row[0]) for row in rows if row[0] != _CALLERS]
+            rows = connection.execute(
+                "SELECT DISTINCT cell FROM bucket_sums WHERE width = ? AND start >= ?", (HOUR, since)
+            )
+            return [_decode_cell(row[0]) for row in rows if not _is_of_callers(row[0])]
 
         return await self._do(work)
 
@@ -181,7 +187,7 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")  # nobody gives an opinion on the same samples meanwhile
             known = self._entries_of(connection, list(by_sample))
             given = [(entry, _given(connection, id), by_sample[id]) for id, entry in known.items()]
-            self._add_sums(connection, changes(given))
+            self._add_sums(connection, *changes(given))
             for entry, _, more in given:
                 for opinion in more:
                     _opine(connection, entry, opinion)
@@ -254,7 +260,7 @@ class SqliteStore:
                 connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (oldest,))
             connection.execute("DELETE FROM waiting WHERE NOT EXISTS (SELECT 1 FROM samples WHERE id = sample)")
             for width, seconds in SUMS_KEPT.items():
-                connection.execute("DELETE FROM buckets WHERE width = ? AND start < ?", (width, now - seconds))
+                connection.execute("DELETE FROM bucket_sums WHERE width = ? AND start < ?", (width, now - seconds))
             self._make_small(connection, now)
 
         await self._with_room(work)
@@ -274,8 +280,7 @@ class SqliteStore:
         put = "INSERT OR REPLACE INTO believed VALUES (1, ?)"
         await self._do(lambda connection: connection.execute(put, (_encode(time),)))
 
-    def _add_sums(self, connection: Connection, more: Buckets) -> None:
-        each = of_callers(more)
+    def _add_sums(self, connection: Connection, more: Buckets, each: CallerBuckets) -> None:
         names = {cell: _encode(cell) for _, _, cell in (*more, *each)}
         wider = [(width, names[cell], start) for width, start, cell in wider_buckets((*more, *each))]
         connection.executemany(_NO_SUM, wider)
@@ -291,7 +296,7 @@ class SqliteStore:
             self._loose.discard(key)
             row = connection.execute(_ONE_SUM, key).fetchone()
             if row is not None:
-                kept = PerCaller if key[1] == _CALLERS else Packed
+                kept = PerCaller if _is_of_callers(key[1]) else Packed
                 connection.execute(_PUT_SUM, (*key, kept.read(row[0]).blob(small=True)))
 
     @staticmethod
@@ -328,6 +333,10 @@ def _of_ids(connection: Connection, columns: str, ids: Sequence[str]) -> Iterato
         yield from connection.execute(f"SELECT {columns} FROM samples WHERE id IN ({marks})", asked)
 
 
+def _is_of_callers(name: bytes) -> bool:
+    return name.startswith(_OF_CALLERS, 1)  # behind the number of the cell's values
+
+
 def _with(connection: Connection, key: _Key, more: _Sums) -> tuple[int, bytes, int, bytes]:
     """What is to be stored when these are added."""
     row = connection.execute(_ONE_SUM, key).fetchone()
@@ -348,7 +357,7 @@ def _roll_up(connection: Connection, now: float) -> int:
     complete = connection.execute(_COMPLETE, (now, _ROLLS)).fetchall()
     for width, name, start in complete:
         within = (connection, name, ROLLED_UP[width], [(start, start + width)])
-        each = name == _CALLERS
+        each = _is_of_callers(name)
         sums = per_caller(_sums(*within, PerCaller.read)) if each else rolled_up(_sums(*within, Packed.read))
         if sums is not None:
             connection.execute(_PUT_SUM, (width, name, start, sums.blob(small=True)))
