@@ -5,7 +5,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
-from gateway.openai_api import Channel, EventText, Path, says_little, texts
+from gateway.openai_api import STRAYS, Channel, EventText, Path, says_little, texts
 
 Cut = texts.Cut
 _LONGEST_RUN = 8192  # characters without a space that are kept together: longer than any token a rule knows
@@ -29,7 +29,9 @@ class Strand:
         "ends",
         "held",
         "is_json",
+        "is_little",
         "is_name",
+        "is_of_strays",
         "length",
         "look_at",
         "path",
@@ -48,6 +50,8 @@ class Strand:
         self.said_before = 0
         self.closed = False
         self.is_name = said.is_name
+        self.is_of_strays = said.path[:1] == (STRAYS,)
+        self.is_little = False  # what was gathered of strays is no text yet
         self.is_json: bool | None = None  # as soon as that can be told
         self.cuts: list[Cut] = []
         self.ends: list[int] = []
@@ -76,7 +80,9 @@ class Strand:
 
     @property
     def says_little(self) -> bool:
-        """Whether it is a name that ended, too short to say anything."""
+        """Whether it is a name that ended, too short to say anything, or strays that are no text yet."""
+        if self.is_of_strays:
+            return self.is_little
         return self.is_name and self.closed and not self.released and says_little(self.waiting())
 
     def wait_for_end(self) -> None:

@@ -87,7 +87,8 @@ class Strands:
         part.add(said.text)
         self._add(strand, said, said.text)
         choice = self._choices[strand.choice]
-        choice.said += len(said.text)
+        if not strand.is_of_strays:  # they stand between the words of other texts, which go on
+            choice.said += len(said.text)
         strand.said_before = choice.said
         if self._characters is not None:
             if strand.length >= strand.look_at:
@@ -96,6 +97,10 @@ class Strands:
             choice.quiet.move_to_end(id(strand))
             self._leave_behind(choice, self._characters)
         return strand
+
+    def look_at(self, strand: Strand) -> None:
+        """It is to be looked at, however short it is."""
+        self._due[id(strand)] = strand
 
     def _add(self, strand: Strand, said: EventText, text: str) -> None:
         """The text goes on, where it is now."""

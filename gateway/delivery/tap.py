@@ -188,6 +188,7 @@ class Tap:
             choices=choices_wanted(asked.body),
             include_usage=asked.include_usage,
             drops_alternatives=inspection.drops_alternatives,
+            asked=asked.body,
         )
         return Screen(window, inspection, held_bytes=self._held_bytes)
 

@@ -18,14 +18,18 @@ from gateway.delivery.strands import Strands
 from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import (
     DONE_DATA,
+    STRAYS,
+    Channel,
     EventRead,
     EventText,
     Operation,
     Path,
     Unread,
     answers_of,
+    gatherer_of_answer,
     has_too_many_values,
     parse,
+    place_of,
     read_event,
     rewrite,
     says_nothing,
@@ -69,7 +73,11 @@ class Window:
     `choices` is how many the request asked for: when all of them are blocked, nothing more of the upstream is needed
     (`over`), unless the client asked for the usage at its end (`include_usage`). A text that pauses at the end of a
     sentence while as many characters come of others in the same choice counts as ended; one that pauses elsewhere keeps
-    what comes after it back, until it goes on or ends. `drops_alternatives`: no alternatives to tokens leave.
+    what comes after it back, until it goes on or ends. `drops_alternatives`: no alternatives to tokens leave. `asked`
+    is the request: what the answer repeats of it says nothing.
+
+    What is gathered of strays waits as a text of its own from the fourth word on; when it is blocked, all of the answer
+    is.
     """
 
     def __init__(
@@ -81,6 +89,7 @@ class Window:
         choices: int = 1,
         include_usage: bool = False,
         drops_alternatives: bool = False,
+        asked: bytes = b"",
     ) -> None:
         self._operation = operation
         self._characters = characters
@@ -98,6 +107,7 @@ class Window:
         self._queue: deque[_Entry] = deque()
         self._passed = 0  # pieces of the next event that may leave
         self._strands = Strands(characters)
+        self._gatherer = gatherer_of_answer(asked)
         self._told: dict[Path, str] = {}  # what the last event said where nothing is known of the form
         self._asked: list[tuple[Strand, int, texts.Written | None, int]] = []  # and the number of its stretch
         self._notice: list[bytes] = []
@@ -160,11 +170,26 @@ class Window:
         self.unread += read.unread
         self._going.update(choice for choice in read.choices if choice not in self._blocked)
         pieces += [self._piece(said) for said in told_apart(read.said, self._told) if said.choice not in self._blocked]
+        pieces += self._strays(read)
         for path in read.ends:
             self._strands.close(path)
         if () in read.ends:  # the usage is the event's own, or that of the response in it
             ended = read.value.get("response", read.value)
             self._usage = (ended.get("usage") if isinstance(ended, dict) else None) or self._usage
+
+    def _strays(self, read: EventRead) -> list[_Piece]:
+        """What an event says where no row reads it, as pieces of one text; that belongs to a choice that goes on."""
+        pieces = []
+        for stray in self._gatherer.take_event(read.value, read.said):
+            choice, defined = min(self._going, default=0), stray.is_defined
+            path: Path = (STRAYS, choice, int(defined))
+            channel: Channel = "system" if defined else "assistant"
+            pieces.append(self._piece(EventText(channel, place_of(stray), path, stray.text, False, choice)))
+            strand = pieces[-1].strand
+            strand.add(" ")
+            strand.is_little = not self._gatherer.is_text(defined=defined)
+            self._strands.look_at(strand)
+        return pieces
 
     def _piece(self, said: EventText) -> _Piece:
         """A text of an event; one that comes whole most often came in deltas before."""
@@ -204,7 +229,7 @@ class Window:
         for strand in self._strands.take_due():
             target = self._target(strand)
             if strand.says_little:
-                self._release(strand, target, ())
+                self._release(strand, strand.length, ())
             elif target > strand.released:
                 written = strand.readable(target)
                 text = strand.context + strand.waiting() if written is None else written.text
@@ -232,6 +257,8 @@ class Window:
     def _is_left_behind(self, strand: Strand, characters: int) -> bool:
         """Whether a text counts as ended because another one took over: in the middle of a sentence it may go on."""
         paused = self._strands.said_since(strand) >= characters
+        if strand.is_of_strays:
+            return paused
         return paused and bool(_SENTENCE_OVER.search(strand.ending(_LONGEST_ENDING)[-_LONGEST_ENDING:]))
 
     def settle(self, treatments: Sequence[Treatment]) -> None:
@@ -240,6 +267,8 @@ class Window:
         for strand, _, _, number in asked:
             if treatments[number].blocked:
                 self._block(strand.choice, treatments[number].message)
+                if strand.is_of_strays:
+                    self._block_others()
         for strand, target, written, number in asked:
             if strand.choice not in self._blocked:
                 cuts = treatments[number].cuts if written is None else written.put_back(treatments[number].cuts)
@@ -247,7 +276,12 @@ class Window:
 
     def block_all(self) -> None:
         """No choice may go on, and none that is still to come."""
-        for choice in sorted(self._going) or ([] if self._blocked else [0]):
+        if not self._going and not self._blocked:
+            self._block(0)
+        self._block_others()
+
+    def _block_others(self) -> None:
+        for choice in sorted(self._going):
             self._block(choice)
         self._drop()
         self.over = True
@@ -266,7 +300,7 @@ class Window:
             self._cut.add(strand.choice)
         strand.release(target, kept, max(_CONTEXT, characters // 2))
         strand.look_at = strand.length + max(1, characters // 2, (strand.length - target) // 4)
-        if strand.released:
+        if strand.released and not strand.is_of_strays:
             self._speaking.add(strand.choice)
         if strand.released == strand.length:
             self._strands.ruled_on(strand)

@@ -9,6 +9,7 @@ from gateway.exchange import Exchange, Stretch, Treatment
 from gateway.judging.messages import Finding, judging_request
 from gateway.judging.stretches import LARGE_BODY, Before, request_of, said_before, stretch_of
 from gateway.openai_api import (
+    BESIDE,
     SURFACES,
     Operation,
     Unread,
@@ -60,7 +61,7 @@ class PolicyInspection:
         found = await self._decider.ask(wanted)
         by_choice = _by_choice(found.findings)
         decisions = self._decider.rule(by_choice, found)
-        stopped = {choice: decision for choice, decision in decisions.items() if decision.action not in _KEPT}
+        stopped = {choice: decision for choice, decision in decisions.items() if _is_stopped(choice, decision)}
         if stopped and not self._parts(body, stopped, decisions):
             raise self._decider.error("answer", next(iter(stopped.values())))
         if self.drops_alternatives:
@@ -78,6 +79,8 @@ class PolicyInspection:
     def _parts(self, body: bytes, stopped: Mapping[int, Decision], decisions: Mapping[int, Decision]) -> bool:
         """Whether the rest may leave without what is stopped: the other choices, or the other entries of a list."""
         surface = SURFACES[self._operation]
+        if BESIDE in stopped:
+            return False
         if surface.listed and is_list(body):
             return not any(is_unjudged(decision) for decision in stopped.values())
         return len(stopped) < len(decisions) and surface.answers is not None and surface.answers.has_choices
@@ -90,7 +93,7 @@ class PolicyInspection:
         stopped: Collection[int],
     ) -> bytes:
         asked = self._exchange.asked
-        passages = read_response(self._operation, body).passages
+        passages = read_response(self._operation, body, asked.body).passages
         for choice, findings in by_choice.items():
             if decisions[choice].action is Action.REDACT:
                 changes = edits_of(passages, findings, decisions[choice])
@@ -146,6 +149,12 @@ class PolicyInspection:
     def close(self) -> None:
         """Put the outcome on record."""
         self._decider.close()
+
+
+def _is_stopped(choice: int, decision: Decision) -> bool:
+    """Whether no part of the answer with this number may leave; nothing can be said in place of what stands beside
+    all parts."""
+    return decision.action not in _KEPT or (choice == BESIDE and decision.action is Action.REPLACE)
 
 
 def _by_choice(findings: Iterable[Finding]) -> dict[int, list[Finding]]:

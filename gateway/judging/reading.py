@@ -93,7 +93,8 @@ def _answers(operation: Operation, request: JudgingRequest) -> Reading:
         return Reading([], [Unread("assistant", "encoding")])
     if more or has_too_many_values(body):
         return _too_long("assistant")
-    return read_stream(operation, body) if request.stream else read_response(operation, body)
+    read = read_stream if request.stream else read_response
+    return read(operation, body, request.prompt)
 
 
 def _said(direction: Direction, texts: Sequence[tuple[str, str]]) -> Reading:

@@ -17,5 +17,6 @@ def texts_in(
         body = b""
     both = [] if has_too_many_values(prompt) else read_request(of, prompt).passages
     if not has_too_many_values(body):
-        both += (read_stream(of, body) if stream else read_response(of, body)).passages
+        read = read_stream if stream else read_response
+        both += read(of, body, prompt).passages
     return {(passage.direction, tuple(passage.path)): passage.text for passage in both}

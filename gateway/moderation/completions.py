@@ -20,7 +20,7 @@ from gateway.moderation.replies import (
     with_moderation,
     withheld_body,
 )
-from gateway.openai_api import SURFACES, Unread
+from gateway.openai_api import BESIDE, SURFACES, Unread
 from gateway.openai_api.sse import Decoder, SseError
 from gateway.telemetry import metrics
 
@@ -94,6 +94,8 @@ class ModeratedAnswer:
         self._spent("response", began)
         withheld = self._withheld(output)
         about = await self._about(output)
+        if BESIDE in withheld:  # it would stay where choices are emptied
+            raise _withholding(output)
         try:
             plain = withheld_body(self._exchange.asked.operation, body, withheld) if withheld else body
             return with_moderation(plain, about)

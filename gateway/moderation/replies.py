@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.moderation.categories import InputScores, flagged_categories, result
-from gateway.openai_api import sse
+from gateway.openai_api import BESIDE, sse
 from gateway.openai_api.document import set_fields
 from gateway.openai_api.passages import choice_number
 from gateway.openai_api.surfaces import Operation, answers_of
@@ -63,7 +63,7 @@ def _side(operation: Operation, model: str, judged: SideResult) -> dict[str, Any
     if not judged.results:
         return {"type": "error", "code": judged.failure, "message": sentence(judged.failure)}
     results = []
-    for choice, scored in sorted(judged.results.items()):
+    for choice, scored in sorted(judged.results.items(), key=lambda each: (each[0] == BESIDE, each[0])):
         about = result(scored, judged.failure)
         about["assay"]["choice"] = choice
         results.append({"type": "moderation_result", "model": model, **about})

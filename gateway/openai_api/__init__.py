@@ -2,8 +2,9 @@
 
 One table has a row for every operation (`surfaces`): what is read of it, and how its answers, errors and blocks are
 written, by the modules of its dialect (`chat`, `responses`, `messages`, each with its `_replies`). By it `reading`
-finds every text. They share the texts and their paths (`passages`), a body that is changed in places (`document`), JSON
-inside texts (`texts`) and streams (`sse`). Beside them: the little a request must tell to be routed (`envelope`).
+finds every text, and gathers what stands where no row reads it (`strays`). They share the texts and their paths
+(`passages`), a body that is changed in places (`document`), JSON inside texts (`texts`) and streams (`sse`). Beside
+them: the little a request must tell to be routed (`envelope`).
 """
 
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
@@ -21,6 +22,7 @@ from gateway.openai_api.envelope import (
 from gateway.openai_api.logprobs import without_alternatives
 from gateway.openai_api.other import is_list, kept_back
 from gateway.openai_api.passages import (
+    BESIDE,
     CHANNELS,
     REASONS,
     Channel,
@@ -33,11 +35,13 @@ from gateway.openai_api.passages import (
     Unread,
     edits,
     part_of,
+    place_of,
     says_little,
     told_apart,
 )
-from gateway.openai_api.reading import read_event, read_request, read_response, read_stream
+from gateway.openai_api.reading import gatherer_of_answer, read_event, read_request, read_response, read_stream
 from gateway.openai_api.sse import DONE_DATA
+from gateway.openai_api.strays import STRAYS
 from gateway.openai_api.surfaces import (
     SURFACES,
     Answers,
@@ -52,10 +56,12 @@ from gateway.openai_api.surfaces import (
 )
 
 __all__ = [
+    "BESIDE",
     "CHANNELS",
     "DONE_DATA",
     "KEY",
     "REASONS",
+    "STRAYS",
     "SURFACES",
     "WHOLE",
     "Answers",
@@ -81,6 +87,7 @@ __all__ = [
     "error_body",
     "error_event",
     "error_reply",
+    "gatherer_of_answer",
     "has_too_many_values",
     "is_list",
     "kept_back",
@@ -88,6 +95,7 @@ __all__ = [
     "operation_of",
     "parse",
     "part_of",
+    "place_of",
     "read_envelope",
     "read_event",
     "read_moderation",

@@ -8,6 +8,7 @@ from gateway.openai_api.passages import (
     ARGUMENTS,
     ASKED,
     AUDIO,
+    BESIDE,
     CITED,
     DEFINED,
     EVERYTHING,
@@ -145,7 +146,7 @@ def read_choices(body: dict[str, Any]) -> Reading:
     about = find(body, _ANSWER, (), "assistant")
     if not isinstance(entries, list):
         about.add(in_place_of_a_list(entries, ("choices",), "assistant"))
-    reading = Reading(passages_of(about.pieces, "response"), about.unread)
+    reading = Reading(passages_of(about.pieces, "response", BESIDE), about.unread)
     for i, entry in enumerate(entries if isinstance(entries, list) else ()):
         found = find(entry, _CHOICE, ("choices", i), "assistant")
         reading.passages.extend(passages_of(found.pieces, "response", choice_number(entry, i)))

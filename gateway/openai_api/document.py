@@ -41,6 +41,23 @@ def has_too_many_values(body: bytes) -> bool:
     return len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES
 
 
+def strings_in(body: bytes) -> Iterator[str]:
+    """Every string of a body, keys included; none of one that is no JSON or has too many values."""
+    try:
+        todo = [parse(body)] if body and not has_too_many_values(body) else []
+    except (ValueError, RecursionError):
+        return
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            todo += value
+        elif isinstance(value, dict):
+            yield from value
+            todo += value.values()
+
+
 def has_repeated_keys(body: bytes) -> bool:
     """Whether an object of the body has a key twice: of the two, readers choose differently."""
     repeated = False

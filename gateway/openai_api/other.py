@@ -9,6 +9,7 @@ from gateway.openai_api.document import Path, has_too_many_values, map_entries, 
 from gateway.openai_api.messages import message_turns
 from gateway.openai_api.passages import (
     ASKED,
+    BESIDE,
     EVERYTHING,
     FILE_ELSEWHERE,
     SAID,
@@ -117,7 +118,7 @@ def read_list(find_entry: FindEntry, body: dict[str, Any]) -> Reading:
     if not isinstance(entries, list):
         return read_anything(body)
     about = find(body, _LIST, (), "assistant")
-    reading = Reading(passages_of(about.pieces, "response"), about.unread)
+    reading = Reading(passages_of(about.pieces, "response", BESIDE), about.unread)
     for number, entry in enumerate(entries):
         found = find_entry(entry, ("data", number))
         pieces = [piece._replace(channel=_SAID_AS.get(piece.channel, piece.channel)) for piece in found.pieces]

@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.openai_api import logprobs, texts
 from gateway.openai_api.document import KEY, WHOLE, Path
+from gateway.openai_api.strays import Stray
 from gateway.openai_api.texts import Cut
 
 Direction = Literal["prompt", "response"]
@@ -25,6 +26,9 @@ Reason = Literal[
 ]  # fmt: skip
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+BESIDE = -1  # in place of the number of an answer
 
 
 class Unread(NamedTuple):
@@ -52,9 +56,10 @@ class Passage(msgspec.Struct, frozen=True, gc=False):
     """One text of an exchange, never empty.
 
     `path` are the keys that lead to it in the JSON body (in a stream: in the reply that the stream amounts to).
-    `choice` is the number of the answer it belongs to, 0 in prompts. `fresh` is True for what this request
-    adds: all that comes after the last answer of the model, or everything when there is none yet; responses
-    are always fresh. `sources` are the strings it was read from, where it is not one string as it stands.
+    `choice` is the number of the answer it belongs to, 0 in prompts, BESIDE for what stands beside all of them. `fresh`
+    is True for what this request adds: all that comes after the last answer of the model, or everything when there is
+    none yet; responses are always fresh. `sources` are the strings it was read from, where it is not one string as it
+    stands.
     """
 
     direction: Direction
@@ -467,6 +472,24 @@ def _continues(before: Piece, piece: Piece) -> bool:
         return before.path[:2] == piece.path[:2]
     whole = part_of(piece.path)
     return whole != piece.path and whole == part_of(before.path)
+
+
+def place_of(stray: Stray) -> Path:
+    """Where it is to be changed."""
+    return (*stray.path, KEY) if stray.is_key else stray.path
+
+
+def passage_of_strays(
+    strays: Sequence[Stray], direction: Direction, channel: Channel, path: Path, choice: int
+) -> Passage:
+    """What was gathered from all over a body as one text; `path` is its own, its sources are where they stand."""
+    start = 0
+    sources: list[Source] = []
+    for stray in strays:
+        sources.append(Source(place_of(stray), stray.text, start, start + len(stray.text)))
+        start += len(stray.text) + 1
+    text = " ".join(stray.text for stray in strays)
+    return Passage(direction, channel, text, path, choice, sources=tuple(sources))
 
 
 def _passage(group: Sequence[Piece], direction: Direction, choice: int, fresh: bool) -> Passage:

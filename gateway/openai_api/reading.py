@@ -1,24 +1,28 @@
 """Every text of a request, of a whole answer, of an event and of a stream, read as the row of its operation says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import Path, has_repeated_keys, parse
+from gateway.openai_api.document import Path, has_repeated_keys, parse, strings_in
 from gateway.openai_api.passages import (
+    BESIDE,
     Channel,
+    Direction,
     EventRead,
     Passage,
     Piece,
     Reading,
     Unread,
     first_new,
+    passage_of_strays,
     passages_of,
     says_little,
     told_apart,
 )
+from gateway.openai_api.strays import DEFINED, STRAYS, Gatherer, Stray, claimed_by
 from gateway.openai_api.surfaces import SURFACES, Operation
 
 _NOT_JSON = Reading([], [Unread("assistant", "not_json")])
@@ -41,17 +45,20 @@ def read_request(operation: Operation, body: bytes) -> Reading:
     turns = turns_of(value)
     new = first_new(turns)
     reading = Reading([], _ambiguities(body, "user"))
+    if SURFACES[operation].judged:
+        pieces = [piece for turn in turns for piece in turn.found.pieces]
+        reading.passages.extend(strays_of_request(value, pieces))
     for number, turn in enumerate(turns):
         reading.passages.extend(passages_of(turn.found.pieces, "prompt", fresh=number >= new))
         reading.unread.extend(turn.found.unread)
     return reading
 
 
-def read_response(operation: Operation, body: bytes) -> Reading:
+def read_response(operation: Operation, body: bytes, asked: bytes = b"") -> Reading:
     """Every text of a whole answer, choice by choice or item by item, and what of it could not be read.
 
     What is a stream, whatever it was called, is read as one. A body nested too deeply is one passage, as in
-    `read_request`.
+    `read_request`. `asked` is the request: what the answer repeats of it is not judged again.
     """
     surface = SURFACES[operation]
     answers = surface.answers
@@ -63,11 +70,53 @@ def read_response(operation: Operation, body: bytes) -> Reading:
         return Reading([Passage("response", "assistant", value, ())], [])
     if isinstance(value, dict):
         reading = read(value)
+        reading.passages[:0] = _strays_of_answer(value, reading.passages, asked)
         reading.unread.extend(_ambiguities(body, "assistant"))
         return reading
     if value is None and answers is not None and (sse.is_stream(body) or sse.is_lines(body)):
-        return read_stream(operation, body)
+        return read_stream(operation, body, asked)
     return _plain_text(body, read) if answers is None and value is None else _NOT_JSON
+
+
+def strays_of_request(value: Any, pieces: Sequence[Piece]) -> Iterator[Passage]:
+    """What a request says where no row reads it, beside these pieces that rows have read: in definitions, where the
+    system says it, and anywhere else."""
+    gatherer = Gatherer()
+    claimed = claimed_by(piece.file or piece.text for piece in pieces)
+    strays = gatherer.take(value, claimed, claimed_by(piece.text for piece in pieces if not piece.listed))
+    return _gathered(gatherer, strays, "prompt", "user", 0)
+
+
+def _gathered(
+    gatherer: Gatherer, strays: Sequence[Stray], direction: Direction, speaker: Channel, choice: int
+) -> Iterator[Passage]:
+    """The texts that strays amount to: of definitions what the system says, of all others what the speaker says."""
+    for defined in (True, False):
+        if gatherer.is_text(defined=defined):
+            found = [stray for stray in strays if stray.is_defined is defined]
+            path: Path = (STRAYS, DEFINED) if defined else (STRAYS,)
+            yield passage_of_strays(found, direction, "system" if defined else speaker, path, choice)
+
+
+def gatherer_of_answer(asked: bytes) -> Gatherer:
+    """For an answer to this request."""
+    return Gatherer(lambda: frozenset(strings_in(asked)))
+
+
+def _strays_of_answer(value: Any, passages: Sequence[Passage], asked: bytes) -> list[Passage]:
+    """The same for a whole answer."""
+    gatherer = gatherer_of_answer(asked)
+    alone = claimed_by(passage.text for passage in passages if not passage.sources)
+    strays = gatherer.take(value, claimed_by(_strings_of(passages)), alone)
+    return list(_gathered(gatherer, strays, "response", "assistant", BESIDE))
+
+
+def _strings_of(passages: Iterable[Passage]) -> Iterator[str]:
+    """The strings of the body that the passages were read from."""
+    for passage in passages:
+        yield passage.text
+        for source in passage.sources:
+            yield source.text
 
 
 def _plain_text(body: bytes, read: Callable[[dict[str, Any]], Reading]) -> Reading:
@@ -129,36 +178,53 @@ def read_event(operation: Operation, data: bytes) -> EventRead | None:
     return EventRead(value, [], [], [], [], []) if answers is None else answers.read_event(value)
 
 
-def read_stream(operation: Operation, transcript: bytes) -> Reading:
+def read_stream(operation: Operation, transcript: bytes, asked: bytes = b"") -> Reading:
     """The passages of a streamed answer, as `read_response` gives those of a whole one.
 
     The deltas of a text are joined; where an event repeats the whole text the longer of the two counts. A
     transcript that was cut short gives what had come.
     """
-    before: dict[Path, str] = {}
-    channels: dict[Path, tuple[Channel, int]] = {}
-    names: set[Path] = set()
-    deltas: dict[Path, list[str]] = {}
-    wholes: dict[Path, str] = {}
-    reading = Reading([], [])
+    stream = _Stream(asked)
     for event in sse.events_of(transcript):
         read = read_event(operation, event.data)
-        if read is None and event.data.strip() not in (b"", sse.DONE_DATA):
-            reading.unread.append(Unread("assistant", "event"))
-        reading.unread.extend(read.unread if read else ())
-        for said in told_apart(read.said, before) if read else ():
-            channels.setdefault(said.path, (said.channel, said.choice))
+        if read is not None:
+            stream.add(read)
+        elif event.data.strip() not in (b"", sse.DONE_DATA):
+            stream.unread.append(Unread("assistant", "event"))
+    return Reading(list(stream.passages()), stream.unread)
+
+
+class _Stream:
+    """The texts of the events of a stream, as they are put together."""
+
+    def __init__(self, asked: bytes) -> None:
+        self.unread: list[Unread] = []
+        self._gatherer = gatherer_of_answer(asked)
+        self._strays: list[Stray] = []
+        self._before: dict[Path, str] = {}
+        self._channels: dict[Path, tuple[Channel, int]] = {}
+        self._names: set[Path] = set()
+        self._deltas: dict[Path, list[str]] = {}
+        self._wholes: dict[Path, str] = {}
+
+    def add(self, read: EventRead) -> None:
+        self.unread.extend(read.unread)
+        self._strays += self._gatherer.take_event(read.value, read.said)
+        for said in told_apart(read.said, self._before):
+            self._channels.setdefault(said.path, (said.channel, said.choice))
             if said.is_name:
-                names.add(said.path)
+                self._names.add(said.path)
             if not said.whole:
-                deltas.setdefault(said.path, []).append(said.text)
-            elif len(said.text) > len(wholes.get(said.path, "")):
-                wholes[said.path] = said.text
-    by_choice: dict[int, list[Piece]] = {}
-    for path, (channel, choice) in channels.items():
-        text = max("".join(deltas.get(path, ())), wholes.get(path, ""), key=len)
-        if path not in names or not says_little(text):
-            by_choice.setdefault(choice, []).append(Piece(channel, path, text))
-    for choice, pieces in by_choice.items():
-        reading.passages.extend(passages_of(pieces, "response", choice))
-    return reading
+                self._deltas.setdefault(said.path, []).append(said.text)
+            elif len(said.text) > len(self._wholes.get(said.path, "")):
+                self._wholes[said.path] = said.text
+
+    def passages(self) -> Iterator[Passage]:
+        yield from _gathered(self._gatherer, self._strays, "response", "assistant", BESIDE)
+        by_choice: dict[int, list[Piece]] = {}
+        for path, (channel, choice) in self._channels.items():
+            text = max("".join(self._deltas.get(path, ())), self._wholes.get(path, ""), key=len)
+            if path not in self._names or not says_little(text):
+                by_choice.setdefault(choice, []).append(Piece(channel, path, text))
+        for choice, pieces in by_choice.items():
+            yield from passages_of(pieces, "response", choice)

@@ -85,6 +85,60 @@ def test_what_left_last_is_judged_again(characters: int, start: int) -> None:
     assert second.text == (text + more)[start:]
 
 
+def strays(window: Window, *words: str, choice: int = 0) -> None:
+    """Events that say each of these words where no row reads it."""
+    for word in words:
+        entry = {"index": choice, "delta": {"content": "x", "role": word}}
+        data = json.dumps({"choices": [entry]}).encode()
+        for event in Decoder().feed(b"data: " + data + b"\n\n"):
+            window.feed(event)
+
+
+@pytest.mark.parametrize("characters", [None, 16])
+def test_strays_are_judged_as_one_text_and_block_every_choice(characters: int | None) -> None:
+    window = Window(Operation.CHAT, "m", characters=characters, choices=2)
+    fed(window, (0, "One."), (1, "Two."))
+    strays(window, "Open", "every", "secret", "drawer")
+    window.end()
+    stretches = window.stretches()
+    of_strays = [stretch.text.endswith("Open every secret drawer ") for stretch in stretches]
+    assert sum(of_strays) == 1
+    window.settle([BLOCKED if blocked else KEPT for blocked in of_strays])
+    out = window.take()
+    assert CHAT.said(out) == {}
+    assert window.all_blocked
+    assert window.over
+
+
+def test_a_few_strays_keep_nothing_back_and_more_wait_for_what_follows() -> None:
+    window = Window(Operation.CHAT, "m", characters=16)
+
+    def left() -> bytes:
+        window.settle([KEPT for _ in window.stretches()])
+        return window.take()
+
+    fed(window, (0, "Much was said and has left before. " * 4))
+    strays(window, "Open", "every", "secret")
+    fed(window, (0, " And it goes on. " * 4))
+    assert b"secret" in left()
+    strays(window, "drawer", "tonight")
+    fed(window, (0, "x" * 8))
+    assert b"drawer" not in left()
+    fed(window, (0, " And on, and on. " * 4))  # they are judged, since nothing was added to them for so long
+    assert b"tonight" in left()
+
+
+def test_what_a_response_repeats_of_its_request_is_no_text() -> None:
+    said = {"instructions": "Open every secret drawer tonight"}
+    data = json.dumps({"type": "response.created", "response": {"output": [], **said}}).encode()
+    for asked, texts in ((json.dumps(said).encode(), []), (b'{"input": "hi"}', [said["instructions"] + " "])):
+        window = Window(Operation.RESPONSES, "m", characters=None, asked=asked)
+        for event in Decoder().feed(b"data: " + data + b"\n\n"):
+            window.feed(event)
+        window.end()
+        assert [stretch.text for stretch in window.stretches()] == texts
+
+
 @pytest.mark.parametrize("events", [1, 3, 7])
 def test_what_is_taken_in_slices_is_what_is_taken_at_once(events: int) -> None:
     def filled() -> Window:

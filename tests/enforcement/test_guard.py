@@ -144,6 +144,17 @@ async def test_each_choice_of_an_answer_is_redacted_by_itself() -> None:
     assert texts == ["[REDACTED:word]", "fine", "no [REDACTED:word]"]
 
 
+@pytest.mark.parametrize("then", ["block", "replace, message: Not this."])
+async def test_what_stands_beside_the_choices_leaves_with_none_of_them(then: str) -> None:
+    rules = f"version: 1\nmode: enforce\nrules:\n  - {{id: r, when: {{subcategory: violence}}, then: {then}}}\n"
+    choices = [{"index": number, "message": {"role": "assistant", "content": "fine"}} for number in range(2)]
+    for beside in ({"notes": "a grenade of sorts"}, {"notes": [{"w": w} for w in ("take", "the", "grenade", "now")]}):
+        desk = Desk(rules)
+        with pytest.raises(GatewayError) as caught:
+            await desk.answer(json.dumps({"choices": choices, **beside}).encode())
+        assert caught.value.reason == "answer_blocked"
+
+
 async def test_a_block_outranks_a_redaction() -> None:
     desk = Desk()
     with pytest.raises(GatewayError) as caught:

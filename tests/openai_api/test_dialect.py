@@ -17,6 +17,7 @@ from openai.types.responses import (
 )
 
 from gateway.openai_api import (
+    STRAYS,
     SURFACES,
     BodyError,
     Envelope,
@@ -452,9 +453,9 @@ RESPONSES_ANSWER = {
                 {"type": "refusal", "refusal": "But no more."},
             ],
         },
-        {"type": "function_call", "id": "fc", "call_id": "1", "name": "f", "arguments": '{"a": 1}'},
-        {"type": "custom_tool_call", "id": "ct", "call_id": "2", "name": "sql", "input": "SELECT 1"},
-        {"type": "image_generation_call", "id": "ig", "status": "completed", "result": "AAAA"},
+        {"type": "function_call", "id": "fc_1", "call_id": "1", "name": "f", "arguments": '{"a": 1}'},
+        {"type": "custom_tool_call", "id": "ct_2", "call_id": "2", "name": "sql", "input": "SELECT 1"},
+        {"type": "image_generation_call", "id": "ig_3", "status": "completed", "result": "iVBORw0KGgoAAAANSUhEUg"},
     ],
 }
 COMPLETION_ANSWER = {
@@ -499,7 +500,7 @@ ANSWERS: list[tuple[Operation, dict[str, Any], list[tuple[str, str, int]]]] = [
 
 @pytest.mark.parametrize(("operation", "body", "expected"), ANSWERS)
 def test_answers(operation: Operation, body: dict[str, Any], expected: list[tuple[str, str, int]]) -> None:
-    passages = read_response(operation, dump(body)).passages
+    passages = read_response(operation, dump(body), asked=dump({"instructions": "not an answer"})).passages
     assert [(p.channel, p.text, p.choice) for p in passages] == expected
     for passage in passages:
         assert (passage.direction, passage.fresh) == ("response", True)
@@ -594,7 +595,8 @@ def responses_stream(answer: dict[str, Any], size: int) -> bytes:
 
 
 def by_path(passages: list[Passage]) -> dict[Path, Passage]:
-    return {passage.path: passage for passage in passages}
+    """Without what was gathered: a stream tells it in another order."""
+    return {passage.path: passage for passage in passages if passage.path[:1] != (STRAYS,)}
 
 
 def stream_of(operation: Operation, answer: dict[str, Any], size: int) -> bytes:

@@ -1,0 +1,96 @@
+"""What a string is by its form: a name, an identifier, the key to something, or words of a text."""
+
+import re
+from functools import lru_cache
+
+from gateway.openai_api.strays.vocabulary import FUNCTION_WORDS, WORDS_OF_NAMES
+
+_SPACE = re.compile(r"\s")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_PLAIN = re.compile(r"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*\W*")
+_LIKE_A_WORD = re.compile(r"[A-Za-z][a-z]+")  # what few random strings look like
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# Where the APIs have identifiers, hashes, signatures and what is encrypted.
+_OF_IDENTIFIERS = re.compile(
+    r"(?:\w*_)?(?:ids?|uuid|signatures?|fingerprint|hash|sha256|digest|etag|cursor|token|key|identifier|index|data|content)"
+    r"|object|user|name|model"
+)
+_PREFIX = re.compile(
+    r"(?:chatcmpl|cmpl|resp|msg|msgbatch|call|tool|toolu|tooluse|srvtoolu|mcptoolu|fc|fp|rs|ws|ci|mcp|mcpl|mcpr|ctc|req|run|step"
+    r"|file|batch|gen|conv|asst|thread|vs|item|event|embd|modr|cntr|container|msg_bdrk|ig|sh|cu|fs|rt|sess|ts|org|proj"
+    r"|function-call|chatcmpl-tool|user|id|key|trace|span|x)[-_:.]+"
+)
+_OPAQUE = re.compile(
+    r"(?:0x)?[0-9a-fA-F]{6,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[\dTZ:.,+\-/ ]+|data:[\w/+.-]+[;,].*"
+)
+_TURN = re.compile(r"(?<=[a-z])(?=[A-Z\d])|(?<=\d)(?=[A-Za-z])|(?<=[A-Z])(?=\d)")  # within a random string
+_BASE64 = re.compile(r"[\w+/=.~:-]+")
+_LONG = 16
+_SHORTEST_SECRET = 16
+_SHORT = 64
+_LOOKED_AT = 4_096  # characters of one long run tell its form
+_RANDOM = 0.2  # turns for each character: 0.45 of random letters and digits, 0.3 of base 32, 0.12 of two words in one
+_MODEL = re.compile(r"[\w@-]*[\d/][\w./:@+-]*|[\w.-]+[-:.][\w.:-]+")
+# How well-known secrets begin.
+_SECRET = re.compile(
+    r"(?:A[KS]IA[A-Z2-7]{12}|sk-[\w-]{16}|[sr]k_live_\w{12}|gh[pousr]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|xox[abeprs]-[\w-]{10}"
+    r"|AIza[\w-]{30}|hf_\w{24}|npm_\w{24}|pypi-\w{24}|SG\.[\w-]{16}|ya29\.[\w-]{16}|eyJ[\w-]{8,}\.eyJ[\w-]{8})"
+)
+
+
+def may_be_secret(text: str) -> bool:
+    """Whether this is written as a well-known kind of secret is."""
+    return len(text) >= _SHORTEST_SECRET and _SECRET.search(text) is not None
+
+
+def is_opaque(key: str, text: str) -> bool:
+    """Whether this names something or is a number, a moment, a hash or a file: nothing that anyone reads as a text."""
+    if len(text) <= _SHORT:
+        return _is_opaque_and_short(key, text)
+    return _is_opaque(key, text if " " in text else text[:_LOOKED_AT])
+
+
+def _is_opaque(key: str, text: str) -> bool:
+    if _SPACE.search(text):
+        return _OPAQUE.fullmatch(text) is not None
+    if not _WORD.search(text) or _OPAQUE.fullmatch(text):
+        return True
+    if key == "model" and _MODEL.fullmatch(text):
+        return True
+    if not _BASE64.fullmatch(text):
+        return False
+    turns = len(_TURN.findall(text))
+    if len(text) >= _LONG and turns >= _RANDOM * len(text):
+        return True
+    return _OF_IDENTIFIERS.fullmatch(key) is not None and _is_identifier(text, turns)
+
+
+_is_opaque_and_short = lru_cache(1024)(_is_opaque)  # names of models and the like come again and again
+
+
+def _is_identifier(text: str, turns: int) -> bool:
+    prefix = _PREFIX.match(text)
+    if prefix is not None:
+        text = text[prefix.end() :]
+        return not _PLAIN.fullmatch(text) or len(text) > _LONG
+    return turns >= 2
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text or of a name, in small letters."""
+    return [word.lower() for word in _WORD.findall(_HUMP.sub(" ", text))]
+
+
+def is_plain(text: str) -> bool:
+    """Whether this is one word and nothing else."""
+    return _PLAIN.fullmatch(text) is not None
+
+
+def is_like_a_word(text: str) -> bool:
+    return _LIKE_A_WORD.fullmatch(text) is not None
+
+
+def is_function_word(word: str, *, in_name: bool) -> bool:
+    """Whether this is one of the small words that sentences have and lists of names have not; with `in_name`, that
+    names made of several words have not either."""
+    return word in FUNCTION_WORDS and not (in_name and word in WORDS_OF_NAMES)
