@@ -23,8 +23,12 @@ class Opinion(msgspec.Struct, array_like=True, frozen=True):
 
 def strongest(opinions: Iterable[Opinion]) -> dict[str, Opinion]:
     """By slug the opinion with the highest score; it counts as flagged when any opinion on the slug is."""
-    found: dict[str, Opinion] = {}
-    for opinion in opinions:
+    given = list(opinions)
+    found = {opinion.slug: opinion for opinion in given}
+    if len(found) == len(given):  # the rule: a detector for each slug, and one text
+        return found
+    found = {}
+    for opinion in given:
         kept = found.get(opinion.slug)
         if kept is None:
             found[opinion.slug] = opinion

@@ -130,8 +130,7 @@ class Route:
     hedge_after: HedgeAfter | None = None  # None: as the gateway's
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """A closed exchange chosen for judging, as raw bytes: nothing was parsed for it on the request path.
 
     `probability` is the known inclusion probability, 0 < p <= 1. `answer` holds at most the configured number

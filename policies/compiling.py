@@ -130,7 +130,8 @@ class Policy:
     maps each name to the versions that were offered, `known` is every valid slug, `targets` are where rules
     reroute to. `counted` has, for each rule that counts requests of a caller or an end user, the seconds it looks back;
     `counted_by_end_user` are those of end users. `names_end_users` says whether some rule counts or slows down end
-    users.
+    users. `least` has the lowest threshold that any rule has for a verdict, by sub-category, direction and
+    detector@version; it lacks those that no rule looks for. `lowest` is the lowest of them, which most scores miss.
     """
 
     revision: str
@@ -143,9 +144,10 @@ class Policy:
     counted: Mapping[str, float]
     counted_by_end_user: frozenset[str]
     names_end_users: bool
+    least: Mapping[tuple[str, str, str], float]
+    lowest: float
     _slugs: frozenset[str]
     _index: _Index
-    _least: Mapping[tuple[str, str, str], float]
     _guards: _Guards
     _inline: Mapping[tuple[str, Gate], Sequence[_Inline]]
     _callers: tuple[Gate, ...]
@@ -204,10 +206,6 @@ class Policy:
                 if at < len(entries):
                     found.append(entries[at])
         return found
-
-    def least(self, slug: str, direction: str, detector: str) -> float:
-        """The lowest threshold that any rule has for such a verdict, infinite if none has."""
-        return self._least.get((slug, direction, detector), math.inf)
 
     def reached(
         self, slug: str, direction: str, detector: str, score: float, gates: Iterable[Gate]
@@ -348,7 +346,8 @@ def _policy(document: Document, rules: list[Rule], warnings: list[str], detectab
         names_end_users=bool(by_end_user) or any(rule.throttle and rule.throttle.by == "end_user" for rule in rules),
         _slugs=frozenset(slug for rule in rules for slug, _ in rule.judges_on),
         _index=index,
-        _least=_least(index),
+        least=_least(index),
+        lowest=min((entries[0][0] for entries in index.values()), default=math.inf),
         _guards=_guard_index(guards),
         _inline=inline,
         _keys=frozenset(gate[0] for rule in rules for gate in rule.gates if gate),

@@ -6,6 +6,7 @@ size of the policy.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from policies.compiling import Expression, Leaf, Policy, Reroute, Rule, Throttle, compile_policy
@@ -74,7 +75,7 @@ def decide(policy: Policy, signals: Iterable[Signal], *, route: str, about: Cont
     """The decision on all the texts of one direction of one exchange."""
     hits = hits_by_rule(policy, signals, route=route, about=about)
     if not hits:
-        return Decision(Action.ALLOW, Action.ALLOW, None, "no rule matched", policy.revision)
+        return _nothing_matched(policy.revision)
     found: list[_Found] = []
     counted: list[Rule] = []
     for rule, by_leaf in hits.items():
@@ -90,6 +91,12 @@ def decide(policy: Policy, signals: Iterable[Signal], *, route: str, about: Cont
     if not found:
         return Decision(Action.ALLOW, Action.ALLOW, None, "no rule matched", policy.revision, counted=counts)
     return _decision(policy, found, counts)
+
+
+@lru_cache(64)
+def _nothing_matched(revision: str) -> Decision:
+    """The usual decision, made once: it has a dozen fields."""
+    return Decision(Action.ALLOW, Action.ALLOW, None, "no rule matched", revision)
 
 
 def hits_by_rule(

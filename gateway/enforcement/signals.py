@@ -1,6 +1,7 @@
 """Where policies and detectors meet: a policy file becomes a `Policy`, findings become the signals it decides on."""
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from importlib import resources
@@ -122,6 +123,7 @@ def draw_of(request: str) -> float:
 
 def signals(findings: Iterable[Finding], direction: Direction, policy: Policy) -> list[Signal]:
     """The opinions on one direction's texts that can reach a threshold; `passage` is the text's index among all."""
+    least, lowest = policy.least, policy.lowest
     return [
         Signal(
             slug=opinion.slug,
@@ -136,5 +138,5 @@ def signals(findings: Iterable[Finding], direction: Direction, policy: Policy) -
         for index, finding in enumerate(findings)
         if finding.direction == direction
         for opinion in finding.opinions
-        if opinion.score >= policy.least(opinion.slug, direction, opinion.detector)
+        if opinion.score >= lowest and opinion.score >= least.get((opinion.slug, direction, opinion.detector), math.inf)
     ]

@@ -188,7 +188,7 @@ class JudgingClient:
 
     async def _wait(self, waiting: _Waiting, deadline: float) -> Findings:
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(None if waiting.reply.done() else deadline):
                 findings = await waiting.reply
         except TimeoutError:
             findings = None

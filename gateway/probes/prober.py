@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import structs
 
 from detectors.opinions import Opinion
 from gateway.exchange import Sample, Usage
@@ -252,7 +254,7 @@ class Prober:
             for outcome in finding.outcomes
         ]
         self._ledger.take(
-            replace(
+            structs.replace(
                 judged,
                 id=f"{judged.id}/{probe.name}",
                 probability=judged.probability * probability,

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import msgspec
 
@@ -175,4 +174,4 @@ def _packed(sample: Sample) -> bytes:
     try:
         return _encode(sample)
     except UnicodeEncodeError:  # half a surrogate pair in the name of a model, which UTF-8 cannot hold
-        return _encode(replace(sample, model=sample.model.encode("utf-8", "replace").decode()))
+        return _encode(msgspec.structs.replace(sample, model=sample.model.encode("utf-8", "replace").decode()))

@@ -1,8 +1,10 @@
 """A judged sample, as everything downstream gets it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, Protocol
+
+import msgspec
 
 from detectors.opinions import Opinion, strongest
 from gateway.exchange import Sample
@@ -17,8 +19,7 @@ PROBE = "probe:"  # begins the name of a detector that is a probe: it says what 
 Texts = Mapping[tuple[str, tuple[str | int, ...]], str]  # by direction and path
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """One exchange that was sampled and judged.
 
     `at` is Unix seconds: when the exchange was closed. `probability` is the known probability with which it was
@@ -56,9 +57,8 @@ def scores_of(findings: Sequence[Finding]) -> list[tuple[Direction, Opinion]]:
     """Of each direction and sub-category the strongest opinion over all texts, flagged when any of them was."""
     found: list[tuple[Direction, Opinion]] = []
     for direction in DIRECTIONS:
-        own = [finding.opinions for finding in findings if finding.direction == direction]
-        best = strongest(opinion for opinions in own for opinion in opinions)
-        found += [(direction, opinion) for opinion in best.values()]
+        own = chain.from_iterable([finding.opinions for finding in findings if finding.direction == direction])
+        found += [(direction, opinion) for opinion in strongest(own).values()]
     return found
 
 

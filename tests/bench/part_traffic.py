@@ -33,8 +33,8 @@ MODES = {
 def bench_plain(table: Table, folder: Path, seconds: float, rounds: int) -> None:
     """Throughput at c=64, added latency at c=1 and c=10, beside nginx; guards off, sampled, enforcing.
 
-    What is sampled is judged out of the load's way, so that the figure is that of recording; `bench_overload` is about
-    judging. All but `enforcing` send the same body again and again.
+    What is sampled is judged and observed out of the load's way, so that the figure is that of recording;
+    `bench_overload` is about judging. All but `enforcing` send the same body again and again.
     """
     with ExitStack() as stack:
         static = stack.enter_context(running(static_upstream(folder, LOAD)))
@@ -42,8 +42,10 @@ def bench_plain(table: Table, folder: Path, seconds: float, rounds: int) -> None
         for name, settings in MODES.items():
             server = gateway(TESTED, static.port, folder / f"{name}.log", **settings)
             stack.enter_context(running(server, "/readyz"))
-            (move_detectors if name == "enforcing" else spare_detectors)(server)
             targets[name] = target(server, VARIED if name == "enforcing" else BODY)
+            if name != "guards off":
+                _warm_up(server, requests=100)
+            (move_detectors if name == "enforcing" else spare_detectors)(server)
         wrk = Wrk(folder, LOAD)
         _throughput(table, interleaved(wrk, table, targets, 64, seconds, rounds, "c=64"))
         for connections in (1, 10):
@@ -110,7 +112,9 @@ def bench_overload(table: Table, folder: Path, seconds: float, rounds: int) -> N
         for number in range(rounds):
             progress(f"all sampled: round {number + 1} of {rounds}")
             with running(gateway(TESTED, static.port, folder / "full.log", sample_rate="1"), "/readyz") as full:
+                move_detectors(full)
                 _warm_up(full)
+                move_detectors(full)  # the process of the monitors, which the first sample started
                 idle = full.rss_mib()
                 for name, server in (("bare", bare), ("full", full)):
                     shot = wrk.shoot(target(server, VARIED), 64, seconds)
@@ -121,13 +125,13 @@ def bench_overload(table: Table, folder: Path, seconds: float, rounds: int) -> N
     _overload_rows(table, windows, failed, seen)
 
 
-def _warm_up(full: Server) -> None:
-    """Until the detectors have judged a sample."""
-    move_detectors(full)
-    ask(target(full, VARIED))
+def _warm_up(server: Server, requests: int = 1) -> None:
+    """Until a sample was judged, so that all of its processes are there; so many requests at a time."""
     deadline = time.monotonic() + _WARM_SECONDS
-    while metric(full, 'assay_samples_total{fate="judged"') < 1:
+    while metric(server, 'assay_process_resident_memory_bytes{process="monitors"}') < 1:
         assert time.monotonic() < deadline, "the detectors judged nothing"
+        for _ in range(requests):
+            ask(target(server, VARIED))
         time.sleep(0.1)
 
 

@@ -1,10 +1,10 @@
 """The review: who gets which item, which labels are kept, and how far two reviewers agree."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gateway.commands.review import Session
 from gateway.judging.messages import Finding
@@ -106,7 +106,9 @@ async def test_a_label_that_cannot_be_kept_is_refused_with_the_reason(
 async def test_whether_an_answer_was_wrong_may_be_said_though_nothing_judges_it(desk: Desk) -> None:
     answered = judged("s2")
     calm = Finding("response", "assistant", ["a"], 0, True, "digest", [opinion("toxicity", 0.1)], "en")
-    answered = replace(answered, findings=[*answered.findings, calm], scores=scores_of([*answered.findings, calm]))
+    answered = structs.replace(
+        answered, findings=[*answered.findings, calm], scores=scores_of([*answered.findings, calm])
+    )
     desk.ledger.take(answered)
     desk.sink.take(answered)
     await desk.review.label("s2", "ann", [Label("response", "misinformation", 1.0)])

@@ -29,7 +29,7 @@ def chat_sample(id: str, question: str, answer: str | bytes, *, probability: flo
 def _with_sample(found: Judged, prompt: bytes, answer: bytes, **more: Any) -> Judged:
     whole = sample(found.id, prompt=prompt, answer=answer, upstream="first", closed_at=found.at, **more)
     return Judged(
-        **{name: getattr(found, name) for name in Judged.__slots__ if name not in ("sample", "scores")},
+        **{name: getattr(found, name) for name in Judged.__struct_fields__ if name not in ("sample", "scores")},
         scores=[],
         sample=whole,
     )

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.telemetry import metrics
 from gateway.trust.estimates import Errors
