@@ -120,6 +120,8 @@ class Screen:
         return self._window.held + self._decoder.size
 
     async def feed(self, data: bytes) -> bytes:
+        if self.over:  # the rest of what came with that which ended it
+            return b""
         await self._read(lambda: self._decoder.feed(data))
         return await self._judged()
 

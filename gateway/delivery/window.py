@@ -103,7 +103,7 @@ class Window:
         self._begun = False
         self._ended = False
         self._closed = False  # the ending was written
-        self._done = False
+        self._done = False  # the upstream's [DONE] has left
         self._queue: deque[_Entry] = deque()
         self._passed = 0  # pieces of the next event that may leave
         self._strands = Strands(characters)
@@ -147,7 +147,6 @@ class Window:
         pieces: list[_Piece] = []
         read = None
         if data == DONE_DATA:
-            self._done = True
             self._strands.close(())
         elif data:
             if has_too_many_values(data):
@@ -358,6 +357,7 @@ class Window:
             self.size -= len(entry.event.raw)
             self.sent += len(entry.event.raw)
             self.held -= entry.cost
+            self._done = self._done or entry.event.data.strip() == DONE_DATA
             out.append(self._written(entry))
             work = 1 if out[-1] is entry.event.raw else _WRITTEN_ANEW
             done += len(entry.event.raw) * work + _EVENT_WORK
