@@ -117,6 +117,14 @@ class Comparing(Detector, Protocol):
 
 
 @runtime_checkable
+class Reading(Detector, Protocol):
+    """A detector that reads texts, or passages of them, in languages of one group, and leaves the rest to others."""
+
+    @property
+    def group(self) -> str: ...
+
+
+@runtime_checkable
 class TextByText(Detector, Protocol):
     """A detector that judges each text by itself, and which can be interrupted in it."""
 

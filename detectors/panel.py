@@ -11,10 +11,23 @@ from pathlib import Path
 from types import MappingProxyType
 
 from detectors import manifest, registry
-from detectors.base import Detector, Judgement, Known, State, Steps, Stepwise, Text, TextByText, Verdict, finish
+from detectors.base import (
+    Detector,
+    Judgement,
+    Known,
+    Reading,
+    State,
+    Steps,
+    Stepwise,
+    Text,
+    TextByText,
+    Verdict,
+    finish,
+)
 from detectors.hiding import unhide
 from detectors.opinions import Opinion
 from detectors.own import building, specs
+from detectors.trained.languages import groups
 
 Thresholds = Mapping[tuple[str, str, str], float]  # (detector id, slug, role) → the score from which a text is flagged
 
@@ -36,6 +49,9 @@ class Question:
 class Answer:
     """What the panel says of one text.
 
+    `instead`: by detector that left the text, or passages of it, to others because of their language, though it alone
+    could have answered some of what was asked by name, which ones; its state is `unreadable`.
+
     `states` tells by detector what became of the text: a State's value, `errored` or `absent`. `failed` has those
     detectors that raised or are absent, with the exception's type. `remembered` are those that had judged it before.
     """
@@ -44,6 +60,13 @@ class Answer:
     states: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     remembered: list[str] = field(default_factory=list)
+    instead: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether some detector could not read the text that no other read in its place."""
+        unreadable = State.UNREADABLE.value
+        return any(state == unreadable and not self.instead.get(name) for name, state in self.states.items())
 
 
 def coverage(answers: Iterable[Answer]) -> Counter[tuple[str, str]]:
@@ -62,6 +85,7 @@ class Panel:
     ) -> None:
         self.detectors = detectors
         self.absent = absent
+        self._languages = _Languages([detector for detector in detectors if isinstance(detector, Reading)])
         self._thresholds = thresholds
         # What is quick comes first, so that it has spoken of every text when the time runs out.
         self._in_turn = sorted(detectors, key=lambda detector: isinstance(detector, Stepwise))
@@ -76,21 +100,24 @@ class Panel:
         `known` has an entry for each question, the same object for the same text; it is added to. Stopped early, what
         was not wholly read is `stopped`. A detector that raises costs only its own opinions.
         """
-        work = _Work(questions, known)
+        work = _Work(questions, known, self._languages)
         yield from work.reveal(self.detectors)
         for detector in self._in_turn:
             if isinstance(detector, Stepwise):
                 yield from work.ask_in_steps(detector)
             else:
                 yield from work.ask_one_by_one(detector)
-        return [self._answer(question, *work.of(number)) for number, question in enumerate(questions)]
+        return [self._answer(question, work, number) for number, question in enumerate(questions)]
 
-    def _answer(
-        self, question: Question, judged: Mapping[str, Judgement], failed: Mapping[str, str], before: Collection[str]
-    ) -> Answer:
+    def _answer(self, question: Question, work: "_Work", number: int) -> Answer:
+        judged, failed, before = work.of(number)
+        there = work.groups(number)
         answer = Answer(states=dict.fromkeys(self.absent, "absent"), failed=dict.fromkeys(self.absent, "absent"))
         for detector in filter(question.is_for, self.detectors):
             judgement = judged.get(detector.id)
+            if self._languages.passes_over(detector, there):
+                self._languages.note(answer, question, detector, there)
+                continue
             if detector.id in failed:
                 answer.failed[detector.id] = failed[detector.id]
                 answer.states[detector.id] = "errored"
@@ -99,6 +126,9 @@ class Panel:
             else:
                 answer.states[detector.id] = judgement.state.value
                 answer.opinions += self._opinions(judgement, question)
+                if judgement.state is State.UNREADABLE and self._languages.is_shared(detector, there):
+                    answer.states[detector.id] = State.SCANNED.value
+                    self._languages.note(answer, question, detector, there)
             if detector.id in before:
                 answer.remembered.append(detector.id)
         return answer
@@ -114,16 +144,45 @@ class Panel:
                 )
 
 
+class _Languages:
+    """Which of the detectors that read some languages only is asked about a text.
+
+    `there` are the groups of the text's languages, as `detectors.trained.languages` tells them.
+    """
+
+    def __init__(self, readers: Sequence[Reading]) -> None:
+        self._readers = readers
+        self._groups = frozenset(reader.group for reader in readers)
+
+    def passes_over(self, detector: Detector, there: Collection[str]) -> bool:
+        """Whether the detector leaves the whole text to others; where nobody reads it, each tells so."""
+        return isinstance(detector, Reading) and detector.group not in there and not self._groups.isdisjoint(there)
+
+    def is_shared(self, detector: Detector, there: Collection[str]) -> bool:
+        """Whether others read all of the text that this one does not."""
+        return isinstance(detector, Reading) and self._groups.issuperset(there) and len(there) > 1
+
+    def note(self, answer: Answer, question: Question, detector: Detector, there: Collection[str]) -> None:
+        """Say that one did not read what it left to others, where these do not answer all that was asked of it."""
+        asked = frozenset() if question.slugs is None else question.slugs & detector.slugs
+        instead = [reader for reader in self._readers if reader.group in there and reader.id != detector.id]
+        if asked - frozenset[str]().union(*(reader.slugs for reader in instead)):
+            answer.states[detector.id] = State.UNREADABLE.value
+            answer.instead[detector.id] = frozenset(reader.id for reader in instead if asked & reader.slugs)
+
+
 class _Work:
     """The judging of some texts: what is asked, and what is known so far. A text that comes twice is judged once."""
 
-    def __init__(self, questions: Sequence[Question], known: Sequence[Known] | None) -> None:
+    def __init__(self, questions: Sequence[Question], known: Sequence[Known] | None, languages: _Languages) -> None:
         if known is None:
             by_text: dict[Text, Known] = {}
             known = [by_text.setdefault(question.text, {}) for question in questions]
         self._known = known
         self._before = [frozenset(entry) for entry in known]
         self._questions = questions
+        self._languages = languages
+        self._groups: dict[int, frozenset[str]] = {}  # of the languages of a text, by the place of its first question
         self._stopped: dict[int, Known] = {}  # what was not wholly read, by the place of the text's first question
         self._failed: dict[int, dict[str, str]] = {}
         self._revealed: dict[str, unhide.Revealed] = {}
@@ -135,6 +194,16 @@ class _Work:
         place = self._first[number]
         judged = {**self._known[number], **self._stopped.get(place, {})}
         return judged, self._failed.get(place, {}), self._before[number]
+
+    def groups(self, number: int) -> frozenset[str]:
+        """The groups of the languages of this question's text and of what is hidden in it."""
+        place = self._first[number]
+        if place not in self._groups:
+            text = self._questions[place].text
+            revealed = self._revealed.get(text.text)
+            shown = [text] if revealed is None else unhide.shown([text], [revealed])
+            self._groups[place] = frozenset[str]().union(*(groups(each.text) for each in (text, *shown)))
+        return self._groups[place]
 
     def _new(self, detector: Detector) -> list[int]:
         """The places of the texts that this detector is asked about and has not judged."""
@@ -179,7 +248,12 @@ class _Work:
                 self._failed.setdefault(place, {})[detector.id] = type(error).__name__
 
     def _readable(self, detector: Detector) -> list[int]:
-        return [place for place in self._new(detector) if self._questions[place].text.text in self._revealed]
+        return [
+            place
+            for place in self._new(detector)
+            if self._questions[place].text.text in self._revealed
+            and not self._languages.passes_over(detector, self.groups(place))
+        ]
 
     def _views(self, places: Iterable[int]) -> list[Text]:
         texts = [self._questions[place].text for place in places]

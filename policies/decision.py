@@ -50,15 +50,21 @@ class Context:
 
 
 class Silent(NamedTuple):
-    """A detector, by name or id, or ALL_DETECTORS, that gave no answer about the texts of a channel, or of any."""
+    """A detector, by name or id, or ALL_DETECTORS, that gave no answer about the texts of a channel, or of any.
+
+    `instead` are those that read the texts in its place, because of their language: who listens to one of them as well
+    has been answered.
+    """
 
     detector: str
     channel: str = ""
+    instead: frozenset[str] = frozenset()
 
     def keeps_from(self, leaf: Leaf) -> bool:
         """Whether this condition may have missed something for it."""
         heard_elsewhere = self.channel and leaf.channels and self.channel not in leaf.channels
-        return not heard_elsewhere and (
+        answered = any(is_from(each.detector, one) for each in leaf.thresholds for one in self.instead)
+        return not (heard_elsewhere or answered) and (
             self.detector == ALL_DETECTORS or any(is_from(each.detector, self.detector) for each in leaf.thresholds)
         )
 

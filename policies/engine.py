@@ -5,7 +5,7 @@ do not concern them change the outcome. The cost of a decision grows with the ru
 size of the policy.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -150,12 +150,14 @@ def on_failure(
     route: str,
     detector: str | None = None,
     channel: str = "",
+    instead: Collection[str] = (),
     about: Context = ANY,
 ) -> Decision:
     """The decision when no verdict on `slugs` came: a detector raised, ran out of time or is absent.
 
     With `detector` (its name, with or without version) only the rules that listen to it are affected, with `channel`
-    only those that look at the texts of that channel. Blocks when
+    only those that look at the texts of that channel; not those that listen to one who read the texts `instead` as
+    well. Blocks when
     an enforced rule among them that would have acted says so, allows otherwise; `rule` is the first that decided, None
     when no enforced rule lost its guard. The reason is `detector_error`.
     """
@@ -165,6 +167,7 @@ def on_failure(
         for slug in slugs
         for rule in policy.guards(slug, direction, gates)
         if _listens(rule, slug, direction, detector, channel)
+        and not _answers(rule, direction, instead)
         and all(_holds(asked, route, about) for asked in rule.asked)
     }
     return _unjudged([affected[order] for order in sorted(affected)], about, policy.revision)
@@ -186,6 +189,12 @@ def _unjudged(rules: Iterable[Rule], about: Context, revision: str) -> Decision:
             for rule, asked in found
         ),
     )
+
+
+def _answers(rule: Rule, direction: str, instead: Collection[str]) -> bool:
+    """Whether a condition of the rule listens, in this direction, to one who read the texts instead of another."""
+    heard = [each.detector for leaf in rule.leaves for each in leaf.thresholds if each.direction == direction]
+    return any(is_from(detector, one) for detector in heard for one in instead)
 
 
 def _listens(rule: Rule, slug: str, direction: str, detector: str | None, channel: str) -> bool:

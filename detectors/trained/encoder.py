@@ -8,6 +8,7 @@ import numpy as np
 
 from detectors.base import Judgement, Role, State, Steps, Text, Verdict, finish
 from detectors.manifest import DetectorInfo, ModelError
+from detectors.trained import languages
 from detectors.trained.networks import Floats, NgramNetwork, PieceNetwork, Scored, StepwiseNetwork
 from detectors.trained.onnx import Tokenizer, UnigramTokenizer
 from detectors.trained.repeats import said_once
@@ -39,10 +40,11 @@ def piece_network(info: DetectorInfo) -> PieceNetwork:
 class _Trained:
     """A Detector over networks. Speaks, for each role, of the heads that were measured for it.
 
-    Of a text in a script that it does not know it judges what is left without it, if that is anything, and says that
-    the text was unreadable.
+    Of a text that is not wholly in a language that it reads it judges what is left without the rest, if that is
+    anything, and says that the text was unreadable.
     """
 
+    group = languages.EN
     _scripts: Scripts = LATIN
 
     def __init__(self, info: DetectorInfo) -> None:
@@ -56,7 +58,7 @@ class _Trained:
 
     def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
         """The same in bounded pieces of work."""
-        parts = [self._scripts.readable_part(text.text) for text in texts]
+        parts = [self._part(text.text) for text in texts]
         shown = [_shown(text, part) for text, part in zip(texts, parts, strict=True)]
         found = yield from self._score(shown)
         states = [state if part is None else State.UNREADABLE for state, part in zip(found.states, parts, strict=True)]
@@ -67,6 +69,12 @@ class _Trained:
             for position, verdicts in zip(mine, voice.verdicts(found.logits[mine], words[mine]), strict=True):
                 judged[position] = Judgement(states[position], verdicts)
         return judged
+
+    def _part(self, text: str) -> str | None:
+        """What is for these networks of a text, None for all of it."""
+        part = languages.part_for(self.group, text)
+        rest = self._scripts.readable_part(text if part is None else part)
+        return part if rest is None else rest
 
     def _score(self, texts: Sequence[Text]) -> Steps[Scored]:
         """All outputs, side by side, NaN where something was not read."""
@@ -123,15 +131,13 @@ class Cascade(_Trained):
 
 
 class Multilingual(_Trained):
-    """A Detector over one network that reads many languages. It is loaded when the first text comes.
+    """A Detector over one network that reads many languages. It is loaded when the first text comes that is for it."""
 
-    None is shipped (`cards/levers.md` says why): `detectors.training.multilingual` trains and measures one.
-    """
-
+    group = languages.MANY_LANGUAGES
     _scripts = MANY
 
     def __init__(self, info: DetectorInfo) -> None:
-        """Nothing is loaded yet."""
+        """Nothing is loaded yet: a gateway that sees English only pays nothing for it."""
         super().__init__(info)
         self._info = info
 

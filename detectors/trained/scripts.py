@@ -41,6 +41,10 @@ class Scripts:
         return re.compile(rf"(?![{self.letters}])[^\W\d_]")
 
     @cached_property
+    def _other_run(self) -> re.Pattern[str]:
+        return re.compile(rf"((?:(?![{self.letters}])[^\W\d_][\W\d_]*)+)")
+
+    @cached_property
     def _known(self) -> re.Pattern[str]:
         return re.compile(f"[{self.letters}]")
 
@@ -65,6 +69,21 @@ class Scripts:
             return None
         rest = self._other.sub(" ", clean)
         return rest if len(self._known_word.findall(rest)) >= MIN_REST else ""
+
+    def has_only(self, word: str) -> bool:
+        """Whether all letters of a word are known."""
+        return word.isascii() or self._other.search(word) is None
+
+    def runs(self, text: str) -> list[str]:
+        """The text, where it mixes scripts so that not all can be read, cut between known and other letters."""
+        if self.readable_part(text) is None:
+            return [text]
+        return [run for run in self._other_run.split(text) if run.strip()]
+
+    def is_mostly_other(self, clean: str) -> bool:
+        """Whether most of the letters of a text after NFKC are in other scripts."""
+        other = sum(weight for _, _, weight in self._words(clean))
+        return other >= MIN_LETTERS and other > len(self._known.findall(clean))
 
     def _words(self, text: str) -> Iterator[tuple[int, int, int]]:
         """Start, end and letters of each word in another script.

@@ -27,6 +27,8 @@ from policies.trace import trace
 
 _CHANNEL_OF: dict[Direction, str] = {"prompt": "user", "response": "assistant"}
 
+_NONE = frozenset[str]()
+
 
 def policy_test(parsed: argparse.Namespace) -> int:
     """`assay policy test FILE`: 1 when a case failed."""
@@ -130,7 +132,8 @@ def explained(
     """Line by line: every signal, then every rule part by part, then the decision. `answer` is about this text."""
     signals = signals_of(answer, text, direction, channel)
     unheard = _unheard(answer)
-    about = replace(about, silent=frozenset(Silent(name, channel) for name in unheard))
+    instead = answer.instead
+    about = replace(about, silent=frozenset(Silent(name, channel, instead.get(name, _NONE)) for name in unheard))
     yield f"policy revision {policy.revision}, mode {policy.mode}"
     language = language_of(text) or "not clear"
     yield f"a {direction} of {len(text)} characters, channel {channel}, route {route}, language {language}"
@@ -148,7 +151,16 @@ def explained(
     yield ""
     needed = policy.needs(direction, route, about.draw, model=about.model, caller=about.caller)
     fallbacks = [
-        on_failure(policy, needed, direction=direction, route=route, detector=name, channel=channel, about=about)
+        on_failure(
+            policy,
+            needed,
+            direction=direction,
+            route=route,
+            detector=name,
+            channel=channel,
+            instead=instead.get(name, _NONE),
+            about=about,
+        )
         for name in unheard
     ]
     yield from _verdict(reduce(join, fallbacks, decide(policy, signals, route=route, about=about)), text)
@@ -162,7 +174,7 @@ def _unheard(answer: Answer) -> dict[str, str]:
 
 def _unread(answer: Answer, channel: str) -> Iterator[str]:
     """What of the text nobody was shown, as it is counted in traffic, and what each detector did not read."""
-    if "unreadable" in answer.states.values():
+    if answer.is_unreadable:
         yield f"unread: channel {channel}, reason script"
     for name, why in _unheard(answer).items():
         yield f"not judged by {name}: {why}; the `on_error` of each rule that listens to it decides"

@@ -145,6 +145,7 @@ class Decider:
             route=self._route,
             detector=None if silent.detector == ALL_DETECTORS else silent.detector,
             channel=silent.channel,
+            instead=silent.instead,
             about=about,
         )
 
@@ -256,7 +257,7 @@ def _failures_of(findings: Findings, direction: str) -> dict[Silent, str]:
     that look there.
     """
     failures = {
-        Silent(detector, channel): state if state in NOT_WHOLLY_READ else "detector"
+        Silent(detector, channel, findings.read_instead_of(detector)): state if state in NOT_WHOLLY_READ else "detector"
         for side, channel, detector, state in findings.unjudged
         if side == direction
     }

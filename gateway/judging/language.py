@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from unicodedata import name
 
+from detectors.trained.words import UNREAD
+
 _LOOKED_AT = 400  # characters
 _FEWEST = 3  # function words, to be sure
 _AHEAD = 1.5  # times as many as the next language
@@ -45,6 +47,8 @@ _WORDS = {
     "ru": "и в не на я что с как это по мне мой для он она так но из у за вы ты можно",
     "uk": "і в не на я що з як це по мені мій для він вона так але із у за ви ти можна є та",
 }
+# Of those that no encoder reads, the ones that are far from all others.
+_WORDS |= {code: UNREAD[code] for code in ("cs", "fi", "hu", "ro", "sw", "tl")}
 _LANGUAGES_OF: dict[str, list[str]] = {}
 for _code, _words in _WORDS.items():
     for _word in _words.split():

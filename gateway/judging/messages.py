@@ -72,7 +72,7 @@ class Findings(msgspec.Struct, array_like=True):
     with the exception's type. `expired`: nobody judged, because it came too late. `unread` tells what no detector was
     shown, as (direction, channel, reason), once each. `remembered` counts, by detector, the texts that it had judged
     before. `unjudged` tells of which channel a detector did not judge all of the texts, as (direction, channel,
-    detector, state), once each."""
+    detector, state), once each. `instead`: by detector that left texts in another language to others, which ones."""
 
     id: int
     findings: list[Finding]
@@ -82,6 +82,11 @@ class Findings(msgspec.Struct, array_like=True):
     unread: list[tuple[str, str, str]] = []
     remembered: list[tuple[str, int]] = []
     unjudged: list[tuple[str, str, str, str]] = []
+    instead: dict[str, list[str]] = {}
+
+    def read_instead_of(self, detector: str) -> frozenset[str]:
+        """The detectors to which this one left texts that it was asked about."""
+        return frozenset(self.instead.get(detector, ()))
 
     def unread_in(self, direction: str) -> list[tuple[str, str]]:
         """(channel, reason) of what was not read in this direction."""

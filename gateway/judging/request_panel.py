@@ -83,7 +83,9 @@ def _note(reply: Findings, finding: Finding, answer: Answer) -> None:
         told = (finding.direction, finding.channel, detector, state)
         if state not in _JUDGED and told not in reply.unjudged:
             reply.unjudged.append(told)
-    if "unreadable" in answer.states.values():
+    for detector, others in answer.instead.items():
+        reply.instead[detector] = sorted({*reply.instead.get(detector, ()), *others})
+    if answer.is_unreadable:
         reply.note_unread(finding.direction, finding.channel, "script")
 
 

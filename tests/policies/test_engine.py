@@ -1,6 +1,6 @@
 """Single sentences of the semantics; what holds for every policy is in test_properties."""
 
-from policies.engine import Action, Redaction, Signal, decide, join, on_failure, redact
+from policies.engine import Action, Context, Redaction, Signal, Silent, decide, join, on_failure, redact
 from tests.support.policy_world import HEAD, compiled
 
 POLICY = compiled(
@@ -99,6 +99,20 @@ def test_a_failure_affects_the_rules_that_listen_to_that_detector() -> None:
     for name, action in (("secrets@2", "block"), ("secrets", "block"), ("pii@1", "allow"), (None, "block")):
         failed = on_failure(policy, slugs, direction="response", route="r", detector=name)
         assert failed.action == action
+
+
+def test_who_listens_to_the_one_that_read_the_text_instead_has_been_answered() -> None:
+    when = "{subcategory: privacy_violation, score: 0.5, not: {subcategory: violence}}"
+    both = f"{{id: s, when: {when}, then: block, on_error: block}}"
+    policy, slugs = compiled(f"{HEAD}  - {both}\n"), ["privacy_violation"]
+    for instead, action in ((("pii@1",), "allow"), (("ngram",), "allow"), (("encoder@9",), "block"), ((), "block")):
+        failed = on_failure(policy, slugs, direction="response", route="r", detector="secrets", instead=instead)
+        assert failed.action == action, instead
+    found = [said("privacy_violation")]
+    for name in ("ngram", "secrets"):
+        about = Context(silent=frozenset({Silent("ngram", "", frozenset({name}))}))
+        decided = decide(policy, found, route="r", about=about)
+        assert decided.action == ("block" if name == "ngram" else "allow")
 
 
 def test_joined_the_severer_decides_and_nothing_is_lost() -> None:

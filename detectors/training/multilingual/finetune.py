@@ -33,15 +33,15 @@ from detectors.training.encoder.mixture import DOMAINS
 from detectors.training.multilingual.rows import SET
 from detectors.training.multilingual.start import PADDING
 
-FROZEN = 4  # layers
+FROZEN, SLOW = 2, 4  # layers that stay, and those above them up to which the rate is lower
 BATCH, POOL = 2_048, 2_048  # pieces of a batch; windows drawn together and sorted by length
 LENGTHS = (24, 32, 32, 48, 48, 64, 96)
-RATE, HEAD_RATE = 1.2e-4, 6e-4
+SLOW_RATE, RATE, HEAD_RATE = 5e-5, 1e-4, 6e-4
 WARM_UP, FALL, LAST = 0.04, 0.45, 0.04
 AVERAGE = 0.995
 MASK = 4
 SHARES = {"prompts": 0.36, "attacks": 0.08, "replies": 0.17, "posts": 0.37, "other heads": 0.02}  # of all pieces
-OWN = 0.22  # draws of our phrases for each draw of anything else
+OWN = 0.34  # draws of our phrases for each draw of anything else
 SAVE_SECONDS = 180.0
 BENIGN_ANYWHERE, HARMFUL_ANYWHERE = 0.6, 0.25  # share of windows that need not be a text's beginning
 
@@ -94,7 +94,8 @@ class _Run:
         self._moving = {name: value for name, value in network.named_parameters() if value.requires_grad}
         self._average = {name: value.detach().clone() for name, value in self._moving.items()}
         groups = [
-            {"params": list(body.parameters()), "peak": RATE},
+            {"params": list(network.layers[FROZEN:SLOW].parameters()), "peak": SLOW_RATE},
+            {"params": list(network.layers[SLOW:].parameters()), "peak": RATE},
             {"params": [value for part in heads for value in part.parameters()], "peak": HEAD_RATE},
         ]
         self._optimiser = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)

@@ -1,6 +1,6 @@
 """Training rows and harmless texts in twenty languages, both written by us."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -32,6 +32,7 @@ HARM_OF: tuple[tuple[str, ...], ...] = (
 )
 _HATEFUL = {"hate": 1, "toxicity": 1}
 _FAIR = {"hate": 0, "toxicity": 0, "adult_content": 0, "unsafe": 0}
+_RUDE = {"hate": 0, "toxicity": 1}
 
 
 class Phrases(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -47,14 +48,35 @@ class Phrases(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     kind: tuple[str, ...]
 
 
+class Contrast(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """More sentences of one language, with `{g}` for a group: hateful and fair ones; strong words that hurt nobody,
+    and abuse that is aimed at no group."""
+
+    groups: tuple[str, ...]
+    they: tuple[str, ...]
+    fair: tuple[str, ...]
+    hard: tuple[str, ...]
+    rude: tuple[str, ...]
+
+
 def phrases() -> dict[str, Phrases]:
     """By language, an ISO 639-1 code."""
     return msgspec.yaml.decode((HERE / "phrases.yaml").read_bytes(), type=dict[str, Phrases])
 
 
+def contrasts() -> dict[str, Contrast]:
+    """By language, English among them."""
+    return msgspec.yaml.decode((HERE / "contrast.yaml").read_bytes(), type=dict[str, Contrast])
+
+
 def rows() -> list[Row]:
     """All rows of all languages, in a fixed order."""
-    return [row for found in phrases().values() for row in (*_requests(found), *_posts(found))]
+    known = phrases()
+    out = [row for found in known.values() for row in (*_requests(found), *_posts(found))]
+    for language, contrast in contrasts().items():
+        more = known[language].groups if language in known else ()
+        out += [*_about((*more, *contrast.groups), contrast.they, contrast.fair), *_strong(contrast)]
+    return out
 
 
 def _requests(found: Phrases) -> Iterator[Row]:
@@ -66,15 +88,25 @@ def _requests(found: Phrases) -> Iterator[Row]:
 
 
 def _posts(found: Phrases) -> Iterator[Row]:
-    for group in found.groups:
-        for frames, labels in ((found.they, _HATEFUL), (found.fair, _FAIR)):
-            for frame in frames:
-                text = frame.replace("{g}", group)
-                yield Row(text[:1].upper() + text[1:], None, BOTH, labels, SET, False)
+    yield from _about(found.groups, found.they, found.fair)
     for text in found.insult:
         yield from [Row(text, None, BOTH, {"toxicity": 1}, SET, False)] * 3
     for text in found.kind:
         yield from [Row(text, None, BOTH, SAFE, SET, False)] * 2
+
+
+def _about(groups: Iterable[str], they: Iterable[str], fair: Iterable[str]) -> Iterator[Row]:
+    for group in groups:
+        for frames, labels in ((they, _HATEFUL), (fair, _FAIR)):
+            for frame in frames:
+                text = frame.replace("{g}", group)
+                yield Row(text[:1].upper() + text[1:], None, BOTH, labels, SET, False)
+
+
+def _strong(found: Contrast) -> Iterator[Row]:
+    for texts, labels in ((found.hard, SAFE), (found.rude, _RUDE)):
+        for text in texts:
+            yield from [Row(text, None, BOTH, labels, SET, False)] * 2
 
 
 def everyday(half: Half) -> dict[str, list[str]]:

@@ -133,7 +133,7 @@ def test_a_passage_in_another_script_inside_a_readable_text_is_told() -> None:
     [
         "How do I say 你好 with the right tone?",
         "Solve α + β = π for β.",
-        "Grüße aus Łódź, à bientôt, até já, çok iyi!",
+        "Greetings from Łódź, see you at the café in Besançon, Zoë!",
         "Нow dо I bаke breаd?",  # Cyrillic letters among Latin ones: what `hiding` undoes
     ],
 )

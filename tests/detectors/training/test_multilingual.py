@@ -24,6 +24,13 @@ def test_every_language_has_as_much_of_everything() -> None:
     assert set(shapes.values()) == {(4, 14, 14, 7, 5, 5)}
 
 
+def test_every_language_has_as_many_contrasts() -> None:
+    found = rows.contrasts()
+    assert found.keys() == {"en", *rows.phrases()}
+    assert {tuple(map(len, (each.they, each.fair, each.hard, each.rude))) for each in found.values()} == {(8, 9, 6, 5)}
+    assert all(text.count("{g}") == 1 for each in found.values() for text in (*each.they, *each.fair))
+
+
 def test_rows_are_labelled_and_wholly_filled_in() -> None:
     found = rows.rows()
     assert all("{" not in row.text and row.labels.keys() <= HEADS.keys() for row in found)
