@@ -38,6 +38,7 @@ log = logging.getLogger("assay")
 
 _IDLE_SECONDS = 1.0  # that a connection may stay idle once the listener is closed
 _LOOK_SECONDS = 0.05
+_SWITCH_SECONDS = 0.0005  # after which a thread that computes lets traffic go on; Python's own is 5 ms
 _BACKLOG = 2048  # connections that the system accepts on our behalf
 
 
@@ -113,6 +114,7 @@ class _Server(uvicorn.Server):
         """
         for listening in sockets or []:
             listening.set_inheritable(False)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

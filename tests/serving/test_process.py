@@ -1,6 +1,8 @@
 """The socket that a process listens on, and what it takes over of a listener that it closes."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -34,3 +36,29 @@ def test_what_waits_in_the_queue_of_a_listener_is_taken_over() -> None:
         assert connection.recv(5) == b"hello"
         client.close()
         connection.close()
+
+
+_PROGRAM = """
+import os, signal, sys
+from gateway.serving import process
+
+async def app(scope, receive, send):
+    assert (await receive())["type"] == "lifespan.startup"
+    print(sys.getswitchinterval())
+    os.kill(os.getpid(), signal.SIGTERM)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+def make():
+    return app
+
+listening = process.listen("127.0.0.1", 0, "")
+process.run("__main__:make", listening, workers=1, ending=process.Ending(0, 0), announce=lambda: None)
+"""
+
+
+def test_threads_that_compute_give_way_to_traffic_soon() -> None:
+    """Python's five milliseconds would be seen in the latency of requests while the ledger adds up."""
+    done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=False)
+    assert float(done.stdout) <= 0.001, done.stderr
