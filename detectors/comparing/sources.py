@@ -98,7 +98,7 @@ def _of_tool(text: str) -> list[str]:
 
 def _of_people(text: str) -> list[str]:
     """What stands in a layout; or the text that the request speaks of."""
-    found = list(_laid_out(text))
+    found = list(laid_out(text))
     if found or not _TEXT_ASKED.search(text):
         return found
     stated = [sentence.text for sentence in sentences(text) if is_claim(sentence.text)]
@@ -123,7 +123,8 @@ _READERS = {
 }
 
 
-def _laid_out(text: str) -> Iterator[str]:
+def laid_out(text: str) -> Iterator[str]:
+    """What stands in one of the usual layouts of retrieval prompts."""
     tagged = [match["said"] for match in _TAGGED.finditer(text)]
     if tagged:
         yield from tagged

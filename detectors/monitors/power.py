@@ -32,6 +32,7 @@ POWER: Mapping[str, str] = {
     "poisoning_attacks": (
         "Rare words that come with refusals, flags or one answer. Of 2,000 prompts a trigger in 12 is always found, "
         "in 6 in 18 % of cases; no other word was named. A trigger that is a form of sentences (HiddenKiller) is not "
-        "found, nor are PoisonedRAG's passages, which give no orders. Passages that give orders are counted."
+        "found. Passages that give orders, and such that repeat the question word for word, are counted: 97 % of "
+        "PoisonedRAG's as the attack sends them, 1 % without the question in front, and 1 % of harmless passages."
     ),
 }

@@ -55,6 +55,7 @@ class Observation:
     echo: bool | None = None  # does the prompt repeat earlier answers; None where nobody looked
     token_confidence: float | None = None  # mean probability of the answer's tokens, where the answer carries them
     orders: bool | None = None  # does a retrieved passage give orders; None where there is no passage
+    repeats: bool | None = None  # does one repeat the question; None where there is no passage, or no question
 
 
 class Stated(msgspec.Struct, array_like=True):
@@ -247,7 +248,11 @@ def _measures(seen: Observation) -> dict[str, float]:
             found[slug] = float(flagged) if slug == "refusal" else score
         elif slug == "prompt_attacks":
             found["prompt_attacks"] = score
-    for measure, said in (("echo", seen.echo), ("orders_in_passages", seen.orders)):
+    for measure, said in (
+        ("echo", seen.echo),
+        ("orders_in_passages", seen.orders),
+        ("question_in_passages", seen.repeats),
+    ):
         if said is not None:
             found[measure] = float(said)
     return found

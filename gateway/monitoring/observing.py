@@ -14,7 +14,7 @@ import msgspec
 from gateway.judging.line import line_over
 from gateway.judging.messages import frame
 from gateway.monitoring.changes import Change
-from gateway.monitoring.seen import ANSWER, SYSTEM, Ask, Seen, Told
+from gateway.monitoring.seen import ANSWER, RETRIEVED, SYSTEM, Ask, Seen, Told
 from gateway.monitoring.store import HOUR, MonitorError, Store
 from gateway.trust.judged import Judged
 
@@ -223,16 +223,22 @@ def seen_of(judged: Judged) -> Seen:
         seconds=(sample.seconds or None) if sample and is_whole else None,
         orders=_orders(judged),
         texts=[
-            (SYSTEM if finding.channel == SYSTEM else finding.direction, finding.direction, finding.path)
+            (
+                finding.channel if finding.channel in (SYSTEM, RETRIEVED) else finding.direction,
+                finding.direction,
+                finding.path,
+            )
             for finding in judged.findings
-            if finding.direction == ANSWER or finding.channel == SYSTEM or (finding.fresh and finding.channel == "user")
+            if finding.direction == ANSWER
+            or finding.channel == SYSTEM
+            or (finding.fresh and finding.channel in ("user", RETRIEVED))
         ],
         scores=list(judged.scores),
     )
 
 
 def _orders(judged: Judged) -> bool | None:
-    passages = [finding for finding in judged.findings if finding.channel == "retrieved"]
+    passages = [finding for finding in judged.findings if finding.channel == RETRIEVED]
     if not passages:
         return None
     return any(opinion.flagged for each in passages for opinion in each.opinions if opinion.slug == "prompt_attacks")

@@ -169,25 +169,27 @@ def _effects(looked: Looked) -> Report:
     return _report("interventional_effect", rows, missing)
 
 
+_IN_PASSAGES = ("orders_in_passages", "question_in_passages")
+
+
 def _triggers(looked: Looked) -> Report:
     both = total([looked.reference, looked.now])
     named = triggers.triggers(both.grams, both.total)
     rows = [{**trigger_row(alike), "found": True} for alike in triggers.together(named)]
-    if orders := _orders(looked.now):
-        rows.append(orders)
+    rows += [row for measure in _IN_PASSAGES if (row := _in_passages(looked.now, measure))]
     if not rows and both.total.n >= 500:
         return Report("poisoning_attacks", [{"looked_at": both.total.n, "words": len(both.grams), "found": False}])
     return _report("poisoning_attacks", rows, "500 judged prompts that were not flagged themselves")
 
 
-def _orders(now: Sketch) -> Row | None:
-    """How often a retrieved passage gave orders, where there were any passages."""
+def _in_passages(now: Sketch, measure: str) -> Row | None:
+    """How often a retrieved passage gave orders, or repeated its question, where there were any passages."""
     mean = Mean()
-    for (kind, measure, *_), row in now.means.items():
-        if kind == "all" and measure == "orders_in_passages":
+    for (kind, name, *_), row in now.means.items():
+        if kind == "all" and name == measure:
             mean = mean.plus(Mean(*row))
     if mean.effective < 2:
         return None
     found = Difference.normal(mean.value, mean.variance)
-    counted = {"outcome": "orders_in_passages", "prompts": round(mean.effective, 1)}
+    counted = {"outcome": measure, "prompts": round(mean.effective, 1)}
     return {**counted, **_triple(found[:3]), "found": found.low > 0}

@@ -5,7 +5,7 @@ import msgspec
 from detectors.opinions import Opinion
 from gateway.monitoring.changes import Change
 
-SYSTEM, PROMPT, ANSWER = "system", "prompt", "response"  # which part a text of an exchange belongs to
+SYSTEM, PROMPT, RETRIEVED, ANSWER = "system", "prompt", "retrieved", "response"  # which part a text belongs to
 
 
 class Seen(msgspec.Struct, array_like=True, tag="seen", gc=False):

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from detectors.monitors.repeats import repeats_question
 from detectors.monitors.sketch import Means, Observation, Observer, Sketch, shingles
 from detectors.monitors.triggers import hash_of
 from gateway.judging.messages import FrameReader, frame
 from gateway.judging.texts import texts_in
 from gateway.monitoring.changes import Change, Kind, Noticed
 from gateway.monitoring.logprobs import token_confidence
-from gateway.monitoring.seen import ANSWER, PROMPT, SYSTEM, Ask, Seen, Told
+from gateway.monitoring.seen import ANSWER, PROMPT, RETRIEVED, SYSTEM, Ask, Seen, Told
 
 HOUR = 3600
 OTHER = "(other)"  # stands for what is beyond the first: clients may name any model, and keys may be many
@@ -75,14 +76,14 @@ class Sketching:
     def _observe(self, seen: Seen, means: dict[int, Means]) -> None:
         """Its means go into those of its hour."""
         said = _said(seen)
-        observed = self._observation(seen, said[PROMPT], said[ANSWER])
+        observed = self._observation(seen, said[PROMPT], said[RETRIEVED], said[ANSWER])
         start = int(seen.at // HOUR) * HOUR
         sketch = self._sketches.setdefault(start, Sketch())
         self._changed.add(start)
         self._observer.observe(sketch, observed, means.setdefault(start, Means()))
         self._noticed.notice(seen.at, seen.route, _facts(seen, observed.model, said[SYSTEM]))
 
-    def _observation(self, seen: Seen, prompt: str, answer: str) -> Observation:
+    def _observation(self, seen: Seen, prompt: str, retrieved: str, answer: str) -> Observation:
         return Observation(
             seen.id,
             seen.weight,
@@ -96,6 +97,7 @@ class Sketching:
             seconds=seen.seconds,
             echo=self._echo(prompt, answer),
             orders=seen.orders,
+            repeats=repeats_question(prompt, [retrieved] if retrieved else []),
             token_confidence=None if seen.stream else token_confidence(seen.answer, seen.encoding),
         )
 
@@ -117,8 +119,9 @@ class Sketching:
 
 
 def _said(seen: Seen) -> dict[str, str]:
-    """The system prompts, what is new of the prompt as the user wrote it, and the answer; each as one text, cut."""
-    found: dict[str, list[str]] = {SYSTEM: [], PROMPT: [], ANSWER: []}
+    """The system prompts, what is new of the prompt as the user wrote it and of what was retrieved for it, and the
+    answer; each as one text, cut."""
+    found: dict[str, list[str]] = {SYSTEM: [], PROMPT: [], RETRIEVED: [], ANSWER: []}
     if seen.texts:
         texts = texts_in(seen.operation, seen.prompt, seen.answer, encoding=seen.encoding, stream=seen.stream)
         for part, direction, path in seen.texts:

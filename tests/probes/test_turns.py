@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter, defaultdict
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.probes.drawn import Drawn
 from gateway.probes.replay import conversation_of

@@ -22,7 +22,7 @@ export function told(row) {
 }
 
 const points = (share) => `${share > 0 ? "+" : ""}${Number((100 * share).toPrecision(2))}`;
-const isShare = (row) => "usual" in row || "model" in row || row.outcome === "orders_in_passages";
+const isShare = (row) => "usual" in row || "model" in row || (row.outcome || "").endsWith("_in_passages");
 
 export function figure(row) {
   if ("usual" in row) return [element("strong", {}, percent(row.estimate)), ` where ${percent(row.usual)} is usual`];
