@@ -219,6 +219,7 @@ _ROLES: dict[Any, Channel] = {
     "tool": "tool",
     "function": "tool",
 }
+PDF = b"%PDF-"  # begins a file whose letters may all be plain, and whose text is not
 _LONG = 16  # characters of a name that may say something
 _WORDS = 4  # strings in a list that may be words of a text
 _DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "search_results", "citations"})
@@ -321,6 +322,7 @@ def _note_text(found: Found, value: str, node: Node, path: Path, channel: Channe
     if isinstance(node, Leaf):
         if (node.unknown and _names_something(path, value)) or (node.prose and not carries_text(value)):
             return
+        _note_file(found, value, node, channel)
         if not node.long or node.grows or not says_little(value):
             found.pieces.append(Piece(channel, path, value, grows=node.grows, is_name=node.long))
     elif isinstance(node, File):
@@ -334,6 +336,12 @@ def _note_text(found: Found, value: str, node: Node, path: Path, channel: Channe
             _note_text(found, value, node.others, path, channel)
         if carries_text(value):
             found.unread.append(Unread(channel, "field"))
+
+
+def _note_file(found: Found, value: str, node: Leaf, channel: Channel) -> None:
+    """A file in a definition, such as the archive of a skill."""
+    if node == DEFINED and _FILE_BEGINS.match(value):
+        found.unread.append(Unread(channel, "file"))
 
 
 def says_little(name: str) -> bool:
@@ -385,10 +393,11 @@ def _file_text(data: str) -> str | None:
     """The text of a file in base64; None when it is none."""
     encoded = data.partition(";base64,")[2] if data.startswith("data:") else data
     try:
-        text = b64decode(encoded, validate=True).decode()
+        content = b64decode(encoded, validate=True)
+        text = content.decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
-    return None if "\0" in text else text
+    return None if "\0" in text or content.startswith(PDF) else text
 
 
 def channel_of(item: Any, speaker: Channel) -> Channel:

@@ -3,11 +3,15 @@
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote
 
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"\\]{1,200})"|([^\s";,]{1,200}))\s*(?=;|$)', re.IGNORECASE)
 _DISPOSITION = re.compile(rb'form-data((?:;\s*(?:name|filename|filename\*)=(?:"(?:[^"\\\r\n]|\\.)*"|[^\s";]+)\s*)*)')
 _NAMED = re.compile(rb';\s*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s";]+))')
 _PLAIN = (b"", b"7bit", b"8bit", b"binary")
+_USUAL = (b"content-disposition", b"content-type", b"content-transfer-encoding", b"content-length")
+_TYPE = re.compile(r"|[\w.+-]+/[\w.+-]+(?:\s*;\s*(?:charset|boundary)=\S+)?")
+_MOST_FIELDS = 1_000
 _LONGEST_HEAD = 8 * 1024
 _END = b"\r\n"
 
@@ -19,7 +23,7 @@ class FormError(ValueError):
 class Part(NamedTuple):
     """A field of a form: its name, its content's type in lower case, whether it is a file, and its content.
 
-    `is_whole`: its end is here.
+    `is_whole`: its end is here. `more`: what else its head says, such as the name of the file.
     """
 
     name: str
@@ -27,6 +31,17 @@ class Part(NamedTuple):
     is_file: bool
     content: bytes
     is_whole: bool
+    more: tuple[str, ...] = ()
+
+
+def fields_of_query(body: bytes) -> Iterator[Part]:
+    """The fields of a form that is written like a query. Raises FormError for too many."""
+    try:
+        fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except (UnicodeDecodeError, ValueError):
+        raise FormError("its fields cannot be read") from None
+    for name, text in fields:
+        yield Part(name, "", False, text.encode("utf-8", "replace"), True)
 
 
 def boundary_of(content_type: str) -> bytes | None:
@@ -92,4 +107,8 @@ def _part(head: bytes, content: bytes, is_whole: bool) -> Part:
         raise FormError("a part has no name, or several")
     values = {name: quoted or bare for name, quoted, bare in named}
     kind = fields.get(b"content-type", b"").decode("latin-1").lower()
-    return Part(values[b"name"].decode(errors="replace"), kind, len(given) > 1, content, is_whole)
+    more = [unquote(values[name].decode(errors="replace")) for name in given if name != b"name"]
+    more += [value.decode(errors="replace") for name, value in fields.items() if name not in _USUAL]
+    if not _TYPE.fullmatch(kind):
+        more.append(kind)
+    return Part(values[b"name"].decode(errors="replace"), kind, len(given) > 1, content, is_whole, tuple(more))

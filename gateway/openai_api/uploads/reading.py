@@ -1,5 +1,6 @@
 """The texts of an upload: the fields of a form, and the lines of the files in it, as far as they are text."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ from gateway.openai_api.document import has_repeated_keys, has_too_many_values, 
 from gateway.openai_api.passages import (
     EVERYTHING,
     NAME,
+    PDF,
     SAID,
     Found,
     Passage,
@@ -20,12 +22,15 @@ from gateway.openai_api.passages import (
     passages_of,
     quiet,
 )
+from gateway.openai_api.reading import strays_of_request
 from gateway.openai_api.surfaces import SURFACES, Operation, operation_of
-from gateway.openai_api.uploads.forms import FormError, Part, boundary_of, parts_of
+from gateway.openai_api.uploads.forms import FormError, Part, boundary_of, fields_of_query, parts_of
 
 _BLOCK_CHARACTERS = 4_000  # of plain text are shown to the detectors together
 _SHORT = 16  # characters of a field that says something
 _LONGEST_CHARACTER = 3  # bytes that a cut may leave of one
+_CHARSET = re.compile(r"charset=\"?([\w.:-]+)")
+_QUERY = "application/x-www-form-urlencoded"
 _BOM = b"\xef\xbb\xbf"
 _BATCH_LINE = Schema(custom_id=NAME) | quiet("method url") | aside("body")
 _BLIND: tuple[tuple[str, Reason], ...] = (("image/", "image"), ("video/", "image"), ("audio/", "audio"))
@@ -60,31 +65,47 @@ def read_upload(body: bytes, content_type: str, *, whole: bool, is_piece: bool) 
         parts: Iterable[Part] = [Part("", content_type.lower(), True, body, whole)]
         if boundary is not None:
             parts = parts_of(body, boundary, whole=whole)
-        for part in parts:
-            _read_part(upload, part, is_piece)
+        elif content_type.lower().startswith(_QUERY):
+            parts = fields_of_query(body)
+        said = [_read_part(upload, part, is_piece) for part in parts]
+        if strays := list(strays_of_request(said, [])):
+            upload.lines.append(Line(0, strays, []))
     except FormError:
         upload.unread.append(Unread("user", "ambiguous"))
     return upload
 
 
-def _read_part(upload: Upload, part: Part, is_piece: bool) -> None:
+def _read_part(upload: Upload, part: Part, is_piece: bool) -> dict[str, Any]:
+    """Reads a part; gives what in it is no text by itself: its name, what its head says, and what is short."""
     text = _text_of(part)
+    said: dict[str, Any] = {part.name: "", "filename": list(part.more)}
     if text is None:
         reason: Reason = next((reason for kind, reason in _BLIND if part.type.startswith(kind)), "file")
-        upload.unread.append(Unread("user", reason))
+        upload.unread.append(Unread("user", "encoding" if _is_in_other_letters(part) else reason))
     elif not part.is_file:
         if len(text) > _SHORT or carries_text(text):
             upload.lines.append(_plain(0, text))
+        else:
+            said[part.name] = text
     else:
         lines = list(_lines(text))
         upload.lines.extend(lines)
         if is_piece and not _is_whole(text):
             upload.unread.append(Unread("user", "file"))
+    return said
+
+
+def _is_in_other_letters(part: Part) -> bool:
+    """Whether its head names another encoding of letters than UTF-8."""
+    charset = _CHARSET.search(part.type)
+    return charset is not None and charset[1] not in ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 def _text_of(part: Part) -> str | None:
     """The content as text; None when it is none."""
     content = part.content.removeprefix(_BOM)
+    if content.startswith(PDF) or _is_in_other_letters(part):
+        return None
     for cut in range(1 if part.is_whole else _LONGEST_CHARACTER + 1):
         try:
             text = content[: len(content) - cut].decode()
@@ -140,7 +161,11 @@ def _json_line(number: int, line: str) -> Line | None:
     if not isinstance(value, dict | list):
         return None
     reading = Line(number, [], [Unread("user", "ambiguous")] if has_repeated_keys(written) else [])
-    for turn in _turns(value):
+    turns = _turns(value)
+    if isinstance(value, dict) and _is_request(value):
+        pieces = [piece for turn in turns for piece in turn.found.pieces]
+        reading.passages.extend(strays_of_request(value["body"], pieces))
+    for turn in turns:
         reading.passages.extend(passages_of(turn.found.pieces, "prompt"))
         reading.unread.extend(turn.found.unread)
     return reading
@@ -149,15 +174,19 @@ def _json_line(number: int, line: str) -> Line | None:
 def _turns(value: Any) -> list[Turn]:
     """A request of a batch as that operation has it; of every other line, such as an example to train on, all texts, as
     what the user says."""
-    request = value.get("body") if isinstance(value, dict) else None
-    url = value.get("url") if isinstance(value, dict) else None
-    if not isinstance(request, dict) or not isinstance(url, str):
+    if not isinstance(value, dict) or not _is_request(value):
         return [Turn(find(value, EVERYTHING, (), "user"), False)]
+    request, url = value["body"], value["url"]
     about = Turn(find(value, _BATCH_LINE, (), "user"), False)
     surface = SURFACES[operation_of("POST", url.partition("?")[0])]
     if surface.operation is Operation.MODERATIONS or surface.turns is None:
         return [about]  # it asks for a judgement
     return [about, *surface.turns(request)]
+
+
+def _is_request(line: dict[str, Any]) -> bool:
+    """Whether a line is a request of a batch."""
+    return isinstance(line.get("body"), dict) and isinstance(line.get("url"), str)
 
 
 def _plain(number: int, text: str) -> Line:
