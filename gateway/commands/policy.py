@@ -23,6 +23,7 @@ from policies.compiling import Policy
 from policies.engine import Context, Decision, Silent, decide, join, on_failure, redact
 from policies.model import Direction
 from policies.reading import load_cases, schema_text
+from policies.source import PolicyError, Problem
 from policies.trace import trace
 
 _CHANNEL_OF: dict[Direction, str] = {"prompt": "user", "response": "assistant"}
@@ -122,6 +123,9 @@ def run_beside(name_or_path: str, here: Installed) -> Report:
     policy = here.policy(name_or_path)
     path = policy_path(name_or_path)
     cases_path = path.with_name(f"{path.stem}.cases.yaml")
+    if not cases_path.exists():
+        remedy = f"write them to {cases_path}, each with `name`, `direction`, `text` and `expect: {{action: …}}`"
+        raise PolicyError([Problem(str(path), "there are no cases to test", remedy)])
     cases = load_cases(cases_path.read_text(encoding="utf-8"), str(cases_path))
     return run_cases(policy, cases, PanelSignals(here.detectors([policy])))
 

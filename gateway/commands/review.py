@@ -41,6 +41,13 @@ def review(parsed: argparse.Namespace) -> int:
     """`assay review`. Raises ConfigError."""
     config = load(path=parsed.config)
     ledger = shared_ledger(config)
+    if not config.review_text:
+        raise ConfigError(
+            [
+                "review_text: it is off, so that no texts are kept and there is nothing to read; set it "
+                "(ASSAY_REVIEW_TEXT=true), for the gateway too: samples drawn from then on can be reviewed"
+            ]
+        )
     only = tuple(parsed.only.split(",")) if parsed.only else ()
     if unknown := [slug for slug in only if slug not in _DEFINITIONS]:
         raise ConfigError([f"--only: there is no sub-category {unknown[0]!r}; `assay taxonomy` lists them"])

@@ -133,6 +133,9 @@ def _start_demo() -> subprocess.Popen[bytes]:
     return process
 
 
+_MODES = {"monitor": "it watches and stops nothing", "enforce": "it acts on what its rules find"}
+
+
 def _banner(config: Config, port: int, revision: str, mode: str) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
     base = f"http://{host}:{port}"
@@ -141,7 +144,10 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
     model = "demo-small" if config.uses_demo else "MODEL"
     upstream = "demo (replays conversations; set OPENAI_API_KEY or ASSAY_UPSTREAM_URL for a real one)"
     if not config.uses_demo:
-        upstream = ", ".join(entry.origin for entry in routes.upstreams(config).values())
+        named = routes.upstreams(config)
+        upstream = ", ".join(
+            f"{name} at {entry.origin}" if len(named) > 1 else entry.origin for name, entry in named.items()
+        )
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello"}}]}}'
     own = routes.route_policies(config)
     elsewhere = f"; {', '.join(f'{source} on {route}' for route, source in own.items())}" if own else ""
@@ -151,7 +157,7 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
             f"  base URL  {base}/v1",
             f"  key       {key}",
             f"  upstream  {upstream}",
-            f"  policy    {config.policy}{elsewhere}, revision {revision}, mode {mode}; "
+            f"  policy    {config.policy}{elsewhere}, revision {revision}: {_MODES.get(mode, mode)}; "
             f"sample rate {config.sample_rate:g}",
             f"  metrics   {base}/metrics",
             f"  trust     {base}/trust",

@@ -207,6 +207,8 @@ def slips(config: Config) -> list[str]:
         base = url.rstrip("/")
         if not urlsplit(url).path.strip("/"):
             found.append(f"{where}: {url} has no path; most model servers are asked below /v1, so write {base}/v1")
+        elif "/v1/v1" in f"{urlsplit(url).path}/":
+            found.append(f"{where}: {url} has /v1 twice; write {url.replace('/v1/v1', '/v1')}")
         elif operation := next((path for path in _OPERATIONS if base.endswith(path)), ""):
             found.append(
                 f"{where}: {url} ends in an operation; requests bring {operation} themselves, so write "

@@ -18,24 +18,23 @@ class Content(NamedTuple):
 
     values: dict[str, Any]
     variables: frozenset[str]
+    missing: Mapping[str, str] = {}  # those that are not set: where each is asked for, and what is wrong there
 
 
 def read(file: Path, environ: Mapping[str, str]) -> Content:
-    """Raises ConfigError with the place of every problem."""
+    """Raises ConfigError for what is no mapping of settings."""
     content = _parsed(file)
     if content is None:
         return Content({}, frozenset())
     if not isinstance(content, dict):
         raise ConfigError([f"{file}: must be a mapping of settings, found {type(content).__name__}"])
-    missing: list[str] = []
+    missing: dict[str, str] = {}
     used: set[str] = set()
     try:
         values = {str(key): _expand(value, environ, f"{file}: {key}", missing, used) for key, value in content.items()}
     except RecursionError:
         raise ConfigError([f"{file}: contains itself by an alias (`*name`)"]) from None
-    if missing:
-        raise ConfigError(missing)
-    return Content(values, frozenset(used))
+    return Content(values, frozenset(used), missing)
 
 
 def read_list(file: Path, environ: Mapping[str, str]) -> list[Any]:
@@ -43,10 +42,10 @@ def read_list(file: Path, environ: Mapping[str, str]) -> list[Any]:
     content = _parsed(file)
     if not isinstance(content, list | None):
         raise ConfigError([f"{file}: must be a list, found {type(content).__name__}"])
-    missing: list[str] = []
+    missing: dict[str, str] = {}
     expanded: list[Any] = _expand(content or [], environ, str(file), missing, set())
     if missing:
-        raise ConfigError(missing)
+        raise ConfigError([*missing.values()])
     return expanded
 
 
@@ -135,7 +134,7 @@ def _repeated_keys(node: yaml.MappingNode) -> Iterator[str]:
         first.setdefault(key.value, line)
 
 
-def _expand(value: Any, environ: Mapping[str, str], where: str, missing: list[str], used: set[str]) -> Any:
+def _expand(value: Any, environ: Mapping[str, str], where: str, missing: dict[str, str], used: set[str]) -> Any:
     """`${NAME}` and `${NAME:-fallback}` in strings, so that secrets stay out of the file."""
     if isinstance(value, dict):
         return {key: _expand(item, environ, f"{where}.{key}", missing, used) for key, item in value.items()}
@@ -148,7 +147,7 @@ def _expand(value: Any, environ: Mapping[str, str], where: str, missing: list[st
         name, fallback = match.groups()
         used.add(name)
         if name not in environ and fallback is None:
-            missing.append(f"{where}: the environment variable {name} is not set; set it or write ${{{name}:-…}}")
+            missing[where] = f"{where}: the environment variable {name} is not set; set it or write ${{{name}:-…}}"
         return environ.get(name, fallback or "")
 
     return _VARIABLE.sub(put, value)

@@ -66,7 +66,7 @@ class _Merged(NamedTuple):
 
 def _merged(flags: Mapping[str, str | None] | None, environ: Mapping[str, str], path: str | Path | None) -> _Merged:
     found = config_path(path, environ)
-    values, referred = file.read(found, environ) if found is not None else ({}, frozenset[str]())
+    values, referred, missing = file.read(found, environ) if found is not None else file.Content({}, frozenset())
     origin = dict.fromkeys(values, str(found))
     for setting in Config.model_fields:
         text = environ.get(env_name(setting))
@@ -82,7 +82,26 @@ def _merged(flags: Mapping[str, str | None] | None, environ: Mapping[str, str], 
             values["upstream_key"], origin["upstream_key"] = environ["OPENAI_API_KEY"], "OPENAI_API_KEY"
     if values.get("keys_file"):
         _add_keys(values, origin, environ)
-    return _Merged(_checked(values, origin), origin, referred)
+    return _Merged(_complete(values, origin, missing), origin, referred)
+
+
+def _complete(values: dict[str, Any], origin: dict[str, str], missing: Mapping[str, str]) -> Config:
+    """Raises ConfigError with what is missing and what is wrong beside it."""
+    try:
+        config = _checked(values, origin)
+    except ConfigError as error:
+        unsure = tuple(_setting_at(place) for place in missing)  # what is wrong there may be wrong for what is missing
+        beside = [each for each in error.problems if not each.startswith(unsure)]
+        raise ConfigError([*missing.values(), *beside]) from None
+    if missing:
+        raise ConfigError([*missing.values()])
+    return config
+
+
+def _setting_at(place: str) -> str:
+    """The file and the setting of a place such as `assay.yaml: keys.0`."""
+    where, _, key = place.rpartition(": ")
+    return f"{where}: {key.partition('.')[0]}"
 
 
 def _add_keys(values: dict[str, Any], origin: dict[str, str], environ: Mapping[str, str]) -> None:

@@ -179,13 +179,17 @@ def _note(connection: Connection) -> dict[str, Any]:
 async def _answer(connection: Connection, body: bytes, shelf: Shelf) -> bool:
     surface = _SURFACES.get(connection.path) if connection.method == "POST" else None
     embeds = (connection.method, connection.path) == ("POST", "/v1/embeddings")
-    asked = _fields(body) if surface or embeds else {}
-    model = _model(connection, asked.get("model")) if surface or embeds else ""
+    counts = (connection.method, connection.path) == ("POST", "/v1/messages/count_tokens")
+    named = surface is not None or embeds or counts
+    asked = _fields(body) if named else {}
+    model = _model(connection, asked.get("model")) if named else ""
     misbehaved = await _misbehave(connection)
     if misbehaved is not None:
         return misbehaved
     if surface:
         return await _speak(connection, surface, model, asked, body, shelf[model])
+    if counts:
+        return await connection.reply(200, [_JSON], msgspec.json.encode({"input_tokens": wire.prompt_tokens(asked)}))
     if embeds:
         return await connection.reply(200, [_JSON], wire.embeddings_body(model, asked))
     return await _plain(connection)

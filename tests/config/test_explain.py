@@ -91,6 +91,8 @@ def test_a_url_without_a_path_is_most_often_a_slip(tmp_path: Path) -> None:
         "upstreams.b.url: http://b/api/completions ends in an operation; requests bring /completions themselves, "
         "so write http://b/api",
     ]
+    (note,) = load_with_notes({}, {"ASSAY_UPSTREAM_URL": "https://a/v1/v1/"}).notes
+    assert note == "upstream_url: https://a/v1/v1/ has /v1 twice; write https://a/v1/"
     (note,) = load_with_notes({}, {"ASSAY_UPSTREAM_URL": "https://a/"}).notes
     assert note.startswith("upstream_url: https://a/ has no path; ")
     assert load_with_notes({}, {"ASSAY_UPSTREAM_URL": "demo"}).notes == []

@@ -126,6 +126,14 @@ def test_every_missing_variable_is_named_with_its_place() -> None:
     ]
 
 
+def test_what_else_is_wrong_is_told_beside_what_is_missing() -> None:
+    found = problems("upstream_key: ${MAIN_KEY}\npolcy: strict\n")
+    assert found == [
+        "assay.yaml: upstream_key: the environment variable MAIN_KEY is not set; set it or write ${MAIN_KEY:-…}",
+        "assay.yaml: polcy: unknown key; did you mean `policy`?",
+    ]
+
+
 # --- upstreams, routes, keys ---------------------------------------------------------------------------------
 
 

@@ -228,6 +228,12 @@ def test_responses_with_tools(sdk: openai.OpenAI) -> None:
     assert (cut.status, cut.output_text) == ("incomplete", "Air molecules")
 
 
+def test_tokens_of_a_message_are_counted(http: httpx.Client) -> None:
+    body = {"model": "demo-small", "messages": [{"role": "user", "content": "three plain words"}]}
+    answer = http.post("/v1/messages/count_tokens", json=body)
+    assert (answer.status_code, answer.json()) == (200, {"input_tokens": 3})
+
+
 def test_embeddings(sdk: openai.OpenAI) -> None:
     texts = ["the cat sat", "the cat lay", "stock prices"]
     floats = sdk.embeddings.create(model="demo-small", input=texts, encoding_format="float", dimensions=64)
