@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -18,6 +19,7 @@ from policies.model import CHANNELS, DIRECTIONS
 from policies.source import PolicyError
 
 _BAD_USE = 2
+_NOBODY_READS = 141  # as a shell has it of a program that SIGPIPE ended
 
 _WINDOWS = ("24h", "7d")
 _POLICY = "`observe`, `default`, `strict`, or the path of a policy file"
@@ -31,11 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     command: Command = parsed.command
     try:
-        return command(parsed)
+        status = command(parsed)
+        sys.stdout.flush()
+        return status
     except (ConfigError, PolicyError, ModelError) as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"assay: {line}\n")
         return _BAD_USE
+    except BrokenPipeError:  # as with `| head`: no fault. What is still buffered must not be written at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOBODY_READS
     except OSError as error:
         sys.stderr.write(f"assay: {error.filename or ''}: {error.strerror or error}\n")
         return _BAD_USE

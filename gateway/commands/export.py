@@ -21,12 +21,17 @@ from gateway.trust.ledger import LedgerError
 
 _MOST_OPINIONS = 1_000_000
 _BAD_USE = 2
+_NOTHING = {
+    "rows": "no labelled sample has its text: set `judge`, or label with `assay review`",
+    "pairs": "no two answers to the same prompt have labels that differ",
+}
 
 
 def export(parsed: argparse.Namespace) -> int:
     """`assay export`: JSON lines on standard output; 1 when there is nothing. Raises ConfigError."""
     if parsed.evaluation:
-        return _written(_of_evaluation(parsed.evaluation, parsed.kind))
+        nothing = f"{parsed.evaluation} has no {parsed.kind}"
+        return _written(_of_evaluation(parsed.evaluation, parsed.kind), nothing)
     config = load(path=parsed.config)
     if config.state_dir is None:
         raise ConfigError(["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: kept texts lie there"])
@@ -39,15 +44,17 @@ def export(parsed: argparse.Namespace) -> int:
     except (LedgerError, *FAILURES) as error:
         sys.stderr.write(f"assay: the labelled samples cannot be read: {error}\n")
         return _BAD_USE
-    return _written(_chosen(rows, parsed.kind))
+    return _written(_chosen(rows, parsed.kind), _NOTHING[parsed.kind])
 
 
-def _written(rows: Iterable[object]) -> int:
+def _written(rows: Iterable[object], nothing: str) -> int:
     found = False
     for row in rows:
         sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
         found = True
     sys.stdout.flush()
+    if not found:
+        sys.stderr.write(f"assay: {nothing}\n")
     return 0 if found else 1
 
 

@@ -142,11 +142,12 @@ def explained(
     language = language_of(text) or "not clear"
     yield f"a {direction} of {len(text)} characters, channel {channel}, route {route}, language {language}"
     yield ""
-    yield f"{'sub-category':<28} {'detector':<16} {'score':>8}"
+    wide = max([16, *(len(signal.detector) for signal in signals)])
+    yield f"{'sub-category':<28} {'detector':<{wide}} {'score':>8}"
     if not signals:
         yield "(no detector found anything to judge)"
     for signal in sorted(signals, key=lambda signal: -signal.score):
-        yield f"{signal.slug:<28} {signal.detector:<16} {signal.score:>8.4f}"
+        yield f"{signal.slug:<28} {signal.detector:<{wide}} {signal.score:>8.4f}"
         yield from (f"{'':<28} {label}: characters {start} to {end}" for start, end, label in signal.spans)
     yield from _left_alone(text)
     yield from _unread(answer, channel)

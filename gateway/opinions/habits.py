@@ -11,6 +11,7 @@ from gateway.telemetry import metrics
 
 _ENOUGH = 30  # opinions on samples of one kind, before anything is said of them
 _ALWAYS = 0.95
+_MUCH_NONSENSE = 0.5
 
 
 @dataclass(slots=True)
@@ -33,14 +34,21 @@ class Habits:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[Role, str], _Counts] = {}
+        self._understood = self._nonsense = 0
         self._told: frozenset[tuple[Role, str]] = frozenset()
+        self._told_nonsense = False
 
     def add(self, opinion: Opinion, flags: Mapping[tuple[Role, str], bool]) -> None:
         """One sample's opinions, and what the detectors flagged in it."""
+        self._understood += 1
         for (side, slug), label in opinion.items():
             counts = self._counts.setdefault((side, slug), _Counts(([0, 0], [0, 0])))
             counts.table[flags.get((side, slug), False)][label.yes] += 1
             metrics.tally(metrics.OPINION_VERDICTS, slug, side, str(int(label.yes))).add()
+
+    def add_nonsense(self) -> None:
+        """One sample of which no answer could be understood."""
+        self._nonsense += 1
 
     def rows(self) -> list[dict[str, Any]]:
         """For each sub-category and side: how often it says yes, how much its word tells (entropy in bits, 0 where it
@@ -59,13 +67,29 @@ class Habits:
 
     def warnings(self) -> list[str]:
         """Sentences about a judge that cannot be right."""
-        return [warning for key, counts in sorted(self._counts.items()) for warning in _warnings(key, counts)]
+        same = [warning for key, counts in sorted(self._counts.items()) for warning in _warnings(key, counts)]
+        return [*self._nonsense_warning(), *same]
 
     def news(self) -> list[str]:
-        """Warnings about sub-categories that had none when this was asked last."""
+        """Warnings that were not there when this was asked last."""
         fresh = {key: found for key, counts in self._counts.items() if (found := _warnings(key, counts))}
         told, self._told = self._told, frozenset(fresh)
-        return [warning for key, found in sorted(fresh.items()) if key not in told for warning in found]
+        nonsense = self._nonsense_warning()
+        new_nonsense = [] if self._told_nonsense else nonsense
+        self._told_nonsense = bool(nonsense)
+        return [
+            *new_nonsense,
+            *(warning for key, found in sorted(fresh.items()) if key not in told for warning in found),
+        ]
+
+    def _nonsense_warning(self) -> list[str]:
+        total = self._understood + self._nonsense
+        if total < _ENOUGH or self._nonsense < _MUCH_NONSENSE * total:
+            return []
+        return [
+            f"of {self._nonsense} of {total} samples no answer could be understood, and they have no second opinion: "
+            "set the `dialect` that the model speaks, or its `instructions`"
+        ]
 
 
 def _warnings(key: tuple[Role, str], counts: _Counts) -> list[str]:

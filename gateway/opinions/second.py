@@ -10,7 +10,7 @@ from detectors.base import Role, Text
 from gateway.opinions.allocation import Allocation, Needed
 from gateway.opinions.exhibits import texts_of
 from gateway.opinions.habits import Habits
-from gateway.opinions.judge import Judge, JudgeError, Opinion
+from gateway.opinions.judge import NONSENSE, Judge, JudgeError, Opinion
 from gateway.opinions.texts import Keep
 from gateway.opinions.thinned import ThinnedQueue
 from gateway.stores.breaker import Breaker
@@ -146,6 +146,9 @@ class SecondOpinions:
                 self._breaker.failed(error)
                 self._queue.put_back(drawn, probability)
             else:
+                if error.reason == NONSENSE:
+                    self.habits.add_nonsense()
+                    self._tell_news()
                 await self._settle("failed", drawn, probability, {})
             return
         except asyncio.CancelledError:
@@ -153,11 +156,14 @@ class SecondOpinions:
             raise
         self._breaker.answered()
         self.habits.add(opinion, drawn.flags)
-        for warning in self.habits.news():
-            log.warning("the judge model %s: %s", self._judge.options.model, warning)
+        self._tell_news()
         if self._keep and opinion:
             self._keep(drawn.sample, drawn.at, {text.role: text.text for text in drawn.texts})
         await self._settle("answered" if opinion else "failed", drawn, probability, opinion)
+
+    def _tell_news(self) -> None:
+        for warning in self.habits.news():
+            log.warning("the judge model %s: %s", self._judge.options.model, warning)
 
     async def _settle(self, fate: str, drawn: Drawn, probability: float, opinion: Opinion) -> None:
         """One fate for each drawn sample, and one opinion in the ledger."""

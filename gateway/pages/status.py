@@ -33,6 +33,7 @@ class Facts(NamedTuple):
     version: str
     callers_need_a_key: bool
     keeps_texts: bool
+    workers_judge: bool  # samples wait in Redis: `assay worker` judges them, and counts what became of them
     routes: tuple[str, ...]
 
 

@@ -25,7 +25,13 @@ def trust(
     config: Config, policy: PolicyFile, records: Records, watch: Watch, own: OwnDetectors, routes: Sequence[str]
 ) -> list[Route]:
     """`/trust` and all below it; `routes` are the names of the gateway's routes."""
-    facts = Facts(VERSION, callers_need_a_key=bool(config.keys), keeps_texts=config.audit_text, routes=tuple(routes))
+    facts = Facts(
+        VERSION,
+        callers_need_a_key=bool(config.keys),
+        keeps_texts=config.audit_text,
+        workers_judge=config.redis_url is not None,
+        routes=tuple(routes),
+    )
     reports = records.monitors.reports if records.monitors else None
     more = [alarms_route(watch, reports), *_monitors(records, routes), *_opinions(config, records)]
     return trust_pages(policy, records.audit, records.ledger, facts, more, own.infos())

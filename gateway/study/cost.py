@@ -32,6 +32,7 @@ HARMS = frozenset(
         "prompt_attacks",
     }
 )
+_NOTE = "Every rule counts as enforced, whatever its mode: `observe` would act on this much, and acts on nothing."
 _PLACES = {"prompt": ("prompt", "user"), "response": ("response", "assistant"), "other": ("prompt", "tool")}
 
 # (text, direction, channel) of several texts to the signals on each.
@@ -122,4 +123,4 @@ def table(names: Sequence[str], measured: Sequence[tuple[str, dict[bool, Tally]]
             if tally.texts:
                 shares = " | ".join(f"{100 * acted / tally.texts:.1f} %" for acted in tally.acted)
                 lines.append(f"| {name} ({heading}) | {tally.texts:,} | {shares} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _NOTE]) + "\n"

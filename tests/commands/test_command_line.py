@@ -318,12 +318,22 @@ def test_policy_cost_measures_on_labelled_texts(tmp_path: Path) -> None:
     (tmp_path / "small.jsonl").write_text("\n".join(lines))
     done = assay("policy", "cost", "--data", ".", "--policy", "p.yaml", "small", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[2:] == [
+    assert done.stdout.splitlines()[2:4] == [
         "| small (benign, acted on) | 1 | 0.0 % |",
         "| small (harmful, acted on) | 1 | 100.0 % |",
     ]
+    assert "Every rule counts as enforced, whatever its mode" in done.stdout
     done = assay("policy", "cost", "--data", ".", "xstest", cwd=tmp_path)
     assert done.returncode == 2
+
+
+def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "gateway", "policy", "schema"]
+    with os.fdopen(write, "wb") as nobody:
+        done = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_check_refuses_a_reroute_to_nowhere(tmp_path: Path) -> None:

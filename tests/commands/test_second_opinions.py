@@ -88,6 +88,18 @@ def test_export_writes_rows_and_pairs(state: Path, capsysbinary: pytest.CaptureF
     assert {pair["subcategory"] for pair in pairs} == {"violence"}
 
 
+@pytest.mark.parametrize(("kind", "said"), [("rows", "assay review"), ("pairs", "labels that differ")])
+def test_export_of_nothing_says_what_is_missing(
+    kind: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("ASSAY_REVIEW_TEXT", "true")
+    assert main(["export", kind]) == 1
+    said_now = capsys.readouterr()
+    assert said_now.out == ""
+    assert said in said_now.err
+
+
 def test_export_needs_texts_that_may_be_kept(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -188,7 +188,7 @@ def test_an_alarm_says_what_since_when_from_what_to_what_and_shows_the_samples(v
 def test_a_row_shows_what_its_monitor_found_and_on_what_that_rests(visitor: Visitor) -> None:
     page = visitor.enter().page
     row = page.locator("tr", has_text="Interventional effect")
-    assert "Monitor: Answer length since deployment: new index: +" in row.inner_text()
+    expect(row).to_contain_text("Monitor: Answer length since deployment: new index: +", timeout=MOST_MS)
     visitor.look_at("subcategory/interventional_effect")
     found = page.get_by_role("region", name="What the monitor of interventional effect found").inner_text()
     assert re.search(
@@ -215,7 +215,8 @@ def test_changes_are_shown_with_what_moved_after_them(visitor: Visitor) -> None:
     text = change.inner_text()
     assert "Answer length since deployment: new index" in text
     assert "found" in text
-    assert "/trust/v1/changes -d" in visitor.page.locator("main").inner_text()
+    how = visitor.page.locator("main").inner_text()
+    assert "/trust/v1/changes -H 'authorization: Bearer OPERATOR_KEY' -d" in how
     assert not visitor.faults
 
 
@@ -282,6 +283,23 @@ def test_a_sample_is_labelled_by_keyboard_alone(visitor: Visitor, gateway: Gatew
 def test_the_policy_says_what_its_thresholds_cost(visitor: Visitor) -> None:
     visitor.enter().look_at("policy")
     expect(visitor.page.locator("main table").first).to_contain_text("≤", timeout=MOST_MS)
+    for table in visitor.page.locator("main tbody").all():
+        rows = table.locator("tr").all_inner_texts()
+        assert len({*rows}) == len(rows)
+
+
+def test_coverage_says_so_where_workers_judge_the_samples(visitor: Visitor) -> None:
+    def with_workers(route: Any) -> None:
+        reply = route.fetch()
+        route.fulfill(response=reply, json={**reply.json(), "workers_judge": True, "samples": [], "texts": []})
+
+    visitor.page.route("**/trust/v1/status", with_workers)
+    visitor.enter().look_at("coverage")
+    text = visitor.page.locator("main").inner_text()
+    assert "by assay worker" in text
+    assert "(0 % of the samples)" not in text
+    assert "There was no sample yet by the gateway itself" in text
+    assert not visitor.faults
 
 
 @pytest.mark.parametrize("visitor", [{"viewport": {"width": 340, "height": 700}}], indirect=True)

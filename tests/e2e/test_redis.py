@@ -88,6 +88,7 @@ def test_gateway_and_worker_give_every_exchange_one_fate(gateway: GatewayProcess
     assert _ask(gateway, EXCHANGES) == [200] * EXCHANGES
     gateway.wait_until("ten are dropped", lambda: gateway.metric("assay_samples_total", fate="dropped") == 10)
     assert gateway.metric("assay_samples_offered_total") == EXCHANGES
+    assert gateway.http.get(gateway.url + "/trust/v1/status").json()["workers_judge"] is True
     with WorkerProcess(env) as worker:
         gateway.wait_until("the rest is judged", lambda: worker.fates() == {"judged": 40})
         assert worker.http.get(worker.url + "/healthz").json() == {"ok": True}

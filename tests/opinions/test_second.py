@@ -196,6 +196,28 @@ async def test_a_judge_that_always_says_the_same_is_seen(
     assert caplog.text.count(f"the judge says {says} to") == 1
 
 
+async def test_a_judge_that_cannot_be_understood_is_seen(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    opinions = world.opinions()
+    world.model.turn = b"nonsense"
+    for number in range(31):
+        assert bool(opinions.report()["warnings"]) == (number == 30)
+        opinions.take(judged(f"s{number}"))
+        await opinions.ask_one()
+    (warning,) = opinions.report()["warnings"]
+    assert "of 31 of 31 samples no answer could be understood" in warning
+    assert "`dialect`" in warning
+    assert caplog.text.count("could be understood, and they have no second opinion") == 1
+
+
+async def test_some_nonsense_is_no_warning(world: World) -> None:
+    opinions = world.opinions()
+    for number in range(60):
+        world.model.turn = b"nonsense" if number % 3 == 0 else (UNSAFE, SAFE)[number % 2]
+        opinions.take(judged(f"s{number}"))
+        await opinions.ask_one()
+    assert not any("understood" in warning for warning in opinions.report()["warnings"])
+
+
 async def test_opinions_wait_for_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
     world = World(tmp_path)
     (tmp_path / "ledger.db").mkdir()

@@ -6,6 +6,10 @@ export function useKey(given) {
   key = given;
 }
 
+export function hasKey() {
+  return key !== "";
+}
+
 export class Refusal extends Error {
   constructor(status, message) {
     super(message);

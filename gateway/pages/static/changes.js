@@ -1,6 +1,6 @@
 // Changes of the system, each with what moved after it.
 
-import { ask } from "./api.js";
+import { ask, hasKey } from "./api.js";
 import { element, show } from "./dom.js";
 import { findings } from "./findings.js";
 
@@ -33,13 +33,13 @@ function card(change, report) {
     { class: "card", "aria-label": `${name} ${where}` },
     element("h2", {}, `${KINDS[change.kind] ?? change.kind}: ${change.what || "pinned"}`),
     element("p", {}, moment(change.at), change.until ? [" to ", moment(change.until)] : `, ${where}`, "."),
-    change.kind === "reference" ? element("p", { class: "soft" }, "Shifts are measured against this window.") : moved(own, name, sense, report),
+    change.kind === "reference" ? element("p", { class: "soft" }, "Shifts are measured against this window.") : moved(own, name, sense),
   );
 }
 
-function moved(own, name, sense, report) {
+function moved(own, name, sense) {
   if (own.length) return findings(`What moved after ${name}, ${sense}`, own);
-  return element("p", { class: "soft" }, `No effect can be told yet: needs ${report?.missing || "24 hours of judged traffic before it and 6 after it, or it is not among the clearest rows"}.`);
+  return element("p", { class: "soft" }, "No effect is shown: that needs 24 hours of judged traffic before the change and 6 after it, and only the clearest effects are listed.");
 }
 
 export function moment(seconds) {
@@ -48,10 +48,11 @@ export function moment(seconds) {
 }
 
 function how() {
+  const key = hasKey() ? " -H 'authorization: Bearer OPERATOR_KEY'" : "";
   const body = '{"kind": "deployment", "what": "new retrieval index", "route": "chat"}';
   return [
     element("h2", {}, "Tell of a change"),
     element("p", { class: "soft small" }, "New models, policies, detectors and system prompts are noticed by themselves. Whatever else changes, tell it. A step says that something moved then, not that the change moved it."),
-    element("pre", { tabindex: "0" }, element("code", {}, `curl -X POST ${new URL("trust/v1/changes", document.baseURI.split("#")[0]).href} -d '${body}'`)),
+    element("pre", { tabindex: "0" }, element("code", {}, `curl -X POST ${new URL("trust/v1/changes", document.baseURI.split("#")[0]).href}${key} -d '${body}'`)),
   ];
 }

@@ -10,10 +10,13 @@ export async function coverage(main) {
   return { refresh: async () => show(place, shown(await ask("status"))) };
 }
 
+const ELSEWHERE = "by assay worker, whose own /metrics counts it; Prometheus adds them up";
+
 const total = (rows) => rows.reduce((sum, row) => sum + row.count, 0);
 
 function shown(status) {
   const judged = total(status.samples.filter((row) => row.fate === "judged"));
+  const nothing = (said) => (status.workers_judge ? `${said} by the gateway itself: samples are judged ${ELSEWHERE}.` : `${said}.`);
   const [requests, offered] = [total(status.requests), total(status.offered)];
   return [
     status.ledger_problem && element("div", { class: "card problem", role: "alert" }, element("p", {}, `The ledger cannot be used now: ${status.ledger_problem}. Traffic goes on; rates miss what was judged meanwhile.`)),
@@ -21,11 +24,11 @@ function shown(status) {
     pairs([
       ["Requests", count(requests)],
       ["Chosen as samples", requests ? `${count(offered)} (${percent(offered / requests)} of requests)` : "0"],
-      ["Judged", offered ? `${count(judged)} (${percent(judged / offered)} of the samples)` : "0"],
+      ["Judged", status.workers_judge ? ELSEWHERE : offered ? `${count(judged)} (${percent(judged / offered)} of the samples)` : "0"],
     ]),
-    rows("Unread: shown to no detector", ["Channel", "Reason"], status.unread, ["channel", "reason"], "Nothing was left unread."),
-    rows("What became of samples", ["Fate", "Reason"], status.samples, ["fate", "reason"], "There was no sample yet."),
-    rows("What each detector did with its texts", ["Detector", "State"], status.texts, ["detector", "state"], "No text was judged yet."),
+    rows("Unread: shown to no detector", ["Channel", "Reason"], status.unread, ["channel", "reason"], nothing("Nothing was left unread")),
+    rows("What became of samples", ["Fate", "Reason"], status.samples, ["fate", "reason"], nothing("There was no sample yet")),
+    rows("What each detector did with its texts", ["Detector", "State"], status.texts, ["detector", "state"], nothing("No text was judged yet")),
     rows("Passed unjudged, because a guard failed and its rule allows it", ["Where", "Reason"], status.bypasses, ["direction", "reason"], "Nothing passed unjudged."),
   ];
 }

@@ -25,8 +25,9 @@ function described(inForce, status) {
 function ruled(rule, status) {
   const done = status.decisions.filter((each) => each.rule === rule.id);
   const counts = done.map((each) => `${count(each.count)} ${each.action} ${each.effect}`).join(", ");
-  const share = rule.share < 1 ? `, for ${percent(rule.share)} of requests` : "";
-  const rows = rule.thresholds.map((each) =>
+  const nothing = status.workers_judge ? "no match here; what assay worker finds in samples is in its own /metrics" : "no match";
+  const share = rule.enforced && rule.share < 1 ? `, for ${percent(rule.share)} of requests` : "";
+  const rows = distinct(rule.thresholds).map((each) =>
     element(
       "tr",
       {},
@@ -44,7 +45,12 @@ function ruled(rule, status) {
     "section",
     { "aria-label": `Rule ${rule.id}` },
     element("h2", {}, rule.id),
-    element("p", {}, `${spoken(rule.action)}, ${rule.enforced ? "enforced" : "only watched"} (mode ${rule.mode}${share}); on error: ${rule.on_error}${rule.routes.length ? `; on route ${rule.routes.join(", ")}` : ""}. Since the start: ${counts || "no match"}.`),
+    element("p", {}, `${spoken(rule.action)}, ${rule.enforced ? "enforced" : "only watched"} (mode ${rule.mode}${share}); on error: ${rule.on_error}${rule.routes.length ? `; on route ${rule.routes.join(", ")}` : ""}. Since the start: ${counts || nothing}.`),
     rows.length ? table(`Thresholds of ${rule.id}`, heads, rows) : null,
   );
+}
+
+// A rule may look for the same in several of its conditions: one row is enough.
+function distinct(thresholds) {
+  return [...new Map(thresholds.map((each) => [JSON.stringify(each), each])).values()];
 }
