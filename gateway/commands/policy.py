@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -20,6 +20,7 @@ from gateway.study.panel_signals import PanelSignals, signals_of
 from gateway.study.simulate import Simulation
 from policies.cases import Report, run_cases
 from policies.compiling import Policy
+from policies.detectable import Threshold
 from policies.engine import Context, Decision, Silent, decide, join, on_failure, redact
 from policies.model import Direction
 from policies.reading import load_cases, schema_text
@@ -48,28 +49,33 @@ def policy_explain(parsed: argparse.Namespace) -> int:
     answer = PanelSignals(here.detectors([policy])).answer(text, parsed.role)
     lines = [
         *explained(policy, answer, text, parsed.role, channel, parsed.route, about),
-        *_tables(policy, here.local, parsed.role),
+        *_tables(policy, here, parsed.role),
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
 
-def _tables(policy: Policy, local: LocalTables, direction: Direction) -> Iterator[str]:
+def _tables(policy: Policy, here: Installed, direction: Direction) -> Iterator[str]:
     """Which table each threshold came from, where the operator has tables of their own."""
-    if not local:
+    if not here.local:
         return
+    own = {spec.id for spec in here.own.specs}
     yield ""
     for rule in policy.rules:
         for threshold in rule.thresholds:
             if threshold.direction == direction:
-                own = local.get((threshold.detector, threshold.slug, threshold.direction))
-                rate = own.rate_of(threshold.score) if own else None
-                basis = (
-                    "the card's table"
-                    if own is None or rate is None
-                    else (f"your own table: {rate:g} of {own.harmless:.0f} harmless exchanges")
-                )
+                basis = basis_of(threshold, here.local, own)
                 yield f"{rule.id}: {threshold.slug} by {threshold.detector} from {threshold.score:.4f}, {basis}"
+
+
+def basis_of(threshold: Threshold, local: LocalTables, own: Container[str]) -> str:
+    """In words, on whose texts it was measured how often harmless ones reach the threshold. `own`: the operator's
+    detectors by name and version, which have no card's table."""
+    adopted = local.get((threshold.detector, threshold.slug, threshold.direction))
+    rate = adopted.rate_of(threshold.score) if adopted else None
+    if adopted is not None and rate is not None:
+        return f"your own table: {rate:g} of {adopted.harmless:.0f} harmless exchanges"
+    return "as the rule says: never measured" if threshold.detector in own else "the card's table"
 
 
 def policy_simulate(parsed: argparse.Namespace) -> int:

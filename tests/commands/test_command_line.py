@@ -10,8 +10,11 @@ import pytest
 
 from detectors.taxonomy import SLUGS
 from gateway.__main__ import main
+from gateway.commands.policy import basis_of
 from gateway.commands.serve import FLAGS
 from gateway.config.settings import Config
+from gateway.enforcement.local_tables import LocalTable
+from policies.detectable import Threshold
 from tests.support.command_line import assay
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -325,6 +328,20 @@ def test_policy_cost_measures_on_labelled_texts(tmp_path: Path) -> None:
     assert "Every rule counts as enforced, whatever its mode" in done.stdout
     done = assay("policy", "cost", "--data", ".", "xstest", cwd=tmp_path)
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("detector", "said"),
+    [
+        ("encoder@6", "the card's table"),
+        ("mine@1", "never measured"),
+        ("mine@2", "your own table: 0.01 of 600 harmless"),
+    ],
+)
+def test_policy_explain_says_what_a_threshold_rests_on(detector: str, said: str) -> None:
+    adopted = LocalTable("mine@2", "violence", "prompt", 600.0, ((0.01, 0.9),), (0.01,))
+    basis = basis_of(Threshold("violence", "prompt", detector, 0.9), {adopted.head: adopted}, {"mine@1", "mine@2"})
+    assert said in basis
 
 
 def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ function ruled(rule, status) {
       cell(each.direction),
       cell(each.score.toPrecision(3), "number"),
       cell(each.table),
-      cell(each.basis === "local" ? "this traffic" : "its card"),
+      cell(each.basis === "local" ? "this traffic" : each.false_alarms == null ? "nothing" : "its card"),
       cell(each.false_alarms == null ? "not known" : `≤ ${percent(each.false_alarms)}`, "number"),
       cell(each.rows ? count(each.rows) : "–", "number"),
     ),
