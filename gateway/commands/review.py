@@ -41,13 +41,6 @@ def review(parsed: argparse.Namespace) -> int:
     """`assay review`. Raises ConfigError."""
     config = load(path=parsed.config)
     ledger = shared_ledger(config)
-    if not config.review_text:
-        raise ConfigError(
-            [
-                "review_text: it is off, so that no texts are kept and there is nothing to read; set it "
-                "(ASSAY_REVIEW_TEXT=true), for the gateway too: samples drawn from then on can be reviewed"
-            ]
-        )
     only = tuple(parsed.only.split(",")) if parsed.only else ()
     if unknown := [slug for slug in only if slug not in _DEFINITIONS]:
         raise ConfigError([f"--only: there is no sub-category {unknown[0]!r}; `assay taxonomy` lists them"])
@@ -104,7 +97,7 @@ class Session:
         self._filters = filters
         self._key = key
         self._say = say
-        self._labelled = 0
+        self._labelled = self._without_texts = 0
         self._passed: set[str] = set()
 
     async def run(self, ledger: Ledger) -> int:
@@ -120,6 +113,11 @@ class Session:
             pass
         finally:
             await ledger.flush()
+        if self._without_texts:
+            self._say(
+                f"{self._without_texts} samples wait without their texts and were passed over: set review_text for the "
+                "gateway (ASSAY_REVIEW_TEXT=true); those drawn from then on can be read."
+            )
         self._say(f"{self._labelled} samples labelled. Start again at any time: what waits goes on waiting.")
         for row in await self._desk.agreement():
             said = "not defined: both always said the same" if row["kappa"] is None else row["kappa"]
@@ -128,6 +126,11 @@ class Session:
         return 0
 
     async def _one(self, item: Item) -> None:
+        """Nobody is asked about a text that was not kept."""
+        if not item.waiting.texts:
+            self._without_texts += 1
+            self._passed.add(item.waiting.sample)
+            return
         self._show(item)
         try:
             answers = self._ask_all(item.entry)
@@ -148,11 +151,9 @@ class Session:
         shown: dict[str, Any] = item.shown()
         self._say("\n" + "─" * _WIDTH)
         self._say(f"{shown['sample']} · route {shown['route']} · model {shown['model']} · {shown['why']}")
-        for side, text in (shown["texts"] or {}).items():
+        for side, text in shown["texts"].items():
             self._say(f"\n[{side}]")
             self._say("\n".join(_lines(text)))
-        if not shown["texts"]:
-            self._say("(its texts were not kept: set review_text to keep those of samples drawn from now on)")
         flags = [f"{each['subcategory']} in the {each['direction']}" for each in shown["scores"] if each["flagged"]]
         self._say(f"\nflagged: {', '.join(flags) or 'nothing'}")
 

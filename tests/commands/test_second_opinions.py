@@ -108,14 +108,6 @@ def test_export_needs_texts_that_may_be_kept(
     assert "review_text" in capsys.readouterr().err
 
 
-def test_a_review_without_texts_is_refused_and_says_what_to_set(
-    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("ASSAY_REVIEW_TEXT", "false")
-    assert main(["review"]) == 2
-    assert "ASSAY_REVIEW_TEXT=true" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("command", ["calibrate", "review", "export"])
 def test_without_a_lasting_ledger_they_say_what_to_set(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

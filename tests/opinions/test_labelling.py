@@ -24,7 +24,7 @@ VIOLENT, CALM = [Label("prompt", "violence", 1.0)], [Label("prompt", "violence",
 class Desk:
     """A ledger with samples that wait for people, and the review of them."""
 
-    def __init__(self, folder: Path, reviewers: int = 1) -> None:
+    def __init__(self, folder: Path, reviewers: int = 1, shows_texts: bool = True) -> None:
         self.now = NOON
         self.ledger = Ledger(SqliteStore(folder / "ledger.db", days=30, most_bytes=2**24), clock=lambda: self.now)
         self.kept: dict[str, dict[str, str]] = {}
@@ -32,7 +32,7 @@ class Desk:
             self.ledger,
             DrawBudget(1e9, clock=lambda: self.now),
             reviewers=reviewers,
-            shows_texts=True,
+            shows_texts=shows_texts,
             keep=lambda sample, _at, texts: self.kept.update({sample: texts}),
         )
         self.review = Review(self.ledger, lambda: self.now)
@@ -148,6 +148,16 @@ async def test_a_session_keeps_each_label_at_once_and_can_go_on_later(desk: Desk
     assert len(await desk.labels()) == 2
     assert "There is nothing more for you now. 1 samples wait that you passed over" in "\n".join(lines)
     assert any(line.startswith("2 samples labelled") for line in lines)
+
+
+async def test_nobody_is_asked_about_a_text_that_was_not_kept(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, shows_texts=False)
+    desk.sample("s1")
+    lines: list[str] = []
+    session = Session(desk.review, "ann", (), Filters(), lambda: "y", lines.append)
+    assert await session.run(desk.ledger) == 0
+    assert await desk.labels() == []
+    assert any(line.startswith("1 samples wait without their texts") for line in lines)
 
 
 async def test_control_characters_of_a_text_do_not_reach_the_terminal(desk: Desk) -> None:
