@@ -7,12 +7,13 @@ that has it.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
-from gateway.trust.buckets import Columnar
+from gateway.trust.buckets import Buckets, Columnar, buckets
 from gateway.trust.judged import Judged
 from gateway.trust.packed import Column
 
@@ -85,11 +86,29 @@ class _Keys(dict[Column, bytes]):
         return key
 
 
-def stored(samples: Sequence[Columnar[Entry]]) -> tuple[list[bytes], dict[bytes, bytes]]:
-    """Entries as a store keeps them, and the columns that it must know to read them, by key."""
-    keys = _Keys()
-    blobs = [_stored(of, keys) for of in samples]
-    return blobs, {key: _encode(column) for column, key in keys.items()}
+class Taken(NamedTuple):
+    """Samples in the forms in which they are kept: their sums, each as a store keeps it, and the columns that the store
+    must know to read them, by key."""
+
+    sums: Buckets
+    stored: list[bytes]
+    columns: dict[bytes, bytes]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> "Taken":
+        """Each is taken apart once and let go before the next: thousands of lists at a time would be looked over by the
+        garbage collector again and again, which takes as long as all else."""
+        keys = _Keys()
+        blobs: list[bytes] = []
+
+        def columnar() -> Iterator[Columnar[Entry]]:
+            for entry in entries:
+                of = Columnar.of(entry)
+                blobs.append(_stored(of, keys))
+                yield of
+
+        sums = buckets(columnar())
+        return cls(sums, blobs, {key: _encode(column) for column, key in keys.items()})
 
 
 def _stored(of: Columnar[Entry], keys: _Keys) -> bytes:
@@ -123,7 +142,7 @@ class EntryReader:
         self._columns: dict[bytes, Column] = {}
 
     def learn(self, columns: Mapping[bytes, bytes]) -> None:
-        """By key, as `stored` made them. Raises msgspec.DecodeError."""
+        """By key, as `Taken` has them. Raises msgspec.DecodeError."""
         self._columns |= {key: _decode_column(column) for key, column in columns.items()}
 
     def head(self, blob: bytes) -> Entry:

@@ -17,16 +17,14 @@ from gateway.trust.buckets import (
     Bucket,
     Buckets,
     CallerBuckets,
-    Columnar,
     Span,
-    buckets,
     changes,
     of_callers,
     rolled_up,
     wider_buckets,
 )
 from gateway.trust.drawing import draw_of
-from gateway.trust.entries import Entry, EntryReader, UnknownColumnError, stored
+from gateway.trust.entries import Entry, EntryReader, Taken, UnknownColumnError
 from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, LedgerError
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
@@ -119,15 +117,13 @@ class RedisStore:
         if not new:
             return
         pipeline = self._client.pipeline(transaction=True)
-        columnar = [Columnar.of(entry) for entry in new]
-        blobs, columns = stored(columnar)
-        for entry, blob in zip(new, blobs, strict=True):
+        taken = Taken.of(new)
+        for entry, blob in zip(new, taken.stored, strict=True):
             pipeline.set(_ENTRY + entry.id, blob, ex=self._seconds)
-        if columns:
-            pipeline.hset(_COLUMNS, items=[part for column in columns.items() for part in column])
+        if taken.columns:
+            pipeline.hset(_COLUMNS, items=[part for column in taken.columns.items() for part in column])
         pipeline.zadd(ENTRIES, {entry.id: entry.at for entry in new})
-        more = buckets(columnar)
-        own = self._add_sums(pipeline, more, of_callers(more))
+        own = self._add_sums(pipeline, taken.sums, of_callers(taken.sums))
         pipeline.zcard(ENTRIES)
         *_, count = await self._write(pipeline, own)
         if count > self._most:

@@ -14,16 +14,14 @@ from gateway.trust.buckets import (
     SUMS_KEPT,
     Buckets,
     CallerBuckets,
-    Columnar,
     Span,
-    buckets,
     changes,
     of_callers,
     rolled_up,
     wider_buckets,
 )
 from gateway.trust.drawing import draw_of
-from gateway.trust.entries import Entry, EntryReader, UnknownColumnError, stored
+from gateway.trust.entries import Entry, EntryReader, Taken, UnknownColumnError
 from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, LedgerError
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
@@ -130,13 +128,11 @@ class SqliteStore:
         unique = {entry.id: entry for entry in entries}
         for id in _known(connection, list(unique)):
             del unique[id]
-        new = [Columnar.of(entry) for entry in unique.values()]
-        blobs, columns = stored(new)
-        rows = [(of.sample.id, of.sample.at, blob) for of, blob in zip(new, blobs, strict=True)]
+        taken = Taken.of(unique.values())
+        rows = [(entry.id, entry.at, blob) for entry, blob in zip(unique.values(), taken.stored, strict=True)]
         connection.executemany("INSERT INTO samples VALUES (?, ?, ?)", rows)
-        connection.executemany("INSERT OR IGNORE INTO columns VALUES (?, ?)", columns.items())
-        more = buckets(new)
-        self._add_sums(connection, more, of_callers(more))
+        connection.executemany("INSERT OR IGNORE INTO columns VALUES (?, ?)", taken.columns.items())
+        self._add_sums(connection, taken.sums, of_callers(taken.sums))
 
     async def sums(self, cell: Cell, width: int, spans: Sequence[Span]) -> list[tuple[int, Packed]]:
         name = _encode(cell)
