@@ -241,6 +241,15 @@ async def test_an_address_where_nobody_listens_is_said(tmp_path: Path, capsys: p
     assert "m: 5 requests in a row failed" in capsys.readouterr().err
 
 
+async def test_so_is_one_that_is_asked_too_little_to_fail_in_a_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with model_server(refuses) as server:
+        port = server.port
+    assert await evaluate(tmp_path / "r", "--study", "causal_reasoning", "--count", "2", port=port) == 2
+    assert "m: all of 2 requests failed" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 async def test_a_judge_that_cannot_be_asked_costs_no_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

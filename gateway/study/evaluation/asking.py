@@ -81,20 +81,22 @@ async def ask(
 ) -> None:
     """Ask what the record has no answer to; `step` is called for each request, known ones too.
 
-    Raises GivenUpError when MOST_FAILURES requests in a row bring nothing, or one failed in a way that all will.
+    Raises GivenUpError when MOST_FAILURES requests in a row bring nothing, or all of them where they are fewer.
     """
     todo = iter(wanted)
-    failures = 0
+    failures, error, is_any_answered = 0, "", False
 
     async def work() -> None:
-        nonlocal failures
+        nonlocal failures, error, is_any_answered
         for request in todo:
-            if record.answer(target.label, request.asked) is None:
+            answer = record.answer(target.label, request.asked)
+            if answer is None:
                 answer = await _answered(target, request, post, retries)
                 record.add(answer)
-                failures = failures + 1 if answer.error else 0
+                failures, error = (failures + 1, answer.error) if answer.error else (0, "")
                 if failures >= MOST_FAILURES:
-                    raise GivenUpError(f"{target.label}: {failures} requests in a row failed; the last: {answer.error}")
+                    raise GivenUpError(f"{target.label}: {failures} requests in a row failed; the last: {error}")
+            is_any_answered |= not answer.error
             step()
 
     try:
@@ -103,6 +105,8 @@ async def ask(
                 group.create_task(work())
     except* GivenUpError as errors:
         raise GivenUpError(str(errors.exceptions[0])) from None
+    if failures and not is_any_answered:
+        raise GivenUpError(f"{target.label}: all of {failures} requests failed; the last: {error}")
 
 
 async def _answered(target: Target, request: Request, post: Post, retries: Retries) -> Answered:
