@@ -10,7 +10,7 @@ from detectors.catalogue import RULES
 from detectors.manifest import DetectorInfo, load
 from detectors.rules.fingerprint import Fingerprints
 from detectors.rules.rule import RuleDetector
-from detectors.trained.encoder import Cascade
+from detectors.trained.encoder import Cascade, Multilingual
 
 Factory = Callable[[DetectorInfo], Detector]
 FINGERPRINT = "fingerprint"  # the one that works on a file of the operator's, and is not there without it
@@ -19,6 +19,7 @@ FACTORIES: Mapping[str, Factory] = MappingProxyType(
     {
         "encoder": Cascade,
         **{name: partial(RuleDetector, rule=rule) for name, rule in RULES.items()},
+        "encoder-multilingual": Multilingual,
     }
 )
 

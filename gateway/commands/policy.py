@@ -186,7 +186,7 @@ def _unheard(answer: Answer) -> dict[str, str]:
 def _unread(answer: Answer, channel: str) -> Iterator[str]:
     """What of the text nobody was shown, as it is counted in traffic, and what each detector did not read."""
     if answer.is_unreadable:
-        yield f"unread: channel {channel}, reason script"
+        yield f"unread: channel {channel}, reason language"
     for name, why in _unheard(answer).items():
         yield f"not judged by {name}: {why}; the `on_error` of each rule that listens to it decides"
 

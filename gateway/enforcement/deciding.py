@@ -266,7 +266,7 @@ def _failures_of(findings: Findings, direction: str) -> dict[Silent, str]:
     anywhere |= dict.fromkeys(findings.failed, "detector")
     failures |= {Silent(detector): why for detector, why in anywhere.items() if detector not in placed}
     for channel, reason in findings.unread_in(direction):
-        if reason != "script":  # that, each detector tells
+        if reason != "language":  # that, each detector tells
             nobody = Silent(ALL_DETECTORS, channel if reason in _IN_ITS_CHANNEL else "")
             only_long = reason == "too_long" and failures.get(nobody, "truncated") == "truncated"
             failures[nobody] = "truncated" if only_long else "unreadable"

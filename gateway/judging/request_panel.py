@@ -86,7 +86,7 @@ def _note(reply: Findings, finding: Finding, answer: Answer) -> None:
     for detector, others in answer.instead.items():
         reply.instead[detector] = sorted({*reply.instead.get(detector, ()), *others})
     if answer.is_unreadable:
-        reply.note_unread(finding.direction, finding.channel, "script")
+        reply.note_unread(finding.direction, finding.channel, "language")
 
 
 def _finding(each: TextToJudge, digest: bytes) -> Finding:

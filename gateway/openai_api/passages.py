@@ -22,7 +22,7 @@ Direction = Literal["prompt", "response"]
 Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning"]
 Reason = Literal[
     "image", "audio", "file", "tokens", "field", "part", "event", "operation", "not_json", "ambiguous", "encoding",
-    "script", "too_long",
+    "language", "too_long",
 ]  # fmt: skip
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 REASONS: tuple[Reason, ...] = get_args(Reason)
@@ -35,7 +35,7 @@ class Unread(NamedTuple):
     """A part of an exchange that no detector is shown, and why.
 
     `field`, `part`, `event`, `operation`: one that is not known here and carries text. `ambiguous`: readers differ in
-    what it says. `script`: its letters are none that the detectors were made for.
+    what it says. `language`: it is in none that the detectors read.
     """
 
     channel: Channel

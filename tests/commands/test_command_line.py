@@ -270,11 +270,22 @@ def test_policy_explain_shows_what_is_unread_and_what_that_leads_to(tmp_path: Pa
     for on_error, decision in (("block", "block by r: "), ("allow", "allow")):
         rule = f"{{id: r, when: {{subcategory: violence, on: prompt}}, then: block, on_error: {on_error}}}"
         (tmp_path / "p.yaml").write_text(f"version: 1\nmode: enforce\nrules:\n  - {rule}\n")
-        given = "\u4f60\u597d\uff0c\u4eca\u5929\u5929\u6c14\u5f88\u597d\uff0c\u6211\u4eec\u53bb\u516c\u56ed\u5427\u3002"
+        given = "გამარჯობა, დღეს კარგი ამინდია, წავიდეთ პარკში."
         lines = assay("policy", "explain", "p.yaml", given=given, cwd=tmp_path).stdout.splitlines()
-        assert "unread: channel user, reason script" in lines
+        assert "unread: channel user, reason language" in lines
         assert any(line.startswith("not judged by encoder@") and "unreadable" in line for line in lines)
         assert any(line.startswith(f"decision: {decision}") for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "given", ["Hallo, wie geht's?", "你好，今天天气很好，我们去公园吧。", "مرحبا، كيف حالك اليوم؟"]
+)
+def test_strict_answers_a_greeting_in_another_language(tmp_path: Path, given: str) -> None:
+    lines = assay("policy", "explain", "strict", given=given, cwd=tmp_path).stdout.splitlines()
+    assert any(line.startswith("unsafe ") and "encoder-multilingual@" in line for line in lines)
+    assert not [line for line in lines if line.startswith(("unread:", "not judged by"))]
+    assert any(line.startswith(("decision: allow", "decision: flag")) for line in lines)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ def test_builds_by_default_all_that_need_nothing_of_the_operator_s() -> None:
 @pytest.mark.parametrize(
     ("only", "names"),
     [
-        ({"toxicity"}, ["encoder"]),
+        ({"toxicity"}, ["encoder", "encoder-multilingual"]),
         ({"privacy_violation"}, ["encoder", "secrets", "pii"]),
         ({"interventional_effect"}, []),
         (set(), []),

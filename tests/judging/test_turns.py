@@ -141,5 +141,5 @@ def test_documents_beside_the_messages_are_a_source() -> None:
 def test_a_source_in_another_script_is_told_as_unread() -> None:
     prompt = body(("tool", "這座橋於一九三二年開放,有八條車道和兩條鐵路線。"), ("user", "How many lanes?"))
     found = found_by_pair(judging_request("chat", prompt=prompt, answer=completion(WRONG), answer_slugs=None))
-    assert found.unread == [("response", "assistant", "script")]
+    assert found.unread == [("response", "assistant", "language")]
     assert found.coverage == [("pair@1", "unreadable", 1)]

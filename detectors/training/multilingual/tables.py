@@ -1,6 +1,8 @@
 """What goes with the multilingual encoder: lines, thresholds and figures a language."""
 
 import math
+import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import numpy as np
 
 from detectors.base import Judgement, OperatingTable, Role, Text
 from detectors.manifest import DEFAULT_FALSE_ALARMS, Measurement, Tables, threshold
+from detectors.trained.encoder import Multilingual
+from detectors.trained.languages import MANY_LANGUAGES, groups
 from detectors.trained.networks import Network
 from detectors.training.benign import HALVES, Half
 from detectors.training.data import BOTH, HEADS, read
@@ -28,12 +32,20 @@ from detectors.training.measure import (
     scores_in,
 )
 from detectors.training.multilingual.rows import everyday
+from detectors.training.tables import BENIGN, DEV, LEFT_OUT, MIN_UNSEEN_AUROC
 
 NAME = "encoder-multilingual"
 EVERYDAY = "harmless texts that we wrote in twenty languages, the half that chose nothing"
 ALARMS = "false alarms at 1 %"
 BY_LANGUAGE = ("Multilingual HateCheck, ", "RTP-LX, ")  # how sets of `measure.BENCHMARKS` in one language begin
 Detect = Callable[[Sequence[Text]], list[Judgement]]
+
+
+class Unswitched(Multilingual):
+    """Reads every text in scripts that it knows, as if all were in languages for it: what is measured."""
+
+    def _part(self, text: str) -> str | None:
+        return self._scripts.readable_part(text)
 
 
 def everyday_texts(half: Half, role: Role) -> tuple[list[str], list[Text]]:
@@ -104,7 +116,7 @@ def of_language(language: str) -> Callable[[Mapping[str, Any]], bool]:
 
 
 _CATEGORIES = tuple(slug for slug in CATEGORIES if slug != "cyberattack_misuse")  # as BeaverTails has them
-_BOTH_KINDS = ("zh", "th", "bn", "sw")  # that MultiJail and MGSM share
+_BOTH_KINDS = ("zh", "th", "bn")  # that MultiJail and MGSM share
 # Beside what `measure.BENCHMARKS` has in other languages.
 TRANSLATED: tuple[Benchmark, ...] = tuple(
     Benchmark(
@@ -116,8 +128,9 @@ TRANSLATED: tuple[Benchmark, ...] = tuple(
 
 
 def against_harmless(detect: Detect, tables: Tables, data: Path, date: str) -> Iterator[Measurement]:
-    """Sets that have harmful rows only, against harmless rows in the same language: MultiJail against MGSM's questions,
-    injections of CyberSecEval, AILuminate's French prompts by category and others against our everyday texts."""
+    """Sets that have harmful rows only, against harmless rows in the same languages: MultiJail against questions of
+    MGSM, injections of CyberSecEval against NotInject's prompts, AILuminate's French prompts by category and others
+    against our everyday texts."""
     jail, maths = (list(read(data / "eval" / f"{name}.jsonl.gz")) for name in ("multijail", "mgsm"))
     for language in _BOTH_KINDS:
         harmful, asked = (
@@ -127,8 +140,10 @@ def against_harmless(detect: Detect, tables: Tables, data: Path, date: str) -> I
     languages, harmless = everyday_texts(HALVES[1], "prompt")
     attacks = [row for row in read(data / "eval" / "cyberseceval_prompt_injection.jsonl.gz") if row["lang"] != "en"]
     texts = [Text(row["text"], "prompt") for row in attacks]
-    title = "CyberSecEval injections in other languages against harmless texts"
-    yield from _contrast(title, "prompt_attacks", detect, tables, texts, harmless, date)
+    asked = [Text(row["text"], "prompt") for row in read(data / "eval" / "notinject.jsonl.gz")]
+    alike = [text for text in asked if groups(text.text) == {MANY_LANGUAGES}]
+    title = "CyberSecEval injections in other languages against NotInject's harmless prompts in such"
+    yield from _contrast(title, "prompt_attacks", detect, tables, texts, alike, date)
     demo = [row for row in read(data / "eval" / "ailuminate_demo.jsonl.gz") if row["lang"] == "fr"]
     for slug in tables.slugs:
         if mine := [Text(row["text"], "prompt") for row in demo if row["labels"].get(slug) == 1]:
@@ -167,6 +182,31 @@ def _contrast(
 
 
 def in_other_languages(tables: Tables) -> Tables:
-    """With only those figures that were taken on other languages, which alone say whether a head carries there."""
-    kept = [item for item in tables.measured if not item.set.startswith("left out of training")]
+    """With only those figures that were taken on other languages, which alone say whether a head carries there.
+
+    Of a head that carries in less than half of the languages that it was measured in, what is below the limit: a good
+    figure in one of them says nothing of the rest.
+    """
+    there = [
+        msgspec.structs.replace(item, seen=False)  # what may have been shown in training was in English
+        for item in tables.measured
+        if _language(item) not in ("", "en")
+    ]
+    best: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for item in there:
+        if item.metric.endswith(": AUROC"):
+            found = best[item.slug]
+            found[_language(item)] = max(item.value, found.get(_language(item), 0.0))
+    narrow = {slug for slug, found in best.items() if statistics.median(found.values()) < MIN_UNSEEN_AUROC}
+    kept = [item for item in there if item.slug not in narrow or item.value < MIN_UNSEEN_AUROC]
     return msgspec.structs.replace(tables, measured=tuple(kept))
+
+
+def _language(item: Measurement) -> str:
+    """Of the rows of a figure, as its set's name tells: empty where they are in English, "many" where in several."""
+    if item.set.startswith((LEFT_OUT, DEV, BENIGN)):
+        return ""
+    if "in French" in item.set:
+        return "fr"
+    last = item.set.rpartition(", ")[2]
+    return last if len(last) == 2 else "many"  # an ISO 639-1 code

@@ -67,6 +67,7 @@ def test_other_languages(text: str) -> None:
         "Cum pot să fac pâine acasă fără cuptor?",
         "Ninawezaje kuoka mkate nyumbani bila mtu yeyote kujua kuhusu jambo hili?",
         "Ngicela ungitshele ukuthi ngingasenza kanjani isinkwa ekhaya ngaphandle kukahhavini namuhla.",
+        "Mujhe batao ki ghar mein roti kaise banate hain, mere paas oven nahi hai.",
         "Πώς μπορώ να ψήσω ψωμί στο σπίτι;",
         "איך אני אופה לחם בבית?",
         "ரொட்டியை வீட்டில் எப்படி சுடுவது?",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from detectors.base import Role, State, Text
+from detectors.manifest import Measurement, Tables
 from detectors.trained.networks import Scored
 from detectors.training.benign import HALVES
 from detectors.training.data import HEADS, Row
@@ -72,3 +73,16 @@ def test_a_threshold_is_the_higher_of_what_english_and_other_languages_ask_for()
     assert [rate for rate, _ in low] == list(RATES)
     assert [score for _, score in low] == sorted((score for _, score in low), reverse=True)
     assert min(score for _, score in high) > max(score for _, score in low)
+
+
+def test_a_head_that_carries_in_few_languages_is_off() -> None:
+    figures = {"hate": (0.94, 0.6, 0.7), "toxicity": (0.7, 0.8, 0.8)}
+    measured = tuple(
+        Measurement(f"some set, {language}", slug, "prompt: AUROC", value, 100, "2026-11-29")
+        for slug, values in figures.items()
+        for language, value in zip(("fr", "de", "es"), values, strict=True)
+    )
+    english = Measurement("some set, en", "hate", "prompt: AUROC", 0.99, 100, "2026-11-29")
+    kept = tables.in_other_languages(Tables((), (), {}, {}, {}, {}, (*measured, english)))
+    assert max(item.value for item in kept.measured if item.slug == "hate") == 0.7
+    assert max(item.value for item in kept.measured if item.slug == "toxicity") == 0.8
