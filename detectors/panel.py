@@ -15,6 +15,7 @@ from detectors.base import (
     Detector,
     Judgement,
     Known,
+    Lazy,
     Reading,
     State,
     Steps,
@@ -302,8 +303,10 @@ def load_what_loads(
     *,
     only: Collection[str] | None = None,
     own: specs.OwnDetectors = specs.NONE,
+    prepared: bool = False,
 ) -> Panel:
-    """The same with what can be loaded: one damaged file must not silence the other detectors."""
+    """The same with what can be loaded: one damaged file must not silence the other detectors. `prepared`: nothing is
+    left to be loaded with the first text that needs it."""
     built: list[Detector] = []
     absent: dict[str, str] = {}
     known: list[manifest.DetectorInfo] = []
@@ -311,7 +314,10 @@ def load_what_loads(
         try:
             info = manifest.load_one(name, models)
             if only is None or not info.slugs.isdisjoint(only):
-                built.append(factory(info))
+                detector = factory(info)
+                if prepared and isinstance(detector, Lazy):
+                    detector.prepare()
+                built.append(detector)
                 known.append(info)
         except manifest.ModelError as error:
             absent[name] = str(error)

@@ -137,13 +137,17 @@ class Multilingual(_Trained):
     _scripts = MANY
 
     def __init__(self, info: DetectorInfo) -> None:
-        """Nothing is loaded yet: a gateway that sees English only pays nothing for it."""
+        """Nothing is loaded yet: a command about English texts pays nothing for it."""
         super().__init__(info)
         self._info = info
 
     @cached_property
     def _network(self) -> PieceNetwork:
         return piece_network(self._info)
+
+    def prepare(self) -> None:
+        """Load the network. Raises ModelError."""
+        _ = self._network
 
     def _score(self, texts: Sequence[Text]) -> Steps[Scored]:
         return self._network.steps(texts)

@@ -55,7 +55,7 @@ _OTHER_LANGUAGES = (
     "Korean, Polish, Portuguese, Russian, Spanish, Swedish, Thai, Turkish, Ukrainian, Vietnamese), int8 weights and "
     "activations, in windows of 128 pieces. It was fine-tuned on the sets of `encoder`, nearly all in English, and on "
     "phrases that we wrote in those languages; word embeddings and the lowest two layers stayed as they were, so that "
-    "what it learned in English carries over. It is loaded when the first text comes that is for it. A threshold is "
+    "what it learned in English carries over. A threshold is "
     "the higher of two: that of benign English rows of sources that nothing was trained on, and that of 400 harmless "
     "texts that we wrote in those languages, at 1 % where a lower rate is asked. Text in scripts that none of them "
     "uses (Greek, Hebrew, Tamil, Georgian, ...) and text in languages that it was not measured on (Finnish, Romanian, "

@@ -6,6 +6,7 @@ import pytest
 
 from detectors.base import Judgement, Reading, State, Stepwise, Text
 from detectors.manifest import ModelError, load_one, threshold
+from detectors.panel import load_what_loads
 from detectors.trained.encoder import Multilingual
 from detectors.trained.onnx import UnigramTokenizer
 from detectors.trained.tokens import pieces, window
@@ -38,6 +39,11 @@ def test_it_is_loaded_by_the_first_text_that_is_for_it() -> None:
     assert "_network" not in vars(fresh)
     fresh.detect(prompts("Guten Tag"))
     assert "_network" in vars(fresh)
+
+
+def test_what_serves_traffic_has_it_loaded_before() -> None:
+    (detector,) = (each for each in load_what_loads(prepared=True).detectors if isinstance(each, Multilingual))
+    assert "_network" in vars(detector)
 
 
 def test_any_text_is_judged_in_order() -> None:
