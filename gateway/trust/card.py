@@ -9,7 +9,7 @@ from gateway.trust.estimates import Errors
 _FOUND = "recall at 1 % false alarms"  # at the default operating point
 _FALSE = "false alarms at 1 %"
 _LEAST_ROWS = 100
-
+_ENCODERS = {"encoder", "encoder-multilingual"}
 
 Column = tuple[str, str]  # (sub-category, direction)
 _shared: set[Column] = set()
@@ -33,6 +33,7 @@ def shipped_errors() -> dict[Column, Errors]:
 
 def errors_of(infos: Iterable[manifest.DetectorInfo]) -> dict[tuple[str, str], Errors]:
     """By (sub-category, direction), where one detector alone speaks of it: what several flag together was not measured.
+    The two encoders count as one, for each passage is read by one of them; the benchmarks are those of both.
 
     Only public benchmarks of whose source the detector has seen nothing count; never its own training sources.
     """
@@ -40,7 +41,11 @@ def errors_of(infos: Iterable[manifest.DetectorInfo]) -> dict[tuple[str, str], E
     for info in infos:
         for column in info.operating:
             by_column.setdefault(column, []).append(info)
-    found = {column: _benchmarks(speaking[0], *column) for column, speaking in by_column.items() if len(speaking) == 1}
+    found = {
+        column: tuple(pair for info in speaking for pair in _benchmarks(info, *column))
+        for column, speaking in by_column.items()
+        if len(speaking) == 1 or {info.name for info in speaking} == _ENCODERS
+    }
     return {column: Errors(pairs) for column, pairs in found.items() if pairs}
 
 
