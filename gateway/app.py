@@ -84,7 +84,7 @@ class App:
         guard = request.guard(config, self._policy, asked, audit, self._routes)
         self._policy.adopt = adopting(guard, judges=self._detectors.are_wanted)
         self._policy.on_change = lambda change: audit.append("policy", change)
-        sampler = samples.sampler(config, self._detectors)
+        sampler = samples.sampler(config, self._judging_pids)
         recorder = Recorder(sampler, self._queue, self._meter if config.count_tokens else None)
         return Pipeline(
             admission=self._access.callers,
@@ -100,6 +100,9 @@ class App:
             in_flight=config.max_requests_in_flight,
             id_prefix=secrets.token_hex(6),
         )
+
+    def _judging_pids(self) -> list[int]:
+        return [*self._detectors.processes.pids, *self._records.monitor_pids()]
 
     def _build_site(self, config: Config) -> Site:
         self._begin_series()

@@ -19,7 +19,7 @@ PACKAGES = ("gateway", "detectors", "policies")
 DOORS = {
     "sqlite3": {"gateway.stores.sqlite"},
     "starlette": {"gateway.pages", "gateway.parts.pages"},
-    "httpx2": {"gateway.upstream.library"},
+    "httpx2": set(),  # its core is enough
     "httpcore2": {"gateway.upstream.library"},
     "h2": {"gateway.upstream.library"},
     "brotli": {"gateway.encodings"},

@@ -133,9 +133,9 @@ class Config(Strict):
     sample_cpu_share: Share | None = Field(
         None,
         gt=0,
-        description="Share of the machine's processors that the detectors of this gateway may use; where they use "
-        "more, fewer exchanges are sampled, as with `samples_per_second`. Guards judge whatever it costs. It does not "
-        "bound `assay worker`.",
+        description="Share of the machine's processors that the processes of this gateway's detectors and monitors may "
+        "use; where they use more, fewer exchanges are sampled, as with `samples_per_second`. Guards judge whatever it "
+        "costs. It does not bound `assay worker`.",
     )
     detectors: Detectors = Field(
         True,

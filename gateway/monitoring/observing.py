@@ -60,7 +60,7 @@ class Observing:
         self._wanted, self._gone, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._life = ""
         self._tellings = 0  # of this life
-        self._sketches: dict[tuple[int, str], bytes] = {}  # by hour and life: not written yet
+        self._sketches: dict[tuple[int, str], bytes] = {}  # by hour and writer: not written yet
         self._changes: deque[Change] = deque(maxlen=_MOST_UNWRITTEN)
         self.problem = ""
 
@@ -150,8 +150,8 @@ class Observing:
 
     def _received(self, body: bytes) -> None:
         told = _decode(body)
-        for start, sketch in told.sketches:
-            self._sketches[start, self._life] = sketch
+        for start, number, sketch in told.sketches:
+            self._sketches[start, f"{self._life}.{number}"] = sketch
         while len(self._sketches) > _MOST_UNWRITTEN:
             del self._sketches[next(iter(self._sketches))]
         self._changes.extend(told.changes)
@@ -192,10 +192,10 @@ class Observing:
     async def _put(self) -> None:
         """Raises MonitorError."""
         while self._sketches:
-            (start, life), sketch = next(iter(self._sketches.items()))
-            await self._store.put(start, life, sketch)
-            if self._sketches.get((start, life)) is sketch:
-                del self._sketches[start, life]
+            (start, writer), sketch = next(iter(self._sketches.items()))
+            await self._store.put(start, writer, sketch)
+            if self._sketches.get((start, writer)) is sketch:
+                del self._sketches[start, writer]
         while self._changes:
             await self._store.tell(self._changes[0])
             self._changes.popleft()

@@ -42,10 +42,11 @@ class Ask(msgspec.Struct, array_like=True, tag="ask"):
 
 
 class Told(msgspec.Struct, array_like=True):
-    """The answer: sketches as a store keeps them, by the beginning of their hour, and the changes that were noticed.
+    """The answer: sketches as a store keeps them, and the changes that were noticed. A sketch has the beginning of its
+    hour and a number of its own: an hour that was forgotten and came once more has another one, beside the first.
     `failed` are samples that could not be observed; `why` names the last error by its type."""
 
-    sketches: list[tuple[int, bytes]]
+    sketches: list[tuple[int, int, bytes]]
     changes: list[Change]
     failed: int = 0
     why: str = ""

@@ -5,6 +5,7 @@ hour, and gives the sketches when it is asked. It ends when the other side close
 process. It knows no settings, no store and no event loop, and is small.
 """
 
+import itertools
 import os
 import signal
 import socket
@@ -27,17 +28,30 @@ HOUR = 3600
 OTHER = "(other)"  # stands for what is beyond the first: clients may name any model, and keys may be many
 MOST_NAMES = 50
 _MOST_TOLD = 100  # changes that wait
+_MOST_HOURS = 48  # that are not forgotten: a queue that stood still for days brings samples of many
 _MOST_SHINGLES = 20_000  # of earlier answers that are remembered
 _READ_CHARACTERS = 20_000
 _RECEIVED = 1 << 18  # bytes taken off the line at once: what comes in one is observed together
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class _Hour:
+    """A sketch, its number, and when it was told last."""
+
+    __slots__ = ("number", "sketch", "told")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.sketch = Sketch()
+        self.told = 0.0
+
+
 class Sketching:
     """The sketches of one process. Reads no clock and writes nothing."""
 
     def __init__(self) -> None:
-        self._sketches: dict[int, Sketch] = {}
+        self._hours: dict[int, _Hour] = {}
+        self._numbers = itertools.count()
         self._changed: set[int] = set()
         self._told: deque[Change] = deque(maxlen=_MOST_TOLD)
         self._observer = Observer()
@@ -57,12 +71,14 @@ class Sketching:
                 self._failed += 1
                 self._why = type(error).__name__
         for start, gathered in means.items():
-            gathered.pour(self._sketches[start])
+            gathered.pour(self._hours[start].sketch)
 
     def tell(self, now: float) -> Told:
-        """What has changed since the last time; hours that are over are forgotten then. `now` is Unix seconds."""
+        """What has changed since the last time. Hours that are over, and of which nothing came for a while, are
+        forgotten then. `now` is Unix seconds."""
+        changed = [(start, self._hours[start]) for start in sorted(self._changed)]
         told = Told(
-            [(start, _encode(self._sketches[start])) for start in sorted(self._changed)],
+            [(start, hour.number, _encode(hour.sketch)) for start, hour in changed],
             [*self._told],
             self._failed,
             self._why,
@@ -70,7 +86,10 @@ class Sketching:
         self._changed.clear()
         self._told.clear()
         self._failed, self._why = 0, ""
-        self._sketches = {start: sketch for start, sketch in self._sketches.items() if start >= now - 2 * HOUR}
+        for _, hour in changed:
+            hour.told = now
+        kept = sorted(self._hours.items(), key=lambda item: (max(item[0], item[1].told), item[0]))
+        self._hours = {start: hour for start, hour in kept[-_MOST_HOURS:] if max(start, hour.told) >= now - 2 * HOUR}
         return told
 
     def _observe(self, seen: Seen, means: dict[int, Means]) -> None:
@@ -78,9 +97,11 @@ class Sketching:
         said = _said(seen)
         observed = self._observation(seen, said[PROMPT], said[RETRIEVED], said[ANSWER])
         start = int(seen.at // HOUR) * HOUR
-        sketch = self._sketches.setdefault(start, Sketch())
+        hour = self._hours.get(start)
+        if hour is None:
+            hour = self._hours[start] = _Hour(next(self._numbers))
         self._changed.add(start)
-        self._observer.observe(sketch, observed, means.setdefault(start, Means()))
+        self._observer.observe(hour.sketch, observed, means.setdefault(start, Means()))
         self._noticed.notice(seen.at, seen.route, _facts(seen, observed.model, said[SYSTEM]))
 
     def _observation(self, seen: Seen, prompt: str, retrieved: str, answer: str) -> Observation:

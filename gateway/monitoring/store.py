@@ -1,7 +1,7 @@
 """Where sketches and changes lie: one contract, in a file for the processes of one machine, in Redis for many.
 
-Each process writes its own sketch of an hour, over and over as it grows, and nobody else's: so nothing is read before
-it is written, and a process that vanishes loses what it had not written.
+Each process writes its own sketches of an hour, over and over as they grow, and nobody else's: so nothing is read
+before it is written, and a process that vanishes loses what it had not written.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -64,7 +64,8 @@ class Store(Protocol):
     """tests/contracts/test_sketches.py is the contract. All raise MonitorError."""
 
     async def put(self, start: int, writer: str, sketch: bytes) -> None:
-        """A writer's own of the hour that begins then, in place of what it had put there; in msgpack."""
+        """A writer's own of the hour that begins then, in place of what it had put there; in msgpack. A process writes
+        under a name for each of its sketches."""
         ...
 
     async def sketches(self, since: float, until: float) -> list[tuple[int, Sketch]]:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.config.settings import Config, ConfigError
 from gateway.enforcement.policy_file import PolicyFile
@@ -14,7 +14,7 @@ from gateway.samples.pace import Pace
 from gateway.samples.redis_queue import RedisQueue
 from gateway.samples.sampling import Sampler
 from gateway.telemetry import metrics
-from gateway.telemetry.processes import taken
+from gateway.telemetry.processes import children_seconds
 from gateway.trust.judged import Sink
 from gateway.worker import Worker
 
@@ -51,11 +51,12 @@ def show_depth(waiting: SampleQueue) -> None:
     metrics.QUEUE_BYTES.set(size)
 
 
-def sampler(config: Config, detectors: Detectors) -> Sampler:
-    return Sampler(enabled=config.judges_texts, pace=_pace(config, detectors))
+def sampler(config: Config, pids: Callable[[], Iterable[int]]) -> Sampler:
+    """`pids` gives the processes that judge samples or add up what was judged."""
+    return Sampler(enabled=config.judges_texts, pace=_pace(config, pids))
 
 
-def _pace(config: Config, detectors: Detectors) -> Pace | None:
+def _pace(config: Config, pids: Callable[[], Iterable[int]]) -> Pace | None:
     """Each of the gateway's processes gets an equal part of the budget."""
     samples, share = config.samples_per_second, config.sample_cpu_share
     if samples is None and share is None:
@@ -63,7 +64,7 @@ def _pace(config: Config, detectors: Detectors) -> Pace | None:
     return Pace(
         samples and samples / config.workers,
         share and share * len(os.sched_getaffinity(0)) / config.workers,
-        cpu_seconds=lambda: sum(each.cpu_seconds for pid in detectors.processes.pids if (each := taken(pid))),
+        cpu_seconds=lambda: children_seconds(pids()),
         clock=time.monotonic,
     )
 

@@ -18,7 +18,8 @@ class Pace:
     right while the share moves.
 
     `samples_per_second` and `cores` (processor seconds a second) are the bounds, None for no bound. `cpu_seconds` says
-    what the detectors have used so far, for whatever they judged: what guards need leaves less for samples. `clock` is
+    what the detectors and the monitors' processes have used so far, for whatever they did: what guards need leaves less
+    for samples. `clock` is
     in seconds and may stand still or jump.
     """
 

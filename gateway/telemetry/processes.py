@@ -49,6 +49,12 @@ def taken(pid: int, proc: Path = Path("/proc")) -> Taken | None:
     return Taken(ticks / _TICKS, int(fields[_PAGES]) * _PAGE, descriptors)
 
 
+def children_seconds(pids: Iterable[int]) -> float:
+    """Processor time in seconds of these children of this process, while they run, and of all that have ended."""
+    ended = os.times()
+    return ended.children_user + ended.children_system + sum(each.cpu_seconds for pid in pids if (each := taken(pid)))
+
+
 class Processes:
     """`pids` gives the processes by what they are; several of one kind are added up."""
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -64,20 +64,25 @@ class Place:
         self.path = path
 
     @asynccontextmanager
-    async def observing(self, *, write_seconds: float = OFTEN) -> AsyncIterator[tuple[Observing, Store]]:
+    async def observing(
+        self, *, write_seconds: float = OFTEN, clock: Callable[[], float] = lambda: NOW
+    ) -> AsyncIterator[tuple[Observing, Store]]:
         """As it runs in a gateway that ends behind the block."""
         store = Store(self.path)
-        sink = Observing(store, clock=lambda: NOW, write_seconds=write_seconds, tell_seconds=PATIENCE_SECONDS)
+        sink = Observing(store, clock=clock, write_seconds=write_seconds, tell_seconds=PATIENCE_SECONDS)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(sink.run())
             yield sink, store
             running.cancel()
 
-    async def sketches(self) -> list[Sketch]:
+    async def hours(self) -> list[tuple[int, Sketch]]:
         store = SqliteSketches(self.path)
         found = await store.sketches(0, NOW + HOUR)
         await store.close()
-        return [sketch for _, sketch in found]
+        return found
+
+    async def sketches(self) -> list[Sketch]:
+        return [sketch for _, sketch in await self.hours()]
 
     async def samples(self) -> float:
         return sum(each.total.n for each in await self.sketches())
@@ -122,6 +127,20 @@ async def test_all_that_was_handed_over_is_written_at_the_end(place: Place) -> N
             sink.take(judged(f"{n}"))
     assert await place.samples() == 201
     assert sink.pids == []
+
+
+async def test_what_comes_late_replaces_nothing(place: Place) -> None:
+    clock = [NOW]
+    async with place.observing(clock=lambda: clock[0]) as (sink, store):
+        sink.take(judged("a", at=NOW - 3 * HOUR))
+        await written(store)
+        clock[0] += 3 * HOUR  # the hour of the first sample is forgotten when the second is told
+        sink.take(judged("b", at=NOW))
+        while len(await place.hours()) < 2:  # noqa: ASYNC110 - each look asks the file
+            await asyncio.sleep(OFTEN)
+        sink.take(judged("c", at=NOW - 3 * HOUR))
+    early = [sketch for start, sketch in await place.hours() if start < NOW - HOUR]
+    assert [sketch.total.n for sketch in early] == [1, 1]
 
 
 async def test_one_that_dies_is_followed_by_another_that_loses_nothing_of_what_was_written(
@@ -211,18 +230,41 @@ def test_a_sample_that_cannot_be_observed_costs_itself_only() -> None:
     sketches.observe(map(seen_of, [judged("a"), judged("b", operation="unheard-of"), judged("c")]))
     told = sketches.tell(NOW)
     assert (told.failed, told.why) == (1, "ValueError")
-    ((_, sketch),) = told.sketches
+    ((_, _, sketch),) = told.sketches
     assert msgspec.msgpack.decode(sketch, type=Sketch).total.n == 2
 
 
-def test_hours_that_are_over_are_forgotten_once_they_are_told() -> None:
+def _counts(told: Told) -> list[tuple[int, int, float]]:
+    """(hours before now, number, samples) of each sketch."""
+    sketches = [(int(NOW - start) // HOUR, number, sketch) for start, number, sketch in told.sketches]
+    return [
+        (ago, number, msgspec.msgpack.decode(sketch, type=Sketch).total.n) for ago, number, sketch in sorted(sketches)
+    ]
+
+
+def test_an_hour_is_told_whole_until_nothing_came_of_it_for_two() -> None:
+    """What comes late goes to the same sketch as long as it is known; then to another one, which replaces nothing."""
     sketches = Sketching()
-    sketches.observe([seen_of(judged("a", at=NOW - 3 * HOUR)), seen_of(judged("b"))])
-    assert len(sketches.tell(NOW).sketches) == 2
-    sketches.observe([seen_of(judged("c"))])
-    ((start, sketch),) = sketches.tell(NOW).sketches
-    assert start == NOW // HOUR * HOUR
-    assert msgspec.msgpack.decode(sketch, type=Sketch).total.n == 2
+
+    def tell(now: float, *ids: str) -> list[tuple[int, int, float]]:
+        sketches.observe(seen_of(judged(id, at=NOW - 3 * HOUR)) for id in ids)
+        return _counts(sketches.tell(now))
+
+    assert tell(NOW, "a") == [(3, 0, 1)]
+    assert tell(NOW + HOUR, "b") == [(3, 0, 2)]
+    assert tell(NOW + 4 * HOUR) == []  # and forgotten
+    assert tell(NOW + 4 * HOUR, "c", "d") == [(3, 1, 2)]
+
+
+def test_samples_of_many_hours_take_bounded_room() -> None:
+    sketches = Sketching()
+    sketches.observe(seen_of(judged(f"{ago}", at=NOW - ago * HOUR)) for ago in range(100))
+    assert len(sketches.tell(NOW).sketches) == 100
+    sketches.observe(seen_of(judged(f"again {ago}", at=NOW - ago * HOUR)) for ago in range(100))
+    counts = _counts(sketches.tell(NOW))
+    assert [n for ago, _, n in counts if ago < 40] == [2] * 40
+    assert [n for ago, _, n in counts if ago > 50] == [1] * 49
+    assert len({number for _, number, _ in counts}) == 100
 
 
 @pytest.mark.parametrize(("passage", "repeats"), [("Rome is the capital of Italy.", 0.0), (PLANTED, 1.0)])
@@ -240,7 +282,7 @@ def test_retrieved_passages_are_held_against_the_question(passage: str, repeats:
     sketches.observe([seen_of(msgspec.structs.replace(found, findings=findings))])
     told = sketches.tell(NOW)
     assert told.failed == 0
-    ((_, sketch),) = told.sketches
+    ((_, _, sketch),) = told.sketches
     means = msgspec.msgpack.decode(sketch, type=Sketch).means
     ((_, row),) = [(key, row) for key, row in means.items() if "question_in_passages" in key and key[0] == "all"]
     assert Mean(*row).value == repeats

@@ -158,14 +158,23 @@ class _Http2Line:
                 if isinstance(event, h2.events.RequestReceived):
                     turn = _Http2Turn(self, event)
                     self.origin.turns.append(turn)
-                    scripts.append(group.create_task(_as_coroutine(self._script(turn))))
+                    scripts.append(group.create_task(self._play(turn)))
                 elif isinstance(event, h2.events.DataReceived):
                     self.turns[event.stream_id].came.append((event.data or b"", event.flow_controlled_length or 0))
                 elif isinstance(event, h2.events.StreamEnded):
                     self.turns[event.stream_id].ended = True
+                elif isinstance(event, h2.events.StreamReset):
+                    self.turns[event.stream_id or 0].was_reset = True
             self.flush()
             self.moved.set()
         return scripts
+
+    async def _play(self, turn: "_Http2Turn") -> None:
+        try:
+            await self._script(turn)
+        except (ConnectionResetError, h2.exceptions.ProtocolError):
+            if not turn.was_reset:
+                raise
 
     def flush(self) -> None:
         if data := self.h2.data_to_send():
@@ -178,10 +187,6 @@ class _Http2Line:
             raise ConnectionResetError
 
 
-async def _as_coroutine(work: Awaitable[None]) -> None:
-    await work
-
-
 class _Http2Turn:
     def __init__(self, line: _Http2Line, event: h2.events.RequestReceived) -> None:
         named = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
@@ -190,6 +195,7 @@ class _Http2Turn:
         self.headers = [(b"host" if name == b":authority" else name, value) for name, value in named]
         self.came: list[tuple[bytes, int]] = []
         self.ended = False
+        self.was_reset = False  # by the client
         self._line = line
         self._stream = event.stream_id or 0
         line.turns[self._stream] = self
@@ -203,6 +209,8 @@ class _Http2Turn:
                 if size:
                     self._line.h2.acknowledge_received_data(size, self._stream)
             self._line.flush()
+            if self.was_reset:
+                raise ConnectionResetError
             if not self.ended:
                 await self._line.move()
         return b"".join(found)
@@ -230,7 +238,7 @@ class _Http2Turn:
         self._line.flush()
 
     async def left(self) -> None:
-        while not self._line.gone:
+        while not self._line.gone and not self.was_reset:
             self._line.moved.clear()
             await self._line.moved.wait()
 

@@ -15,7 +15,7 @@ async def observed(store: Store, *samples: Judged, now: float) -> None:
     told = sketching.tell(now)
     writer = secrets.token_hex(8)
     assert not told.failed, told.why
-    for start, sketch in told.sketches:
-        await store.put(start, writer, sketch)
+    for start, number, sketch in told.sketches:
+        await store.put(start, f"{writer}.{number}", sketch)
     for change in told.changes:
         await store.tell(change)

@@ -1,12 +1,14 @@
 """What a process takes of the machine, read from /proc: of this one, of those that are gone, and of odd names."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from gateway.telemetry import metrics
-from gateway.telemetry.processes import Processes, open_files, taken
+from gateway.telemetry.processes import Processes, children_seconds, open_files, taken
 
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
 
@@ -55,3 +57,18 @@ def test_the_gauges_tell_each_kind_of_process_apart() -> None:
     assert shown["gateway"] > 2**20
     assert shown["detectors"] == 0
     assert metrics.samples("assay_process_max_fds")[()] > 0
+
+
+@NEEDS_PROC
+def test_what_children_took_counts_while_they_run_and_when_they_have_ended() -> None:
+    before = children_seconds([])
+    busy = "import sys, time\nwhile time.process_time() < 0.2: pass\nprint('done', flush=True)\nsys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout.readline() == b"done\n"
+        running = children_seconds([child.pid]) - before
+        child.stdin.close()
+        child.wait()
+        assert children_seconds([child.pid]) - before >= running - 1 / os.sysconf("SC_CLK_TCK")
+    assert running >= 0.15  # the system counts in hundredths

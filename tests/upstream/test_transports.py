@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import httpx2
+import httpcore2
 import pytest
 
 from gateway.errors import REASONS as KNOWN
@@ -174,6 +174,7 @@ WAYS: Mapping[str, Opener] = {
 }
 HTTPX_WAYS = tuple(list(WAYS)[2:])
 on_every_way = pytest.mark.parametrize("way", WAYS)
+on_http2 = pytest.mark.parametrize("way", ["HTTP/2", "HTTP/2 in a tunnel"])
 
 
 @asynccontextmanager
@@ -1010,6 +1011,102 @@ async def test_what_is_given_up_leaves_those_beside_it_alone(certificates: Certi
         await at.settles((1, 0))
 
 
+@on_http2
+@pytest.mark.parametrize("script", [silence, silence_after_the_head, silence_in_the_middle])
+async def test_an_upstream_hears_at_once_of_what_is_given_up_beside_others(
+    way: str, script: Script, certificates: Certificates
+) -> None:
+    others_end, left = asyncio.Event(), asyncio.Event()
+
+    async def watched(turn: Turn) -> None:
+        await script(turn)
+        left.set()
+
+    async def patient(turn: Turn) -> None:
+        await turn.body()
+        await turn.start(200)
+        await turn.send(b"a")
+        await others_end.wait()
+        await turn.send(b"b")
+        await turn.end()
+
+    async with opened(way, first(watched, patient), certificates) as at:
+        given_up = await at.begin()
+        await until(lambda: bool(at.origin.turns))
+        beside = await at.begin()
+        await beside.head()
+        given_up.abort()
+        await left.wait()  # while the other one goes on, on the same connection
+        assert {turn.connection for turn in at.origin.turns} == {0}
+        others_end.set()
+        assert await read(beside) == b"ab"
+        await at.settles((0, 0))
+
+
+@on_http2
+async def test_an_upload_keeps_no_other_waiting(way: str, certificates: Certificates) -> None:
+    left = asyncio.Event()
+
+    async def watched(turn: Turn) -> None:
+        await turn.left()
+        left.set()
+
+    async with opened(way, first(watched), certificates) as at:
+        upload = await at.begin(None, fresh=True)
+        await upload.send(b"a")
+        await until(lambda: bool(at.origin.turns))
+        assert await asyncio.gather(*[at.ask() for _ in range(2)]) == [(200, b"ok")] * 2
+        upload.abort()
+        await left.wait()
+        await at.settles((1, 0))
+
+
+@on_http2
+async def test_giving_up_at_any_step_harms_no_neighbour(way: str, certificates: Certificates) -> None:
+    """A stream that the upstream has not heard of must not be reset: that would end the connection."""
+    go_on = asyncio.Event()
+
+    async def patient(turn: Turn) -> None:
+        await turn.body()
+        await go_on.wait()
+        await ok(turn)
+
+    async with opened(way, patient, certificates) as at:
+        beside = [await at.begin()]
+        for steps in range(24):
+            given_up = await at.begin(bytes(100_000))
+            beside.append(await at.begin())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            given_up.abort()
+        go_on.set()
+        for answer in beside:
+            await answer.head()
+            assert await read(answer) == b"ok"
+        await at.settles((0, 0), (1, 0))
+
+
+async def test_what_agreed_on_http11_is_given_up_at_once_beside_others(certificates: Certificates) -> None:
+    left = asyncio.Event()
+
+    async def watched(turn: Turn) -> None:
+        await silence(turn)
+        left.set()
+
+    tls = certificates.plain
+    async with (
+        http1_origin(first(watched, silence), tls=tls.server) as origin,
+        pool("https", "localhost", origin.port, Limits(), tls=tls.trusting(), http2=True) as at,
+    ):
+        given_up = await at.begin()
+        await until(lambda: bool(origin.turns))
+        beside = await at.begin()
+        await until(lambda: len(origin.turns) == 2)
+        given_up.abort()
+        await left.wait()
+        beside.abort()
+
+
 async def stream_reset(turn: Any) -> None:
     await turn.body()
     turn.reset()
@@ -1066,30 +1163,13 @@ async def test_http2_failures(script: Script, reasons: list[str], certificates: 
 # --- the library's errors ------------------------------------------------------------------------------------
 
 
-# These come of what only httpx's client does: redirects, cookies, decoding, reading a stream twice, event streams.
-OF_THE_CLIENT = {
-    httpx2.CookieConflict,
-    httpx2.DecodingError,
-    httpx2.HTTPError,
-    httpx2.HTTPStatusError,
-    httpx2.RequestError,
-    httpx2.RequestNotRead,
-    httpx2.ResponseNotRead,
-    httpx2.SSEError,
-    httpx2.StreamClosed,
-    httpx2.StreamConsumed,
-    httpx2.StreamError,
-    httpx2.TooManyRedirects,
-}
-
-
 def exceptions_of(library: Any) -> set[type[Exception]]:
     found = {getattr(library, name) for name in library.__all__}
     return {each for each in found if isinstance(each, type) and issubclass(each, Exception)}
 
 
-async def test_every_exception_of_httpx_has_its_reason() -> None:
-    assert exceptions_of(httpx2) - OF_THE_CLIENT == {kind for kind in REASONS if kind.__module__ == "httpx2"}
+async def test_every_exception_of_the_library_has_its_reason() -> None:
+    assert exceptions_of(httpcore2) == {kind for kind in REASONS if kind.__module__ == "httpcore2"}
     assert {reason for pair in REASONS.values() for reason in pair} <= KNOWN.keys()
 
 

@@ -1,4 +1,4 @@
-"""What httpx may raise, as our errors: each has a reason before an answer began, and one in the middle of it."""
+"""What the library may raise, as our errors: each has a reason before an answer began, and one in the middle of it."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,6 @@ from types import MappingProxyType
 
 import h2.exceptions
 import httpcore2
-import httpx2
 
 from gateway.errors import UpstreamError
 from gateway.upstream.transport import Limits, late, tls_refused, unreachable
@@ -15,23 +14,21 @@ from gateway.upstream.transport import Limits, late, tls_refused, unreachable
 # none goes unnamed.
 REASONS: Mapping[type[Exception], tuple[str, str]] = MappingProxyType(
     {
-        httpx2.ConnectTimeout: ("connect_timeout", "connect_timeout"),
-        httpx2.ReadTimeout: ("connect_timeout", "idle_timeout"),  # of a proxy that opens no tunnel
-        httpx2.WriteTimeout: ("write_timeout", "write_timeout"),
-        httpx2.PoolTimeout: ("pool_timeout", "pool_timeout"),
-        httpx2.TimeoutException: ("first_byte_timeout", "idle_timeout"),
-        httpx2.ConnectError: ("connect_failed", "connect_failed"),
-        httpx2.ReadError: ("reset", "truncated"),
-        httpx2.WriteError: ("reset", "truncated"),
-        httpx2.CloseError: ("reset", "truncated"),
-        httpx2.NetworkError: ("reset", "truncated"),
-        httpx2.RemoteProtocolError: ("bad_response", "truncated"),
-        httpx2.LocalProtocolError: ("bad_response", "bad_response"),
-        httpx2.ProtocolError: ("bad_response", "bad_response"),
-        httpx2.ProxyError: ("connect_failed", "connect_failed"),
-        httpx2.UnsupportedProtocol: ("connect_failed", "connect_failed"),
-        httpx2.InvalidURL: ("connect_failed", "connect_failed"),
-        httpx2.TransportError: ("reset", "truncated"),
+        httpcore2.ConnectTimeout: ("connect_timeout", "connect_timeout"),
+        httpcore2.ReadTimeout: ("connect_timeout", "idle_timeout"),  # of a proxy that opens no tunnel
+        httpcore2.WriteTimeout: ("write_timeout", "write_timeout"),
+        httpcore2.PoolTimeout: ("pool_timeout", "pool_timeout"),
+        httpcore2.TimeoutException: ("first_byte_timeout", "idle_timeout"),
+        httpcore2.ConnectError: ("connect_failed", "connect_failed"),
+        httpcore2.ReadError: ("reset", "truncated"),
+        httpcore2.WriteError: ("reset", "truncated"),
+        httpcore2.NetworkError: ("reset", "truncated"),
+        httpcore2.RemoteProtocolError: ("bad_response", "truncated"),
+        httpcore2.LocalProtocolError: ("bad_response", "bad_response"),
+        httpcore2.ProtocolError: ("bad_response", "bad_response"),
+        httpcore2.ProxyError: ("connect_failed", "connect_failed"),
+        httpcore2.UnsupportedProtocol: ("connect_failed", "connect_failed"),
+        httpcore2.ConnectionNotAvailable: ("reset", "truncated"),
         h2.exceptions.ProtocolError: ("bad_response", "bad_response"),  # let through from within a body
     }
 )
@@ -57,10 +54,8 @@ def failure(error: Exception, limits: Limits, *, begun: bool, proxied: bool) -> 
 
 
 def _no_connection(error: Exception, peer: str) -> UpstreamError:
-    if isinstance(error, httpx2.ProxyError):  # the rest of its text is the proxy's own
+    if isinstance(error, httpcore2.ProxyError):  # the rest of its text is the proxy's own
         return UpstreamError("connect_failed", f"the {peer} opened no tunnel: it answered {str(error)[:3]}")
-    if isinstance(error, httpx2.InvalidURL):
-        return unreachable(UnicodeError())
     system = [cause for cause in _causes(error) if isinstance(cause, OSError)]
     for cause in system:
         if isinstance(cause, ssl.SSLError):
@@ -72,9 +67,8 @@ def _no_connection(error: Exception, peer: str) -> UpstreamError:
 
 def _ended_by_peer(error: Exception) -> bool:
     """Whether a protocol error only says that the other side left: then no parser's error stands behind it."""
-    cause = error.__cause__
-    return isinstance(cause, httpcore2.RemoteProtocolError) and not any(
-        isinstance(argument, Exception) for argument in cause.args
+    return isinstance(error, httpcore2.RemoteProtocolError) and not any(
+        isinstance(argument, Exception) for argument in error.args
     )
 
 

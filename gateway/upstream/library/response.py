@@ -1,18 +1,20 @@
-"""One response that comes through httpx, filled by a task of its own and read by the request path."""
+"""One response that comes through the library, filled by a task of its own and read by the request path."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
-import httpx2
+import httpcore2
 
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
+from gateway.upstream.library.network import WRITTEN, Connection, Written
 from gateway.upstream.library.reasons import TRANSPORT_ERRORS, failure
 from gateway.upstream.transport import HIGH_WATER, MAX_HEADERS, SHUTTING_DOWN, STATUSES, WHOLE_BYTES, Limits, late
 
+_HEAD_WRITTEN = "send_request_headers.complete"
 _PIECE_BYTES = 64 * 1024  # of a request body that is handed over at once: time limits count from piece to piece
 _WHITE = b" \t"
 
@@ -46,6 +48,10 @@ class Owner(Protocol):
         """Nobody waits for it any more."""
         ...
 
+    def reset(self, connection: Connection, stream: int) -> None:
+        """Tell the upstream that this stream of a shared connection is not wanted any more."""
+        ...
+
 
 class _GivenUp(Exception):  # noqa: N818 - not an error: the request is not wanted any more
     """Raised into the library where it asks for more of a request that was given up."""
@@ -56,7 +62,7 @@ class HttpxResponse:
     answer's last, so that whoever reads may come, go and wait without the library seeing it."""
 
     def __init__(
-        self, owner: Owner, transport: httpx2.AsyncHTTPTransport, request: httpx2.Request, body: bytes | None,
+        self, owner: Owner, pool: httpcore2.AsyncConnectionPool, request: httpcore2.Request, body: bytes | None,
         limits: Limits,
     ) -> None:  # fmt: skip
         self.status = 0
@@ -72,6 +78,9 @@ class HttpxResponse:
         self._body = body
         self._whole = False  # it is so small that its head is given out with all of its body
         self._alone = not owner.shares  # no other request depends on its connection
+        self._written = Written()
+        self._stream = 0  # its number in HTTP/2
+        self._resettable: tuple[Connection, int] | None = None  # the stream, once the upstream has heard of it
         self._error: BaseException | None = None
         self._chunks: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -92,9 +101,9 @@ class HttpxResponse:
         self._piece_taken = asyncio.Event()
         self._all_given = False
         request.stream = _RequestBody(self)
-        request.extensions |= {"trace": self._trace, "timeout": self._connecting}
+        request.extensions = {"trace": self._trace, "timeout": self._connecting}
         self._loop = asyncio.get_running_loop()
-        self.task = self._loop.create_task(self._run(transport, request))
+        self.task = self._loop.create_task(self._run(pool, request))
         self.task.add_done_callback(self._ended)
 
     # --- for the one who asked: see `transport.Response`
@@ -134,7 +143,7 @@ class HttpxResponse:
         return b""
 
     def abort(self) -> None:
-        """Give the answer up. The upstream hears of it when its connection is closed: see the package."""
+        """Give the answer up. The upstream hears of it at once: see the package."""
         self._give_up(UpstreamError("reset", SHUTTING_DOWN))
 
     async def send(self, data: bytes) -> None:
@@ -181,6 +190,8 @@ class HttpxResponse:
             waited_for.set()
         if self._alone and self.may_be_cut:
             self.task.cancel()
+        elif self._resettable is not None:
+            self._owner.reset(*self._resettable)
         self._wake()
         self._owner.let_go(self)
 
@@ -197,10 +208,11 @@ class HttpxResponse:
 
     # --- the task
 
-    async def _run(self, transport: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> None:
+    async def _run(self, pool: httpcore2.AsyncConnectionPool, request: httpcore2.Request) -> None:
         self._allow("pool_timeout")
+        WRITTEN.set(self._written)
         try:
-            response = await transport.handle_async_request(request)
+            response = await pool.handle_async_request(request)
             try:
                 await self._receive(response)
             finally:
@@ -209,9 +221,8 @@ class HttpxResponse:
             proxied = self._owner.proxied
             raise failure(error, self._limits, begun=self.started, proxied=proxied) from None
 
-    async def _receive(self, response: httpx2.Response) -> None:
-        self._alone = self._alone or response.extensions.get("http_version") != b"HTTP/2"
-        pieces = cast(AsyncGenerator[bytes, None], aiter(cast(httpx2.AsyncByteStream, response.stream)))
+    async def _receive(self, response: httpcore2.Response) -> None:
+        pieces = cast(AsyncGenerator[bytes, None], aiter(cast(AsyncIterable[bytes], response.stream)))
         try:
             self._begin(response)
             async for piece in pieces:
@@ -227,7 +238,10 @@ class HttpxResponse:
             await pieces.aclose()
 
     async def _trace(self, step: str, info: Mapping[str, Any]) -> None:
-        limit = _LIMIT_FROM.get(step.partition(".")[2])
+        step = step.partition(".")[2]
+        if step == _HEAD_WRITTEN and self._stream:
+            self._now_resettable()
+        limit = _LIMIT_FROM.get(step)
         if limit == "connect_timeout":
             self.reused = False
         # Asking the proxy for a tunnel is a part of connecting.
@@ -238,7 +252,17 @@ class HttpxResponse:
                 raise _GivenUp
             self.phase = Phase.ON_WIRE
             self._connecting.clear()
+            self._stream = info.get("stream_id", 0)
+            self._alone = self._alone or not self._stream  # HTTP/1.1 was agreed on
         self._allow(limit)
+
+    def _now_resettable(self) -> None:
+        """The upstream has the head: to reset a stream that it never heard of would end the connection for all."""
+        assert self._written.connection is not None
+        self._resettable = self._written.connection, self._stream
+        if self.given_up:
+            self._owner.reset(*self._resettable)
+            raise _GivenUp
 
     def _allow(self, limit: str) -> None:
         """From now on this limit runs."""
@@ -250,6 +274,8 @@ class HttpxResponse:
     async def pieces(self) -> AsyncIterator[bytes]:
         """The request body, as the library takes it."""
         for piece in _cut(self._body or b""):
+            if self.given_up:
+                raise _GivenUp
             self._allow("write_timeout")
             yield piece
         while self._body is None:
@@ -267,9 +293,9 @@ class HttpxResponse:
                 self._allow("write_timeout")
                 return
 
-    def _begin(self, response: httpx2.Response) -> None:
-        status = response.status_code
-        headers = [(name.lower(), value.strip(_WHITE)) for name, value in response.headers.raw]
+    def _begin(self, response: httpcore2.Response) -> None:
+        status = response.status
+        headers = [(name.lower(), value.strip(_WHITE)) for name, value in response.headers]
         if status == 101:
             raise UpstreamError("bad_response", "the upstream switched to another protocol, which was not asked for")
         if status not in STATUSES:
@@ -309,7 +335,7 @@ class HttpxResponse:
         self._owner.let_go(self)
 
 
-class _RequestBody(httpx2.AsyncByteStream):
+class _RequestBody:
     def __init__(self, response: HttpxResponse) -> None:
         self._response = response
 

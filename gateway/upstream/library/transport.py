@@ -1,15 +1,18 @@
-"""The connections to one origin that httpx holds."""
+"""The connections to one origin that the library holds."""
 
 import asyncio
 import ssl
+from collections.abc import Awaitable
 from contextlib import suppress
 from functools import cache
+from urllib.parse import unquote_to_bytes, urlsplit
 
-import httpx2
+import httpcore2
 
 from gateway.errors import UpstreamError
+from gateway.upstream.library.network import Connection, Network
 from gateway.upstream.library.response import HttpxResponse
-from gateway.upstream.transport import SHUTTING_DOWN, Limits, late
+from gateway.upstream.transport import SHUTTING_DOWN, Limits, late, unreachable
 
 _SWEEP_SECONDS = 0.25  # how late a timeout may be noticed
 _STREAMS = 100  # answers on one HTTP/2 connection at once: as many as the library opens
@@ -22,17 +25,24 @@ def _usual_tls() -> ssl.SSLContext:
 
 
 class _Client:
-    """One of the library's transports: in HTTP/2 one connection, in HTTP/1.1 as many as there are answers.
+    """One of the library's pools: in HTTP/2 one connection, in HTTP/1.1 as many as there are answers.
 
     `answers` are those that somebody waits for, `under_way` also those that were given up and have not ended.
     """
 
-    def __init__(self, transport: httpx2.AsyncHTTPTransport) -> None:
-        self.transport = transport
+    def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
+        self.pool = pool
         self.answers: set[HttpxResponse] = set()
         self.under_way: set[HttpxResponse] = set()
+        self.upload: HttpxResponse | None = None  # the latest
         self.retired = False  # no more requests go to it, and it is closed when nobody waits for it
         self.idle_since = 0.0
+
+    def has_room(self) -> bool:
+        """Whether another request may share its connection. While an upload is sent the library reads nothing, not even
+        how many streams the upstream takes."""
+        is_free = self.upload is None or self.upload.settled
+        return is_free and not self.retired and len(self.answers) < _STREAMS
 
     def may_close(self, now: float, keepalive: float, longest_connect: float) -> bool:
         """Whether it is of no use any more, and what is closed now leaves nothing half open behind."""
@@ -68,7 +78,7 @@ class HttpxTransport:
         self.proxied = proxy is not None
         self.shares = http2
         self._tls = tls or _usual_tls()
-        self._proxy = None if proxy is None else httpx2.Proxy(proxy, ssl_context=proxy_tls)
+        self._proxy = None if proxy is None else _proxy(proxy, proxy_tls)
         self._origin = (scheme, host, port)
         self._slots = asyncio.Semaphore(limits.max_connections)  # those that wait here are served in their order
         self._clients: list[_Client] = []
@@ -101,12 +111,13 @@ class HttpxTransport:
             if self._closed:
                 raise UpstreamError("reset", SHUTTING_DOWN)
             client = self._client(fresh)
-            answer = HttpxResponse(self, client.transport, self._request(head), body, limits or self.limits)
+            answer = HttpxResponse(self, client.pool, self._request(head), body, limits or self.limits)
         except BaseException as error:
             self._slots.release()
-            if isinstance(error, httpx2.InvalidURL):
-                raise UpstreamError("connect_failed", "the upstream's host name is not valid") from None
+            if isinstance(error, UnicodeError):  # of the host's name
+                raise unreachable(error) from None
             raise
+        client.upload = answer if body is None else client.upload
         client.answers.add(answer)
         client.under_way.add(answer)
         self._of[answer] = client
@@ -148,12 +159,16 @@ class HttpxTransport:
             client.retired = True
             self._tidy()
 
+    def reset(self, connection: Connection, stream: int) -> None:
+        """Tell the upstream that this stream of a shared connection is not wanted any more."""
+        self._finish(connection.reset(stream))
+
     # --- inside
 
     def _client(self, fresh: bool) -> _Client:
         """One that has room; in HTTP/1.1, where every request opens a connection, there is one for all."""
         for client in reversed(self._clients):
-            if not self.shares or (not fresh and not client.retired and len(client.answers) < _STREAMS):
+            if not self.shares or (not fresh and client.has_room()):
                 return client
         for client in self._clients:
             client.retired = client.retired or not client.answers  # an idle one makes room
@@ -162,22 +177,23 @@ class HttpxTransport:
         self._clients.append(client)
         return client
 
-    def _open(self) -> httpx2.AsyncHTTPTransport:
-        none = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
-        return httpx2.AsyncHTTPTransport(
-            verify=self._tls, http2=self.shares, limits=none, trust_env=False, proxy=self._proxy
+    def _open(self) -> httpcore2.AsyncConnectionPool:
+        return httpcore2.AsyncConnectionPool(
+            ssl_context=self._tls,
+            proxy=self._proxy,
+            max_connections=None,
+            http2=self.shares,
+            network_backend=Network(),
         )
 
-    def _request(self, head: bytes) -> httpx2.Request:
+    def _request(self, head: bytes) -> httpcore2.Request:
         line, *lines = head[:-4].split(b"\r\n")
         method, target, _ = line.split(b" ")
         headers = [(name, value) for name, _, value in (each.partition(b": ") for each in lines)]
         headers.append((b"connection", b"close"))  # in HTTP/2 the library leaves it out
         scheme, host, port = self._origin
-        url = httpx2.URL(scheme=scheme, host=host, port=port, path="/")
-        return httpx2.Request(
-            method.decode("ascii"), url, headers=headers, stream=_NOTHING, extensions={"target": target}
-        )
+        url = httpcore2.URL(scheme=scheme, host=host.encode("idna"), port=port, target=target)
+        return httpcore2.Request(method, url, headers=headers)
 
     def _tidy(self) -> None:
         """Close what is of no use any more."""
@@ -188,11 +204,14 @@ class HttpxTransport:
                 self._close(client)
 
     def _close(self, client: _Client) -> None:
-        async def close() -> None:
-            with suppress(*_CLOSING_ERRORS):
-                await client.transport.aclose()
+        self._finish(client.pool.aclose())
 
-        task = self._loop.create_task(close())
+    def _finish(self, work: Awaitable[None]) -> None:
+        async def finish() -> None:
+            with suppress(*_CLOSING_ERRORS):
+                await work
+
+        task = self._loop.create_task(finish())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -205,5 +224,13 @@ class HttpxTransport:
         self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep) if self._clients else None
 
 
-_CLOSING_ERRORS = (httpx2.TransportError, OSError)
-_NOTHING = httpx2.ByteStream(b"")
+def _proxy(url: str, tls: ssl.SSLContext | None) -> httpcore2.Proxy:
+    """The proxy at `http(s)://[user:password@]host:port`, its credentials percent-encoded."""
+    parts = urlsplit(url)
+    name, password = (unquote_to_bytes(part or "") for part in (parts.username, parts.password))
+    address = httpcore2.URL(scheme=parts.scheme, host=parts.hostname or "", port=parts.port, target="/")
+    return httpcore2.Proxy(address, auth=(name, password) if name or password else None, ssl_context=tls)
+
+
+# What ending a connection or a stream may raise where the other side was faster.
+_CLOSING_ERRORS = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError)
