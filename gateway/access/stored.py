@@ -4,11 +4,19 @@ from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from gateway.access.admission import ANYONE
-from gateway.access.stored_ids import collection_of, id_of_answer, kept_in, referred_in, segments_of
+from gateway.access.stored_ids import (
+    collection_of,
+    files_named,
+    id_of_answer,
+    kept_in,
+    names_files,
+    referred_in,
+    segments_of,
+)
 from gateway.encodings import EncodingError, decode
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
-from gateway.openai_api import has_too_many_values, map_entries
+from gateway.openai_api import Operation, has_too_many_values, map_entries
 
 _ENTRY_BYTES = 400  # of an entry beside its id
 _UNPACKED_BYTES = 256 * 1024  # of an answer in a content-encoding are looked at
@@ -86,11 +94,15 @@ class StoredAnswers:
                     exchange.asked.file_revision = kept.revision
 
     def awaits(self, exchange: Exchange) -> bool:
-        """Whether the answer's id is to be remembered."""
+        """Whether the answer's id is to be remembered, or those of files that it names."""
         if exchange.principal is ANYONE:
             return exchange.ruling.wholly_read
         asked = exchange.asked
-        return bool(_owner(exchange)) and bool(kept_in(asked.operation, asked.method, asked.body))
+        if not _owner(exchange):
+            return False
+        if kept_in(asked.operation, asked.method, asked.body):
+            return True
+        return asked.operation is Operation.OTHER and names_files(asked.operation, asked.path)
 
     def note(self, exchange: Exchange, begun: bytes) -> bool:
         """Remember the answer of which this is the beginning; False when it does not tell its id yet."""
@@ -100,11 +112,16 @@ class StoredAnswers:
             plain = decode(begun, encoding, _UNPACKED_BYTES)[0] if encoding else begun
         except EncodingError:
             return False
+        owner, kept = _owner(exchange), kept_in(asked.operation, asked.method, asked.body)
         id = id_of_answer(asked.operation, plain)
-        if id:
+        if id and kept:
             read = exchange.ruling.revision if exchange.ruling.wholly_read else ""
-            self.remember(id, _owner(exchange), kept_in(asked.operation, asked.method, asked.body), read)
-        return bool(id)
+            self.remember(id, owner, kept, read)
+        if not names_files(asked.operation, asked.path):
+            return bool(id)
+        for file in files_named(plain):
+            self.remember(file, owner, "files")
+        return False  # they come last
 
     def remember(self, id: str, owner: str, collection: str, revision: str = "") -> None:
         """The first owner of an id stays it."""

@@ -10,8 +10,15 @@ from gateway.openai_api import Operation, read_event, sse
 from gateway.openai_api.document import has_too_many_values, parse
 
 _SEGMENT_END = re.compile(r"[/\\;?#\x00-\x20]+")
-_COLLECTIONS = ("responses", "chat/completions", "conversations", "files", "batches")
-_FILED = {Operation.FILES: "files", Operation.BATCHES: "batches", Operation.VECTOR_STORES: "vector_stores"}
+_FILED = {
+    Operation.FILES: "files",
+    Operation.BATCHES: "batches",
+    Operation.MESSAGE_BATCHES: "messages/batches",
+    Operation.VECTOR_STORES: "vector_stores",
+}
+_COLLECTIONS = ("responses", "chat/completions", "conversations", *_FILED.values())
+_ABOUT_FILES = (Operation.FILES, Operation.BATCHES, Operation.OTHER)
+_NAMES_FILES = ("batches", "uploads")  # what is kept there tells of files that the server made
 _ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]+)"')  # of an answer whose end was not seen
 _SAYS_SO = (
     b"previous_response_id",
@@ -39,8 +46,15 @@ class _Request(msgspec.Struct, gc=False):
 _decode_request = msgspec.json.Decoder(_Request).decode
 
 
+class _File(msgspec.Struct, gc=False):
+    id: Any = None
+
+
 class _Answer(msgspec.Struct, gc=False):
     id: Any = None
+    output_file_id: Any = None
+    error_file_id: Any = None
+    file: _File | None = None
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
@@ -69,6 +83,21 @@ def referred_in(body: bytes) -> list[Referred]:
         (request.input_file_id, "input_file_id"),
     )
     return [Referred(id, param) for id, param in named if isinstance(id, str) and id]
+
+
+def names_files(operation: Operation, path: str) -> bool:
+    """Whether an answer about this may name files that the server made: what a batch gave, or a finished upload."""
+    return operation in _ABOUT_FILES and any(part.lower() in _NAMES_FILES for part in segments_of(path)[1:2])
+
+
+def files_named(answer: bytes) -> list[str]:
+    """The ids of files that such an answer names; none of one that is not here as a whole."""
+    try:
+        found = _decode_answer(answer)
+    except (ValueError, RecursionError):
+        return []
+    named = (found.output_file_id, found.error_file_id, None if found.file is None else found.file.id)
+    return [id for id in named if isinstance(id, str) and id]
 
 
 def kept_in(operation: Operation, method: str, body: bytes) -> str:

@@ -3,7 +3,7 @@
 When the detectors do not answer, each rule's `on_error` decides, and what passes unjudged is counted with its reason.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from time import monotonic
@@ -273,9 +273,8 @@ def _failures_of(findings: Findings, direction: str) -> dict[Silent, str]:
     return failures
 
 
-def edits_of(passages: Iterable[Passage], findings: Sequence[Finding], decision: Decision) -> dict[Path, str]:
+def edits_of(by_path: Mapping[Path, Passage], findings: Sequence[Finding], decision: Decision) -> dict[Path, str]:
     """The strings of the body with what is to be cut out of them. Findings name the places of their texts."""
-    by_path = {tuple(passage.path): passage for passage in passages}
     found: dict[Path, str] = {}
     for index, finding in enumerate(findings):
         if cuts := decision.cuts(index):

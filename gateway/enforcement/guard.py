@@ -163,7 +163,8 @@ class Guard:
 
 
 def _redacted(operation: Operation, body: bytes, findings: Sequence[Finding], decision: Decision) -> bytes:
-    return rewrite(body, edits_of(read_request(operation, body).passages, findings, decision))
+    by_path = {passage.path: passage for passage in read_request(operation, body).passages}
+    return rewrite(body, edits_of(by_path, findings, decision))
 
 
 def _ambiguous() -> GatewayError:

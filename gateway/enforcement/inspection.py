@@ -12,12 +12,15 @@ from gateway.openai_api import (
     BESIDE,
     SURFACES,
     Operation,
+    Path,
     Unread,
     answers_of,
     is_list,
     kept_back,
+    lines_kept_back,
+    lines_of_json,
     read_response,
-    rewrite,
+    rewrite_answer,
     without_alternatives,
 )
 from policies.engine import Action, Decision
@@ -81,7 +84,7 @@ class PolicyInspection:
         surface = SURFACES[self._operation]
         if BESIDE in stopped:
             return False
-        if surface.listed and is_list(body):
+        if self._has_entries(body):
             return not any(is_unjudged(decision) for decision in stopped.values())
         return len(stopped) < len(decisions) and surface.answers is not None and surface.answers.has_choices
 
@@ -94,18 +97,29 @@ class PolicyInspection:
     ) -> bytes:
         asked = self._exchange.asked
         passages = read_response(self._operation, body, asked.body).passages
+        changes: dict[Path, str] = {}
+        said = {passage.path: passage for passage in passages}
         for choice, findings in by_choice.items():
             if decisions[choice].action is Action.REDACT:
-                changes = edits_of(passages, findings, decisions[choice])
-                body = changes[()].encode() if () in changes else rewrite(body, changes)
-        if SURFACES[self._operation].listed and is_list(body):
-            return kept_back(body, {n for n, each in decisions.items() if each.action not in _CUT_OR_LEFT})
+                changes |= edits_of(said, findings, decisions[choice])
+        body = rewrite_answer(body, changes)
+        if self._has_entries(body):
+            kept = {n for n, each in decisions.items() if each.action not in _CUT_OR_LEFT}
+            listed = SURFACES[self._operation].listed
+            return kept_back(body, kept) if listed else lines_kept_back(body, kept, said)
         messages = {n: each.replacement for n, each in decisions.items() if each.action is Action.REPLACE}
         if messages or stopped:
             surface = answers_of(self._operation)
         if messages:
             body = surface.replaced(body, messages, model=asked.model, id=self._exchange.id.removeprefix("req_"))
         return surface.withheld(body, stopped) if stopped else body
+
+    def _has_entries(self, body: bytes) -> bool:
+        """Whether it is a list, or a file of lines, of which each entry is an answer by itself."""
+        surface = SURFACES[self._operation]
+        if surface.listed:
+            return is_list(body)
+        return surface.answers is None and lines_of_json(body) is not None
 
     async def judge(self, stretches: Sequence[Stretch]) -> list[Treatment]:
         """A treatment for each; all stretches of a choice are decided on together. One call of the detectors."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 
+from gateway.encodings import EncodingError, unpack
 from gateway.enforcement.deciding import PASSING, Decider
 from gateway.errors import GatewayError
 from gateway.judging.messages import Finding, judging_request
@@ -24,9 +25,13 @@ async def judge_upload(
 
     Raises GatewayError prompt_blocked and prompt_unjudged, which name the line, and bad_body.
     """
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        _refuse(decider, 0, [Unread("user", "encoding")])
-        return
+    encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+    if encoding not in ("", "identity"):
+        plain = await asyncio.to_thread(_unpacked, body, encoding) if whole else None
+        if plain is None:
+            _refuse(decider, 0, [Unread("user", "encoding")])
+            return
+        body = plain
     kind = headers.get(b"content-type", b"").decode("latin-1")
     upload = await asyncio.to_thread(read_upload, body, kind, whole=whole, is_piece=operation is Operation.UPLOAD_PARTS)
     unread = list(upload.unread)
@@ -43,6 +48,14 @@ async def judge_upload(
             _refuse(decider, few[0].number, [Unread("user", "too_long")])
             return
         await _judge(decider, few, until)
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes | None:
+    """What is in a content-encoding; None where that cannot be read here, or is too much."""
+    try:
+        return unpack(body, encoding, MOST_BYTES)
+    except EncodingError:
+        return None
 
 
 async def _judge(decider: Decider, lines: Sequence[Line], until: float) -> None:

@@ -20,7 +20,7 @@ from gateway.openai_api.envelope import (
     read_moderation,
 )
 from gateway.openai_api.logprobs import without_alternatives
-from gateway.openai_api.other import is_list, kept_back
+from gateway.openai_api.other import is_list, kept_back, lines_kept_back, lines_of_json
 from gateway.openai_api.passages import (
     BESIDE,
     CHANNELS,
@@ -39,7 +39,14 @@ from gateway.openai_api.passages import (
     says_little,
     told_apart,
 )
-from gateway.openai_api.reading import gatherer_of_answer, read_event, read_request, read_response, read_stream
+from gateway.openai_api.reading import (
+    gatherer_of_answer,
+    read_event,
+    read_request,
+    read_response,
+    read_stream,
+    rewrite_answer,
+)
 from gateway.openai_api.sse import DONE_DATA
 from gateway.openai_api.strays import STRAYS
 from gateway.openai_api.surfaces import (
@@ -91,6 +98,8 @@ __all__ = [
     "has_too_many_values",
     "is_list",
     "kept_back",
+    "lines_kept_back",
+    "lines_of_json",
     "map_entries",
     "operation_of",
     "parse",
@@ -103,6 +112,7 @@ __all__ = [
     "read_response",
     "read_stream",
     "rewrite",
+    "rewrite_answer",
     "says_little",
     "says_nothing",
     "set_fields",

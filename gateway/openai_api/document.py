@@ -84,6 +84,18 @@ def rewrite(body: bytes, edits: Mapping[Path, str]) -> bytes:
     return _Splice(_in_utf8(body), _tree(edits)).done()
 
 
+def rewrite_lines(body: bytes, edits: Mapping[Path, str]) -> bytes:
+    """The same for lines of JSON: a path begins with the number of its line among those that are not empty."""
+    by_line: dict[int, dict[Path, str]] = {}
+    for (number, *path), text in edits.items():
+        by_line.setdefault(int(number), {})[tuple(path)] = text
+    lines = body.splitlines(keepends=True)
+    written = [at for at, line in enumerate(lines) if line.strip()]
+    for number, changes in by_line.items():
+        lines[written[number]] = rewrite(lines[written[number]], changes)
+    return b"".join(lines)
+
+
 def _in_utf8(body: bytes) -> bytes:
     encoding = json.detect_encoding(body)
     return body if encoding.startswith("utf-8") else body.decode(encoding, "surrogatepass").encode(errors="replace")

@@ -2,9 +2,11 @@
 what is to be decided about, with the questions of `/v1/decisions`.
 """
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from gateway.openai_api import sse
 from gateway.openai_api.document import Path, has_too_many_values, map_entries, parse
 from gateway.openai_api.messages import message_turns
 from gateway.openai_api.passages import (
@@ -12,6 +14,7 @@ from gateway.openai_api.passages import (
     BESIDE,
     EVERYTHING,
     FILE_ELSEWHERE,
+    NAME,
     SAID,
     Channel,
     Found,
@@ -30,6 +33,7 @@ from gateway.openai_api.passages import (
 from gateway.openai_api.responses import find_in_item, item_turns
 
 _BATCH = quiet("input_file_id endpoint completion_window output_expires_after") | aside("metadata")
+_UPLOAD = Schema(filename=NAME) | quiet("bytes mime_type purpose expires_after part_ids md5")
 _STORE = (
     rows("query name description", ASKED)
     | Schema(attributes=EVERYTHING, filters=EVERYTHING, files=FILE_ELSEWHERE)
@@ -43,6 +47,7 @@ _DECISION = aside("input questions metadata user safety_identifier")
 FindEntry = Callable[[Any, Path], Found]
 _LIST = quiet("object first_id last_id has_more") | aside("data")
 _SAID_AS: Mapping[Channel, Channel] = {"user": "assistant", "system": "assistant"}
+_OF_A_LINE = ("id", "custom_id")
 _TELLS_WHAT = ("id", "object", "type", "role", "created", "created_at", "model")
 _EMPTY: Mapping[str, Any] = {
     "choices": [
@@ -56,6 +61,16 @@ _EMPTY: Mapping[str, Any] = {
     "content": [],
 }
 _KEPT_BACK = {"code": "content_filter", "message": "the policy of the gateway keeps this entry back"}
+# How the two APIs write an error in a line of a batch.
+_IN_A_BATCH: Mapping[str, Any] = {
+    "response": {"response": None, "error": _KEPT_BACK},
+    "result": {
+        "result": {
+            "type": "errored",
+            "error": {"type": "error", "error": {"type": "invalid_request_error"} | _KEPT_BACK},
+        }
+    },
+}
 
 
 def any_turns(body: dict[str, Any]) -> list[Turn]:
@@ -75,6 +90,11 @@ def conversation_turns(body: dict[str, Any]) -> list[Turn]:
 def batch_turns(body: dict[str, Any]) -> list[Turn]:
     """A batch of the requests in a file, which is judged where it is uploaded."""
     return [Turn(find(body, _BATCH, (), "user"), False)]
+
+
+def file_turns(body: dict[str, Any]) -> list[Turn]:
+    """An upload that is begun or ended: its pieces come apart from this, and are judged there."""
+    return [Turn(find(body, _UPLOAD, (), "user"), False)]
 
 
 def message_batch_turns(body: dict[str, Any]) -> list[Turn]:
@@ -147,6 +167,34 @@ def kept_back(body: bytes, numbers: Collection[int]) -> bytes:
         return {**told, **empty, "error": _KEPT_BACK}
 
     return map_entries(body, "data", emptied)
+
+
+def lines_of_json(body: bytes) -> list[dict[str, Any]] | None:
+    """The values of a file that has an object in each line, such as the answers of a batch; None for what is none."""
+    if not sse.is_lines(body):
+        return None
+    try:
+        lines = [parse(line) for line in body.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        return None
+    return lines if all(isinstance(line, dict) for line in lines) else None
+
+
+def lines_kept_back(body: bytes, numbers: Collection[int], said: Collection[Path]) -> bytes:
+    """Such a file in which the lines of these numbers say whose they are and that they are kept back, as a batch writes
+    an error, and nothing of what is `said`. Every other line keeps its bytes."""
+    lines = body.splitlines(keepends=True)
+    written = [at for at, line in enumerate(lines) if line.strip()]
+    for number in numbers:
+        at = written[number]
+        end = lines[at][len(lines[at].rstrip(b"\r\n")) :]
+        entry = parse(lines[at])
+        told = {
+            key: entry[key] for key in _OF_A_LINE if isinstance(entry.get(key), str | int) and (number, key) not in said
+        }
+        error = next((error for key, error in _IN_A_BATCH.items() if key in entry), {"error": _KEPT_BACK})
+        lines[at] = json.dumps({**told, **error}).encode() + end
+    return b"".join(lines)
 
 
 # --- /v1/decisions

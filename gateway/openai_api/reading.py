@@ -1,12 +1,13 @@
 """Every text of a request, of a whole answer, of an event and of a stream, read as the row of its operation says."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import Path, has_repeated_keys, parse, strings_in
+from gateway.openai_api.document import Path, has_repeated_keys, parse, rewrite, rewrite_lines, strings_in
+from gateway.openai_api.other import lines_of_json
 from gateway.openai_api.passages import (
     BESIDE,
     Channel,
@@ -25,6 +26,7 @@ from gateway.openai_api.passages import (
 from gateway.openai_api.strays import DEFINED, STRAYS, Gatherer, Stray, claimed_by
 from gateway.openai_api.surfaces import SURFACES, Operation
 
+_BOM = b"\xef\xbb\xbf"
 _NOT_JSON = Reading([], [Unread("assistant", "not_json")])
 
 
@@ -120,16 +122,15 @@ def _strings_of(passages: Iterable[Passage]) -> Iterator[str]:
 
 
 def _plain_text(body: bytes, read: Callable[[dict[str, Any]], Reading]) -> Reading:
-    """What is no JSON and no answer of a model: lines of JSON, as files of batches have them, or the error page of a
-    proxy. Nothing can be cut out of such lines, so their paths lead nowhere."""
-    if (lines := _lines_of_json(body)) is not None:
+    """What is no JSON and no answer of a model: lines of JSON, as files of batches have them, whose paths begin with
+    the number of the line as each is an answer by itself, or the error page of a proxy."""
+    if (lines := lines_of_json(body)) is not None:
         reading = Reading([], [])
+        reading.unread.extend(_ambiguities(_as_list(body), "assistant"))
         for number, line in enumerate(lines):
             found = read(line)
             reading.unread.extend(found.unread)
-            reading.passages.extend(
-                msgspec.structs.replace(passage, path=(number, *passage.path), sources=()) for passage in found.passages
-            )
+            reading.passages.extend(_in_line(number, passage) for passage in found.passages)
         return reading
     try:
         text = body.decode()
@@ -139,12 +140,22 @@ def _plain_text(body: bytes, read: Callable[[dict[str, Any]], Reading]) -> Readi
     return _NOT_JSON if looks_like_json else Reading([Passage("response", "assistant", text, ())], [])
 
 
-def _lines_of_json(body: bytes) -> list[dict[str, Any]] | None:
-    """The objects of a file that has one in each line; None for what is no such file."""
-    if not sse.is_lines(body):
-        return None
-    lines = [_parsed(line) for line in body.splitlines() if line.strip()]
-    return lines if all(isinstance(line, dict) for line in lines) else None
+def _as_list(lines: bytes) -> bytes:
+    """Lines of JSON as one value."""
+    return b"[%b]" % b",".join(line.removeprefix(_BOM) for line in lines.splitlines() if line.strip())
+
+
+def _in_line(number: int, passage: Passage) -> Passage:
+    sources = tuple(source._replace(path=(number, *source.path)) for source in passage.sources)
+    return msgspec.structs.replace(passage, path=(number, *passage.path), choice=number, sources=sources)
+
+
+def rewrite_answer(body: bytes, edits: Mapping[Path, str]) -> bytes:
+    """An answer with these texts replaced, whose paths are those of `read_response`; see `document.rewrite`."""
+    if () in edits:
+        return edits[()].encode()
+    in_lines = any(isinstance(path[0], int) for path in edits)
+    return rewrite_lines(body, edits) if in_lines else rewrite(body, edits)
 
 
 def _parsed(body: bytes) -> Any:

@@ -327,7 +327,7 @@ _TABLE = (
         inference=False,
     ),
     # Uploads, see `uploads`; as JSON they are read like what is not known.
-    _kept(Operation.FILES, other.any_turns, "/v1/files"),
+    _kept(Operation.FILES, other.file_turns, "/v1/files", "/v1/uploads", "/v1/uploads/"),
     _kept(Operation.UPLOAD_PARTS, other.any_turns),
     _kept(Operation.BATCHES, other.batch_turns, "/v1/batches"),
     _kept(Operation.MESSAGE_BATCHES, other.message_batch_turns, "/v1/messages/batches"),

@@ -1,10 +1,14 @@
 """Uploads are judged line by line before they go on; one line that a rule stops keeps all of it back."""
 
+import gzip
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import brotli
 import pytest
+from backports import zstd
 
 from gateway.exchange import Principal
 from tests.support.fakes import Counts, JudgingHere, Seen, World, rules
@@ -157,6 +161,52 @@ async def test_a_form_without_one_boundary_is_refused(kind: str) -> None:
         assert server.requests == []
 
 
+def _raw_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "X-GZIP": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": _raw_deflate,
+    "br": brotli.compress,
+    "zstd": zstd.compress,
+}
+
+
+@pytest.mark.parametrize("encoding", PACKED)
+@pytest.mark.parametrize("text", ["good day", "a grenade"])
+async def test_an_upload_in_a_content_encoding_is_unpacked_to_be_judged(encoding: str, text: str) -> None:
+    body = PACKED[encoding](form(lines(line(1, text))))
+    seen, passed, unread = await packed(body, encoding)
+    assert (seen.status, passed, unread) == ((200, True, {}) if text == "good day" else (400, False, {}))
+
+
+@pytest.mark.parametrize("encoding", ["lz4", "gzip, br", "br"])
+async def test_an_upload_that_cannot_be_unpacked_is_unread(encoding: str) -> None:
+    body = gzip.compress(form(lines(line(1, "good day"))))
+    seen, passed, unread = await packed(body, encoding)
+    assert (seen.status, passed, unread) == (400, False, {("user", "encoding"): 1})
+    seen, passed, _ = await packed(gzip.compress(form(b"good day " * 500_000)), "gzip")
+    assert (seen.status, passed) == (400, False)
+
+
+async def packed(body: bytes, encoding: str) -> tuple[Seen, bool, dict[tuple[str, ...], float]]:
+    """What the client saw, whether the very same went on, and what was unread."""
+    kind = f"multipart/form-data; boundary={BOUNDARY}".encode()
+    headers = [
+        (b"content-type", kind),
+        (b"content-length", b"%d" % len(body)),
+        (b"content-encoding", encoding.encode()),
+    ]
+    unread = Counts("assay_unread_total")
+    async with serve(always(FILED)) as server, World(server.port, rules=STRICT) as world:
+        seen = await world.ask("/v1/files", body, headers=headers)
+        return seen, [request.body for request in server.requests] == [body], unread.added()
+
+
 async def test_nothing_can_be_cut_out_of_an_upload() -> None:
     seen, passed, _ = await judged(lines(line(1, "hi"), line(2, "my AKIA42 key")), CUT)
     assert (seen.status, passed) == (400, False)
@@ -244,6 +294,113 @@ async def test_files_belong_to_the_key_that_sent_them() -> None:
                 headers += [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
             seen = await world.ask(path, content, method="POST" if content else "GET", headers=headers)
             assert seen.status == status, path
+
+
+BATCH = b'{"id":"batch_1","status":"completed","output_file_id":"out_1","error_file_id":"err_1"}'
+FINISHED = b'{"id":"up_1","object":"upload","status":"completed","file":{"id":"out_1","object":"file"}}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "method", "path"),
+    [
+        (BATCH, "POST", "/v1/batches"),
+        (BATCH, "GET", "/v1/batches/batch_1"),
+        (BATCH, "POST", "/v1/batches/batch_1/cancel"),
+        (FINISHED, "POST", "/v1/uploads/up_1/complete"),
+        (b'{"id":"out_1"}', "POST", "/v1/messages/batches"),
+        (b'{"id":"out_1"}', "POST", "/v1/uploads"),
+    ],
+)
+async def test_what_a_batch_gave_belongs_to_the_key_that_asked_for_it(reply: bytes, method: str, path: str) -> None:
+    async with serve(always(answer(reply, JSON))) as server, World(server.port, rules=BLOCK, keys=KEYS) as world:
+
+        async def ask(key: bytes, path: str, method: str = "GET", content: bytes = b"") -> int:
+            seen = await world.ask(path, content, method=method, headers=[(b"authorization", b"Bearer " + key)])
+            return seen.status
+
+        assert await ask(b"sk-two", "/v1/files/out_1/content") == 200  # nobody knows of it yet
+        assert await ask(b"sk-one", path, method, b"{}" if method == "POST" else b"") == 200
+        assert await ask(b"sk-two", "/v1/files/out_1/content") == 404
+        assert await ask(b"sk-one", "/v1/files/out_1/content") == 200
+
+
+SECRET_LINES = {
+    "a choice": (
+        {"choices": [{"index": 0, "message": {"content": "mail AKIA42 now"}}]},
+        "mail [REDACTED:word] now",
+    ),
+    "JSON in a string": ({"arguments": '{"to": "AKIA42"}'}, '{\\"to\\": \\"[REDACTED:word]\\"}'),
+    "a key": ({"told by AKIA42": 1}, "told by [REDACTED:word]"),
+}
+
+
+@pytest.mark.parametrize("what", SECRET_LINES)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+async def test_a_finding_in_a_file_of_lines_is_cut_out_and_all_else_stays(what: str, end: str) -> None:
+    value, cut = SECRET_LINES[what]
+    around = ['{"custom_id": "r0",  "n": 1.50, "said": "Good day to you."}', '{"custom_id": "r2"}']
+    written = [around[0], json.dumps({"custom_id": "r1", "response": value}), around[1]]
+    reply = answer(end.join([*written, ""]).encode(), b"content-type: application/octet-stream")
+    policy = rules("id: r, when: {subcategory: privacy_violation, on: response}, then: redact, on_error: block")
+    async with serve(always(reply)) as server, World(server.port, rules=policy) as world:
+        seen = await world.ask("/v1/files/file-1/content", method="GET")
+    assert seen.status == 200
+    left = seen.body.decode().split(end)
+    assert [left[0], *left[2:]] == [around[0], around[1], ""]
+    assert cut in left[1]
+    assert json.loads(left[1])["custom_id"] == "r1"
+    assert "AKIA42" not in seen.body.decode()
+
+
+OPENAI_LINE = {"id": "l1", "custom_id": "r1", "response": {"body": {"content": "all about a grenade"}}, "error": None}
+OTHERS_LINE = {"custom_id": "r1", "result": {"type": "succeeded", "message": {"content": "all about a grenade"}}}
+SAID_IN_NAMES = {"id": "l1", "custom_id": "say all about a grenade", "response": {"body": {"content": "Fine."}}}
+BATCH_LINES = {
+    "OpenAI's": (OPENAI_LINE, {"id": "l1", "custom_id": "r1", "response": None}),
+    "Anthropic's": (OTHERS_LINE, {"custom_id": "r1"}),
+    "in its name": (SAID_IN_NAMES, {"id": "l1", "response": None}),
+    "no batch's": ({"n": 1, "text": "all about a grenade"}, {}),
+}
+
+
+@pytest.mark.parametrize("what", BATCH_LINES)
+@pytest.mark.parametrize("then", ["then: block", "then: replace, message: No."])
+async def test_a_line_of_a_file_that_a_rule_stops_is_kept_back_alone(what: str, then: str) -> None:
+    value, told = BATCH_LINES[what]
+    around = [
+        b'{"custom_id": "r0",  "response": {"said": "Good day."}}\r\n',
+        b'{"custom_id": "r2", "said": "mail AKIA42 now"}',
+    ]
+    reply = answer(around[0] + json.dumps(value).encode() + b"\n\n" + around[1], b"content-type: text/plain")
+    cut = "id: s, when: {subcategory: privacy_violation, on: response}, then: redact"
+    policy = rules(f"id: r, when: {{subcategory: violence, on: response}}, {then}", cut)
+    async with serve(always(reply)) as server, World(server.port, rules=policy) as world:
+        seen = await world.ask("/v1/files/file-1/content", method="GET")
+    assert seen.status == 200
+    assert seen.body.startswith(around[0])
+    assert seen.body.endswith(b"\n\n" + around[1].replace(b"AKIA42", b"[REDACTED:word]"))
+    left = json.loads(seen.body.splitlines()[1])
+    assert b"grenade" not in seen.body
+    error = left.pop("error", None) or left.pop("result")["error"]["error"]
+    assert (error["code"], left) == ("content_filter", told)
+
+
+async def test_of_lines_of_which_one_is_unread_none_leaves_where_a_rule_says_so() -> None:
+    reply = answer(b'{"a":"Good day."}\n{"a":"Good day.","a":"Good night."}\n', b"content-type: text/plain")
+    policy = rules("id: r, when: {subcategory: violence, on: response}, then: block, on_error: block")
+    async with serve(always(reply)) as server, World(server.port, rules=policy) as world:
+        assert (await world.ask("/v1/files/file-1/content", method="GET")).status == 400
+
+
+async def test_what_begins_and_ends_an_upload_is_known() -> None:
+    unread = Counts("assay_unread_total")
+    begun = {"filename": "a.jsonl", "bytes": 9, "mime_type": "application/jsonl", "purpose": "batch"}
+    async with serve(always(FILED)) as server, World(server.port, rules=STRICT) as world:
+        for path, content in (("", begun), ("/up_1/complete", {"part_ids": ["p_1"], "md5": "x"}), ("/up_1/cancel", {})):
+            assert (await world.ask(f"/v1/uploads{path}", json.dumps(content).encode())).status == 200, path
+        assert unread.added() == {}
+        harmful = begun | {"filename": "all about a grenade.jsonl"}
+        assert (await world.ask("/v1/uploads", json.dumps(harmful).encode())).status == 400
 
 
 @pytest.mark.parametrize("policy", [BLOCK, STRICT])
