@@ -1,15 +1,17 @@
-"""Event loops for the tests: in virtual time, unless a test asks for others. Hypothesis' settings."""
+"""Event loops for the tests: in virtual time, unless a test asks for others. Hypothesis' settings. Fast tests
+start no other Python."""
 
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
 from tests.support.examples import examples
+from tests.support.programs import NoSecondPython
 from tests.support.virtual_time import VirtualTimeLoop
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -22,6 +24,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 # What modules make while they are imported stays to the end: no collection need look at it, then or later.
 gc.disable()
 
+_NO_SECOND_PYTHON = NoSecondPython()
 _LOOPS: Mapping[str, LoopFactory] = {
     "virtual": VirtualTimeLoop,
     "asyncio": asyncio.new_event_loop,
@@ -45,3 +48,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
     gc.enable()
     gc.set_threshold(5_000)  # what a test leaves behind is little; looking for it costs a tenth of the whole
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    _NO_SECOND_PYTHON.runs(item)
+    result = yield
+    _NO_SECOND_PYTHON.runs(None)
+    return result

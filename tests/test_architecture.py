@@ -304,6 +304,7 @@ def test_a_serving_process_can_reach_no_model_code(start: str) -> None:
     assert heavy == set()
 
 
+@pytest.mark.slow
 def test_a_serving_process_loads_no_model_code() -> None:
     """What the last test reads off the source, seen in a real process: also what libraries drag in counts."""
     heavy = {

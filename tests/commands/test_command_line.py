@@ -355,6 +355,7 @@ def test_policy_explain_says_what_a_threshold_rests_on(detector: str, said: str)
     assert said in basis
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)

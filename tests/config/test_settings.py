@@ -496,6 +496,7 @@ def test_unknown_variables_are_noted() -> None:
     assert load({}, environ | {"ASSAY_CONFIG": ""}).port == 1  # noted, not refused
 
 
+@pytest.mark.slow
 def test_the_real_environment_is_read() -> None:
     code = "from gateway.config.load import load; print(load().port)"
     environ = {**os.environ, "ASSAY_PORT": "4711", "PYTHONPATH": str(Path(settings.__file__).parents[2])}

@@ -16,6 +16,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import Operation, Unread, sse
 from gateway.openai_api.texts import cut_out, read, within_json
+from tests.support.examples import FEW
 from tests.support.fakes import chunk
 from tests.support.steps import Calls, steps
 
@@ -146,6 +147,7 @@ RESPONSES: dict[str, Callable[[int], bytes]] = {
 }
 CASES = [(Operation.CHAT, form, characters) for form in FORMS for characters in (None, 32)]
 CASES += [(Operation.RESPONSES, form, characters) for form in RESPONSES for characters in (None, 32)]
+LENGTHS = (20, 160) if FEW else (40, 320)
 ONE_TURN = 60_000  # calls: some 10 ms
 
 
@@ -157,7 +159,7 @@ def every_second(choice: int) -> bool:
 async def test_the_work_is_linear(operation: Operation, form: str, characters: int | None) -> None:
     stream = (FORMS | RESPONSES)[form]
     small, large = [
-        await turns_of(stream(n), Passing(every_secret, every_second), characters, operation) for n in (40, 320)
+        await turns_of(stream(n), Passing(every_secret, every_second), characters, operation) for n in LENGTHS
     ]
     assert large.all < 12 * small.all
 

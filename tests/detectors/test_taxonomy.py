@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from detectors.monitors.power import POWER
 from detectors.probed import PROBES
 from detectors.taxonomy import AUXILIARIES, SLUGS, SUBCATEGORIES, Category
@@ -21,6 +23,7 @@ def test_each_is_defined_and_can_be_judged() -> None:
     assert SLUGS.isdisjoint(AUXILIARIES)
 
 
+@pytest.mark.slow
 def test_taxonomy_manifest_and_base_load_no_numpy() -> None:
     code = (
         "import sys, detectors.base, detectors.taxonomy, detectors.manifest; "

@@ -103,6 +103,7 @@ async def test_a_process_says_what_it_judges_beside_what_was_said_before() -> No
     assert list(judge.compared) == []
 
 
+@pytest.mark.slow
 @in_one_loop
 async def test_the_shipped_detectors_answer(judge: JudgingClient) -> None:
     assert judge.is_ready
@@ -117,6 +118,7 @@ async def test_the_shipped_detectors_answer(judge: JudgingClient) -> None:
     assert reply.failed == {}
 
 
+@pytest.mark.slow
 @in_one_loop
 async def test_replies_find_their_requests(judge: JudgingClient) -> None:
     texts = [f"text {number}" for number in range(40)]
@@ -126,6 +128,7 @@ async def test_replies_find_their_requests(judge: JudgingClient) -> None:
     assert [reply.findings[0].digest for reply in replies] == digests
 
 
+@pytest.mark.slow
 @in_one_loop
 async def test_a_request_that_takes_too_long_is_given_up_and_its_late_reply_harms_nobody(judge: JudgingClient) -> None:
     long = judging_request("chat", prompt=chat("word " * 20_000), prompt_slugs=None)

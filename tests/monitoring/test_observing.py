@@ -111,6 +111,7 @@ async def test_without_a_sample_there_is_no_process(place: Place) -> None:
     assert await place.sketches() == []
 
 
+@pytest.mark.slow
 async def test_what_is_handed_over_is_written_while_it_runs(place: Place) -> None:
     async with place.observing() as (sink, store):
         sink.take(judged("a"))
@@ -119,6 +120,7 @@ async def test_what_is_handed_over_is_written_while_it_runs(place: Place) -> Non
     assert await place.samples() == 1
 
 
+@pytest.mark.slow
 async def test_all_that_was_handed_over_is_written_at_the_end(place: Place) -> None:
     async with place.observing(write_seconds=PATIENCE_SECONDS) as (sink, _):
         sink.take(judged("a"))
@@ -129,6 +131,7 @@ async def test_all_that_was_handed_over_is_written_at_the_end(place: Place) -> N
     assert sink.pids == []
 
 
+@pytest.mark.slow
 async def test_what_comes_late_replaces_nothing(place: Place) -> None:
     clock = [NOW]
     async with place.observing(clock=lambda: clock[0]) as (sink, store):
@@ -143,6 +146,7 @@ async def test_what_comes_late_replaces_nothing(place: Place) -> None:
     assert [sketch.total.n for sketch in early] == [1, 1]
 
 
+@pytest.mark.slow
 async def test_one_that_dies_is_followed_by_another_that_loses_nothing_of_what_was_written(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,6 +182,7 @@ async def test_what_finds_no_room_is_left_out(place: Place) -> None:
     assert 62 * 2**20 < sink.held_bytes <= 64 * 2**20
 
 
+@pytest.mark.slow
 async def test_while_nothing_can_be_written_sketches_wait(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     async with place.observing() as (sink, store):
         store.is_broken = True
@@ -192,6 +197,7 @@ async def test_while_nothing_can_be_written_sketches_wait(place: Place, caplog: 
 # --- the other end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_ends_with_the_line_and_not_by_a_signal(number: signal.Signals) -> None:
     ours, theirs = socket.socketpair()
@@ -218,6 +224,7 @@ def _read(line: socket.socket, size: int) -> bytes:
     return found
 
 
+@pytest.mark.slow
 def test_it_is_small() -> None:
     heavy = {"asyncio", "numpy", "onnxruntime", "pydantic", "redis", "sqlite3", "ssl", "prometheus_client", "msgspec"}
     program = f"import sys, {sketching.__name__}; print(sorted({heavy!r} & set(sys.modules)))"

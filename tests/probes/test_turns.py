@@ -2,9 +2,11 @@
 
 import random
 from collections import Counter, defaultdict
+from functools import cache
 
 from msgspec.structs import replace
 
+from gateway.probes.changes.conversation import Conversation
 from gateway.probes.drawn import Drawn
 from gateway.probes.replay import conversation_of
 from gateway.probes.table import table
@@ -16,12 +18,18 @@ PROBES = table()
 ASKED = "Is the earth round?"
 
 
-def drawn(id: str, probe: str, route: str = "default") -> Drawn:
-    judged: Judged = replace(chat_sample(id, ASKED, "Yes."), route=route)
+@cache
+def asked() -> tuple[Judged, Conversation]:
+    judged = chat_sample("", ASKED, "Yes.")
     assert judged.sample is not None
     conversation = conversation_of(judged.sample)
     assert not isinstance(conversation, str)
-    return Drawn(judged, conversation, PROBES[probe])
+    return judged, conversation
+
+
+def drawn(id: str, probe: str, route: str = "default") -> Drawn:
+    judged, conversation = asked()
+    return Drawn(replace(judged, id=id, route=route), conversation, PROBES[probe])
 
 
 def served(turns: Turns, most: int) -> list[tuple[str, str]]:

@@ -58,6 +58,7 @@ process.run("__main__:make", listening, workers=1, ending=process.Ending(0, 0), 
 """
 
 
+@pytest.mark.slow
 def test_threads_that_compute_give_way_to_traffic_soon() -> None:
     """Python's five milliseconds would be seen in the latency of requests while the ledger adds up."""
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=False)

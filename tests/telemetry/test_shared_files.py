@@ -39,18 +39,21 @@ def counting(folder: Path, size: str, series: int) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_process_goes_on_counting_when_the_disk_gets_full(tmp_path: Path) -> None:
     told = counting(tmp_path, "4m", 3000)
     assert "problem: \n" in told
     assert "requests: 3000.0" in told
 
 
+@pytest.mark.slow
 def test_a_process_that_finds_the_disk_full_counts_for_itself_and_says_so(tmp_path: Path) -> None:
     told = counting(tmp_path, "300k", 3000)
     assert f"problem: no room for metrics in {tmp_path} (No space left on device): this process counts for" in told
     assert "requests: 3000.0" in told
 
 
+@pytest.mark.slow
 def test_every_kind_of_file_that_the_library_makes_is_reserved(tmp_path: Path) -> None:
     program = """
 import os

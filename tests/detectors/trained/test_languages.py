@@ -104,6 +104,7 @@ def test_everyday_texts_of_a_language_are_told(language: str) -> None:
     assert not any(NOBODY in there for there in told)
 
 
+@pytest.mark.slow
 def test_hardly_any_english_text_is_taken_for_another_language() -> None:
     texts = [item.text for item in benign.texts("held-out") if item.kind not in _IN_MANY_LANGUAGES]
     assert sum(groups(text) != {EN} for text in texts) <= MOST_WRONG * len(texts)

@@ -34,6 +34,7 @@ def test_it_reads_in_steps_what_is_not_in_english() -> None:
     assert not judged[1].verdicts
 
 
+@pytest.mark.slow
 def test_it_is_loaded_by_the_first_text_that_is_for_it() -> None:
     fresh = Multilingual(INFO)
     assert "_network" not in vars(fresh)
@@ -41,11 +42,13 @@ def test_it_is_loaded_by_the_first_text_that_is_for_it() -> None:
     assert "_network" in vars(fresh)
 
 
+@pytest.mark.slow
 def test_what_serves_traffic_has_it_loaded_before() -> None:
     (detector,) = (each for each in load_what_loads(prepared=True).detectors if isinstance(each, Multilingual))
     assert "_network" in vars(detector)
 
 
+@pytest.mark.slow
 def test_any_text_is_judged_in_order() -> None:
     hostile = [
         "",
@@ -96,6 +99,7 @@ def test_insults_score_above_their_friendly_twins(harmful: str, harmless: str) -
     assert score(bad, "toxicity") > score(good, "toxicity")
 
 
+@pytest.mark.slow
 def test_everyday_texts_are_hardly_ever_flagged() -> None:
     _, texts = everyday_texts(HALVES[1], "prompt")
     judged = Unswitched(INFO).detect(texts)
