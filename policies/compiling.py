@@ -1,16 +1,16 @@
-"""A written policy becomes one that decides: thresholds are looked up, rules are indexed."""
+"""A written policy becomes a compiled one: thresholds are looked up, rules are indexed."""
 
 import hashlib
 import math
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
+from policies.compiled import Gate, Guards, Index, Inline, Policy, Reroute, Rule, Throttle
 from policies.conditions import (
     AllOf,
     CompiledCondition,
@@ -23,208 +23,10 @@ from policies.conditions import (
     routes_of,
     shape,
 )
-from policies.detectable import Detectable, Operating, Table, Threshold
-from policies.model import DEFAULT_THROTTLE_SECONDS, DIRECTIONS, Action, Count, Direction, Document, Mode, OnError, Whom
+from policies.detectable import Detectable, Operating
+from policies.model import DEFAULT_THROTTLE_SECONDS, DIRECTIONS, Action, Direction, Document
 from policies.model import Rule as WrittenRule
 from policies.source import PolicyError, Problem, nearest
-
-__all__ = [
-    "Expression",
-    "Leaf",
-    "Operating",
-    "Placed",
-    "Policy",
-    "Reroute",
-    "Rule",
-    "Table",
-    "Threshold",
-    "Throttle",
-    "compile_policy",
-]
-
-
-class Reroute(NamedTuple):
-    """The request goes to this route or upstream, and with this system message, each where it is not empty."""
-
-    to: str
-    system: str
-
-
-class Throttle(NamedTuple):
-    """The caller or the end user may send `per_minute` requests a minute for the next `for_seconds`. `rule` says so."""
-
-    rule: str
-    per_minute: int
-    for_seconds: int
-    by: Whom = "caller"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule:
-    """A rule with its thresholds; `order` is its place in the file. Empty sets restrict nothing.
-
-    `share` is the share of requests on which it acts: 0 where it only monitors, 1 where it is enforced. `judges_on` are
-    the (slug, direction) pairs whose scores it needs, `tree` its condition. `budget_seconds` is infinite where none is
-    written. `channels` and `findings` are what the outermost condition says, `routes` the
-    only ones on which it can match.
-    """
-
-    order: int
-    id: str
-    action: Action
-    mode: Mode
-    share: float
-    on_error: OnError
-    budget_seconds: float
-    message: str
-    reroute: Reroute | None
-    throttle: Throttle | None
-    count: Count | None
-    channels: frozenset[str]
-    routes: frozenset[str]
-    findings: frozenset[str]
-    tree: Expression
-    leaves: tuple[Leaf, ...]
-    thresholds: tuple[Threshold, ...]
-    judges_on: frozenset[tuple[str, Direction]]
-    gates: tuple["Gate", ...]
-    asked: tuple[RequestIs, ...]
-
-    @property
-    def enforced(self) -> bool:
-        """Whether it acts on at least a share of the requests."""
-        return self.share > 0
-
-    def acts(self, draw: float) -> bool:
-        """Whether it acts on the request with this number from 0, below 1."""
-        return self.share >= 1 or draw < self.share
-
-
-# A property of the request by which rules are found, so that those for others cost nothing: (key, name) or None.
-Gate = tuple[str, str] | None
-_EVERYWHERE: tuple[Gate, ...] = (None,)
-# (slug, direction, detector, gate) to (score, rule, leaf), scores ascending.
-_Index = Mapping[tuple[str, str, str, Gate], Sequence[tuple[float, Rule, Leaf]]]
-# (slug, direction, gate) to the rules that act.
-_Guards = Mapping[tuple[str, str, Gate], Sequence[Rule]]
-
-
-class _Inline(NamedTuple):
-    """What the rules of at least this share need: their slugs, and how long they wait at most.
-
-    `longest` is the largest of their budgets, `soonest` the smallest among those that block without a verdict.
-    """
-
-    share: float
-    slugs: frozenset[str]
-    longest: float
-    soonest: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Policy:
-    """A compiled policy: immutable, safe to share between threads.
-
-    `revision` is a hash of what the policy decides, that is of its rules in order, their modes and the thresholds
-    they came to; comments and spelling do not change it. `warnings` are sentences for the operator. `detectors`
-    maps each name to the versions that were offered, `known` is every valid slug, `targets` are where rules
-    reroute to. `counted` has, for each rule that counts requests of a caller or an end user, the seconds it looks back;
-    `counted_by_end_user` are those of end users. `names_end_users` says whether some rule counts or slows down end
-    users. `least` has the lowest threshold that any rule has for a verdict, by sub-category, direction and
-    detector@version; it lacks those that no rule looks for. `lowest` is the lowest of them, which most scores miss.
-    """
-
-    revision: str
-    mode: Mode
-    rules: tuple[Rule, ...]
-    warnings: tuple[str, ...]
-    detectors: Mapping[str, tuple[str, ...]]
-    known: frozenset[str]
-    targets: frozenset[str]
-    counted: Mapping[str, float]
-    counted_by_end_user: frozenset[str]
-    names_end_users: bool
-    least: Mapping[tuple[str, str, str], float]
-    lowest: float
-    _slugs: frozenset[str]
-    _index: _Index
-    _guards: _Guards
-    _inline: Mapping[tuple[str, Gate], Sequence[_Inline]]
-    _callers: tuple[Gate, ...]
-    _keys: frozenset[str]  # of the gates in use
-
-    @property
-    def acts(self) -> bool:
-        """Whether some rule may change or stop an exchange."""
-        return bool(self._inline)
-
-    def gates(self, route: str, model: str, caller: str) -> tuple[Gate, ...]:
-        """Where the rules are found that may concern such a request."""
-        if not self._keys:
-            return _EVERYWHERE
-        given = (("route", route), ("model", model), ("caller", caller))
-        return (None, *(gate for gate in given if gate[0] in self._keys))
-
-    def slugs(self) -> frozenset[str]:
-        """Every slug that some rule listens to."""
-        return self._slugs
-
-    def needs(
-        self, direction: str, route: str, draw: float = 0.0, *, model: str | None = None, caller: str | None = None
-    ) -> frozenset[str]:
-        """The slugs that acting rules need for this text; if empty, nothing has to be judged inline.
-
-        `draw` leaves out canaries that do not act. If `model` and `caller` are None, rules for any of them count.
-        """
-        found = self._concerned(direction, route, draw, model, caller)
-        if len(found) == 1:
-            return found[0].slugs
-        return frozenset[str]().union(*(entry.slugs for entry in found))
-
-    def patience(
-        self, direction: str, route: str, draw: float = 0.0, *, model: str | None = None, caller: str | None = None
-    ) -> float:
-        """The seconds that a text waits at most for those rules' verdicts; infinite where none has a budget."""
-        found = self._concerned(direction, route, draw, model, caller)
-        longest = max((entry.longest for entry in found), default=math.inf)
-        return min([longest, *(entry.soonest for entry in found)])
-
-    def _concerned(
-        self, direction: str, route: str, draw: float, model: str | None, caller: str | None
-    ) -> list[_Inline]:
-        gates = [*self.gates(route, model or "", caller or "")]
-        if self._callers and (model is None or caller is None):
-            open_keys = {key for key, value in (("model", model), ("caller", caller)) if value is None}
-            gates += [gate for gate in self._callers if gate and gate[0] in open_keys]
-        found = []
-        for gate in gates:
-            entries = self._inline.get((direction, gate))
-            if entries:
-                at = bisect_right(entries, draw, key=_share)
-                if at == len(entries) and entries[-1].share >= 1:  # enforced, whatever the number is
-                    at -= 1
-                if at < len(entries):
-                    found.append(entries[at])
-        return found
-
-    def reached(
-        self, slug: str, direction: str, detector: str, score: float, gates: Iterable[Gate]
-    ) -> Iterator[tuple[Rule, Leaf, float]]:
-        """The rules, with the part of each, whose threshold such a verdict reaches, whatever else they ask."""
-        for gate in gates:
-            for threshold, rule, leaf in self._index.get((slug, direction, detector, gate), ()):
-                if not score >= threshold:  # so written because a score that is not a number reaches nothing
-                    break
-                yield rule, leaf, threshold
-
-    def guards(self, slug: str, direction: str, gates: Iterable[Gate]) -> Iterator[Rule]:
-        """The rules that change or stop traffic, enforced or not, and listen to `slug` here."""
-        for gate in gates:
-            yield from self._guards.get((slug, direction, gate), ())
-
-
-def _share(entry: _Inline) -> float:
-    return entry.share
 
 
 class Placed(NamedTuple):
@@ -446,7 +248,7 @@ def _circle(start: str, ways: Mapping[str, Mapping[str, Rule]], over: set[str]) 
     return []
 
 
-def _index(rules: list[Rule]) -> _Index:
+def _index(rules: list[Rule]) -> Index:
     gathered: dict[tuple[str, str, str, Gate], list[tuple[float, Rule, Leaf]]] = defaultdict(list)
     for rule in rules:
         for leaf in rule.leaves:
@@ -463,7 +265,7 @@ def _by_score(entry: tuple[float, Rule, Leaf]) -> tuple[float, int]:
     return entry[0], entry[1].order
 
 
-def _least(index: _Index) -> Mapping[tuple[str, str, str], float]:
+def _least(index: Index) -> Mapping[tuple[str, str, str], float]:
     found: dict[tuple[str, str, str], float] = {}
     for (slug, direction, detector, _), entries in index.items():
         key = (slug, direction, detector)
@@ -471,7 +273,7 @@ def _least(index: _Index) -> Mapping[tuple[str, str, str], float]:
     return MappingProxyType(found)
 
 
-def _guard_index(guards: list[Rule]) -> _Guards:
+def _guard_index(guards: list[Rule]) -> Guards:
     gathered: dict[tuple[str, str, Gate], list[Rule]] = defaultdict(list)
     for rule in guards:
         for slug, direction in rule.judges_on:
@@ -480,7 +282,7 @@ def _guard_index(guards: list[Rule]) -> _Guards:
     return dict(gathered)
 
 
-def _inline(guards: list[Rule]) -> dict[tuple[str, Gate], Sequence[_Inline]]:
+def _inline(guards: list[Rule]) -> dict[tuple[str, Gate], Sequence[Inline]]:
     """For each direction and gate: what the rules need, by the smallest share that acts. Shares ascending."""
     gathered: dict[tuple[str, Gate], dict[float, list[Rule]]] = defaultdict(lambda: defaultdict(list))
     for rule in guards:
@@ -490,8 +292,8 @@ def _inline(guards: list[Rule]) -> dict[tuple[str, Gate], Sequence[_Inline]]:
     return {key: _by_share(key[0], by_share) for key, by_share in gathered.items()}
 
 
-def _by_share(direction: str, by_share: Mapping[float, list[Rule]]) -> list[_Inline]:
-    found: list[_Inline] = []
+def _by_share(direction: str, by_share: Mapping[float, list[Rule]]) -> list[Inline]:
+    found: list[Inline] = []
     slugs: frozenset[str] = frozenset()
     longest, soonest = 0.0, math.inf
     for share in sorted(by_share, reverse=True):
@@ -499,7 +301,7 @@ def _by_share(direction: str, by_share: Mapping[float, list[Rule]]) -> list[_Inl
         slugs |= {slug for rule in rules for slug, judged in rule.judges_on if judged == direction}
         longest = max(longest, *(rule.budget_seconds for rule in rules))
         soonest = min(soonest, *(rule.budget_seconds for rule in rules if rule.on_error == "block"), math.inf)
-        found.append(_Inline(share, slugs, longest, soonest))
+        found.append(Inline(share, slugs, longest, soonest))
     return found[::-1]
 
 

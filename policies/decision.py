@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from policies.compiling import Leaf, Reroute, Throttle
+from policies.compiled import Reroute, Throttle
+from policies.conditions import Leaf
 from policies.model import Action, Mode
 
 Cut = tuple[int, int, str]

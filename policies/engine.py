@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from policies.compiling import Expression, Leaf, Policy, Reroute, Rule, Throttle, compile_policy
-from policies.conditions import AllOf, AnyOf, InOneText, Not, RequestIs
+from policies.compiled import Policy, Reroute, Rule, Throttle
+from policies.compiling import compile_policy
+from policies.conditions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 from policies.decision import (
     ALL_DETECTORS,
     ANY,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from policies.compiling import Expression, Leaf, Policy, Rule
-from policies.conditions import AllOf, AnyOf, InOneText, Not, RequestIs
+from policies.compiled import Policy, Rule
+from policies.conditions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 from policies.engine import Context, Hits, Signal, decide, hits_by_rule, matching_hits
 
 _SIGNS = {True: "+", False: "-"}

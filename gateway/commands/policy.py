@@ -19,7 +19,7 @@ from gateway.study.installed import Installed, installed
 from gateway.study.panel_signals import PanelSignals, signals_of
 from gateway.study.simulate import Simulation
 from policies.cases import Report, run_cases
-from policies.compiling import Policy
+from policies.compiled import Policy
 from policies.detectable import Threshold
 from policies.engine import Context, Decision, Silent, decide, join, on_failure, redact
 from policies.model import Direction

@@ -12,7 +12,8 @@ from detectors.manifest import DetectorInfo, ModelError
 from gateway.enforcement.local_tables import LocalTables, read_local_tables
 from gateway.enforcement.signals import load_policy, policy_path
 from gateway.telemetry import metrics
-from policies.compiling import Policy, Rule, Threshold
+from policies.compiled import Policy, Rule
+from policies.detectable import Threshold
 from policies.model import Action, Mode
 from policies.source import PolicyError
 

@@ -16,7 +16,8 @@ from gateway.config.settings import Config
 from gateway.enforcement.local_tables import LocalTables, local_tables_of, read_local_tables
 from gateway.judging.language import LANGUAGES
 from gateway.judging.messages import Finding
-from policies.compiling import Placed, Policy, compile_policy
+from policies.compiled import Policy
+from policies.compiling import Placed, compile_policy
 from policies.engine import Signal
 from policies.model import Document
 from policies.reading import load_document

@@ -16,7 +16,7 @@ from gateway.judging.messages import Findings, JudgingRequest
 from gateway.judging.reading import TextToJudge, texts_to_judge
 from gateway.judging.stretches import LARGE_BODY
 from gateway.own_detectors.guards import TIMED_OUT, Guard, Heard
-from policies.compiling import Policy
+from policies.compiled import Policy
 
 _MARGIN, _LONGEST_MARGIN_SECONDS = 0.1, 0.25  # of the time there is, kept for the way back
 _JUDGED = ("scanned", "skipped")

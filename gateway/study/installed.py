@@ -17,7 +17,7 @@ from gateway.enforcement.local_tables import LocalTables, local_tables_of, opera
 from gateway.enforcement.signals import load_policy
 from gateway.own_detectors.asking import PanelWithGuards, unanswered
 from gateway.own_detectors.described import own_detectors
-from policies.compiling import Policy
+from policies.compiled import Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from gateway.enforcement.local_tables import LocalTables
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import load_policy
 from gateway.telemetry import metrics
-from policies.compiling import Policy
+from policies.compiled import Policy
 from tests.support.fakes import ENFORCE, OBSERVE, STRICT, Counts
 from tests.support.patience import until
 from tests.support.virtual_time import VirtualTimeLoop

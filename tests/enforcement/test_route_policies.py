@@ -15,7 +15,8 @@ from gateway.enforcement.policy_file import PolicyFile
 from gateway.enforcement.signals import load_policy, policy_of
 from gateway.exchange import Route, Streams
 from gateway.pages.policy import policy_in_force
-from policies.compiling import Placed, Policy, compile_policy
+from policies.compiled import Policy
+from policies.compiling import Placed, compile_policy
 from policies.engine import Context, Signal, decide
 from policies.reading import load_document
 from policies.source import PolicyError

@@ -19,7 +19,7 @@ from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_
 from gateway.own_detectors.guards import Bounds, Guard, Heard
 from gateway.own_detectors.judging import JudgingWithGuards
 from gateway.upstream.posts import Answer, PostError
-from policies.compiling import Policy
+from policies.compiled import Policy
 from tests.support.fakes import Counts
 from tests.support.judge_models import chat_answer, llama_guard
 

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from policies.compiling import Policy, compile_policy
+from policies.compiled import Policy
+from policies.compiling import compile_policy
 from policies.engine import Signal, decide
 from policies.model import Document
 from policies.reading import load_document

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from policies.compiling import Expression, Leaf, Policy
-from policies.conditions import AllOf, AnyOf, InOneText, Not, RequestIs
+from policies.compiled import Policy
+from policies.conditions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 from policies.engine import ALL_DETECTORS, Action, Context, Decision, Signal, Silent, decide, join, on_failure, redact
 from policies.model import CHANNELS, Document
 from tests.support.examples import examples

@@ -42,7 +42,9 @@ from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.health import Cooldown
 from gateway.upstream.routing import Routing
 from gateway.upstream.transport import Limits
-from policies.compiling import Placed, Policy, Table, compile_policy
+from policies.compiled import Policy
+from policies.compiling import Placed, compile_policy
+from policies.detectable import Table
 from policies.reading import load_document
 from tests.support.seen_tries import SeenTries
 from tests.support.words import DETECTOR as DETECTOR

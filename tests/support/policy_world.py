@@ -1,6 +1,8 @@
 """A small world of detectors for the tests: names, categories and invented operating tables."""
 
-from policies.compiling import Operating, Policy, Table, compile_policy
+from policies.compiled import Policy
+from policies.compiling import compile_policy
+from policies.detectable import Operating, Table
 from policies.model import Document
 from policies.reading import load_document
 

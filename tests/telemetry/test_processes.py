@@ -60,6 +60,7 @@ def test_the_gauges_tell_each_kind_of_process_apart() -> None:
 
 
 @NEEDS_PROC
+@pytest.mark.slow
 def test_what_children_took_counts_while_they_run_and_when_they_have_ended() -> None:
     before = children_seconds([])
     busy = "import sys, time\nwhile time.process_time() < 0.2: pass\nprint('done', flush=True)\nsys.stdin.read()"
