@@ -13,6 +13,7 @@ from detectors.rules.rule import RuleDetector
 from detectors.trained.encoder import Cascade, Multilingual
 
 Factory = Callable[[DetectorInfo], Detector]
+PAIR = "pair"
 FINGERPRINT = "fingerprint"  # the one that works on a file of the operator's, and is not there without it
 
 FACTORIES: Mapping[str, Factory] = MappingProxyType(

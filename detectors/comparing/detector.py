@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from detectors.base import Judgement, Role, Span, State, Steps, Text, Turn, Verdict, finish
 from detectors.comparing import misconceptions, pairings, stances
 from detectors.comparing.nearness import overlap
-from detectors.comparing.pairings import Myths, Pairing, StoppedError
+from detectors.comparing.pairings import Myths, Pairing, Sourced, StoppedError
 from detectors.comparing.sentences import Sentence
 from detectors.comparing.sources import Given, given
 from detectors.comparing.tongue import is_english
@@ -67,7 +67,7 @@ class PairDetector:
     """
 
     def __init__(self, info: DetectorInfo, judge: Judge | None = None) -> None:
-        """Load the model behind `info`, or take `judge` in its place. Raises manifest.ModelError."""
+        """With the model behind `info`, or `judge` in its place. Raises manifest.ModelError."""
         self.id = info.id
         self.slugs = info.slugs
         self.compares = CHANNELS
@@ -95,6 +95,7 @@ class PairDetector:
         if not is_english(about.answer) or not all(map(is_english, about.given.sources)):
             return Judgement(State.UNREADABLE)
         verdicts = []
+        self._comparisons.begin()
         for slug, compare in self._comparisons.asked.items():
             found = yield from compare(about)
             if found is not None:
@@ -120,6 +121,7 @@ class Comparisons:
     def __init__(self, judge: Judge, slugs: Collection[str] = SLUGS) -> None:
         self._judge = judge
         self._myths = Myths(misconceptions.known())
+        self._judgements: dict[tuple[str, str], Logits] = {}  # of the answer at hand
         every: Mapping[str, Callable[[Exchange], Comparison]] = {
             HALLUCINATION: self.hallucination,
             INCONSISTENCY: self.inconsistency,
@@ -129,13 +131,20 @@ class Comparisons:
         }
         self.asked = {slug: compare for slug, compare in every.items() if slug in slugs}
 
+    def begin(self) -> None:
+        """Another answer comes."""
+        self._judgements.clear()
+
     def hallucination(self, about: Exchange) -> Comparison:
         """Each claim against the source. Without a source, or a claim, there is no opinion."""
         if not about.given.sources:
             return None
-        pairs = yield from pairings.against_source(about.given, about.answer)
-        found = yield from self._judged(pairs)
-        return [Found(of_source(*each), each[0].claim) for each in found] or None
+        out = []
+        for each in (yield from pairings.against_source(about.given, about.answer)):
+            together = yield from self._ask(each.premise, each.claim.text)
+            alone = yield from self._ask(each.nearest, each.claim.text)
+            out.append(Found(of_source(each, together, alone), each.claim))
+        return out or None
 
     def inconsistency(self, about: Exchange) -> Comparison:
         """Claims against what the assistant said of the same before."""
@@ -157,12 +166,17 @@ class Comparisons:
         return [Found(evidence, worst)]
 
     def misinformation(self, about: Exchange) -> Comparison:
-        """Claims against known misconceptions and their corrections. No opinion where none is near."""
+        """Claims against the source, and against known misconceptions and their corrections."""
         out = []
+        if about.given.sources:
+            for each in (yield from pairings.against_source(about.given, about.answer)):
+                pairing = Pairing(each.premise, each.claim, each.near)
+                logits = yield from self._ask(each.premise, each.claim.text)
+                out.append(Found(of_contradiction(pairing, logits), each.claim))
         for myth, correction in pairings.against_myths(self._myths, about.answer):
             (_, as_myth), (_, as_correction) = yield from self._judged([myth, correction])
-            told, denied = odds(as_myth), odds(as_correction)
-            out.append(Found((told.entail, denied.contradict, told.contradict, myth.near.words), myth.claim))
+            known = min(odds(as_myth).entail, odds(as_correction).contradict)
+            out.append(Found((known, myth.near.words, myth.near.words), myth.claim))
         return out or None
 
     def reasoning(self, about: Exchange) -> Comparison:
@@ -177,9 +191,17 @@ class Comparisons:
         """What the model says of each, one a step."""
         found = []
         for pairing in pairs:
-            found.append((pairing, self._judge.judge(pairing.premise, pairing.claim.text)))
-            yield from pairings.pause()
+            logits = yield from self._ask(pairing.premise, pairing.claim.text)
+            found.append((pairing, logits))
         return found
+
+    def _ask(self, premise: str, claim: str) -> Steps[Logits]:
+        """What the model says of a pair: it is asked once an answer."""
+        key = (premise, claim)
+        if key not in self._judgements:
+            self._judgements[key] = self._judge.judge(premise, claim)
+            yield from pairings.pause()
+        return self._judgements[key]
 
 
 LEAST = -6.0  # log-odds where nothing was compared
@@ -197,9 +219,15 @@ def odds(logits: Logits) -> Odds:
     return Odds(logits.entail - rest[0], logits.contradict - rest[1])
 
 
-def of_source(pairing: Pairing, logits: Logits) -> Evidence:
-    """What tells whether a source holds a claim: the model's outputs and the words they share."""
-    return (logits.grounded, *odds(logits), *pairing.near)
+def of_source(sourced: Sourced, together: Logits, alone: Logits) -> Evidence:
+    """What tells whether a source holds a claim: what the model says of the nearest passages `together` and of the
+    nearest `alone`, and the words in common."""
+    return (
+        *(together.grounded, *odds(together)),
+        *(alone.grounded, *odds(alone)),
+        *(sourced.near.words, sourced.near.pairs),
+        *sourced.whole,
+    )
 
 
 def of_contradiction(pairing: Pairing, logits: Logits) -> Evidence:

@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from detectors.comparing.sentences import listed, words_of
@@ -36,23 +36,27 @@ class Overlap(NamedTuple):
 
 
 class Passages:
-    """Passages of a source, in order, ready to be asked which are near a claim."""
+    """Passages of a source, in order, ready to be asked which are near a claim and how much of it they hold."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts: list[str] = []
         self._stems: list[frozenset[str]] = []
         self._sizes: list[int] = []
         self._seen: Counter[str] = Counter()
+        self._pairs: set[tuple[str, str]] = set()
+        self._said: set[str] = set()
         self.add(texts)
 
     def add(self, texts: Sequence[str]) -> None:
         """Further passages, behind the others; beyond MOST_PASSAGES none is taken."""
         for text in texts[: MOST_PASSAGES - len(self.texts)]:
-            own = frozenset(stems(text))
+            own = stems(text)
             self.texts.append(text)
-            self._stems.append(own)
+            self._stems.append(frozenset(own))
             self._sizes.append(max(len(text.split()), 1))
-            self._seen.update(own)
+            self._seen.update(self._stems[-1])
+            self._pairs.update(itertools.pairwise(own))
+            self._said.update(word.lower() for word in words_of(text))
 
     def ranked(self, claim: str) -> list[tuple[float, int]]:
         """(nearness from 0 to 1, place), the nearest first; of equals the earlier."""
@@ -63,6 +67,10 @@ class Passages:
 
     def window(self, claim: str, words: int = WINDOW_WORDS) -> str:
         """The nearest passages, as many as fit into so many words, in the order of the source."""
+        return self.shown(claim, words)[0]
+
+    def shown(self, claim: str, words: int = WINDOW_WORDS) -> tuple[str, str]:
+        """The window, and the nearest passage alone, of which as much as the window would hold."""
         chosen: list[int] = []
         left = words
         for _, place in self.ranked(claim):
@@ -70,8 +78,14 @@ class Passages:
                 chosen.append(place)
                 left -= self._sizes[place]
             elif not chosen:
-                return _around(self.texts[place], claim, words)
-        return " ".join(self.texts[place] for place in sorted(chosen))
+                alone = _around(self.texts[place], claim, words)
+                return alone, alone
+        nearest = self.texts[chosen[0]] if chosen else ""
+        return " ".join(self.texts[place] for place in sorted(chosen)), nearest
+
+    def overlap(self, claim: str) -> Overlap:
+        """What of the claim stands anywhere in the passages."""
+        return _held(claim, self._seen, self._pairs, self._said)
 
 
 def stems(text: str) -> list[str]:
@@ -83,15 +97,22 @@ def stems(text: str) -> list[str]:
 def overlap(claim: str, source: str) -> Overlap:
     """What of the claim stands in the source, word for word."""
     there = stems(source)
-    known, own = frozenset(there), stems(claim)
-    both = frozenset(itertools.pairwise(there))
-    words = words_of(claim)
-    said = frozenset(word.lower() for word in words_of(source))
+    return _held(
+        claim,
+        frozenset(there),
+        frozenset(itertools.pairwise(there)),
+        frozenset(word.lower() for word in words_of(source)),
+    )
+
+
+def _held(claim: str, known: Container[str], pairs: Container[tuple[str, str]], said: Container[str]) -> Overlap:
+    """By stems, pairs of neighbouring stems, and words in small letters that a source holds."""
+    own, words = stems(claim), words_of(claim)
     numbers = [word for word in words if any(map(str.isdigit, word))]
     names = [word.lower() for word in words[1:] if word[:1].isupper() and word.lower() not in _STOP]
     return Overlap(
         _share([stem in known for stem in own]),
-        _share([pair in both for pair in itertools.pairwise(own)]),
+        _share([pair in pairs for pair in itertools.pairwise(own)]),
         _share([number.lower() in said for number in numbers]),
         _share([name in said for name in names]),
     )

@@ -38,17 +38,31 @@ class Pairing(NamedTuple):
     near: Overlap
 
 
-def against_source(given: Given, answer: str) -> Steps[list[Pairing]]:
+class Sourced(NamedTuple):
+    """A claim of the answer beside its source: the nearest passages, the nearest alone, and how much of the claim these
+    passages and the whole source hold."""
+
+    premise: str
+    nearest: str
+    claim: Sentence
+    near: Overlap
+    whole: Overlap
+
+
+def against_source(given: Given, answer: str) -> Steps[list[Sourced]]:
     """Each claim of the answer beside the nearest passages; of many claims those that the source holds least of."""
     passages = yield from _passages(given)
     found = []
     for claim in claims(answer)[:LOOKED_AT]:
-        premise = passages.window(claim.text)
-        found.append(Pairing(premise, claim, overlap(claim.text, premise)))
+        found.append(sourced(passages, claim))
         yield from pause()
-    return sorted(found, key=lambda pairing: (pairing.near.words + pairing.near.pairs, pairing.claim.start))[
-        :MOST_CLAIMS
-    ]
+    return sorted(found, key=lambda each: (each.near.words + each.near.pairs, each.claim.start))[:MOST_CLAIMS]
+
+
+def sourced(passages: Passages, claim: Sentence) -> Sourced:
+    """A claim beside what is nearest to it."""
+    premise, nearest = passages.shown(claim.text)
+    return Sourced(premise, nearest, claim, overlap(claim.text, premise), passages.overlap(claim.text))
 
 
 def against_earlier(turns: Sequence[Turn], answer: str) -> list[Pairing]:

@@ -15,6 +15,7 @@ import msgspec
 
 from detectors.base import Turn
 from detectors.comparing.sentences import claims, is_claim, sentences
+from detectors.comparing.tongue import is_english
 
 MOST_CHARACTERS = 200_000  # of sources in one exchange
 _SOURCES = frozenset({"tool", "retrieved"})
@@ -110,6 +111,8 @@ def _of_context(text: str) -> list[str]:
     found = _of_people(text)
     if found:
         return found
+    if not is_english(text):
+        return [text]
     stated = [claim.text for claim in claims(text) if not _OF_PEOPLE.search(claim.text)]
     return ["\n".join(stated)] if stated and not text.rstrip().endswith("?") else []
 

@@ -1,5 +1,6 @@
 """The pair model: a premise and a claim to four logits."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -24,19 +25,23 @@ class Logits(NamedTuple):
 
 
 class PairModel:
-    """Loaded, ready to judge one pair a run: activations are quantised with one scale a run."""
+    """Judges one pair a run: activations are quantised with one scale a run. It is loaded with the first pair."""
 
     def __init__(self, info: DetectorInfo) -> None:
-        """Load the model behind `info`. Raises ModelError."""
+        """The model behind `info`: most traffic has nothing to compare, and pays nothing for it. Raises ModelError."""
         if info.file is None or info.vocabulary is None:
             raise ModelError(f"{info.name}: models.toml names no model file and vocabulary for it; run `make train`")
-        self._model = Model(info.file)
-        self._tokenizer = Tokenizer(info.vocabulary)
+        self._file, self._vocabulary = info.file, info.vocabulary
+
+    @cached_property
+    def _loaded(self) -> tuple[Model, Tokenizer]:
+        return Model(self._file), Tokenizer(self._vocabulary)
 
     def judge(self, premise: str, claim: str) -> Logits:
-        """The logits of one pair, whatever the texts are."""
-        window = window_of(self._tokenizer, premise, claim)
-        out = self._model.run({"tokens": window.tokens, "kinds": window.kinds})[0]
+        """The logits of one pair, whatever the texts are. Raises ModelError when the file cannot be loaded."""
+        model, tokenizer = self._loaded
+        window = window_of(tokenizer, premise, claim)
+        out = model.run({"tokens": window.tokens, "kinds": window.kinds})[0]
         return Logits(*out.tolist())
 
 

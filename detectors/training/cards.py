@@ -95,6 +95,16 @@ _FINDS = {
         " test values too, and `assay policy explain` says why. The score is our stated confidence in the kind of "
         "finding, not a fitted probability."
     ),
+    "pair": (
+        "An answer beside what was said before it, by all-MiniLM-L6-v2 (Apache-2.0), fine-tuned as a cross-encoder "
+        "with four outputs (entailed, neutral, contradicted; grounded), int8 weights and activations, one window of "
+        "256 word pieces a claim. `hallucination`: each sentence that claims something beside the nearest passages of"
+        " the source, up to 12 of them, those first that share the fewest words with it; the model's outputs and the "
+        "words, numbers and names in common become one probability, and the worst sentence counts and is named. "
+        "`inconsistency`: beside the nearest sentence of the assistant's earlier turns; `misinformation`: beside the "
+        "source and a list of 166 known misconceptions; both weighed by hand. Where there is nothing to compare with "
+        "there is no opinion. Text in another language than English is reported as unreadable. " + _SCORES
+    ),
     "pii": (
         "E-mail addresses, phone numbers (international, North American, others behind a word such as *call*), payment "
         "cards (Luhn), IBANs (mod 97), US social security numbers, public IP addresses, postal addresses by shape, "
@@ -154,6 +164,17 @@ _FAILS = {
         "Paraphrase, irony, reported speech and anything that needs knowledge of the world escape it or alarm it.",
         "Languages other than English and Chinese are almost unseen in training.",
         *_TRAINED_FAILS,
+    ),
+    "pair": (
+        "It knows only what stands in the request: whether the source is right, nobody checks.",
+        "It was trained for a quarter of an hour on one core: a detail changed in a summary escapes it (SummEdits, "
+        "QAGS), three-way inference on ANLI is at chance, and at 1 % false alarms it finds next to nothing.",
+        "Big public sets were thinned evenly to some hundred rows each; the rows measured are in the table.",
+        "Claims that need several passages put together, sums over tables, and paraphrase far from the source's words.",
+        "One-word answers and fragments of less than three words are no claims, so they get no opinion.",
+        "Sources without a layout that we know are not found; then there is no opinion.",
+        "Thresholds were measured on benign answers made of three held-out claims: longer ones are flagged more often.",
+        "RefChecker's rows carry no source, HaluEval's general rows none either: nothing can be compared there.",
     ),
     "secrets": (
         "Secrets without a known prefix or a telling name beside them, passwords that are plain words, PINs, license "
@@ -255,6 +276,7 @@ def _sections(info: DetectorInfo, shown: Sequence[str]) -> list[str]:
         out += ["## Measured on public benchmarks", _PREFACE, _benchmark_table(info.measured)]
     out += _everyday(info.measured)
     out += _everyday_by_language(info.measured)
+    out += _further(info)
     if ROC in shown:
         out.append(f"![ROC curves on public benchmarks]({info.name}-{ROC}.svg)")
     if info.first:
@@ -270,6 +292,19 @@ def _sections(info: DetectorInfo, shown: Sequence[str]) -> list[str]:
     out += _growing(info, PREFIXES in shown)
     out += ["## Operating tables", _operating_text(info), _rate_table(info.operating, info.benign_rows)]
     return [*out, "## Where it fails", _bullets(_FAILS[info.name])]
+
+
+def _further(info: DetectorInfo) -> list[str]:
+    """What the pair model's own benchmarks tell beside the usual columns."""
+    if info.kind != "pair":
+        return []
+    lines = [
+        [item.set, f"`{item.slug}`", item.metric.partition(": ")[2], f"{item.rows:,}", _figure(item.value)]
+        for item in info.measured
+        if _is_public(item) and item.metric.partition(": ")[2] not in (*_COLUMNS, "AUROC")
+    ]
+    header = ["set", "sub-category", "metric", "rows", "value"]
+    return ["## Further figures on the same rows", _table(header, lines)]
 
 
 def _against_first(measured: Sequence[Measurement], first: Sequence[Measurement]) -> list[str]:

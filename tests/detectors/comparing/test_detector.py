@@ -11,7 +11,7 @@ from tests.support.pair_judge import WordJudge, info
 
 SOURCE = "The bridge was opened in 1932. It carries eight lanes of road. Workers painted it grey."
 ASKED = Turn("user", "When was the bridge opened?")
-MOST_RUNS = MOST_CLAIMS + 2 * MOST_EARLIER + 2 * MOST_MYTHS + MOST_STEPS
+MOST_RUNS = 2 * MOST_CLAIMS + 2 * MOST_EARLIER + 2 * MOST_MYTHS + MOST_STEPS
 
 
 def told(answer: str, *turns: Turn) -> Judgement:
