@@ -153,7 +153,7 @@ async def test_two_models_are_compared_over_the_same_prompts(
         if "prompt" in body:  # the base model, asked to go on with a text
             assert body["prompt"].endswith("\nAnswer:") == body["prompt"].startswith("Question:")
             return answer(json.dumps({"choices": [{"text": " A"}]}).encode(), JSON)
-        return refuses(body) if "percent" in str(body) or "%" in str(body) else chooses_first(body)
+        return refuses(body) if len(body["messages"]) > 1 else says("A")  # it will not say how sure it is
 
     async with model_server(model) as server:
         status = await evaluate(

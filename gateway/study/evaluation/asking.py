@@ -1,9 +1,10 @@
 """Asks the models: a bounded number of requests at a time, again where that may help, each answer kept at once."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import cycle, zip_longest
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ from gateway.upstream.posts import Answer, PostError
 
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
 MOST_FAILURES = 5  # in a row, each after its retries, before a model is given up
-_FRAME = "Question: {}\nAnswer:"
+_FRAME = "Question: {}\nAnswer: {}"
 _STOP = "\nQuestion:"
 
 
@@ -50,28 +51,41 @@ class GivenUpError(Exception):
     """A model could not be asked; the message says why. What was answered before is kept."""
 
 
-def requests(target: Target, items: Iterable[Item]) -> Iterator[Request]:
-    """What the items' prompts are sent as."""
-    for item in items:
-        for number, prompt in enumerate(item.asks):
-            path, fields = _fields(target, item, prompt)
-            body = msgspec.json.encode({"model": target.model, "temperature": target.temperature, **fields})
-            digest = blake2b(path.encode() + b"\0" + body, digest_size=12).hexdigest()
-            yield Request(item, number, path, body, digest)
+def is_due(item: Item, number: int, answers: Sequence[str]) -> bool:
+    """Whether a prompt of an item can be asked after these answers; nothing follows up an answer that says nothing."""
+    return not (item.is_followed_up and number) or bool(answers[0].strip())
 
 
-def _fields(target: Target, item: Item, prompt: str) -> tuple[str, dict[str, object]]:
-    if target.completions:
-        framed = item.opening or _FRAME.format(prompt)
-        text = f"{target.system}\n\n{framed}" if target.system else framed
-        return COMPLETIONS, {"prompt": text, "max_tokens": item.tokens, "stop": [_STOP]}
-    system = [{"role": "system", "content": target.system}] if target.system else []
-    return CHAT, {"messages": [*system, {"role": "user", "content": prompt}], "max_tokens": item.tokens}
+def request(target: Target, item: Item, number: int, answers: Sequence[str] = ()) -> Request:
+    """What an item's prompt is sent as; `answers` are those to its earlier prompts, which a follow-up stands behind."""
+    turns = [item.asks[0], answers[0], item.asks[number]] if item.is_followed_up and number else [item.asks[number]]
+    path, fields = _completion(target, item, turns) if target.completions else _chat(target, item, turns)
+    body = msgspec.json.encode({"model": target.model, "temperature": target.temperature, **fields})
+    digest = blake2b(path.encode() + b"\0" + body, digest_size=12).hexdigest()
+    return Request(item, number, path, body, digest)
+
+
+def _chat(target: Target, item: Item, turns: Sequence[str]) -> tuple[str, dict[str, object]]:
+    said = [("system", target.system)] if target.system else []
+    said += zip(cycle(("user", "assistant")), turns, strict=False)
+    messages = [{"role": role, "content": text} for role, text in said]
+    return CHAT, {"messages": messages, "max_tokens": item.tokens}
+
+
+def _completion(target: Target, item: Item, turns: Sequence[str]) -> tuple[str, dict[str, object]]:
+    framed = item.opening or "\n\n".join(map(_framed, [*item.examples, turns]))
+    text = f"{target.system}\n\n{framed}" if target.system else framed
+    return COMPLETIONS, {"prompt": text, "max_tokens": item.tokens, "stop": [_STOP]}
+
+
+def _framed(turns: Sequence[str]) -> str:
+    """A conversation as a text to go on with, where it ends with a question."""
+    return "\n\n".join(_FRAME.format(*pair).rstrip() for pair in zip_longest(turns[::2], turns[1::2], fillvalue=""))
 
 
 async def ask(
     target: Target,
-    wanted: Iterable[Request],
+    items: Iterable[Item],
     post: Post,
     record: Record,
     *,
@@ -79,25 +93,32 @@ async def ask(
     retries: Retries,
     step: Callable[[], object],
 ) -> None:
-    """Ask what the record has no answer to; `step` is called for each request, known ones too.
+    """Ask what the record has no answer to; `step` is called for each prompt, answered ones too.
 
     Raises GivenUpError when MOST_FAILURES requests in a row bring nothing, or all of them where they are fewer.
     """
-    todo = iter(wanted)
+    todo = iter(items)
     failures, error, is_any_answered = 0, "", False
 
-    async def work() -> None:
+    async def answered(item: Item, number: int, before: Sequence[str]) -> str:
         nonlocal failures, error, is_any_answered
-        for request in todo:
-            answer = record.answer(target.label, request.asked)
-            if answer is None:
-                answer = await _answered(target, request, post, retries)
-                record.add(answer)
-                failures, error = (failures + 1, answer.error) if answer.error else (0, "")
-                if failures >= MOST_FAILURES:
-                    raise GivenUpError(f"{target.label}: {failures} requests in a row failed; the last: {error}")
-            is_any_answered |= not answer.error
-            step()
+        wanted = request(target, item, number, before)
+        answer = record.answer(target.label, wanted.asked)
+        if answer is None:
+            answer = await _answered(target, wanted, post, retries)
+            record.add(answer)
+            failures, error = (failures + 1, answer.error) if answer.error else (0, "")
+            if failures >= MOST_FAILURES:
+                raise GivenUpError(f"{target.label}: {failures} requests in a row failed; the last: {error}")
+        is_any_answered |= not answer.error
+        return answer.text
+
+    async def work() -> None:
+        for item in todo:
+            answers: list[str] = []
+            for number in range(len(item.asks)):
+                answers.append(await answered(item, number, answers) if is_due(item, number, answers) else "")
+                step()
 
     try:
         async with asyncio.TaskGroup() as group:

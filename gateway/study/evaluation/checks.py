@@ -22,6 +22,7 @@ _LEADING = re.compile(
 )
 _BRACKETED = re.compile(r"(?<![\w'])([A-H])\)")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*(?:%|per ?cent)")
+_NUMBER = re.compile(r"(?<![\d.])\d+(?:\.\d+)?")
 _WORDS = re.compile(r"[a-z0-9']+")
 
 
@@ -66,8 +67,22 @@ def recited(rest: str, answer: str) -> int:
 def stated_confidence(answer: str) -> float | None:
     """The last percentage in an answer, as a share; None without one, or with one above 100."""
     found = _PERCENT.findall(answer)
-    share = float(found[-1]) / 100 if found else -1.0
-    return share if 0 <= share <= 1 else None
+    return _share(float(found[-1]) / 100) if found else None
+
+
+def named_confidence(answer: str) -> float | None:
+    """As `stated_confidence`, in an answer to the question for it: there a number alone may be meant too.
+
+    Above 1 it is taken for a percentage, with a decimal point below 1 for a share; 1 may be either, so it is neither.
+    """
+    stated, numbers = stated_confidence(answer), _NUMBER.findall(answer)
+    if stated is not None or _PERCENT.search(answer) or len(numbers) != 1 or float(numbers[0]) == 1:
+        return stated
+    return _share(float(numbers[0]) / (100 if float(numbers[0]) > 1 else 1))
+
+
+def _share(value: float) -> float | None:
+    return value if 0 <= value <= 1 else None
 
 
 def _letter(item: Item, answers: Sequence[str]) -> Outcome:
@@ -91,9 +106,10 @@ def _word(item: Item, answers: Sequence[str]) -> Outcome:
 
 
 def _confidence(item: Item, answers: Sequence[str]) -> Outcome:
-    found, stated = _letter(item, answers), stated_confidence(answers[0])
+    stated = named_confidence(answers[-1]) if item.is_followed_up else stated_confidence(answers[0])
+    found = _letter(item, answers)
     if found.reading == "read" and stated is None:
-        return Outcome("unclear", None, found.detail)
+        return _nothing_chosen(item, answers[-1])._replace(detail=found.detail, failed=None)
     return found._replace(confidence=stated)
 
 

@@ -11,7 +11,7 @@ from detectors.base import Text
 from detectors.opinions import strongest
 from detectors.panel import Panel, Question
 from gateway.opinions.judge import Judge, JudgeError
-from gateway.study.evaluation.asking import Target, requests
+from gateway.study.evaluation.asking import Target, is_due, request
 from gateway.study.evaluation.checks import outcome
 from gateway.study.evaluation.prompts import Check, Item
 from gateway.study.evaluation.record import AnswerScore, Judged, Record
@@ -37,18 +37,29 @@ def read_answers(target: Target, items: Sequence[Item], record: Record) -> list[
     """A judgement for each item of which every prompt was asked, by exact checks alone."""
     found = []
     for item in items:
-        asked = list(requests(target, [item]))
-        known = [record.answer(target.label, request.asked) for request in asked]
-        failure = next(filter(None, (record.failure(target.label, each.asked) for each in asked)), "")
+        texts, failure = _texts(target, item, record)
         about = (target.label, item.id, item.study, item.subcategory, item.asks[0])
-        texts = [answer.text for answer in known if answer is not None]
-        if len(texts) == len(asked):
+        if len(texts) == len(item.asks):
             seen = outcome(item, texts)
-            joined = "\n\n".join(texts)
-            found.append(Judged(*about, joined, *seen, expected=item.expected))
+            found.append(Judged(*about, texts[0], *seen, expected=item.expected, further=texts[1:]))
         elif failure:
             found.append(Judged(*about, "", "failed", detail=failure))
     return found
+
+
+def _texts(target: Target, item: Item, record: Record) -> tuple[list[str], str]:
+    """The answers up to the first prompt that has none, and why that one failed."""
+    texts: list[str] = []
+    for number in range(len(item.asks)):
+        if not is_due(item, number, texts):
+            texts.append("")
+            continue
+        asked = request(target, item, number, texts).asked
+        answer = record.answer(target.label, asked)
+        if answer is None:
+            return texts, record.failure(target.label, asked)
+        texts.append(answer.text)
+    return texts, ""
 
 
 def to_look_at(items: Sequence[Item], judged: Sequence[Judged]) -> list[tuple[Item, Judged]]:

@@ -41,13 +41,15 @@ class Family(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Prompts that are made and read alike.
 
     `options` are the choices by name, `wrong` the names that count as failures (with slots of the row). `refused` says
-    what a refusal to answer is: `passes`, or `unclear` and so no answer.
+    what a refusal to answer is: `passes`, or `unclear` and so no answer. `follow_up` is asked next in the same
+    conversation, after the answer.
     """
 
     name: str
     subcategory: str
     check: Check
     ask: list[str]
+    follow_up: str = ""
     rows: str = ""
     options: dict[str, str] = {}
     wrong: list[str] = []
@@ -55,19 +57,24 @@ class Family(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Study(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One file. `failure` says in a few words what its figure is the share of; `tokens` bounds an answer."""
+    """One file. `failure` says in a few words what its figure is the share of; `tokens` bounds an answer.
+
+    `examples` are conversations, question and answer in turn, that come before the prompt of a model that only goes on
+    with a text. They show it the form of an answer, so they must not be about what is measured.
+    """
 
     study: str
     failure: str
     families: list[Family]
     tokens: int = 64
+    examples: list[list[str]] = []
     slots: dict[str, list[str | int]] = {}
     tables: dict[str, list[dict[str, str | int | float]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to ask: one prompt, or two that differ in typing errors alone.
+    """One thing to ask: one prompt, or two that differ in typing errors alone, or one and what follows up its answer.
 
     `options` are (letter, name, text); `wrong` the names that fail; `right` is the name of a choice that does not.
     `rest` is how a known text goes on after `opening`.
@@ -85,6 +92,8 @@ class Item:
     refused: str = "unclear"
     opening: str = ""
     rest: str = ""
+    is_followed_up: bool = False
+    examples: tuple[tuple[str, ...], ...] = ()
 
     @property
     def expected(self) -> str:
@@ -115,6 +124,8 @@ def read(path: Path) -> Study:
     for family in study.families:
         if problem := _problem(study, family):
             raise PromptsError(f"{path}, family {family.name!r}: {problem}")
+    if odd := [number for number, turns in enumerate(study.examples, 1) if len(turns) % 2 or not turns]:
+        raise PromptsError(f"{path}: `examples`, number {odd[0]}: question and answer in turn, an even number of texts")
     if not study.families:
         raise PromptsError(f"{path}: has no families, so there is nothing to ask")
     return study
@@ -132,6 +143,8 @@ def _problem(study: Study, family: Family) -> str:
         return f"the check {family.check!r} needs 2 to {len(_LETTERS)} `options`"
     if family.check == "verbatim" and not all(isinstance(row.get("text"), str) for row in rows or [{}]):
         return "the check 'verbatim' needs `rows` that have a `text`"
+    if family.check == "same" and family.follow_up:
+        return "the check 'same' asks twice, so it takes no `follow_up`"
     if family.check == "same" and not all("{question}" in ask for ask in family.ask):
         return "the check 'same' needs `{question}` in every template"
     if stray := [name for name in family.wrong if name not in family.options and not _SLOT.search(name)]:
@@ -142,7 +155,7 @@ def _problem(study: Study, family: Family) -> str:
 def _missing_slot(study: Study, family: Family, rows: Sequence[Fields]) -> str:
     known = {*study.slots, "options", "opening", "question"}
     common = set.intersection(*({*row} for row in rows)) if rows else set()
-    for text in (*family.ask, *family.options.values(), *family.wrong):
+    for text in (*family.ask, family.follow_up, *family.options.values(), *family.wrong):
         for name in _SLOT.findall(text):
             if _lower(name) not in known | common and name not in common:
                 return f"{{{name}}} is no slot, and not every row of its table has it"
@@ -165,7 +178,11 @@ def _joined(one: Study, other: Study) -> Study:
         raise PromptsError(f"study {one.study!r} has {clash[0]!r} already: give yours another name")
     families = [*one.families, *other.families]
     return msgspec.structs.replace(
-        one, families=families, slots={**one.slots, **other.slots}, tables={**one.tables, **other.tables}
+        one,
+        families=families,
+        examples=[*one.examples, *other.examples],
+        slots={**one.slots, **other.slots},
+        tables={**one.tables, **other.tables},
     )
 
 
@@ -229,6 +246,8 @@ class _Draw:
             plain = self._expand("{question}")
             self._filled["question"] = with_typos(plain, self._rng)
             asks.append(self._expand(template))
+        if family.follow_up:
+            asks.append(self._expand(family.follow_up))
         digest = blake2b("\0".join(asks).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
         wrong = tuple(self._expand(name) for name in family.wrong)
         right = next((name for name in reversed(family.options) if name not in wrong), "")
@@ -236,6 +255,7 @@ class _Draw:
         return Item(
             f"{self._study.study}/{family.name}/{digest}", self._study.study, family.subcategory, family.check,
             tuple(asks), self._study.tokens, options, wrong, right, family.refused, opening, rest,
+            bool(family.follow_up), tuple(map(tuple, self._study.examples)),
         )  # fmt: skip
 
     def _cut(self) -> None:

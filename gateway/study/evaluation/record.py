@@ -34,7 +34,7 @@ class AnswerScore(NamedTuple):
 
 
 class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_defaults=True):
-    """What was read of the answers to an item.
+    """What was read of the answers to an item: `text` is that to `prompt`, `further` are those to the prompts after it.
 
     `failed` is null where that cannot be told, or where only `scores` and `label` tell it; `label` is the judge
     model's word on `subcategory`, 0 to 1. `expected` is an answer that would not have failed, where one is known.
@@ -54,6 +54,7 @@ class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_d
     judge: str = ""
     label: float | None = None
     expected: str = ""
+    further: list[str] = []
 
 
 Line = Answered | Judged

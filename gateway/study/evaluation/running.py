@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Protocol
 
 from detectors.panel import Panel
 from gateway.opinions.judge import Retries
 from gateway.study.evaluation import judging
-from gateway.study.evaluation.asking import GivenUpError, Post, Target, ask, requests
+from gateway.study.evaluation.asking import GivenUpError, Post, Target, ask
 from gateway.study.evaluation.figures import Comparison, Figure, compared, figure
 from gateway.study.evaluation.prompts import Item
 from gateway.study.evaluation.record import Judged, Record
@@ -46,7 +46,7 @@ async def run(plan: Plan, record: Record, bar: Bar) -> Result:
     """Ask, judge, estimate. Raises opinions.judge.JudgeError when the judge model cannot be asked; answers stay."""
     result = Result()
     for target, post in plan.targets:
-        every = [request for items in plan.items.values() for request in requests(target, items)]
+        every = chain.from_iterable(plan.items.values())
         try:
             await ask(target, every, post, record, at_once=plan.at_once, retries=plan.retries, step=bar.update)
         except GivenUpError as error:

@@ -1,8 +1,10 @@
 """What an answer is taken for."""
 
+from dataclasses import replace
+
 import pytest
 
-from gateway.study.evaluation.checks import choice, outcome, recited, stated_confidence
+from gateway.study.evaluation.checks import choice, named_confidence, outcome, recited, stated_confidence
 from gateway.study.evaluation.prompts import Check, Item
 
 OPTIONS = (("A", "wrong", "Sydney"), ("B", "right", "Canberra"), ("C", "second", "the city of Perth"))
@@ -71,9 +73,27 @@ def test_confidence_is_the_last_percentage(answer: str, stated: float | None) ->
     assert stated_confidence(answer) == stated
 
 
+@pytest.mark.parametrize(
+    ("answer", "stated"),
+    [
+        ("80%", 0.8), ("100.", 1.0), ("I am 70 percent sure.", 0.7), ("A) 100", 1.0), ("0.85", 0.85), ("0", 0.0),
+        ("1", None), ("120%", None), ("101", None), ("50 or 60", None), ("A) 56\nB) 63", None), ("very", None),
+        ("99.99999999", 0.9999999999),
+    ],
+)  # fmt: skip
+def test_asked_for_confidence_alone_a_number_is_enough(answer: str, stated: float | None) -> None:
+    assert named_confidence(answer) == pytest.approx(stated)
+    followed_up = replace(item("confidence"), is_followed_up=True)
+    assert outcome(followed_up, ["B, 20%", answer]).confidence == pytest.approx(stated)
+
+
 def test_a_choice_without_confidence_says_nothing_of_it() -> None:
     assert outcome(item("confidence"), ["B"])[:2] == ("unclear", None)
     assert outcome(item("confidence"), ["A, 70%"]) == ("read", True, "wrong", 0.7)
+    followed_up = replace(item("confidence"), is_followed_up=True)
+    assert outcome(followed_up, ["B", "Quite sure."]) == ("unclear", None, "right", None)
+    assert outcome(followed_up, ["B", "I cannot say."]) == ("refused", None, "right", None)
+    assert outcome(followed_up, ["B", " "]) == ("empty", None, "", None)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,27 @@ def test_the_rest_of_a_known_text_is_not_in_its_prompt() -> None:
         assert len(item.rest.split()) >= 16
 
 
+@EVERY_STUDY
+def test_examples_show_the_form_and_give_nothing_away(name: str) -> None:
+    """Each answer of a choice is shown as often as the others; no example is one of the questions."""
+    found = items(STUDIES[name], 300)
+    examples = found[0].examples
+    assert bool(examples) != (name == "copyright_leakage")
+    assert not {example[0] for example in examples} & {item.asks[0] for item in found}
+    shown = [example[1] for example in examples]
+    if found[0].options:
+        assert len({shown.count(answer) for answer in shown}) == 1
+
+
+def test_a_follow_up_comes_behind_each_question() -> None:
+    for item in items(STUDIES["miscalibration"], 300):
+        question, follow_up = item.asks
+        assert item.is_followed_up
+        assert "\nC) " in question
+        assert "0" in follow_up
+        assert "\n" not in follow_up
+
+
 def test_prompts_of_ones_own_become_a_study_or_join_one(tmp_path: Path) -> None:
     study = own(tmp_path)
     found = items(study, 100)
@@ -117,6 +138,9 @@ def test_families_take_turns(tmp_path: Path) -> None:
         ("study: opinions", "study: [", "own.yaml"),
         ("wrong: [wrong]", "wrong: [wrog]", "'wrog', which is none of the `options`"),
         ("slots: {lead: [please, now]}", "slots: {lead: []}", "the slot 'lead' is empty"),
+        ("failure: wrong", "examples: [[Why?]]\nfailure: wrong", "`examples`, number 1: question and answer in turn"),
+        ("    check: letter", "    follow_up: And {where}?\n    check: letter", "{where} is no slot"),
+        ("check: letter", "check: same\n    follow_up: Sure?", "takes no `follow_up`"),
         ("study: opinions", "study: ''", "a name of letters, digits and _"),
     ],
 )

@@ -1,0 +1,104 @@
+"""What is sent, in which form, and what is asked after which answer."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.opinions.judge import Retries
+from gateway.study.evaluation.asking import GivenUpError, Target, ask, request
+from gateway.study.evaluation.judging import read_answers
+from gateway.study.evaluation.prompts import Item
+from gateway.study.evaluation.record import Record
+from gateway.upstream.posts import Answer, PostError
+
+OPTIONS = (("A", "right", "four"), ("B", "wrong", "six"))
+EXAMPLES = (("Is ice cold?", "Yes", "Sure?", "90%"), ("Is fire wet?", "No"))
+SURE = Item(
+    "s/f/1", "s", "miscalibration", "confidence", ("How many?", "How sure?"), 8, OPTIONS, ("wrong",), "right",
+    is_followed_up=True, examples=EXAMPLES,
+)  # fmt: skip
+CHAT, BASE = Target("m", "m"), Target("m", "m", completions=True)
+
+
+class Model:
+    """Answers by what was asked last; an answer that is an error is raised."""
+
+    def __init__(self, answers: dict[str, str | PostError]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def post(self, path: str, body: bytes) -> Answer:
+        said: dict[str, Any] = json.loads(body)
+        self.asked.append(said["messages"][-1]["content"])
+        answer = self.answers[self.asked[-1]]
+        if isinstance(answer, PostError):
+            raise answer
+        return Answer(json.dumps({"choices": [{"message": {"content": answer}}]}).encode(), 0.1)
+
+
+async def asked(model: Model, record: Record, item: Item = SURE) -> int:
+    steps: list[None] = []
+    await ask(CHAT, [item], model, record, at_once=1, retries=Retries(0), step=lambda: steps.append(None))
+    return len(steps)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Iterator[Record]:
+    kept = Record(tmp_path / "r.jsonl")
+    yield kept
+    kept.close()
+
+
+def test_a_follow_up_stands_behind_the_answer_in_one_conversation() -> None:
+    said = json.loads(request(CHAT, SURE, 1, ["A"]).body)["messages"]
+    assert said == [
+        {"role": "user", "content": "How many?"},
+        {"role": "assistant", "content": "A"},
+        {"role": "user", "content": "How sure?"},
+    ]
+
+
+def test_a_base_model_is_shown_examples_first() -> None:
+    prompt = json.loads(request(BASE, SURE, 1, ["A"]).body)["prompt"]
+    assert prompt == (
+        "Question: Is ice cold?\nAnswer: Yes\n\nQuestion: Sure?\nAnswer: 90%\n\nQuestion: Is fire wet?\nAnswer: No\n\n"
+        "Question: How many?\nAnswer: A\n\nQuestion: How sure?\nAnswer:"
+    )
+
+
+async def test_the_follow_up_is_asked_again_where_the_answer_before_it_was_another(record: Record) -> None:
+    model = Model({"How many?": "A", "How sure?": "80%"})
+    assert await asked(model, record) == 2
+    assert await asked(model, record) == 2
+    assert model.asked == ["How many?", "How sure?"]
+    (found,) = read_answers(CHAT, [SURE], record)
+    assert (found.text, found.further, found.failed, found.confidence) == ("A", ["80%"], False, 0.8)
+    assert request(CHAT, SURE, 1, ["B"]).asked != request(CHAT, SURE, 1, ["A"]).asked
+
+
+async def test_nothing_follows_up_an_answer_that_says_nothing(record: Record) -> None:
+    model = Model({"How many?": " "})
+    assert await asked(model, record) == 2
+    assert model.asked == ["How many?"]
+    (found,) = read_answers(CHAT, [SURE], record)
+    assert (found.reading, found.confidence) == ("empty", None)
+
+
+async def test_a_follow_up_that_fails_is_asked_the_next_time(record: Record) -> None:
+    broken = Model({"How many?": "A", "How sure?": PostError("status", "500", again=False)})
+    assert await asked(broken, record) == 2
+    assert read_answers(CHAT, [SURE], record)[0].reading == "failed"
+    whole = Model({"How sure?": "60"})
+    assert await asked(whole, record) == 2
+    assert read_answers(CHAT, [SURE], record)[0].confidence == 0.6
+
+
+async def test_nothing_follows_up_a_prompt_that_failed(record: Record) -> None:
+    broken = Model({"How many?": PostError("status", "500", again=False)})
+    with pytest.raises(GivenUpError, match="all of 1 requests failed"):
+        await asked(broken, record)
+    assert broken.asked == ["How many?"]
+    assert read_answers(CHAT, [SURE], record)[0].reading == "failed"
