@@ -210,7 +210,7 @@ def _add_policy_measures(actions: _Commands) -> None:
     cost.set_defaults(command=_command("policy", "policy_cost"))
 
     alarms = actions.add_parser("false-alarms", help="count what harmless texts set off, by head, length and rule")
-    alarms.add_argument("file", type=Path, metavar="FILE", help="JSON lines: `text`, and `role`, `channel`, `kind`")
+    alarms.add_argument("file", type=Path, metavar="TEXTS", help="JSON lines: `text`, and `role`, `channel`, `kind`")
     alarms.add_argument(
         "--policy", action="append", metavar="FILE", help=f"{_POLICY}; default and strict when left out"
     )

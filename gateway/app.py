@@ -204,7 +204,7 @@ class App:
 def create_app() -> Application:
     """For uvicorn: configured by the environment alone, so that worker processes build the same."""
     config = load()
-    logs.configure(config.log_format, config.log_level)  # worker processes begin here
+    logs.configure(config.log_format, config.log_level, one_of_many=config.workers > 1)  # worker processes begin here
     if metrics.problem:
         log.error(metrics.problem)
     app = App(config)

@@ -110,6 +110,10 @@ class Upstream:
     def origin(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}"
 
+    @property
+    def base_url(self) -> str:
+        return self.origin + self.base_path
+
 
 @dataclass(frozen=True, slots=True)
 class Route:

@@ -31,6 +31,8 @@ _PHRASES = {
 }
 
 Models = Mapping[tuple[str, ...], type[BaseModel]]
+# What a key may stand in, in words; `when`, `count` and the like are called as they are written.
+_PLACES: Mapping[tuple[str, ...], str] = {(): "at the top of the file", ("rules",): "in a rule, beside `when`"}
 _POLICY: Models = {(): Document, ("rules",): Rule, ("rules", "when"): When, ("rules", "when", "count"): Count}
 _CASES: Models = {
     (): Case,
@@ -108,6 +110,8 @@ def _problem(detail: ErrorDetails, tree: YamlFile, models: Models) -> Problem:
         if key in _PATTERNS:
             what = f"the key {key!r} is unknown: policies have no patterns, which could run away on a text"
             return Problem(where, what, "name what a detector finds, such as `subcategory: privacy_violation`")
+        if places := _places_of(key, models):
+            return Problem(where, f"the key {key!r} does not stand here", f"write it {' or '.join(places)}")
         return Problem(where, f"the key {key!r} is unknown", nearest(key, fields))
     field = fields.get(key)
     meaning = f"`{key}` is {field.description}" if field else "see policies/README.md"
@@ -119,6 +123,15 @@ def _problem(detail: ErrorDetails, tree: YamlFile, models: Models) -> Problem:
         return Problem(where, given, nearest(str(detail["input"]), options) if options else meaning)
     reason = _PHRASES.get(kind, detail["msg"][:1].lower() + detail["msg"][1:])
     return Problem(where, f"{given}: {reason}", meaning)
+
+
+def _places_of(key: str, models: Models) -> list[str]:
+    """Where a key stands that is not known where it was found."""
+    return [
+        _PLACES.get(path) or f"in `{path[-1]}`"
+        for path, model in models.items()
+        if key in {field.alias or name for name, field in model.model_fields.items()}
+    ]
 
 
 def _short(value: object) -> str:

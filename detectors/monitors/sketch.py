@@ -23,7 +23,7 @@ from detectors.monitors.statistics import Mean
 from detectors.monitors.triggers import Gram, grams_of, hash_of, pruned
 from detectors.rules.arithmetic import may_state_results
 
-ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before
+ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before; and as many of prompts
 STATED_KEPT = 500  # answers of a sketch whose confidence is kept by sample, until somebody says whether they were right
 # Measures that are logarithms to the base 2 over so many powers: an answer's words, and tens of milliseconds.
 POWERS: Mapping[str, float] = {"answer_length": 12.0, "latency": 16.0}
@@ -173,9 +173,10 @@ class Means:
 
 
 class Observer:
-    """Adds observations to sketches. Remembers hashes of earlier answers, so that a repeated one is known."""
+    """Adds observations to sketches. Remembers hashes of earlier prompts and answers, so that repeats are known."""
 
     def __init__(self) -> None:
+        self._prompts: dict[int, None] = {}
         self._answers: dict[int, None] = {}
         self._shaper = Shaper()
 
@@ -200,6 +201,9 @@ class Observer:
     def _note_grams(self, sketch: Sketch, seen: Observation, words: Sequence[str]) -> None:
         if any(flagged for (direction, _), (_, flagged, _) in seen.scores.items() if direction == "prompt"):
             return
+        # The same prompt once more gives the same answer once more: that tells nothing of its words.
+        if words and self._came_before(self._prompts, hash_of(" ".join(words))):
+            return
         answer = hash_of(" ".join(seen.answer.split()).lower()) if seen.answer.strip() else 0
         outcome = Gram(
             1,
@@ -213,18 +217,20 @@ class Observer:
             sketch.grams.setdefault(gram, Gram()).add(outcome)
         if len(sketch.grams) > 2 * triggers.MOST_KEPT:
             sketch.grams = pruned(sketch.grams)
-        came_before = answer in self._answers
-        self._remember(answer)
+        came_before = bool(answer) and self._came_before(self._answers, answer)
         same = sketch.total.same + int(came_before)
         sketch.total.add(outcome)
         sketch.total.same = same
 
-    def _remember(self, answer: int) -> None:
-        self._answers.pop(answer, None)
-        if answer:
-            self._answers[answer] = None
-        if len(self._answers) > ANSWERS_KEPT:
-            del self._answers[next(iter(self._answers))]
+    @staticmethod
+    def _came_before(known: dict[int, None], value: int) -> bool:
+        """Whether it is known; from now on it is, as one of the latest."""
+        found = value in known
+        known.pop(value, None)
+        known[value] = None
+        if len(known) > ANSWERS_KEPT:
+            del known[next(iter(known))]
+        return found
 
 
 def cells_of(route: str, model: str, language: str, caller: str) -> list[Key]:

@@ -2,10 +2,10 @@
 
 Of each word and pair of words it is counted in how many prompts it stood, and what became of them; the count of equal
 answers is a majority vote (Boyer & Moore 1981), so it is a lower bound. Prompts that were flagged themselves are left
-out: that harmful words are refused is as it should be. A word is named when its prompts show an outcome more often
-than MARGIN times what the others do, by an exact binomial test with false discoveries bounded over all words
-(Benjamini & Hochberg 1995). A topic that is refused for good reasons looks the same: whoever is told of a word asks
-the probe that leaves it out.
+out: that harmful words are refused is as it should be. A prompt that comes again word for word counts once. A word is
+named when its prompts show an outcome more often than MARGIN times what the others do, by an exact binomial test with
+false discoveries bounded over all words (Benjamini & Hochberg 1995). A topic that is refused for good reasons looks the
+same: whoever is told of a word asks the probe that leaves it out.
 """
 
 import itertools

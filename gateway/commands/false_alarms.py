@@ -17,7 +17,7 @@ _READ = (State.SCANNED, State.SKIPPED)
 
 
 def policy_false_alarms(parsed: argparse.Namespace) -> int:
-    """`assay policy false-alarms FILE`: 2 when there is nothing to measure on."""
+    """`assay policy false-alarms TEXTS`: 2 when there is nothing to measure on."""
     here = installed(parsed.config)
     policies = {Path(name).stem: here.policy(name) for name in parsed.policy or ENFORCING}
     try:

@@ -38,7 +38,7 @@ def serve(parsed: argparse.Namespace) -> int:
         warn(sentence)
     for name, fault in own.faults.items():
         warn(f"detectors.{name}: {fault}; the others work")
-    logs.configure(config.log_format, config.log_level)
+    _configure_logs(config)
     descriptors.raise_limit()
     if told := descriptors.shortfall(config.max_requests_in_flight, descriptors.in_use().most):
         warn(told)
@@ -47,6 +47,10 @@ def serve(parsed: argparse.Namespace) -> int:
     export({name: value for name, value in flags.items() if value is not None}, parsed.config)
     _run(config, policy, listening)
     return 0
+
+
+def _configure_logs(config: Config) -> None:
+    logs.configure(config.log_format, config.log_level, one_of_many=config.workers > 1)
 
 
 def _run(config: Config, policy: Policy, listening: socket.socket) -> None:
@@ -66,7 +70,7 @@ def _run(config: Config, policy: Policy, listening: socket.socket) -> None:
             workers=config.workers,
             ending=process.Ending(config.shutdown_delay_seconds, config.drain_seconds),
             announce=lambda: out(_banner(config, port, policy.revision, policy.mode)),
-            prepare=partial(logs.configure, config.log_format, config.log_level),
+            prepare=partial(_configure_logs, config),
         )
     finally:
         if demo is not None:
@@ -141,12 +145,12 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
     base = f"http://{host}:{port}"
     key = "one of the configured keys" if config.keys else "sk-local (or any other: none is configured)"
     shown = "YOUR_KEY" if config.keys else "sk-local"
-    model = "demo-small" if config.uses_demo else "MODEL"
+    model = "demo-small" if config.uses_demo else routes.named_model(config) or "MODEL"
     upstream = "demo (replays conversations; set OPENAI_API_KEY or ASSAY_UPSTREAM_URL for a real one)"
     if not config.uses_demo:
         named = routes.upstreams(config)
         upstream = ", ".join(
-            f"{name} at {entry.origin}" if len(named) > 1 else entry.origin for name, entry in named.items()
+            f"{name} at {entry.base_url}" if len(named) > 1 else entry.base_url for name, entry in named.items()
         )
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello"}}]}}'
     own = routes.route_policies(config)
@@ -164,5 +168,6 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
             "  try       "
             f"curl {base}/v1/chat/completions -H 'authorization: Bearer {shown}' "
             f"-H 'content-type: application/json' -d '{body}'",
+            *([f"            for MODEL put one that {base}/v1/models lists"] if model == "MODEL" else []),
         ]
     )

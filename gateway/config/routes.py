@@ -78,6 +78,12 @@ def models(config: Config, by_name: Mapping[str, Upstream]) -> dict[str, frozens
     }
 
 
+def named_model(config: Config) -> str:
+    """The first model that a route names whole, as clients call it; empty where none does."""
+    patterns = (pattern for entry in config.routes.values() for pattern in entry.models)
+    return next((pattern for pattern in patterns if not pattern.endswith("*")), "")
+
+
 def targets(config: Config) -> frozenset[str]:
     """The names that a policy may reroute to: routes and upstreams."""
     by_name = upstreams(config)

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.exchange import Outcome
+from gateway.samples.sampling import JUDGED
 from gateway.telemetry import metrics
 
 _NOTE = "Counts since the start, over all processes of this gateway. What is unread is not clean."
@@ -25,6 +27,9 @@ _COUNTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "probe_cost": ("assay_probe_cost_total", ()),
     "decisions": ("assay_decisions_total", ("rule", "action", "effect")),
 }
+
+
+_NEVER_SAMPLED = (Outcome.REJECTED, Outcome.INTERNAL)
 
 
 class Facts(NamedTuple):
@@ -49,8 +54,19 @@ def status_route(facts: Facts, ledger_problem: Callable[[], str]) -> Route:
 
 
 def counted() -> dict[str, list[dict[str, Any]]]:
-    """For each counter its sums by the labels named, those at zero left out. Reads files: call it off the loop."""
-    return {name: _sums(metric, labels) for name, (metric, labels) in _COUNTS.items()}
+    """For each counter its sums by the labels named, those at zero left out. Reads files: call it off the loop.
+
+    `sampleable` are requests that were asked whether they become samples: what is refused before it has a route, and
+    what no detector reads, never is.
+    """
+    sums = {name: _sums(metric, labels) for name, (metric, labels) in _COUNTS.items()}
+    kinds = _sums("assay_requests_total", ("route", "operation", "outcome"))
+    sampleable = sum(kind["count"] for kind in kinds if _is_sampleable(kind))
+    return {**sums, "sampleable": [{"count": sampleable}] if sampleable else []}
+
+
+def _is_sampleable(kind: Mapping[str, Any]) -> bool:
+    return kind["route"] != "none" and kind["operation"] in JUDGED and kind["outcome"] not in _NEVER_SAMPLED
 
 
 def _sums(metric: str, labels: tuple[str, ...]) -> list[dict[str, Any]]:

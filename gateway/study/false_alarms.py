@@ -85,6 +85,10 @@ def band(text: str) -> str:
 
 def read_texts(path: Path) -> list[Row]:
     """JSON lines with `text`, and where known `role`, `channel` and `kind`. Raises ValueError with file and line."""
+    if path.suffix in (".yaml", ".yml"):
+        raise ValueError(
+            f"{path} is a policy, and harmless texts are wanted here; name the policy with --policy {path}"
+        )
     rows = []
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):

@@ -13,10 +13,11 @@ Level = Literal["debug", "info", "warning", "error"]
 REQUEST: ContextVar[str] = ContextVar("request", default="")
 
 
-def configure(format: Format, level: Level) -> None:
-    """Send all logging of this process to standard error, from `level` on."""
+def configure(format: Format, level: Level, *, one_of_many: bool = False) -> None:
+    """Send all logging of this process to standard error, from `level` on. `one_of_many` processes that write to the
+    same place names itself in lines of text; JSON always does."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if format == "json" else TextLines())
+    handler.setFormatter(JsonLines() if format == "json" else TextLines(one_of_many=one_of_many))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
 
 
@@ -25,11 +26,15 @@ def _time_of(record: logging.LogRecord) -> str:
 
 
 class TextLines(logging.Formatter):
-    """`TIME LEVEL [REQUEST] MESSAGE`, and a traceback below where there is one."""
+    """`TIME LEVEL [PID] [REQUEST] MESSAGE`, and a traceback below where there is one."""
+
+    def __init__(self, *, one_of_many: bool = False) -> None:
+        super().__init__()
+        self._one_of_many = one_of_many
 
     def format(self, record: logging.LogRecord) -> str:
         request = REQUEST.get()
-        where = f" {request}" if request else ""
+        where = (f" pid={record.process}" if self._one_of_many else "") + (f" {request}" if request else "")
         line = f"{_time_of(record)} {record.levelname}{where} {_one_line(record.getMessage())}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
@@ -37,13 +42,15 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message`; `request_id` and `exception` where there is one."""
+    """One JSON object a line: `time`, `level`, `logger`, `pid`, `message`; `request_id` and `exception` where there is
+    one."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {
             "time": _time_of(record),
             "level": record.levelname.lower(),
             "logger": record.name,
+            "pid": record.process,
             "message": record.getMessage(),
         }
         if request := REQUEST.get():

@@ -37,7 +37,7 @@ OFTEN = 0.05  # seconds between two questions for sketches
 def judged(id: str = "s", *, at: float = NOW, operation: str = "chat", prompt: bytes | None = None) -> Judged:
     findings = [Finding("prompt", "user", ["messages", 0, "content"], 0, True, "d", [], "en")]
     sample = closed(
-        id, operation=operation, prompt=chat("tell me") if prompt is None else prompt, answer=completion("no")
+        id, operation=operation, prompt=chat(f"tell me {id}") if prompt is None else prompt, answer=completion("no")
     )
     return Judged(
         id=id, at=at, probability=1.0, route="chat", model="m \ud800", caller="app", operation=operation,

@@ -40,6 +40,29 @@ def test_a_row_needs_something_only_while_nothing_judges_it() -> None:
     assert needs({**nothing, "monitor": "finds much"}).startswith("many judged samples")
 
 
+def test_what_is_never_asked_to_be_a_sample_is_no_part_of_the_share() -> None:
+    def sampleable() -> float:
+        return sum(float(row["count"]) for row in counted()["sampleable"])
+
+    before = sampleable()
+    for labels in (
+        ("none", "chat", "rejected", "4xx"),  # 401, 404, 413
+        ("a-route", "chat", "rejected", "4xx"),  # 403
+        ("none", "chat", "blocked", "4xx"),  # throttled
+        ("a-route", "models", "completed", "2xx"),
+        ("a-route", "chat", "internal", "5xx"),
+    ):
+        metrics.REQUESTS.labels(*labels).inc(100)
+    for outcome, status in (
+        ("completed", "2xx"),
+        ("blocked", "4xx"),
+        ("client_gone", "none"),
+        ("upstream_failed", "5xx"),
+    ):
+        metrics.REQUESTS.labels("a-route", "chat", outcome, status).inc()
+    assert sampleable() == before + 4
+
+
 def test_what_was_counted_is_summed_over_the_labels_that_are_not_shown() -> None:
     for status in ("2xx", "4xx"):
         metrics.REQUESTS.labels("a-route", "chat", "rejected", status).inc(3)

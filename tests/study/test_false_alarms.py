@@ -89,6 +89,11 @@ def test_a_wrong_file_is_named_with_its_line(tmp_path: Path, content: str, messa
         read_texts(tmp_path / "texts.jsonl")
 
 
+def test_a_policy_is_not_taken_for_texts() -> None:
+    with pytest.raises(ValueError, match=r"own\.yaml is a policy, .* --policy own\.yaml"):
+        read_texts(Path("own.yaml"))
+
+
 # What the shipped detectors may cost on the held-out half, as shares of all its texts, or of one side and band.
 MOST_BY_DEFAULT, MOST_BY_STRICT, MOST_BY_HEAD = 0.0, 0.009, 0.025
 

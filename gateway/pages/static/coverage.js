@@ -17,13 +17,14 @@ const total = (rows) => rows.reduce((sum, row) => sum + row.count, 0);
 function shown(status) {
   const judged = total(status.samples.filter((row) => row.fate === "judged"));
   const nothing = (said) => (status.workers_judge ? `${said} by the gateway itself: samples are judged ${ELSEWHERE}.` : `${said}.`);
-  const [requests, offered] = [total(status.requests), total(status.offered)];
+  const [sampleable, offered] = [total(status.sampleable), total(status.offered)];
   return [
     status.ledger_problem && element("div", { class: "card problem", role: "alert" }, element("p", {}, `The ledger cannot be used now: ${status.ledger_problem}. Traffic goes on; rates miss what was judged meanwhile.`)),
     element("p", { class: "soft small" }, status.note),
     pairs([
-      ["Requests", count(requests)],
-      ["Chosen as samples", requests ? `${count(offered)} (${percent(offered / requests)} of requests)` : "0"],
+      ["Requests", count(total(status.requests))],
+      ["That detectors can read", count(sampleable)],
+      ["Chosen as samples", sampleable ? `${count(offered)} (${percent(offered / sampleable)} of them)` : "0"],
       ["Judged", status.workers_judge ? ELSEWHERE : offered ? `${count(judged)} (${percent(judged / offered)} of the samples)` : "0"],
     ]),
     rows("Unread: shown to no detector", ["Channel", "Reason"], status.unread, ["channel", "reason"], nothing("Nothing was left unread")),

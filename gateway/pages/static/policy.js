@@ -45,7 +45,7 @@ function ruled(rule, status) {
     "section",
     { "aria-label": `Rule ${rule.id}` },
     element("h2", {}, rule.id),
-    element("p", {}, `${spoken(rule.action)}, ${rule.enforced ? "enforced" : "only watched"} (mode ${rule.mode}${share}); on error: ${rule.on_error}${rule.routes.length ? `; on route ${rule.routes.join(", ")}` : ""}. Since the start: ${counts || nothing}.`),
+    element("p", {}, `${rule.action === "flag" ? "Flag: records what it finds and changes nothing" : `${spoken(rule.action)}, ${rule.enforced ? "enforced" : "only watched"}`} (mode ${rule.mode}${share}); on error: ${rule.on_error}${rule.routes.length ? `; on route ${rule.routes.join(", ")}` : ""}. Since the start: ${counts || nothing}.`),
     rows.length ? table(`Thresholds of ${rule.id}`, heads, rows) : null,
   );
 }

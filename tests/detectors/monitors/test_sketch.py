@@ -16,7 +16,7 @@ def seen(id: str, prompt: str = "tell me about paris", answer: str = "I am 90% s
 def observed(ids: range) -> Sketch:
     sketch, observer = Sketch(), Observer()
     for number in ids:
-        observer.observe(sketch, seen(str(number)))
+        observer.observe(sketch, seen(str(number), prompt=f"please tell me {number}"))
     return sketch
 
 
@@ -73,6 +73,19 @@ def test_flagged_prompts_are_no_evidence_of_triggers() -> None:
     observer.observe(sketch, Observation("1", 1.0, "r", "m", "", "", "some words here", "no", flagged))
     assert sketch.grams == {}
     assert sketch.total.n == 0
+
+
+def test_a_prompt_that_comes_again_is_no_further_evidence_of_triggers() -> None:
+    """A health check, a cached question or a demo asks the same over and over, and gets the same answer."""
+    sketch, observer = Sketch(), Observer()
+    refused = {("response", "refusal"): (0.9, True, "ngram@1")}
+    for number in range(50):
+        said = "Is  anybody there?" if number % 2 else "is anybody there"
+        observer.observe(sketch, Observation(f"{number}", 1.0, "r", "m", "", "", said, "no", refused))
+    observer.observe(sketch, Observation("x", 1.0, "r", "m", "", "", "is anybody really there", "no", refused))
+    assert sketch.total.n == 2
+    assert max(gram.n for gram in sketch.grams.values()) == 2
+    assert sum(row[0] for key, row in sketch.means.items() if key[1] == "refusal" and key[0] == "all") == 51
 
 
 def test_runs_of_words_are_known_again() -> None:
