@@ -11,8 +11,8 @@ import pytest
 from openai import OpenAI
 
 from tests.support import scripted_upstream as script
+from tests.support.clients import openai_client
 from tests.support.gateway_process import MOST_BODY_BYTES, SILENT, GatewayProcess
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.scripted_upstream import End, ScriptedUpstream
 
 KEYS = {"message", "type", "param", "code"}
@@ -20,9 +20,7 @@ KEYS = {"message", "type", "param", "code"}
 
 @pytest.fixture(scope="module")
 def client(strict_gateway: GatewayProcess) -> Iterator[OpenAI]:
-    with OpenAI(
-        base_url=strict_gateway.base_url, api_key=strict_gateway.key, max_retries=0, timeout=PATIENCE_SECONDS
-    ) as strict:
+    with openai_client(strict_gateway) as strict:
         yield strict
 
 
@@ -170,7 +168,7 @@ def test_callers_without_a_good_key_are_turned_away(
 def test_fifty_megabytes_are_refused_and_the_client_hears_why(gateway: GatewayProcess) -> None:
     """By its announced length, before the body is read; the default limit is 20 MiB."""
     with (
-        OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0) as client,
+        openai_client(gateway) as client,
         pytest.raises(openai.APIStatusError) as raised,
     ):
         ask(client, text="x" * 50_000_000)

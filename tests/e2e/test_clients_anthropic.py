@@ -10,8 +10,8 @@ from anthropic import Anthropic
 
 from tests.support import messages_api
 from tests.support import scripted_upstream as script
+from tests.support.clients import anthropic_client
 from tests.support.gateway_process import SECRET, GatewayProcess
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.scripted_upstream import ScriptedUpstream
 
 POLICY = """
@@ -53,8 +53,7 @@ def running(scripted: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def client(running: GatewayProcess) -> Iterator[Anthropic]:
-    base_url = running.base_url.removesuffix("/v1")
-    with Anthropic(base_url=base_url, api_key=running.key, max_retries=0, timeout=PATIENCE_SECONDS) as through_gateway:
+    with anthropic_client(running) as through_gateway:
         yield through_gateway
 
 
@@ -128,7 +127,7 @@ def test_errors_are_those_that_the_client_knows(client: Anthropic, running: Gate
         ask(client, "nobody")
     assert raised.value.type == "not_found_error"
     with (
-        Anthropic(base_url=running.base_url.removesuffix("/v1"), api_key="wrong", max_retries=0) as stranger,
+        Anthropic(base_url=running.url, api_key="wrong", max_retries=0) as stranger,
         pytest.raises(anthropic.AuthenticationError),
     ):
         ask(stranger, "scripted-none")

@@ -15,9 +15,9 @@ import pytest
 from backports import zstd
 from openai import OpenAI
 
+from tests.support.clients import openai_client
 from tests.support.files_api import FilesApi
 from tests.support.gateway_process import SECRET, GatewayProcess
-from tests.support.patience import PATIENCE_SECONDS
 
 OTHER_KEY = "sk-other-0123456789abcdef"
 HARMLESS = "What is the capital of Portugal?"
@@ -53,7 +53,7 @@ def gateway(api: FilesApi) -> Iterator[GatewayProcess]:
 
 @pytest.fixture(scope="module")
 def client(gateway: GatewayProcess) -> Iterator[OpenAI]:
-    with OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0, timeout=PATIENCE_SECONDS) as one:
+    with openai_client(gateway) as one:
         yield one
 
 

@@ -14,8 +14,8 @@ from openai import OpenAI
 from openai.types.responses import Response
 
 from tests.support import scripted_upstream as script
+from tests.support.clients import openai_client
 from tests.support.gateway_process import SAID_BEFORE, SECRET, DemoUpstream, GatewayProcess
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.scripted_upstream import End, ScriptedUpstream
 
 POLICY = """
@@ -62,9 +62,7 @@ def enforcing(
 
 @pytest.fixture(scope="module")
 def client(enforcing: GatewayProcess) -> Iterator[OpenAI]:
-    with OpenAI(
-        base_url=enforcing.base_url, api_key=enforcing.key, max_retries=0, timeout=PATIENCE_SECONDS
-    ) as through_gateway:
+    with openai_client(enforcing) as through_gateway:
         yield through_gateway
 
 
@@ -217,9 +215,7 @@ def test_an_upstream_that_breaks_off_while_its_answer_is_held(client: OpenAI, sc
 
 @pytest.fixture(scope="module")
 def slid(windowed: GatewayProcess) -> Iterator[OpenAI]:
-    with OpenAI(
-        base_url=windowed.base_url, api_key=windowed.key, max_retries=0, timeout=PATIENCE_SECONDS
-    ) as through_gateway:
+    with openai_client(windowed) as through_gateway:
         yield through_gateway
 
 

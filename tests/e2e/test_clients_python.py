@@ -18,6 +18,7 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 from openai.types.responses import FunctionToolParam
 from pydantic import BaseModel
 
+from tests.support.clients import openai_client
 from tests.support.gateway_process import DemoUpstream, GatewayProcess
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -246,7 +247,7 @@ SCENARIOS: tuple[Callable[[OpenAI], Any], ...] = (
 
 @pytest.fixture(scope="module")
 def client(gateway: GatewayProcess) -> Iterator[OpenAI]:
-    with OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0) as through_gateway:
+    with openai_client(gateway) as through_gateway:
         yield through_gateway
 
 

@@ -6,18 +6,20 @@ from typing import Any
 import pytest
 from anthropic import Anthropic
 
+from tests.support.clients import anthropic_client
 from tests.support.gateway_process import DemoUpstream, GatewayProcess
-from tests.support.patience import PATIENCE_SECONDS
 
 WEATHER = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Anthropic]:
-    with DemoUpstream() as upstream, GatewayProcess({"ASSAY_UPSTREAM_URL": upstream.url}) as gateway:
-        base_url = gateway.base_url.removesuffix("/v1")
-        with Anthropic(base_url=base_url, api_key=gateway.key, max_retries=0, timeout=PATIENCE_SECONDS) as sdk:
-            yield sdk
+    with (
+        DemoUpstream() as upstream,
+        GatewayProcess({"ASSAY_UPSTREAM_URL": upstream.url}) as gateway,
+        anthropic_client(gateway) as sdk,
+    ):
+        yield sdk
 
 
 def ask(client: Anthropic, **more: Any) -> Any:

@@ -7,6 +7,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
+from tests.support.clients import openai_client
 from tests.support.gateway_process import GatewayProcess
 from tests.support.judge_server import judge_server
 from tests.support.text_models import write_classifier
@@ -45,7 +46,7 @@ detectors:
 
 def ask(gateway: GatewayProcess, text: str) -> str:
     """What the policy made of a request."""
-    with openai.OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0) as client:
+    with openai_client(gateway) as client:
         messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": text}]
         try:
             answer = client.chat.completions.with_raw_response.create(model="demo-small", messages=messages)

@@ -16,6 +16,7 @@ import pytest
 from openai import OpenAI
 
 from gateway.__main__ import main
+from tests.support.clients import openai_client
 from tests.support.gateway_process import DemoUpstream, GatewayProcess, closed_port
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -69,7 +70,7 @@ def _wait_until_refused(gateway: GatewayProcess) -> None:
 
 def test_a_stream_that_outlives_the_stop_ends_with_an_error_event(upstream: DemoUpstream) -> None:
     with _start(upstream, ASSAY_DRAIN_SECONDS="1") as gateway:
-        client = OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0)
+        client = openai_client(gateway)
         model = "demo-small?deltas=1000&gap_ms=50"
         with client, pytest.raises(openai.APIError) as raised:
             stream = client.chat.completions.create(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from detectors.base import Judgement, Role, State, Text
 from detectors.manifest import MODELS, ModelError, load, load_one, threshold
 from detectors.trained.encoder import Cascade, Encoder
+from tests.support.detecting import judges_each_alone_as_in_a_batch
 from tests.support.examples import examples
 from tests.support.plain_cases import PLAIN_CASES
 
@@ -71,14 +72,7 @@ roles = st.sampled_from(("prompt", "response"))
 @examples(20)
 @given(st.lists(st.builds(Text, st.text(max_size=60), roles, st.none() | st.text(max_size=20)), max_size=6))
 def test_a_verdict_does_not_depend_on_the_batch(texts: list[Text]) -> None:
-    together = CASCADE.detect(texts)
-    assert len(together) == len(texts)
-    for text, judgement in zip(texts, together, strict=True):
-        (alone,) = CASCADE.detect([text])
-        assert alone.state == judgement.state
-        assert [verdict.slug for verdict in alone.verdicts] == [verdict.slug for verdict in judgement.verdicts]
-        for one, other in zip(alone.verdicts, judgement.verdicts, strict=True):
-            assert one.score == pytest.approx(other.score, rel=1e-3, abs=1e-9)
+    judges_each_alone_as_in_a_batch(CASCADE, texts, rel=1e-3)
 
 
 @pytest.mark.slow

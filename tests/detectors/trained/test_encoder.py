@@ -13,6 +13,7 @@ from detectors.trained.encoder import Encoder
 from detectors.trained.features import LIMIT
 from detectors.training.data import read
 from detectors.training.measure import auroc, scores_of
+from tests.support.detecting import judges_each_alone_as_in_a_batch
 from tests.support.examples import examples
 from tests.support.plain_cases import PLAIN_CASES
 
@@ -63,15 +64,7 @@ roles = st.sampled_from(("prompt", "response"))
 @examples(30)
 @given(st.lists(st.builds(Text, st.text(max_size=80), roles, st.none() | st.text(max_size=20)), max_size=8))
 def test_a_verdict_does_not_depend_on_the_batch(texts: list[Text]) -> None:
-    together = ENCODER.detect(texts)
-    assert len(together) == len(texts)
-    for text, judgement in zip(texts, together, strict=True):
-        alone = ENCODER.detect([text])[0]
-        assert alone.state == judgement.state
-        assert [verdict.slug for verdict in alone.verdicts] == [verdict.slug for verdict in judgement.verdicts]
-        for one, other in zip(alone.verdicts, judgement.verdicts, strict=True):
-            assert one.score == pytest.approx(other.score, rel=1e-4, abs=1e-9)
-            assert 0 <= one.score <= 1
+    judges_each_alone_as_in_a_batch(ENCODER, texts)
 
 
 @pytest.mark.slow

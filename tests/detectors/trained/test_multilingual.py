@@ -1,17 +1,14 @@
 """The encoder for other languages: what it reads, when it is loaded, and texts that it must tell apart."""
 
-from pathlib import Path
-
 import pytest
 
 from detectors.base import Judgement, Reading, State, Stepwise, Text
-from detectors.manifest import ModelError, load_one, threshold
+from detectors.manifest import load_one, threshold
 from detectors.panel import load_what_loads
 from detectors.trained.encoder import Multilingual
-from detectors.trained.onnx import UnigramTokenizer
-from detectors.trained.tokens import pieces, window
 from detectors.training.benign import HALVES
 from detectors.training.multilingual.tables import Unswitched, everyday_texts
+from tests.support.detecting import judges_each_alone_as_in_a_batch
 
 INFO = load_one("encoder-multilingual")
 ENCODER = Multilingual(INFO)
@@ -72,12 +69,9 @@ def test_scripts_that_it_was_not_made_for_are_unreadable() -> None:
 
 
 def test_a_verdict_does_not_depend_on_the_batch() -> None:
-    texts = prompts("Was kostet ein Brot?", "Ich hasse dich, du Stück Dreck.", "Bis morgen dann")
-    for text, together in zip(texts, ENCODER.detect(texts), strict=True):
-        (alone,) = ENCODER.detect([text])
-        assert alone.state == together.state
-        for one, other in zip(alone.verdicts, together.verdicts, strict=True):
-            assert one.score == pytest.approx(other.score, rel=1e-4)
+    judges_each_alone_as_in_a_batch(
+        ENCODER, prompts("Was kostet ein Brot?", "Ich hasse dich, du Stück Dreck.", "Bis morgen dann")
+    )
 
 
 # None of these stands in the training phrases.
@@ -107,22 +101,3 @@ def test_everyday_texts_are_hardly_ever_flagged() -> None:
         limit = threshold(INFO.operating.get((slug, "prompt"), ()))
         if limit is not None:
             assert sum(score(each, slug) >= limit for each in judged) <= MOST_FLAGGED * len(texts), slug
-
-
-def test_a_reply_is_read_behind_the_end_of_its_prompt() -> None:
-    assert INFO.vocabulary is not None
-    tokenizer = UnigramTokenizer(INFO.vocabulary)
-    (found,) = pieces(tokenizer, [Text("Nein", "response", "Magst du Brot?")])
-    shown = window(found, 0)
-    unknown, first, last = tokenizer.marks
-    assert shown.tokens[0] == first
-    assert shown.tokens.tolist().count(last) == 2
-    assert unknown not in shown.tokens
-    assert shown.kinds.tolist() == [0] * (len(found.context) + 2) + [1] * (len(found.text) + 1)
-
-
-@pytest.mark.parametrize("text", ["", "a\n", "a\tb\n", "<s>\t0\nx\t0\ny\t0\nz\t0\n"])
-def test_what_is_no_vocabulary_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "pieces.tsv").write_text(text, "utf-8")
-    with pytest.raises(ModelError, match=r"pieces\.tsv: .*make train"):
-        UnigramTokenizer(tmp_path / "pieces.tsv")
