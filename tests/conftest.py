@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
-from tests.support.examples import examples
+from tests.support.examples import FEW, examples
 from tests.support.programs import NoSecondPython
 from tests.support.virtual_time import VirtualTimeLoop
 
@@ -35,10 +35,13 @@ _LOOPS: Mapping[str, LoopFactory] = {
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
     """`@pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])` runs a test on both, in real time.
 
-    The product runs on uvloop. A test that waits for another process is marked `real_time`; those in tests/e2e all do.
+    The product runs on uvloop, and of two loops `make check` takes that. A test that waits for another process is
+    marked `real_time`; those in tests/e2e all do.
     """
     marker = item.get_closest_marker("asyncio")
     chosen = marker.kwargs.get("loop_factories") if marker else None
+    if FEW and chosen == ["asyncio", "uvloop"]:
+        chosen = ["uvloop"]
     waits = item.get_closest_marker("real_time") or item.path.parent.name == "e2e"
     usual = "asyncio" if waits else "virtual"
     return {name: _LOOPS[name] for name in chosen or (usual,)}

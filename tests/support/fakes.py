@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -125,9 +126,12 @@ def rules(*written: str) -> str:
 
 def policy(text: str, own: Mapping[str, str] = MappingProxyType({}), routes: Iterable[str] = ()) -> Policy:
     """A policy about what the detector above can find, and those of routes that have their own."""
-    more = [
-        Placed(load_document(text, f"{route}.yaml"), frozenset({route}), f"of-{route}") for route, text in own.items()
-    ]
+    return _compiled(text, tuple(own.items()), tuple(routes))
+
+
+@cache
+def _compiled(text: str, own: tuple[tuple[str, str], ...], routes: tuple[str, ...]) -> Policy:
+    more = [Placed(load_document(text, f"{route}.yaml"), frozenset({route}), f"of-{route}") for route, text in own]
     return compile_policy(
         load_document(text, "policy.yaml"),
         *more,
