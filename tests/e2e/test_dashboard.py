@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import dashboards
 from tests.support.gateway_process import GatewayProcess
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.prometheus_server import BINARY, Prometheus, PrometheusServer
 
 RULES = dashboards.ROOT / "deploy" / "prometheus" / "rules.yaml"
@@ -91,7 +92,7 @@ def _post(gateway: GatewayProcess, body: dict[str, object]) -> None:
         headers={"authorization": f"Bearer {gateway.key}", "content-type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as reply:
             reply.read()
     except urllib.error.HTTPError as error:
         error.read()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.small_disk import beside, disk, run_beside
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
@@ -123,6 +124,6 @@ def test_without_descriptors_the_guard_comes_back_as_soon_as_there_are_some(upst
 
 def _begun(address: tuple[str, int]) -> socket.socket:
     """A connection whose request does not end."""
-    connection = socket.create_connection(address, timeout=30)
+    connection = socket.create_connection(address, timeout=PATIENCE_SECONDS)
     connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{")
     return connection

@@ -56,7 +56,7 @@ def fragile(**more: Any) -> JudgingClient:
 
 
 # A hang is told in real time, and a process that has to wait this long for a busy processor is taken for one.
-HANG_SECONDS = 2.0
+HANG_SECONDS = 5.0
 
 # --- the real process
 

@@ -14,6 +14,7 @@ from gateway.judging.messages import Findings, FrameReader, JudgingRequest, fram
 from gateway.judging.process import serve
 from gateway.judging.request_panel import RequestPanel
 from tests.support.fakes import Words, chat, request_panel
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def on_the_line(number: int, *, urgent: bool = False) -> JudgingRequest:
@@ -25,7 +26,7 @@ def on_the_line(number: int, *, urgent: bool = False) -> JudgingRequest:
 def ids_from(line: socket.socket, count: int) -> list[int]:
     """The ids of the next replies, in the order they come."""
     reader, ids = FrameReader(), list[int]()
-    line.settimeout(5)
+    line.settimeout(PATIENCE_SECONDS)
     while len(ids) < count:
         ids += [msgspec.msgpack.decode(body, type=Findings).id for body in reader.feed(line.recv(1 << 16))]
     return ids
@@ -41,7 +42,7 @@ def served(on: RequestPanel, *waiting: JudgingRequest) -> Iterator[socket.socket
         server.start()
         yield ours
         ours.shutdown(socket.SHUT_WR)
-        server.join(5)
+        server.join(PATIENCE_SECONDS)
         assert not server.is_alive()
 
 
@@ -57,7 +58,7 @@ def test_a_request_that_nobody_waits_for_is_answered_unjudged() -> None:
     due.expires_at = time.monotonic() + 60
     with served(request_panel(), late, due) as line:
         reader, replies = FrameReader(), list[Findings]()
-        line.settimeout(5)
+        line.settimeout(PATIENCE_SECONDS)
         while len(replies) < 2:
             replies += [msgspec.msgpack.decode(body, type=Findings) for body in reader.feed(line.recv(1 << 16))]
     assert [(reply.id, reply.expired, len(reply.findings)) for reply in replies] == [(1, True, 0), (2, False, 1)]
@@ -69,13 +70,13 @@ def test_an_urgent_request_that_comes_later_waits_for_one_piece_only() -> None:
 
         def steps(self, requests: Sequence[JudgingRequest]) -> Steps[list[Findings]]:
             begun.set()
-            assert go.wait(5)
+            assert go.wait(PATIENCE_SECONDS)
             time.sleep(0.002)  # longer than the process works without a look at the line
             return super().steps(requests)
 
     begun, go = threading.Event(), threading.Event()
     with served(Slow(Panel([Words()]), b"key"), *map(on_the_line, range(30))) as line:
-        assert begun.wait(5)
+        assert begun.wait(PATIENCE_SECONDS)
         line.sendall(frame(on_the_line(99, urgent=True)))
         go.set()
         ids = ids_from(line, 31)

@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.support.gateway_process import free_port
+from tests.support.patience import PATIENCE_SECONDS
 
 BINARY = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(BINARY is None, reason="needs a real redis-server (not installed)")
@@ -29,7 +30,8 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = tempfile.TemporaryDirectory(prefix="assay-redis-")
         self._process: subprocess.Popen[bytes] | None = None
-        self.client: Any = Redis.from_url(self.url, socket_timeout=5)  # to look from outside; Any: its types vary
+        # To look from outside. Any: its types vary.
+        self.client: Any = Redis.from_url(self.url, socket_timeout=PATIENCE_SECONDS)
 
     def start(self) -> None:
         assert BINARY is not None

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_SECONDS
+
 _NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec")
 
 
 @functools.cache
 def _may_mount() -> bool:
     try:
-        tried = subprocess.run([*_NAMESPACE, "mount -t tmpfs none /mnt"], capture_output=True, check=False, timeout=60)
+        tried = subprocess.run(
+            [*_NAMESPACE, "mount -t tmpfs none /mnt"], capture_output=True, check=False, timeout=PATIENCE_SECONDS
+        )
     except OSError:
         return False
     return tried.returncode == 0
@@ -42,5 +46,5 @@ def run_beside(
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )

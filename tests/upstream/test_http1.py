@@ -14,7 +14,7 @@ from gateway.errors import UpstreamError
 from gateway.upstream.http1 import Http1Response, Http1Transport
 from gateway.upstream.transport import Limits
 from tests.support.http1_answers import ANSWERS, BROKEN, GARBAGE, HEAD_OF, Whole
-from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.patience import PATIENCE_SECONDS, turns, until
 from tests.support.scripted_server import (
     Certificate,
     Peer,
@@ -349,7 +349,7 @@ async def test_answers_that_break_off(name: str, how: str, poured: bool) -> None
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(wire)
-        await asyncio.sleep(0.005)  # a reset overtakes what was not read yet
+        await turns()  # a reset overtakes what was not read yet
         end(peer)
         await peer.client_left()
 
@@ -478,7 +478,7 @@ async def test_an_idle_connection_that_the_server_ends_is_forgotten(ending: Call
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer())
-        await asyncio.sleep(0.005)
+        await turns()
         ending(peer)
         await peer.client_left()
 
@@ -505,7 +505,7 @@ async def test_what_follows_an_answer_never_answers_the_next_request(name: str, 
         await peer.request()
         if apart:
             await peer.send(answer())
-            await asyncio.sleep(0.005)
+            await turns()
             await peer.send(UNASKED[name])
         else:
             await peer.send(answer() + UNASKED[name])
@@ -1130,7 +1130,7 @@ async def test_an_answer_counts_though_writing_fails(ending: Callable[[Peer], No
     async def refusing(peer: Peer) -> None:
         await peer.head()
         await peer.send(answer(b"too large", b"connection: close", status=b"413 Content Too Large"))
-        await asyncio.sleep(0.02)  # a reset overtakes what was not read yet
+        await turns()  # a reset overtakes what was not read yet
         ending(peer)
 
     async with connected(refusing) as (pool, _):

@@ -21,7 +21,7 @@ from gateway.upstream.library import HttpxTransport
 from gateway.upstream.library.reasons import REASONS, TRANSPORT_ERRORS, failure
 from gateway.upstream.transport import Limits, Response, Transport
 from tests.support.origins import Origin, Proxy, Script, Turn, http1_origin, http2_origin, proxy
-from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.patience import PATIENCE_SECONDS, turns, until
 from tests.support.scripted_server import Certificate, Peer, certify, serve
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
@@ -436,7 +436,7 @@ async def half_a_stream(turn: Turn) -> None:
     await turn.body()
     await turn.start(200)
     await turn.send(b"five!")
-    await asyncio.sleep(0.01)
+    await turns()
     turn.break_off()
 
 
