@@ -12,7 +12,6 @@ import pytest
 
 from detectors import panel
 from detectors.base import Text
-from detectors.manifest import load
 from detectors.trained import tokens
 from detectors.trained.onnx import Tokenizer
 from tests.bench import __main__ as command
@@ -27,6 +26,7 @@ from tests.bench.soak import Soak, whole
 from tests.bench.streams import Reader, body_of, read, request, summed_up
 from tests.bench.table import Table
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.shipped import shipped
 
 
 class Wire(asyncio.Transport):
@@ -142,7 +142,7 @@ def test_a_body_has_the_size_asked_for(turns: int) -> None:
 
 @pytest.mark.parametrize("length", GOALS_MS)
 def test_a_text_has_the_word_pieces_asked_for(length: int) -> None:
-    vocabulary = load()["encoder"].vocabulary
+    vocabulary = shipped()["encoder"].vocabulary
     assert vocabulary is not None
     tokenizer = Tokenizer(vocabulary)
     found = tokens.pieces(tokenizer, [text_of(length, tokenizer)])[0]

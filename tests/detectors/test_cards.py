@@ -9,17 +9,18 @@ from xml.etree import ElementTree
 import pytest
 
 from detectors.base import Judgement, State, Text, Verdict
-from detectors.manifest import DetectorInfo, load, load_one
+from detectors.manifest import DetectorInfo, load_one
 from detectors.training import cards, prefixes
 from detectors.training.data import BENIGN, HARMS, Row
 from detectors.training.plots import Chart
+from tests.support.shipped import shipped
 
 SVG = "{http://www.w3.org/2000/svg}"
 HARMLESS = {"unsafe": 0, **dict.fromkeys(HARMS, 0)}
 
 
 def test_every_shipped_detector_has_a_card_with_its_figures(tmp_path: Path) -> None:
-    infos = {**load(), "ngram": load_one("ngram")}
+    infos = {**shipped(), "ngram": load_one("ngram")}
     infos["ngram"] = replace(infos["ngram"], off={"some_head": "AUROC 0.5"})
     cards.write(tmp_path, infos, {})
     for name, info in infos.items():

@@ -10,6 +10,7 @@ from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.taxonomy import AUXILIARIES, SLUGS
 from detectors.trained.onnx import Model
 from detectors.training import shipping
+from tests.support.shipped import shipped
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def test_lists_every_registered_detector() -> None:
 
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_operating_tables_are_ordered_and_bounded(name: str) -> None:
-    info = load()[name]
+    info = shipped()[name]
     assert info.id == f"{name}@{info.version}"
     assert info.slugs <= SLUGS | AUXILIARIES.keys()
     assert {slug for slug, _ in info.operating} == info.slugs
@@ -37,31 +38,31 @@ def test_operating_tables_are_ordered_and_bounded(name: str) -> None:
 
 
 def test_what_is_shipped_has_the_versions_that_training_writes() -> None:
-    known = {**load(), "ngram": load_one("ngram")}
+    known = {**shipped(), "ngram": load_one("ngram")}
     assert {name: info.version for name, info in known.items()} == {name: shipping.VERSIONS[name] for name in known}
 
 
 def test_rates_stay_within_the_default_false_alarms() -> None:
-    rates = [pair for info in load().values() for pair in info.rates.values()]
+    rates = [pair for info in shipped().values() for pair in info.rates.values()]
     assert rates
     assert all(0 <= found <= 1 and 0 <= alarms <= 0.01 for found, alarms in rates)
 
 
 def test_weights_are_trained_on_shippable_licences_only() -> None:
-    licences = [item.licence for info in load().values() for item in info.data]
+    licences = [item.licence for info in shipped().values() for item in info.data]
     assert licences
     assert not [text for text in licences if text.startswith("CC-BY-NC")]
 
 
 def test_figures_say_what_they_were_measured_on() -> None:
-    for info in load().values():
+    for info in shipped().values():
         assert info.measured
         known = info.slugs | info.off.keys()
         assert all(item.rows > 0 and item.set and item.date and item.slug in known for item in info.measured)
 
 
 def test_a_head_that_is_off_says_why_and_gives_no_verdict() -> None:
-    for info in load().values():
+    for info in shipped().values():
         assert all(info.off.values())
         assert not info.slugs & info.off.keys()
         assert not {slug for slug, _ in (*info.operating, *info.calibration)} & info.off.keys()

@@ -3,13 +3,13 @@
 import pytest
 
 from detectors.base import Detector, Text
-from detectors.manifest import load
-from detectors.registry import FINGERPRINT, build
+from detectors.registry import FACTORIES, FINGERPRINT, build
+from tests.support.shipped import shipped
 
 
 @pytest.mark.slow
 def test_builds_by_default_all_that_need_nothing_of_the_operator_s() -> None:
-    expected = [info.id for name, info in load().items() if name != FINGERPRINT]
+    expected = [info.id for name, info in shipped().items() if name != FINGERPRINT]
     assert [detector.id for detector in build()] == expected
 
 
@@ -26,8 +26,14 @@ def test_builds_what_can_speak_of_a_slug(only: set[str], names: list[str]) -> No
     assert [detector.id.partition("@")[0] for detector in build(only)] == names
 
 
-@pytest.mark.parametrize("detector", build(), ids=lambda detector: detector.id)
-def test_every_detector_keeps_order_and_speaks_of_its_slugs_only(detector: Detector) -> None:
+@pytest.fixture(scope="module")
+def built() -> dict[str, Detector]:
+    return {detector.id.partition("@")[0]: detector for detector in build()}
+
+
+@pytest.mark.parametrize("name", sorted(FACTORIES))
+def test_every_detector_keeps_order_and_speaks_of_its_slugs_only(built: dict[str, Detector], name: str) -> None:
+    detector = built[name]
     texts = [Text("hello", "prompt"), Text("", "response"), Text("ring me: +44 20 7946 0301", "response")]
     judged = detector.detect(texts)
     assert len(judged) == 3

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from detectors.behind import taxonomy_rows
-from detectors.manifest import load
 from detectors.taxonomy import SLUGS, SUBCATEGORIES
 from gateway.study.offline import known_slugs, score, taxonomy_table
+from tests.support.shipped import shipped
 
 
 def run(lines: list[str | bytes], **options: Any) -> tuple[int, list[dict[str, Any]]]:
@@ -35,7 +35,7 @@ def test_scores_flags_and_detectors_in_order() -> None:
     assert "prompt_attacks" in rows[1]["flags"]
     assert "prompt_attacks" not in rows[0]["flags"]
     assert "privacy_violation" in rows[2]["flags"]
-    assert rows[2]["detectors"]["privacy_violation"] == load()["pii"].id
+    assert rows[2]["detectors"]["privacy_violation"] == shipped()["pii"].id
     for row in rows:
         assert row["scores"].keys() == row["detectors"].keys()
         assert set(row["flags"]) <= row["scores"].keys()
@@ -107,7 +107,7 @@ def test_taxonomy_has_a_row_for_each_subcategory() -> None:
     assert [row["slug"] for row in rows] == [entry.slug for entry in SUBCATEGORIES]
     behind = {row["slug"]: [entry["id"] for entry in row["detectors"]] for row in rows}
     for slug in SLUGS:
-        assert behind[slug] == [info.id for info in load().values() if slug in info.slugs]
+        assert behind[slug] == [info.id for info in shipped().values() if slug in info.slugs]
     assert json.loads(json.dumps(rows)) == rows
     measured = [figure for row in rows for entry in row["detectors"] for figure in entry["measured"]]
     assert all(figure["rows"] > 0 for figure in measured)

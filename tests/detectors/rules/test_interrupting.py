@@ -6,9 +6,9 @@ import pytest
 
 from detectors.base import Judgement, State, Steps, Text, TextByText
 from detectors.catalogue import RULES
-from detectors.manifest import load
 from detectors.panel import Panel, Question
 from detectors.rules.rule import RuleDetector
+from tests.support.shipped import shipped
 from tests.support.steps import Calls
 
 LENGTH = 16_000  # characters: several pieces
@@ -29,7 +29,7 @@ HOSTILE = [
 
 
 def detector(name: str) -> RuleDetector:
-    return RuleDetector(load()[name], RULES[name])
+    return RuleDetector(shipped()[name], RULES[name])
 
 
 def pieces_of(work: Steps[Judgement], stop_after: int = sys.maxsize) -> tuple[Judgement, list[int]]:

@@ -13,9 +13,10 @@ from detectors.rules import checks, pii, secrets
 from detectors.rules.patterns import Pattern, entropy, pattern_rule
 from detectors.rules.rule import LIMIT, Finding, RuleDetector, united
 from tests.support.examples import size
+from tests.support.shipped import shipped
 
-SECRETS = RuleDetector(load()["secrets"], secrets.RULE)
-PII = RuleDetector(load()["pii"], pii.RULE)
+SECRETS = RuleDetector(shipped()["secrets"], secrets.RULE)
+PII = RuleDetector(shipped()["pii"], pii.RULE)
 # Put together at run time, so that no scanner takes this file for a leak.
 RANDOM = "q7Rk2Lm9Xw4Tz8Bv3Ny6Pd1Hs5Jc0FgA"
 
@@ -231,7 +232,7 @@ def test_overlapping_finds_are_one() -> None:
     ],
 )
 def test_personal_data_as_people_write_it(text: str, found: list[str]) -> None:
-    detector = RuleDetector(load()["pii"], pii.RULE)
+    detector = RuleDetector(shipped()["pii"], pii.RULE)
     [judgement] = detector.detect([Text(text, "prompt")])
     assert [span.label for verdict in judgement.verdicts for span in verdict.spans] == found
 

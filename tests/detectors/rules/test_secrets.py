@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import Text
-from detectors.manifest import load
 from detectors.panel import Panel, Question
 from detectors.rules import secrets
 from detectors.rules.rule import LIMIT, RuleDetector
@@ -21,6 +20,7 @@ from detectors.rules.secrets.search import spared
 from detectors.training.leaks import sets
 from detectors.training.leaks.measured import ours, score
 from tests.support.examples import size
+from tests.support.shipped import shipped
 
 R = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW3xY5zA7cE9gI2kM4oQ6sU8wY1"
 H = "8f14e45fceea167a5a36dedd4bea2543"
@@ -299,7 +299,7 @@ def test_says_why_a_test_value_is_left_alone(text: str, reason: str) -> None:
 
 def test_a_secret_in_an_encoded_manifest_is_found_where_it_stands() -> None:
     encoded = base64.b64encode(f"the API key: {H} of the shop".encode()).decode()
-    detector = RuleDetector(load()["secrets"], secrets.RULE)
+    detector = RuleDetector(shipped()["secrets"], secrets.RULE)
     text = Text(f"data: {encoded} end", "response")
     (answer,) = Panel([detector]).ask([Question(text)])
     ((start, end, _),) = answer.opinions[0].spans

@@ -14,11 +14,12 @@ from detectors.trained.encoder import Cascade, Encoder
 from tests.support.detecting import judges_each_alone_as_in_a_batch
 from tests.support.examples import examples
 from tests.support.plain_cases import PLAIN_CASES
+from tests.support.shipped import shipped
 
 if "encoder" not in load(weights=False):
     pytest.skip("no trained encoder is among the shipped models yet", allow_module_level=True)
 
-INFO = load()["encoder"]
+INFO = shipped()["encoder"]
 CASCADE = Cascade(INFO)
 HOSTILE = {
     "": State.SKIPPED,
@@ -214,7 +215,7 @@ def test_a_changed_file_of_either_stage_is_named(tmp_path: Path, file: str) -> N
 
 def test_a_rule_is_no_cascade() -> None:
     with pytest.raises(ModelError, match="no first stage"):
-        Cascade(load()["pii"])
+        Cascade(shipped()["pii"])
 
 
 def test_what_is_repeated_is_judged_as_said_once() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import Judgement, State, Text
-from detectors.manifest import ModelError, load, load_one, threshold
+from detectors.manifest import ModelError, load_one, threshold
 from detectors.trained.encoder import Encoder
 from detectors.trained.features import LIMIT
 from detectors.training.data import read
@@ -16,6 +16,7 @@ from detectors.training.measure import auroc, scores_of
 from tests.support.detecting import judges_each_alone_as_in_a_batch
 from tests.support.examples import examples
 from tests.support.plain_cases import PLAIN_CASES
+from tests.support.shipped import shipped
 
 INFO = load_one("ngram")
 ENCODER = Encoder(INFO)
@@ -112,7 +113,7 @@ def test_ranks_a_plain_case_and_flags_it(slug: str, harmful: Text, harmless: Tex
 
 def test_a_detector_without_a_file_is_refused() -> None:
     with pytest.raises(ModelError, match="no model file"):
-        Encoder(load()["pii"])
+        Encoder(shipped()["pii"])
 
 
 @pytest.mark.slow
