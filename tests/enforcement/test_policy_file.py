@@ -227,6 +227,18 @@ async def test_a_policy_saved_under_a_clock_ahead_of_ours_comes_into_force_and_i
     assert any("ahead of this machine's clock" in record.getMessage() for record in caplog.records)
 
 
+@pytest.mark.parametrize(("behind_seconds", "is_told"), [(1.0, False), (1.25, True)])
+async def test_a_clock_may_be_a_second_behind_that_of_the_file_system(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, behind_seconds: float, is_told: bool
+) -> None:
+    path = saved(tmp_path)
+    file = PolicyFile(str(path), wall_clock=lambda: path.stat().st_ctime - behind_seconds, settle_seconds=1.0)
+    async with watching(file):
+        path.write_text(ENFORCE)
+        await until(lambda: file.current.mode == "enforce")
+    assert any("ahead of this machine's clock" in record.getMessage() for record in caplog.records) == is_told
+
+
 def test_what_can_become_of_a_rules_decisions_is_a_series_from_the_start(tmp_path: Path) -> None:
     path = tmp_path / "effects.yaml"
     when = "{subcategory: privacy_violation, detector: secrets, score: 0.5, on: %s}"
