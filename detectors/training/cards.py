@@ -184,8 +184,8 @@ _FAILS = {
         "Nothing is checked online: revoked keys count.",
         "A specimen key of a shape we do not know as a specimen is reported; a password such as `admin2024!`, made of "
         "words that examples use, is taken for one.",
-        "The shares of benign texts and the operating table are of secrets@4; the words added since were not counted "
-        "there.",
+        "The shares of benign texts and the operating table are of secrets@4; the words and shapes added since were "
+        "not counted there.",
     ),
     "pii": (
         "Names in running text are not looked for: only those behind *my name is* and in a field called name. "

@@ -28,7 +28,7 @@ VERSIONS: Mapping[str, str] = {
     **dict.fromkeys((*RULES, FINGERPRINT, MULTILINGUAL, PAIR), "1"),
     "ngram": "3",
     "encoder": "6",
-    "secrets": "5",
+    "secrets": "6",
     "pii": "3",
 }
 # What a trained detector needs besides its model.

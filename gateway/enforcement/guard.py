@@ -6,6 +6,7 @@ Only what an enforced rule needs is judged here; a policy that only monitors cos
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
+from urllib.parse import unquote_plus
 
 from gateway.enforcement.counts import Counts, Throttles
 from gateway.enforcement.deciding import (
@@ -26,10 +27,11 @@ from gateway.exchange import Exchange
 from gateway.judging.client import Judging
 from gateway.judging.messages import Finding, judging_request
 from gateway.judging.stretches import LARGE_BODY
-from gateway.openai_api import SURFACES, Operation, Unread, read_request, rewrite
+from gateway.openai_api import SURFACES, Operation, Reason, Unread, read_request, rewrite
 from policies.engine import Action, Decision, Policy
 
 _CUT = frozenset({Action.REDACT, Action.REROUTE})
+_WORDS, _LETTERS = 4, 8  # that are a text
 
 
 class Guard:
@@ -108,7 +110,9 @@ class Guard:
         )
         decider = Decider(self._shared, exchange, "prompt", needed)
         if exchange.asked.operation is Operation.BATCHES and exchange.asked.file_revision != self.policy.revision:
-            self._refuse_file(decider)
+            self._refuse_unread(decider, "file", "input_file_id")  # nobody judged it, or another policy did
+        if exchange.asked.query and _says_something(exchange.asked.query):
+            self._refuse_unread(decider, "field", None)
         found = await decider.ask(wanted)
         if any(reason == "ambiguous" for _, reason in found.unread_in("prompt")):
             raise _ambiguous()
@@ -136,12 +140,12 @@ class Guard:
         return _redacted(exchange.asked.operation, body, found, decision)
 
     @staticmethod
-    def _refuse_file(decider: Decider) -> None:
-        """Of a batch whose file nobody judged, or another policy did. Raises GatewayError prompt_unjudged."""
-        decision = decider.unread([Unread("user", "file")])
+    def _refuse_unread(decider: Decider, reason: Reason, param: str | None) -> None:
+        """Where a rule lets nothing pass that is not read. Raises GatewayError prompt_unjudged."""
+        decision = decider.unread([Unread("user", reason)])
         if decision.action not in PASSING:
             decider.close()
-            raise decider.error("prompt", decision, "input_file_id")
+            raise decider.error("prompt", decision, param)
 
     def inspection(self, exchange: Exchange, *, failed: bool = False) -> PolicyInspection:
         """The judging of one answer, which may be an error of the upstream; to be closed."""
@@ -156,10 +160,23 @@ class Guard:
         and bad_body."""
         decider = Decider(self._shared, exchange, "prompt", needed_of(self._shared.policy, "prompt", exchange))
         try:
+            if exchange.asked.query and _says_something(exchange.asked.query):
+                self._refuse_unread(decider, "field", None)
             await judge_upload(decider, body, headers, exchange.asked.operation, whole=whole)
             exchange.ruling.wholly_read = decider.judged_all
         finally:
             decider.close()
+
+
+def _says_something(query: bytes) -> bool:
+    """Whether a query holds a text, for which no API has a place there."""
+    said = unquote_plus(query.decode("latin-1"), errors="replace").replace("=", "&").split("&")
+    return any(sum(map(str.isalpha, part.split())) >= _WORDS or _is_unspaced(part) for part in said)
+
+
+def _is_unspaced(text: str) -> bool:
+    """Letters enough to be a text in a script that may have no spaces."""
+    return sum(letter.isalpha() and not letter.isascii() for letter in text) >= _LETTERS
 
 
 def _redacted(operation: Operation, body: bytes, findings: Sequence[Finding], decision: Decision) -> bytes:

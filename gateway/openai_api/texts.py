@@ -18,6 +18,8 @@ _ESCAPE = re.compile(
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _TOKEN = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)(?:"|\Z)|(?P<scalar>[^\s"{}\[\],:]+)', re.DOTALL)
 _FENCE = re.compile(r"^[ \t]*+```[ \t]*+\w*+[ \t]*+\n([{\[].*?)^[ \t]*+```", re.DOTALL | re.MULTILINE)
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*+"?')  # without its end as well, so that no text is gone through twice
+_ESCAPED_LETTER = re.compile(r"\\u00[2-7][0-9a-fA-F]")
 _LEVELS = 4  # of JSON in JSON
 _UNFINISHED = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 
@@ -45,13 +47,21 @@ def is_json(text: str) -> bool:
 
 
 def read(text: str) -> Written | None:
-    """The text without the escapes of the JSON that it is, or that its code fences hold; None when there are none."""
+    """The text without the escapes of the JSON that it is or holds; None when there are none."""
     if "\\" not in text:
         return None
-    if is_json(text):
-        return _unescaped(text, [(0, len(text))], _LEVELS)
+    spans = _json_in(text)
+    return _unescaped(text, spans, _LEVELS) if spans else None
+
+
+def _json_in(text: str) -> list[tuple[int, int]]:
+    """Where JSON stands: all of the text, its code fences, else the strings in quotes that have letters in escapes."""
+    if is_json(text) or (text.startswith('"') and is_valid(text)):
+        return [(0, len(text))]
     fenced = [found.span(1) for found in _FENCE.finditer(text)]
-    return _unescaped(text, fenced, _LEVELS) if fenced else None
+    if fenced or "\\u00" not in text:
+        return fenced
+    return [found.span() for found in _QUOTED.finditer(text) if _ESCAPED_LETTER.search(text, *found.span())]
 
 
 def read_part(text: str) -> Written | None:
@@ -93,9 +103,8 @@ def _unescaped(text: str, spans: Sequence[tuple[int, int]], levels: int) -> Writ
             begin = token.start("text")
             add(text[last:begin], last)
             written = _without_escapes(text, begin, token.end("text"))
-            if levels > 1 and "\\" in written.text and is_json(written.text):
-                deeper = _unescaped(written.text, [(0, len(written.text))], levels - 1)
-                written = _composed(written, deeper)
+            if levels > 1 and "\\" in written.text and (inside := _json_in(written.text)):
+                written = _composed(written, _unescaped(written.text, inside, levels - 1))
             at += [length + offset for offset in written.at[:-1]]
             places += written.places[:-1]
             pieces.append(written.text)

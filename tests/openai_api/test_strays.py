@@ -72,6 +72,7 @@ REQUESTS: Mapping[str, tuple[Operation, Callable[[Sequence[str]], Any]]] = {
     "keys of biases": (CHAT, lambda words: request(logit_bias=dict.fromkeys(words, 1))),
     "values of metadata": (CHAT, lambda words: request(metadata={str(i): word for i, word in enumerate(words)})),
     "a sentence in metadata": (CHAT, lambda words: request(metadata={"a": " ".join(words)})),
+    "a model": (CHAT, lambda words: request(model=" ".join(words))),
     "an end user": (CHAT, lambda words: request(user=" ".join(words))),
     "roles": (CHAT, lambda words: request(messages=[{"role": word, "content": "x"} for word in words])),
     "names": (CHAT, lambda words: request(messages=[{"role": "user", "name": word, "content": "x"} for word in words])),

@@ -36,6 +36,11 @@ def _password(value: str, match: re.Match[str]) -> bool:
     return len(value) >= 4 and not is_expression(value) and len(set(value)) > 2
 
 
+def _any(value: str, match: re.Match[str]) -> bool:
+    """The form tells enough."""
+    return len(set(value)) > 4
+
+
 _DEFAULTS = frozenset((
     "password", "pass", "passwd", "pwd", "secret", "postgres", "root", "admin", "guest", "test", "user", "mysql",
     "redis", "mongo", "rabbitmq", "tiger", "minio", "minioadmin", "neo4j", "elastic", "changeme", "username",
@@ -175,6 +180,20 @@ CARRIERS = (
         r"net user\s{1,2}[\w.$\\-]{1,40}\s{1,2}(?P<v>[^\s/*\"'`][^\s\"'`]{3,127})(?:\s{1,2}/\w|\s*(?:\n|$))",
         _token_or_chosen,
     ),
+    _carrier(
+        "password",
+        0.85,
+        "net use ",
+        r"net use\s[^\n]{0,120}?/user:[\w.$\\@-]{1,60}\s{1,2}(?P<v>[^\s\"'/*]{4,64})",
+        _token_or_chosen,
+    ),
+    _carrier(
+        "named_secret",
+        0.8,
+        "secret set |secrets set |secret put ",
+        r"secrets? (?:set|put)\s[^\n]{0,80}?\s(?:--body|--value|-b)[ =]{1,2}" + _ARGUMENT,
+        _generated,
+    ),
     _carrier("password", 0.85, "psk=|psk =", r"psk ?= ?[\"'](?P<v>[^\"'\n]{8,63})[\"']", _token_or_chosen),
     _carrier("password", 0.85, "smbclient ", r"smbclient[^\n]{0,120}?-u ?[\"']?[\w.\\-]{1,40}%(?P<v>[^\s\"']{4,64})"),
     _carrier(
@@ -227,6 +246,31 @@ CARRIERS = (
         r"(?:\?s|signature s)[^\s\"'<>]{0,400}?&sig=(?P<v>[a-z0-9%+/=]{40,}+)",
         lambda value, match: is_generated(value),
     ),
+    _carrier(
+        "azure_key",
+        0.9,
+        "azurewebsites.net/",
+        r"azurewebsites\.net/[^\s\"'<>]{0,200}?[?&]code=(?P<v>[a-z0-9_%+/-]{30,}+={0,2})",
+        _generated,
+    ),
+    _carrier(
+        "totp_secret", 0.95, "otpauth://", r"otpauth://[^\s\"'<>]{0,200}?[?&]secret=(?P<v>[a-z2-7]{16,128}+)", _any
+    ),
+    _carrier("opsgenie_key", 0.95, "geniekey ", r"geniekey (?P<v>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", _any),
+    _carrier(
+        "paypal_token",
+        0.97,
+        "access_token$",
+        r"(?P<v>access_token\$(?:production|sandbox)\$[a-z0-9]{16}\$[a-f0-9]{32})",
+        _any,
+    ),
+    _carrier(
+        "convex_key",
+        0.95,
+        "prod:|dev:|preview:",
+        r"(?P<v>(?:prod|dev|preview):[a-z0-9-]{3,64}\|[a-z0-9+/=_-]{40,}+)",
+        _any,
+    ),
     _carrier("azure_key", 0.97, "accountkey=|accesskey=", r"\w{6,7}key=(?P<v>[a-z0-9+/_-]{40,}+={0,2})", _generated),
     _carrier(
         "json_web_key",
@@ -242,6 +286,14 @@ CARRIERS = (
         rf"\w{{4,10}}[^\n:=]{{0,40}}?(?:[:=]|\bis\b)[\s\"'`*]{{0,6}}(?P<v>(?:\(?1[.):]"
         rf" ?)?{_SEED}(?:{_GAP}{_SEED}){{11,23}})",
         _phrase,
+    ),
+    Carrier(
+        "password",
+        ("sudo -s", "sudo --stdin"),
+        re.compile(r"[^\n|]{0,80}?echo\s{1,3}[\"']?(?P<v>[^\s\"'|]{4,64})[\"']?\s{0,2}\|\s{0,2}sudo\s"),
+        0.8,
+        _token_or_chosen,
+        from_line=True,
     ),
     Carrier(
         "password",
@@ -284,7 +336,7 @@ def _at_anchors(text: str, lowered: str, carrier: Carrier, anchor: str) -> Itera
         if match is not None and carrier.accept(text[slice(*match.span("v"))], match):
             value = carrier.means(text[slice(*match.span("v"))])
             yield Candidate(*match.span("v"), carrier.label, carrier.confidence, value)
-            at = match.end("v") - 1
+            at = max(at, match.end("v") - 1)
         at = lowered.find(anchor, at + 1)
 
 

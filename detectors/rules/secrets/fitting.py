@@ -49,7 +49,7 @@ def _is_password(value: str, head: Head, place: Place) -> bool:
 
 def _is_key(value: str, head: Head, place: Place) -> bool:
     if place is Place.LOOSE:
-        is_pair = head.root == "credential" and is_mixed_with_signs(value)
+        is_pair = head.root == "cred" and is_mixed_with_signs(value)
         return is_pair or (head.certain and is_generated(value))
     if is_uuid(value):
         return head.certain

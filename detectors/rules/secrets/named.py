@@ -13,13 +13,13 @@ from detectors.rules.secrets.names import FOREIGN, HEADS, Family, Head, is_other
 
 BEFORE = 40  # characters in front of a name that are looked at
 LONGEST = 256  # characters of a value that are judged; one that goes on is cut to its end
-_QUOTE = r"(?P<q>\\?[\"'`]|&quot;|[“‘«「])"
+_QUOTE = r"(?P<q>\\{0,7}[\"'`]|&quot;|[“‘«「])"
 _VALUE = (
     rf"(?:[bBrRfFuU@]{{0,2}}{_QUOTE}(?P<quoted>(?:(?!(?P=q)|[”’»」])[^\n]){{4,400}})(?:(?P=q)|[”’»」])"
     r"|[\"'`“‘«「]?(?P<bare>[^\s\"'`<>“”«»\u0250-\U0010ffff]{4,256}+))"
 )
 _SUFFIX = r"(?P<suffix>[A-Za-z0-9_-]{0,24}+)(?:\.value)?"
-_CLOSE = r"(?:\\?[\"'`]|&quot;|[*_\])}]){0,6}"
+_CLOSE = r"(?:\\{0,7}[\"'`]|&quot;|[*_\])}]){0,6}"
 _NOTE = (
     r"(?:\s?[(（][^()（）\n]{0,40}[)）])?(?: (?:value|string|here|below|again|#?\d{1,2}))?"
     r"(?: (?:for|of|to|on|in|from|at|used|pour|para|für|zum|zur|от|для|per|di|do|da|del|de|van|voor|för|til|に"
@@ -28,7 +28,7 @@ _NOTE = (
 _SIGN = r"(?:\s{0,3}(?:=>|->|→|⇒|:=|={1,3}|\?=|:{1,2}|：|＝|\|)|\s[-–—](?=\s))"
 _TYPED = r"\s?:\s?(?:&'static )?[A-Za-z&\[\]<>.|? ]{2,24}\s?="
 _SAYS = (
-    r"\s(?:is|was|are|equals|ist|lautet|est|es|é|è|jest|är|er|on|to|adalah|là|будет)(?:\s(?:now|set to|currently"
+    r"\s(?:is|was|are|equals|ist|lautet|est|es|é|è|jest|är|er|on|to|je|adalah|là|будет)(?:\s(?:now|set to|currently"
     r"|still|jetzt|"
     r"ahora|the following|as follows))?\s?:?(?=\s)|['’]s(?=\s)|(?:は|는|은|是|为|為)"
 )
@@ -58,12 +58,12 @@ TAILS = (
     _tail(r"[\"']\s?\{[^{}]{0,160}?default\s{0,12}=\s?"),
     _tail(r"\(\s?(?=[\"'`])"),
     _tail(r"[\"'],\s{0,3}(?=[\"'])", place=Place.DOUBTFUL),
-    _tail(r"[\"']?\s{1,3}", r"(?:(?:^|\s)--?[\w-]*|(?:^|\n)\s{0,4}(?:env|arg)\s{1,3}\w*)$"),
+    _tail(r"[\"']?\s{1,3}", r"(?:(?:^|\s)--?[\w-]*|(?:^|\n)\s{0,4}(?:env|arg|setx)\s{1,3}\w*)$"),
     _tail(r"[\])*]{1,3}\s", place=Place.DOUBTFUL),
     _tail(r"\s?[(（]\s?", place=Place.DOUBTFUL),
     _tail(r"\s", r"\b(?:with|use|using|the|mit|dem|con|avec|com|und|and)\s(?:\w{1,12}\s)?$", place=Place.DOUBTFUL),
     _tail(rf"{_CLOSE}{_SIGN}\s{{0,3}}[\w.@-]{{2,40}}\s?[/:](?![/:])\s?", place=Place.LOOSE),
-    _tail(r"[\"'`*_]{0,3}\s{1,8}", place=Place.LOOSE),
+    _tail(r"[\"'`*_]{0,3}(?: [Vv]alue)?\s{1,8}", place=Place.LOOSE),
 )
 # The other way round: a value, then what it is.
 _SAID_FIRST = re.compile(
@@ -157,7 +157,11 @@ def _span(text: str, match: re.Match[str], name: re.Match[str]) -> tuple[int, in
     if end - start < 4 or (not is_line and text[end : end + 1] in ("(", "[")):
         return None
     crossed = "\n" in text[match.start() : start]
-    return None if crossed and text[end : end + 1] in (":", "=") else (start, end)
+    is_next_line = crossed and (text[end : end + 1] in (":", "=") or _ANOTHER_NAME.match(text, start, end))
+    return None if is_next_line else (start, end)
+
+
+_ANOTHER_NAME = re.compile(r"[A-Za-z_]\w*=(?!=?$)")
 
 
 _SHELL = re.compile(r"(?:^|\n|export |set |-e |env |- )[A-Z0-9_]*$")

@@ -36,7 +36,7 @@ _KEYED = re.compile(
     r"(?:api|access|secret|private|auth|authentication|account|client|encryption|encrypt|signing|signature|master"
     r"|shared|"
     r"subscription|service|storage|admin|deploy|app|application|session|webhook|write|read|rest|server"
-    r"|personal|"
+    r"|personal|sas|"
     r"hmac|aes|jwt|root|security|integration|ingest|cipher|wallet|developer|pre[ _-]?shared|wi-?fi|network|vpn"
     r"|recovery|"
     r"license|bearer|secret[ _-]access|host|instrumentation|functions?|"
@@ -68,17 +68,19 @@ _NO_TOKENS = re.compile(
 )
 _CERTAIN_TOKENS = re.compile(
     r"(?:access|auth|api|bearer|refresh|bot|session|security|deploy|personal|admin|service|account|registry|publish|"
-    r"npm|github|gitlab|slack|vault|x-auth|private|secret|login|installation|runner)[ _-]?$"
+    r"npm|github|gitlab|slack|vault|x-auth|private|secret|login|installation|runner|server|snyk|codecov|coveralls|railway"
+    r"|wise|heroku|netlify|rollbar|sentry)[ _-]?$"
 )
 _NO_SECRETS = re.compile(r"(?:secretsmanager:[\w:-]*|kubectl (?:get|describe) |image[ _]?pull[ _]?)$")
 _GERMAN_KEYS = re.compile(r"(?:api|geheime?[rn]?|zugangs|zugriffs|private?[rn]?|secret|access)[ -]?$")
 _DUTCH_KEYS = re.compile(r"(?:api|geheime|toegangs|private)[- ]?$")
 _CODES = re.compile(r"(?:recovery|backup|unlock)[ _-]?$")
+_TYPES = re.compile(r"::\w*$")  # AWS::ApiGateway::ApiKey
 _FREE = re.compile(r"(?:^|[^a-z])$")
 K, P = Family.KEY, Family.PASSWORD
 
 HEADS = (
-    _head("pass", r"pass(?:words?|wds?|phrases?|codes?|wort|wörter|ord)", P),
+    _head("pass", r"pass(?:words?|wds?|[ -]?phrases?|codes?|wort|wörter|ord)", P),
     _head(
         "pass",
         r"pass(?![a-z])",
@@ -90,10 +92,11 @@ HEADS = (
     _head("secret", r"secrets?(?:[ _-]?access)?(?:[ _-]?keys?)?", K, not_before=_NO_SECRETS),
     _head("token", r"tokens?(?![a-z]{2})", K, before=_CERTAIN_TOKENS),
     _head("token", r"tokens?(?![a-z]{2})", K, certain=False, not_before=_NO_TOKENS),
-    _head("key", r"keys?(?![a-z])", K, before=_KEYED),
+    _head("key", r"keys?(?![a-z])", K, before=_KEYED, not_before=_TYPES),
     _head("key", r"key(?![a-z])", K, certain=False, before=_CAPITALS, not_before=_OPEN_KEYS),
     _head("code", r"codes?(?![a-z])", K, certain=False, before=_CODES),
-    _head("credential", r"credentials?", K),
+    _head("cred", r"cred(?:ential)?s?(?![a-z])", K),
+    _head("pat", r"pat(?![a-z])", K, certain=False, before=_CAPITALS),
     _head("kennwort", r"kennw(?:ort|örter)", P),
     _head("schlüssel", r"schlüssel", K, before=_GERMAN_KEYS),
     _head("schluessel", r"schluessel", K, before=_GERMAN_KEYS),

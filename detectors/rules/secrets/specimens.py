@@ -31,6 +31,7 @@ _KNOWN = {
     "0011cc25eb432071": "the key of Azure's storage emulator",
     "aa6547439583c3a2": "the key of the Cosmos DB emulator",
     "f5e95c9954635b65": "the test secret of reCAPTCHA's documentation",
+    "8be5d113c0871ce1": "the example secret of the format of authenticator keys",
     "bc1a50966c9e6486": "the first account of Hardhat's test network",
     "60a09e4357868c1e": "the first account of Hardhat's test network",
     "f79cd64f9cea2378": "the phrase of Hardhat's test network",

@@ -1,13 +1,17 @@
-"""Write the benign set as JSON lines, or tell what is in it: `python -m detectors.training.benign [FILE]`."""
+"""Write the benign set as JSON lines, or tell what is in it: `python -m detectors.training.benign [FILE]`; with
+`--languages` the everyday texts in twenty other languages, each as a prompt and as an answer.
+"""
 
 import argparse
 import json
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from detectors.training.benign import HALVES, Benign, texts
+from detectors.training.benign import HALVES, Benign, Half, texts
+from detectors.training.multilingual.rows import everyday
 
 
 def main() -> None:
@@ -15,13 +19,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m detectors.training.benign", description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, help="where to write")
     parser.add_argument("--half", choices=HALVES, help="this half only")
+    parser.add_argument("--languages", action="store_true", help="the everyday texts in other languages")
     parser.add_argument("--show", type=int, default=0, help="random texts to print for each kind")
     options = parser.parse_args()
-    found = texts(options.half)
+    halves = (options.half,) if options.half else HALVES
+    found = [item for half in halves for item in _in_languages(half)] if options.languages else texts(options.half)
     if options.file:
         options.file.write_text("".join(map(_line, found)), "utf-8")
     else:
         _tell(found, options.show)
+
+
+def _in_languages(half: Half) -> Iterator[Benign]:
+    for language, said in everyday(half).items():
+        for text in said:
+            yield Benign(text, "user", language, half)
+            yield Benign(text, "assistant", language, half)
 
 
 def _line(benign: Benign) -> str:

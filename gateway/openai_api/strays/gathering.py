@@ -274,7 +274,7 @@ def _strings(
                 yield _Place(path, "", key, where, True, False)
             if type(below) is str:
                 is_read = id(below) in claimed
-                if key == "model" and not path and not is_answer:
+                if key == "model" and not path and not is_answer and " " not in below:
                     passes = True  # by it the request is routed
                 elif is_read:
                     passes = len(below) > _LONGEST_WORD or id(below) not in also

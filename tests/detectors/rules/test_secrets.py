@@ -5,6 +5,7 @@ Every value is put together at run time, so that no scanner takes this file for 
 
 import base64
 import json
+import random
 import time
 
 import pytest
@@ -18,6 +19,7 @@ from detectors.rules.rule import LIMIT, RuleDetector
 from detectors.rules.secrets import RULE
 from detectors.rules.secrets.search import spared
 from detectors.training.leaks import sets
+from detectors.training.leaks.formats import draw
 from detectors.training.leaks.measured import ours, score
 from tests.support.examples import size
 from tests.support.shipped import shipped
@@ -136,10 +138,46 @@ def cut(text: str) -> str:
         (f"net user svc_backup {P} /add", "net user svc_backup ■ /add"),
         (f'network={{ ssid="home" psk="{P}" }}', 'network={ ssid="home" psk="■" }'),
         (f"https://{H}@git.shop.internal/app.git", "https://■@git.shop.internal/app.git"),
+        (f"echo '{P}' | sudo -S apt update", "echo '■' | sudo -S apt update"),
+        (f"net use Z: \\\\nas\\share /user:maria {P}", "net use Z: \\\\nas\\share /user:maria ■"),
+        (f"gh secret set NPM_AUTH --body {R[:32]}", "gh secret set NPM_AUTH --body ■"),
+        (f"setx SHOP_KEY {H}", "setx SHOP_KEY ■"),
+        (f"Client Secret Value\n{R[:40]}", "Client Secret Value\n■"),
+        (f"AZURE_DEVOPS_EXT_PAT={R[:52].lower()}", "AZURE_DEVOPS_EXT_PAT=■"),
+        (f"SNYK_TOKEN={UUID} and X-Postmark-Server-Token: {UUID}", "SNYK_TOKEN=■ and X-Postmark-Server-Token: ■"),
+        (f"GenieKey {UUID}", "GenieKey ■"),
+        (f"creds: maria:{P}", "creds: maria:■"),
+        (f"heslo je {P}", "heslo je ■"),
+        (f"Pass phrase for key: {P}", "Pass phrase for key: ■"),
+        (f"https://s.azurewebsites.net/api/o?code={R[:50]}==&x=1", "https://s.azurewebsites.net/api/o?code=■&x=1"),
+        ("otpauth://totp/Shop:maria?secret=" + "EGLS3ZZ6VETDNHIB&issuer=Shop", "otpauth://totp/Shop:maria?secret=■&issuer=Shop"),
+        (f"deploy with prod:happy-otter-12|{H}{H}", "deploy with ■"),
     ],
 )  # fmt: skip
 def test_cuts_the_secret_and_nothing_else(text: str, left: str) -> None:
     assert cut(text) == left
+
+
+SHAPES_OF_2026 = (
+    "sk_org_live_{A40}", "ek_live_{A40}", "AC{H32}:{H32}", "amzn.mws.{H8}-{H4}-4{H3}-a{H3}-{H12}",
+    "amzn1.oa2-cs.v1.{H64}",
+    "pat-eu1-{H8}-{H4}-4{H3}-a{H3}-{H12}", "dG9rO{B55}=", "2/{D16}/{D16}:{H32}", "1/{D16}:{H32}", "pk_{D8}_{X32}",
+    "ATTA{H64}{X8}", "pa-{U43}", "m0-{A40}", "fc-{H32}", "bb_live_{U27}", "e2b_{H40}", "ak-{A22}", "rpa_{X36}{A6}",
+    "llx-{A48}", "sk_{U43}", "esecret_{L26}", "key_{H64}", "wk-1.{H64}", "lin_wh_{A40}", "xau_{A38}", "fnAE{U36}",
+    "00{U40}", "secret-live-{U36}=", "access_token$production${L16}${H32}", "u+{U18}", "hcaik_{L58}", "DO00{X16}",
+    "xaat-{H8}-{H4}-4{H3}-a{H3}-{H12}", "NRII-{U32}", "{H36}FFFFNRAL", "phx_{A43}", "tk-us-{U48}", "cmVmdGtu{A56}",
+    "2{A26}_{A20}", "eyJhIjoi{A120}", "akab-{L16}-{L16}", "{H32}-{H8}-{H8}", "KEY0{X31}_{A22}", "IGQ{U150}",
+    "syt_{A8}_{A20}_{A6}", "cnvca{U50}", "sk{A150}", "MC5{A40}.{U60}", "prtapi_{H32}", "cs_{H40}", "live_{U40}",
+    "pdl_live_apikey_{L26}_{A22}_{A3}", "AQE{A60}-{B43}=-{A16}", "{A11}:APA91b{U134}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES_OF_2026)
+def test_tokens_of_known_shapes_are_cut_whole(shape: str) -> None:
+    for seed in range(5):
+        token = draw(shape, random.Random(seed))
+        for around in ("{}", "Use `{}` for it.", '{{"note": "{}"}}'):
+            assert cut(around.format(token)) == around.format("■"), token
 
 
 @pytest.mark.parametrize(
@@ -206,6 +244,15 @@ def test_cuts_the_secret_and_nothing_else(text: str, left: str) -> None:
         f"-----BEGIN PUBLIC KEY-----\n{BODY}\n-----END PUBLIC KEY-----",
         f"-----BEGIN CERTIFICATE-----\n{BODY}\n-----END CERTIFICATE-----",
         "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
+        # Identifiers and names in the shapes of tokens.
+        f"chatcmpl-{R[:29]} msg_01{R[:22]} resp_{H}{H[:18]} cus_{R[:14]} cs_live_a1{R}",
+        '"AWS::ApiGateway::ApiKey": "48205d4ffd7feba3",',
+        f"options         freq pass\nUUID={UUID}  /",
+        "fc-bg fc-event-title-container-2 key_press_event_handler_2 secret-live-stream-of-the-band-on-saturday-night-2",
+        "dev: run|build|test, u+1F600, FILE_PAT=*.log2",
+        "otpauth://totp/Example:alice?secret=" + "JBSWY3DPEHPK3" + "PXP&issuer=Example",
+        "echo $SUDO_PASS | sudo -S apt update; net use Z: \\\\nas\\share /user:maria *",
+        'gh secret set NPM_TOKEN --body "$NPM_TOKEN_2"',
         # Placeholders and test values.
         "DATABASE_URL=postgres://postgres:postgres@localhost:5432/app",
         "export OPENAI_API_KEY=sk-your-key-here-xxxxxxxxxxxxxxxx",
