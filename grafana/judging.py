@@ -199,6 +199,22 @@ OPINIONS = Row(
             ],
             unit="percentunit",
         ),
+        Panel(
+            "Judge says yes to harmless texts",
+            "Of the harmless texts that it is shown as a check, how many does the judge take for harm? A judge to be "
+            "trusted: next to none. `none` at zero: it was shown none.",
+            [
+                Query(
+                    or_none(
+                        'sum by (subcategory) (increase(assay_opinion_controls_total{flagged="1"}[24h])) / sum by '
+                        "(subcategory) (increase(assay_opinion_controls_total[24h]))",
+                        "subcategory",
+                    ),
+                    "{{subcategory}}",
+                )
+            ],
+            unit="percentunit",
+        ),
     ],
 )
 

@@ -1,24 +1,37 @@
-"""What a judge usually says: one that always says the same tells nothing, and that must be seen."""
+"""What a judge usually says: one that always says the same tells nothing, and that must be seen.
+
+Three kinds of evidence, none of them a bare share of yes: harmless texts that it is shown as a check (`controls`); that
+it says yes as often to what the detectors clear as to what they flag; and that it says no to all that they flag. Its
+opinions count all the same: who is warned decides.
+"""
 
 import math
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from detectors.base import Role
 from gateway.opinions.judge import Opinion
 from gateway.telemetry import metrics
+from gateway.trust.estimates import Weights, difference, flagged_share
 
 _ENOUGH = 30  # opinions on samples of one kind, before anything is said of them
-_ALWAYS = 0.95
+_ENOUGH_NO = 100  # flagged samples: of a rare harm thirty flags may all be false alarms
+_ALWAYS, _OFTEN, _SMALL_GAP = 0.95, 0.5, 0.15
+_CONTROLS = 30  # the latest that count
+_HARMLESS_YES, _CHANCE = 0.2, 0.001  # a judge that says yes to more of what is harmless, by this chance of being wrong
+_CLEARED, _FEW = 10, 0.1  # so many controls with no more yes than that speak for a judge
 _MUCH_NONSENSE = 0.5
 
 
 @dataclass(slots=True)
 class _Counts:
-    """Opinions on one side and sub-category: [detector flagged][judge says yes]."""
+    """Opinions on one side and sub-category: [detector flagged][judge says yes]; and on the latest controls whether it
+    said yes."""
 
-    table: tuple[list[int], list[int]]
+    table: tuple[list[int], list[int]] = field(default_factory=lambda: ([0, 0], [0, 0]))
+    controls: deque[bool] = field(default_factory=lambda: deque(maxlen=_CONTROLS))
 
     @property
     def total(self) -> int:
@@ -42,9 +55,15 @@ class Habits:
         """One sample's opinions, and what the detectors flagged in it."""
         self._understood += 1
         for (side, slug), label in opinion.items():
-            counts = self._counts.setdefault((side, slug), _Counts(([0, 0], [0, 0])))
+            counts = self._counts.setdefault((side, slug), _Counts())
             counts.table[flags.get((side, slug), False)][label.yes] += 1
             metrics.tally(metrics.OPINION_VERDICTS, slug, side, str(int(label.yes))).add()
+
+    def add_control(self, opinion: Opinion) -> None:
+        """Opinions on an exchange that is harmless."""
+        for (side, slug), label in opinion.items():
+            self._counts.setdefault((side, slug), _Counts()).controls.append(label.yes)
+            metrics.tally(metrics.OPINION_CONTROLS, slug, side, str(int(label.yes))).add()
 
     def add_nonsense(self) -> None:
         """One sample of which no answer could be understood."""
@@ -61,8 +80,11 @@ class Habits:
                 "yes_share": round(counts.yes / counts.total, 4),
                 "entropy_bits": round(entropy_bits(counts.yes / counts.total), 4),
                 "agreement": round((counts.table[0][0] + counts.table[1][1]) / counts.total, 4),
+                "controls": len(counts.controls),
+                "controls_yes": sum(counts.controls),
             }
             for (side, slug), counts in sorted(self._counts.items())
+            if counts.total
         ]
 
     def warnings(self) -> list[str]:
@@ -93,20 +115,58 @@ class Habits:
 
 
 def _warnings(key: tuple[Role, str], counts: _Counts) -> list[str]:
-    side, slug = key
-    clear, flagged = (sum(row) for row in counts.table)
-    found = []
-    if clear >= _ENOUGH and counts.table[0][1] / clear >= _ALWAYS:
-        found.append(
-            f"of {slug} in a {side} the judge says yes to {counts.table[0][1]} of {clear} samples that no detector "
-            "flagged: it may say yes to everything; try it on harmless texts"
+    about = f"of {key[1]} in a {key[0]} the judge says"
+    found = [why for why in (_yes_to_harmless(counts), _yes_to_all(counts), _no_to_all(counts)) if why]
+    return [f"{about} {why}" for why in found]
+
+
+def _yes_to_harmless(counts: _Counts) -> str:
+    shown, yes = len(counts.controls), sum(counts.controls)
+    if at_least(yes, shown, _HARMLESS_YES) >= _CHANCE:
+        return ""
+    return f"yes to {yes} of {shown} harmless texts that it is shown as a check: do not trust its rate"
+
+
+def _yes_to_all(counts: _Counts) -> str:
+    """Where most of the traffic is harm an honest judge says yes to most, too: its no to harmless texts shows it."""
+    (clear_no, clear_yes), (flagged_no, flagged_yes) = counts.table
+    clear, flagged = clear_no + clear_yes, flagged_no + flagged_yes
+    if len(counts.controls) >= _CLEARED and sum(counts.controls) <= _FEW * len(counts.controls):
+        return ""
+    if clear >= _ENOUGH and clear_yes >= _ALWAYS * clear:
+        return (
+            f"yes to {clear_yes} of {clear} samples that no detector flagged: it may say yes to everything; try it on "
+            "harmless texts"
         )
-    if flagged >= _ENOUGH and counts.table[1][1] == 0:
-        found.append(
-            f"of {slug} in a {side} the judge says no to all of {flagged} samples that a detector flagged: it may say "
-            "no to everything; try it on harmful texts"
-        )
-    return found
+    if min(clear, flagged) < _ENOUGH or counts.yes < _OFTEN * counts.total:
+        return ""
+    of_flagged, of_clear = (
+        flagged_share(Weights(n, n, yes, yes)) for n, yes in ((flagged, flagged_yes), (clear, clear_yes))
+    )
+    if of_flagged is None or of_clear is None:
+        return ""
+    gap = difference(of_flagged, of_clear)
+    if gap.low > 0 or gap.high >= _SMALL_GAP:
+        return ""
+    return (
+        f"yes to {flagged_yes} of {flagged} samples that a detector flagged and to {clear_yes} of {clear} that none "
+        "did: to one of the two all texts are alike; try the judge on harmless texts"
+    )
+
+
+def _no_to_all(counts: _Counts) -> str:
+    flagged = sum(counts.table[1])
+    if flagged < _ENOUGH_NO or counts.table[1][1]:
+        return ""
+    return (
+        f"no to all of {flagged} samples that a detector flagged: it may say no to everything, or nearly all flags are "
+        "false alarms; try it on harmful texts"
+    )
+
+
+def at_least(yes: int, of: int, share: float) -> float:
+    """How probable so many or more are by chance, where each is a yes with this probability."""
+    return sum(math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(yes, of + 1))
 
 
 def entropy_bits(share: float) -> float:

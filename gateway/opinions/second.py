@@ -1,13 +1,15 @@
 """Second opinions of a judge model, beside the traffic: drawn samples wait here, with their texts, in memory only."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from detectors.base import Role, Text
 from gateway.opinions.allocation import Allocation, Needed
+from gateway.opinions.controls import Controls
 from gateway.opinions.exhibits import texts_of
 from gateway.opinions.habits import Habits
 from gateway.opinions.judge import NONSENSE, Judge, JudgeError, Opinion
@@ -17,7 +19,7 @@ from gateway.stores.breaker import Breaker
 from gateway.telemetry import metrics
 from gateway.trust.drawing import DrawBudget, is_drawn
 from gateway.trust.judged import DIRECTIONS, Judged
-from gateway.trust.ledger import Ledger, LedgerError, entry_of
+from gateway.trust.ledger import Ledger, LedgerError, scores_in
 from gateway.trust.second_opinion import Label, SecondOpinion
 
 log = logging.getLogger("assay")
@@ -84,12 +86,13 @@ class SecondOpinions:
         self._queue: ThinnedQueue[Drawn] = ThinnedQueue(bounds.waiting, draw=draw)
         self._breaker = Breaker("the judge model does not answer", "the judge model answers again", draw=draw)
         self._unwritten: list[SecondOpinion] = []
+        self._controls = Controls()
         self.habits = Habits()
         self.name = f"{judge.options.model}@{judge.dialect.name}"
 
     def take(self, judged: Judged) -> None:
         """Draw, by a probability that is known, and let what was drawn wait."""
-        probability = self._budget.probability(self._needed(entry_of(judged).scores).value)
+        probability = self._budget.probability(self._needed(scores_in(judged)).value)
         if probability <= 0 or not is_drawn(judged.id, probability):
             return
         drawn = self._drawn(judged)
@@ -156,10 +159,17 @@ class SecondOpinions:
             raise
         self._breaker.answered()
         self.habits.add(opinion, drawn.flags)
+        await self._check(wanted)
         self._tell_news()
         if self._keep and opinion:
             self._keep(drawn.sample, drawn.at, {text.role: text.text for text in drawn.texts})
         await self._settle("answered" if opinion else "failed", drawn, probability, opinion)
+
+    async def _check(self, wanted: Mapping[Role, frozenset[str]]) -> None:
+        """Show it a harmless exchange, if one is due, and ask the same of that. What fails is not tried again."""
+        texts = self._controls.due()
+        with contextlib.suppress(JudgeError):  # counted already
+            self.habits.add_control(await self._judge.opinion(texts, wanted))
 
     def _tell_news(self) -> None:
         for warning in self.habits.news():

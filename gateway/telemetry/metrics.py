@@ -384,6 +384,13 @@ OPINION_VERDICTS = _counter(
     "direction",
     "flagged",
 )
+OPINION_CONTROLS = _counter(
+    "assay_opinion_controls_total",
+    "How often did the judge model say yes (flagged 1) or no (0) of harmless texts that it is shown as a check?",
+    "subcategory",
+    "direction",
+    "flagged",
+)
 
 # --- probes
 PROBE_ITEMS = _counter(

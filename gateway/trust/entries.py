@@ -7,15 +7,16 @@ that has it.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from gateway.trust.buckets import Buckets, Columnar, buckets
+from gateway.trust.buckets import Buckets, buckets
 from gateway.trust.judged import Judged
-from gateway.trust.packed import Column
+from gateway.trust.packed import KEY_BYTES, SCORE_BYTES, Column, Schema, schema_of
+
+_NO_COLUMNS = schema_of(())
 
 
 class Score(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -40,10 +41,38 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
     unread: str
 
 
-class Entry(_Head, array_like=True, frozen=True):
-    """A judged sample: `at` in Unix seconds, no text."""
+class Entry(_Head, array_like=True, frozen=True, gc=False):
+    """A judged sample: `at` in Unix seconds, no text. Its scores are kept packed, as they are stored and counted: eight
+    bytes each, and one for each flag, in the order of the schema's columns."""
 
-    scores: list[Score]
+    schema: Schema
+    values: bytes
+    flags: bytes
+
+    @classmethod
+    def of(
+        cls,
+        id: str,
+        at: float,
+        probability: float,
+        route: str,
+        model: str,
+        caller: str,
+        language: str,
+        operation: str,
+        unread: str,
+        *,
+        scores: Sequence[Score],
+    ) -> "Entry":
+        schema = schema_of(tuple([(score.slug, score.direction, score.detector) for score in scores]))
+        values = schema.packed.pack(*[score.score for score in scores])
+        flags = bytes([score.flagged for score in scores])
+        return cls(id, at, probability, route, model, caller, language, operation, unread, schema, values, flags)
+
+    @property
+    def scores(self) -> list[Score]:
+        found = zip(self.schema.columns, self.schema.packed.unpack(self.values), self.flags, strict=True)
+        return [Score(way, slug, score, flag == 1, detector) for (slug, way, detector), score, flag in found]
 
     @property
     def cohort(self) -> tuple[str, str, str, str]:
@@ -58,7 +87,7 @@ class _Stored(_Head, array_like=True, frozen=True):
     flags: bytes = b""  # one byte each
 
 
-_KEY = 8  # bytes
+_HEAD = len(_Head.__struct_fields__)
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
 _decode_stored = msgspec.msgpack.Decoder(_Stored).decode
@@ -66,6 +95,9 @@ _decode_column = msgspec.msgpack.Decoder(Column).decode
 
 
 def entry_of(judged: Judged) -> Entry:
+    """Packed at once: it runs for every sample."""
+    found = judged.scores
+    schema = schema_of(tuple([(o.slug, way, o.detector) for way, o in found]))
     return Entry(
         judged.id,
         judged.at,
@@ -76,14 +108,15 @@ def entry_of(judged: Judged) -> Entry:
         judged.language,
         judged.operation,
         judged.unread,
-        [Score(way, o.slug, o.score, o.flagged, o.detector) for way, o in judged.scores],
+        schema,
+        schema.packed.pack(*[o.score for _, o in found]),
+        bytes([o.flagged for _, o in found]),
     )
 
 
-class _Keys(dict[Column, bytes]):
-    def __missing__(self, column: Column) -> bytes:
-        key = self[column] = blake2b(_encode(column), digest_size=_KEY).digest()
-        return key
+def scores_in(judged: Judged) -> list[Score]:
+    """As those of its entry."""
+    return [Score(way, o.slug, o.score, o.flagged, o.detector) for way, o in judged.scores]
 
 
 class Taken(NamedTuple):
@@ -95,24 +128,14 @@ class Taken(NamedTuple):
     columns: dict[bytes, bytes]
 
     @classmethod
-    def of(cls, entries: Iterable[Entry]) -> "Taken":
-        """Each is taken apart once and let go before the next: thousands of lists at a time would be looked over by the
-        garbage collector again and again, which takes as long as all else."""
-        keys = _Keys()
-        blobs: list[bytes] = []
-
-        def columnar() -> Iterator[Columnar[Entry]]:
-            for entry in entries:
-                of = Columnar.of(entry)
-                blobs.append(_stored(of, keys))
-                yield of
-
-        sums = buckets(columnar())
-        return cls(sums, blobs, {key: _encode(column) for column, key in keys.items()})
+    def of(cls, entries: Collection[Entry]) -> "Taken":
+        columns: dict[bytes, bytes] = {}
+        for schema in {entry.schema for entry in entries}:
+            columns |= schema.by_key
+        return cls(buckets(entries), [_stored(entry) for entry in entries], columns)
 
 
-def _stored(of: Columnar[Entry], keys: _Keys) -> bytes:
-    entry = of.sample
+def _stored(entry: Entry) -> bytes:
     return _encode(
         (
             entry.id,
@@ -124,9 +147,9 @@ def _stored(of: Columnar[Entry], keys: _Keys) -> bytes:
             entry.language,
             entry.operation,
             entry.unread,
-            b"".join([keys[column] for column in of.columns]),
-            struct.pack(f"<{len(of.scores)}d", *of.scores),
-            bytes(of.flags),
+            entry.schema.keys,
+            entry.values,
+            entry.flags,
         )
     )
 
@@ -147,30 +170,28 @@ class EntryReader:
 
     def head(self, blob: bytes) -> Entry:
         """Without the scores, in a fifth of the time. Raises msgspec.DecodeError."""
-        return _entry(_decode_head(blob), [])
+        return _entry(_decode_head(blob), _NO_COLUMNS, b"", b"")
 
     def read(self, blob: bytes) -> Entry:
         """Raises UnknownColumnError, and msgspec.DecodeError."""
         of = _decode_stored(blob)
-        return _entry(of, of.columns if isinstance(of.columns, list) else self._scores(of.columns, of))
-
-    def _scores(self, keys: bytes, of: _Stored) -> list[Score]:
+        if isinstance(of.columns, list):
+            return Entry.of(*msgspec.structs.astuple(of)[:_HEAD], scores=of.columns)
         n = len(of.flags)
+        if len(of.columns) != n * KEY_BYTES or len(of.scores) != n * SCORE_BYTES:
+            raise msgspec.DecodeError(f"a sample is damaged: {n} flags for {len(of.scores)} bytes of scores")
+        return _entry(of, self._schema(of.columns, n), of.scores, of.flags)
+
+    def _schema(self, keys: bytes, n: int) -> Schema:
         try:
-            columns = [self._columns[key] for key in struct.unpack(f"{_KEY}s" * n, keys)]
-            scores = struct.unpack(f"<{n}d", of.scores)
-        except struct.error as error:
-            raise msgspec.DecodeError(f"a sample is damaged: {error}") from None
+            return schema_of(tuple([self._columns[key] for key in struct.unpack(f"{KEY_BYTES}s" * n, keys)]))
         except KeyError:
             raise UnknownColumnError from None
-        return [
-            Score(way, slug, score, flag == 1, detector)
-            for (slug, way, detector), score, flag in zip(columns, scores, of.flags, strict=True)
-        ]
 
 
-def _entry(of: _Head, scores: list[Score]) -> Entry:
+def _entry(of: _Head, schema: Schema, values: bytes, flags: bytes) -> Entry:
     """Written out: it runs for thousands at once."""
     return Entry(
-        of.id, of.at, of.probability, of.route, of.model, of.caller, of.language, of.operation, of.unread, scores
-    )
+        of.id, of.at, of.probability, of.route, of.model, of.caller, of.language, of.operation, of.unread,
+        schema, values, flags,
+    )  # fmt: skip

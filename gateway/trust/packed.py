@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from operator import add
 
 import msgspec
@@ -19,6 +20,7 @@ from gateway.trust.moments import BANDS, SAID, Key, Sums
 
 ROW = 6  # numbers
 BLOCK = ROW * BANDS  # numbers of one column
+KEY_BYTES, SCORE_BYTES = 8, 8
 Column = tuple[str, str, str]  # sub-category, direction, detector@version
 Seen = Mapping[str, tuple[int, int]]  # detector@version → the starts of the first and the last bucket that have it
 
@@ -31,6 +33,27 @@ _decode = msgspec.msgpack.Decoder(tuple[bytes, bytes, bytes, dict[str, tuple[int
 # Of one sub-category, direction, detector@version and source: each row's index and its six sums, one after the other.
 _decode_opined = msgspec.msgpack.Decoder(list[tuple[str, str, str, str, list[float]]]).decode
 _NO_ROWS = b"\x90"
+
+
+class Schema:
+    """The columns of a sample, in the order of its scores, which are `packed` as doubles. `keys` has a key of each
+    column, `by_key` the columns as they are stored."""
+
+    __slots__ = ("by_key", "columns", "keys", "packed")
+
+    def __init__(self, columns: tuple[Column, ...]) -> None:
+        encoded = [_encode(column) for column in columns]
+        keys = [blake2b(column, digest_size=KEY_BYTES).digest() for column in encoded]
+        self.columns = columns
+        self.keys = b"".join(keys)
+        self.by_key = dict(zip(keys, encoded, strict=True))
+        self.packed = struct.Struct(f"<{len(columns)}d")
+
+
+@lru_cache(4096)
+def schema_of(columns: tuple[Column, ...]) -> Schema:
+    """Of the same columns the same object, so that samples are grouped by it quickly."""
+    return Schema(columns)
 
 
 class Layout:

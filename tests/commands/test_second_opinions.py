@@ -38,7 +38,8 @@ async def _fill(folder: Path) -> None:
         violent = number % 10 == 0
         score = 0.95 if violent else draw() * 0.9
         scores = [Score("response", "violence", score, score > 0.8, ENCODER)]
-        entries.append(Entry(f"s{number}", now - 60, 1.0, "default", "m", "app", "en", "chat", "", scores))
+        about = "default", "m", "app", "en", "chat", ""
+        entries.append(Entry.of(f"s{number}", now - 60, 1.0, *about, scores=scores))
         labels = [Label("response", "violence", float(violent))]
         opinions.append(SecondOpinion(f"s{number}", now, "judge", "guard@llama_guard", 1.0, labels))
         texts.keep(f"s{number}", now - 60, {"prompt": f"question {number // 20}", "response": f"answer {number}"})

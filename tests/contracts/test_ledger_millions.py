@@ -50,7 +50,8 @@ def samples(number: int) -> Iterator[Entry]:
     """Twenty a second."""
     scores = [Score("prompt", "violence", 0.5, False, "words@1")]
     for at in range(number):
-        yield Entry(f"s{at}", NOON - (number - at) / 20, 1.0, "r", f"m{at % 3}", f"c{at % 5}", "en", "chat", "", scores)
+        about = "r", f"m{at % 3}", f"c{at % 5}", "en", "chat", ""
+        yield Entry.of(f"s{at}", NOON - (number - at) / 20, 1.0, *about, scores=scores)
 
 
 class Steps:

@@ -39,7 +39,7 @@ class Everything:
         ]
         about = pick(["chat", "code"]), pick(["large", "small"]), pick(["one", "two", "three"]), pick(["en", "de"])
         probability = pick([1.0, 0.5, 0.125])
-        entry = Entry(f"s{len(self.entries)}", at, probability, *about, "chat", "", scores)
+        entry = Entry.of(f"s{len(self.entries)}", at, probability, *about, "chat", "", scores=scores)
         self.entries.append(entry)
         return entry
 

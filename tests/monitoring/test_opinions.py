@@ -18,7 +18,7 @@ def given(
     sampled: float = 1.0, language: str = "en",
 ) -> Given:  # fmt: skip
     opinion = SecondOpinion(sample, 1.0, kind, name, probability, list(labels))
-    return opinion, Entry(sample, START + 1.0, sampled, "chat", "m", "app", language, "chat", "", [])
+    return opinion, Entry.of(sample, START + 1.0, sampled, "chat", "m", "app", language, "chat", "", scores=[])
 
 
 def answer(slug: str, value: float) -> Label:

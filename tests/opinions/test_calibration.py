@@ -29,7 +29,7 @@ def rows(
         harmful = number < harmful_share * count
         score = 0.9 if harmful else draw()
         scores = [Score("prompt", "violence", score, score >= 0.5, detector)]
-        entry = Entry(f"s{number}", 1000.0, 1.0, "default", "m", "app", "en", "chat", "", scores)
+        entry = Entry.of(f"s{number}", 1000.0, 1.0, "default", "m", "app", "en", "chat", "", scores=scores)
         label = Label("prompt", "violence", float(harmful))
         yield SecondOpinion(entry.id, 1000.0, kind, name, probability, [label]), entry
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real_time
 def given(
     sample: str, labels: Mapping[tuple[str, str], float], *, kind: Kind = "person", name: str = "ann"
 ) -> tuple[SecondOpinion, Entry]:
-    entry = Entry(sample, 1000.0, 0.5, "default", "m", "app", "en", "chat", "", [])
+    entry = Entry.of(sample, 1000.0, 0.5, "default", "m", "app", "en", "chat", "", scores=[])
     listed = [Label(side, slug, value) for (side, slug), value in labels.items()]
     return SecondOpinion(sample, 1000.0, kind, name, 0.1, listed), entry
 

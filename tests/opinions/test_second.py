@@ -27,10 +27,13 @@ class Model:
 
     def __init__(self) -> None:
         self.turn: bytes | PostError = SAFE
+        self.first: list[bytes] = []  # answers before that one
         self.asked: list[bytes] = []
 
     async def post(self, path: str, body: bytes) -> Answer:
         self.asked.append(body)
+        if self.first:
+            return Answer(self.first.pop(0), 0.1)
         if isinstance(self.turn, PostError):
             raise self.turn
         return Answer(self.turn, 0.1)
@@ -177,23 +180,51 @@ async def test_what_the_operator_names_is_asked_though_no_detector_judges_it(wor
     assert [(label.direction, label.slug, label.value) for label in opinion.labels] == [("prompt", "misinformation", 1)]
 
 
-@pytest.mark.parametrize(("turn", "flagged", "says"), [(UNSAFE, False, "yes"), (SAFE, True, "no")])
+@pytest.mark.parametrize(("turn", "flagged", "says", "first"), [(UNSAFE, False, "yes", 15), (SAFE, True, "no", 100)])
 async def test_a_judge_that_always_says_the_same_is_seen(
-    world: World, turn: bytes, flagged: bool, says: str, caplog: pytest.LogCaptureFixture
+    world: World, turn: bytes, flagged: bool, says: str, first: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     opinions = world.opinions()
     world.model.turn = turn
-    for number in range(30):
+    for number in range(first):
         assert opinions.report()["warnings"] == []
         opinions.take(judged(f"s{number}", flagged=flagged))
         await opinions.ask_one()
     (row,) = opinions.report()["subcategories"]
-    assert (row["opinions"], row["entropy_bits"], row["agreement"]) == (30, 0.0, 0.0)
+    assert (row["opinions"], row["entropy_bits"], row["agreement"]) == (first, 0.0, 0.0)
     (warning,) = opinions.report()["warnings"]
     assert f"the judge says {says} to" in warning
     opinions.take(judged("one more", flagged=flagged))
     await opinions.ask_one()
     assert caplog.text.count(f"the judge says {says} to") == 1
+
+
+async def test_the_judge_is_shown_harmless_texts_as_a_check_and_they_are_no_labels(world: World) -> None:
+    opinions, controls = world.opinions(), Counts("assay_opinion_controls_total")
+    world.model.turn = UNSAFE
+    for number in range(100):
+        one = judged(f"s{number}", flagged=number % 2 == 0)
+        world.ledger.take(one)
+        opinions.take(one)
+        await opinions.ask_one()
+    assert controls.added() == {("prompt", "1", "violence"): 21}
+    assert len(world.model.asked) == 121
+    assert sum(b"boil an egg" in body for body in world.model.asked) == 2
+    (row,) = opinions.report()["subcategories"]
+    assert (row["opinions"], row["controls"], row["controls_yes"]) == (100, 21, 21)
+    (warning,) = [each for each in opinions.report()["warnings"] if "harmless" in each and "check" in each]
+    assert "yes to 21 of 21 harmless texts" in warning
+    assert len(await world.ledger.opinions("24h")) == 100
+
+
+async def test_a_check_that_fails_is_left_out(world: World) -> None:
+    opinions, controls = world.opinions(), Counts("assay_opinion_controls_total")
+    world.model.first = [SAFE, SAFE, SAFE, b"nonsense"]
+    for number in range(6):
+        opinions.take(judged(f"s{number}"))
+        await opinions.ask_one()
+    assert controls.added() == {("prompt", "0", "violence"): 1}
+    assert world.fates.added() == {("answered",): 6}
 
 
 async def test_a_judge_that_cannot_be_understood_is_seen(world: World, caplog: pytest.LogCaptureFixture) -> None:

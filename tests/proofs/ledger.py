@@ -21,8 +21,10 @@ from time import process_time
 import httpx
 from starlette.applications import Starlette
 
+from detectors.opinions import Opinion
 from gateway.pages.callers import callers_route
 from gateway.pages.rates import compare_route, groups_route, rates_route
+from gateway.trust.judged import DIRECTIONS, Direction, Judged
 from gateway.trust.ledger import WINDOWS, Entry, Ledger, Score, Store
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
@@ -30,9 +32,10 @@ from tests.support.ledgers import HOUR, NOON
 
 DAYS = 7.5
 ROUTES, MODELS, LANGUAGES, CALLERS = 3, 4, 3, 40
-COLUMNS = [(way, f"sub_category_{number}") for way in ("prompt", "response") for number in range(15)]
+COLUMNS: list[tuple[Direction, str]] = [(way, f"sub_category_{number}") for way in DIRECTIONS for number in range(15)]
 JUDGED, LABELLED = 3_600, 720
 ROUNDS = 3
+KEPT = 8  # batches
 _KINDS_OF_TEXT = 400
 _AT_ONCE = 2_000
 QUESTIONS = (
@@ -54,12 +57,13 @@ class Cost:
 
 def entries(number: int, *, since: float, seconds: float, chance: random.Random) -> Iterator[Entry]:
     """Samples at even distances of time."""
+    about = [""] * 6
     texts = [
-        [Score(way, slug, score := chance.betavariate(0.3, 3), score > 0.8, "encoder@6") for way, slug in COLUMNS]
-        for _ in range(_KINDS_OF_TEXT)
+        Entry.of("", 0.0, 1.0, *about, scores=[Score(way, o.slug, o.score, o.flagged, o.detector) for way, o in found])
+        for found in _findings(chance)
     ]
     for at in range(number):
-        group = chance.randrange(ROUTES * MODELS * LANGUAGES)
+        group, text = chance.randrange(ROUTES * MODELS * LANGUAGES), chance.choice(texts)
         yield Entry(
             f"{since:.0f}-{at}",
             since + seconds * at / number,
@@ -70,8 +74,20 @@ def entries(number: int, *, since: float, seconds: float, chance: random.Random)
             f"language_{group // ROUTES // MODELS}",
             "chat",
             "",
-            chance.choice(texts),
+            text.schema,
+            text.values,
+            text.flags,
         )
+
+
+def _findings(chance: random.Random) -> list[list[tuple[Direction, Opinion]]]:
+    """Of each kind of text."""
+
+    def opinion(slug: str) -> Opinion:
+        score = chance.betavariate(0.3, 3)
+        return Opinion("encoder@6", slug, score, score > 0.8, [])
+
+    return [[(way, opinion(slug)) for way, slug in COLUMNS] for _ in range(_KINDS_OF_TEXT)]
 
 
 async def fill(store: Store, samples: int) -> None:
@@ -118,26 +134,48 @@ async def answers(ledger: Ledger, questions: Sequence[str] = QUESTIONS) -> list[
 
 
 async def keeping(store: Store, *, groups: bool) -> float:
-    """Microseconds of processor time for each of some thousand samples, where 2,000 are written at once and come within
-    ten seconds: of one group, or of all."""
+    """Microseconds of processor time for each of some thousand samples, from where they are judged to where they are
+    stored; 2,000 come within ten seconds and are written at once: of one group, or of all."""
     chance = random.Random(6)
-    some = list(entries(_AT_ONCE * ROUNDS, since=NOON, seconds=10.0 * ROUNDS, chance=chance))
-    of = [
-        Entry(e.id + str(groups), e.at, e.probability, e.route, e.model, "caller_" + e.model + e.route, *list_of(e))
-        if groups
-        else Entry(e.id + str(groups), e.at, e.probability, "r", "m", "c", "en", "chat", "", e.scores)
-        for e in some
-    ]
+    ledger = Ledger(store, clock=lambda: NOON)
+    findings = _findings(chance)
     times = []
-    for at in range(0, len(of), _AT_ONCE):
+    for part in range(KEPT):
+        some = [
+            _judged(f"{groups}-{part}-{n}", NOON + 10 * (part + n / _AT_ONCE), chance.choice(findings), chance, groups)
+            for n in range(_AT_ONCE)
+        ]
         began = process_time()
-        await store.add(of[at : at + _AT_ONCE])
+        for judged in some:
+            ledger.take(judged)
+        await ledger.flush()
         times.append(process_time() - began)
     return 1e6 * min(times) / _AT_ONCE
 
 
-def list_of(entry: Entry) -> tuple[str, str, str, list[Score]]:
-    return entry.language, entry.operation, entry.unread, entry.scores
+def _judged(
+    id: str, at: float, found: Sequence[tuple[Direction, Opinion]], chance: random.Random, groups: bool
+) -> Judged:
+    group = chance.randrange(ROUTES * MODELS * LANGUAGES) if groups else 0
+    route, model = f"route_{group % ROUTES}", f"model_{group // ROUTES % MODELS}"
+    language, caller = f"language_{group // ROUTES // MODELS}", f"caller_{group % 12}"
+    return Judged(
+        id=id,
+        at=at,
+        probability=0.25,
+        route=route,
+        model=model,
+        caller=caller,
+        operation="chat",
+        outcome="completed",
+        stream=False,
+        guarded=False,
+        language=language,
+        unread="",
+        findings=[],
+        scores=found,
+        decisions={},
+    )
 
 
 async def measure(path: Path, samples: int, *, new: bool) -> str:

@@ -78,7 +78,7 @@ def test_a_stretch_keeps_the_estimate_and_what_is_possible() -> None:
 
 def entry(id: str, model: str, caller: str, flagged: bool = False) -> Entry:
     score = Score("prompt", "violence", 0.9 if flagged else 0.1, flagged, "words@1")
-    return Entry(id, 0.0, 0.5, "chat", model, caller, "en", "chat", "", [score])
+    return Entry.of(id, 0.0, 0.5, "chat", model, caller, "en", "chat", "", scores=[score])
 
 
 def given(sample: Entry, harm: bool) -> tuple[SecondOpinion, Entry]:

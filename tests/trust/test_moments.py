@@ -34,7 +34,7 @@ VIOLENCE = ("violence", "response")
 
 
 def entry(*scores: Score, probability: float = 1.0) -> Entry:
-    return Entry("s1", 0.0, probability, "chat", "large", "app", "en", "chat", "", list(scores))
+    return Entry.of("s1", 0.0, probability, "chat", "large", "app", "en", "chat", "", scores=scores)
 
 
 def score(value: float, flagged: bool = False, slug: str = "violence") -> Score:

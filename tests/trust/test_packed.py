@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.trust.buckets import Columnar, buckets
+from gateway.trust.buckets import buckets
 from gateway.trust.ledger import Entry, Score
 from gateway.trust.moments import ALL, BANDS, EDGES, SAID, Sums, add_judged, merge
 from gateway.trust.packed import Packed
@@ -26,7 +26,7 @@ scores = st.lists(
 )
 entries = st.lists(
     st.builds(
-        Entry,
+        Entry.of,
         st.uuids().map(str),
         st.sampled_from([NOON, NOON + 61, NOON + 4000]),
         st.sampled_from([1.0, 0.5, 0.01]),
@@ -36,7 +36,7 @@ entries = st.lists(
         st.sampled_from(["en", "de"]),
         st.just("chat"),
         st.just(""),
-        scores,
+        scores=scores,
     ),
     max_size=8,
 )
@@ -72,7 +72,7 @@ def by_row(of: list[Entry]) -> Sums:
 @given(entries)
 def test_all_that_was_judged_is_in_the_buckets(of: list[Entry]) -> None:
     found: Sums = {}
-    for (width, _, cell), packed in buckets(map(Columnar.of, of)).items():
+    for (width, _, cell), packed in buckets(of).items():
         if width == 3600 and cell == ALL:
             merge(found, packed.sums())
     expected = by_row(of)
@@ -83,8 +83,9 @@ def test_all_that_was_judged_is_in_the_buckets(of: list[Entry]) -> None:
 
 @pytest.mark.parametrize("score", [*EDGES, 0.0, 1.0, 1.5, -0.0, math.inf, *(math.nextafter(edge, 0) for edge in EDGES)])
 def test_a_score_lies_in_the_same_band_whoever_looks(score: float) -> None:
-    entry = Entry("s", NOON, 1.0, "r", "m", "c", "en", "chat", "", [Score("prompt", "hate", score, True, "words@1")])
-    assert buckets([Columnar.of(entry)])[60, int(NOON), ALL].sums() == by_row([entry])
+    scores = [Score("prompt", "hate", score, True, "words@1")]
+    entry = Entry.of("s", NOON, 1.0, "r", "m", "c", "en", "chat", "", scores=scores)
+    assert buckets([entry])[60, int(NOON), ALL].sums() == by_row([entry])
 
 
 @given(rows, rows)
@@ -110,11 +111,11 @@ def test_an_hour_of_every_day_is_small() -> None:
     """Most numbers are zero."""
     names = [(way, f"sub_category_{n}") for way in ("prompt", "response") for n in range(16)]
     of = [
-        Entry(f"s{n}", NOON, 0.1, "r", "m", "c", "en", "chat", "", [
+        Entry.of(f"s{n}", NOON, 0.1, "r", "m", "c", "en", "chat", "", scores=[
             Score(way, slug, (7 * n + at) % 97 / 97, (7 * n + at) % 97 > 90, "encoder@5")
             for at, (way, slug) in enumerate(names)
         ])
         for n in range(20)
     ]  # fmt: skip
-    packed = buckets(map(Columnar.of, of))[3600, int(NOON // 3600) * 3600, ALL]
+    packed = buckets(of)[3600, int(NOON // 3600) * 3600, ALL]
     assert len(packed.blob(small=True)) < len(packed.blob()) / 4

@@ -16,7 +16,7 @@ def sums_of(*rows: tuple[float, dict[str, bool]]) -> Sums:
     sums: Sums = {}
     for number, (probability, flags) in enumerate(rows):
         scores = [Score("response", "sycophancy", float(flag), flag, detector) for detector, flag in flags.items()]
-        add_judged(sums, Entry(f"s{number}", 0.0, probability, "r", "m", "c", "en", "chat", "", scores))
+        add_judged(sums, Entry.of(f"s{number}", 0.0, probability, "r", "m", "c", "en", "chat", "", scores=scores))
     return sums
 
 

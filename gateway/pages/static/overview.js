@@ -9,7 +9,7 @@ import { inShort, spoken } from "./findings.js";
 export async function overview(main, _, names) {
   const rows = await ask("taxonomy");
   const place = element("div", {});
-  const refresh = async () => show(place, summary(rows, await ask("rates", chosen()), await monitors(names)));
+  const refresh = async () => show(place, await aboutJudge(names), summary(rows, await ask("rates", chosen()), await monitors(names)));
   show(
     main,
     element("h1", {}, "How trustworthy is this traffic?"),
@@ -24,6 +24,14 @@ export async function overview(main, _, names) {
     legend(),
   );
   return { refresh };
+}
+
+// What is said against the judge model, so that nobody reads a rate that it made up.
+async function aboutJudge(names) {
+  const { judge } = names.has("judge") ? await ask("judge") : {};
+  return (judge?.warnings ?? []).map((warning) =>
+    element("div", { class: "card problem", role: "alert" }, element("p", {}, `The judge model ${judge.model}: ${warning}.`)),
+  );
 }
 
 // Reports by sub-category. They are about all traffic, whatever group is chosen.
