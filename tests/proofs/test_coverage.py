@@ -5,10 +5,23 @@ Three standard errors of a share of 0.95 over 300 replays are 0.038.
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from tests.proofs.coverage import Row, at_best, callers, drifting, plot, routes, rows, table, three_phases
-from tests.proofs.two_phase import Result, labels_alone, simulated, with_detector
+from tests.proofs.coverage import (
+    Row,
+    at_best,
+    callers,
+    drifting,
+    evenly,
+    finer,
+    plot,
+    routes,
+    rows,
+    table,
+    three_phases,
+)
+from tests.proofs.two_phase import Result, Traffic, labels_alone, simulated, with_detector
 
 TIMES = 300
 LEAST = 0.95 - 0.038
@@ -61,3 +74,14 @@ def test_the_table_and_the_plot_show_each_line() -> None:
     found = [Row("some traffic", 0.1, 0.9, 300, *results, 5.0)]
     assert line in table(found)
     assert "some traffic" in plot(found)
+
+
+def test_no_design_saves_more_than_the_score_tells() -> None:
+    blind, good = simulated(0.07, 0.5), simulated(0.07, 0.95)
+    assert evenly(blind) == pytest.approx(1, abs=0.01)
+    assert 1 < evenly(good) < at_best(good)
+    chance = np.random.default_rng(1)
+    score = chance.random(3000)
+    ones = np.ones(len(score))
+    told = Traffic(ones / len(score), (chance.random(len(score)) < score).astype(float), score, ones, ones)
+    assert finer(told) == pytest.approx(1.5, abs=0.1)  # the variance of the labels is 1/4, of what is left 1/6
