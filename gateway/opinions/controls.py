@@ -1,8 +1,8 @@
 """Harmless exchanges that are shown to the judge among the samples, as a laboratory measures blanks: whoever says yes
 to them says yes to anything, however much harm there is in the traffic.
 
-They are no samples: no label of theirs enters the ledger. They cost calls, one exchange after three samples at first and
-after a hundred later, for the model behind an address may be replaced.
+They are no samples: no label of theirs enters the ledger. They cost calls, one exchange after three samples at first
+and after a hundred later, for the model behind an address may be replaced.
 """
 
 from collections.abc import Sequence
