@@ -302,6 +302,16 @@ def test_coverage_says_so_where_workers_judge_the_samples(visitor: Visitor) -> N
     assert not visitor.faults
 
 
+def test_the_first_page_warns_of_a_judge_that_says_yes_to_harmless_texts(visitor: Visitor) -> None:
+    said = {"model": "guard", "warnings": ["of hate in a prompt the judge says yes to 9 of 10 harmless texts"]}
+    page = visitor.page
+    page.route("**/trust/v1/judge", lambda route: route.fulfill(json={"judge": said}))
+    visitor.enter()
+    warning = page.get_by_role("alert").filter(has_text="The judge model guard")
+    warning.wait_for()
+    assert "9 of 10 harmless texts" in warning.inner_text()
+
+
 @pytest.mark.parametrize("visitor", [{"viewport": {"width": 340, "height": 700}}], indirect=True)
 def test_nothing_is_cut_off_on_a_narrow_screen(visitor: Visitor) -> None:
     visitor.enter()

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from detectors.base import Role
 from gateway.judging.dialects import Label
 from gateway.opinions.habits import Habits
 
-VIOLENCE = ("prompt", "violence")
+VIOLENCE: tuple[Role, str] = ("prompt", "violence")
 SAMPLES, A_CONTROL, CONTROLS = 300, 3, 20
 
 
