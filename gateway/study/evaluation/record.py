@@ -1,5 +1,6 @@
 """Everything that was asked, answered and judged, one JSON line each, so that a study goes on where it was stopped."""
 
+import fcntl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
@@ -67,17 +68,22 @@ class RecordError(ValueError):
 
 
 class Record:
-    """The lines of one file, in memory too. Not for two processes at once."""
+    """The lines of one file, in memory too. One process writes it at a time, and a process that dies leaves it free."""
 
     def __init__(self, path: Path) -> None:
         """Reads what is there; a last line that a stop tore is cut off. Raises RecordError, OSError."""
         self.path = path
         self._answers: dict[tuple[str, str], Answered] = {}
         self._judged: dict[tuple[str, str], Judged] = {}
-        whole = _whole_lines(path)
-        for line in read(path, whole):
-            self._know(line)
         self._file: IO[bytes] = path.open("r+b" if path.exists() else "w+b")
+        try:
+            _lock(self._file, path)
+            whole = _whole_lines(path)
+            for line in read(path, whole):
+                self._know(line)
+        except RecordError:
+            self._file.close()
+            raise
         self._file.truncate(whole)
         self._file.seek(whole)
 
@@ -110,6 +116,16 @@ class Record:
             self._judged[line.model, line.item] = line
         else:
             self._answers[line.model, line.asked] = line
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Two that write the same file would tear each other's lines, and ask everything twice."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RecordError(
+            f"{path}: another `assay evaluate` is writing it; wait until it ends, or name another with --record"
+        ) from error
 
 
 def _whole_lines(path: Path) -> int:

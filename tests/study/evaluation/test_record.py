@@ -46,3 +46,15 @@ def test_a_file_of_something_else_is_refused_and_left_as_it_is(tmp_path: Path, l
     with pytest.raises(RecordError, match="line 1: not a line of `assay evaluate`"):
         Record(file)
     assert file.read_bytes() == line
+
+
+def test_two_do_not_write_the_same_file_and_the_second_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "r.jsonl"
+    first = Record(file)
+    first.add(ANSWER)
+    with pytest.raises(RecordError, match="another `assay evaluate` is writing it"):
+        Record(file)
+    first.close()
+    second = Record(file)
+    assert second.answer("m", "d1") == ANSWER
+    second.close()
