@@ -24,15 +24,28 @@ _PASSES = 0.01  # of the processor's time that is used: what polls without a pau
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """`skipped` is by how many seconds its clock is ahead of the real one; a test may add to it."""
+    """Its clock moves on while it waits and all but stands in between, however long others have the processor."""
 
     def __init__(self) -> None:
-        self.skipped = 0.0
         self.in_threads = 0  # calls that run in other threads now: while there are any, time is real
+        self._now = monotonic()
+        self._worked = thread_time()
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
-        return super().time() + self.skipped
+        return self._now + (thread_time() - self._worked) * _PASSES
+
+    def pass_to(self, now: float) -> None:
+        self._now, self._worked = now, thread_time()
+
+    @property
+    def skipped(self) -> float:
+        """By how many seconds its clock is ahead of the real one; a test may add to it."""
+        return self.time() - monotonic()
+
+    @skipped.setter
+    def skipped(self, seconds: float) -> None:
+        self.pass_to(monotonic() + seconds)
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*_Given], _Result], *args: *_Given
@@ -52,25 +65,15 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, loop: VirtualTimeLoop) -> None:
         super().__init__()
         self._loop = loop
-        self._left_at = monotonic()
-        self._worked = thread_time()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._loop.skipped -= (monotonic() - self._left_at) - (thread_time() - self._worked) * _PASSES
-        try:
-            return self._selected(timeout)
-        finally:
-            self._left_at = monotonic()
-            self._worked = thread_time()
-
-    def _selected(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        began = self._loop.time()
         if timeout is None or (timeout > 0 and self._loop.in_threads):
-            return list(super().select(timeout))
-        due = self._loop.time() + timeout
+            before = monotonic()
+            ready = list(super().select(timeout))
+            self._loop.pass_to(began + monotonic() - before)
+            return ready
         waited = max(0.0, min(timeout * _SHARE, _MOST_SECONDS))
-        before = monotonic()
         ready = list(super().select(waited))
-        self._loop.skipped -= max(0.0, monotonic() - before - waited)  # others had the processor meanwhile
-        if not ready:
-            self._loop.skipped += max(0.0, due - self._loop.time())
+        self._loop.pass_to(began if ready else began + max(0.0, timeout))
         return ready
