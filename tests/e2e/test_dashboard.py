@@ -16,7 +16,6 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.prometheus_server import BINARY, Prometheus, PrometheusServer
 
 RULES = dashboards.ROOT / "deploy" / "prometheus" / "rules.yaml"
-DEADLINE_SECONDS = 90  # the estimates are brought up to date every 15 seconds
 # In place of Grafana's own variables: a window that holds the whole run.
 WINDOWS = {"__rate_interval": "1m", "__range": "5m"}
 
@@ -46,10 +45,10 @@ def dashboard_gaps(target: str, traffic: Callable[[], None]) -> list[str]:
     """Scrape `target` (`host:port`), send `traffic` until every query has data, and name those that have none.
 
     Counters need two scrapes before they have a rate, and a recording rule reads what earlier ones wrote: so it
-    asks again until `DEADLINE_SECONDS` have passed.
+    asks again until `PATIENCE_SECONDS` have passed.
     """
     with PrometheusServer(target, RULES) as prometheus:
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             traffic()
             missing = list(_unanswered(prometheus))
