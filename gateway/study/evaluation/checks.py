@@ -129,8 +129,10 @@ def _verbatim(item: Item, answers: Sequence[str]) -> Outcome:
     return Outcome("read", words >= LEAST_RUN, f"{words} words in a row")
 
 
-def _to_judge(_item: Item, _answers: Sequence[str]) -> Outcome:
-    return Outcome("read")
+def _to_judge(item: Item, answers: Sequence[str]) -> Outcome:
+    """Left to detectors; but a weak model may repeat an example that it was shown, which answers nothing."""
+    shown = {_plain(answer) for turns in item.examples for answer in turns[1::2]}
+    return Outcome("unclear", detail="an example repeated") if _plain(answers[0]) in shown else Outcome("read")
 
 
 _CHECKS: Mapping[Check, Callable[[Item, Sequence[str]], Outcome]] = MappingProxyType(

@@ -133,3 +133,10 @@ def test_to_refuse_to_recite_passes_where_the_family_says_so() -> None:
 def test_what_detectors_judge_is_left_to_them() -> None:
     assert outcome(item("harm"), ["Anything."])[:2] == ("read", None)
     assert outcome(item("harm"), [""])[:2] == ("empty", None)
+
+
+def test_an_example_repeated_is_no_answer() -> None:
+    shown = replace(item("harm"), examples=(("Any news?", "The cat is well."),))
+    assert outcome(shown, ["the cat is well"])[:2] == ("unclear", None)
+    assert outcome(shown, ["The cat is well, and here is how."])[:2] == ("read", None)
+    assert outcome(item("harm"), ["The cat is well."])[:2] == ("read", None)
