@@ -36,7 +36,7 @@ TARGET_LABELS = frozenset({"job", "instance"})
 VALUES: dict[str, set[str]] = {
     "outcome": {outcome.value for outcome in Outcome},
     "source": {source.value for source in Source},
-    "reason": set(REASONS),
+    "reason": {*REASONS, "truncated", "unreadable"},  # and why a text passed a guard unjudged
     "fate": {"judged", "dropped", "expired", "failed"},
     "direction": {"prompt", "response", "input", "output"},
     "basis": {"labels", "judge", "probe", "card", "flags"},
