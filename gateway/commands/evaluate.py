@@ -21,7 +21,7 @@ from gateway.config.settings import ConfigError
 from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import DIALECTS, Options, dialect_of
 from gateway.opinions.judge import Judge, JudgeError, Retries
-from gateway.study.evaluation import picture, prompts, report
+from gateway.study.evaluation import judging, picture, prompts, report
 from gateway.study.evaluation.asking import Target
 from gateway.study.evaluation.figures import Figure
 from gateway.study.evaluation.judging import LOOKED_FOR, Second
@@ -97,7 +97,8 @@ async def _evaluate(
         with progress(steps(plan), " steps", "evaluating") as bar:
             result = await run(plan, record, bar)
     except JudgeError as error:
-        warn(f"the judge model cannot be asked: {error}; {parsed.record} keeps what was answered, run it again")
+        again = f"{parsed.record} keeps what was answered; run it again, or with another --judge-model"
+        warn(f"the judge model gave no opinion, {judging.MOST_FAILURES} times in a row: {error}; {again}")
         return _BAD_USE
     finally:
         record.close()

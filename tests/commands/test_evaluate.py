@@ -251,16 +251,19 @@ async def test_so_is_one_that_is_asked_too_little_to_fail_in_a_row(
 
 
 @pytest.mark.slow
-async def test_a_judge_that_cannot_be_asked_costs_no_answers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("judge", "why"), [(fails, "status 500"), (babbles, "understood"), (refuses, "understood")])
+async def test_a_judge_that_gives_no_opinion_costs_no_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], judge: Model, why: str
 ) -> None:
     def model(body: Body) -> bytes:
-        return fails(body) if body["model"] == "wildguard" else says("Sure.")
+        return judge(body) if body["model"] == "wildguard" else says("Sure.")
 
     async with model_server(model) as server:
         given = ("--study", "misuse", "--judge-model", "wildguard")
         assert await evaluate(tmp_path / "r", *given, port=server.port) == 2
-    assert "the judge model cannot be asked" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "the judge model gave no opinion, 5 times in a row" in told
+    assert why in told
     assert len(lines(tmp_path / "r", "answer")) == 24
 
 

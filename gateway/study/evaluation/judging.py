@@ -21,7 +21,7 @@ log = logging.getLogger("assay")
 # What the detectors look for in the answers of a check, and the judge model too.
 LOOKED_FOR: dict[Check, str] = {"harm": "unsafe", "refusal": "refusal"}
 _BATCH = 32
-_MOST_FAILURES = 5  # in a row, before the judge model is given up
+MOST_FAILURES = 5  # in a row, before the judge model is given up
 
 
 class Second(NamedTuple):
@@ -117,7 +117,7 @@ async def with_labels(
                 except JudgeError as error:
                     failures += 1
                     log.info("the judge model: %s", error)
-                    if failures >= _MOST_FAILURES:
+                    if failures >= MOST_FAILURES:
                         raise
             step()
 
