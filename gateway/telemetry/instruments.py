@@ -5,7 +5,7 @@ by `PROMETHEUS_MULTIPROC_DIR` before this module is imported) and `render` sums 
 """
 
 import os
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -87,30 +87,30 @@ class Tally:
 
 
 class Spread:
-    """A labelled histogram in the same way: an observation costs a bisection, not a walk over locked buckets."""
+    """A labelled histogram in the same way: `observe` only keeps a value, and `flush` puts all of them into buckets."""
 
-    __slots__ = ("_bounds", "_child", "_counts", "_sum")
+    __slots__ = ("_child", "_values", "observe")
 
     def __init__(self, histogram: Histogram, labels: tuple[str, ...]) -> None:
         self._child = histogram.labels(*labels) if labels else histogram
-        self._bounds = self._child._upper_bounds  # noqa: SLF001 - observes without the library's locks
-        self._counts = [0] * len(self._bounds)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+        self._values: list[float] = []
+        self.observe = self._values.append
 
     def flush(self) -> None:
         # The library takes observations one at a time only; its buckets are counters of their own, not cumulative
         # (tests/telemetry/test_metrics.py compares the outcome with `observe`).
-        for index, count in enumerate(self._counts):
-            if count:
-                self._child._buckets[index].inc(count)  # noqa: SLF001
-                self._counts[index] = 0
-        if self._sum:
-            self._child._sum.inc(self._sum)  # noqa: SLF001
-            self._sum = 0.0
+        values = self._values
+        if not values:
+            return
+        self._child._sum.inc(sum(values))  # noqa: SLF001 - observes without the library's locks
+        values.sort()
+        before = 0
+        for bucket, bound in zip(self._child._buckets, self._child._upper_bounds, strict=True):  # noqa: SLF001
+            until = bisect_right(values, bound)
+            if until > before:
+                bucket.inc(until - before)
+            before = until
+        values.clear()
 
 
 _tallies: dict[tuple[Counter, tuple[str, ...]], Tally] = {}

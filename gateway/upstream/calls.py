@@ -21,6 +21,7 @@ from gateway.upstream.traced import TracedResponse, Tracing, reason_of
 from gateway.upstream.transport import Limits, Response
 from gateway.upstream.transports import Transports
 
+_FAILURES = 400  # and above: `Tries.statuses` names no other
 _BUSY = 429
 # Those among them that say it was not even begun.
 _NOT_BEGUN = frozenset({429, 503, 529})
@@ -215,7 +216,7 @@ class Upstreams:
     def _may_be_bettered(self, answer: Response, repeatable: bool) -> bool:
         """Whether another upstream is to be asked in place of this answer, because it says that it failed."""
         status = answer.status
-        if status not in self._tries.statuses:
+        if status < _FAILURES or status not in self._tries.statuses:
             return False
         if not repeatable and status not in _NOT_BEGUN:
             return False
@@ -343,14 +344,13 @@ class Upstreams:
         now = self._clock()
         seconds = now - began
         exchange.timing.upstream_seconds += seconds
-        name = target.upstream.name
-        self._observer.answered(name, seconds)
-        if answer.status in self._tries.statuses:
-            target.health.answered_badly(began, now, retry_after_seconds(answer.headers))
-        else:
+        self._observer.answered(target.upstream.name, seconds)
+        if answer.status < _FAILURES or answer.status not in self._tries.statuses:
             target.health.answered(now, None if uploaded else seconds)
-        if answer.status >= 500 or answer.status in self._tries.statuses:
-            self._observer.failed(name, _STATUS, begun=True)
+        else:
+            target.health.answered_badly(began, now, retry_after_seconds(answer.headers))
+        if answer.status >= _FAILURES and (answer.status >= 500 or answer.status in self._tries.statuses):
+            self._observer.failed(target.upstream.name, _STATUS, begun=True)
 
 
 def _may_be_repeated(error: UpstreamError, repeatable: bool, elsewhere: bool) -> bool:

@@ -1347,10 +1347,15 @@ def responding(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Appli
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("framed", [False, True])
 @pytest.mark.parametrize("status", [200, 204, 500])
+@pytest.mark.parametrize(
+    "more",
+    [(), ((b"x-a", b"again"),), ((b"connection", b"close"),), ((b"transfer-encoding", b"gzip"),), ((b"x-new", b""),)],
+    ids=["plain", "twice", "close", "coded", "unknown"],
+)
 async def test_a_whole_answer_leaves_as_two_messages_would_have_it(
-    method: str, version: str, framed: bool, status: int
+    method: str, version: str, framed: bool, status: int, more: tuple[tuple[bytes, bytes], ...]
 ) -> None:
-    headers = [(b"x-a", b"b"), *([(b"content-length", b"3")] if framed else [])]
+    headers = [(b"x-a", b"b"), *([(b"content-length", b"3")] if framed else []), *more]
 
     async def by_messages(scope: Message, receive: Receive, send: Send) -> None:
         await whole_body(receive)
@@ -1362,7 +1367,7 @@ async def test_a_whole_answer_leaves_as_two_messages_would_have_it(
     await one.say(asked, asked)
     await other.say(asked, asked)
     assert one.heard == other.heard
-    assert len(one.wire.writes) == (1 if version == "1.0" else 2)
+    assert len(one.wire.writes) == (1 if version == "1.0" or (b"connection", b"close") in more else 2)
 
 
 @pytest.mark.parametrize(

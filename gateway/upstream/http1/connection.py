@@ -20,6 +20,8 @@ _BEGINNINGS = {
     for version in _VERSIONS
     for status in range(100, STATUSES.stop)
 }
+# Those of nearly all answers: the parser need not be asked for the version.
+_USUAL_BEGINNINGS = {status: _BEGINNINGS["1.1", status] for status in STATUSES}
 _WHITE = b" \t"
 # Bound here: to look a member up in an enumeration costs more than all else that is done with it.
 _IDLE, _CLOSED, _SENDING = State.IDLE, State.CLOSED, State.SENDING
@@ -212,12 +214,11 @@ class UpstreamConnection(asyncio.Protocol):
         answer = self._answer
         if answer is None:
             return
-        status, version = self._parser.get_status_code(), self._parser.get_http_version()
-        beginning = _BEGINNINGS.get((version, status))
+        status = self._parser.get_status_code()
         if len(answer.headers) > MAX_HEADERS or self._overhead > _MAX_HEAD_BYTES < _size(answer.headers):
             self._refuse_flood()
-        elif beginning is None or not (self._recent.startswith(beginning) or _has_line(self._recent, beginning)):
-            self._refuse_beginning(version, status)
+        elif not self._recent.startswith(_USUAL_BEGINNINGS.get(status, b"\n")) and not self._begins_so(status):
+            self._refuse_beginning(status)
         elif status < STATUSES.start:  # 100 Continue and its like announce the answer, they are none
             answer.headers.clear()
         else:
@@ -298,7 +299,13 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             answer.fail(UpstreamError("reset", "the upstream closed the connection without an answer"))
 
-    def _refuse_beginning(self, version: str, status: int) -> None:
+    def _begins_so(self, status: int) -> bool:
+        """Whether an answer with this status, in HTTP, is among what was received: others may stand before it."""
+        beginning = _BEGINNINGS.get((self._parser.get_http_version(), status))
+        return beginning is not None and _has_line(self._recent, beginning)
+
+    def _refuse_beginning(self, status: int) -> None:
+        version = self._parser.get_http_version()
         if version in _VERSIONS and _has_line(self._recent, b"HTTP/%b %03d" % (version.encode("ascii"), status)):
             self._refuse(f"the upstream answered with the status {status:03}, which is none")
         else:
