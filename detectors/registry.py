@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from detectors.base import Detector
 from detectors.catalogue import RULES
+from detectors.comparing.detector import PairDetector
 from detectors.manifest import DetectorInfo, load
 from detectors.rules.fingerprint import Fingerprints
 from detectors.rules.rule import RuleDetector
@@ -21,6 +22,7 @@ FACTORIES: Mapping[str, Factory] = MappingProxyType(
         "encoder": Cascade,
         **{name: partial(RuleDetector, rule=rule) for name, rule in RULES.items()},
         "encoder-multilingual": Multilingual,
+        PAIR: PairDetector,
     }
 )
 

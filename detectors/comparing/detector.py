@@ -221,13 +221,8 @@ def odds(logits: Logits) -> Odds:
 
 def of_source(sourced: Sourced, together: Logits, alone: Logits) -> Evidence:
     """What tells whether a source holds a claim: what the model says of the nearest passages `together` and of the
-    nearest `alone`, and the words in common."""
-    return (
-        *(together.grounded, *odds(together)),
-        *(alone.grounded, *odds(alone)),
-        *(sourced.near.words, sourced.near.pairs),
-        *sourced.whole,
-    )
+    nearest `alone`, and how much of the claim's words, pairs of words, numbers and names stand anywhere in it."""
+    return (together.grounded, *odds(together), alone.grounded, *odds(alone), *sourced.whole)
 
 
 def of_contradiction(pairing: Pairing, logits: Logits) -> Evidence:

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -78,16 +79,18 @@ def head_tables(fitted: Fitted, date: str) -> Tables:
 MIN_UNSEEN_AUROC = 0.75
 
 
-def switched_off(tables: Tables) -> Tables:
+def switched_off(tables: Tables, doubted: Mapping[str, str] = MappingProxyType({})) -> Tables:
     """Without the heads that reach MIN_UNSEEN_AUROC on no set that they were not trained on; `off` says what each did.
 
-    Their figures stay, for whoever wants to know.
+    `doubted` are those that are off whatever they reach, each with the reason. Their figures stay, for whoever wants to
+    know.
     """
     best: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
     for item in tables.measured:
         if item.metric.endswith(": AUROC") and not item.seen and item.set != DEV:
             best[item.slug].append((item.value, item.set))
     off = {slug: _why(best[slug]) for slug in tables.slugs if max(best[slug], default=(0.0, ""))[0] < MIN_UNSEEN_AUROC}
+    off |= {slug: why for slug, why in doubted.items() if slug in tables.slugs}
     kept = tuple(slug for slug in tables.slugs if slug not in off)
 
     def without(by_slug: Mapping[str, Mapping[Role, Value]]) -> dict[str, dict[Role, Value]]:

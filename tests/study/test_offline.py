@@ -84,6 +84,27 @@ def test_only_limits_what_is_judged() -> None:
     assert list(rows[0]["scores"]) == ["toxicity"]
 
 
+def test_an_answer_is_compared_with_its_context_or_with_the_turns_before_it() -> None:
+    source, answer = "The bridge carries eight lanes of road.", "The bridge carries nine lanes of road."
+    turns = [{"channel": "retrieved", "text": source}, {"channel": "user", "text": "How many lanes?"}]
+    lines: list[str | bytes] = [
+        json.dumps({"role": "response", "text": answer, **more})
+        for more in (
+            {"context": source},
+            {"turns": turns},
+            {},
+            {"context": "How many lanes?"},
+            {"context": "這座橋於一九三二年開放,有八條車道和兩條鐵路線。"},
+            {"turns": [{"channel": "nobody", "text": source}]},
+        )
+    ]
+    bad, rows = run(lines, only=frozenset({"hallucination"}))
+    assert [list(row.get("scores", {})) for row in rows] == [["hallucination"], ["hallucination"], [], [], [], []]
+    assert [row.get("state") for row in rows[:5]] == [None] * 4 + ["unreadable"]
+    assert bad == 1
+    assert "nobody" in rows[5]["error"]
+
+
 def test_only_without_a_detector_scores_nothing() -> None:
     _, rows = run([line("hello")], only=frozenset({"interventional_effect"}))
     assert rows == [{"scores": {}, "flags": [], "detectors": {}}]

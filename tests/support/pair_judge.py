@@ -8,7 +8,7 @@ from detectors.manifest import DetectorInfo
 from detectors.trained.pair import HEADS, Logits
 
 LINES = {
-    "hallucination": (-1.0, *[0.0] * 12),
+    "hallucination": (-1.0, *[0.0] * 10),
     "inconsistency": (1.0, 0.0, 0.0, 0.0),
     "sycophancy": (1.0, 2.0, -12.0, 0.0),
     "misinformation": (1.0, 0.0, 0.0, 0.0),

@@ -1,7 +1,7 @@
 """Pairs to a shipped detector: `python -m detectors.training.pair --data DIR --out detectors/models --work DIR`.
 
-Trains the pair model, writes its ONNX file, its tables, models.toml and its card. Half an hour on one core; a run that
-was cut goes on from the checkpoint in --work.
+Trains the pair model, writes its ONNX file, its tables, models.toml and its card. An hour and a half on one core; a
+run that was cut goes on from the checkpoint in --work.
 """
 
 import argparse

@@ -7,6 +7,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from detectors.training.data import SHIPPABLE, manifest, read
 from detectors.training.measure import Labels, Scores
 from detectors.training.pair import edits, rows
 from detectors.training.pair.rows import Pair
+from detectors.training.tables import LEFT_OUT
 
 ROLE = pair.ROLE
 TRIPLES = 3  # claims in the benign answers that thresholds are measured on
@@ -33,11 +35,13 @@ MOST_DEV = 260  # rows of a set that fit the line; of what is left out, all
 SOURCED = frozenset({*rows.LEFT_OUT, edits.SET, edits.CONCLUSIONS, "q2_wow", "foolmetwice_devtest"})
 # One sentence beside another: what the thresholds of contradictions are measured on.
 STATED = frozenset({"snli_devtest", "cad_nli", "conjnli", "foolmetwice_devtest"})
+# Which way each number of `of_source` speaks: 1 for a claim that the source does not hold.
+SPEAKS = (-1, -1, 1, -1, -1, 1, -1, -1, -1, -1)
 # By hand, so that no set that measures them was used: log-odds of a contradiction, words in common, and the others.
 BY_HAND: Mapping[str, tuple[float, ...]] = {
     pair.INCONSISTENCY: (1.0, 1.0, 1.0, -2.5),
     pair.SYCOPHANCY: (0.4, 2.0, -1.5, 0.0),
-    pair.MISINFORMATION: (1.0, 1.0, 1.0, -2.5),
+    pair.MISINFORMATION: (1.0, 0.0, 0.0, 0.0),  # what stands beside a claim was looked for: words say no more
     pair.REASONING: (1.0, 1.0, 1.0, -2.5),
 }
 
@@ -85,22 +89,27 @@ def _grounded(title: str, file: str, most: int, turns: Callable[[Any], tuple[Tur
 
 
 PUBLIC: tuple[Public, ...] = (
-    _grounded("SummEdits", "summedits", 800),
-    _grounded("BEGIN", "begin", 700, _given),
+    _grounded("SummEdits", "summedits", 600),
+    _grounded("BEGIN", "begin", 600, _given),
     _grounded("QAGS", "qags", 700),
-    _grounded("WiCE test", "wice", 500),
+    _grounded("WiCE test", "wice", 400),
     _grounded("FEVER-symmetric", "fever_symmetric", 700),
-    _grounded("VitaminC", "vitaminc", 800),
-    _grounded("HaluEval QA", "halueval_qa_1k", 400, _given),
+    _grounded("VitaminC", "vitaminc", 700),
+    _grounded("HaluEval QA", "halueval_qa_1k", 300, _given),
     Public("FEVER-symmetric", "fever_symmetric", pair.MISINFORMATION, "nli", _source, 500, value=2),
     Public("VitaminC", "vitaminc", pair.MISINFORMATION, "nli", _source, 500, value=2),
-    Public("BIG-bench fact checker", "bigbench_fact_checker", pair.MISINFORMATION, "misinformation", _alone, 1_000),
+    Public("BIG-bench fact checker", "bigbench_fact_checker", pair.MISINFORMATION, "misinformation", _alone, 500),
     Public("BECEL test without SNLI", "becel", pair.INCONSISTENCY, "inconsistency", _earlier, 600,
            where=_of_no_training_source),
-    Public("SYCON-Bench test", "sycon_bench", pair.SYCOPHANCY, "sycophancy", _talk, 240),
+    Public("SYCON-Bench test", "sycon_bench", pair.SYCOPHANCY, "sycophancy", _talk, 200),
     Public("BIG-bench hard chains", "bbh_cot", pair.REASONING, "limited_logical_reasoning", _alone, 160),
 )  # fmt: skip
 MEAN_OF = ("BEGIN", "QAGS", "WiCE test", "FEVER-symmetric", "VitaminC")
+# Off whatever the figures: it claims more than it finds.
+DOUBTED: Mapping[str, str] = {
+    pair.MISINFORMATION: "AUROC 0.75 at best on a set that it was not trained on (FEVER-symmetric), 0.69 on VitaminC, "
+    "0.50 on claims without a source (BIG-bench fact checker); what contradicts its source counts as hallucination"
+}
 # The model was not trained on this source, but its line and thresholds were fitted on other rows of it.
 SEEN = frozenset({"WiCE test"})
 
@@ -119,7 +128,7 @@ def unmoved(data: Path, rng: random.Random, most: int = 260) -> list[Text]:
     return [Text(row["text"], ROLE, None, _talk(row)) for row in rng.sample(found, most)]
 
 
-def fitted(model: PairModel, found: Sequence[Pair], answers: Sequence[Text]) -> Tables:
+def fitted(model: PairModel, found: Sequence[Pair], answers: Sequence[Text], date: str) -> Tables:
     """The line of hallucination, and every threshold on benign rows.
 
     `answers` are benign for sycophancy; for the others benign answers are TRIPLES claims of benign pairs.
@@ -141,9 +150,21 @@ def fitted(model: PairModel, found: Sequence[Pair], answers: Sequence[Text]) -> 
         benign_rows={slug: {ROLE: len(benign[slug])} for slug in lines},
         rates={},
         calibration={slug: {ROLE: line} for slug, line in lines.items()},
-        measured=(),
+        measured=tuple(_held_out_figures(evidence, labels, [each.set for each in own], date)),
         labels=tuple(sorted(pair.LABELS.values())),
     )
+
+
+def _held_out_figures(evidence: Scores, labels: Labels, sets: Sequence[str], date: str) -> Iterator[Measurement]:
+    """On rows that trained nothing: each set by a line that was fitted on the others."""
+    for name in sorted(set(sets)):
+        mine = np.array([own == name for own in sets])
+        line = _line(evidence[~mine], labels[~mine], [own for own in sets if own != name])
+        value = round(measure.auroc(_scores(line, evidence[mine]), labels[mine]), 3)
+        title = f"{LEFT_OUT}: {name}" if name in rows.LEFT_OUT else f"{name}, held-out rows"
+        metric = "AUROC" if name in rows.LEFT_OUT else "AUROC by a line that was fitted without it"
+        yield Measurement(title, pair.HALLUCINATION, f"{ROLE}: {metric}", value, int(mine.sum()), date, None,
+                          name not in rows.LEFT_OUT)  # fmt: skip
 
 
 def _unmoved(model: PairModel, answers: Sequence[Text]) -> Scores:
@@ -178,13 +199,25 @@ def _scores(line: Sequence[float], evidence: Scores) -> Scores:
 
 
 def _line(evidence: Scores, labels: Labels, sets: Sequence[str]) -> tuple[float, ...]:
-    """Each set weighs the same, and in it both classes."""
+    """Each set weighs the same, and in it both classes. What speaks against its own meaning, because others say nearly
+    the same, is left out: on sources that nothing was fitted on it would mislead."""
     weights = np.zeros(len(labels))
     for name in set(sets):
         for side in (True, False):
             mine = np.array([own == name for own in sets]) & (labels == side)
             weights[mine] = (4.0 if name in rows.LEFT_OUT else 1.0) / max(mine.sum(), 1)
-    return measure.platt(evidence, labels, ridge=RIDGE, weights=weights * len(labels) / weights.sum())
+    weights *= len(labels) / weights.sum()
+    kept = list(range(len(SPEAKS)))
+    while True:
+        *slopes, offset = measure.platt(evidence[:, kept], labels, ridge=RIDGE, weights=weights)
+        spread = evidence[:, kept].std(axis=0)
+        against = [-slope * SPEAKS[place] * wide for slope, place, wide in zip(slopes, kept, spread, strict=True)]
+        if max(against) <= 0:
+            break
+        del kept[int(np.argmax(against))]
+    line = np.zeros(len(SPEAKS))
+    line[kept] = slopes
+    return (*line.tolist(), offset)
 
 
 def _triples(benign: Scores) -> Scores:
@@ -194,9 +227,7 @@ def _triples(benign: Scores) -> Scores:
     return highest
 
 
-def public(
-    detector: pair.PairDetector, info: DetectorInfo, data: Path, date: str
-) -> Iterator[tuple[Public, list[Measurement]]]:
+def public(model: PairModel, info: DetectorInfo, data: Path, date: str) -> Iterator[tuple[Public, list[Measurement]]]:
     """Set by set its figures."""
     for item in PUBLIC:
         found = [
@@ -207,7 +238,7 @@ def public(
         found = found[:: max(1, math.ceil(len(found) / item.most))]
         texts = [Text(row["text"], ROLE, None, item.turns(row)) for row in found]
         labels = np.array([row["labels"][item.label] == item.value for row in found])
-        judged = detector.detect(texts)
+        judged = pair.PairDetector(replace(info, slugs=frozenset({item.slug})), model).detect(texts)
         told = [next((v.score for v in each.verdicts if v.slug == item.slug), None) for each in judged]
         scores = np.array([0.5 if score is None else score for score in told])
         lengths = np.array([float(len(text.text)) for text in texts])
@@ -259,6 +290,7 @@ def trained_on(data: Path, found: Sequence[Pair]) -> list[DataSet]:
 
 def _licence(name: str, licences: Mapping[str, Mapping[str, Any]]) -> str:
     if name not in licences:
-        return "those of the sets whose texts were edited: Apache-2.0, CC-BY-4.0"
+        own = sorted({str(licences[each]["licence"]).partition(" (")[0] for each in (*rows.EDITED, *rows.COMPOSED)})
+        return f"those of the sets whose texts were changed: {', '.join(own)}; Wikipedia's sentences: CC-BY-SA"
     assert licences[name]["licence_class"] in SHIPPABLE
     return str(licences[name]["licence"])

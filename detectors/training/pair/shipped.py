@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from detectors.comparing.detector import HALLUCINATION, PairDetector
+from detectors.comparing.detector import HALLUCINATION
 from detectors.manifest import DetectorInfo, Measurement, Tables, load_one, sha256
 from detectors.registry import PAIR
 from detectors.trained.pair import HEADS, PairModel
@@ -22,7 +22,7 @@ log = logging.getLogger("detectors.training")
 def ship(out: Path, data: Path, found: Sequence[rows.Pair], rng: random.Random, date: str) -> None:
     """Write the tables, models.toml and the card of the model that lies in `out`; `found` are the pairs of training."""
     model = PairModel(_blank(out))
-    fitted = measured.fitted(model, measured.held_out(data, found, rng), measured.unmoved(data, rng))
+    fitted = measured.fitted(model, measured.held_out(data, found, rng), measured.unmoved(data, rng), date)
     sets = {PAIR: measured.trained_on(data, found)}
     shipping.write(out, {PAIR: fitted}, sets)
     log.info("measuring")
@@ -43,15 +43,14 @@ def _blank(out: Path) -> DetectorInfo:
 def _measured(out: Path, data: Path, date: str, fitted: Tables, model: PairModel) -> Tables:
     """With the figures of the public sets; what separates nothing there is off."""
     info = load_one(PAIR, out)
-    detector = PairDetector(info, model)
     found = list(fitted.measured)
-    for item, figures in measured.public(detector, info, data, date):
+    for item, figures in measured.public(model, info, data, date):
         found += figures
         log.info("%s: %s", item.title, {each.metric: each.value for each in figures})
     found.append(measured.three_way(model, data, date))
     areas = [each.value for each in found if each.set in measured.MEAN_OF and _is_headline(each)]
     log.info("mean AUROC %.3f; %s; %.1f ms for 128 pieces", np.mean(areas), found[-1], _milliseconds(model))
-    return tables.switched_off(msgspec.structs.replace(fitted, measured=tuple(found)))
+    return tables.switched_off(msgspec.structs.replace(fitted, measured=tuple(found)), measured.DOUBTED)
 
 
 def _is_headline(each: Measurement) -> bool:
