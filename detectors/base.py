@@ -17,10 +17,13 @@ T = TypeVar("T")
 Steps = Generator[None, bool | None, T]
 
 
+UNREAD = "unread"  # the channel of a turn that stands for those which were too many, or too long, to be shown
+
+
 class Turn(NamedTuple):
     """What was said before a text, and on which channel: system, user, assistant, tool or retrieved.
 
-    `given`: a context of which nothing else is known.
+    `given`: a context of which nothing else is known. UNREAD: there was more, before the other turns.
     """
 
     channel: str

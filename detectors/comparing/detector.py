@@ -100,9 +100,9 @@ class PairDetector:
             found = yield from compare(about)
             if found is not None:
                 verdicts.append(self._verdict(slug, found))
-        if not verdicts:
-            return Judgement(State.SKIPPED)
         cut = about.given.truncated or len(text.text) > ANSWER_CHARACTERS
+        if not verdicts and not cut:
+            return Judgement(State.SKIPPED)
         return Judgement(State.TRUNCATED if cut else State.SCANNED, tuple(verdicts))
 
     def _verdict(self, slug: str, found: Sequence[Found]) -> Verdict:
@@ -136,8 +136,9 @@ class Comparisons:
         self._judgements.clear()
 
     def hallucination(self, about: Exchange) -> Comparison:
-        """Each claim against the source. Without a source, or a claim, there is no opinion."""
-        if not about.given.sources:
+        """Each claim against the source. Without a source, or a claim, there is no opinion; nor where only a part of it
+        was read, for the rest may bear the claim out."""
+        if not about.given.sources or about.given.truncated:
             return None
         out = []
         for each in (yield from pairings.against_source(about.given, about.answer)):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from detectors.base import Turn
+from detectors.base import UNREAD, Turn
 from detectors.comparing.sentences import claims, is_claim, sentences
 from detectors.comparing.tongue import is_english
 
@@ -57,7 +57,8 @@ _OF_PEOPLE = re.compile(r"\b(?:i|i'm|i've|me|my|you|your|we|our)\b", re.IGNORECA
 class Given:
     """The texts that an answer may rest on: `sources`, and `said`, what people stated beside them.
 
-    Without sources there is nothing to compare an answer with. `truncated`: there was more than MOST_CHARACTERS.
+    Without sources there is nothing to compare an answer with. `truncated`: there was more than MOST_CHARACTERS, or
+    than whoever asks let through.
     """
 
     sources: tuple[str, ...]
@@ -70,7 +71,7 @@ def given(turns: Sequence[Turn]) -> Given:
     sources: list[str] = []
     said: list[str] = []
     left = MOST_CHARACTERS
-    truncated = False
+    truncated = any(turn.channel == UNREAD for turn in turns)
     for turn in reversed(turns):
         if turn.channel not in _READERS:
             continue

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from detectors.base import Turn
+from detectors.base import UNREAD, Turn
 from gateway.encodings import EncodingError, decode
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.openai_api import (
@@ -69,7 +69,7 @@ def texts_to_judge(
 
 
 def _turns(passages: Sequence[Passage]) -> tuple[Turn, ...]:
-    """What was said before an answer, in order; of too much the latest."""
+    """What was said before an answer, in order; of too much the latest, and a turn that says that there was more."""
     left = TURN_CHARACTERS
     turns: list[Turn] = []
     for passage in reversed(passages[-REQUEST_TEXTS:]):
@@ -77,6 +77,8 @@ def _turns(passages: Sequence[Passage]) -> tuple[Turn, ...]:
         left -= len(passage.text)
         if left <= 0:
             break
+    if left < 0 or len(turns) < len(passages):
+        turns.append(Turn(UNREAD, ""))
     return tuple(reversed(turns))
 
 

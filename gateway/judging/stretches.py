@@ -45,6 +45,9 @@ async def said_before(asked: Asked, slugs: Collection[str] | None, compared: Col
 
 
 def _messages(passages: Sequence[Passage]) -> list[dict[str, str]]:
+    """Of too much the assistant's own words alone: beside a part of its sources an answer would look unsupported."""
+    if sum(len(passage.text) for passage in passages) > _TURN_CHARACTERS:
+        passages = [passage for passage in passages if passage.channel == "assistant"]
     left = _TURN_CHARACTERS
     messages: list[dict[str, str]] = []
     for passage in reversed(passages):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from detectors.base import Judgement, State, Text, Turn
+from detectors.base import UNREAD, Judgement, State, Text, Turn
 from detectors.comparing.detector import PairDetector
 from detectors.panel import Panel
 from gateway.exchange import Asked, Stretch
@@ -108,6 +108,17 @@ def test_of_very_much_the_latest_is_shown() -> None:
     assert text.turns[-1] == Turn("user", "Go on.")
     assert text.turns[-2].text.startswith("499 ")
     assert sum(len(turn.text) for turn in text.turns) <= TURN_CHARACTERS
+    assert text.turns[0] == Turn(UNREAD, "")
+
+
+async def test_beside_a_part_of_its_sources_no_answer_is_called_unsupported() -> None:
+    said = ("tool", SOURCE + "Nothing of interest happened in the town on that day. " * 5_000), ("user", "How many?")
+    whole = judging_request("chat", prompt=body(*said), answer=completion(WRONG), answer_slugs=None)
+    asked = Asked("POST", "/v1/chat/completions", operation=Operation.CHAT, body=body(*said))
+    before = await said_before(asked, None, COMPARED)
+    for request in (whole, request_of("ann", before, [Stretch(0, "assistant", WRONG)], None)):
+        opinions = [opinion for finding in found_by_pair(request).findings for opinion in finding.opinions]
+        assert [opinion for opinion in opinions if opinion.slug == "hallucination"] == []
 
 
 @pytest.mark.parametrize("slugs", [None, ("hallucination",)])

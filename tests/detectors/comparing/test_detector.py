@@ -107,7 +107,7 @@ def test_the_work_is_bounded_whatever_comes() -> None:
     judge = WordJudge()
     detector = PairDetector(info(), judge)
     answer = " ".join(f"The bridge number {n} was opened in {n} by the premier." for n in range(5_000))
-    turns = [Turn("retrieved", f"The bridge number {n} has {n} lanes of road. " * 20) for n in range(1_300)]
+    turns = [Turn("retrieved", f"The bridge number {n} has {n} lanes of road. " * 20) for n in range(200)]
     turns += [Turn("assistant", f"The bridge number {n} was opened by the mayor in {n + 1}.") for n in range(250)]
     turns += [Turn("user", "I think that's wrong.")] * 250
     (judgement,) = detector.detect([Text(answer, "response", None, tuple(turns))])
@@ -115,6 +115,14 @@ def test_the_work_is_bounded_whatever_comes() -> None:
     assert judgement.state is State.TRUNCATED
     assert {verdict.slug for verdict in judgement.verdicts} >= {"hallucination", "inconsistency", "sycophancy"}
     assert len(judge.asked) <= MOST_RUNS
+
+
+def test_of_a_source_that_was_read_in_part_nothing_is_said() -> None:
+    judge = WordJudge()
+    long = Turn("retrieved", SOURCE + " Nothing of interest happened in the town on that day." * 5_000)
+    (judgement,) = PairDetector(info(), judge).detect([Text("It has nine lanes.", "response", None, (long,))])
+    assert judgement.state is State.TRUNCATED
+    assert verdict(judgement, "hallucination") is None
 
 
 def test_it_can_be_stopped_after_every_piece() -> None:
