@@ -13,15 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.base import Text
+from detectors.trained.bounds import LIMIT, STRIDE, WINDOW
 
 Indices = npt.NDArray[np.int32]
 
-# In code points. What lies beyond LIMIT of a text is not judged, and the judgement says so.
-WINDOW = 1_500
-STRIDE = 1_300
-MAX_WINDOWS = 24
-LIMIT = WINDOW + (MAX_WINDOWS - 1) * STRIDE
-CONTEXT = 400  # the end of the prompt behind a reply
+CONTEXT = 400  # code points of the end of the prompt behind a reply
 
 BLOCKS = ("words", "grams", "context")  # the model's index inputs
 

@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from itertools import chain
 
 from detectors.manifest import MODELS
-from detectors.trained.features import LIMIT
+from detectors.trained.bounds import LIMIT
 from detectors.trained.scripts import LATIN, MANY
 from detectors.trained.words import ENGLISH, READ, UNREAD
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.base import Role, State, Steps, Text, finish
-from detectors.trained import features, tokens
+from detectors.trained import bounds, features, tokens
 from detectors.trained.onnx import Model
 
 Floats = npt.NDArray[np.float64]
@@ -181,14 +181,14 @@ def _state_of_pieces(text: Text, found: tokens.Pieces, windows: int) -> State:
 def _state(text: Text, is_blank: bool) -> State:
     if is_blank:
         return State.SKIPPED
-    return State.TRUNCATED if len(text.text) > features.LIMIT else State.SCANNED
+    return State.TRUNCATED if len(text.text) > bounds.LIMIT else State.SCANNED
 
 
 def _by_characters(texts: Sequence[Text]) -> Iterator[Sequence[Text]]:
     """Runs of texts, in order, of about ROUND_CHARACTERS."""
     start = size = 0
     for position, text in enumerate(texts, start=1):
-        size += min(len(text.text), features.LIMIT)
+        size += min(len(text.text), bounds.LIMIT)
         if size >= ROUND_CHARACTERS or position == len(texts):
             yield texts[start:position]
             start, size = position, 0

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from detectors.trained.features import LIMIT
+from detectors.trained.bounds import LIMIT
 
 MAX_SHARE = 0.2  # of a text's letters in other scripts
 MIN_LETTERS = 3  # in other scripts: fewer are symbols

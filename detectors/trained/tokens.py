@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.base import Text
-from detectors.trained.features import CONTEXT, LIMIT, normalise
+from detectors.trained.bounds import LIMIT
+from detectors.trained.features import CONTEXT, normalise
 from detectors.trained.onnx import Marks, Tokenizer, UnigramTokenizer
 
 Ids = npt.NDArray[np.int32]
@@ -58,7 +59,7 @@ class Window:
 
 
 def pieces(tokenizer: AnyTokenizer, texts: Sequence[Text]) -> list[Pieces]:
-    """The word pieces of each text up to `features.LIMIT` code points; none of a text without a letter or a digit."""
+    """The word pieces of each text up to `bounds.LIMIT` code points; none of a text without a letter or a digit."""
     clean = [_clean(text.text[:LIMIT], tokenizer.cased) for text in texts]
     own = tokenizer.ids(clean)
     behind = tokenizer.ids([_clean((text.context or "")[-CONTEXT:], tokenizer.cased) for text in texts])

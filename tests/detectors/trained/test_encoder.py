@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from detectors.base import Judgement, State, Text
 from detectors.manifest import ModelError, load_one, threshold
+from detectors.trained.bounds import LIMIT
 from detectors.trained.encoder import Encoder
-from detectors.trained.features import LIMIT
 from detectors.training.data import read
 from detectors.training.measure import auroc, scores_of
 from tests.support.detecting import judges_each_alone_as_in_a_batch

@@ -7,12 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import Text
+from detectors.trained.bounds import LIMIT, MAX_WINDOWS, STRIDE, WINDOW
 from detectors.trained.features import (
     BUCKETS,
-    LIMIT,
-    MAX_WINDOWS,
-    STRIDE,
-    WINDOW,
     arrays,
     gram_indices,
     normalise,
