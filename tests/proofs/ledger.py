@@ -112,10 +112,11 @@ async def fill(store: Store, samples: int) -> None:
 def opinions(of: Sequence[Entry], judged: int, labelled: int, chance: random.Random) -> Iterator[SecondOpinion]:
     """Harm is where the score says so."""
     kinds: tuple[tuple[Kind, str, int], ...] = (("judge", "guard@1", judged), ("person", "ann", labelled))
-    for kind, name, number in kinds:
+    for kind, name, wanted in kinds:
+        number = min(wanted, len(of))
         for entry in of[:number]:
             labels = [Label(s.direction, s.slug, float(chance.random() < s.score)) for s in entry.scores]
-            yield SecondOpinion(entry.id, entry.at + 60, kind, name, judged / len(of), labels)
+            yield SecondOpinion(entry.id, entry.at + 60, kind, name, number / len(of), labels)
 
 
 async def answers(ledger: Ledger, questions: Sequence[str] = QUESTIONS) -> list[Cost]:
