@@ -59,7 +59,7 @@ class Observing:
         self._early_bytes = 0
         self._wanted, self._gone, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._life = ""
-        self._tellings = 0  # of this life
+        self._asked, self._tellings = 0, 0  # of this life
         self._sketches: dict[tuple[int, str], bytes] = {}  # by hour and writer: not written yet
         self._changes: deque[Change] = deque(maxlen=_MOST_UNWRITTEN)
         self.problem = ""
@@ -122,7 +122,7 @@ class Observing:
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
         self._gone.clear()
-        self._life, self._tellings = secrets.token_hex(8), 0
+        self._life, self._asked, self._tellings = secrets.token_hex(8), 0, 0
         with theirs:
             try:
                 fd = theirs.fileno()
@@ -170,14 +170,18 @@ class Observing:
         await self._write()
 
     async def _ask(self) -> None:
-        """What is told too late is written with the next time."""
+        """Until this question is answered, not one that was asked before. What is told too late is written with the
+        next time."""
         if self._line is None or self._gone.is_set():
             return
-        self._news.clear()
+        self._asked += 1
+        mine = self._asked
         self._line.write(frame(Ask(self._clock())))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._tell_seconds):
-                await self._news.wait()
+                while self._tellings < mine and not self._gone.is_set():
+                    self._news.clear()
+                    await self._news.wait()
 
     async def _write(self) -> None:
         try:

@@ -132,6 +132,17 @@ async def test_all_that_was_handed_over_is_written_at_the_end(place: Place) -> N
 
 
 @pytest.mark.slow
+async def test_what_is_handed_over_while_the_process_is_asked_is_written_at_the_end(place: Place) -> None:
+    async with asyncio.TaskGroup() as other, place.observing(write_seconds=PATIENCE_SECONDS) as (sink, _):
+        sink.take(judged("a"))
+        await handed(sink)
+        other.create_task(sink.write())
+        await asyncio.sleep(0)  # asked: what comes now is told with the next answer only
+        sink.take(judged("b"))
+    assert await place.samples() == 2
+
+
+@pytest.mark.slow
 async def test_what_comes_late_replaces_nothing(place: Place) -> None:
     clock = [NOW]
     async with place.observing(clock=lambda: clock[0]) as (sink, store):
