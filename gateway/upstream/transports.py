@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gateway.exchange import Upstream
 from gateway.upstream.http1 import Http1Transport
-from gateway.upstream.library import HttpxTransport
+from gateway.upstream.library import LibraryTransport
 from gateway.upstream.transport import Limits, Transport, tls_context
 
 _HTTPS = "https"
@@ -54,7 +54,7 @@ class Transports:
         limits = replace(self._limits, connect_seconds=connect_seconds)
         if upstream.proxy is None and not upstream.http2:
             return Http1Transport(upstream.host, upstream.port, limits, tls=tls)
-        return HttpxTransport(
+        return LibraryTransport(
             upstream.scheme,
             upstream.host,
             upstream.port,

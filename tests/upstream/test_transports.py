@@ -17,7 +17,7 @@ import pytest
 from gateway.errors import REASONS as KNOWN
 from gateway.errors import UpstreamError
 from gateway.upstream.http1 import Http1Transport
-from gateway.upstream.library import HttpxTransport
+from gateway.upstream.library import LibraryTransport
 from gateway.upstream.library.reasons import REASONS, TRANSPORT_ERRORS, failure
 from gateway.upstream.transport import Limits, Response, Transport
 from tests.support.origins import Origin, Proxy, Script, Turn, http1_origin, http2_origin, proxy
@@ -93,8 +93,8 @@ class Way:
 
     @property
     def kept(self) -> tuple[int, int]:
-        """The counts once an answer is over: httpx keeps no connection that spoke HTTP/1.1."""
-        kept = not isinstance(self.transport, HttpxTransport) or self.transport.shares
+        """The counts once an answer is over: the library keeps no connection that spoke HTTP/1.1."""
+        kept = not isinstance(self.transport, LibraryTransport) or self.transport.shares
         return (1, 0) if kept else (0, 0)
 
     async def settles(self, *counts: tuple[int, int]) -> None:
@@ -127,7 +127,7 @@ async def forwarded(stack: AsyncExitStack, script: Script, limits: Limits, _: Ce
     origin = await stack.enter_async_context(http1_origin(script))
     between = await stack.enter_async_context(proxy("user:p@ss-w0rd"))
     url = f"http://{SECRET}@127.0.0.1:{between.port}"
-    return Way(HttpxTransport("http", "localhost", origin.port, limits, proxy=url), origin, between)
+    return Way(LibraryTransport("http", "localhost", origin.port, limits, proxy=url), origin, between)
 
 
 async def tunnelled(stack: AsyncExitStack, script: Script, limits: Limits, certificates: Certificates) -> Way:
@@ -135,14 +135,14 @@ async def tunnelled(stack: AsyncExitStack, script: Script, limits: Limits, certi
     origin = await stack.enter_async_context(http1_origin(script, tls=certificate.server))
     between = await stack.enter_async_context(proxy("user:p@ss-w0rd"))
     url = f"http://{SECRET}@127.0.0.1:{between.port}"
-    pool = HttpxTransport("https", "localhost", origin.port, limits, tls=certificate.trusting(), proxy=url)
+    pool = LibraryTransport("https", "localhost", origin.port, limits, tls=certificate.trusting(), proxy=url)
     return Way(pool, origin, between)
 
 
 async def by_http2(stack: AsyncExitStack, script: Script, limits: Limits, certificates: Certificates) -> Way:
     certificate = certificates.http2
     origin = await stack.enter_async_context(http2_origin(script, certificate.server))
-    pool = HttpxTransport("https", "localhost", origin.port, limits, tls=certificate.trusting(), http2=True)
+    pool = LibraryTransport("https", "localhost", origin.port, limits, tls=certificate.trusting(), http2=True)
     return Way(pool, origin)
 
 
@@ -151,7 +151,7 @@ async def http2_tunnelled(stack: AsyncExitStack, script: Script, limits: Limits,
     certificate, at_proxy = certificates.http2, certificates.plain
     origin = await stack.enter_async_context(http2_origin(script, certificate.server))
     between = await stack.enter_async_context(proxy("user:p@ss-w0rd", tls=at_proxy.server))
-    pool = HttpxTransport(
+    pool = LibraryTransport(
         "https",
         "localhost",
         origin.port,
@@ -783,7 +783,7 @@ async def test_soak_with_cancels(way: str, certificates: Certificates) -> None:
 
 @asynccontextmanager
 async def pool(*given: object, **more: Any) -> AsyncIterator[Way]:
-    transport = HttpxTransport(*given, **more)  # type: ignore[arg-type]
+    transport = LibraryTransport(*given, **more)  # type: ignore[arg-type]
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             yield Way(transport, Origin())

@@ -1,8 +1,8 @@
-"""To upstreams through httpx's core: for one behind a proxy, and for one that is offered HTTP/2.
+"""To upstreams through a library, httpcore2: for one behind a proxy, and for one that is offered HTTP/2.
 
 A well-kept library does here what is rare and long to get right. It costs some ten times what `http1` costs, so an
-upstream that is reached directly in HTTP/1.1 never comes here. `httpcore2` is the maintained line of httpcore; only
-its public interface is used.
+upstream that is reached directly in HTTP/1.1 never comes here. It is the maintained line of httpcore; only its public
+interface is used.
 
 - In HTTP/2 the answers of one origin share connections, up to a hundred each. The library resets no stream, so
   `network` does: the upstream hears at once that an answer was given up. To the library the stream stays open, so its
@@ -12,7 +12,7 @@ its public interface is used.
   behind an answer, and take them for the answer to the next request.
 """
 
-from gateway.upstream.library.response import HttpxResponse
-from gateway.upstream.library.transport import HttpxTransport
+from gateway.upstream.library.response import LibraryResponse
+from gateway.upstream.library.transport import LibraryTransport
 
-__all__ = ["HttpxResponse", "HttpxTransport"]
+__all__ = ["LibraryResponse", "LibraryTransport"]

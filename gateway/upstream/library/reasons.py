@@ -10,7 +10,7 @@ import httpcore2
 from gateway.errors import UpstreamError
 from gateway.upstream.transport import Limits, late, tls_refused, unreachable
 
-# Time limits are kept by `HttpxResponse`, phase by phase, but for those of connecting: all are in the table, so that
+# Time limits are kept by `LibraryResponse`, phase by phase, but for those of connecting: all are in the table, so that
 # none goes unnamed.
 REASONS: Mapping[type[Exception], tuple[str, str]] = MappingProxyType(
     {

@@ -44,7 +44,7 @@ class Owner(Protocol):
     proxied: bool
     shares: bool
 
-    def let_go(self, response: "HttpxResponse") -> None:
+    def let_go(self, response: "LibraryResponse") -> None:
         """Nobody waits for it any more."""
         ...
 
@@ -57,7 +57,7 @@ class _GivenUp(Exception):  # noqa: N818 - not an error: the request is not want
     """Raised into the library where it asks for more of a request that was given up."""
 
 
-class HttpxResponse:
+class LibraryResponse:
     """A response under way: see `transport.Response`. Its task drives the library from the request's first byte to the
     answer's last, so that whoever reads may come, go and wait without the library seeing it."""
 
@@ -336,7 +336,7 @@ class HttpxResponse:
 
 
 class _RequestBody:
-    def __init__(self, response: HttpxResponse) -> None:
+    def __init__(self, response: LibraryResponse) -> None:
         self._response = response
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ import httpcore2
 
 from gateway.errors import UpstreamError
 from gateway.upstream.library.network import Connection, Network
-from gateway.upstream.library.response import HttpxResponse
+from gateway.upstream.library.response import LibraryResponse
 from gateway.upstream.transport import SHUTTING_DOWN, Limits, late, unreachable
 
 _SWEEP_SECONDS = 0.25  # how late a timeout may be noticed
@@ -32,9 +32,9 @@ class _Client:
 
     def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
         self.pool = pool
-        self.answers: set[HttpxResponse] = set()
-        self.under_way: set[HttpxResponse] = set()
-        self.upload: HttpxResponse | None = None  # the latest
+        self.answers: set[LibraryResponse] = set()
+        self.under_way: set[LibraryResponse] = set()
+        self.upload: LibraryResponse | None = None  # the latest
         self.retired = False  # no more requests go to it, and it is closed when nobody waits for it
         self.idle_since = 0.0
 
@@ -54,7 +54,7 @@ class _Client:
         return all(answer.may_be_cut for answer in self.under_way) or silent > longest_connect
 
 
-class HttpxTransport:
+class LibraryTransport:
     """At most `limits.max_connections` answers at once: see `transport.Transport`, and the package for what is shared.
 
     `proxy` is the URL of an HTTP proxy, with its credentials if it wants some: plain requests are forwarded by it, TLS
@@ -82,7 +82,7 @@ class HttpxTransport:
         self._origin = (scheme, host, port)
         self._slots = asyncio.Semaphore(limits.max_connections)  # those that wait here are served in their order
         self._clients: list[_Client] = []
-        self._of: dict[HttpxResponse, _Client] = {}  # of each answer that somebody waits for
+        self._of: dict[LibraryResponse, _Client] = {}  # of each answer that somebody waits for
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -97,7 +97,7 @@ class HttpxTransport:
         fresh: bool = False,
         chunked: bool = False,
         limits: Limits | None = None,
-    ) -> HttpxResponse:
+    ) -> LibraryResponse:
         """Send a request: see `transport.Transport`. What goes wrong once it is sent is raised by the response.
 
         The head says how the body is framed and whether there is one, so `chunked` and `head_only` need no telling.
@@ -111,7 +111,7 @@ class HttpxTransport:
             if self._closed:
                 raise UpstreamError("reset", SHUTTING_DOWN)
             client = self._client(fresh)
-            answer = HttpxResponse(self, client.pool, self._request(head), body, limits or self.limits)
+            answer = LibraryResponse(self, client.pool, self._request(head), body, limits or self.limits)
         except BaseException as error:
             self._slots.release()
             if isinstance(error, UnicodeError):  # of the host's name
@@ -147,7 +147,7 @@ class HttpxTransport:
         self._clients.clear()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def let_go(self, response: HttpxResponse) -> None:
+    def let_go(self, response: LibraryResponse) -> None:
         """Nobody waits for this answer any more: it ended, or was given up."""
         client = self._of.pop(response, None)
         if client is None:

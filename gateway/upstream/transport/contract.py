@@ -1,7 +1,7 @@
 """What every way to a model server promises: send a request, hand over the response as it comes, name each failure.
 
-Two ways exist. `http1` is our own, for upstreams reached directly in HTTP/1.1. `library` is httpx's, for those behind a
-proxy or spoken to in HTTP/2.
+Two ways exist. `http1` is our own, for upstreams reached directly in HTTP/1.1. `library` goes through httpcore2, for
+those behind a proxy or spoken to in HTTP/2.
 """
 
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ class Limits:
 
 
 class Response(Protocol):
-    """A response under way: `http1.Http1Response` and `library.HttpxResponse`.
+    """A response under way: `http1.Http1Response` and `library.LibraryResponse`.
 
     `status` and `headers` (names lower-cased, values without the white space around them) hold once `head` returned;
     `complete` says that the last byte is here. The body is what the upstream sent, content-encoding untouched.
@@ -84,7 +84,7 @@ class Response(Protocol):
 
 
 class Transport(Protocol):
-    """Connections to one origin: `http1.Http1Transport` and `library.HttpxTransport`."""
+    """Connections to one origin: `http1.Http1Transport` and `library.LibraryTransport`."""
 
     async def request(
         self,
