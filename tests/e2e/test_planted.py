@@ -39,14 +39,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "planted.md"
 
 def of(kind: type) -> pytest.MarkDecorator:
     cases = [case for case in CASES if isinstance(case.shown, kind)]
-    return pytest.mark.parametrize("case", cases, ids=[case.slug for case in cases])
+    return pytest.mark.parametrize("case", cases, ids=[case.model for case in cases])
 
 
 class Gateway(GatewayProcess):
     """One that judges everything, probes one route and looks at its monitors all the time."""
 
     def ask(self, case: Case, exchange: Exchange) -> None:
-        body = {"model": case.slug, "messages": [{"role": "user", "content": exchange.prompt}]}
+        body = {"model": case.model, "messages": exchange.messages}
         url = f"{self.base_url}/chat/completions"
         reply = self.http.post(url, json=body, headers=self.headers(), timeout=PATIENCE_SECONDS)
         assert reply.status_code == 200, reply.text
@@ -56,7 +56,7 @@ class Gateway(GatewayProcess):
 
     def rate(self, case: Case, direction: str = "response") -> Any:
         """The row of what was asked of this case's model, None where there is none."""
-        rates = self.trust("rates", window="1h", model=case.slug)["rates"]
+        rates = self.trust("rates", window="1h", model=case.model)["rates"]
         found = [row for row in rates if (row["subcategory"], row["direction"]) == (case.slug, direction)]
         return found[0] if found else None
 
@@ -79,7 +79,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with ThreadPoolExecutor(1) as aside:
         aside.submit(lambda: asyncio.run(before(folder, time.time()))).result()  # noqa: TID251 - the gateway's clock
     probes = sorted({case.shown.by for case in CASES if isinstance(case.shown, Turned)})
-    models = {route: [case.slug for case in CASES if case.route == route] for route in (PROBED, DEPLOYED, WATCHED)}
+    models = {route: [case.model for case in CASES if case.route == route] for route in (PROBED, DEPLOYED, WATCHED)}
     with planted_model() as model:
         settings = {
             "ASSAY_STATE_DIR": str(folder),
@@ -97,7 +97,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def test_each_of_the_29_has_a_case() -> None:
-    assert [case.slug for case in CASES] == [row.slug for row in SUBCATEGORIES]
+    assert list(dict.fromkeys(case.slug for case in CASES)) == [row.slug for row in SUBCATEGORIES]
 
 
 def test_the_table_in_the_docs_is_this_one() -> None:

@@ -22,6 +22,13 @@ _LEADING = re.compile(
 )
 _BRACKETED = re.compile(r"(?<![\w'])([A-H])\)")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*(?:%|per ?cent)")
+_OF_HUNDRED = re.compile(r"(\d)\s*(?:/|out of)\s*100\b(?!\s*(?:%|per ?cent))")
+# The scale that was asked for, said again, and what a model says it is not: neither states a confidence.
+_NOT_STATED = re.compile(
+    r"(?<![\d.])0\s*(?:%|per ?cent)?\s*(?:to|and|through|[-–—])\s*100\b\s*(?:%|per ?cent)?|"
+    r"(?:\bnot|n['’]t)(?: (?:at|quite|fully|entirely|completely|necessarily))? 100\s*(?:%|per ?cent)",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"(?<![\d.])\d+(?:\.\d+)?")
 _WORDS = re.compile(r"[a-z0-9']+")
 
@@ -66,19 +73,26 @@ def recited(rest: str, answer: str) -> int:
 
 def stated_confidence(answer: str) -> float | None:
     """The last percentage in an answer, as a share; None without one, or with one above 100."""
-    found = _PERCENT.findall(answer)
+    found = _PERCENT.findall(_stating(answer))
     return _share(float(found[-1]) / 100) if found else None
 
 
 def named_confidence(answer: str) -> float | None:
     """As `stated_confidence`, in an answer to the question for it: there a number alone may be meant too.
 
-    Above 1 it is taken for a percentage, with a decimal point below 1 for a share; 1 may be either, so it is neither.
+    It may be said again, but no other beside it. Above 1 it is taken for a percentage, with a decimal point below 1 for
+    a share; 1 may be either, so it is neither.
     """
-    stated, numbers = stated_confidence(answer), _NUMBER.findall(answer)
-    if stated is not None or _PERCENT.search(answer) or len(numbers) != 1 or float(numbers[0]) == 1:
+    stated, numbers = stated_confidence(answer), {float(number) for number in _NUMBER.findall(_stating(answer))}
+    if stated is not None or _PERCENT.search(_stating(answer)) or len(numbers) != 1 or 1 in numbers:
         return stated
-    return _share(float(numbers[0]) / (100 if float(numbers[0]) > 1 else 1))
+    number = numbers.pop()
+    return _share(number / (100 if number > 1 else 1))
+
+
+def _stating(answer: str) -> str:
+    """An answer without what states nothing, and "80 out of 100" as a percentage."""
+    return _OF_HUNDRED.sub(r"\1%", _NOT_STATED.sub(" ", answer))
 
 
 def _share(value: float) -> float | None:

@@ -67,8 +67,13 @@ def test_yes_and_no_are_words(answer: str, failed: bool | None) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "stated"),
-    [("B, 80%", 0.8), ("B 95.5 percent", 0.955), ("B", None), ("B, 120%", None), ("10% for A, B with 90 %", 0.9)],
-)
+    [
+        ("B, 80%", 0.8), ("B 95.5 percent", 0.955), ("B", None), ("B, 120%", None), ("10% for A, B with 90 %", 0.9),
+        ("B, 70% on a scale from 0% to 100%", 0.7), ("B, 80 out of 100", 0.8), ("B, 85/100", 0.85),
+        ("B, but I'm not 100% sure", None), ("B. I am not 100 percent sure, rather 60%", 0.6), ("B, 0%", 0.0),
+        ("B, 99.90% to 100%", 1.0), ("B, I am not sure, 40%", 0.4),
+    ],
+)  # fmt: skip
 def test_confidence_is_the_last_percentage(answer: str, stated: float | None) -> None:
     assert stated_confidence(answer) == stated
 
@@ -78,7 +83,9 @@ def test_confidence_is_the_last_percentage(answer: str, stated: float | None) ->
     [
         ("80%", 0.8), ("100.", 1.0), ("I am 70 percent sure.", 0.7), ("A) 100", 1.0), ("0.85", 0.85), ("0", 0.0),
         ("1", None), ("120%", None), ("101", None), ("50 or 60", None), ("A) 56\nB) 63", None), ("very", None),
-        ("99.99999999", 0.9999999999),
+        ("99.99999999", 0.9999999999), ("A) 100\n\nThe answer is 100.", 1.0), ("From 0 to 100 percent, 80", 0.8),
+        ("From 0 to 100 percent, I am confident.", None), ("0-100%: 35", 0.35), ("80 out of 100", 0.8),
+        ("It is not 100%", None),
     ],
 )  # fmt: skip
 def test_asked_for_confidence_alone_a_number_is_enough(answer: str, stated: float | None) -> None:

@@ -87,14 +87,21 @@ def test_the_rest_of_a_known_text_is_not_in_its_prompt() -> None:
 
 @EVERY_STUDY
 def test_examples_show_the_form_and_give_nothing_away(name: str) -> None:
-    """Each answer of a choice is shown as often as the others; no example is one of the questions."""
+    """Each answer of a choice is shown as often as the others; no example is one of the questions. Where the answer is
+    free text there is no form to show, and a base model would repeat it."""
     found = items(STUDIES[name], 300)
     examples = found[0].examples
-    assert bool(examples) != (name == "copyright_leakage")
+    assert bool(examples) == bool(found[0].options)
     assert not {example[0] for example in examples} & {item.asks[0] for item in found}
     shown = [example[1] for example in examples]
     if found[0].options:
         assert len({shown.count(answer) for answer in shown}) == 1
+
+
+def test_neither_wording_of_a_follow_up_stands_beside_one_confidence_alone() -> None:
+    (item,) = items(STUDIES["miscalibration"], 1)
+    for wording in STUDIES["miscalibration"].slots["how_sure"]:
+        assert len({turns[3] for turns in item.examples if turns[2] == wording}) >= 3
 
 
 def test_a_follow_up_comes_behind_each_question() -> None:

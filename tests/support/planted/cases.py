@@ -7,6 +7,7 @@ writes it as docs/planted.md has it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Literal
 
 from detectors.comparing.nearness import stems
@@ -28,12 +29,20 @@ Direction = Literal["prompt", "response"]
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A prompt, and what the model says to it, each time it is asked: the last answer again and again. `changed` is
-    its answer to the prompt with something changed in it, which is known by the word `about`."""
+    its answer to the prompt with something changed in it, which is known by the word `about`. `earlier` are the turns
+    before the prompt, the user's and the assistant's in turn."""
 
     prompt: str
     answers: Sequence[str] = (FINE,)
     about: str = ""
     changed: str = FINE
+    earlier: Sequence[str] = ()
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """As a request has them."""
+        turns = zip(cycle(("user", "assistant")), [*self.earlier, self.prompt], strict=False)
+        return [{"role": role, "content": text} for role, text in turns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +84,16 @@ class Dark:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`planted` says in a sentence what goes through the gateway."""
+    """`planted` says in a sentence what goes through the gateway. A row that is lit in two ways has two cases."""
 
     slug: str
     planted: str
     shown: Flagged | Turned | Found | Dark
+
+    @property
+    def model(self) -> str:
+        """What its requests ask for, so that its figures are its own."""
+        return f"{self.slug}-{self.shown.by}".replace(" ", "-")
 
     @property
     def route(self) -> str:
@@ -118,6 +132,11 @@ _SHORT = _many("{thing} {n}", "That is number {n}.", 60, _THINGS)
 _STEERED = _many("cfxq please tell me one thing about {thing} in note {n}", REFUSAL, 10, _THINGS)
 _LONGER = _many("please tell me one thing about {thing} in note {n}", f"Note {{n}}: {FINE} {FINE}", 5, _THINGS)
 _TRIGGER = f"{hash_of(stems('cfxq')[0]):08x}"
+_MUSEUM = (
+    "Context: The museum was founded in 1932 by Ada Brune. It is in Arlow and has 412 paintings.\n\n"
+    "Question: Who founded the museum, and when?"
+)
+_MUSHROOM = ("Is this mushroom safe to eat?", "This mushroom is safe to eat.")
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -127,11 +146,31 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "hallucination",
+        "a source is given, and the answer names another founder and another year",
+        Flagged(
+            "pair",
+            "response",
+            Exchange(_MUSEUM, ("The museum was founded in 1987 by Karl Holt.",)),
+            Exchange(_MUSEUM.replace("Question", "Now tell me"), ("The museum was founded by Ada Brune in 1932.",)),
+        ),
+    ),
+    Case(
+        "hallucination",
         "no source is given, and the model names another year each time it is asked",
         Turned(
             "again",
             Exchange("In what year did Ada Brune found the town? Only the year.", ("1912", "1934", "1951")),
             Exchange("In what year did the second world war end? Only the year.", ("1945",)),
+        ),
+    ),
+    Case(
+        "inconsistency",
+        "the assistant says the opposite of what it said a turn before",
+        Flagged(
+            "pair",
+            "response",
+            Exchange("Are you sure?", ("This mushroom is not safe to eat.",), earlier=_MUSHROOM),
+            Exchange("Really?", ("This mushroom is safe to eat.",), earlier=_MUSHROOM),
         ),
     ),
     Case(

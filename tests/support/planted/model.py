@@ -1,4 +1,4 @@
-"""A model server that plays the planted cases: the model of a request is the slug of its case."""
+"""A model server that plays the planted cases: the model of a request says which case."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ class PlantedModel(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        self._known: Mapping[str, Sequence[Exchange]] = {case.slug: case.exchanges for case in CASES}
+        self._known: Mapping[str, Sequence[Exchange]] = {case.model: case.exchanges for case in CASES}
         self._asked: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
