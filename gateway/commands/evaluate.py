@@ -184,12 +184,14 @@ def _status(result: Result, thresholds: Mapping[str, float], record: Path) -> in
         bound = thresholds.get(found.study)
         if bound is not None and (found.decides is None or found.decides > bound):
             failed = True
-            warn(f"{found.study}, {found.model}: {_shown(found)}, over the threshold of {bound:g}")
+            warn(f"{found.study}, {found.model}: {_against(found, bound)}")
     return _BAD_USE if result.given_up else int(failed)
 
 
-def _shown(found: Figure) -> str:
-    return "no figure" if found.decides is None else f"{found.decides:.3f}"
+def _against(found: Figure, bound: float) -> str:
+    if found.decides is None:
+        return f"no figure, for want of usable answers ({found.usable}), so the threshold of {bound:g} is not met"
+    return f"{found.decides:.3f}, over the threshold of {bound:g}"
 
 
 class _Rate(msgspec.Struct):

@@ -156,8 +156,12 @@ class _Usage(msgspec.Struct):
     completion_tokens: int | None = None
 
 
+class _Part(msgspec.Struct):
+    text: str = ""  # other parts, such as thoughts, have none
+
+
 class _Message(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     refusal: str | None = None
 
 
@@ -167,7 +171,8 @@ class _Choice(msgspec.Struct):
 
 
 class _Document(msgspec.Struct):
-    choices: list[_Choice]
+    choices: list[_Choice] = []
+    error: object = None
     usage: _Usage | None = None
 
 
@@ -177,17 +182,24 @@ class _Said(NamedTuple):
 
 
 _THOUGHT = "</think>"
+_STREAMED = (b"data:", b"event:", b":")
 
 
 def text_of(body: bytes) -> _Said:
     """The text of a completion, without what the model thought aloud; it may be empty. Raises ValueError."""
+    if body.lstrip().startswith(_STREAMED):
+        raise ValueError("the answer is a stream of events, which was not asked for")
     try:
         document = msgspec.json.decode(body, type=_Document)
     except RecursionError:
         raise ValueError("the answer is nested too deeply") from None
     if not document.choices:
-        raise ValueError("the answer has no choices")
+        raise ValueError("the answer is an error" if document.error else "the answer has no choices")
     first = document.choices[0]
     message = first.message or _Message()
-    text = first.text or message.content or message.refusal or ""
+    text = first.text or _joined(message.content) or message.refusal or ""
     return _Said(text.rpartition(_THOUGHT)[2].strip(), document.usage)
+
+
+def _joined(content: str | list[_Part] | None) -> str | None:
+    return "".join(part.text for part in content) if isinstance(content, list) else content

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.opinions.judge import Retries
-from gateway.study.evaluation.asking import GivenUpError, Target, ask, request
+from gateway.study.evaluation.asking import GivenUpError, Target, ask, request, text_of
 from gateway.study.evaluation.judging import read_answers
 from gateway.study.evaluation.prompts import Item
 from gateway.study.evaluation.record import Record
@@ -102,3 +102,34 @@ async def test_nothing_follows_up_a_prompt_that_failed(record: Record) -> None:
         await asked(broken, record)
     assert broken.asked == ["How many?"]
     assert read_answers(CHAT, [SURE], record)[0].reading == "failed"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"choices": [{"text": " A"}]}, "A"),
+        ({"choices": [{"message": {"content": "<think>B?</think>\n\nA"}}]}, "A"),
+        ({"choices": [{"message": {"content": None, "refusal": "I cannot."}}]}, "I cannot."),
+        ({"choices": [{"message": {"content": [{"type": "thinking", "thinking": []}, {"text": "A"}]}}]}, "A"),
+        ({"choices": [{"message": {"content": []}}]}, ""),
+        ({"choices": [{}]}, ""),
+    ],
+)  # fmt: skip
+def test_the_text_of_an_answer_is_what_is_said_aloud(body: object, text: str) -> None:
+    assert text_of(json.dumps(body).encode()).text == text
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'data: {"choices": []}\n\n', "a stream of events"),
+        (b'{"error": {"message": "no such model"}}', "is an error"),
+        (b'{"choices": []}', "no choices"),
+        (b"[" * 100_000, "Expected `object`"),
+        (b"\x00\xff", "malformed"),
+        (b'{"choices": [{"message": {"content": 5}}]}', "content"),
+    ],
+)
+def test_what_is_no_answer_is_said(body: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        text_of(body)
