@@ -30,6 +30,7 @@ _NOT_STATED = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![\d.])\d+(?:\.\d+)?")
+_ARTICLE = re.compile(r"^(?:the|an?) (?=\w)", re.IGNORECASE)
 _WORDS = re.compile(r"[a-z0-9']+")
 
 
@@ -59,7 +60,7 @@ def choice(item: Item, answer: str) -> str:
     leading = {found[1].upper() for line in answer.splitlines() if (found := _LEADING.match(line))}
     by_letter = {letters[letter] for letter in leading or _BRACKETED.findall(answer) if letter in letters}
     plain = _plain(answer)
-    by_text = {name for _, name, text in item.options if _plain(text) in plain}
+    by_text = {name for _, name, text in item.options if _plain(_ARTICLE.sub("", text)) in plain}
     agreed = by_letter & by_text if by_letter and by_text else by_letter or by_text
     return agreed.pop() if len(by_letter) < 2 and len(agreed) == 1 else ""
 

@@ -41,6 +41,13 @@ def test_a_choice_is_read_by_letter_or_text(answer: str, name: str) -> None:
     assert choice(item(), answer) == name
 
 
+def test_the_article_of_an_option_may_be_another() -> None:
+    asked = replace(item(), options=(("A", "right", "the thigh bone"), ("B", "wrong", "a rib")))
+    assert choice(asked, "It is the femur (thigh bone).") == "right"
+    assert choice(asked, "The rib.") == "wrong"
+    assert choice(asked, "Another bone.") == ""
+
+
 @pytest.mark.parametrize(
     ("answer", "reading", "failed"),
     [
