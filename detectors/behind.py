@@ -13,6 +13,15 @@ from detectors.taxonomy import SUBCATEGORIES
 # How the sets begin that are no public benchmark: rows of the sources that train.
 _OWN_ROWS = ("held-out", "left out", "benign", "harmless")
 
+# What a sub-category that no detector judges waits for, by the ways it can be judged.
+_NEEDS = {
+    "head": "a trained head that works outside its own sources",
+    "pair": "a detector that compares two texts, and requests with context or earlier turns",
+    "rule": "a rule that finds it",
+    "probe": "probes, which are off until `probes` is set",
+    "monitor": "a monitor over many samples",
+}
+
 Row = dict[str, Any]
 
 
@@ -21,12 +30,12 @@ def taxonomy_rows(*, weights: bool = True, own: Iterable[manifest.DetectorInfo] 
 
     `detectors` is empty where nothing shipped can judge the sub-category; `monitor` says how much the monitor behind it
     finds, and is empty where there is none; `probes` names the probes that measure it when the operator turns them on;
-    `off` says of detectors that were trained for it and are not used what is
-    missing. `own` are the operator's detectors. With `weights` the shipped files are verified too. Raises
+    `needs` is what must be there before it has a rate; `off` says of detectors that were trained for it and are not
+    used what is missing. `own` are the operator's detectors. With `weights` the shipped files are verified too. Raises
     manifest.ModelError.
     """
     infos = [*manifest.load(weights=weights).values(), *own]
-    return [
+    rows: list[Row] = [
         {
             "category": str(entry.category),
             "slug": entry.slug,
@@ -40,6 +49,16 @@ def taxonomy_rows(*, weights: bool = True, own: Iterable[manifest.DetectorInfo] 
         }
         for entry in SUBCATEGORIES
     ]
+    return [{**row, "needs": needs(row)} for row in rows]
+
+
+def needs(row: Row) -> str:
+    """What must be there before the sub-category has a rate; empty where a detector judges it."""
+    if row["detectors"]:
+        return ""
+    if row["monitor"]:
+        return "many judged samples: /trust/v1/monitors says what its monitor has found"
+    return ", or ".join(_NEEDS[kind] for kind in row["kinds"])
 
 
 def _behind(info: manifest.DetectorInfo, slug: str) -> Row:

@@ -13,20 +13,13 @@ from detectors.manifest import DetectorInfo
 from detectors.mappings import codes
 from gateway.telemetry import metrics
 
-# What a sub-category that no detector judges waits for, by the ways it can be judged.
-_NEEDS = {
-    "head": "a trained head that works outside its own sources",
-    "pair": "a detector that compares two texts, and requests with context or earlier turns",
-    "rule": "a rule that finds it",
-    "probe": "probes, which are off until `probes` is set",
-    "monitor": "a monitor over many samples",
-}
-
 
 def taxonomy_route(own: Sequence[DetectorInfo] = ()) -> Route:
     """`/trust/v1/taxonomy`, the rows with a headline for each detector; `?subcategory=…`, one with all its figures.
     `own` are the operator's detectors."""
-    rows = cache(lambda: _rows(own))  # neither the release nor the configuration changes while this runs
+    rows = cache(
+        lambda: taxonomy_rows(weights=False, own=own)
+    )  # neither the release nor the configuration changes while this runs
 
     async def page(request: Request) -> Response:
         wanted = request.query_params.get("subcategory")
@@ -42,22 +35,9 @@ def taxonomy_route(own: Sequence[DetectorInfo] = ()) -> Route:
 
 def publish_detectors(own: Sequence[DetectorInfo] = ()) -> None:
     """How many detectors stand behind each of the 29, and its codes in other lists, as metrics."""
-    for row in _rows(own):
+    for row in taxonomy_rows(weights=False, own=own):
         metrics.SUBCATEGORY_INFO.labels(row["category"], row["slug"], *codes(row["slug"]).values()).set(1)
         metrics.SUBCATEGORY_DETECTORS.labels(row["category"], row["slug"]).set(len(row["detectors"]))
-
-
-def _rows(own: Sequence[DetectorInfo]) -> list[dict[str, Any]]:
-    return [{**row, "needs": needs(row)} for row in taxonomy_rows(weights=False, own=own)]
-
-
-def needs(row: dict[str, Any]) -> str:
-    """What must be there before the sub-category has a rate; empty where a detector judges it."""
-    if row["detectors"]:
-        return ""
-    if row["monitor"]:
-        return "many judged samples: /trust/v1/monitors says what its monitor has found"
-    return ", or ".join(_NEEDS[kind] for kind in row["kinds"])
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

@@ -88,20 +88,26 @@ def known_slugs(only: Collection[str] | None) -> frozenset[str]:
 
 
 def taxonomy_table(rows: Sequence[Row]) -> str:
-    """The rows of taxonomy_rows as text, one line a sub-category and detector, grouped by category."""
+    """The rows of taxonomy_rows as text, grouped by category: a line for each of what stands behind a sub-category."""
     lines = []
     for category, group in itertools.groupby(rows, key=lambda row: row["category"]):
         lines.append(f"{category}")
         for row in group:
-            found = [(entry["id"], headline(entry["measured"])) for entry in row["detectors"]]
-            found += [(id_, f"off: {why}") for id_, why in row["off"].items()]
-            found = found or [("none yet", "")]
-            found += [("probes", row["probes"])] if row["probes"] else []
+            found = _behind(row)
             names = itertools.chain([row["slug"]], itertools.repeat(""))
             lines += [
                 f"  {name:<27} {id_:<12} {text}".rstrip() for name, (id_, text) in zip(names, found, strict=False)
             ]
     return "\n".join(lines)
+
+
+def _behind(row: Row) -> list[tuple[str, str]]:
+    """What judges a sub-category, with its figures, then what does not, and how to read it."""
+    found = [(entry["id"], headline(entry["measured"])) for entry in row["detectors"]]
+    found += [(name, row[name]) for name in ("monitor", "probes") if row[name]]
+    found = found or [("none yet", f"not measured: needs {row['needs']}")]
+    found += [(id_, f"off: {why}") for id_, why in row["off"].items()]
+    return [*found, *([("note", row["honest_line"])] if row["honest_line"] else [])]
 
 
 def _row(answer: Answer) -> Row:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from detectors import manifest
+from detectors.behind import needs
 from gateway.pages.policy import cost
 from gateway.pages.status import counted
-from gateway.pages.taxonomy import needs
 from gateway.telemetry import metrics
 
 INFO = manifest.load(weights=False)["secrets"]

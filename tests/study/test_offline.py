@@ -138,7 +138,9 @@ def test_taxonomy_table_is_honest_about_what_is_missing() -> None:
     rows = taxonomy_rows()
     table = taxonomy_table(rows)
     for row in rows:
-        (found,) = [text for text in table.splitlines() if text.split()[:1] == [row["slug"]]]
-        assert ("none yet" in found or " off: " in found) == (not row["detectors"])
-        assert " off: " in table
+        (first,) = [text for text in table.splitlines() if text.split()[:1] == [row["slug"]]]
+        is_dark = not (row["detectors"] or row["monitor"] or row["probes"])
+        assert (f"none yet     not measured: needs {row['needs']}" in first) == is_dark
+        assert bool(row["needs"]) == (not row["detectors"])
+        assert all(part in table for part in (row["monitor"], row["probes"], row["honest_line"], *row["off"].values()))
         assert all(why for why in row["off"].values())
