@@ -66,6 +66,8 @@ class _Trained:
         words = np.array([len(text.text.split()) for text in shown])
         for role, voice in self._voices.items():
             mine = _read(shown, role, found.logits)
+            if not mine:
+                continue
             for position, verdicts in zip(mine, voice.verdicts(found.logits[mine], words[mine]), strict=True):
                 judged[position] = Judgement(states[position], verdicts)
         return judged

@@ -105,6 +105,8 @@ def gram_indices(batch: Sequence[bytes]) -> Indices:
 
 def word_indices(batch: Sequence[bytes]) -> Indices:
     """Buckets of the words and of the pairs of neighbouring words: [texts, n], 0 for none."""
+    if not any(batch):  # the contexts of prompts
+        return np.zeros((len(batch), 1), dtype=np.int32)
     matrix = _padded(batch)
     flat = matrix.ravel()
     inside = np.concatenate(([False], _IS_WORD[flat], [False]))

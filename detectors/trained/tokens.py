@@ -62,18 +62,22 @@ def pieces(tokenizer: AnyTokenizer, texts: Sequence[Text]) -> list[Pieces]:
     """The word pieces of each text up to `bounds.LIMIT` code points; none of a text without a letter or a digit."""
     clean = [_clean(text.text[:LIMIT], tokenizer.cased) for text in texts]
     own = tokenizer.ids(clean)
-    behind = tokenizer.ids([_clean((text.context or "")[-CONTEXT:], tokenizer.cased) for text in texts])
+    replies = [text.role == "response" for text in texts]
+    behind = tokenizer.ids(
+        [
+            _clean(text.context[-CONTEXT:], tokenizer.cased) if reply and text.context else ""
+            for text, reply in zip(texts, replies, strict=True)
+        ]
+    )
     return [
         Pieces(
             _unrepeated(_array(ids if any(map(str.isalnum, text)) else [])),
-            _array(context[-CONTEXT_LENGTH:] if reply else []),
+            _array(context[-CONTEXT_LENGTH:]),
             reply,
             _unknown(tokenizer, text, ids),
             tokenizer.marks,
         )
-        for text, ids, context, reply in zip(
-            clean, own, behind, (text.role == "response" for text in texts), strict=True
-        )
+        for text, ids, context, reply in zip(clean, own, behind, replies, strict=True)
     ]
 
 
@@ -119,7 +123,10 @@ def _unrepeated(ids: Ids) -> Ids:
     for period in range(1, MAX_PERIOD + 1):
         if len(ids) < REPEATS * period:
             break
-        same = np.concatenate(([False], ids[period:] == ids[:-period], [False]))
+        equal = ids[period:] == ids[:-period]
+        if np.count_nonzero(equal) < (REPEATS - 1) * period:
+            continue
+        same = np.concatenate(([False], equal, [False]))
         turns = np.flatnonzero(np.diff(same.astype(np.int8)))
         keep = np.ones(len(ids), dtype=np.bool_)
         for start, stop in zip(turns[::2].tolist(), turns[1::2].tolist(), strict=True):
