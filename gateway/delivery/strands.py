@@ -1,8 +1,9 @@
 """The texts of one streamed answer, as many as an upstream may begin: each step costs the same however many there are.
 
 Deltas add to a text, whole texts repeat one or add to what was said whole. The parts of one content list are one text.
-A text is due when it may be time to judge it: it is long enough, it ended, or the others of its choice have said so
-much since that it may have ended.
+Such a text ends with its list and not with a part: what it says may go on in the next. A text is due when it may be
+time to judge it: it is long enough, it ended, or the others of its choice have said so much since that it may have
+ended.
 """
 
 from collections import OrderedDict
@@ -89,14 +90,20 @@ class Strands:
         choice = self._choices[strand.choice]
         if not strand.is_of_strays:  # they stand between the words of other texts, which go on
             choice.said += len(said.text)
-        strand.said_before = choice.said
-        if self._characters is not None:
-            if strand.length >= strand.look_at:
-                self._due[id(strand)] = strand
-            choice.quiet[id(strand)] = strand
-            choice.quiet.move_to_end(id(strand))
-            self._leave_behind(choice, self._characters)
+        self._pause(strand)
         return strand
+
+    def _pause(self, strand: Strand) -> None:
+        """It may go on."""
+        choice = self._choices[strand.choice]
+        strand.said_before = choice.said
+        if self._characters is None:
+            return
+        if strand.length >= strand.look_at:
+            self._due[id(strand)] = strand
+        choice.quiet[id(strand)] = strand
+        choice.quiet.move_to_end(id(strand))
+        self._leave_behind(choice, self._characters)
 
     def look_at(self, strand: Strand) -> None:
         """It is to be looked at, however short it is."""
@@ -133,7 +140,10 @@ class Strands:
             else:
                 self.begun += 1
                 known = self._wholes[key] = self._said_whole(said)
-        self._end(known[0])
+        if _goes_on_in_another(said.path):
+            self._pause(known[0])
+        else:
+            self._end(known[0])
         return known
 
     def _said_whole(self, said: EventText) -> tuple[Strand, int]:
@@ -159,11 +169,11 @@ class Strands:
         return self._choices.setdefault(number, _Choice())
 
     def close(self, path: Path) -> None:
-        """All texts below this path have ended."""
+        """All texts below this path have ended; of one that has parts in several blocks, only this part."""
         stems = [path[:_STEM]] if len(path) >= _STEM else [stem for stem in self._going if stem[: len(path)] == path]
         for stem in stems:
             for strand in list(self._going.get(stem, {}).values()):
-                if strand.path[: len(path)] == path:
+                if strand.path[: len(path)] == path and len(path) <= _ends_with(strand.path):
                     self._end(strand)
 
     def _end(self, strand: Strand) -> None:
@@ -199,6 +209,16 @@ class Strands:
         """What may be judged now, each text once until something changes about it."""
         due, self._due = list(self._due.values()), {}
         return due
+
+
+def _goes_on_in_another(path: Path) -> bool:
+    """Whether a text is a part of what one message says, which the next block may go on with."""
+    return part_of(path) != path
+
+
+def _ends_with(path: Path) -> int:
+    """How many keys lead to that with which a text ends: its list of parts, else the text itself."""
+    return len(path) - 2 if _goes_on_in_another(path) else len(path)
 
 
 def _digest(text: str) -> bytes:

@@ -437,15 +437,18 @@ def choice_number(entry: Any, position: int) -> int:
 
 def passages_of(pieces: Iterable[Piece], direction: Direction, choice: int = 0, *, fresh: bool = True) -> list[Passage]:
     """One passage for each text, decoded; the text parts of one message are one text."""
-    passages = []
-    group: list[Piece] = []
-    for piece in [*_spelled_first(list(pieces)), None]:
-        if group and (piece is None or not _continues(group[-1], piece)):
-            passages.append(_passage(group, direction, choice, fresh))
-            group = []
-        if piece is not None:
-            group.append(piece)
-    return passages
+    groups: list[list[Piece]] = []
+    said: dict[tuple[Path, Channel], list[Piece]] = {}  # by the text that its parts are, whatever stands between them
+    for piece in _spelled_first(list(pieces)):
+        whole = part_of(piece.path)
+        if whole != piece.path and piece.path[0] not in _DEFINITIONS:
+            group = said.setdefault((whole, piece.channel), [])
+        else:
+            group = groups[-1] if groups and _continues(groups[-1][-1], piece) else []
+        if not group:
+            groups.append(group)
+        group.append(piece)
+    return [_passage(group, direction, choice, fresh) for group in groups]
 
 
 def _spelled_first(pieces: list[Piece]) -> list[Piece]:
@@ -471,16 +474,12 @@ def part_of(path: Path) -> Path:
 
 
 def _continues(before: Piece, piece: Piece) -> bool:
-    """Whether two texts are one: parts of one content list, such as ("messages", 0, "content", 0, "text") and the next,
-    or what defines one tool."""
+    """Whether two texts are one: words of one list, or what defines one tool."""
     if before.channel != piece.channel:
         return False
     if before.listed and piece.listed:
         return before.path[:-1] == piece.path[:-1]
-    if before.path[:1] == piece.path[:1] and before.path[0] in _DEFINITIONS:
-        return before.path[:2] == piece.path[:2]
-    whole = part_of(piece.path)
-    return whole != piece.path and whole == part_of(before.path)
+    return before.path[:2] == piece.path[:2] and before.path[:1] != () and before.path[0] in _DEFINITIONS
 
 
 def place_of(stray: Stray) -> Path:

@@ -110,3 +110,35 @@ def test_what_was_ruled_on_is_not_due_when_it_ends() -> None:
     strands.ruled_on(strand)
     strands.close(())
     assert not strands.is_due()
+
+
+def block(text: str, number: int) -> EventText:
+    path = ("content", number, "text")
+    return EventText("assistant", path, path, text, False, 0)
+
+
+def test_a_text_ends_with_its_message_and_not_with_a_block_of_it() -> None:
+    strands = Strands(8)
+    strand = strands.delta(block("key AKI", 0))
+    strands.close(("content", 0))
+    due = [strands.is_due()]
+    assert strands.delta(block("A42", 2)) is strand
+    due.append(strands.is_due())
+    strands.close(("content", 2))
+    closed = [strand.closed]
+    strands.close(())
+    assert due == [False, True]
+    assert [*closed, strand.closed] == [False, True]
+
+
+def test_a_part_that_came_whole_may_go_on_in_the_next_and_waits_for_as_much_of_others() -> None:
+    strands = Strands(8)
+    thoughts = ("content", 0, "thinking")
+    strands.delta(EventText("reasoning", thoughts, thoughts, "x" * 20, False, 0))
+    strands.take_due()
+    strand, _ = strands.whole(block("key AKI", 1)._replace(whole=True))
+    assert not strand.closed
+    assert strands.said_since(strand) == 0
+    assert strand not in strands.take_due()
+    strands.delta(EventText("reasoning", thoughts, thoughts, "x" * 8, False, 0))
+    assert strand in strands.take_due()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.exchange import Streams
+from tests.support import messages_api
 from tests.support.fakes import DONE, Seen, World, chat, completion, policy, rules
 from tests.support.scripted_server import JSON, Peer, answer, answering, serve, streaming
 from tests.support.surfaces import SURFACES, USAGE, Delta, objects
@@ -116,3 +117,28 @@ async def test_the_header_names_the_policy_that_decided() -> None:
         seen = await world.ask(body=chat("hi"))
     assert seen.status == 400
     assert seen.headers[b"x-assay-policy"].decode() == policy(BLOCK).revision != before
+
+
+BLOCKS: list[Delta] = [("key AKI", "assistant"), ("x" * 9, "reasoning"), ("A42", "assistant"), ("{}", "arguments")]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_secret_in_several_blocks_of_a_message_is_cut_out_of_all(way: Streams) -> None:
+    """With thoughts between the blocks, and a call after them, which lasts."""
+    events = messages_api.stream([*BLOCKS, *[("[" * 9, "arguments")] * 40])
+    async with serve(streaming(*events)) as server, World(server.port, rules=REDACT, streams=way) as world:
+        seen = await world.ask("/v1/messages", messages_api.request(stream=True))
+    said = "".join(part.get("delta", {}).get("text", "") for part in objects(seen.body))
+    assert said == "key [REDACTED:word]"
+    assert b"A42" not in seen.body
+
+
+async def test_a_secret_in_several_blocks_of_a_whole_message_is_cut_out_of_all() -> None:
+    content = [{"type": "text", "text": "key AKI"}, {"type": "tool_use", "id": "t", "name": "f", "input": {"a": "b c"}}]
+    body = json.loads(messages_api.whole({})) | {"content": [*content, {"type": "text", "text": "A42 now"}]}
+    script = answering(answer(json.dumps(body).encode(), JSON))
+    async with serve(script) as server, World(server.port, rules=REDACT) as world:
+        seen = await world.ask("/v1/messages", messages_api.request())
+    texts = [part["text"] for part in json.loads(seen.body)["content"] if part["type"] == "text"]
+    assert texts == ["key [REDACTED:word]", "[REDACTED:word] now"]
+    assert json.loads(seen.body)["content"][1] == content[1]
