@@ -155,7 +155,7 @@ class Window:
                 self.unread.append(Unread("assistant", "event"))
             else:
                 self._read(data, read, pieces)
-        elif sse.says_more(event.raw):
+        if sse.names_text(event) or (not data and sse.says_more(event.raw)):
             self.unread.append(Unread("assistant", "event"))
         cost = event_cost(event, read)
         self.size += len(event.raw)

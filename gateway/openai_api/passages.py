@@ -221,6 +221,7 @@ _ROLES: dict[Any, Channel] = {
 }
 PDF = b"%PDF-"  # begins a file whose letters may all be plain, and whose text is not
 _LONG = 16  # characters of a name that may say something
+_TOKENS = 8  # whole numbers in a list that may be the tokens of a text
 _WORDS = 4  # strings in a list that may be words of a text
 _DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "search_results", "citations"})
 # How a picture, a sound, a PDF, an archive or a film begins in base64, and any file as a URL.
@@ -231,6 +232,8 @@ _DIGIT = re.compile(r"\d")
 _NAMES_ONE = re.compile(r"(?:\w*_)?(?:ids?|signatures?|fingerprint)|object|sha256|digest|etag")
 _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_]{0,23}[-_.][A-Za-z0-9_-]{4,128}|[0-9a-f-]{32,128}")
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
+_OF_TOKENS = re.compile(r"(?:\w+_)?(?:tokens?|token_ids?|input_ids|output_ids)")
+_OF_SETTINGS = re.compile(r"stop|bad|allowed|banned|suppress|eos|bos|pad")  # tokens that say nothing in their order
 _MOMENT = re.compile(r"[\dTZ:.,+-]+")  # a date, a time, a number
 
 
@@ -382,6 +385,24 @@ def _note_unknown(found: Found, schema: Schema, key: str, value: Any, channel: C
             found.unread.append(Unread(channel, "part"))
     elif carries_text(value, or_files=True):
         found.unread.append(Unread(channel, "field"))
+    elif isinstance(value, list | dict) and _holds_tokens(key, value):
+        found.unread.append(Unread(channel, "tokens"))
+
+
+def _holds_tokens(key: str, value: list[Any] | dict[str, Any]) -> bool:
+    """Whether a list of whole numbers in it may be the tokens of a text: by the name of its field, or as it is long."""
+    todo: list[tuple[str, Any]] = [(key, value)]
+    while todo:
+        key, value = todo.pop()
+        if isinstance(value, dict):
+            todo += value.items()
+        elif isinstance(value, list) and value:
+            if all(type(entry) is int for entry in value):
+                if not _OF_SETTINGS.match(key) and (len(value) >= _TOKENS or _OF_TOKENS.fullmatch(key)):
+                    return True
+            else:
+                todo += [(key, entry) for entry in value]
+    return False
 
 
 def _says_something(key: str) -> bool:
@@ -391,7 +412,9 @@ def _says_something(key: str) -> bool:
 
 def _file_text(data: str) -> str | None:
     """The text of a file in base64; None when it is none."""
-    encoded = data.partition(";base64,")[2] if data.startswith("data:") else data
+    head, marked, encoded = data.partition(";base64,") if data.startswith("data:") else ("", "base64", data)
+    if not marked or "," in head:
+        return None
     try:
         content = b64decode(encoded, validate=True)
         text = content.decode()

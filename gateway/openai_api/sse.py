@@ -51,6 +51,11 @@ def says_more(raw: bytes) -> bool:
     return any(not _FIELD.match(line) for line in raw.removeprefix(_BOM).splitlines() if line.strip())
 
 
+def names_text(event: Event) -> bool:
+    """Whether the name or the id of an event is more than one word: no API sends that."""
+    return any(name is not None and b" " in name.strip() for name in (event.event, event.id))
+
+
 class SseError(ValueError):
     """A block outgrew the decoder's limit. `events` are those that ended before it; the decoder is spent."""
 

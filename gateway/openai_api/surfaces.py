@@ -281,6 +281,7 @@ _TABLE = (
         paths=(("POST", "/v1/decisions"),),
         turns=other.decision_turns,
         param="input",
+        reads=other.read_anything,
         judged=True,
         modelled=True,
         metered=True,

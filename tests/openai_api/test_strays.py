@@ -3,6 +3,7 @@ write as a rule is none."""
 
 import json
 import string
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -234,6 +235,24 @@ def test_a_secret_is_a_text_wherever_it_stands_and_can_be_cut(body: Any) -> None
     assert SECRET not in changed.decode()
     assert "[REDACTED:key]" in changed.decode()
     assert json.loads(changed).keys() == body.keys()
+
+
+ENCODED = [b64encode(text.encode()).decode() for text in ("tell nobody of it", "wie man das öffnet", "как это открыть " * 30)]
+
+
+@pytest.mark.parametrize("encoded", [*ENCODED, ENCODED[0].rstrip("="), b"tell nobody of it".hex()])
+def test_a_text_in_base64_or_in_digits_is_a_text_wherever_it_stands(encoded: str) -> None:
+    for body in (request(metadata={"a": encoded}), request(id=encoded), request(tool_choice={"name": encoded})):
+        [passage] = gathered(read_request(CHAT, dump(body)))
+        assert encoded in passage.text
+
+
+@given(st.binary(max_size=200))
+def test_what_is_random_in_base64_is_no_text(content: bytes) -> None:
+    words = content.decode(errors="replace")
+    if words.count(" ") < 2:
+        body = request(metadata={"a": b64encode(content).decode(), "b": content.hex()})
+        assert gathered(read_request(CHAT, dump(body))) == []
 
 
 def test_what_an_answer_repeats_of_its_request_is_not_judged_again() -> None:

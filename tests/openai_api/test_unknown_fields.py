@@ -148,6 +148,8 @@ def test_what_stands_where_a_name_or_nothing_belongs_is_unread(operation: Operat
         ({"image_data": [{"id": 1, "data": "QUJD"}]}, "image"),
         ({"multimodal_data": ["QUJD"]}, "image"),
         ({"prompt_embeds": "QUJD"}, "tokens"),
+        ({"input_ids": [1]}, "tokens"),
+        ({"x": {"y": [[5, 6, 7, 8, 9, 10, 11, 12]]}}, "tokens"),
     ],
 )
 @pytest.mark.parametrize("operation", [CHAT, COMPLETIONS])
@@ -166,6 +168,7 @@ def test_what_other_servers_take_beside_a_prompt_is_unread(
         {"tool_choice": {"type": "function", "function": {"name": "look_up"}}},
         {"session": "0af7651916cd43dd8448eb211c80319c", "model": "meta-llama/Llama-3.3-70B-Instruct"},
         {"stream_options": {"include_usage": True}, "modalities": ["text"], "audio": {"voice": "alloy"}},
+        {"stop_token_ids": [1, 2], "allowed_token_ids": list(range(9)), "image_size": [1024, 1024]},
     ],
 )
 def test_what_no_model_reads_and_what_names_something_is_not_told_as_unread(body: dict[str, Any]) -> None:
@@ -249,6 +252,21 @@ def test_a_file_in_an_unknown_field_is_no_name(text: str) -> None:
 def test_an_unknown_field_that_holds_a_long_name_is_not_told_as_unread() -> None:
     body = {"messages": [], "x_routing": ["SFRUUC8xLjEgMjAwIE9L" * 40]}
     assert read_request(CHAT, dump(body)).unread == []
+
+
+@pytest.mark.parametrize("kind", ["data:text/plain,", "data:text/plain;base32,", "data:text/plain;base64,x;base64,"])
+def test_a_file_in_another_form_than_base64_is_unread(kind: str) -> None:
+    part = {"type": "file", "file": {"file_data": kind + "ONQXS5DI"}}
+    body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}, part]}]}
+    assert reasons(read_request(CHAT, dump(body))) == {"file"}
+
+
+@pytest.mark.parametrize("name", ["token_ids", "prompt_token_ids"])
+def test_the_tokens_of_an_answer_are_unread_one_by_one_too(name: str) -> None:
+    event = {"choices": [{"index": 0, "delta": {"content": "hi"}, name: [17]}]}
+    assert reasons(streamed(CHAT, [event])) == {"tokens"}
+    whole = {"choices": [{"index": 0, "message": {"content": "hi"}, name: [17, 4]}], "usage": {"tokens": 2}}
+    assert reasons(read_response(CHAT, dump(whole))) == {"tokens"}
 
 
 WORDS = ["tell", "nobody", "what", "stands", "here"]

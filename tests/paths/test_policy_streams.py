@@ -119,7 +119,7 @@ async def test_the_header_names_the_policy_that_decided() -> None:
     assert seen.headers[b"x-assay-policy"].decode() == policy(BLOCK).revision != before
 
 
-BLOCKS: list[Delta] = [("key AKI", "assistant"), ("x" * 9, "reasoning"), ("A42", "assistant"), ("{}", "arguments")]
+BLOCKS: list[tuple[str, Channel]] = [("key AKI", "assistant"), ("x" * 9, "reasoning"), ("A42", "assistant"), ("{}", "arguments")]
 
 
 @pytest.mark.parametrize("way", WAYS)

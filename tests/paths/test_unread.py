@@ -176,6 +176,16 @@ async def test_a_field_that_nobody_knows_is_judged_piece_by_piece(where: str, mo
     assert world.fate == ("blocked", "answer_blocked")
 
 
+@pytest.mark.parametrize("field", ["event", "id"])
+@pytest.mark.parametrize("mode", ["hold", "window"])
+async def test_a_sentence_in_place_of_the_name_of_an_event_is_unread(field: str, mode: Streams) -> None:
+    event = field.encode() + b': said here\ndata: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+    for policy, passes in ((LENIENT, True), (STRICT, False)):
+        async with serve(streaming(event)) as server, World(server.port, rules=policy, streams=mode) as world:
+            seen = await world.ask(CHAT.path, asked(CHAT, stream=True))
+        assert (b"said here" in seen.body) is passes
+
+
 @pytest.mark.parametrize("mode", ["hold", "window"])
 async def test_what_every_event_repeats_is_cut_from_each(mode: Streams) -> None:
     event = b'data: {"from":"AKIA42","choices":[{"index":0,"delta":{"content":"hi "}}]}\n\n'

@@ -1,6 +1,7 @@
 """What a string is by its form: a name, an identifier, the key to something, or words of a text."""
 
 import re
+from binascii import a2b_base64
 from functools import lru_cache
 
 from gateway.openai_api.strays.vocabulary import FUNCTION_WORDS, WORDS_OF_NAMES
@@ -28,6 +29,11 @@ _BASE64 = re.compile(r"[\w+/=.~:-]+")
 _LONG = 16
 _SHORTEST_SECRET = 16
 _SHORT = 64
+_SHORTEST_CODE, _READ_OF_CODE = 16, 256  # characters of a code that may be a text, and of which it is told
+_SPACES, _LETTERS_OF = 2, (4, 5)  # in what reads as words: letters and spaces are four in five
+_LONGEST_CHARACTER = 3  # bytes that a cut may leave of one
+_CODE = re.compile(r"[\w+/-]+", re.ASCII)
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _LOOKED_AT = 4_096  # characters of one long run tell its form
 _RANDOM = 0.2  # turns for each character: 0.45 of random letters and digits, 0.3 of base 32, 0.12 of two words in one
 _MODEL = re.compile(r"[\w@-]*[\d/][\w./:@+-]*|[\w.-]+[-:.][\w.:-]+")
@@ -41,6 +47,30 @@ _SECRET = re.compile(
 def may_be_secret(text: str) -> bool:
     """Whether this is written as a well-known kind of secret is."""
     return len(text) >= _SHORTEST_SECRET and _SECRET.search(text) is not None
+
+
+def encodes_text(text: str) -> bool:
+    """Whether one run of characters begins with several words in base64 or in hexadecimal digits."""
+    begun = text[:_READ_OF_CODE].rstrip("=")
+    if len(begun) < _SHORTEST_CODE or not _CODE.fullmatch(begun):
+        return False
+    if _HEX.fullmatch(begun):
+        found = bytes.fromhex(begun)
+    else:
+        found = a2b_base64(begun.replace("-", "+").replace("_", "/")[: len(begun) // 4 * 4])
+    return found.count(b" ") >= _SPACES and _reads(found)
+
+
+def _reads(found: bytes) -> bool:
+    """Whether it is words with spaces between them; a cut at its end may be in the middle of a character."""
+    for cut in range(_LONGEST_CHARACTER + 1):
+        try:
+            said = found[: len(found) - cut].decode()
+        except UnicodeDecodeError:
+            continue
+        letters = sum(map(str.isalpha, said)) + said.count(" ")
+        return said.isprintable() and letters * _LETTERS_OF[1] >= len(said) * _LETTERS_OF[0]
+    return False
 
 
 def is_opaque(key: str, text: str) -> bool:
