@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.exchange import Streams
+from gateway.openai_api import Channel
 from tests.support import messages_api
 from tests.support.fakes import DONE, Seen, World, chat, completion, policy, rules
 from tests.support.scripted_server import JSON, Peer, answer, answering, serve, streaming
@@ -119,7 +120,12 @@ async def test_the_header_names_the_policy_that_decided() -> None:
     assert seen.headers[b"x-assay-policy"].decode() == policy(BLOCK).revision != before
 
 
-BLOCKS: list[tuple[str, Channel]] = [("key AKI", "assistant"), ("x" * 9, "reasoning"), ("A42", "assistant"), ("{}", "arguments")]
+BLOCKS: list[tuple[str, Channel]] = [
+    ("key AKI", "assistant"),
+    ("x" * 9, "reasoning"),
+    ("A42", "assistant"),
+    ("{}", "arguments"),
+]
 
 
 @pytest.mark.parametrize("way", WAYS)
