@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.errors import REASONS, Source
 from gateway.openai_api import Channel, Moderated, Operation
+from gateway.openai_api.uploads import Ends
 from policies.engine import Reroute
 
 Headers = list[tuple[bytes, bytes]]
@@ -234,6 +235,7 @@ class Asked(msgspec.Struct, gc=False):
     include_usage: bool = False
     end_user: bytes | None = None  # hashed; empty where it names none, None until a policy asks
     file_revision: str = ""  # of the policy by which the file was judged that the request names; empty for none
+    pieces: list[Ends] = []  # of the file that the request puts together, as far as they are remembered
     moderated: Moderated | None = None  # what the request asks of its moderation, when that is done here
     notes: dict[Any, Any] = {}
 
@@ -251,6 +253,7 @@ class Ruling(msgspec.Struct, gc=False):
     revision: str = ""  # of the policy that decided; empty where none was asked
     guarded: bool = False  # the answer was judged before it left
     wholly_read: bool = False  # all of an upload was judged before it went on
+    ends: Ends | None = None  # of an upload that is a piece of a file
     counted: frozenset[str] = frozenset()  # the rules that remember this exchange of its caller
     replacement: str = ""  # what the policy answers in place of the model
     detour: Reroute | None = None

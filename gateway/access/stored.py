@@ -1,6 +1,7 @@
 """Stored answers belong to the key that made them, as far as a bounded record remembers."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from gateway.access.admission import ANYONE
@@ -11,23 +12,26 @@ from gateway.access.stored_ids import (
     kept_in,
     names_files,
     referred_in,
+    referred_pieces,
     segments_of,
 )
 from gateway.encodings import EncodingError, decode
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
-from gateway.openai_api import Operation, has_too_many_values, map_entries
+from gateway.openai_api import Operation, completes_upload, has_too_many_values, map_entries
+from gateway.openai_api.uploads import Ends
 
 _ENTRY_BYTES = 400  # of an entry beside its id
 _UNPACKED_BYTES = 256 * 1024  # of an answer in a content-encoding are looked at
 
 
 class _Kept(NamedTuple):
-    """`revision` of the policy by which all of a file was judged; empty where it was not."""
+    """`revision` of the policy by which all of a file was judged, empty where it was not; `ends` of a piece."""
 
     owner: str
     collection: str
     revision: str = ""
+    ends: Ends | None = None
 
 
 class StoredAnswers:
@@ -86,12 +90,26 @@ class StoredAnswers:
 
     def go_on(self, exchange: Exchange) -> None:
         """Raises GatewayError not_found for a body that goes on from what another key made. Sets by which policy the
-        file was judged that it names."""
+        file was judged that it names, or whose pieces it names, and the pieces."""
         if self._kept:
-            for id, param in referred_in(exchange.asked.body):
+            asked = exchange.asked
+            for id, param in referred_in(asked.body):
                 self._refuse_other(_owner(exchange), id, param)
                 if param == "input_file_id" and (kept := self._kept.get(id)):
-                    exchange.asked.file_revision = kept.revision
+                    asked.file_revision = kept.revision
+            if completes_upload(asked.operation, asked.path):
+                asked.pieces, asked.file_revision = self._pieces(_owner(exchange), referred_pieces(asked.body))
+
+    def _pieces(self, owner: str, ids: Sequence[str]) -> tuple[list[Ends], str]:
+        """How these pieces begin and end, and the policy by which all of them were judged; empty where one is not
+        remembered. Raises GatewayError not_found for one that another key sent."""
+        pieces, revisions = [], set()
+        for id in ids:
+            self._refuse_other(owner, id, "part_ids")
+            kept = self._kept.get(id)
+            revisions.add(kept.revision if kept and kept.ends else "")
+            pieces += [kept.ends] if kept and kept.ends else []
+        return pieces, revisions.pop() if len(revisions) == 1 else ""
 
     def awaits(self, exchange: Exchange) -> bool:
         """Whether the answer's id is to be remembered, or those of files that it names."""
@@ -116,22 +134,22 @@ class StoredAnswers:
         id = id_of_answer(asked.operation, plain)
         if id and kept:
             read = exchange.ruling.revision if exchange.ruling.wholly_read else ""
-            self.remember(id, owner, kept, read)
+            self.remember(id, owner, kept, read, exchange.ruling.ends)
         if not names_files(asked.operation, asked.path):
             return bool(id)
+        read = asked.file_revision if asked.pieces and exchange.ruling.wholly_read else ""
         for file in files_named(plain):
-            self.remember(file, owner, "files")
+            self.remember(file, owner, "files", read)
         return False  # they come last
 
-    def remember(self, id: str, owner: str, collection: str, revision: str = "") -> None:
+    def remember(self, id: str, owner: str, collection: str, revision: str = "", ends: Ends | None = None) -> None:
         """The first owner of an id stays it."""
         if id in self._kept:
             return
-        self._kept[id] = _Kept(owner, collection, revision)
-        self._bytes += _size(id)
+        made = self._kept[id] = _Kept(owner, collection, revision, ends)
+        self._bytes += _size(id, made)
         while len(self._kept) > self._entries or self._bytes > self._most_bytes:
-            forgotten, _ = self._kept.popitem(last=False)
-            self._bytes -= _size(forgotten)
+            self._bytes -= _size(*self._kept.popitem(last=False))
 
     def owner(self, id: str) -> str | None:
         """The key that made it; None when that is not remembered."""
@@ -153,5 +171,6 @@ def _owner(exchange: Exchange) -> str:
     return "" if principal is None or principal is ANYONE else principal.name
 
 
-def _size(id: str) -> int:
-    return _ENTRY_BYTES + 4 * len(id)
+def _size(id: str, kept: _Kept) -> int:
+    ends = 0 if kept.ends is None else len(kept.ends.first) + len(kept.ends.last or b"")
+    return _ENTRY_BYTES + 4 * len(id) + ends

@@ -12,6 +12,7 @@ from gateway.openai_api.document import has_too_many_values, parse
 _SEGMENT_END = re.compile(r"[/\\;?#\x00-\x20]+")
 _FILED = {
     Operation.FILES: "files",
+    Operation.UPLOAD_PARTS: "parts",
     Operation.BATCHES: "batches",
     Operation.MESSAGE_BATCHES: "messages/batches",
     Operation.VECTOR_STORES: "vector_stores",
@@ -25,6 +26,7 @@ _SAYS_SO = (
     b"conversation",
     b"store",
     b"input_file_id",
+    b"part_ids",
     b"\\u",
 )  # a name may be written in escapes
 
@@ -41,6 +43,7 @@ class _Request(msgspec.Struct, gc=False):
     previous_response_id: Any = None
     conversation: Any = None
     input_file_id: Any = None
+    part_ids: Any = None
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
@@ -83,6 +86,12 @@ def referred_in(body: bytes) -> list[Referred]:
         (request.input_file_id, "input_file_id"),
     )
     return [Referred(id, param) for id, param in named if isinstance(id, str) and id]
+
+
+def referred_pieces(body: bytes) -> list[str]:
+    """The pieces that a request puts a file together of, in order."""
+    ids = _request_of(body).part_ids
+    return [str(id) for id in ids] if isinstance(ids, list) else []
 
 
 def names_files(operation: Operation, path: str) -> bool:

@@ -21,13 +21,13 @@ from gateway.enforcement.deciding import (
 )
 from gateway.enforcement.inspection import PolicyInspection
 from gateway.enforcement.subjects import Subject
-from gateway.enforcement.uploads import judge_upload
+from gateway.enforcement.uploads import judge_seams, judge_upload
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.judging.client import Judging
 from gateway.judging.messages import Finding, judging_request
 from gateway.judging.stretches import LARGE_BODY
-from gateway.openai_api import SURFACES, Operation, Reason, Unread, read_request, rewrite
+from gateway.openai_api import SURFACES, Operation, Reason, Unread, completes_upload, read_request, rewrite
 from policies.engine import Action, Decision, Policy
 
 _CUT = frozenset({Action.REDACT, Action.REROUTE})
@@ -111,6 +111,8 @@ class Guard:
         decider = Decider(self._shared, exchange, "prompt", needed)
         if exchange.asked.operation is Operation.BATCHES and exchange.asked.file_revision != self.policy.revision:
             self._refuse_unread(decider, "file", "input_file_id")  # nobody judged it, or another policy did
+        if completes_upload(exchange.asked.operation, exchange.asked.path):
+            await self._put_together(exchange, decider)
         if exchange.asked.query and _says_something(exchange.asked.query):
             self._refuse_unread(decider, "field", None)
         found = await decider.ask(wanted)
@@ -139,6 +141,18 @@ class Guard:
             return await asyncio.to_thread(_redacted, exchange.asked.operation, body, found, decision)
         return _redacted(exchange.asked.operation, body, found, decision)
 
+    async def _put_together(self, exchange: Exchange, decider: Decider) -> None:
+        """What stands where the pieces of a file meet. Raises GatewayError like `upload`."""
+        if exchange.asked.file_revision != self.policy.revision:
+            self._refuse_unread(decider, "file", "part_ids")
+            return
+        try:
+            await judge_seams(decider, exchange.asked.pieces)
+        except GatewayError:
+            decider.close()
+            raise
+        exchange.ruling.wholly_read = decider.judged_all
+
     @staticmethod
     def _refuse_unread(decider: Decider, reason: Reason, param: str | None) -> None:
         """Where a rule lets nothing pass that is not read. Raises GatewayError prompt_unjudged."""
@@ -162,8 +176,10 @@ class Guard:
         try:
             if exchange.asked.query and _says_something(exchange.asked.query):
                 self._refuse_unread(decider, "field", None)
-            await judge_upload(decider, body, headers, exchange.asked.operation, whole=whole)
-            exchange.ruling.wholly_read = decider.judged_all
+            if completes_upload(exchange.asked.operation, exchange.asked.path):
+                self._refuse_unread(decider, "file", None)  # its pieces are not named in JSON
+            ends = await judge_upload(decider, body, headers, exchange.asked.operation, whole=whole)
+            exchange.ruling.wholly_read, exchange.ruling.ends = decider.judged_all, ends
         finally:
             decider.close()
 

@@ -9,7 +9,7 @@ from gateway.enforcement.deciding import PASSING, Decider
 from gateway.errors import GatewayError
 from gateway.judging.messages import Finding, judging_request
 from gateway.openai_api import Operation, Unread
-from gateway.openai_api.uploads import Line, read_upload
+from gateway.openai_api.uploads import Ends, Line, Upload, read_seams, read_upload
 from policies.engine import Decision
 
 MOST_BYTES = 4 * 2**20  # of an upload are held to be judged
@@ -20,8 +20,8 @@ _TEXTS, _CHARACTERS = 32, 32_000  # judged together
 
 async def judge_upload(
     decider: Decider, body: bytes, headers: Mapping[bytes, bytes], operation: Operation, *, whole: bool
-) -> None:
-    """Judge what is here of an upload; `whole` False: this is only its beginning.
+) -> Ends | None:
+    """Judge what is here of an upload; `whole` False: this is only its beginning. Gives the ends of a piece of a file.
 
     Raises GatewayError prompt_blocked and prompt_unjudged, which name the line, and bad_body.
     """
@@ -30,14 +30,23 @@ async def judge_upload(
         plain = await asyncio.to_thread(_unpacked, body, encoding) if whole else None
         if plain is None:
             _refuse(decider, 0, [Unread("user", "encoding")])
-            return
+            return None
         body = plain
     kind = headers.get(b"content-type", b"").decode("latin-1")
     upload = await asyncio.to_thread(read_upload, body, kind, whole=whole, is_piece=operation is Operation.UPLOAD_PARTS)
-    unread = list(upload.unread)
     if operation is Operation.OTHER:
-        unread.append(Unread("user", "operation"))
-    _refuse(decider, 0, unread)
+        upload.unread.append(Unread("user", "operation"))
+    await _judge_lines(decider, upload)
+    return upload.ends[0] if len(upload.ends) == 1 else None
+
+
+async def judge_seams(decider: Decider, pieces: Sequence[Ends]) -> None:
+    """Judge the lines of a file that were cut where its pieces end. Raises what `judge_upload` raises."""
+    await _judge_lines(decider, await asyncio.to_thread(read_seams, pieces))
+
+
+async def _judge_lines(decider: Decider, upload: Upload) -> None:
+    _refuse(decider, 0, upload.unread)
     for line in upload.lines:
         _refuse(decider, line.number, line.unread)
     until = monotonic() + MOST_SECONDS

@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import unquote
 
 from gateway.openai_api import (
     chat,
@@ -361,6 +362,14 @@ def _of_unusual(method: str, path: str) -> Operation:
         plain = f"/v1/{longer[1]}"  # /v1/engines/NAME/chat/completions and the like
     below = (operation for asked, at, operation in _BELOW if asked == method and plain.startswith(at))
     return _BY_PATH.get((method, plain)) or next(below, Operation.OTHER)
+
+
+def completes_upload(operation: Operation, path: str) -> bool:
+    """Whether a request puts a file together of its pieces; `path` as it came."""
+    if operation is not Operation.FILES:
+        return False
+    plain = _UNSEEN.split(unquote(unquote(path)).lower(), maxsplit=1)[0]
+    return posixpath.normpath(plain).endswith("/complete")
 
 
 def answers_of(operation: Operation) -> Answers:

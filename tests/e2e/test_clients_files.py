@@ -128,6 +128,12 @@ def test_an_upload_in_parts_is_judged_part_by_part(client: OpenAI, api: FilesApi
     done = upload(requests(HARMLESS, HARMLESS), 10_000)
     assert done.file is not None
     assert api.content(done.file.id) == requests(HARMLESS, HARMLESS)
+    pieces = upload(requests(HARMLESS, HARMLESS, HARMLESS), 200)  # cut within lines: judged when they are put together
+    assert pieces.file is not None
+    batch = client.batches.create(
+        input_file_id=pieces.file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    assert batch.id
     for content, part_size in ((requests(HARMLESS, HARMFUL), 10_000), (requests(HARMFUL), 150)):
         with pytest.raises(openai.BadRequestError):
             upload(content, part_size)

@@ -4,6 +4,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Mapping
+from itertools import chain, repeat
 from typing import Any
 
 import brotli
@@ -11,14 +12,17 @@ import pytest
 from backports import zstd
 
 from gateway.exchange import Principal
+from gateway.openai_api.uploads import read_upload
 from tests.support.fakes import Counts, JudgingHere, Seen, World, rules
-from tests.support.scripted_server import JSON, always, answer, serve
+from tests.support.scripted_server import JSON, Peer, Script, always, answer, serve
 
 BLOCK = rules("id: r, when: {subcategory: violence, on: prompt}, then: block, on_error: allow")
 STRICT = rules("id: r, when: {subcategory: violence, on: prompt}, then: block, on_error: block")
 CUT = rules("id: r, when: {subcategory: privacy_violation, on: prompt}, then: redact, on_error: allow")
 FILED = answer(b'{"id":"file-1","object":"file"}', JSON)
 BOUNDARY = "x1x2x3"
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+KEYS = [("sk-one", Principal("one")), ("sk-two", Principal("two"))]
 
 
 def form(content: bytes, *, kind: str = "application/jsonl", fields: Mapping[str, str] | None = None) -> bytes:
@@ -45,9 +49,7 @@ def lines(*values: Any) -> bytes:
     return b"".join(json.dumps(value).encode() + b"\n" for value in values)
 
 
-async def upload(
-    world: World, body: bytes, *, path: str = "/v1/files", kind: str = f"multipart/form-data; boundary={BOUNDARY}"
-) -> Seen:
+async def upload(world: World, body: bytes, *, path: str = "/v1/files", kind: str = FORM) -> Seen:
     headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
     return await world.ask(path, [body[at : at + 700] for at in range(0, len(body), 700)], headers=headers)
 
@@ -238,23 +240,107 @@ async def test_a_policy_that_only_records_passes_all_as_it_comes() -> None:
     assert (seen.status, passed, unread) == (200, True, {})
 
 
-async def test_a_piece_of_a_file_may_begin_and_end_anywhere() -> None:
-    cut = lines(line(1, "good day"), line(2, "good day"))
-    for content, policy, status in (
-        (cut, STRICT, 200),
-        (cut[:-9], BLOCK, 200),
-        (cut[:-9], STRICT, 400),
-        (cut[9:], STRICT, 400),
-        (b"plain text", STRICT, 400),
-        (cut[9:] + b"a grenade", BLOCK, 400),
-    ):
-        async with serve(always(FILED)) as server, World(server.port, rules=policy) as world:
-            assert (await upload(world, form(content), path="/v1/uploads/upload_1/parts")).status == status
+PIECES = "/v1/uploads/upload_1"
+WHOLE = lines(line(1, "good day"), line(2, "schöner Tag"), line(3, "all about a grenade and more"))
+
+
+class Sent:
+    """An upload in pieces, which a server numbers."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def piece(self, content: bytes, **more: Any) -> int:
+        return (await upload(self._world, form(content, **more), path=f"{PIECES}/parts")).status
+
+    async def complete(self, *ids: str, path: str = f"{PIECES}/complete") -> Seen:
+        return await self._world.ask(path, json.dumps({"part_ids": ids}).encode())
+
+    async def batch(self) -> Seen:
+        return await self._world.ask("/v1/batches", b'{"input_file_id":"file-1"}')
+
+
+def numbering(pieces: int) -> Script:
+    """Answers with the ids of pieces, then with the file, then with a batch."""
+    made = [answer(b'{"id":"part_%d","object":"upload.part"}' % n, JSON) for n in range(pieces)]
+    done = answer(b'{"id":"upload_1","object":"upload","file":{"id":"file-1","object":"file"}}', JSON)
+    answers = chain(made, [done], repeat(answer(b'{"id":"batch_1"}', JSON)))
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(next(answers))
+
+    return script
+
+
+@pytest.mark.parametrize("size", [1, 40, 130, 1000])
+async def test_a_file_in_pieces_is_judged_where_they_meet(size: int) -> None:
+    """Wherever they are cut, in the middle of a character too; `size` 1 cuts at the first sixty bytes only."""
+    for content, passes in ((WHOLE[: WHOLE.index(b'{"custom_id": "r3"')], True), (WHOLE, False)):
+        cuts = range(0, min(len(content), 60) if size == 1 else len(content), size)
+        parts = [content[at : at + size] for at in cuts][:-1]
+        parts.append(content[sum(map(len, parts)) :])
+        async with serve(numbering(len(parts))) as server, World(server.port, rules=STRICT) as world:
+            sent = Sent(world)
+            statuses = [await sent.piece(part) for part in parts]
+            if 400 in statuses:  # enough of it stands in one piece
+                assert not passes
+                continue
+            done = await sent.complete(*[f"part_{n}" for n in range(len(parts))])
+            assert (done.status == 200) is passes
+            if passes:
+                assert (await sent.batch()).status == 200
+            else:
+                assert done.error["code"] == "content_filter"
+
+
+async def test_pieces_are_judged_in_the_order_that_they_are_put_together_in() -> None:
+    halves = b"good day\nall about a gre", b"nade and more\n"
+    for order, passes in (((0, 1), False), ((1, 0), True)):
+        async with serve(numbering(2)) as server, World(server.port, rules=STRICT) as world:
+            sent = Sent(world)
+            assert [await sent.piece(half) for half in halves] == [200, 200]
+            assert ((await sent.complete(*[f"part_{n}" for n in order])).status == 200) is passes
+
+
+async def test_a_piece_that_nobody_judged_leaves_the_file_unread() -> None:
+    path = f"{PIECES}/complete"
+    for policy, passes in ((BLOCK, True), (STRICT, False)):
+        unread = Counts("assay_unread_total")
+        async with serve(numbering(1)) as server, World(server.port, rules=policy) as world:
+            sent = Sent(world)
+            assert await sent.piece(b"good day") == 200
+            seen = await sent.complete("part_0", "part_7")
+            assert (seen.status == 200) is passes
+            assert passes or seen.error["code"] == "content_unjudged"
+            plain = await upload(world, b'{"part_ids":["part_0"]}', path=path, kind="text/plain")
+            assert (plain.status == 200) is passes
+            assert (await sent.complete("part_0", path="/v1/uploads/u/%63omplete")).status == 200
+        assert unread.added() == {("user", "file"): 2}
+
+
+def test_a_line_that_is_too_long_at_the_end_of_a_piece_is_unread() -> None:
+    for length, unread in ((65_536, []), (65_537, [("user", "file")])):
+        for content in (b"good day\n" + b"x" * length, b"x" * length + b"\ngood day", b"x" * length):
+            assert read_upload(form(content), FORM, whole=True, is_piece=True).unread == unread
+
+
+async def test_pieces_belong_to_the_key_that_sent_them() -> None:
+    async with serve(numbering(1)) as server, World(server.port, rules=BLOCK, keys=KEYS) as world:
+        headers = [
+            (b"authorization", b"Bearer sk-one"),
+            (b"content-type", f"multipart/form-data; boundary={BOUNDARY}".encode()),
+        ]
+        body = form(b"good day")
+        sent = await world.ask(f"{PIECES}/parts", body, headers=[*headers, (b"content-length", b"%d" % len(body))])
+        assert sent.status == 200
+        other = [(b"authorization", b"Bearer sk-two")]
+        assert (await world.ask(f"{PIECES}/complete", b'{"part_ids":["part_0"]}', headers=other)).status == 404
+        assert (await world.ask(f"{PIECES}/complete", b'{"part_ids":["part_0"]}', headers=headers[:1])).status == 200
 
 
 # --- what is done with files
-
-KEYS = [("sk-one", Principal("one")), ("sk-two", Principal("two"))]
 
 
 async def test_a_batch_runs_where_its_file_was_judged_by_this_policy() -> None:
@@ -396,7 +482,7 @@ async def test_what_begins_and_ends_an_upload_is_known() -> None:
     unread = Counts("assay_unread_total")
     begun = {"filename": "a.jsonl", "bytes": 9, "mime_type": "application/jsonl", "purpose": "batch"}
     async with serve(always(FILED)) as server, World(server.port, rules=STRICT) as world:
-        for path, content in (("", begun), ("/up_1/complete", {"part_ids": ["p_1"], "md5": "x"}), ("/up_1/cancel", {})):
+        for path, content in (("", begun), ("/up_1/cancel", {})):
             assert (await world.ask(f"/v1/uploads{path}", json.dumps(content).encode())).status == 200, path
         assert unread.added() == {}
         harmful = begun | {"filename": "all about a grenade.jsonl"}

@@ -29,6 +29,8 @@ from gateway.openai_api.uploads.forms import FormError, Part, boundary_of, field
 _BLOCK_CHARACTERS = 4_000  # of plain text are shown to the detectors together
 _SHORT = 16  # characters of a field that says something
 _LONGEST_CHARACTER = 3  # bytes that a cut may leave of one
+_WITHIN = bytes(range(0x80, 0xC0))  # what no character begins with in UTF-8
+_LONGEST_END = 64 * 1024  # bytes of a line that is cut at the end of a piece
 _CHARSET = re.compile(r"charset=\"?([\w.:-]+)")
 _QUERY = "application/x-www-form-urlencoded"
 _BOM = b"\xef\xbb\xbf"
@@ -45,21 +47,30 @@ class Line(NamedTuple):
     unread: list[Unread]
 
 
+class Ends(NamedTuple):
+    """How a piece of a file begins and ends: its first line and its last; one line may be all of it, then `last` is
+    None."""
+
+    first: bytes
+    last: bytes | None
+
+
 class Upload(NamedTuple):
-    """The texts of an upload by line, and what in it could not be read."""
+    """The texts of an upload by line, and what in it could not be read. `ends` are those of each file in it."""
 
     lines: list[Line]
     unread: list[Unread]
+    ends: list[Ends]
 
 
 def read_upload(body: bytes, content_type: str, *, whole: bool, is_piece: bool) -> Upload:
     """The texts of an upload, and what is none.
 
     `whole` False: this is its beginning, and the rest is told as `too_long`. `is_piece`: it is a piece of a file that
-    was cut anywhere, so that a text at its ends goes on in another piece: where it does not end with lines of JSON,
-    that is told as `file`.
+    was cut anywhere, so that a line at its ends may go on in another piece:
+    only all pieces together tell it (see `seams`); a line at an end that is too long to be kept is told as `file`.
     """
-    upload = Upload([], [] if whole else [Unread("user", "too_long")])
+    upload = Upload([], [] if whole else [Unread("user", "too_long")], [])
     try:
         boundary = boundary_of(content_type)
         parts: Iterable[Part] = [Part("", content_type.lower(), True, body, whole)]
@@ -77,7 +88,7 @@ def read_upload(body: bytes, content_type: str, *, whole: bool, is_piece: bool) 
 
 def _read_part(upload: Upload, part: Part, is_piece: bool) -> dict[str, Any]:
     """Reads a part; gives what in it is no text by itself: its name, what its head says, and what is short."""
-    text = _text_of(part)
+    text = _text_of(part, is_piece)
     said: dict[str, Any] = {part.name: "", "filename": list(part.more)}
     if text is None:
         reason: Reason = next((reason for kind, reason in _BLIND if part.type.startswith(kind)), "file")
@@ -90,9 +101,40 @@ def _read_part(upload: Upload, part: Part, is_piece: bool) -> dict[str, Any]:
     else:
         lines = list(_lines(text))
         upload.lines.extend(lines)
-        if is_piece and not _is_whole(text):
-            upload.unread.append(Unread("user", "file"))
+        if is_piece:
+            _note_ends(upload, part.content)
     return said
+
+
+def _note_ends(upload: Upload, content: bytes) -> None:
+    first, ended, more = content.partition(b"\n")
+    ends = Ends(first, more.rpartition(b"\n")[2] if ended else None)
+    upload.ends.append(ends)
+    if len(upload.ends) > 1 or max(len(first), len(ends.last or b"")) > _LONGEST_END:
+        upload.unread.append(Unread("user", "file"))
+
+
+def seams(pieces: Iterable[Ends]) -> Iterator[bytes]:
+    """The lines of a file at the ends of its pieces, put together."""
+    line = b""
+    for piece in pieces:
+        line += piece.first
+        if piece.last is not None:
+            yield line
+            line = piece.last
+    yield line
+
+
+def read_seams(pieces: Iterable[Ends]) -> Upload:
+    """What those lines say."""
+    upload = Upload([], [], [])
+    for line in seams(pieces):
+        text = _text_of(Part("", "", True, line, True), is_piece=False)
+        if text is None:
+            upload.unread.append(Unread("user", "file"))
+        else:
+            upload.lines.extend(_lines(text))
+    return upload
 
 
 def _is_in_other_letters(part: Part) -> bool:
@@ -101,12 +143,15 @@ def _is_in_other_letters(part: Part) -> bool:
     return charset is not None and charset[1] not in ("utf-8", "utf8", "us-ascii", "ascii")
 
 
-def _text_of(part: Part) -> str | None:
-    """The content as text; None when it is none."""
+def _text_of(part: Part, is_piece: bool) -> str | None:
+    """The content as text; None when it is none. A piece may begin and end within a character."""
     content = part.content.removeprefix(_BOM)
     if content.startswith(PDF) or _is_in_other_letters(part):
         return None
-    for cut in range(1 if part.is_whole else _LONGEST_CHARACTER + 1):
+    if is_piece:
+        begun = content[:_LONGEST_CHARACTER]
+        content = content[len(begun) - len(begun.lstrip(_WITHIN)) :]
+    for cut in range(1 if part.is_whole and not is_piece else _LONGEST_CHARACTER + 1):
         try:
             text = content[: len(content) - cut].decode()
         except UnicodeDecodeError:
@@ -137,12 +182,6 @@ def _lines(text: str) -> Iterator[Line]:
             size += len(line)
     if block:
         yield _plain(begin, "\n".join(block))
-
-
-def _is_whole(text: str) -> bool:
-    """Whether the first and the last line are JSON, so that neither goes on in another piece."""
-    lines = text.strip().split("\n")
-    return all(isinstance(_parsed(line), dict) for line in (lines[0], lines[-1]))
 
 
 def _parsed(text: str) -> Any:
