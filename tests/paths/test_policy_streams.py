@@ -131,7 +131,8 @@ BLOCKS: list[tuple[str, Channel]] = [
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_secret_in_several_blocks_of_a_message_is_cut_out_of_all(way: Streams) -> None:
     """With thoughts between the blocks, and a call after them, which lasts."""
-    events = messages_api.stream([*BLOCKS, *[("[" * 9, "arguments")] * 40])
+    lasting: list[tuple[str, Channel]] = [("[" * 9, "arguments")] * 40
+    events = messages_api.stream([*BLOCKS, *lasting])
     async with serve(streaming(*events)) as server, World(server.port, rules=REDACT, streams=way) as world:
         seen = await world.ask("/v1/messages", messages_api.request(stream=True))
     said = "".join(part.get("delta", {}).get("text", "") for part in objects(seen.body))
