@@ -128,15 +128,6 @@ class Reading(Detector, Protocol):
 
 
 @runtime_checkable
-class Lazy(Detector, Protocol):
-    """A detector that loads its model with the first text that is for it, unless it is told to before."""
-
-    def prepare(self) -> None:
-        """Load it now. Raises manifest.ModelError."""
-        ...
-
-
-@runtime_checkable
 class TextByText(Detector, Protocol):
     """A detector that judges each text by itself, and which can be interrupted in it."""
 

@@ -16,7 +16,6 @@ from detectors.base import (
     Detector,
     Judgement,
     Known,
-    Lazy,
     Reading,
     State,
     Steps,
@@ -316,10 +315,8 @@ def load_what_loads(
     *,
     only: Collection[str] | None = None,
     own: specs.OwnDetectors = specs.NONE,
-    prepared: bool = False,
 ) -> Panel:
-    """The same with what can be loaded: one damaged file must not silence the other detectors. `prepared`: nothing is
-    left to be loaded with the first text that needs it."""
+    """The same with what can be loaded: one damaged file must not silence the other detectors."""
     built: list[Detector] = []
     absent: dict[str, str] = {}
     known: list[manifest.DetectorInfo] = []
@@ -327,10 +324,7 @@ def load_what_loads(
         try:
             info = manifest.load_one(name, models)
             if only is None or not info.slugs.isdisjoint(only):
-                detector = factory(info)
-                if prepared and isinstance(detector, Lazy):
-                    detector.prepare()
-                built.append(detector)
+                built.append(factory(info))
                 known.append(info)
         except manifest.ModelError as error:
             absent[name] = str(error)

@@ -10,9 +10,11 @@ from detectors.base import Judgement, Role, State, Steps, Text, Verdict, finish
 from detectors.manifest import DetectorInfo, ModelError
 from detectors.trained import languages
 from detectors.trained.networks import Floats, NgramNetwork, PieceNetwork, Scored, StepwiseNetwork
-from detectors.trained.onnx import Tokenizer, UnigramTokenizer
+from detectors.trained.onnx import Tokenizer
 from detectors.trained.repeats import said_once
 from detectors.trained.scripts import LATIN, MANY, Scripts
+from detectors.trained.tokens import AnyTokenizer
+from detectors.trained.unigram import UnigramTokenizer
 
 ROLES: tuple[Role, ...] = ("prompt", "response")
 UNSAFE = "unsafe"
@@ -28,13 +30,20 @@ def network(info: DetectorInfo) -> StepwiseNetwork:
     return piece_network(info)
 
 
-def piece_network(info: DetectorInfo) -> PieceNetwork:
-    """As `network`, for one that reads word pieces."""
-    if info.file is None or info.vocabulary is None:
-        raise ModelError(f"{info.name}: models.toml names no model file and vocabulary for it; run `make train`")
+def piece_network(info: DetectorInfo, tokenizer: AnyTokenizer | None = None) -> PieceNetwork:
+    """As `network`, for one that reads word pieces; `tokenizer` where its vocabulary is loaded already."""
+    tokenizer = tokenizer or vocabulary(info)
+    if info.file is None:
+        raise ModelError(f"{info.name}: models.toml names no model file for it; run `make train`")
     means = {role: [info.means.get((slug, role), 0.0) for slug in info.heads] for role in ROLES}
-    read = UnigramTokenizer if info.vocabulary.suffix == UNIGRAM else Tokenizer
-    return PieceNetwork(info.file, read(info.vocabulary), len(info.heads), means)
+    return PieceNetwork(info.file, tokenizer, len(info.heads), means)
+
+
+def vocabulary(info: DetectorInfo) -> AnyTokenizer:
+    """What cuts texts for the network of `info`. Raises ModelError."""
+    if info.vocabulary is None:
+        raise ModelError(f"{info.name}: models.toml names no vocabulary for it; run `make train`")
+    return (UnigramTokenizer if info.vocabulary.suffix == UNIGRAM else Tokenizer)(info.vocabulary)
 
 
 class _Trained:
@@ -133,23 +142,23 @@ class Cascade(_Trained):
 
 
 class Multilingual(_Trained):
-    """A Detector over one network that reads many languages. It is loaded when the first text comes that is for it."""
+    """A Detector over one network that reads many languages.
+
+    Its vocabulary, which takes longer, is loaded at once. The network is with the first text that is for it: that takes
+    as long as five windows of text, and where no such text comes it saves the memory.
+    """
 
     group = languages.MANY_LANGUAGES
     _scripts = MANY
 
     def __init__(self, info: DetectorInfo) -> None:
-        """Nothing is loaded yet: a command about English texts pays nothing for it."""
+        """Load the vocabulary behind `info`. Raises ModelError."""
         super().__init__(info)
-        self._info = info
+        self._info, self._tokenizer = info, vocabulary(info)
 
     @cached_property
     def _network(self) -> PieceNetwork:
-        return piece_network(self._info)
-
-    def prepare(self) -> None:
-        """Load the network. Raises ModelError."""
-        _ = self._network
+        return piece_network(self._info, self._tokenizer)
 
     def _score(self, texts: Sequence[Text]) -> Steps[Scored]:
         return self._network.steps(texts)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.manifest import ModelError
+from detectors.trained.weights import graph_of
 
 # From its import on, onnxruntime keeps a device id and a queue of events in the home directory, for its maker.
 # Nothing of a gateway's machine is anybody else's business; `disable_telemetry_events` comes too late.
@@ -17,14 +19,22 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one thread, as the m
 import onnxruntime
 import tokenizers
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
-from tokenizers.models import Unigram, WordPiece
+from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer, Metaspace
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 # onnxruntime's exceptions share no base but Exception.
-_REFUSALS = (failures.Fail, failures.InvalidGraph, failures.InvalidProtobuf, failures.NoSuchFile)
-_REFUSED_TO_LOAD = (*_REFUSALS, failures.NotImplemented, failures.InvalidArgument, failures.RuntimeException)
+_REFUSED_TO_LOAD = (
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NoSuchFile,
+    failures.NotImplemented,
+    failures.RuntimeException,
+)
 _REFUSED_TO_RUN = (failures.Fail, failures.InvalidArgument, failures.RuntimeException)
+_PROVIDERS = ["CPUExecutionProvider"]
 
 
 class Model:
@@ -33,8 +43,8 @@ class Model:
     def __init__(self, path: Path) -> None:
         """Load `path`; ModelError when it is no model that this onnxruntime can run."""
         try:
-            self._session = _session(path)
-        except _REFUSALS as error:
+            self._session = _mapped(path)
+        except _REFUSED_TO_LOAD as error:
             raise ModelError(f"{path}: onnxruntime cannot load it ({error}); run `make train`") from error
         self._output = self._session.get_outputs()[0].name
 
@@ -45,12 +55,29 @@ class Model:
 
 
 def _session(path: Path) -> "onnxruntime.InferenceSession":
+    return onnxruntime.InferenceSession(str(path), _options(), providers=_PROVIDERS)
+
+
+def _mapped(path: Path) -> "onnxruntime.InferenceSession":
+    """The same with its large weights left in the file: of a table in it, the rows that are used get into memory."""
+    file = path.resolve()
+    try:
+        with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as model:
+            graph = graph_of(model, file.name)
+    except (OSError, ValueError):
+        return _session(path)  # which says what is wrong with it
+    options = _options()
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(file.parent))
+    return onnxruntime.InferenceSession(graph, options, providers=_PROVIDERS)
+
+
+def _options() -> "onnxruntime.SessionOptions":
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return options
 
 
 class Tokens(NamedTuple):
@@ -178,43 +205,19 @@ class Tokenizer:
         vocabulary = {piece: index for index, piece in enumerate(lines)}
         if missing := {"[UNK]", "[CLS]", "[SEP]"} - vocabulary.keys():
             raise ModelError(f"{path}: lacks {sorted(missing)}, so it is no vocabulary; reinstall, or run `make train`")
-        # Letters and digits that each piece stands for; none for the special ones.
-        self.sizes = [
-            0 if piece.startswith("[") else sum(map(str.isalnum, piece.removeprefix("##"))) for piece in lines
-        ]
+        self._sizes = bytes(map(_letters, lines))
         self._tokenizer = tokenizers.Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
         self._tokenizer.normalizer = BertNormalizer()
         self._tokenizer.pre_tokenizer = BertPreTokenizer()
+
+    def size(self, piece: int) -> int:
+        """Letters and digits that a piece stands for; none for the special ones."""
+        return self._sizes[piece]
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The word pieces of each text, without the special ones around them."""
         return [found.ids for found in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
-class UnigramTokenizer:
-    """Pieces by their probability, over a file of one piece and its score a line: the likeliest way to cut a text."""
-
-    marks = Marks(3, 0, 2)
-    cased = True
-
-    def __init__(self, path: Path) -> None:
-        """Read `path`; ModelError when it cannot be read or is no such file."""
-        try:
-            lines = path.read_text("utf-8").removesuffix("\n").split("\n")  # pieces may be other ends of lines
-            pieces = [(piece, float(score)) for piece, _, score in (line.partition("\t") for line in lines)]
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: cannot be read ({error}); reinstall, or run `make train`") from error
-        if [piece for piece, _ in pieces[:4]] != ["<s>", "<pad>", "</s>", "<unk>"]:
-            raise ModelError(
-                f"{path}: lacks the special pieces, so it is no vocabulary; reinstall, or run `make train`"
-            )
-        special = self.marks.unknown
-        self.sizes = [
-            0 if place <= special else sum(map(str.isalnum, piece)) for place, (piece, _) in enumerate(pieces)
-        ]
-        self._tokenizer = tokenizers.Tokenizer(Unigram(pieces, unk_id=self.marks.unknown))
-        self._tokenizer.pre_tokenizer = Metaspace()
-
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The pieces of each text, without the special ones around them."""
-        return [found.ids for found in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+def _letters(piece: str) -> int:
+    return 0 if piece.startswith("[") else min(sum(map(str.isalnum, piece.removeprefix("##"))), 255)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from detectors.base import Text
 from detectors.trained.bounds import LIMIT
 from detectors.trained.features import CONTEXT, normalise
-from detectors.trained.onnx import Marks, Tokenizer, UnigramTokenizer
+from detectors.trained.onnx import Marks, Tokenizer
+from detectors.trained.unigram import UnigramTokenizer
 
 Ids = npt.NDArray[np.int32]
 
@@ -115,7 +116,7 @@ def _unknown(tokenizer: AnyTokenizer, text: str, ids: Sequence[int]) -> float:
     if tokenizer.marks.unknown not in ids:
         return 0.0
     there = sum(map(str.isalnum, text))
-    return 1 - min(sum(tokenizer.sizes[piece] for piece in ids) / there, 1) if there else 0.0
+    return 1 - min(sum(tokenizer.size(piece) for piece in ids) / there, 1) if there else 0.0
 
 
 def _unrepeated(ids: Ids) -> Ids:

@@ -115,7 +115,6 @@ def main() -> None:
             Path(models),
             Path(fingerprints) if fingerprints else None,
             own=msgspec.json.decode(own, type=OwnDetectors) if own else NONE,
-            prepared=True,  # a text that waits for a model to be loaded would come too late
         )
     )
 

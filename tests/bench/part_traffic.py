@@ -44,7 +44,7 @@ def bench_plain(table: Table, folder: Path, seconds: float, rounds: int) -> None
             stack.enter_context(running(server, "/readyz"))
             targets[name] = target(server, VARIED if name == "enforcing" else BODY)
             if name != "guards off":
-                _warm_up(server, requests=100)
+                warm_up(server, requests=100)
             (move_detectors if name == "enforcing" else spare_detectors)(server)
         wrk = Wrk(folder, LOAD)
         _throughput(table, interleaved(wrk, table, targets, 64, seconds, rounds, "c=64"))
@@ -113,7 +113,7 @@ def bench_overload(table: Table, folder: Path, seconds: float, rounds: int) -> N
             progress(f"all sampled: round {number + 1} of {rounds}")
             with running(gateway(TESTED, static.port, folder / "full.log", sample_rate="1"), "/readyz") as full:
                 move_detectors(full)
-                _warm_up(full)
+                warm_up(full)
                 move_detectors(full)  # the process of the monitors, which the first sample started
                 idle = full.rss_mib()
                 for name, server in (("bare", bare), ("full", full)):
@@ -125,7 +125,7 @@ def bench_overload(table: Table, folder: Path, seconds: float, rounds: int) -> N
     _overload_rows(table, windows, failed, seen)
 
 
-def _warm_up(server: Server, requests: int = 1) -> None:
+def warm_up(server: Server, requests: int = 1) -> None:
     """Until a sample was judged, so that all of its processes are there; so many requests at a time."""
     deadline = time.monotonic() + _WARM_SECONDS
     while metric(server, 'assay_process_resident_memory_bytes{process="monitors"}') < 1:

@@ -19,7 +19,7 @@ import torch
 from detectors.base import Role
 from detectors.manifest import DataSet, Tables, load_one
 from detectors.trained.networks import PieceNetwork
-from detectors.trained.onnx import UnigramTokenizer
+from detectors.trained.unigram import UnigramTokenizer
 from detectors.training import compose, data, everyday, evidence, measure, shipping, synthetic
 from detectors.training.encoder import graph
 from detectors.training.multilingual import finetune, start

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from detectors.trained.onnx import UnigramTokenizer
 from detectors.trained.tokens import Pieces, Window, starts, window
+from detectors.trained.unigram import UnigramTokenizer
 from detectors.training.data import Row
 from detectors.training.encoder.bert import Network
 from detectors.training.encoder.finetune import (

@@ -4,7 +4,6 @@ import pytest
 
 from detectors.base import Judgement, Reading, State, Stepwise, Text
 from detectors.manifest import load_one, threshold
-from detectors.panel import load_what_loads
 from detectors.trained.encoder import Multilingual
 from detectors.training.benign import HALVES
 from detectors.training.multilingual.tables import Unswitched, everyday_texts
@@ -32,17 +31,12 @@ def test_it_reads_in_steps_what_is_not_in_english() -> None:
 
 
 @pytest.mark.slow
-def test_it_is_loaded_by_the_first_text_that_is_for_it() -> None:
+def test_its_network_is_loaded_by_the_first_text_that_is_for_it_and_its_vocabulary_before() -> None:
     fresh = Multilingual(INFO)
+    assert "_tokenizer" in vars(fresh)
     assert "_network" not in vars(fresh)
     fresh.detect(prompts("Guten Tag"))
     assert "_network" in vars(fresh)
-
-
-@pytest.mark.slow
-def test_what_serves_traffic_has_it_loaded_before() -> None:
-    (detector,) = (each for each in load_what_loads(prepared=True).detectors if isinstance(each, Multilingual))
-    assert "_network" in vars(detector)
 
 
 @pytest.mark.slow

@@ -1,14 +1,20 @@
 """Pieces of a unigram model: how a text is cut, and how a reply is framed."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
+import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers.models import Unigram
+from tokenizers.pre_tokenizers import Metaspace
 
 from detectors.base import Text
 from detectors.manifest import ModelError
-from detectors.trained.onnx import UnigramTokenizer
 from detectors.trained.scripts import LATIN, MANY
 from detectors.trained.tokens import has_known, is_readable, pieces, window
+from detectors.trained.unigram import UnigramTokenizer
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 PIECES = {"▁": -3.0, "▁ja": -4.0, "▁Brot": -5.0, "B": -9.0, "r": -9.0, "o": -9.0, "t": -9.0, "好": -6.0, "\u2028": -9.0}
@@ -32,6 +38,35 @@ def test_the_likeliest_pieces_are_taken_and_upper_case_stays(tokenizer: UnigramT
     assert names(tokenizer, "好") == ["▁", "好"]
     (found,) = pieces(tokenizer, [Text("Brot", "prompt")])
     assert found.text.tolist() == tokenizer.ids(["Brot"])[0]
+
+
+MANY_PIECES = {
+    **PIECES,
+    "▁B": -4.5,
+    "Bro": -6.0,
+    "ot": -5.0,
+    "rot": -7.0,
+    "oto": -6.5,
+    "▁Brotot": -16.0,
+    "ja": -4.0,
+    "aa": -9.0,
+    "好好好": -20.0,
+    "▁▁": -3.0,
+}
+
+
+@given(st.lists(st.text("▁ jaBrot好x\u2028\u0301é") | st.text(), max_size=5))
+def test_a_text_is_cut_as_the_library_does(texts: list[str]) -> None:
+    vocabulary = [*((piece, 0.0) for piece in SPECIAL), *MANY_PIECES.items()]
+    library = tokenizers.Tokenizer(Unigram(vocabulary, unk_id=3))
+    library.pre_tokenizer = Metaspace()
+    expected = [found.ids for found in library.encode_batch_fast(texts, add_special_tokens=False)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pieces.tsv")
+        path.write_text("".join(f"{piece}\t{score}\n" for piece, score in vocabulary), "utf-8", newline="")
+        own = UnigramTokenizer(path)
+    assert own.ids(texts) == expected
+    assert own.ids(texts) == expected  # from what is remembered
 
 
 def test_what_the_vocabulary_lacks_is_unknown(tokenizer: UnigramTokenizer) -> None:
