@@ -16,8 +16,8 @@ LONG := --ignore tests/e2e --ignore tests/foreign --ignore tests/proofs
 # Files of fast tests lie in memory where there is a gigabyte of it: hundreds of small databases wait for a disk else.
 IN_MEMORY := $(shell test "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 1000000 2>/dev/null && echo TMPDIR=/dev/shm)
 FAST := FEW_EXAMPLES=1 $(IN_MEMORY) $(PYTEST) -p no:xdist -m "not server and not slow" --durations 10 --durations-min 2
-# The tests that carry traffic. Only they read it with the vendors' clients, which take long to import.
-TRAFFIC := $(addprefix tests/,delivery demo moderation openai_api paths properties upstream)
+# The tests that carry traffic: half of the work. Only they read it with the vendors' clients, which take long to import.
+TRAFFIC := $(addprefix tests/,delivery demo moderation openai_api paths properties serving upstream)
 # The gateways of `make bench-peers`.
 FERRO := 1.5.10
 PORTKEY := 1.15.2

@@ -73,8 +73,10 @@ def text_of(length: int, tokenizer: Tokenizer) -> Text:
     text = Text("", "prompt")
     for word in " ".join(_ASKED[2].format(subject) for subject in 3 * _SUBJECTS).split():
         longer = replace(text, text=f"{text.text} {word}")
-        if len(tokens.pieces(tokenizer, [longer])[0].text) + _OWN_PIECES <= length:
-            text = longer
+        size = len(tokens.pieces(tokenizer, [longer])[0].text) + _OWN_PIECES
+        text = longer if size <= length else text
+        if size == length:
+            break
     return text
 
 

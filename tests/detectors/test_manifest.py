@@ -1,21 +1,20 @@
 """Shipped files are pinned, and a damaged one is named."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from detectors.manifest import MODELS, ModelError, load, load_one, threshold
+from detectors.manifest import ModelError, load, load_one, threshold
 from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.taxonomy import AUXILIARIES, SLUGS
 from detectors.trained.onnx import Model
 from detectors.training import shipping
-from tests.support.shipped import shipped
+from tests.support.shipped import linked_models, own, shipped
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    return shutil.copytree(MODELS, tmp_path / "models")
+    return linked_models(tmp_path)
 
 
 def test_lists_every_registered_detector() -> None:
@@ -77,7 +76,7 @@ def test_threshold_takes_the_largest_rate_that_is_allowed() -> None:
 
 @pytest.mark.parametrize("file", ["ngram.onnx", "ngram.json", "pii.json"])
 def test_a_changed_file_is_named(copy: Path, file: str) -> None:
-    with (copy / file).open("r+b") as damaged:
+    with own(copy / file).open("r+b") as damaged:
         damaged.seek(100)
         damaged.write(b"damage")
     with pytest.raises(ModelError, match=rf"{file}: sha256 is .*make train"):
@@ -92,14 +91,14 @@ def test_a_missing_file_is_named(copy: Path, file: str) -> None:
 
 
 def test_an_index_that_lacks_a_field_says_which(copy: Path) -> None:
-    index = copy / "models.toml"
+    index = own(copy / "models.toml")
     index.write_text(index.read_text("utf-8").replace('version = "1"', "", 1), "utf-8")
     with pytest.raises(ModelError, match="lacks 'version'"):
         load(copy)
 
 
 def test_an_index_that_is_not_toml_says_so(copy: Path) -> None:
-    (copy / "models.toml").write_text("[ngram", "utf-8")
+    own(copy / "models.toml").write_text("[ngram", "utf-8")
     with pytest.raises(ModelError, match="not valid TOML"):
         load(copy)
 

@@ -82,7 +82,8 @@ def test_one_that_is_damaged_is_named_and_the_others_work(tmp_path: Path) -> Non
     with GatewayProcess(env) as gateway:
         assert ask(gateway, "Who leads Project Falcon?") == "redact"
         assert ask(gateway, "Throw the grenade.") == "allow"  # as its rule's `on_error` says
-        assert f"detector mine is not available: {model}: onnxruntime cannot load it" in gateway.output
+        told = f"detector mine is not available: {model}: onnxruntime cannot load it"
+        gateway.wait_until("the log tells", lambda: told in gateway.output)
         assert gateway.metric("assay_guard_bypasses_total", direction="prompt", reason="detector") >= 1
 
 
@@ -134,7 +135,7 @@ def test_a_guard_that_is_not_there_leaves_it_to_on_error(tmp_path: Path) -> None
     env = with_guard(tmp_path, "http://127.0.0.1:9/v1")
     with GatewayProcess(env) as gateway:
         assert ask(gateway, "How do I bake bread?") == "block"
-        assert "the detector llama does not judge" in gateway.output
+        gateway.wait_until("the log tells", lambda: "the detector llama does not judge" in gateway.output)
         assert gateway.metric("assay_detector_calls_total", result="failed") >= 1
     (tmp_path / "policy.yaml").write_text(GUARDED.replace("on_error: block", "on_error: allow"))
     with GatewayProcess(env) as gateway:

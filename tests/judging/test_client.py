@@ -3,7 +3,6 @@
 import asyncio
 import os
 import resource
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -17,7 +16,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors import manifest, registry
+from detectors import registry
 from detectors.panel import Panel
 from detectors.rules import fingerprint
 from gateway.judging.client import JudgingClient, JudgingError
@@ -26,6 +25,7 @@ from gateway.judging.request_panel import RequestPanel
 from gateway.telemetry import metrics
 from tests.support.fakes import Counts, chat, completion
 from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.shipped import linked_models, own
 from tests.support.words import Words
 
 pytestmark = pytest.mark.real_time
@@ -87,9 +87,8 @@ async def judge() -> AsyncIterator[JudgingClient]:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def lame(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[JudgingClient]:
     """A client whose model file is damaged."""
-    models = tmp_path_factory.mktemp("models") / "models"
-    shutil.copytree(manifest.MODELS, models)
-    with (models / "encoder.onnx").open("r+b") as file:
+    models = linked_models(tmp_path_factory.mktemp("models"))
+    with own(models / "encoder.onnx").open("r+b") as file:
         file.seek(1000)
         file.write(b"damaged")
     async with running(client(models=models)) as started:

@@ -9,6 +9,7 @@ import pytest
 from detectors.base import Role
 from gateway.judging.dialects import Label
 from gateway.opinions.habits import Habits
+from tests.support.examples import some
 
 VIOLENCE: tuple[Role, str] = ("prompt", "violence")
 SAMPLES, A_CONTROL, CONTROLS = 300, 3, 20
@@ -51,13 +52,13 @@ def warnings(world: World, seed: int, *, controls: bool = True) -> list[str]:
 @pytest.mark.parametrize("share", [0.75, 0.89, 0.93, 1.0])
 @pytest.mark.parametrize("harm", [0.001, 0.1, 0.9])
 def test_who_says_yes_to_all_alike_is_warned_of(harm: float, share: float) -> None:
-    for seed in range(5):
+    for seed in some(5):
         assert any(" yes to " in warning for warning in warnings(World(harm, share, share), seed))
 
 
 @pytest.mark.parametrize("share", [0.89, 0.93, 1.0])
 def test_also_before_it_was_shown_anything_harmless(share: float) -> None:
-    for seed in range(5):
+    for seed in some(5):
         found = warnings(World(0.1, share, share), seed, controls=False)
         assert any("samples that a detector flagged and to" in warning or "no detector" in warning for warning in found)
 
@@ -66,13 +67,13 @@ def test_also_before_it_was_shown_anything_harmless(share: float) -> None:
 @pytest.mark.parametrize("harm", [0.001, 0.01, 0.1, 0.3, 0.6, 0.9])
 def test_an_honest_judge_is_not(harm: float, found: float) -> None:
     """It errs as the better ones do. Of rare harm a hundred flags may all be false, and it is said to be so."""
-    told = [warnings(World(harm, 0.92, 0.04, found, yes_to_harmless=0.01), seed) for seed in range(8)]
+    told = [warnings(World(harm, 0.92, 0.04, found, yes_to_harmless=0.01), seed) for seed in some(8)]
     assert not any(" yes to " in warning for each in told for warning in each)
     assert sum(map(bool, told)) <= (2 if harm < 0.1 else 0)
 
 
 def test_who_says_no_to_all_is_warned_of() -> None:
-    for seed in range(5):
+    for seed in some(5):
         assert any("the judge says no to all of 100 samples" in each for each in warnings(World(0.3, 0.0, 0.0), seed))
 
 

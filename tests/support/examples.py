@@ -1,4 +1,4 @@
-"""How many examples a property is tried on, and how large they are: less in `make check` than in `make test`."""
+"""How many examples a property is tried on, and how large they are: in `make check` fewer and smaller ones."""
 
 import os
 from typing import Any
@@ -14,6 +14,11 @@ _AT_ONCE: dict[str, Any] = {"database": None, "phases": (Phase.explicit, Phase.g
 def size(number: int) -> int:
     """How long a hostile text is: a quadratic search of a tenth of it still takes a hundred times as long."""
     return number // 10 if FEW else number
+
+
+def some(number: int) -> range:
+    """So many tries, or a quarter of them, spread evenly: steps at which something is given up, seeds of a world."""
+    return range(0, number, 4 if FEW else 1)
 
 
 def examples(number: int, **more: Any) -> settings:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from typing import Any, Self
 
 import yaml
 
+from tests.support.gateway_process import free_port
 from tests.support.patience import PATIENCE_SECONDS
 
 BINARY = shutil.which("prometheus")
@@ -66,7 +66,7 @@ class PrometheusServer(Prometheus):
     """
 
     def __init__(self, target: str, rules: Path | None = None, interval_seconds: float = 0.5) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self._target = target
         self._rules = rules
@@ -118,17 +118,17 @@ class PrometheusServer(Prometheus):
             "scrape_configs": [{"job_name": "assay", "static_configs": [{"targets": [self._target]}]}],
         }
 
-    def _wait_until_ready(self, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise PrometheusError(f"Prometheus ended at once:\n{self._log.read_text(errors='replace')}")
             try:
-                with urllib.request.urlopen(f"{self.base_url}/-/ready", timeout=1):
+                with urllib.request.urlopen(f"{self.base_url}/-/ready", timeout=PATIENCE_SECONDS):
                     return
             except OSError:
                 time.sleep(0.05)
-        raise PrometheusError(f"not ready in {seconds} s:\n{self._log.read_text(errors='replace')}")
+        raise PrometheusError(f"not ready in {PATIENCE_SECONDS:g} s:\n{self._log.read_text(errors='replace')}")
 
     def _stop(self) -> None:
         self._process.terminate()
@@ -138,10 +138,3 @@ class PrometheusServer(Prometheus):
             self._process.kill()
             self._process.wait()
         self._folder.cleanup()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port

@@ -73,7 +73,11 @@ class _JumpingSelector(selectors.DefaultSelector):
             ready = list(super().select(timeout))
             self._loop.pass_to(began + monotonic() - before)
             return ready
-        waited = max(0.0, min(timeout * _SHARE, _MOST_SECONDS))
+        waited = max(0.0, min(timeout * _SHARE, _MOST_SECONDS)) if self._watches_sockets() else 0.0
         ready = list(super().select(waited))
         self._loop.pass_to(began if ready else began + max(0.0, timeout))
         return ready
+
+    def _watches_sockets(self) -> bool:
+        """Any but the loop's own, over which threads and signals wake it."""
+        return len(self.get_map()) > 1

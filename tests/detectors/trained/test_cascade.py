@@ -1,7 +1,6 @@
 """The shipped cascade through its front door: order, length, states, and what each stage adds."""
 
 import math
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import Judgement, Role, State, Text
-from detectors.manifest import MODELS, ModelError, load, load_one, threshold
+from detectors.manifest import ModelError, load, load_one, threshold
 from detectors.trained.encoder import Cascade, Encoder
 from tests.support.detecting import judges_each_alone_as_in_a_batch
 from tests.support.examples import examples
 from tests.support.plain_cases import PLAIN_CASES
-from tests.support.shipped import shipped
+from tests.support.shipped import linked_models, own, shipped
 
 if "encoder" not in load(weights=False):
     pytest.skip("no trained encoder is among the shipped models yet", allow_module_level=True)
@@ -202,8 +201,8 @@ def test_the_first_stage_is_a_detector_of_its_own() -> None:
 
 @pytest.mark.parametrize("file", ["encoder.onnx", "ngram.onnx", "vocab.txt"])
 def test_a_changed_file_of_either_stage_is_named(tmp_path: Path, file: str) -> None:
-    models = shutil.copytree(MODELS, tmp_path / "models")
-    with (models / file).open("r+b") as damaged:
+    models = linked_models(tmp_path)
+    with own(models / file).open("r+b") as damaged:
         damaged.seek(100)
         damaged.write(b"damage")
     with pytest.raises(ModelError, match=rf"{file}: sha256 is .*make train"):
