@@ -8,7 +8,7 @@ import pytest
 from gateway.enforcement.guard import Guard
 from gateway.enforcement.signals import load_policy
 from gateway.errors import GatewayError
-from gateway.exchange import Asked, Exchange, Route
+from gateway.exchange import Asked, Exchange, Route, Stretch
 from gateway.openai_api import SURFACES, Operation
 from tests.support.fakes import (
     DETECTOR,
@@ -22,6 +22,7 @@ from tests.support.fakes import (
     chat,
     completion,
     policy,
+    rules,
     upstream,
 )
 
@@ -160,6 +161,20 @@ async def test_a_block_outranks_a_redaction() -> None:
     with pytest.raises(GatewayError) as caught:
         await desk.answer(completion("AKIA42 grenade"))
     assert caught.value.reason == "answer_blocked"
+
+
+async def test_of_a_stream_that_several_rules_stop_the_first_is_named() -> None:
+    """By then the client was told so: what another choice says later changes nothing."""
+    stops = [f"id: {slug}, when: {{subcategory: {slug}}}, then: block" for slug in ("violence", "privacy_violation")]
+    desk = Desk(rules(*stops))
+    with closing(desk.guard.inspection(desk.exchange)) as inspection:
+        for choice, (text, stopped) in enumerate([("fine", False), ("grenade", True), ("AKIA42", True)]):
+            (treatment,) = await inspection.judge([Stretch(choice, "assistant", text)])
+            assert treatment.blocked is stopped
+            refusal = inspection.refusal()
+            assert (refusal is not None) is stopped
+        assert refusal is not None
+        assert "rule 'violence'" in refusal.message
 
 
 async def test_a_decision_is_counted_timed_and_written_down_without_text() -> None:
