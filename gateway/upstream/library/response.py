@@ -86,20 +86,10 @@ class LibraryResponse:
         self._waiter: asyncio.Future[None] | None = None
         self._room = asyncio.Event()
         self._limit = "pool_timeout"
-        self._seconds = {
-            "pool_timeout": limits.pool_seconds,
-            "connect_timeout": limits.connect_seconds,
-            "write_timeout": limits.idle_seconds,
-            "first_byte_timeout": limits.first_byte_seconds,
-            "idle_timeout": limits.idle_seconds,
-        }
+        self._seconds = _seconds_of(limits)
         # Read by the library step by step: connecting, which must not be interrupted, keeps these limits by itself.
         self._connecting = {"connect": limits.connect_seconds, "read": limits.connect_seconds}
-        # A streamed request body: one piece on its way, one that waits here.
-        self._piece = b""
-        self._piece_given = asyncio.Event()
-        self._piece_taken = asyncio.Event()
-        self._all_given = False
+        self._pieces = _Pieces()  # of a request body that is streamed
         request.stream = _RequestBody(self)
         request.extensions = {"trace": self._trace, "timeout": self._connecting}
         self._loop = asyncio.get_running_loop()
@@ -149,15 +139,11 @@ class LibraryResponse:
     async def send(self, data: bytes) -> None:
         """Send a piece of a request body that is streamed; waits while the upstream does not read."""
         if data and not self.settled:
-            self._piece = data
-            self._piece_taken.clear()
-            self._piece_given.set()
-            await self._piece_taken.wait()
+            await self._pieces.give(data)
 
     def sent(self) -> None:
         """The whole request body was handed over."""
-        self._all_given = True
-        self._piece_given.set()
+        self._pieces.give_no_more()
 
     @property
     def settled(self) -> bool:
@@ -186,8 +172,8 @@ class LibraryResponse:
         self.given_up = True
         self.deadline = 0.0
         self._error = self._error or error
-        for waited_for in (self._room, self._piece_given, self._piece_taken):
-            waited_for.set()
+        self._room.set()
+        self._pieces.release()
         if self._alone and self.may_be_cut:
             self.task.cancel()
         elif self._resettable is not None:
@@ -280,16 +266,13 @@ class LibraryResponse:
             yield piece
         while self._body is None:
             self.deadline = 0.0  # the silence is the client's
-            await self._piece_given.wait()
+            given = await self._pieces.take()
             if self.given_up:
                 raise _GivenUp  # ended here, half a body could pass for all of it
-            self._piece_given.clear()
-            given, self._piece = self._piece, b""
-            self._piece_taken.set()
             for piece in _cut(given):
                 self._allow("write_timeout")
                 yield piece
-            if self._all_given and not self._piece:
+            if self._pieces.are_all_taken:
                 self._allow("write_timeout")
                 return
 
@@ -311,7 +294,7 @@ class LibraryResponse:
         self.headers = headers
         length = dict(headers).get(b"content-length", b"")
         self._whole = length.isdigit() and int(length) <= WHOLE_BYTES
-        self._piece_taken.set()  # what is left of the request goes nowhere
+        self._pieces.let_go()  # what is left of the request goes nowhere
         self._allow("idle_timeout")
         if not self._whole:
             self._wake()
@@ -330,9 +313,51 @@ class LibraryResponse:
         self._body = b""
         self._error = self._error or error
         self.complete = self._error is None
-        self._piece_taken.set()
+        self._pieces.let_go()
         self._wake()
         self._owner.let_go(self)
+
+
+class _Pieces:
+    """Of a request body that is streamed: one is on its way, and one waits here."""
+
+    def __init__(self) -> None:
+        self._waiting = b""
+        self._all_given = False
+        self._given, self._taken = asyncio.Event(), asyncio.Event()
+
+    async def give(self, piece: bytes) -> None:
+        """Returns when it was taken, or never will be."""
+        self._waiting = piece
+        self._taken.clear()
+        self._given.set()
+        await self._taken.wait()
+
+    def give_no_more(self) -> None:
+        """That was all."""
+        self._all_given = True
+        self._given.set()
+
+    async def take(self) -> bytes:
+        """The next one; empty at the end, or where nobody wants any more."""
+        await self._given.wait()
+        self._given.clear()
+        piece, self._waiting = self._waiting, b""
+        self._taken.set()
+        return piece
+
+    @property
+    def are_all_taken(self) -> bool:
+        return self._all_given and not self._waiting
+
+    def let_go(self) -> None:
+        """Whoever gives a piece need not wait."""
+        self._taken.set()
+
+    def release(self) -> None:
+        """Nor need whoever waits for one."""
+        self._taken.set()
+        self._given.set()
 
 
 class _RequestBody:
@@ -341,6 +366,17 @@ class _RequestBody:
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._response.pieces()
+
+
+def _seconds_of(limits: Limits) -> dict[str, float]:
+    """By the reason that is given where it is reached."""
+    return {
+        "pool_timeout": limits.pool_seconds,
+        "connect_timeout": limits.connect_seconds,
+        "write_timeout": limits.idle_seconds,
+        "first_byte_timeout": limits.first_byte_seconds,
+        "idle_timeout": limits.idle_seconds,
+    }
 
 
 def _cut(data: bytes) -> Iterator[bytes]:
