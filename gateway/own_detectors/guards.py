@@ -132,8 +132,10 @@ class Guard:
                 continue
             call.is_begun = True
             in_time = self._clock() < call.deadline
-            heard = await self._judged(call.text) if in_time else self._late()
-            del self._under_way[call.key]
+            try:
+                heard = await self._judged(call.text) if in_time else self._late()
+            finally:  # one that is cut off is made anew when it is asked for again
+                del self._under_way[call.key]
             if heard.judgement is not None:
                 self._memory.keep({call.key: {self.id: heard.judgement}})
             if not call.heard.done():

@@ -141,6 +141,22 @@ async def test_what_is_too_much_is_not_judged_and_is_told() -> None:
     assert calls.added()[GUARD, "too_long"] == 1
 
 
+async def test_a_call_that_is_cut_off_is_made_anew() -> None:
+    """Whatever ended the calls: a gateway starts them again."""
+    server = Server()
+    async with running(server) as guard:
+        server.open.clear()
+        cut_off = ask(guard)
+        await asyncio.sleep(1)
+    assert not cut_off.done()
+    server.open.set()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(guard.run())
+        async with asyncio.timeout(10):
+            assert (await ask(guard)).state == "scanned"
+        task.cancel()
+
+
 async def test_nobody_waits_for_a_budget() -> None:
     async with running(Server(), calls_per_hour=60) as guard:
         heard = await ask(guard)
