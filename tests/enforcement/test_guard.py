@@ -163,6 +163,12 @@ async def test_a_block_outranks_a_redaction() -> None:
     assert caught.value.reason == "answer_blocked"
 
 
+async def test_no_part_of_an_answer_leaves_because_it_is_written_in_lines() -> None:
+    """In a file of lines each is an answer by itself; an answer of a chat is one, whatever its server writes."""
+    with pytest.raises(GatewayError, match="'no-violence'"):
+        await Desk().answer(completion("grenade") + b"\n" + completion("fine"))
+
+
 async def test_of_a_stream_that_several_rules_stop_the_first_is_named() -> None:
     """By then the client was told so: what another choice says later changes nothing."""
     stops = [f"id: {slug}, when: {{subcategory: {slug}}}, then: block" for slug in ("violence", "privacy_violation")]
