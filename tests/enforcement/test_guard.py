@@ -163,6 +163,18 @@ async def test_a_block_outranks_a_redaction() -> None:
     assert caught.value.reason == "answer_blocked"
 
 
+async def test_a_choice_that_is_blocked_keeps_no_other_back() -> None:
+    choices = [
+        {"index": index, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        for index, text in enumerate(("grenade", "fine"))
+    ]
+    out = json.loads(await Desk().answer(json.dumps({"choices": choices}).encode()))["choices"]
+    assert [(each["finish_reason"], each["message"]["content"] or "") for each in out] == [
+        ("content_filter", ""),
+        ("stop", "fine"),
+    ]
+
+
 async def test_no_part_of_an_answer_leaves_because_it_is_written_in_lines() -> None:
     """In a file of lines each is an answer by itself; an answer of a chat is one, whatever its server writes."""
     with pytest.raises(GatewayError, match="'no-violence'"):
