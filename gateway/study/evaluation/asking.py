@@ -83,6 +83,26 @@ def _framed(turns: Sequence[str]) -> str:
     return "\n\n".join(_FRAME.format(*pair).rstrip() for pair in zip_longest(turns[::2], turns[1::2], fillvalue=""))
 
 
+class _Failures:
+    """How many requests to a model failed in a row; where they are too many it is given up."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._in_a_row, self._last = 0, ""
+        self.are_all = True  # no answer is there
+
+    def count(self, answer: Answered) -> None:
+        """Raises GivenUpError."""
+        self._in_a_row, self._last = (self._in_a_row + 1, answer.error) if answer.error else (0, "")
+        if self._in_a_row >= MOST_FAILURES:
+            raise GivenUpError(f"{self._label}: {self._in_a_row} requests in a row failed; the last: {self._last}")
+
+    def end(self) -> None:
+        """Raises GivenUpError."""
+        if self._in_a_row and self.are_all:
+            raise GivenUpError(f"{self._label}: all of {self._in_a_row} requests failed; the last: {self._last}")
+
+
 async def ask(
     target: Target,
     items: Iterable[Item],
@@ -97,20 +117,16 @@ async def ask(
 
     Raises GivenUpError when MOST_FAILURES requests in a row bring nothing, or all of them where they are fewer.
     """
-    todo = iter(items)
-    failures, error, is_any_answered = 0, "", False
+    todo, failures = iter(items), _Failures(target.label)
 
     async def answered(item: Item, number: int, before: Sequence[str]) -> str:
-        nonlocal failures, error, is_any_answered
         wanted = request(target, item, number, before)
         answer = record.answer(target.label, wanted.asked)
         if answer is None:
             answer = await _answered(target, wanted, post, retries)
             record.add(answer)
-            failures, error = (failures + 1, answer.error) if answer.error else (0, "")
-            if failures >= MOST_FAILURES:
-                raise GivenUpError(f"{target.label}: {failures} requests in a row failed; the last: {error}")
-        is_any_answered |= not answer.error
+            failures.count(answer)
+        failures.are_all &= bool(answer.error)
         return answer.text
 
     async def work() -> None:
@@ -126,8 +142,7 @@ async def ask(
                 group.create_task(work())
     except* GivenUpError as errors:
         raise GivenUpError(str(errors.exceptions[0])) from None
-    if failures and not is_any_answered:
-        raise GivenUpError(f"{target.label}: all of {failures} requests failed; the last: {error}")
+    failures.end()
 
 
 async def _answered(target: Target, request: Request, post: Post, retries: Retries) -> Answered:
