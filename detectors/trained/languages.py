@@ -119,6 +119,8 @@ def _passages(text: str) -> Iterator[Passage]:
 
 def _length(text: str) -> int:
     """Words; of writing without spaces, a word for every three letters."""
+    if text.isascii():
+        return len(_WORD.findall(text))
     return sum(1 if word.isascii() else max(1, len(word) // 3) for word in _WORD.findall(text))
 
 
@@ -136,16 +138,26 @@ def _group_by_words(text: str) -> str:
     words = _words(text)
     weight: defaultdict[str, float] = defaultdict(float)
     count: Counter[str] = Counter()
-    for language, value in chain.from_iterable(_WEIGHTS.get(word, ()) for word in words):
-        weight[language] += value
-        count[language] += 1
-    rest = [word for word in words if word not in _WEIGHTS and len(word) >= _LONG and LATIN.has_only(word)]
-    known = sum(map(_is_in_vocabulary, rest))
+    rest: list[str] = []
+    for word in words:
+        known_of = _WEIGHTS.get(word)
+        if known_of is None:
+            if len(word) >= _LONG and LATIN.has_only(word):
+                rest.append(word)
+            continue
+        for language, value in known_of:
+            weight[language] += value
+            count[language] += 1
+    known = len(_vocabulary().intersection(rest))
     english = weight.pop(EN, 0.0) + _LOOKED_UP * known
-    marked = sum(not word.isascii() for word in rest)
+    marked = 0 if text.isascii() else sum(not word.isascii() for word in rest)
+    if not (weight or marked):  # the rule: nothing speaks for another language
+        return EN if english else ""
     accented = _ACCENTED * marked if marked > 1 or weight else 0.0
-    read = max((weight[language] for language in READ if language in weight), default=0.0) + accented
-    unread, which = max(((weight[language], language) for language in UNREAD if language in weight), default=(0.0, EN))
+    read = max((value for language, value in weight.items() if language in READ), default=0.0) + accented
+    unread, which = max(
+        ((value, language) for language, value in weight.items() if language in UNREAD), default=(0.0, EN)
+    )
     is_unread = unread + accented > _AHEAD * read + 0.5 and count[which] >= _FEWEST_UNREAD
     small = unread + accented if is_unread else read
     if small < (_ENOUGH if len(words) > _SHORT else _ONE) or small + _LOOKED_UP * (len(rest) - known) <= english:
@@ -155,8 +167,9 @@ def _group_by_words(text: str) -> str:
 
 def _words(text: str) -> frozenset[str]:
     """Each once: "la la la" says no more than "la"."""
-    clean = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    plain = " ".join(token for token in clean.lower().split() if _ADDRESS.search(token) is None)
+    plain = (text if text.isascii() else unicodedata.normalize("NFKC", text)).lower()
+    if _ADDRESS.search(plain) is not None:
+        plain = " ".join(token for token in plain.split() if _ADDRESS.search(token) is None)
     return frozenset(_WORD.findall(plain.replace("’", "'")))
 
 
