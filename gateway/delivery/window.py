@@ -155,7 +155,7 @@ class Window:
                 self.unread.append(Unread("assistant", "event"))
             else:
                 self._read(data, read, pieces)
-        if sse.names_text(event) or (not data and sse.says_more(event.raw)):
+        if sse.says_beside(event) or (not data and sse.says_more(event.raw)):
             self.unread.append(Unread("assistant", "event"))
         cost = event_cost(event, read)
         self.size += len(event.raw)

@@ -23,7 +23,7 @@ from gateway.enforcement.inspection import PolicyInspection
 from gateway.enforcement.subjects import Subject
 from gateway.enforcement.uploads import judge_seams, judge_upload
 from gateway.errors import GatewayError
-from gateway.exchange import Exchange
+from gateway.exchange import Asked, Exchange
 from gateway.judging.client import Judging
 from gateway.judging.messages import Finding, judging_request
 from gateway.judging.stretches import LARGE_BODY
@@ -32,12 +32,15 @@ from policies.engine import Action, Decision, Policy
 
 _CUT = frozenset({Action.REDACT, Action.REROUTE})
 _WORDS, _LETTERS = 4, 8  # that are a text
+_NAMES_PROGRAMS = frozenset({b"user-agent"})  # with many words
+_NOTHING = frozenset({b"", b"{}"})
 
 
 class Guard:
     """`adopt` exchanges `policy` at any time; an exchange uses the one that is in force at each of its stages.
 
-    `clock` is monotonic seconds, by which callers are counted and throttled.
+    `forwards` tells of a request header's name whether it goes upstream. `clock` is monotonic seconds, by which callers
+    are counted and throttled.
     """
 
     def __init__(
@@ -48,8 +51,10 @@ class Guard:
         *,
         timeout_seconds: float,
         routes: Iterable[str],
+        forwards: Callable[[bytes], bool],
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        self._forwards = forwards
         self.throttles = Throttles(clock)
         self._shared = Shared(policy, judging, audit, Counts(clock), self.throttles, timeout_seconds)
         self._routes = tuple(routes)
@@ -103,7 +108,10 @@ class Guard:
         if not self.acts:
             return body
         needed = needed_of(self._shared.policy, "prompt", exchange)
-        if not needed or not SURFACES[exchange.asked.operation].judged:
+        if not needed:
+            return body
+        if not SURFACES[exchange.asked.operation].judged:
+            self._refuse_body(exchange, body, needed)
             return body
         wanted = judging_request(
             exchange.asked.operation, caller=caller_of(exchange), prompt=body, prompt_slugs=needed, urgent=True
@@ -113,7 +121,7 @@ class Guard:
             self._refuse_unread(decider, "file", "input_file_id")  # nobody judged it, or another policy did
         if completes_upload(exchange.asked.operation, exchange.asked.path):
             await self._put_together(exchange, decider)
-        if exchange.asked.query and _says_something(exchange.asked.query):
+        if self._head_says_something(exchange.asked):
             self._refuse_unread(decider, "field", None)
         found = await decider.ask(wanted)
         if any(reason == "ambiguous" for _, reason in found.unread_in("prompt")):
@@ -140,6 +148,23 @@ class Guard:
         if len(body) > LARGE_BODY:
             return await asyncio.to_thread(_redacted, exchange.asked.operation, body, found, decision)
         return _redacted(exchange.asked.operation, body, found, decision)
+
+    def _refuse_body(self, exchange: Exchange, body: bytes, needed: frozenset[str]) -> None:
+        """What asks for a list has no body: nobody reads one that it has all the same. Raises GatewayError."""
+        if SURFACES[exchange.asked.operation].turns is None and body.strip() not in _NOTHING:
+            decider = Decider(self._shared, exchange, "prompt", needed)
+            self._refuse_unread(decider, "operation", None)
+            decider.close()
+
+    def _head_says_something(self, asked: Asked) -> bool:
+        """Whether the query, or a header that goes upstream, holds a text, for which no API has a place there."""
+        if asked.query and _says_something(unquote_plus(asked.query.decode("latin-1"), errors="replace")):
+            return True
+        return any(
+            _says_something(value.decode(errors="replace"))
+            for name, value in asked.headers
+            if (b" " in value or not value.isascii()) and self._forwards(name) and name not in _NAMES_PROGRAMS
+        )
 
     async def _put_together(self, exchange: Exchange, decider: Decider) -> None:
         """What stands where the pieces of a file meet. Raises GatewayError like `upload`."""
@@ -174,7 +199,7 @@ class Guard:
         and bad_body."""
         decider = Decider(self._shared, exchange, "prompt", needed_of(self._shared.policy, "prompt", exchange))
         try:
-            if exchange.asked.query and _says_something(exchange.asked.query):
+            if self._head_says_something(exchange.asked):
                 self._refuse_unread(decider, "field", None)
             if completes_upload(exchange.asked.operation, exchange.asked.path):
                 self._refuse_unread(decider, "file", None)  # its pieces are not named in JSON
@@ -184,9 +209,8 @@ class Guard:
             decider.close()
 
 
-def _says_something(query: bytes) -> bool:
-    """Whether a query holds a text, for which no API has a place there."""
-    said = unquote_plus(query.decode("latin-1"), errors="replace").replace("=", "&").split("&")
+def _says_something(text: str) -> bool:
+    said = text.replace("=", "&").split("&")
     return any(sum(map(str.isalpha, part.split())) >= _WORDS or _is_unspaced(part) for part in said)
 
 

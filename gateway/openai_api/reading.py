@@ -200,7 +200,7 @@ def read_stream(operation: Operation, transcript: bytes, asked: bytes = b"") -> 
         read = read_event(operation, event.data)
         if read is not None:
             stream.add(read)
-        if sse.names_text(event) or (read is None and event.data.strip() not in (b"", sse.DONE_DATA)):
+        if sse.says_beside(event) or (read is None and event.data.strip() not in (b"", sse.DONE_DATA)):
             stream.unread.append(Unread("assistant", "event"))
     return Reading(list(stream.passages()), stream.unread)
 

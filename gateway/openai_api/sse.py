@@ -33,6 +33,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     id: bytes | None = None
 
 
+_BESIDE = re.compile(rb"(?:\A|[\r\n])(?:event|id|retry)?:([^\r\n]*)")
+_WORDS = 4  # of letters are a sentence: most comments say that the server is still there
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 
 
@@ -51,9 +53,13 @@ def says_more(raw: bytes) -> bool:
     return any(not _FIELD.match(line) for line in raw.removeprefix(_BOM).splitlines() if line.strip())
 
 
-def names_text(event: Event) -> bool:
-    """Whether the name or the id of an event is more than one word: no API sends that."""
-    return any(name is not None and b" " in name.strip() for name in (event.event, event.id))
+def says_beside(event: Event) -> bool:
+    """Whether a block says something in another line than its data: a sentence, or a name or an id that is more than
+    the one word that APIs make it."""
+    if any(name is not None and b" " in name.strip() for name in (event.event, event.id)):
+        return True
+    beside = (line[1].split() for line in _BESIDE.finditer(event.raw))
+    return any(sum(map(bytes.isalpha, words)) >= _WORDS for words in beside)
 
 
 class SseError(ValueError):

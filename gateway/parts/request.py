@@ -13,6 +13,7 @@ from gateway.parts.detectors import Detectors
 from gateway.samples.sampling import Sampler
 from gateway.serving.bodies import Bodies, BodyBounds
 from gateway.telemetry.audit import Audit
+from gateway.upstream.headers import HeaderFilter
 
 
 def bodies(config: Config) -> Bodies:
@@ -20,7 +21,9 @@ def bodies(config: Config) -> Bodies:
 
 
 def guard(config: Config, policy: PolicyFile, judging: Judging, audit: Audit, routes: Sequence[str]) -> Guard:
-    return Guard(policy.current, judging, audit, timeout_seconds=config.guard_timeout_seconds, routes=routes)
+    forwards = HeaderFilter(config.forward_headers).passes
+    seconds = config.guard_timeout_seconds
+    return Guard(policy.current, judging, audit, timeout_seconds=seconds, routes=routes, forwards=forwards)
 
 
 def moderation(config: Config, detectors: Detectors, judging: Judging) -> Moderation | None:

@@ -41,7 +41,10 @@ class Desk:
     ) -> None:
         self.judge = judge or JudgingHere()
         self.journal = Journal()
-        self.guard = Guard(policy(rules), self.judge, self.journal, timeout_seconds=1, routes=["default", "inner"])
+        routes = ["default", "inner"]
+        self.guard = Guard(
+            policy(rules), self.judge, self.journal, timeout_seconds=1, routes=routes, forwards=lambda _name: True
+        )
         self.exchange = Exchange("req_1", Asked("POST", "/v1/x"))
         self.exchange.asked.operation = operation
         self.exchange.route = Route(route, (upstream(9),), 1.0)
@@ -363,7 +366,9 @@ async def test_what_the_shipped_policies_do_while_no_detector_answers(shipped: s
     bypasses, journal = Counts("assay_guard_bypasses_total"), Journal()
     judge = JudgingHere()
     judge.error = error
-    guard = Guard(load_policy(shipped), judge, journal, timeout_seconds=1, routes=["default"])
+    guard = Guard(
+        load_policy(shipped), judge, journal, timeout_seconds=1, routes=["default"], forwards=lambda _name: True
+    )
     exchange = Desk().exchange
     if passes:
         assert await guard.prompt(exchange, chat("hi")) == chat("hi")

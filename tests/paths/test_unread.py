@@ -131,6 +131,33 @@ async def test_a_query_of_settings_is_no_text(query: str) -> None:
     assert unread.added() == {}
 
 
+HEAD: dict[bytes, tuple[bytes, bool]] = {
+    b"openai-organization": (b"how to do this", False),
+    b"x-stainless-lang": ("как это открыть".encode(), False),
+    b"anthropic-beta": (b"context-1m-2025-08-07,files-api-2025-04-14", True),
+    b"user-agent": (b"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) like a browser", True),
+    b"accept-language": (b"de, en;q=0.8, fr;q=0.5", True),
+    b"x-title": (b"this one goes nowhere", True),
+}
+
+
+@pytest.mark.parametrize("name", HEAD)
+async def test_a_text_in_a_header_that_goes_upstream_is_unread(name: bytes) -> None:
+    value, is_none = HEAD[name]
+    unread = Counts("assay_unread_total")
+    async with serve(answering(answer(b"{}", JSON))) as server, World(server.port, rules=STRICT) as world:
+        seen = await world.ask("/v1/embeddings", b'{"model":"m","input":"hi"}', headers=[(name, value)])
+    assert (seen.status == 200) is is_none
+    assert unread.added() == ({} if is_none else {("user", "field"): 1})
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses/resp_1", "/v1/models", "/v1/models/m"])
+async def test_a_body_where_none_belongs_is_unread(path: str) -> None:
+    for body, policy, passes in ((b"", STRICT, True), (b'{"a":"b"}', STRICT, False), (b'{"a":"b"}', LENIENT, True)):
+        async with serve(answering(answer(b'{"data":[]}', JSON))) as server, World(server.port, rules=policy) as world:
+            assert ((await world.ask(path, body, method="GET")).status == 200) is passes
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -176,14 +203,27 @@ async def test_a_field_that_nobody_knows_is_judged_piece_by_piece(where: str, mo
     assert world.fate == ("blocked", "answer_blocked")
 
 
-@pytest.mark.parametrize("field", ["event", "id"])
+BESIDE = {
+    b"event: said here": False,
+    b"id: said here": False,
+    b": as is said here now": False,
+    b"retry: as is said here now": False,
+    b": ping - 2026-11-29 09:48:12.123456+00:00": True,
+    b": OPENROUTER PROCESSING": True,
+    b"event: completion.chunk": True,
+    b"id: chatcmpl-1": True,
+    b"retry: 3000": True,
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
 @pytest.mark.parametrize("mode", ["hold", "window"])
-async def test_a_sentence_in_place_of_the_name_of_an_event_is_unread(field: str, mode: Streams) -> None:
-    event = field.encode() + b': said here\ndata: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
-    for policy, passes in ((LENIENT, True), (STRICT, False)):
+async def test_what_is_said_beside_the_data_of_an_event_is_unread(beside: bytes, mode: Streams) -> None:
+    event = beside + b'\ndata: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+    for policy, passes in ((LENIENT, True), (STRICT, BESIDE[beside])):
         async with serve(streaming(event)) as server, World(server.port, rules=policy, streams=mode) as world:
             seen = await world.ask(CHAT.path, asked(CHAT, stream=True))
-        assert (b"said here" in seen.body) is passes
+        assert (beside in seen.body) is passes
 
 
 @pytest.mark.parametrize("mode", ["hold", "window"])

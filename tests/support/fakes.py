@@ -424,6 +424,7 @@ class World(Caller):
             self.journal,
             timeout_seconds=guard_seconds,
             routes=[route.name for route in routing.routes],
+            forwards=HeaderFilter(DEFAULT_FORWARDED).passes,
         )
         moderation = Moderation(judging, held_seconds=guard_seconds, held_bytes=held_bytes)
         sampler = Sampler(number=lambda _: draw())
