@@ -34,7 +34,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 _BESIDE = re.compile(rb"(?:\A|[\r\n])(?:event|id|retry)?:([^\r\n]*)")
-_WORDS = 4  # of letters are a sentence: most comments say that the server is still there
+_WORD = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
+_WORDS = 4  # are a sentence: most comments say that the server is still there, in a word or two
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 
 
@@ -58,8 +59,7 @@ def says_beside(event: Event) -> bool:
     the one word that APIs make it."""
     if any(name is not None and b" " in name.strip() for name in (event.event, event.id)):
         return True
-    beside = (line[1].split() for line in _BESIDE.finditer(event.raw))
-    return any(sum(map(bytes.isalpha, words)) >= _WORDS for words in beside)
+    return any(len(_WORD.findall(line[1])) >= _WORDS for line in _BESIDE.finditer(event.raw))
 
 
 class SseError(ValueError):

@@ -207,6 +207,7 @@ BESIDE = {
     b"event: said here": False,
     b"id: said here": False,
     b": as is said here now": False,
+    b": the key is AKIAQ3EGRNV5.": False,
     b"retry: as is said here now": False,
     b": ping - 2026-11-29 09:48:12.123456+00:00": True,
     b": OPENROUTER PROCESSING": True,
