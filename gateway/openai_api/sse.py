@@ -34,7 +34,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 _BESIDE = re.compile(rb"(?:\A|[\r\n])(?:event|id|retry)?:([^\r\n]*)")
-_WORD = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
+_LETTER = re.compile(rb"[A-Za-z\x80-\xff]")
 _WORDS = 4  # are a sentence: most comments say that the server is still there, in a word or two
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 
@@ -59,7 +59,8 @@ def says_beside(event: Event) -> bool:
     the one word that APIs make it."""
     if any(name is not None and b" " in name.strip() for name in (event.event, event.id)):
         return True
-    return any(len(_WORD.findall(line[1])) >= _WORDS for line in _BESIDE.finditer(event.raw))
+    beside = (line[1].split() for line in _BESIDE.finditer(event.raw))
+    return any(sum(_LETTER.search(word) is not None for word in words) >= _WORDS for words in beside)
 
 
 class SseError(ValueError):
