@@ -5,7 +5,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,20 @@ class Gateway(GatewayProcess):
         url = f"{self.base_url}/chat/completions"
         reply = self.http.post(url, json=body, headers=self.headers(), timeout=PATIENCE_SECONDS)
         assert reply.status_code == 200, reply.text
+
+    def ask_until(self, what: str, case: Case, exchange: Exchange, holds: Callable[[], bool]) -> None:
+        """Ask, and again after a while: on a busy machine detectors and probes may be late, and what was asked then is
+        not judged."""
+        ask_at = 0.0
+
+        def asked() -> bool:
+            nonlocal ask_at
+            if time.monotonic() >= ask_at:
+                self.ask(case, exchange)
+                ask_at = time.monotonic() + PATIENCE_SECONDS / 4
+            return holds()
+
+        self.wait_until(what, asked)
 
     def trust(self, name: str, **asked: str) -> Any:
         return self.http.get(f"{self.url}/trust/v1/{name}", params=asked, timeout=PATIENCE_SECONDS).json()
@@ -112,12 +126,17 @@ def test_a_detector_lights(gateway: Gateway, case: Case) -> None:
     assert isinstance(shown, Flagged)
     labels = {"subcategory": case.slug, "direction": shown.direction, "flagged": "1"}
     flagged = gateway.metric("assay_verdicts_total", **labels)
-    gateway.ask(case, shown.harmless)
-    gateway.wait_until("the harmless one is judged", lambda: gateway.rate(case, shown.direction) is not None)
+    gateway.ask_until(
+        "the harmless one is judged", case, shown.harmless, lambda: gateway.rate(case, shown.direction) is not None
+    )
     assert gateway.rate(case, shown.direction)["flagged_share"]["estimate"] == 0
     assert gateway.metric("assay_verdicts_total", **labels) == flagged
-    gateway.ask(case, shown.planted)
-    gateway.wait_until("the row moves", lambda: gateway.rate(case, shown.direction)["flagged_share"]["estimate"] > 0)
+    gateway.ask_until(
+        "the row moves",
+        case,
+        shown.planted,
+        lambda: gateway.rate(case, shown.direction)["flagged_share"]["estimate"] > 0,
+    )
     detectors = gateway.rate(case, shown.direction)["detectors"]
     assert any(name.startswith(shown.by + "@") for name in detectors)
     assert gateway.metric("assay_verdicts_total", **labels) > flagged
@@ -135,11 +154,9 @@ def test_a_probe_lights(gateway: Gateway, case: Case) -> None:
         found = (row or {"probes": {}})["probes"].get(f"probe:{shown.by}@1")
         return None if found is None else float(found["estimate"])
 
-    gateway.ask(case, shown.steady)
-    gateway.wait_until("the steady one is probed", lambda: estimate() is not None)
+    gateway.ask_until("the steady one is probed", case, shown.steady, lambda: estimate() is not None)
     assert estimate() == 0
-    gateway.ask(case, shown.planted)
-    gateway.wait_until("the row moves", lambda: (estimate() or 0) > 0)
+    gateway.ask_until("the row moves", case, shown.planted, lambda: (estimate() or 0) > 0)
     assert gateway.rate(case)["basis"] == "probe"
     assert gateway.metric("assay_probe_findings_total", **labels) > turned
 

@@ -94,6 +94,14 @@ class Process:
                 time.sleep(0.05)
         raise AssertionError(f"{url} did not come up; the process printed:\n{self.output}")
 
+    def wait_until(self, what: str, holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+        """Poll until `holds()`."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{what}: not so after {seconds} s; the process printed:\n{self.output}")
+            time.sleep(0.05)
+
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
         if self._process.poll() is None:
@@ -220,14 +228,6 @@ class GatewayProcess(Process):
                 if all(carried.get(key) == value for key, value in labels.items()):
                     total += float(found[2])
         return total
-
-    def wait_until(self, what: str, holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-        """Poll until `holds()`."""
-        deadline = time.monotonic() + seconds
-        while not holds():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{what}: not so after {seconds} s; the gateway printed:\n{self.output}")
-            time.sleep(0.05)
 
     def _announced(self) -> str:
         deadline = time.monotonic() + PATIENCE_SECONDS
