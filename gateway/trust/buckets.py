@@ -6,15 +6,13 @@ ones that hold it, in the same step; they are rolled up anew later, and what lac
 ones.
 """
 
-import struct
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Any, Protocol, TypeVar
 
-from gateway.trust.moments import ALL, EDGES, Cell, Weighed, merge, opined, parts_of, wider_than
-from gateway.trust.packed import BLOCK, ROW, SCORE_BYTES, Packed, Schema, Seen, layout_of
+from gateway.trust.moments import ALL, Cell, Weighed, bands_of, merge, opined, parts_of, wider_than
+from gateway.trust.packed import BLOCK, ROW, Packed, Schema, Seen, layout_of
 from gateway.trust.per_caller import OF_CALLERS, OfCaller, PerCaller
 from gateway.trust.second_opinion import SecondOpinion
 
@@ -67,7 +65,7 @@ def _packed(groups: Collection[tuple[Timed, list[bytes], list[bytes]]]) -> Itera
     """Groups of samples that are alike but for their scores, by minute and narrowest cell."""
     cells: dict[tuple[int, Cell], dict[tuple[float, Schema], tuple[list[bytes], list[bytes]]]] = {}
     for sample, values, flags in groups:
-        minute, bands, flagged = int(sample.at // MINUTE) * MINUTE, _bands(b"".join(values)), b"".join(flags)
+        minute, bands, flagged = int(sample.at // MINUTE) * MINUTE, bands_of(b"".join(values)), b"".join(flags)
         for cell in parts_of(sample):
             of_cell = cells.setdefault((minute, cell), {}).setdefault((sample.probability, sample.schema), ([], []))
             of_cell[0].append(bands)
@@ -79,11 +77,6 @@ def _packed(groups: Collection[tuple[Timed, list[bytes], list[bytes]]]) -> Itera
             places = [layout.places[column] for column in schema.columns]
             _count(packed.values, places, b"".join(all_bands), b"".join(all_flags), 1 / probability)
         yield minute, cell, packed
-
-
-def _bands(values: bytes) -> bytes:
-    """The band of each score."""
-    return bytes([bisect_right(EDGES, score) for score in struct.unpack(f"<{len(values) // SCORE_BYTES}d", values)])
 
 
 def _count(values: list[float], places: Sequence[int], bands: bytes, flags: bytes, weight: float) -> None:

@@ -8,6 +8,8 @@ each pivot ("one sample, many pivots", arXiv 2602.18518). They can be added and 
 comes late, twice or corrected counts once.
 """
 
+import re
+import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -121,6 +123,35 @@ def cell_named(**values: str | None) -> Cell:
         raise ValueError(f"rates are kept by one of route, model, language, caller, or by route and model: not by "
                          f"{' and '.join(given)}")  # fmt: skip
     return (pivot, *(given[name] for name in ("route", "model", "language", "caller") if name in given))
+
+
+_LOOK = 0x80  # in place of a band: this score must be looked at
+_LOOKED_AT = re.compile(rb"[\x80-\xff]")
+_FIRST = 0x3F  # the first byte of the doubles from 2 ** -15 to 2: sign, and most of the exponent
+
+
+def _band_of_code(code: int) -> int:
+    """Of the scores whose first two bytes are _FIRST and this one, or _LOOK where an edge lies between them."""
+    lowest, highest = (struct.unpack(">d", bytes((_FIRST, code)) + six)[0] for six in (bytes(6), b"\xff" * 6))
+    band = bisect_right(EDGES, lowest)
+    return band if band == bisect_right(EDGES, highest) else _LOOK
+
+
+_OF_CODE = bytes(map(_band_of_code, range(256)))
+_KEPT = bytes(255 * (first == _FIRST) for first in range(256))  # smaller ones are in the first band
+_ODD = bytes(_LOOK * (first > _FIRST) for first in range(256))  # no share: negative, or 2 and more
+
+
+def bands_of(scores: bytes) -> bytes:
+    """The band of each score, of doubles with the lowest byte first. Tables of their first two bytes tell it of nearly
+    all scores, for all of them at once."""
+    first = scores[7::8]
+    tables = ((scores[6::8], _OF_CODE), (first, _KEPT), (first, _ODD))
+    code, kept, odd = (int.from_bytes(some.translate(table), "big") for some, table in tables)
+    found = bytearray((code & kept | odd).to_bytes(len(first), "big"))
+    for match in _LOOKED_AT.finditer(bytes(found)):
+        found[match.start()] = bisect_right(EDGES, struct.unpack_from("<d", scores, 8 * match.start())[0])
+    return bytes(found)
 
 
 def add_judged(sums: Sums, entry: Weighed) -> None:

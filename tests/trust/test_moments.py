@@ -1,5 +1,8 @@
 """The sums that rates are read from, against the same sums written out over the samples they came from."""
 
+import math
+import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,6 +24,7 @@ from gateway.trust.moments import (
     Row,
     Sums,
     add_judged,
+    bands_of,
     cell_named,
     merge,
     opined,
@@ -100,6 +104,14 @@ def test_each_score_has_a_band(value: float, band: int) -> None:
     add_judged(sums, entry(score(value)))
     assert list(sums) == [key("detector", band)]
     assert len(EDGES) + 1 == BANDS
+
+
+NEAR_EDGES = [math.nextafter(edge, to) for edge in EDGES for to in (-math.inf, edge, math.inf)]
+
+
+@given(st.lists(st.one_of(st.sampled_from([*NEAR_EDGES, 2**-15, 2.0, -0.0]), st.floats(0, 1), st.floats())))
+def test_the_bands_of_many_are_those_of_each(scores: list[float]) -> None:
+    assert list(bands_of(struct.pack(f"<{len(scores)}d", *scores))) == [bisect_right(EDGES, one) for one in scores]
 
 
 def test_what_detectors_say_is_added_up_with_its_weight() -> None:
