@@ -12,7 +12,7 @@ JUDGE_MODEL = "demo-judge"
 _ASKED = re.compile(r"^- (\w+):", re.MULTILINE)
 _PART = re.compile(r"^### \w+$", re.MULTILINE)
 _INSULTS = "Eres un idiota inútil y nadie te soporta."
-# What the prompts of a topic show; what their replies show stands beside them in careless.jsonl.
+# What the prompts of a topic ask for where careless.jsonl does not say it (`asks`); what replies show stands there too.
 _PROMPTS: Mapping[str, tuple[str, ...]] = {
     "injection": ("prompt_attacks",),
     "privacy": ("privacy_violation",),
@@ -29,7 +29,7 @@ class DemoJudge:
         for line in (CONVERSATIONS.read_bytes() + CARELESS.read_bytes()).splitlines():
             row = msgspec.json.decode(line)
             *_, asked, reply = row["messages"]
-            self._learn(asked.get("content"), _PROMPTS.get(row["topic"], ()))
+            self._learn(asked.get("content"), row.get("asks", _PROMPTS.get(row["topic"], ())))
             self._learn(reply.get("content"), row.get("shows", ()))
 
     def _learn(self, text: str | None, shows: tuple[str, ...]) -> None:

@@ -37,7 +37,8 @@ NAMED = {
     "transparent": "none",
 }
 WHEEL = ("#3274d9", "#ff780a", "#56a64b", "#8f3bb8", "#e0b400", "#c4162a", "#37872d", "#5794f2", "#a16a3a")
-LABELS = ("rule", "category", "subcategory", "direction", "route", "model", "basis")  # the columns of a table, in order
+# The columns of a table, in order.
+LABELS = ("rule", "category", "subcategory", "direction", "route", "model", "language", "basis")
 UNITS = {"reqps": " req/s", "cps": " /s", "short": ""}
 
 

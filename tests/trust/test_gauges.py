@@ -1,7 +1,9 @@
 """What Prometheus sees of the estimates."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,19 @@ async def test_languages_are_shown_and_bounded(ledger: Ledger) -> None:
     }
     assert found.keys() == {"unknown", "other", *(f"l{number}" for number in range(1, LANGUAGES))}
     assert all(0 < high <= 1 for high in found.values())
+
+
+@pytest.mark.parametrize(("work", "pause"), [(0.1, 15.0), (2.0, 40.0), (3600.0, 300.0)])
+async def test_the_pause_follows_the_processor_time(ledger: Ledger, work: float, pause: float) -> None:
+    """However long it took on a busy machine: the figures are never older than some minutes."""
+    began, times = asyncio.get_running_loop().time(), []
+
+    class Slow(TrustGauges):
+        async def refresh(self) -> None:
+            times.append(asyncio.get_running_loop().time() - began)
+            await asyncio.sleep(60)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2 * (60 + pause) - 1):
+            await Slow(ledger, {}, worked=count(0.0, work).__next__).run()
+    assert times == pytest.approx([0, 60 + pause], abs=0.1)

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from time import monotonic
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from time import process_time
 from typing import Any
 
 from gateway.telemetry import metrics
@@ -16,28 +16,33 @@ WINDOW = "24h"
 GROUPS = 20  # pairs of route and model with series of their own; the others are one pair together
 LANGUAGES = 8  # with series of their own
 _SECONDS = 15.0
-_PAUSES = 20.0  # times what bringing them up to date took: it is not to show in the traffic
+_PAUSES = 20.0  # times the processor time that bringing them up to date took: it is not to show in the traffic
+_LONGEST = 300.0  # seconds: what is older than that tells nothing of now
 _ALL = ("", "")
 _PAIR = (metrics.TRUST_RATE, metrics.TRUST_LOW, metrics.TRUST_HIGH, metrics.TRUST_EFFECTIVE)
 _LANGUAGE = (metrics.TRUST_LANGUAGE_RATE, metrics.TRUST_LANGUAGE_LOW, metrics.TRUST_LANGUAGE_HIGH)
 
 
 class TrustGauges:
-    """`errors` are the detectors' on benchmarks. Every process of a ledger shows the same."""
+    """`errors` are the detectors' on benchmarks. Every process of a ledger shows the same. `worked` is the processor
+    time of this process, in seconds: on a busy machine the same work takes far longer, and no more of the processor."""
 
-    def __init__(self, ledger: Ledger, errors: Mapping[tuple[str, str], Errors]) -> None:
+    def __init__(
+        self, ledger: Ledger, errors: Mapping[tuple[str, str], Errors], *, worked: Callable[[], float] = process_time
+    ) -> None:
         self._ledger = ledger
         self._errors = errors
+        self._worked = worked
         self._pairs = _Series(_PAIR)
         self._languages = _Series(_LANGUAGE)
 
     async def run(self) -> None:
         """Until cancelled. While the ledger cannot be read the gauges keep what they showed."""
         while True:
-            began = monotonic()
+            began = self._worked()
             with contextlib.suppress(LedgerError):  # the ledger says so itself
                 await self.refresh()
-            await asyncio.sleep(max(_SECONDS, _PAUSES * (monotonic() - began)))
+            await asyncio.sleep(min(_LONGEST, max(_SECONDS, _PAUSES * (self._worked() - began))))
 
     async def refresh(self) -> None:
         """Raises LedgerError."""
