@@ -184,6 +184,8 @@ class Session:
                 raise _SkipItemError
             if key in _KEYS:
                 return _KEYS[key]
+            if key.isprintable():
+                self._say(f"{key} is none of the keys: {_WORDS}")
 
 
 def _lines(text: str) -> list[str]:
