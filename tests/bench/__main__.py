@@ -57,11 +57,11 @@ class Part(NamedTuple):
 
 
 PARTS: Mapping[str, Part] = {
-    "plain": Part(lambda table, asked: bench_plain(table, asked.folder, asked.seconds, asked.rounds), 145),
+    "plain": Part(lambda table, asked: bench_plain(table, asked.folder, asked.seconds, asked.rounds), 160),
     "peers": Part(lambda table, asked: bench_peers(table, asked.folder, asked.seconds, asked.rounds), 70),
     "overload": Part(lambda table, asked: bench_overload(table, asked.folder, asked.seconds, asked.rounds), 60),
     "streams": Part(lambda table, asked: bench_streams(table, asked.folder, asked.streams, asked.rounds), 200),
-    "process": Part(lambda table, asked: bench_process(table, asked.folder, asked.rounds), 70),
+    "process": Part(lambda table, asked: bench_process(table, asked.folder, asked.rounds), 90),
     "growth": Part(lambda table, asked: bench_growth(table, asked.folder, asked.seconds, asked.rounds), 170),
     "workers": Part(lambda table, asked: bench_workers(table, asked.folder, asked.seconds, asked.rounds), 30),
     "policies": Part(lambda table, asked: bench_policies(table, asked.folder, asked.seconds, asked.rounds), 110),

@@ -93,9 +93,22 @@ class Server:
         """Resident memory of the process and all its descendants."""
         return sum(_status(pid, "VmRSS") for pid in _descendants(self.pid)) / 2**20
 
+    def rss_at_rest_mib(self) -> float:
+        """The least of some looks: what the monitors start for a few seconds is left out."""
+        looks = []
+        for _ in range(8):
+            looks.append(self.rss_mib())
+            time.sleep(1)
+        return min(looks)
+
     def cpu_seconds(self) -> float:
         """The processor's time that the process and its descendants have taken so far."""
         return sum(_ticks(pid) for pid in _descendants(self.pid)) / os.sysconf("SC_CLK_TCK")
+
+    def own_cpu_seconds(self) -> float:
+        """The same of the process itself, without its descendants, by the scheduler's clock."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def peak_mib(self) -> float:
         """The most resident memory that the process itself ever had."""
@@ -170,6 +183,19 @@ def spare_detectors(server: Server) -> None:
         os.sched_setaffinity(pid, {int(LOAD)})
         for thread in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+
+
+@contextmanager
+def paused_detectors(server: Server) -> Iterator[None]:
+    """The processes beside the gateway's own stand still; what is sent to them waits."""
+    pids = _descendants(server.pid)[1:]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def metric(server: Server, name: str) -> float:
