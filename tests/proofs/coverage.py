@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from gateway.trust.drawing import BLIND
 from gateway.trust.moments import BANDS, EDGES
 from tests.proofs.two_phase import Result, Traffic, intervals, labels_alone, replays, result, simulated, with_detector
 
@@ -64,13 +65,16 @@ def rows(name: str, traffic: Traffic, auroc: float, times: int, labels: tuple[in
         yield Row(name, traffic.rate, auroc, number, alone, ours, taught, at_best(traffic))
 
 
-def at_best(traffic: Traffic) -> float:
+def at_best(traffic: Traffic, blind: float = 0.0) -> float:
     """How many times fewer labels could do, if the rate in each band were known beforehand, all labels were spent on
-    this column alone, and none on what seems harmless (Neyman's allocation over the ledger's bands)."""
+    this column alone, and none on what seems harmless (Neyman's allocation over the ledger's bands), but for a share of
+    them that is drawn evenly."""
     band = np.searchsorted(EDGES, traffic.score, side="right")
     share = np.bincount(band, traffic.share, BANDS)
     harm = np.bincount(band, traffic.share * traffic.harm, BANDS) / np.maximum(share, 1e-12)
-    return float(traffic.rate * (1 - traffic.rate) / (share @ np.sqrt(harm * np.maximum(0, 1 - harm))) ** 2)
+    need = share * np.sqrt(harm * np.maximum(0, 1 - harm))
+    drawn = (1 - blind) * need / need.sum() + blind * share
+    return float(traffic.rate * (1 - traffic.rate) / (need**2 / np.maximum(drawn, 1e-12)).sum())
 
 
 def evenly(traffic: Traffic) -> float:
@@ -234,11 +238,11 @@ def bounds(folder: Path) -> str:
     """How many times fewer labels the scores of real texts allow at best."""
     lines = [
         f"| {name} | {traffic.rate:.2%} | {auroc:.2f} | {evenly(traffic):.1f} × | {finer(traffic):.1f} × "
-        f"| {at_best(traffic):.1f} × |"
+        f"| {at_best(traffic):.2f} × | {at_best(traffic, BLIND):.2f} × |"
         for name, traffic, auroc in scored(folder)
     ]
-    head = "| traffic | harm | AUROC | drawn evenly, by bands | by the score itself | drawn at best |"
-    return "\n".join([head, "|---" * 6 + "|", *lines])
+    head = "| traffic | harm | AUROC | drawn evenly, by bands | by the score itself | drawn at best | a fifth evenly |"
+    return "\n".join([head, "|---" * 7 + "|", *lines])
 
 
 def plot(found: list[Row]) -> str:

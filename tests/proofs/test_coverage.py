@@ -61,6 +61,9 @@ def test_no_design_beats_what_is_best_for_a_detector() -> None:
     assert at_best(simulated(0.07, 0.5)) == pytest.approx(1, abs=0.05)
     good, better = at_best(simulated(0.07, 0.9)), at_best(simulated(0.07, 0.97))
     assert 1.5 < good < better
+    half, even = (at_best(simulated(0.07, 0.9), blind) for blind in (0.5, 1.0))
+    assert even < half < good
+    assert even == pytest.approx(evenly(simulated(0.07, 0.9)))
 
 
 def test_a_blind_detector_costs_next_to_nothing() -> None:
