@@ -36,6 +36,7 @@ COLUMNS: list[tuple[Direction, str]] = [(way, f"sub_category_{number}") for way 
 JUDGED, LABELLED = 3_600, 720
 ROUNDS = 3
 KEPT = 8  # batches
+PRUNES = 12  # as many more as leave nothing to roll up: a gateway prunes every minute, not every six hours
 _KINDS_OF_TEXT = 400
 _AT_ONCE = 2_000
 QUESTIONS = (
@@ -106,7 +107,8 @@ async def fill(store: Store, samples: int) -> None:
         await store.opine(list(opinions(some, *opined[hour], chance)))
         if hour % 6 == 5 or last:
             await store.prune(since + seconds)
-    await store.prune(NOON)
+    for _ in range(PRUNES):
+        await store.prune(NOON)
 
 
 def opinions(of: Sequence[Entry], judged: int, labelled: int, chance: random.Random) -> Iterator[SecondOpinion]:
