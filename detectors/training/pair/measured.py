@@ -104,6 +104,8 @@ PUBLIC: tuple[Public, ...] = (
     Public("SYCON-Bench test", "sycon_bench", pair.SYCOPHANCY, "sycophancy", _talk, 200),
     Public("BIG-bench hard chains", "bbh_cot", pair.REASONING, "limited_logical_reasoning", _alone, 160),
 )  # fmt: skip
+# Answers of a sentence and more: what is known of them while they grow.
+GROWING, SEEN_WORDS = frozenset({"SummEdits", "QAGS"}), (8, 16, 32)
 MEAN_OF = ("BEGIN", "QAGS", "WiCE test", "FEVER-symmetric", "VitaminC")
 # Off whatever the figures: it claims more than it finds.
 DOUBTED: Mapping[str, str] = {
@@ -230,21 +232,17 @@ def _triples(benign: Scores) -> Scores:
 def public(model: PairModel, info: DetectorInfo, data: Path, date: str) -> Iterator[tuple[Public, list[Measurement]]]:
     """Set by set its figures."""
     for item in PUBLIC:
-        found = [
-            row
-            for row in read(data / "eval" / f"{item.file}.jsonl.gz")
-            if item.label in row["labels"] and item.where(row)
-        ]
-        found = found[:: max(1, math.ceil(len(found) / item.most))]
+        found = _rows(item, data)
         texts = [Text(row["text"], ROLE, None, item.turns(row)) for row in found]
         labels = np.array([row["labels"][item.label] == item.value for row in found])
-        judged = pair.PairDetector(replace(info, slugs=frozenset({item.slug})), model).detect(texts)
-        told = [next((v.score for v in each.verdicts if v.slug == item.slug), None) for each in judged]
-        scores = np.array([0.5 if score is None else score for score in told])
+        told = _told(model, info, item, texts)
+        scores = _or_half(told)
         lengths = np.array([float(len(text.text)) for text in texts])
         limit = threshold(info.operating.get((item.slug, ROLE), ()))
         figures = list(_figures(scores, labels, limit))
         figures.append(("share of rows with an opinion", sum(score is not None for score in told) / len(told)))
+        if item.title in GROWING:
+            figures += _growing(model, info, item, texts, labels)
         length = round(measure.auroc(lengths, labels), 3)
         yield (
             item,
@@ -256,6 +254,36 @@ def public(model: PairModel, info: DetectorInfo, data: Path, date: str) -> Itera
                 for name, value in figures
             ],
         )  # fmt: skip
+
+
+def _rows(item: Public, data: Path) -> list[dict[str, Any]]:
+    raw = read(data / "eval" / f"{item.file}.jsonl.gz")
+    found = [row for row in raw if item.label in row["labels"] and item.where(row)]
+    return found[:: max(1, math.ceil(len(found) / item.most))]
+
+
+def _told(model: PairModel, info: DetectorInfo, item: Public, texts: Sequence[Text]) -> list[float | None]:
+    judged = pair.PairDetector(replace(info, slugs=frozenset({item.slug})), model).detect(texts)
+    return [next((v.score for v in each.verdicts if v.slug == item.slug), None) for each in judged]
+
+
+def _or_half(told: Sequence[float | None]) -> Scores:
+    return np.array([0.5 if score is None else score for score in told])
+
+
+def _growing(
+    model: PairModel, info: DetectorInfo, item: Public, texts: Sequence[Text], labels: Labels
+) -> Iterator[tuple[str, float]]:
+    """The answers judged when so much of them has been seen; one that has ended stays as it is."""
+    for words in SEEN_WORDS:
+        cut = [replace(text, text=first_words(text.text, words)) for text in texts]
+        yield f"AUROC after {words} words", measure.auroc(_or_half(_told(model, info, item, cut)), labels)
+
+
+def first_words(text: str, words: int) -> str:
+    """The text up to the end of so many words, as it stood; all of one that has fewer."""
+    ends = [found.end() for found in re.finditer(r"\S+", text)]
+    return text[: ends[words - 1]] if words < len(ends) else text
 
 
 def _figures(scores: Scores, labels: Labels, limit: float | None) -> Iterator[tuple[str, float]]:

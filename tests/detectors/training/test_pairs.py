@@ -12,7 +12,7 @@ from detectors.manifest import MODELS
 from detectors.trained.onnx import Tokenizer
 from detectors.trained.pair import LENGTH, window_of
 from detectors.trained.tokens import CLS, SEP
-from detectors.training.pair import edits, rows
+from detectors.training.pair import edits, measured, rows
 
 TEXT = (
     "The bridge was opened in 1932 by the premier, John Lang, after nine years of work. "
@@ -124,3 +124,11 @@ def test_a_pair_fits_the_window_and_marks_the_claim(premise: str, claim: str) ->
     assert kinds[tokens.index(SEP)] == 0
     assert kinds[-1] == 1
     assert kinds == sorted(kinds)
+
+
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [(1, "It"), (4, "It was  built\nin"), (5, "It was  built\nin 1932.\n"), (9, "It was  built\nin 1932.\n")],
+)
+def test_an_answer_that_grows_keeps_its_lines(words: int, seen: str) -> None:
+    assert measured.first_words("It was  built\nin 1932.\n", words) == seen
