@@ -118,7 +118,7 @@ class Session:
                 f"{self._without_texts} samples wait without their texts and were passed over: set review_text for the "
                 "gateway (ASSAY_REVIEW_TEXT=true); those drawn from then on can be read."
             )
-        self._say(f"{self._labelled} samples labelled. Start again at any time: what waits goes on waiting.")
+        self._say(f"Samples labelled: {self._labelled}. Start again at any time: what waits goes on waiting.")
         for row in await self._desk.agreement():
             said = "not defined: both always said the same" if row["kappa"] is None else row["kappa"]
             names = " and ".join(row["reviewers"])

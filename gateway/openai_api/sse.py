@@ -57,10 +57,14 @@ def says_more(raw: bytes) -> bool:
 def says_beside(event: Event) -> bool:
     """Whether a block says something in another line than its data: a sentence, or a name or an id that is more than
     the one word that APIs make it."""
-    if any(name is not None and b" " in name.strip() for name in (event.event, event.id)):
-        return True
-    beside = (line[1].split() for line in _BESIDE.finditer(event.raw))
-    return any(sum(_LETTER.search(word) is not None for word in words) >= _WORDS for words in beside)
+    for name in (event.event, event.id):
+        if name is not None and b" " in name.strip():
+            return True
+    for line in _BESIDE.findall(event.raw):
+        words = line.split()
+        if len(words) >= _WORDS and sum(_LETTER.search(word) is not None for word in words) >= _WORDS:
+            return True
+    return False
 
 
 class SseError(ValueError):

@@ -99,7 +99,7 @@ def test_people_label_in_a_terminal_and_over_http(tmp_path: Path) -> None:
         seen = _review_in_a_terminal(tmp_path, "--by", "bob", "--only", "violence,toxicity", keys=b"yyyy")
         assert "I will kill you" in seen
         assert "\x1b[31m" not in seen
-        assert "1 samples labelled" in seen
+        assert "Samples labelled: 1." in seen
         assert "ann and bob: 1 labels by both, 0% equal, Cohen's kappa" in seen
         assert gateway.http.get(queue, headers=OPERATOR).json()["waiting"] == 0
 

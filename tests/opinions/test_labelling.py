@@ -147,7 +147,7 @@ async def test_a_session_keeps_each_label_at_once_and_can_go_on_later(desk: Desk
     await session.run(desk.ledger)
     assert len(await desk.labels()) == 2
     assert "There is nothing more for you now. 1 samples wait that you passed over" in "\n".join(lines)
-    assert any(line.startswith("2 samples labelled") for line in lines)
+    assert any(line.startswith("Samples labelled: 2.") for line in lines)
     assert any(line.startswith("x is none of the keys: y yes") for line in lines)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch, of detectors/training/requirements.txt, is not installed")
+torch = pytest.importorskip("torch", reason="torch is there for training only: detectors/training/requirements.txt")
 
 from detectors.training.encoder.precision import Trainer  # noqa: E402 - it imports torch
 
