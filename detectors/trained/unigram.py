@@ -19,7 +19,9 @@ _SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 _PIECE, _SCORE = re.compile("[^\n]*\t"), re.compile("\t[^\n]*")
 _UNKNOWN_COSTS = 10.0  # below the least likely piece
 _NOTHING = -1e300  # worse than any way
-_WORDS = 4_096  # whose pieces are remembered, as most words of a text are common ones
+# How many words' pieces are remembered, as most words of a text are common ones, and how long such a word may be: where
+# no spaces are written, a whole text is one, which does not come again and would be kept.
+_WORDS, _LONGEST_WORD = 4_096, 32
 
 
 class UnigramTokenizer:
@@ -53,7 +55,10 @@ class UnigramTokenizer:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The pieces of each text, without the special ones around them."""
-        return [[piece for word in _words(text) for piece in self._pieces_of(word)] for text in texts]
+        return [[piece for word in _words(text) for piece in self._found(word)] for text in texts]
+
+    def _found(self, word: str) -> list[int]:
+        return self._pieces_of(word) if len(word) <= _LONGEST_WORD else self._cut(word)
 
     def _cut(self, word: str) -> list[int]:
         """The likeliest pieces of a word (Viterbi 1967); what is unknown in a row is one piece."""

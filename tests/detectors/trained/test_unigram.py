@@ -1,6 +1,7 @@
 """Pieces of a unigram model: how a text is cut, and how a reply is framed."""
 
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,18 @@ def test_a_text_is_cut_as_the_library_does(texts: list[str]) -> None:
         own = UnigramTokenizer(path)
     assert own.ids(texts) == expected
     assert own.ids(texts) == expected  # from what is remembered
+
+
+def test_texts_without_spaces_are_not_kept(tokenizer: UnigramTokenizer) -> None:
+    """They do not come again, and thousands of them would fill the memory."""
+    tracemalloc.start()
+    try:
+        for text in range(30):
+            tokenizer.ids([f"{text}" + "Brot" * 2_000])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000
 
 
 def test_what_the_vocabulary_lacks_is_unknown(tokenizer: UnigramTokenizer) -> None:
