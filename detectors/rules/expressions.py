@@ -200,14 +200,16 @@ class _Parser:
 _STARTS_OPERAND = (Kind.NUMBER, Kind.OPEN, Kind.CURRENCY, Kind.FRACTION, Kind.ROOT)
 
 
-@lru_cache(4096)
 def parse_literal(written: str, comma: str = ",") -> Literal | None:
     """The value of digits with separators and perhaps an exponent; None when it is too long or oddly grouped.
 
     Leading zeros make an identifier of a number, and so does a group that is no group of thousands.
     """
-    if len(written) > MAX_DIGITS:
-        return None
+    return None if len(written) > MAX_DIGITS else _parsed(written, comma)
+
+
+@lru_cache(4096)  # of short ones, which bounds what it keeps
+def _parsed(written: str, comma: str) -> Literal | None:
     if written.isdecimal() and written.isascii() and (written[0] != "0" or len(written) == 1):
         return Literal(int(written), _ONE)
     cut = written.endswith("…")

@@ -75,7 +75,7 @@ def _reads(found: bytes) -> bool:
 
 def is_opaque(key: str, text: str) -> bool:
     """Whether this names something or is a number, a moment, a hash or a file: nothing that anyone reads as a text."""
-    if len(text) <= _SHORT:
+    if len(text) <= _SHORT and len(key) <= _SHORT:  # a client may choose both
         return _is_opaque_and_short(key, text)
     return _is_opaque(key, text if " " in text else text[:_LOOKED_AT])
 

@@ -1,5 +1,6 @@
 """Arithmetic in answers: what is right, what is wrong, and what is none of our business."""
 
+import tracemalloc
 from fractions import Fraction
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectors.base import Span
 from detectors.rules.arithmetic import LABEL, RULE
-from detectors.rules.expressions import read
+from detectors.rules.expressions import parse_literal, read
 from detectors.rules.mathtext import Kind, tokens
 from tests.support.steps import grows_with_the_length
 
@@ -252,3 +253,15 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
 def test_a_megabyte_of_one_character() -> None:
     for character in "1=(a":
         RULE.find(character * 1_000_000)
+
+
+def test_numbers_beyond_reckoning_are_not_kept() -> None:
+    """They do not come again, and thousands of them would fill the memory."""
+    tracemalloc.start()
+    try:
+        for number in range(30):
+            assert parse_literal(f"{number}" + "1" * 20_000) is None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000
