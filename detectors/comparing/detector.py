@@ -174,7 +174,7 @@ class Comparisons:
                 pairing = Pairing(each.premise, each.claim, each.near)
                 logits = yield from self._ask(each.premise, each.claim.text)
                 out.append(Found(of_contradiction(pairing, logits), each.claim))
-        for myth, correction in pairings.against_myths(self._myths, about.answer):
+        for myth, correction in (yield from pairings.against_myths(self._myths, about.answer)):
             (_, as_myth), (_, as_correction) = yield from self._judged([myth, correction])
             known = min(odds(as_myth).entail, odds(as_correction).contradict)
             out.append(Found((known, myth.near.words, myth.near.words), myth.claim))

@@ -1,11 +1,15 @@
 """Which pairs of a premise and a claim an exchange holds, by what they can show, the most telling first; bounded."""
 
-from collections.abc import Iterator, Sequence
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from detectors.base import Steps, Turn
 from detectors.comparing.misconceptions import Misconception
-from detectors.comparing.nearness import Overlap, Passages, overlap
+from detectors.comparing.nearness import Overlap, Passages, overlap, stems
 from detectors.comparing.sentences import Sentence, claims, sentences
 from detectors.comparing.sources import Given
 
@@ -14,6 +18,7 @@ LOOKED_AT = 60  # claims of an answer for which passages are looked up
 MOST_EARLIER = 6  # pairs of an answer's claim and an earlier one
 MOST_STEPS = 4
 MOST_MYTHS = 3
+LIKELY_MYTHS = 3  # the nearest to a claim, of which the first that is near enough counts
 EARLIER_TURNS = 50  # of the assistant that are looked at, the latest
 EARLIER_CLAIMS = 400
 NEAR_EARLIER, NEAR_STEP, NEAR_MYTH = 0.3, 0.5, 0.5  # nearness from which two claims may be about the same
@@ -81,29 +86,44 @@ def among_steps(answer: str) -> list[Pairing]:
     return sorted(found, key=lambda pairing: -pairing.near.words)[:MOST_STEPS]
 
 
-def against_myths(myths: "Myths", answer: str) -> list[tuple[Pairing, Pairing]]:
+def against_myths(myths: "Myths", answer: str) -> Steps[list[tuple[Pairing, Pairing]]]:
     """Claims of the answer that are near a known misconception: beside it, and beside its correction."""
     found = []
     for claim in claims(answer):
         for myth in myths.near(claim.text):
             near = overlap(myth.claim, claim.text)
             found.append((Pairing(myth.claim, claim, near), Pairing(myth.correction, claim, near)))
+        yield from pause()
     return sorted(found, key=lambda pair: -pair[0].near.words)[:MOST_MYTHS]
 
 
 class Myths:
-    """The list of misconceptions, ready to be asked which is near."""
+    """The list of misconceptions, ready to be asked which is near. Made ready when it is first asked; then a question
+    looks only at the rows that share a content word with it, weighed as `Passages` weighs them."""
 
     def __init__(self, known: Sequence[Misconception]) -> None:
         self._known = known
-        self._passages = Passages([myth.claim for myth in known])
 
     def near(self, claim: str) -> Iterator[Misconception]:
         """The one whose words a claim holds most of, if it is most of them."""
-        for _, place in self._passages.ranked(claim)[:3]:
+        nearness: defaultdict[int, float] = defaultdict(float)
+        for stem in dict.fromkeys(stems(claim)):
+            places = self._places.get(stem, [])
+            for place in places:
+                nearness[place] += math.log(1 + len(self._known) / len(places))
+        for _, place in heapq.nsmallest(LIKELY_MYTHS, ((-near, place) for place, near in nearness.items())):
             if overlap(self._known[place].claim, claim).words >= NEAR_MYTH:
                 yield self._known[place]
                 return
+
+    @cached_property
+    def _places(self) -> Mapping[str, Sequence[int]]:
+        """The rows in whose claim a content word stands."""
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, myth in enumerate(self._known):
+            for stem in dict.fromkeys(stems(myth.claim)):
+                places[stem].append(place)
+        return dict(places)
 
 
 def _nearest(said: Sequence[str], own: Sequence[Sentence], least: float, most: int) -> list[Pairing]:
