@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import msgspec
 
 from gateway.openai_api import Operation, read_event, sse
-from gateway.openai_api.document import has_too_many_values, parse
+from gateway.openai_api.bodies.document import has_too_many_values, parse
 
 _SEGMENT_END = re.compile(r"[/\\;?#\x00-\x20]+")
 _FILED = {

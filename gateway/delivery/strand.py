@@ -5,7 +5,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
-from gateway.openai_api import STRAYS, Channel, EventText, Path, says_little, texts
+from gateway.openai_api import STRAYS, Channel, EventText, Path, says_little
+from gateway.openai_api.bodies import texts
 
 Cut = texts.Cut
 _LONGEST_RUN = 8192  # characters without a space that are kept together: longer than any token a rule knows

@@ -34,12 +34,12 @@ from gateway.openai_api import (
     rewrite,
     says_nothing,
     sse,
-    texts,
     told_apart,
     without_alternatives,
     without_choices,
     without_logprobs,
 )
+from gateway.openai_api.bodies import texts
 
 _CONTEXT = 128  # characters that left already and are judged again, at least: what a rule looks at before a finding
 # A word, which is no part of an address, and its full stop; or a line.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.openai_api.document import MOST_VALUES, Path, has_too_many_values, parse
+from gateway.openai_api.bodies.document import MOST_VALUES, Path, has_too_many_values, parse
 from gateway.openai_api.envelope import BodyError
 
 _MOST_INPUTS = 2048

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.moderation.categories import InputScores
 from gateway.openai_api import BodyError
-from gateway.openai_api.document import MOST_VALUES, has_too_many_values, parse
+from gateway.openai_api.bodies.document import MOST_VALUES, has_too_many_values, parse
 
 OWN_MODEL = "assay"  # the model that the gateway's own detectors answer for
 _MOST_QUESTIONS = 400

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.moderation.categories import InputScores, flagged_categories, result
 from gateway.openai_api import BESIDE, sse
-from gateway.openai_api.document import set_fields
+from gateway.openai_api.bodies.document import set_fields
 from gateway.openai_api.passages import choice_number
 from gateway.openai_api.surfaces import Operation, answers_of
 

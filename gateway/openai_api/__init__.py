@@ -3,13 +3,23 @@
 One table has a row for every operation (`surfaces`): what is read of it, and how its answers, errors and blocks are
 written, by the modules of its dialect (`chat`, `responses`, `messages`, each with its `_replies`). By it `reading`
 finds every text, and gathers what stands where no row reads it (`strays`). They share the texts and their paths
-(`passages`), a body that is changed in places (`document`), JSON inside texts (`texts`) and streams (`sse`). Beside
-them: the little a request must tell to be routed (`envelope`).
+(`passages`), JSON bodies that are changed in places (`bodies`) and streams (`sse`). Beside them: the little a request
+must tell to be routed (`envelope`).
 """
 
+from gateway.openai_api.bodies.document import (
+    KEY,
+    WHOLE,
+    Path,
+    has_too_many_values,
+    map_entries,
+    parse,
+    rewrite,
+    set_fields,
+)
+from gateway.openai_api.bodies.logprobs import without_alternatives
 from gateway.openai_api.chat import says_nothing, without_choices, without_logprobs
 from gateway.openai_api.chat_replies import error_body
-from gateway.openai_api.document import KEY, WHOLE, Path, has_too_many_values, map_entries, parse, rewrite, set_fields
 from gateway.openai_api.envelope import (
     BodyError,
     Envelope,
@@ -19,7 +29,6 @@ from gateway.openai_api.envelope import (
     read_envelope,
     read_moderation,
 )
-from gateway.openai_api.logprobs import without_alternatives
 from gateway.openai_api.other import is_list, kept_back, lines_kept_back, lines_of_json
 from gateway.openai_api.passages import (
     BESIDE,

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from gateway.openai_api.document import Path, map_entries, parse
+from gateway.openai_api.bodies.document import Path, map_entries, parse
 from gateway.openai_api.passages import (
     ARGUMENTS,
     ASKED,

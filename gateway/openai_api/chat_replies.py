@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import fields_of, map_entries
+from gateway.openai_api.bodies.document import fields_of, map_entries
 from gateway.openai_api.passages import EventText, choice_number
 
 _encode = msgspec.json.encode

@@ -7,7 +7,7 @@ like a result of a tool. The input of a tool is an object in whole answers and c
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gateway.openai_api.document import Path
+from gateway.openai_api.bodies.document import Path
 from gateway.openai_api.passages import (
     ARGUMENTS,
     CITED,

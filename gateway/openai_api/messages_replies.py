@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import fields_of, set_fields
+from gateway.openai_api.bodies.document import fields_of, set_fields
 from gateway.openai_api.passages import EventText
 
 _encode = msgspec.json.encode

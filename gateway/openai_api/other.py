@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import Path, has_too_many_values, map_entries, parse
+from gateway.openai_api.bodies.document import Path, has_too_many_values, map_entries, parse
 from gateway.openai_api.messages import message_turns
 from gateway.openai_api.passages import (
     ASKED,

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import Path, has_repeated_keys, parse, rewrite, rewrite_lines, strings_in
+from gateway.openai_api.bodies.document import Path, has_repeated_keys, parse, rewrite, rewrite_lines, strings_in
 from gateway.openai_api.other import lines_of_json
 from gateway.openai_api.passages import (
     BESIDE,

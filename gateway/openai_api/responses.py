@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gateway.openai_api.document import Path
+from gateway.openai_api.bodies.document import Path
 from gateway.openai_api.passages import (
     ARGUMENTS,
     ASKED,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.document import WHOLE, Path, fields_of, set_fields
+from gateway.openai_api.bodies.document import WHOLE, Path, fields_of, set_fields
 from gateway.openai_api.passages import EventText
 from gateway.openai_api.responses import PAIRS
 

@@ -25,7 +25,7 @@ from gateway.openai_api import (
     responses,
     responses_replies,
 )
-from gateway.openai_api.document import parse
+from gateway.openai_api.bodies.document import parse
 from gateway.openai_api.passages import EventRead, EventText, Reading, Turn
 
 

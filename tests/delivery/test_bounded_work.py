@@ -15,7 +15,7 @@ from gateway.delivery.window import Window
 from gateway.errors import GatewayError
 from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import Operation, Unread, sse
-from gateway.openai_api.texts import cut_out, read, within_json
+from gateway.openai_api.bodies.texts import cut_out, read, within_json
 from tests.support.examples import FEW
 from tests.support.fakes import chunk
 from tests.support.steps import Calls, steps

@@ -15,7 +15,7 @@ from gateway.judging.stretches import said_before
 from gateway.moderation.categories import read_inputs
 from gateway.moderation.decisions import read_questions
 from gateway.openai_api import BodyError, Operation, choices_wanted, end_user_named, has_too_many_values, is_list
-from gateway.openai_api.document import MOST_VALUES, parse
+from gateway.openai_api.bodies.document import MOST_VALUES, parse
 from gateway.worker import texts_of
 from tests.support.fakes import sample
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from gateway.openai_api.document import has_repeated_keys, has_too_many_values, parse
+from gateway.openai_api.bodies.document import has_repeated_keys, has_too_many_values, parse
 from gateway.openai_api.passages import (
     EVERYTHING,
     NAME,

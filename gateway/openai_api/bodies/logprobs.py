@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gateway.openai_api.document import WHOLE, Path, parse, rewrite
+from gateway.openai_api.bodies.document import WHOLE, Path, parse, rewrite
 
 _ALTERNATIVES = "top_logprobs"
 _LISTS = ("content", "refusal", "tokens")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.openai_api import texts
+from gateway.openai_api.bodies import texts
 
 SECRET = "AKIA42"
 ESCAPED = "".join(f"\\u{ord(letter):04x}" for letter in SECRET)

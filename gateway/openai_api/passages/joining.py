@@ -1,0 +1,127 @@
+"""Passages from the pieces that were found: what belongs together is one text, and what is cut out of it is cut where
+it stands."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+
+from gateway.openai_api.bodies import texts
+from gateway.openai_api.bodies.document import KEY, WHOLE, Path
+from gateway.openai_api.bodies.texts import Cut
+from gateway.openai_api.passages import forms
+from gateway.openai_api.passages.terms import Channel, Direction, Passage, Piece, Source
+from gateway.openai_api.strays import Stray
+
+_DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "search_results", "citations"})
+
+
+def passages_of(pieces: Iterable[Piece], direction: Direction, choice: int = 0, *, fresh: bool = True) -> list[Passage]:
+    """One passage for each text, decoded; the text parts of one message are one text."""
+    groups: list[list[Piece]] = []
+    said: dict[tuple[Path, Channel], list[Piece]] = {}  # by the text that its parts are, whatever stands between them
+    for piece in _spelled_first(list(pieces)):
+        whole = part_of(piece.path)
+        if whole != piece.path and piece.path[0] not in _DEFINITIONS:
+            group = said.setdefault((whole, piece.channel), [])
+        else:
+            group = groups[-1] if groups and _continues(groups[-1][-1], piece) else []
+        if not group:
+            groups.append(group)
+        group.append(piece)
+    return [_passage(group, direction, choice, fresh) for group in groups]
+
+
+def _spelled_first(pieces: list[Piece]) -> list[Piece]:
+    """Without what tokens spell of the text that stands beside them; other spellings come before the texts, so that
+    these are judged where there is too much."""
+    spelled = [piece for piece in pieces if WHOLE in piece.path]
+    if not spelled:
+        return pieces
+    others = [piece for piece in pieces if WHOLE not in piece.path]
+    apart = []
+    for piece in spelled:
+        beside = piece.path[: piece.path.index(WHOLE) - 1]
+        said = (other.text for other in others if other.path[: len(beside)] == beside)
+        if not any(piece.text.strip() in text for text in said):
+            apart.append(piece)
+    return [*apart, *others]
+
+
+def part_of(path: Path) -> Path:
+    """The text that a text is a part of: those in one content list are what one message says."""
+    in_list = path[-3:-2] in (("content",), ("system",)) and isinstance(path[-2], int) and path[-1] == "text"
+    return (*path[:-2], "text") if in_list else path
+
+
+def _continues(before: Piece, piece: Piece) -> bool:
+    """Whether two texts are one: words of one list, or what defines one tool."""
+    if before.channel != piece.channel:
+        return False
+    if before.listed and piece.listed:
+        return before.path[:-1] == piece.path[:-1]
+    return before.path[:2] == piece.path[:2] and before.path[:1] != () and before.path[0] in _DEFINITIONS
+
+
+def place_of(stray: Stray) -> Path:
+    """Where it is to be changed."""
+    return (*stray.path, KEY) if stray.is_key else stray.path
+
+
+def passage_of_strays(
+    strays: Sequence[Stray], direction: Direction, channel: Channel, path: Path, choice: int
+) -> Passage:
+    """What was gathered from all over a body as one text; `path` is its own, its sources are where they stand."""
+    start = 0
+    sources: list[Source] = []
+    for stray in strays:
+        sources.append(Source(place_of(stray), stray.text, start, start + len(stray.text)))
+        start += len(stray.text) + 1
+    text = " ".join(stray.text for stray in strays)
+    return Passage(direction, channel, text, path, choice, sources=tuple(sources))
+
+
+def _passage(group: Sequence[Piece], direction: Direction, choice: int, fresh: bool) -> Passage:
+    first = group[0]
+    apart = "\n" if first.path and first.path[0] in _DEFINITIONS else " " if first.listed else ""
+    sources: list[Source] = []
+    meant: list[str] = []
+    start = 0
+    plain = len(group) == 1 and not first.file
+    for piece in group:
+        written = None if piece.file else texts.read(piece.text)
+        plain = plain and written is None
+        meant.append(piece.text if written is None else written.text)
+        end = start + len(meant[-1])
+        sources.append(Source(piece.path, piece.file or piece.text, start, end, bool(piece.file)))
+        start = end + len(apart)
+    return Passage(
+        direction, first.channel, apart.join(meant), first.path, choice, fresh, () if plain else tuple(sources)
+    )
+
+
+def edits(passage: Passage, cuts: Sequence[Cut]) -> dict[Path, str]:
+    """The strings of the body with these parts of the passage cut out, by their paths; JSON in them stays JSON."""
+    if not passage.sources:
+        return {passage.path: _without(passage.text, cuts)}
+    found: dict[Path, str] = {}
+    for source in passage.sources:
+        own = [
+            (max(cut[0], source.start) - source.start, min(cut[1], source.end) - source.start, cut[2])
+            for cut in cuts
+            if cut[0] < source.end and cut[1] > source.start
+        ]
+        if own:
+            found[source.path] = _file_without(source.text, own) if source.is_file else _without(source.text, own)
+    return found
+
+
+def _without(text: str, cuts: Sequence[Cut]) -> str:
+    written = texts.read(text)
+    over = list(cuts) if written is None else written.put_back(cuts)
+    if texts.is_json(text) and texts.is_valid(text):
+        over = texts.within_json(text, over)
+    return texts.cut_out(text, over)
+
+
+def _file_without(data: str, cuts: Sequence[Cut]) -> str:
+    head, comma, _ = data.rpartition(",")
+    return head + comma + b64encode(texts.cut_out(forms.file_text(data) or "", cuts).encode()).decode()
