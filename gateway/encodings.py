@@ -2,8 +2,9 @@
 
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Protocol
 
 import brotli
 
@@ -15,6 +16,7 @@ else:
 READABLE = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "identity"})
 
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's `wbits`
+_METHOD = 8  # of compression, in the first byte of a zlib stream
 _MOST_MEMBERS = 64  # each costs a copy of all that follows
 _ZSTD_WINDOW_LOG = 23  # 8 MiB, the most that a sender may ask for (RFC 9659)
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
@@ -119,5 +121,107 @@ _PARTS: Mapping[str, tuple[Callable[[bytes, int], _Part], tuple[bytes, ...]]] = 
         "deflate": (_deflate, _NEVER),
         "br": (_brotli, _NEVER),
         "zstd": (_zstd, (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16)))),
+    }
+)
+
+
+class Unpacker:
+    """Undoes an encoding piece by piece. What follows the end of the body is no part of it, as in `decode`, but for
+    another part of the same encoding."""
+
+    def __init__(self, encoding: str, piece: int) -> None:
+        """Gives at most `piece` bytes at once, of brotli a block more. Raises EncodingError for an encoding that is not read here."""
+        self._encoding = _known(encoding)
+        self._piece = piece
+        self._packed = b""
+        self._parts = 0
+        self._decoder: _Decoder | None = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What this unpacks to. Raises EncodingError."""
+        if self._encoding == "identity":
+            yield data
+            return
+        self._packed += data
+        try:
+            yield from self._unpacked()
+        except (zlib.error, brotli.error, zstd.ZstdError, MemoryError):
+            raise EncodingError(f"the body is not {self._encoding}") from None
+
+    def _unpacked(self) -> Iterator[bytes]:
+        while True:
+            if self._decoder is None:
+                if not self._packed or (self._parts and not self._packed.startswith(_PARTS[self._encoding][1])):
+                    return
+                self._parts += 1
+                if self._parts > _MOST_MEMBERS:
+                    raise EncodingError(f"the body has more than {_MOST_MEMBERS} parts")
+                self._decoder = _DECODERS[self._encoding](self._packed)
+            given, self._packed = self._packed, b""
+            while piece := self._decoder.more(given, self._piece):
+                yield piece
+                given = b""
+            if not self._decoder.ended:
+                return
+            self._packed, self._decoder = self._decoder.rest, None
+
+
+class _Decoder(Protocol):
+    """`rest` follows the end."""
+
+    ended: bool
+    rest: bytes
+
+    def more(self, data: bytes, most: int) -> bytes: ...
+
+
+class _Zlib:
+    def __init__(self, window: int) -> None:
+        self._decoder = zlib.decompressobj(window)
+        self.ended, self.rest = False, b""
+
+    def more(self, data: bytes, most: int) -> bytes:
+        piece = self._decoder.decompress(self._decoder.unconsumed_tail + data, most)
+        self.ended, self.rest = self._decoder.eof, self._decoder.unused_data
+        return piece
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        self._decoder = brotli.Decompressor()
+        self.ended, self.rest = False, b""
+
+    def more(self, data: bytes, most: int) -> bytes:
+        if not data and self._decoder.can_accept_more_data():
+            return b""
+        piece: bytes = self._decoder.process(data, output_buffer_limit=most)
+        self.ended = self._decoder.is_finished()
+        return piece
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        self._decoder = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
+        self.ended, self.rest = False, b""
+
+    def more(self, data: bytes, most: int) -> bytes:
+        if self._decoder.eof or (not data and self._decoder.needs_input):
+            return b""
+        piece = self._decoder.decompress(data, max_length=most)
+        self.ended, self.rest = self._decoder.eof, self._decoder.unused_data
+        return piece
+
+
+def _zlib_or_raw(data: bytes) -> _Decoder:
+    """Some send raw deflate under this name: a zlib stream begins with method 8 (RFC 1950, 2.2)."""
+    return _Zlib(_ZLIB if data[0] & 0x0F == _METHOD else _RAW)
+
+
+_DECODERS: Mapping[str, Callable[[bytes], _Decoder]] = MappingProxyType(
+    {
+        "gzip": lambda _: _Zlib(_GZIP),
+        "deflate": _zlib_or_raw,
+        "br": lambda _: _Brotli(),
+        "zstd": lambda _: _Zstd(),
     }
 )

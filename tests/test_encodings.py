@@ -12,7 +12,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.encodings import EncodingError, TooLargeError, decode, unpack
+from gateway.encodings import EncodingError, TooLargeError, Unpacker, decode, unpack
 
 TEXT = b"What is assayed is weighed; what is weighed is known. " * 40
 
@@ -176,3 +176,33 @@ def test_any_bytes_are_unpacked_or_refused(data: bytes, encoding: str) -> None:
 def test_encodings_that_are_not_read(encoding: str) -> None:
     with pytest.raises(EncodingError):
         unpack(b"", encoding, 10)
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+@pytest.mark.parametrize("size", [1, 5, 10**6])
+def test_piece_by_piece_it_is_the_same(encoding: str, size: int) -> None:
+    for data in (b"", b"x", TEXT, bytes(range(256)) * 50):
+        packed = ENCODERS[encoding](data)
+        unpacker = Unpacker(encoding, 100)
+        pieces = [piece for at in range(0, len(packed), size) for piece in unpacker.feed(packed[at : at + size])]
+        assert b"".join(pieces) == data
+        assert encoding in ("", "identity") or all(
+            0 < len(piece) <= (20_000 if encoding == "br" else 100) for piece in pieces
+        )
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize("size", [1, 10**6])
+def test_parts_are_joined_piece_by_piece_too(encoding: str, size: int) -> None:
+    packed = ENCODERS[encoding](b"one ") + ENCODERS[encoding](b"two")
+    unpacker = Unpacker(encoding, 100)
+    pieces = [piece for at in range(0, len(packed), size) for piece in unpacker.feed(packed[at : at + size])]
+    assert b"".join(pieces) == b"one two"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+def test_pieces_of_something_else_are_an_error(encoding: str) -> None:
+    with pytest.raises(EncodingError):
+        list(Unpacker(encoding, 100).feed(b"\xff this is in no encoding at all, and long enough to tell"))
+    with pytest.raises(EncodingError):
+        Unpacker("compress", 100)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from gateway.delivery.budget import MemoryBudget
 from gateway.delivery.hold import Answer, Begun, Hold, Inspection, Screen, Stage, Whole, collected
+from gateway.delivery.lookout import Lookout
 from gateway.delivery.window import Window
 from gateway.encodings import EncodingError, decode
 from gateway.exchange import Exchange, Headers, Reply, rewritten
@@ -22,12 +23,20 @@ _Pour = Callable[[Exchange, Answer, Reply], Awaitable[None]]
 _LONGEST_LINE = 64 * 1024  # an unfinished line is kept back up to this size
 
 
+class PolicyInspection(Inspection, Protocol):
+    """The judging of one answer by the policy, and of what its head says."""
+
+    def head(self, headers: Headers) -> Headers:
+        """The headers that may leave."""
+        ...
+
+
 class Guard(Protocol):
     """Whether an answer must be judged before it leaves, and the judging."""
 
     def holds(self, exchange: Exchange) -> bool: ...
 
-    def inspection(self, exchange: Exchange, *, failed: bool = False) -> Inspection: ...
+    def inspection(self, exchange: Exchange, *, failed: bool = False) -> PolicyInspection: ...
 
 
 class Moderated(Inspection, Protocol):
@@ -113,6 +122,7 @@ class Tap:
         with ExitStack() as stack:
             if policy is not None:
                 stack.callback(policy.close)
+                headers = policy.head(headers)
             hold = Hold(
                 exchange,
                 answer,
@@ -127,7 +137,11 @@ class Tap:
                 hold.raise_unread([policy], "operation")
                 await self._pass(exchange, answer, headers, reply, events=events, decided=True)
                 return
-            events = events and SURFACES[exchange.asked.operation].answers is not None
+            surface = SURFACES[exchange.asked.operation]
+            if policy is not None and surface.answers is None and surface.reads is None and answer.status < 300:
+                await self._pass_scanned(exchange, hold, policy, answer, headers, reply)
+                return
+            events = events and surface.answers is not None
             await (self._hold_stream if events else self._hold_body)(exchange, hold, policy, asked)
 
     async def _sifted(self, exchange: Exchange, answer: Answer, headers: Headers, sift: Sift) -> tuple[Answer, Headers]:
@@ -147,14 +161,40 @@ class Tap:
         return Whole(answer.status, body), told
 
     def _can_hold(self, exchange: Exchange, headers: Headers) -> bool:
-        """Whether an answer can be read at all: of operations that are not known here, what may be text within the
-        bounds."""
-        if SURFACES[exchange.asked.operation].answers is not None:
+        """Whether an answer can be read at all: of what may be a file, what may be text within the bounds."""
+        if not SURFACES[exchange.asked.operation].of_any_size:
             return True
         named = dict(headers)
         length = named.get(b"content-length", b"")
         fits = length.isdigit() and int(length) <= self._held_bytes
         return fits and any(kind in named.get(b"content-type", b"").lower() for kind in _MAYBE_TEXT)
+
+    async def _pass_scanned(
+        self, exchange: Exchange, hold: Hold, policy: Inspection, answer: Answer, headers: Headers, reply: Reply
+    ) -> None:
+        """An answer that has no texts, as it comes: nothing leaves from where it says something all the same, if a rule
+        stops that. Raises GatewayError."""
+        lookout = Lookout(exchange.transcript.encoding)
+
+        def seen(data: bytes) -> bytes:
+            reason = lookout.feed(data) if data else lookout.close()
+            if reason is not None:
+                hold.raise_unread([policy], reason)
+            exchange.transcript.keep(data, self._sample_bytes)
+            return data
+
+        if answer.complete:
+            data = seen(answer.take())
+            seen(b"")
+            await reply.at_once(answer.status, headers, data)
+            return
+        while data := seen(await answer.more()):
+            if not reply.started:
+                await reply.start(answer.status, headers)
+            await reply.send(data)
+        if not reply.started:
+            await reply.start(answer.status, headers)
+        await reply.finish()
 
     async def _hold_body(
         self, _exchange: Exchange, hold: Hold, policy: Inspection | None, asked: Moderated | None

@@ -6,7 +6,6 @@ Only what an enforced rule needs is judged here; a policy that only monitors cos
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
-from urllib.parse import unquote_plus
 
 from gateway.enforcement.counts import Counts, Throttles
 from gateway.enforcement.deciding import (
@@ -27,12 +26,20 @@ from gateway.exchange import Asked, Exchange
 from gateway.judging.client import Judging
 from gateway.judging.messages import Finding, judging_request
 from gateway.judging.stretches import LARGE_BODY
-from gateway.openai_api import SURFACES, Operation, Reason, Unread, completes_upload, read_request, rewrite
+from gateway.openai_api import (
+    SURFACES,
+    Operation,
+    Reason,
+    Unread,
+    completes_upload,
+    headers_with_text,
+    query_says_something,
+    read_request,
+    rewrite,
+)
 from policies.engine import Action, Decision, Policy
 
 _CUT = frozenset({Action.REDACT, Action.REROUTE})
-_WORDS, _LETTERS = 4, 8  # that are a text
-_NAMES_PROGRAMS = frozenset({b"user-agent"})  # with many words
 _NOTHING = frozenset({b"", b"{}"})
 
 
@@ -75,9 +82,6 @@ class Guard:
     def holds(self, exchange: Exchange) -> bool:
         """Whether an answer to this exchange must be judged before it leaves."""
         if not self._held_routes or exchange.route is None:
-            return False
-        surface = SURFACES[exchange.asked.operation]
-        if surface.answers is None and surface.reads is None:
             return False
         return exchange.route.name in self._held_routes and bool(needed_of(self._shared.policy, "response", exchange))
 
@@ -158,13 +162,9 @@ class Guard:
 
     def _head_says_something(self, asked: Asked) -> bool:
         """Whether the query, or a header that goes upstream, holds a text, for which no API has a place there."""
-        if asked.query and _says_something(unquote_plus(asked.query.decode("latin-1"), errors="replace")):
+        if query_says_something(asked.query):
             return True
-        return any(
-            _says_something(value.decode(errors="replace"))
-            for name, value in asked.headers
-            if (b" " in value or not value.isascii()) and self._forwards(name) and name not in _NAMES_PROGRAMS
-        )
+        return bool(headers_with_text(header for header in asked.headers if self._forwards(header[0])))
 
     async def _put_together(self, exchange: Exchange, decider: Decider) -> None:
         """What stands where the pieces of a file meet. Raises GatewayError like `upload`."""
@@ -207,16 +207,6 @@ class Guard:
             exchange.ruling.wholly_read, exchange.ruling.ends = decider.judged_all, ends
         finally:
             decider.close()
-
-
-def _says_something(text: str) -> bool:
-    said = text.replace("=", "&").split("&")
-    return any(sum(map(str.isalpha, part.split())) >= _WORDS or _is_unspaced(part) for part in said)
-
-
-def _is_unspaced(text: str) -> bool:
-    """Letters enough to be a text in a script that may have no spaces."""
-    return sum(letter.isalpha() and not letter.isascii() for letter in text) >= _LETTERS
 
 
 def _redacted(operation: Operation, body: bytes, findings: Sequence[Finding], decision: Decision) -> bytes:

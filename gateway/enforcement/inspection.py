@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, is_unjudged, needed_of
 from gateway.errors import GatewayError
-from gateway.exchange import Exchange, Stretch, Treatment
+from gateway.exchange import Exchange, Headers, Stretch, Treatment
 from gateway.judging.messages import Finding, judging_request
 from gateway.judging.stretches import LARGE_BODY, Before, request_of, said_before, stretch_of
 from gateway.openai_api import (
@@ -15,6 +15,7 @@ from gateway.openai_api import (
     Path,
     Unread,
     answers_of,
+    headers_with_text,
     is_list,
     kept_back,
     lines_kept_back,
@@ -23,6 +24,7 @@ from gateway.openai_api import (
     rewrite_answer,
     without_alternatives,
 )
+from gateway.telemetry import metrics
 from policies.engine import Action, Decision
 
 _CUT_OR_LEFT = PASSING | {Action.REDACT}
@@ -45,6 +47,18 @@ class PolicyInspection:
         self._before: Before | None = None
         self._refusal: Decision | None = None
         self.drops_alternatives = self._decider.stops_unread()
+
+    def head(self, headers: Headers) -> Headers:
+        """The headers that may leave. What says something there is unread; where a rule stops that, it is left out and
+        the answer stays."""
+        told = headers_with_text(headers)
+        if not told:
+            return headers
+        if not self.drops_alternatives:
+            self._decider.unread([Unread("assistant", "field")])
+            return headers
+        metrics.UNREAD.labels("assistant", "field").inc()
+        return [header for header in headers if header[0] not in told]
 
     async def whole(self, body: bytes) -> bytes:
         """The whole answer that may go out: the very same object, or a rewritten one.

@@ -57,7 +57,7 @@ from gateway.openai_api.reading import (
     rewrite_answer,
 )
 from gateway.openai_api.sse import DONE_DATA
-from gateway.openai_api.strays import STRAYS
+from gateway.openai_api.strays import STRAYS, Scan, headers_with_text, query_says_something
 from gateway.openai_api.surfaces import (
     SURFACES,
     Answers,
@@ -95,6 +95,7 @@ __all__ = [
     "Path",
     "Reading",
     "Reason",
+    "Scan",
     "Surface",
     "Unread",
     "answers_of",
@@ -107,6 +108,7 @@ __all__ = [
     "error_reply",
     "gatherer_of_answer",
     "has_too_many_values",
+    "headers_with_text",
     "is_list",
     "kept_back",
     "lines_kept_back",
@@ -116,6 +118,7 @@ __all__ = [
     "parse",
     "part_of",
     "place_of",
+    "query_says_something",
     "read_envelope",
     "read_event",
     "read_moderation",

@@ -1,5 +1,6 @@
 """The little that a request must tell before it can be routed."""
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -176,6 +177,8 @@ def _decode_leniently(body: bytes, strict: msgspec.DecodeError) -> _Wire:
     """Second reading of a body that the strict reader refused: only lone surrogate escapes are forgiven."""
     if not body.strip():
         raise BodyError("the request body is empty; send a JSON object") from None
+    if body.startswith(codecs.BOM_UTF8):
+        raise BodyError("the request body begins with a byte order mark, which JSON must not (RFC 8259, 8.1)") from None
     if b"\\u" not in body:
         _refuse_syntax(body, strict)
     if has_too_many_values(body):

@@ -141,8 +141,9 @@ class Surface:
     it is never passed on unread. `inference`: a request changes nothing on the server, so that it may be sent again.
     `moderated`: a request may ask for moderation. `metered`: answers tell the tokens that they took, and tell it once.
     `listed`: an answer may be a list, whose entries are judged and kept back each by itself.
+    `of_any_size`: an answer may be a file, so that it is read only where it is told to be text within the bounds.
     Without `answers` nothing can be written in the words of the surface; then `reads` finds what texts its answers
-    have, and where that is missing too they have none.
+    have, and where that is missing too they have none: that is looked after as they come, however large they are.
     """
 
     operation: Operation
@@ -157,6 +158,7 @@ class Surface:
     moderated: bool = False
     metered: bool = False
     listed: bool = False
+    of_any_size: bool = False
 
 
 def _chunked(shape: chat_replies.Shape, with_system: Callable[[dict[str, Any], str], None]) -> Answers:
@@ -172,7 +174,9 @@ def _chunked(shape: chat_replies.Shape, with_system: Callable[[dict[str, Any], s
     )
 
 
-def _kept(operation: Operation, turns: Callable[[dict[str, Any]], list[Turn]], *paths: str) -> Surface:
+def _kept(
+    operation: Operation, turns: Callable[[dict[str, Any]], list[Turn]], *paths: str, of_any_size: bool = False
+) -> Surface:
     """What is sent to be kept, and answered with little."""
     return Surface(
         operation,
@@ -181,6 +185,7 @@ def _kept(operation: Operation, turns: Callable[[dict[str, Any]], list[Turn]], *
         reads=other.read_anything,
         judged=True,
         inference=False,
+        of_any_size=of_any_size,
     )
 
 
@@ -258,6 +263,7 @@ _TABLE = (
         paths=(("POST", "/v1/messages/count_tokens"),),
         turns=messages.message_turns,
         param="messages",
+        reads=other.read_anything,
         modelled=True,
     ),
     Surface(
@@ -275,6 +281,7 @@ _TABLE = (
         paths=(("POST", "/v1/moderations"),),
         turns=chat.plain_turns,
         param="input",
+        reads=other.read_anything,
         modelled=True,
     ),
     Surface(
@@ -287,7 +294,7 @@ _TABLE = (
         modelled=True,
         metered=True,
     ),
-    Surface(Operation.MODELS, paths=(("GET", "/v1/models"), ("GET", "/v1/models/"))),
+    Surface(Operation.MODELS, paths=(("GET", "/v1/models"), ("GET", "/v1/models/")), reads=other.read_anything),
     Surface(
         Operation.RESPONSES_INPUT,
         paths=(("POST", "/v1/responses/compact"), ("POST", "/v1/responses/input_tokens")),
@@ -329,12 +336,19 @@ _TABLE = (
         inference=False,
     ),
     # Uploads, see `uploads`; as JSON they are read like what is not known.
-    _kept(Operation.FILES, other.file_turns, "/v1/files", "/v1/uploads", "/v1/uploads/"),
+    _kept(Operation.FILES, other.file_turns, "/v1/files", "/v1/uploads", "/v1/uploads/", of_any_size=True),
     _kept(Operation.UPLOAD_PARTS, other.any_turns),
     _kept(Operation.BATCHES, other.batch_turns, "/v1/batches"),
     _kept(Operation.MESSAGE_BATCHES, other.message_batch_turns, "/v1/messages/batches"),
     _kept(Operation.VECTOR_STORES, other.store_turns, "/v1/vector_stores", "/v1/vector_stores/"),
-    Surface(Operation.OTHER, turns=other.any_turns, reads=other.read_anything, judged=True, inference=False),
+    Surface(
+        Operation.OTHER,
+        turns=other.any_turns,
+        reads=other.read_anything,
+        judged=True,
+        inference=False,
+        of_any_size=True,
+    ),
 )
 SURFACES: Mapping[Operation, Surface] = MappingProxyType({surface.operation: surface for surface in _TABLE})
 _BY_PATH = {at: surface.operation for surface in _TABLE for at in surface.paths}

@@ -125,6 +125,9 @@ class Ruler:
         self.seen.append(body)
         return self._rule(body)
 
+    def head(self, headers: Headers) -> Headers:
+        return headers
+
     def inspection(self, exchange: Exchange, *, failed: bool = False) -> "Ruler":
         return self
 

@@ -103,6 +103,8 @@ def test_envelope(body: bytes, expected: Envelope) -> None:
         (b"null", None, "not null"),
         (b'"\\ud800"', None, "must be an object, not a string"),
         (b"<html>", None, "byte 0"),
+        (b'\xef\xbb\xbf{"model":"m"}', None, "begins with a byte order mark"),
+        (b'\xef\xbb\xbf {"model":"\\ud800"}', None, "begins with a byte order mark"),
         (b'{"model":"m"', None, "ends too early (byte 12)"),
         (b'{"model":"m"} x', None, "trailing characters"),
         (b'{"model":"\\ud800"', None, "not valid JSON"),
@@ -321,7 +323,9 @@ VALUES = st.recursive(
 def test_no_json_is_too_odd_to_read(value: Any, operation: Operation) -> None:
     body = dump(value)
     for passage in read_request(operation, body).passages + read_response(operation, body).passages:
-        assert at(value, passage.path) == passage.text != ""
+        assert passage.text
+        assert passage.sources or at(value, passage.path) == passage.text
+        assert all(at(value, source.path) == source.text for source in passage.sources)
     transcript = sse.encode(body) + sse.DONE
     for passage in read_stream(operation, transcript).passages:
         assert passage.text != ""

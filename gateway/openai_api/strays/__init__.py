@@ -1,8 +1,11 @@
 """What a body says where no row reads it: single words in place of identifiers, roles and types, in fields that nobody
 knows, as keys, one in each of many objects. Each says nothing by itself, so they are gathered in the order of the body
-into one text, from which all is left out that is known by its form and its place.
+into one text, from which all is left out that is known by its form and its place. Beside them `heads`: whether the head
+of a request or an answer says something; and `scanning`: whether an answer does that has no texts.
 """
 
 from gateway.openai_api.strays.gathering import DEFINED, STRAYS, Gatherer, Stray, claimed_by
+from gateway.openai_api.strays.heads import headers_with_text, query_says_something
+from gateway.openai_api.strays.scanning import Scan
 
-__all__ = ["DEFINED", "STRAYS", "Gatherer", "Stray", "claimed_by"]
+__all__ = ["DEFINED", "STRAYS", "Gatherer", "Scan", "Stray", "claimed_by", "headers_with_text", "query_says_something"]

@@ -2,10 +2,13 @@
 
 import re
 from binascii import a2b_base64
+from collections.abc import Collection
 from functools import lru_cache
 
 from gateway.openai_api.strays.vocabulary import FUNCTION_WORDS, WORDS_OF_NAMES
 
+LEAST_WORDS = 4  # that are a text
+_LEAST_SMALL, _ONE_IN = 2, 5  # of words where only names stand
 _SPACE = re.compile(r"\s")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _PLAIN = re.compile(r"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*\W*")
@@ -124,3 +127,9 @@ def is_function_word(word: str, *, in_name: bool) -> bool:
     """Whether this is one of the small words that sentences have and lists of names have not; with `in_name`, that
     names made of several words have not either."""
     return word in FUNCTION_WORDS and not (in_name and word in WORDS_OF_NAMES)
+
+
+def are_a_sentence(words: Collection[str], small: Collection[str]) -> bool:
+    """Whether words that may be names are a text: two different small ones among them, and one in five."""
+    every, little = len(set(words)), len(set(small))
+    return every >= LEAST_WORDS and little >= _LEAST_SMALL and little * _ONE_IN >= every

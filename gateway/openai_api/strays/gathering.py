@@ -11,9 +11,6 @@ STRAYS = -3  # begins the path of a text that was gathered
 DEFINED = -4  # follows it where the application defined what is gathered
 Kind = Literal["word", "name", "secret"]
 Where = Literal["", "named", "defined", "repeated"]
-_LEAST = 4  # words that are a text
-_LEAST_FUNCTION_WORDS = 2  # different ones, where names are gathered that any list of names may have
-_SENTENCE = 5  # of so many words, one is a function word at least
 _LONGEST_WORD = 24
 _MOST_SEEN, _LONGEST_SEEN = 20_000, 256  # strings that are remembered, and characters of one
 _DEFINES = frozenset(
@@ -102,9 +99,9 @@ class _Tally:
         self._function_words.update(word for word in words if forms.is_function_word(word, in_name=is_name))
 
     def is_text(self) -> bool:
-        small, all_words = len(self._function_words), len(self._names)
-        like_a_sentence = all_words >= _LEAST and small >= _LEAST_FUNCTION_WORDS and small * _SENTENCE >= all_words
-        return self._words >= _LEAST or self._secrets > 0 or like_a_sentence
+        if self._words >= forms.LEAST_WORDS or self._secrets > 0:
+            return True
+        return forms.are_a_sentence(self._names, self._function_words)
 
 
 class Said(Protocol):

@@ -1,0 +1,88 @@
+"""Whether the head of a request or of an answer says something: its query and its headers have no place for a text."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote, unquote_plus
+
+from gateway.openai_api.strays import forms
+
+_WORDS, _LETTERS = 4, 8  # that are a text; letters where there may be no spaces
+_REMEMBERED = 160  # characters of a header with its name, of 1,024 headers
+_MARKS = re.compile(r"^[\W_]+|[\W_]+$")
+# Lists of words by themselves, as HTTP and browsers have them: names, where only the small words of a sentence count.
+_LISTS = frozenset(
+    b"accept accept-encoding accept-language access-control-allow-headers access-control-allow-methods "
+    b"access-control-expose-headers allow cache-control cdn-cache-control clear-site-data connection "
+    b"content-security-policy content-security-policy-report-only feature-policy permissions-policy pragma server "
+    b"server-timing strict-transport-security surrogate-control te trailer upgrade user-agent vary via".split()
+)
+# Names and versions of programs, and what stands beside them in brackets: `Mozilla/5.0 (X11; Linux x86_64)`.
+_PROGRAM = re.compile(r"\([^()]*\)|[\w!#$%&'*+.^`|~-]+/[\w.+:@-]*")
+_OF_PROGRAMS = frozenset({b"user-agent", b"server"})
+
+
+def query_says_something(query: bytes) -> bool:
+    """Whether a key or a value of a query is a text."""
+    if not query:
+        return False
+    said = unquote_plus(query.decode("latin-1"), errors="replace").replace("=", "&").split("&")
+    return any(is_text(part) for part in said)
+
+
+def headers_with_text(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """The names of the headers that say something: each by itself, or several of them word by word."""
+    found, among = set[bytes](), set[bytes]()
+    every, small = set[str](), set[str]()
+    for name, value in headers:
+        is_short = len(name) + len(value) <= _REMEMBERED  # a client may choose both
+        seen = _seen_and_short(name, value) if is_short else _seen(name, value)
+        if seen.is_text:
+            found.add(name)
+        elif seen.small:
+            among.add(name)
+        every.update(seen.words)
+        small.update(seen.small)
+    return frozenset(found | among) if forms.are_a_sentence(every, small) else frozenset(found)
+
+
+class _Seen(NamedTuple):
+    """Whether a value is a text; else its words that may belong to one in several headers, and the small among them."""
+
+    is_text: bool
+    words: tuple[str, ...] = ()
+    small: tuple[str, ...] = ()
+
+
+def _seen(name: bytes, value: bytes) -> _Seen:
+    text = unquote(value.decode(errors="replace"), errors="replace")
+    if name not in _LISTS:
+        return _Seen(True) if is_text(text) else _Seen(False, *_words_of(text))
+    rest = _PROGRAM.sub(" ", text) if name in _OF_PROGRAMS else ""
+    return _Seen(forms.are_a_sentence(*_words_of(text)) or is_text(rest) or _is_unspaced(text))
+
+
+_seen_and_short = lru_cache(1024)(_seen)  # most are the same in every request
+
+
+def is_text(text: str) -> bool:
+    """Whether this is a text: four words, letters enough where there may be no spaces, or words in base64."""
+    words = sum(map(_is_word, text.split()))
+    return words >= _WORDS or _is_unspaced(text) or any(map(forms.encodes_text, text.split()))
+
+
+def _is_word(part: str) -> bool:
+    return _MARKS.sub("", part).isalpha()
+
+
+def _is_unspaced(text: str) -> bool:
+    """Letters enough to be a text in a script that may have no spaces."""
+    return not text.isascii() and sum(letter.isalpha() and not letter.isascii() for letter in text) >= _LETTERS
+
+
+def _words_of(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Words that may be names, and the small ones among them."""
+    parts = [forms.words_in(part) for part in text.split()]
+    small = (word for words in parts for word in words if forms.is_function_word(word, in_name=len(words) > 1))
+    return tuple(word for words in parts for word in words), tuple(small)

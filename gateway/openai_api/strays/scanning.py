@@ -1,0 +1,90 @@
+"""Looks for a text in an answer that has none, such as a list of embeddings: it is gone through as it comes, however
+large it is, and nothing of it is built."""
+
+import json
+import re
+
+from gateway.openai_api.strays import forms
+from gateway.openai_api.strays.heads import is_text
+from gateway.openai_api.strays.vocabulary import FIELDS, VALUES
+
+_STRING = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_BARE = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
+_BARE_JSON = frozenset((b"true", b"false", b"null", b"NaN", b"Infinity"))
+_LETTERS_AT_END = re.compile(rb"[A-Za-z\x80-\xff]+\Z")
+_NUMBERS = re.compile(r"[\w+/=-]{64,}", re.ASCII)  # an embedding in base64
+_KNOWN = FIELDS.union(*VALUES.values())
+_LONGEST = 1024 * 1024  # bytes of one string: embeddings in base64 have some 5 for each dimension
+_MOST_SEEN, _LONGEST_SEEN = 20_000, 256  # strings that are remembered, and characters of one
+
+
+class Scan:
+    """Of one answer in JSON. `says_something` is True from where its strings amount to a text on, one by one or
+    together, or where what comes is no JSON."""
+
+    def __init__(self) -> None:
+        self.says_something = False
+        self._rest = b""
+        self._seen: set[str] = set()
+        self._words = 0
+        self._names: set[str] = set()
+        self._small: set[str] = set()
+
+    def feed(self, data: bytes) -> None:
+        """What comes next; a string that is not at its end waits."""
+        if self.says_something:
+            return
+        data = self._rest + data
+        end = 0
+        for found in _STRING.finditer(data):
+            self._bare(data[end : found.start()])
+            end = found.end()
+            self._string(found[1])
+        opened = data.find(b'"', end)
+        if opened < 0:
+            letters = _LETTERS_AT_END.search(data, end)
+            opened = letters.start() if letters else len(data)
+        self._bare(data[end:opened])
+        self._rest = data[opened:]
+        if len(self._rest) > _LONGEST:
+            self.says_something = True
+
+    def close(self) -> None:
+        """No more comes."""
+        if self._rest.startswith(b'"'):
+            self._string(self._rest[1:])
+        else:
+            self._bare(self._rest)
+        self._rest = b""
+
+    def _bare(self, between: bytes) -> None:
+        if any(word not in _BARE_JSON for word in _BARE.findall(between)):
+            self.says_something = True
+
+    def _string(self, written: bytes) -> None:
+        text = _meant(written)
+        if text in _KNOWN or text in self._seen:
+            return
+        if len(self._seen) < _MOST_SEEN and len(text) < _LONGEST_SEEN:
+            self._seen.add(text)
+        if _NUMBERS.fullmatch(text):
+            self.says_something = self.says_something or forms.encodes_text(text)
+            return
+        words = forms.words_in(text)
+        self._words += forms.is_plain(text)
+        if len(self._names) < _MOST_SEEN:
+            self._names.update(words)
+            in_name = " " not in text and len(words) > 1
+            self._small.update(word for word in words if forms.is_function_word(word, in_name=in_name))
+        gathered = self._words >= forms.LEAST_WORDS or forms.are_a_sentence(self._names, self._small)
+        self.says_something = self.says_something or gathered or is_text(text) or forms.may_be_secret(text)
+
+
+def _meant(written: bytes) -> str:
+    if b"\\" not in written:
+        return written.decode(errors="replace")
+    try:
+        text: str = json.loads(b'"%b"' % written)
+    except ValueError:
+        text = written.decode(errors="replace")
+    return text
