@@ -130,7 +130,7 @@ class Unpacker:
     another part of the same encoding."""
 
     def __init__(self, encoding: str, piece: int) -> None:
-        """Gives at most `piece` bytes at once, of brotli a block more. Raises EncodingError for an encoding that is not read here."""
+        """At most `piece` bytes at once, of brotli a block more. Raises EncodingError for what is not read here."""
         self._encoding = _known(encoding)
         self._piece = piece
         self._packed = b""

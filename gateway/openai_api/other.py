@@ -16,6 +16,7 @@ from gateway.openai_api.passages import (
     FILE_ELSEWHERE,
     NAME,
     SAID,
+    TOLD,
     Channel,
     Found,
     Leaf,
@@ -121,6 +122,12 @@ def store_turns(body: dict[str, Any]) -> list[Turn]:
 def read_anything(body: dict[str, Any]) -> Reading:
     """Every longer text of an answer."""
     found = find(body, EVERYTHING, (), "assistant")
+    return Reading(passages_of(found.pieces, "response"), found.unread)
+
+
+def read_models(body: dict[str, Any]) -> Reading:
+    """What is told of models beside their names."""
+    found = find(body, TOLD, (), "assistant")
     return Reading(passages_of(found.pieces, "response"), found.unread)
 
 

@@ -294,7 +294,7 @@ _TABLE = (
         modelled=True,
         metered=True,
     ),
-    Surface(Operation.MODELS, paths=(("GET", "/v1/models"), ("GET", "/v1/models/")), reads=other.read_anything),
+    Surface(Operation.MODELS, paths=(("GET", "/v1/models"), ("GET", "/v1/models/")), reads=other.read_models),
     Surface(
         Operation.RESPONSES_INPUT,
         paths=(("POST", "/v1/responses/compact"), ("POST", "/v1/responses/input_tokens")),

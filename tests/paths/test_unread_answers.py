@@ -77,7 +77,8 @@ async def test_of_what_says_something_at_its_end_the_end_does_not_leave() -> Non
     assert world.fate == ("blocked", "answer_unjudged")
 
 
-LISTED = {"object": "list", "data": [{"id": "gpt-4.1", "object": "model", "created": 1, "owned_by": "system"}]}
+NAMES = ("gpt-4.1-mini-2025-04-14", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "grenade-launcher-experimental-v2")
+LISTED = {"object": "list", "data": [{"id": name, "object": "model", "created": 1, "owned_by": "m"} for name in NAMES]}
 
 
 @pytest.mark.parametrize(
