@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.support.together import together
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("gateway", "detectors", "policies")
 
@@ -179,7 +181,7 @@ match a:
     assert len(FILES) > 40
 
 
-@pytest.mark.parametrize("library", DOORS)
+@together("library", DOORS)
 def test_each_library_has_one_door(library: str) -> None:
     users = {name for name, targets in imports_of_all().items() if any(t.split(".")[0] == library for t in targets)}
     users = {name for name in users if not name.startswith(TRAINING)}

@@ -11,6 +11,7 @@ from gateway.config.explain import settings_table
 from gateway.config.load import load
 from gateway.config.settings import Config, env_name
 from gateway.exchange import Outcome
+from tests.support.together import together
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -23,7 +24,7 @@ PAGES = {
     )
 }
 README = PAGES["README.md"]
-EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
+EVERY_PAGE = together("page", PAGES)
 # Read by the compose file and not by the gateway; and the file that its operator writes.
 OF_COMPOSE = {"ASSAY_PUBLISH"}
 OF_THE_OPERATOR = {"deploy/.env"}

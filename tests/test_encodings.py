@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.encodings import EncodingError, TooLargeError, Unpacker, decode, unpack
+from tests.support.together import together
 
 TEXT = b"What is assayed is weighed; what is weighed is known. " * 40
 
@@ -35,8 +36,8 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("encoding", ENCODERS)
-@pytest.mark.parametrize("data", [b"", b"x", TEXT, bytes(range(256)) * 50], ids=["empty", "one", "text", "bytes"])
+@together("encoding", ENCODERS)
+@together("data", [b"", b"x", TEXT, bytes(range(256)) * 50], ids=["empty", "one", "text", "bytes"])
 def test_round_trip(encoding: str, data: bytes) -> None:
     assert decode(ENCODERS[encoding](data), encoding, 1 << 20) == (data, False)
 

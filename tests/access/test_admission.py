@@ -8,6 +8,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Principal, Route, Upstream
 from tests.support.fakes import ring
 from tests.support.steps import steps
+from tests.support.together import together
 
 ADA, BOB = Principal("ada"), Principal("bob", frozenset({"cheap"}))
 RING = ring([("key-of-ada", ADA), ("key-of-bob", BOB)])
@@ -45,7 +46,7 @@ def test_a_key_is_known_by_its_header(headers: dict[bytes, bytes]) -> None:
     assert KEYED.admit(headers) is ADA
 
 
-@pytest.mark.parametrize(
+@together(
     ("headers", "reason"),
     [
         ({}, "no_key"),
@@ -93,7 +94,7 @@ def test_local_callers_need_no_key(host: bytes) -> None:
         assert LOCAL.admit({b"host": host, b"origin": b"http://" + host}) is ANYONE
 
 
-@pytest.mark.parametrize(
+@together(
     "address",
     [
         b"evil.example",

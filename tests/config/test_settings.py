@@ -17,6 +17,7 @@ from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError, env_name, is_loopback
 from gateway.exchange import Upstream
 from tests.support.examples import examples
+from tests.support.together import together
 
 DEFAULTS = Config.model_validate({})
 
@@ -386,7 +387,7 @@ WRONG: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@together("name", WRONG)
 def test_what_is_wrong_is_said(name: str) -> None:
     text, expected = WRONG[name]
     found = "\n".join(problems(text))
@@ -421,7 +422,7 @@ def test_every_problem_is_found_at_once() -> None:
 SECRET = "sk-very-secret"
 
 
-@pytest.mark.parametrize(
+@together(
     "env",
     [
         {"ASSAY_UPSTREAM_KEY": f"{SECRET} with a space"},

@@ -19,6 +19,7 @@ from gateway.openai_api.bodies.texts import cut_out, read, within_json
 from tests.support.examples import FEW
 from tests.support.fakes import chunk
 from tests.support.steps import Calls, steps
+from tests.support.together import together
 
 _PIECE = 4 * 1024  # as `Hold` feeds a stage
 
@@ -155,7 +156,7 @@ def every_second(choice: int) -> bool:
     return choice % 2 == 1
 
 
-@pytest.mark.parametrize(("operation", "form", "characters"), CASES)
+@together(("operation", "form", "characters"), CASES)
 async def test_the_work_is_linear(operation: Operation, form: str, characters: int | None) -> None:
     stream = (FORMS | RESPONSES)[form]
     small, large = [

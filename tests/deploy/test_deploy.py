@@ -21,6 +21,7 @@ from grafana.__main__ import BOARDS, files
 from tests.support import dashboards
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.promql import Named, names
+from tests.support.together import together
 
 ROOT = dashboards.ROOT
 DEPLOY = ROOT / "deploy"
@@ -122,7 +123,7 @@ EXPRESSIONS = [
 ]
 
 
-@pytest.mark.parametrize(("where", "expr"), EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])
+@together(("where", "expr"), EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])
 def test_an_expression_names_only_what_is_exported(where: str, expr: str) -> None:
     named = names(expr)
     assert named.selectors, "an expression without a metric measures nothing"

@@ -25,6 +25,7 @@ from tests.support.fakes import (
     rules,
     upstream,
 )
+from tests.support.together import together
 
 
 class Desk:
@@ -78,7 +79,7 @@ async def test_the_whole_conversation_is_judged_and_not_only_its_last_turn() -> 
         await desk.guard.prompt(desk.exchange, json.dumps({"messages": turns}).encode())
 
 
-@pytest.mark.parametrize("operation", Operation)
+@together("operation", list(Operation))
 async def test_which_operations_are_judged(operation: Operation) -> None:
     desk = Desk(operation=operation)
     assert desk.guard.holds(desk.exchange)  # whatever it is, an answer may say something

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.judging.language import LANGUAGES, language_of
+from tests.support.together import together
 
 TEXTS = {
     "en": "How can I get the stain out of my shirt before the meeting?",
@@ -24,7 +25,7 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("code", TEXTS)
+@together("code", TEXTS)
 def test_a_sentence_is_enough(code: str) -> None:
     assert language_of(TEXTS[code]) == code
     assert code in LANGUAGES

@@ -18,6 +18,7 @@ from gateway.moderation.replies import (
 )
 from gateway.openai_api import BodyError, Moderated, Operation, read_moderation, sse
 from tests.support.surfaces import CHAT, RESPONSES, Delta, decoded
+from tests.support.together import together
 
 ABOUT = b'{"input":1,"output":2}'
 TWO = [Delta("one "), Delta("other", choice=1), Delta("more")]
@@ -54,7 +55,7 @@ def test_the_rest_of_the_request_does_not_matter(text: str) -> None:
     assert read_moderation(request({"model": "m"}, input=text, background=True)) == Moderated()
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "param"),
     [
         (request("omni-moderation-latest"), "moderation"),

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from gateway.monitoring.changes import MOST_VALUES, Change, ChangeError, Noticed, distinct, told
+from tests.support.together import together
 
 NOW = 1_000_000.0
 ROUTES = frozenset({"chat"})
@@ -46,7 +47,7 @@ def test_a_change_that_is_told() -> None:
     assert reference == Change(5.0, "reference", "", "", 900.0)
 
 
-@pytest.mark.parametrize(
+@together(
     ("posted", "says"),
     [
         (b"not json", "this is no change"),

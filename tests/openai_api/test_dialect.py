@@ -24,13 +24,14 @@ from gateway.openai_api import (
 from tests.support.bodies import CALL, at, brief, dump
 from tests.support.examples import examples
 from tests.support.steps import grows_with_the_length
+from tests.support.together import together
 
 CHAT, RESPONSES, COMPLETIONS = Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS
 
 # --- operations -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@together(
     ("method", "path", "expected"),
     [
         ("POST", "/v1/chat/completions", "chat"),
@@ -94,7 +95,7 @@ def test_envelope(body: bytes, expected: Envelope) -> None:
     assert read_envelope(body) == expected
 
 
-@pytest.mark.parametrize(
+@together(
     ("body", "param", "said"),
     [
         (b"", None, "empty"),
@@ -260,7 +261,7 @@ REQUESTS: list[tuple[Operation, dict[str, Any], list[tuple[str, str, bool]]]] = 
 ]
 
 
-@pytest.mark.parametrize(("operation", "body", "expected"), REQUESTS)
+@together(("operation", "body", "expected"), REQUESTS)
 def test_requests(operation: Operation, body: dict[str, Any], expected: list[tuple[str, str, bool]]) -> None:
     passages = read_request(operation, dump(body)).passages
     assert [(p.channel, p.text, p.fresh) for p in passages] == expected
@@ -359,7 +360,7 @@ def test_rewriting_beside_a_lone_surrogate() -> None:
     assert rewrite(b'{"a":"x"}', {("a",): "\ud800"}) == b'{"a":"\\ud800"}'
 
 
-@pytest.mark.parametrize("path", [(), ("b",), ("a", 3), ("a", "b"), ("a", 0, "c"), ("n",), ("a",)])
+@together("path", [(), ("b",), ("a", 3), ("a", "b"), ("a", 0, "c"), ("n",), ("a",)])
 @pytest.mark.parametrize("spoiler", [b'"fine"', b'"\\ud800"'])
 def test_an_edit_that_finds_no_text_is_an_error(path: Path, spoiler: bytes) -> None:
     with pytest.raises(KeyError):

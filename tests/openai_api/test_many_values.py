@@ -18,6 +18,7 @@ from gateway.openai_api import BodyError, Operation, choices_wanted, end_user_na
 from gateway.openai_api.bodies.document import MOST_VALUES, parse
 from gateway.worker import texts_of
 from tests.support.fakes import sample
+from tests.support.together import together
 
 MANY = MOST_VALUES + 1
 MOST_BYTES = 16 * 2**20  # a few copies of a body; its values would take twenty times that
@@ -64,8 +65,8 @@ async def peak(read: Callable[[bytes], Any], body: bytes) -> int:
     return most
 
 
-@pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("body", BODIES)
+@together("reader", READERS)
+@together("body", BODIES)
 async def test_a_body_of_many_values_is_read_without_building_them(body: str, reader: str) -> None:
     assert has_too_many_values(BODIES[body])
     assert await peak(READERS[reader], BODIES[body]) < MOST_BYTES

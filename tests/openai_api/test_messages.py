@@ -10,6 +10,7 @@ from gateway.openai_api import Operation, answers_of, error_event, error_reply, 
 from gateway.openai_api.surfaces import SURFACES
 from tests.support.messages_api import stream, text_and_end
 from tests.support.surfaces import decoded
+from tests.support.together import together
 
 OURS = Operation.MESSAGES
 
@@ -85,7 +86,7 @@ BLOCKS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
 ]
 
 
-@pytest.mark.parametrize(("block", "expected"), BLOCKS, ids=lambda value: str(value)[:40])
+@together(("block", "expected"), BLOCKS)
 def test_each_kind_of_block_is_read_where_its_texts_are(block: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     body = asked({"role": "user", "content": [block]})
     found = read_request(OURS, body).passages
@@ -167,7 +168,7 @@ def test_a_prompt_that_is_refused_and_a_message_are_read_by_the_client() -> None
     assert text_and_end(answers.message_body("m", "hello", id="1", created=0), None) == ("hello", "end_turn")
 
 
-@pytest.mark.parametrize("after", range(8))
+@together("after", range(8))
 @pytest.mark.parametrize("message", ["", "no"])
 def test_a_stream_can_end_after_any_event(after: int, message: str) -> None:
     events = stream([("think", "reasoning"), ("say", "assistant")])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.openai_api.sse import DONE, PING, Decoder, Event, SseError, encode
 from tests.support.steps import grows_with_the_length
+from tests.support.together import together
 
 
 def decode(*chunks: bytes, limit: int = 1 << 20) -> list[Event]:
@@ -20,7 +21,7 @@ def payloads(stream: bytes) -> list[bytes]:
     return [event.data for event in decode(stream) if event.data]
 
 
-@pytest.mark.parametrize(
+@together(
     ("stream", "expected"),
     [
         (b"data: a\n\ndata: b\n\n", [b"a", b"b"]),

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.openai_api import KEY, Operation, Reading, edits, read_request, read_response, read_stream, rewrite, sse
 from gateway.openai_api.passages import CITED, EVERYTHING, carries_text, find
+from tests.support.together import together
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = (
     Operation.CHAT,
@@ -44,7 +45,7 @@ IN_EVENTS: dict[str, Callable[[str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("pieces", [PIECES, [SECRET[i : i + 4] for i in range(0, 20, 4)]])
-@pytest.mark.parametrize("where", IN_EVENTS)
+@together("where", IN_EVENTS)
 @pytest.mark.parametrize("operation", [CHAT, COMPLETIONS])
 def test_a_text_that_comes_in_pieces_in_an_unknown_field_is_one_text(
     operation: Operation, where: str, pieces: list[str]
@@ -92,7 +93,7 @@ ANSWERS: dict[str, tuple[Operation, Callable[[str], Any]]] = {
 
 
 @pytest.mark.parametrize("text", [SENTENCE, SECRET])
-@pytest.mark.parametrize("where", ANSWERS)
+@together("where", ANSWERS)
 def test_an_unknown_field_of_an_answer_is_read_and_told_as_unread_where_it_says_something(
     where: str, text: str
 ) -> None:
@@ -102,7 +103,7 @@ def test_an_unknown_field_of_an_answer_is_read_and_told_as_unread_where_it_says_
     assert "field" in reasons(reading) or text is SECRET
 
 
-@pytest.mark.parametrize(
+@together(
     ("operation", "body"),
     [
         (CHAT, {"messages": [{"role": "user", "content": "hi", "picture": "iVBORw0KGgoAAAANSUhEUg"}]}),

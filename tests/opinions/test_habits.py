@@ -10,6 +10,7 @@ from detectors.base import Role
 from gateway.judging.dialects import Label
 from gateway.opinions.habits import Habits
 from tests.support.examples import some
+from tests.support.together import together
 
 VIOLENCE: tuple[Role, str] = ("prompt", "violence")
 SAMPLES, A_CONTROL, CONTROLS = 300, 3, 20
@@ -49,8 +50,8 @@ def warnings(world: World, seed: int, *, controls: bool = True) -> list[str]:
     return told
 
 
-@pytest.mark.parametrize("share", [0.75, 0.89, 0.93, 1.0])
-@pytest.mark.parametrize("harm", [0.001, 0.1, 0.9])
+@together("share", [0.75, 0.89, 0.93, 1.0])
+@together("harm", [0.001, 0.1, 0.9])
 def test_who_says_yes_to_all_alike_is_warned_of(harm: float, share: float) -> None:
     for seed in some(5):
         assert any(" yes to " in warning for warning in warnings(World(harm, share, share), seed))
@@ -63,8 +64,8 @@ def test_also_before_it_was_shown_anything_harmless(share: float) -> None:
         assert any("samples that a detector flagged and to" in warning or "no detector" in warning for warning in found)
 
 
-@pytest.mark.parametrize("found", [0.02, 0.3, 0.6, 0.95])  # at first as blind as chance
-@pytest.mark.parametrize("harm", [0.001, 0.01, 0.1, 0.3, 0.6, 0.9])
+@together("found", [0.02, 0.3, 0.6, 0.95])  # at first as blind as chance
+@together("harm", [0.001, 0.01, 0.1, 0.3, 0.6, 0.9])
 def test_an_honest_judge_is_not(harm: float, found: float) -> None:
     """It errs as the better ones do. Of rare harm a hundred flags may all be false, and it is said to be so."""
     told = [warnings(World(harm, 0.92, 0.04, found, yes_to_harmless=0.01), seed) for seed in some(8)]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.pages.page import Page
+from tests.support.together import together
 
 STATIC = Path(__file__).parents[2] / "gateway" / "pages" / "static"
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -74,7 +75,7 @@ async def test_a_file_that_is_not_the_pages_own_is_not_served(name: str) -> None
     assert status == 404
 
 
-@pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
+@together("path", sorted(STATIC.iterdir()))
 def test_a_file_takes_nothing_from_elsewhere(path: Path) -> None:
     """No CDN, no inline script or style, no way to put traffic into the page as markup."""
     text = path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")  # a name, never fetched

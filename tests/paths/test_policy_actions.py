@@ -18,6 +18,7 @@ from policies.engine import Throttle
 from tests.support.fakes import DONE, Counts, JudgingHere, World, chat, chunk, completion, rules, upstream
 from tests.support.scripted_server import JSON, always, answer, answering, serve, streaming
 from tests.support.surfaces import Delta, Surface, text_and_end
+from tests.support.together import together
 
 SURFACES = {
     Operation.CHAT: Surface(Operation.CHAT, "/v1/chat/completions", ("assistant",)),
@@ -53,8 +54,8 @@ async def test_a_message_stands_in_place_of_the_answer_to_a_prompt(operation: Op
     assert world.fate == ("completed", "")
 
 
-@pytest.mark.parametrize("way", ["whole", "hold", "window"])
-@pytest.mark.parametrize("operation", SURFACES)
+@together("way", ["whole", "hold", "window"])
+@together("operation", SURFACES)
 async def test_a_message_stands_in_place_of_an_answer(operation: Operation, way: str) -> None:
     surface = SURFACES[operation]
     stream = way != "whole"
@@ -378,8 +379,8 @@ ACTIONS = {
 
 
 @pytest.mark.parametrize("on_error", ["allow", "block"])
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("action", ACTIONS)
+@together("fault", FAULTS)
+@together("action", ACTIONS)
 async def test_every_action_fails_as_its_rule_says(action: str, fault: str, on_error: str) -> None:
     policy = rules(
         f"id: r, when: {{subcategory: violence, on: prompt}}, {ACTIONS[action]}, on_error: {on_error}, budget_ms: 30"
@@ -399,9 +400,9 @@ ANSWER_ACTIONS = {name: written for name, written in ACTIONS.items() if name != 
 
 
 @pytest.mark.parametrize("on_error", ["allow", "block"])
-@pytest.mark.parametrize("fault", FAULTS)
+@together("fault", FAULTS)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("action", ANSWER_ACTIONS)
+@together("action", ANSWER_ACTIONS)
 async def test_so_does_every_action_on_an_answer(action: str, stream: bool, fault: str, on_error: str) -> None:
     policy = rules(
         f"id: r, when: {{subcategory: violence, on: response}}, {ACTIONS[action]}, on_error: {on_error}, budget_ms: 30"
@@ -438,10 +439,10 @@ MATRIX = {  # action: (how its rule is written, what of the text the client gets
 }
 
 
-@pytest.mark.parametrize("mode", ["monitor", "canary, canary: 0.0001", "canary, canary: 100", "enforce"])
-@pytest.mark.parametrize("action", MATRIX)
-@pytest.mark.parametrize("way", ["whole", "hold", "window"])
-@pytest.mark.parametrize("operation", SURFACES)
+@together("mode", ["monitor", "canary, canary: 0.0001", "canary, canary: 100", "enforce"])
+@together("action", MATRIX)
+@together("way", ["whole", "hold", "window"])
+@together("operation", SURFACES)
 async def test_an_action_means_the_same_on_every_surface_streamed_or_not(
     operation: Operation, way: str, action: str, mode: str
 ) -> None:

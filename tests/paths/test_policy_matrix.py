@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-import pytest
-
 from gateway.openai_api import Channel, Operation
 from tests.support.fakes import World, completion
 from tests.support.fakes import rules as written_rules
 from tests.support.scripted_server import JSON, Script, answer, answering, serve, streaming
 from tests.support.surfaces import SURFACES, Delta, Surface, text_and_end
+from tests.support.together import together
 
 HELLO = answer(completion("Good day."), JSON)
 MESSAGE = "I cannot help with this; please ask a person."
@@ -27,9 +26,9 @@ def script(surface: Surface, channel: Channel, *, stream: bool) -> Script:
     return streaming(*surface.stream(deltas)) if stream else answering(answer(surface.whole(deltas), JSON))
 
 
-@pytest.mark.parametrize("then", ["then: redact", "then: block", f"then: replace, message: '{MESSAGE}'"])
-@pytest.mark.parametrize("way", ["whole", "hold", "window"])
-@pytest.mark.parametrize(("name", "channel"), PLACES)
+@together("then", ["then: redact", "then: block", f"then: replace, message: '{MESSAGE}'"])
+@together("way", ["whole", "hold", "window"])
+@together(("name", "channel"), PLACES)
 async def test_nothing_of_a_secret_leaves_in_any_channel(name: str, channel: Channel, way: str, then: str) -> None:
     surface, stream = SURFACES[name], way != "whole"
     streams: Any = "window" if way == "window" else "hold"
@@ -45,8 +44,8 @@ async def test_nothing_of_a_secret_leaves_in_any_channel(name: str, channel: Cha
     assert world.last.ruling.decision == then.split()[1].strip(",")
 
 
-@pytest.mark.parametrize("then", ["then: redact", "then: block", f"then: replace, message: '{MESSAGE}'"])
-@pytest.mark.parametrize(("name", "channel"), PLACES)
+@together("then", ["then: redact", "then: block", f"then: replace, message: '{MESSAGE}'"])
+@together(("name", "channel"), PLACES)
 async def test_an_observed_stream_passes_as_it_is_and_is_judged_for_certain(
     name: str, channel: Channel, then: str
 ) -> None:
@@ -86,9 +85,9 @@ ON_PROMPTS = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("action", ON_PROMPTS)
-@pytest.mark.parametrize("place", PROMPTS)
+@together("mode", MODES)
+@together("action", ON_PROMPTS)
+@together("place", PROMPTS)
 async def test_a_prompt_is_dealt_with_in_every_channel(place: str, action: str, mode: str) -> None:
     acts = mode in ("enforce", "canary, canary: 100") and action != "flag"
     body = json.dumps({"model": "m", **PROMPTS[place]}).encode()

@@ -11,6 +11,7 @@ from tests.support import messages_api
 from tests.support.fakes import DONE, Seen, World, chat, completion, policy, rules
 from tests.support.scripted_server import JSON, Peer, answer, answering, serve, streaming
 from tests.support.surfaces import SURFACES, USAGE, Delta, objects
+from tests.support.together import together
 
 REDACT = rules("id: r, when: {subcategory: privacy_violation, on: response}, then: redact")
 BLOCK = rules("id: r, when: {subcategory: violence, on: response}, then: block")
@@ -77,8 +78,8 @@ async def test_a_word_spelt_with_escapes_in_a_call_is_read() -> None:
 
 
 @pytest.mark.parametrize("action", ["block", "replace, message: 'no'"])
-@pytest.mark.parametrize("way", ["whole", "hold", "window"])
-@pytest.mark.parametrize("name", SURFACES)
+@together("way", ["whole", "hold", "window"])
+@together("name", SURFACES)
 async def test_usage_stays_right_around_what_is_blocked_or_replaced(name: str, way: str, action: str) -> None:
     surface = SURFACES[name]
     deltas = [Delta("take a "), Delta("gren"), Delta("ade and")]

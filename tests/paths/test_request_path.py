@@ -48,6 +48,7 @@ from tests.support.scripted_server import (
     serve,
     streaming,
 )
+from tests.support.together import together
 
 HELLO = answer(completion("Good day."), JSON)
 BY_CLOSE = b"HTTP/1.1 200 OK\r\n"
@@ -165,7 +166,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 }
 
 
-@pytest.mark.parametrize("reason", REFUSALS)
+@together("reason", REFUSALS)
 async def test_a_refusal_says_why_and_nothing_is_sent_upstream(reason: str) -> None:
     build, request, status = REFUSALS[reason]
     requests, errors = Counts("assay_requests_total"), Counts("assay_errors_total")

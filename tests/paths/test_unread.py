@@ -9,6 +9,7 @@ from gateway.exchange import Streams
 from tests.support.fakes import Counts, World, rules
 from tests.support.scripted_server import JSON, Script, answer, answering, serve, streaming
 from tests.support.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Delta, Surface, text_and_end
+from tests.support.together import together
 
 STRICT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: block")
 LENIENT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: allow")
@@ -29,8 +30,8 @@ def asked(surface: Surface, *, stream: bool) -> bytes:
 
 
 @pytest.mark.parametrize("mode", ["hold", "window"])
-@pytest.mark.parametrize("what", BROKEN)
-@pytest.mark.parametrize("name", SURFACES)
+@together("what", BROKEN)
+@together("name", SURFACES)
 async def test_an_event_that_nobody_can_read_ends_the_stream_and_does_not_leave(
     name: str, what: str, mode: Streams
 ) -> None:
@@ -45,8 +46,8 @@ async def test_an_event_that_nobody_can_read_ends_the_stream_and_does_not_leave(
     assert sum(unread.added().values()) >= 1
 
 
-@pytest.mark.parametrize("mode", ["hold", "window", "observe"])
-@pytest.mark.parametrize("what", BROKEN)
+@together("mode", ["hold", "window", "observe"])
+@together("what", BROKEN)
 async def test_it_passes_and_is_counted_where_the_rule_says_allow(what: str, mode: Streams) -> None:
     events = CHAT.stream([Delta("Good day. ")])
     script = streaming(events[0], BROKEN[what], *events[1:])
@@ -102,7 +103,7 @@ PROMPTS: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("what", PROMPTS)
+@together("what", PROMPTS)
 async def test_a_prompt_that_is_not_wholly_read_goes_nowhere_where_a_rule_says_so(what: str) -> None:
     path, more, (channel, reason) = PROMPTS[what]
     body = json.dumps({"model": "m", **more}).encode()
@@ -181,8 +182,8 @@ def typed(kind: bytes) -> tuple[bytes, ...]:
     return (b"content-type: " + kind,) if kind else ()
 
 
-@pytest.mark.parametrize("kind", [b"text/event-stream", b"Text/Event-Stream", b"", b"text/plain", b"application/json"])
-@pytest.mark.parametrize("name", SURFACES)
+@together("kind", [b"text/event-stream", b"Text/Event-Stream", b"", b"text/plain", b"application/json"])
+@together("name", SURFACES)
 async def test_a_stream_is_one_whatever_it_is_called(name: str, kind: bytes) -> None:
     surface = SURFACES[name]
     script: Script = streaming(*surface.stream([Delta("my key AKI"), Delta("A42 here")]), lines=typed(kind))
@@ -217,7 +218,7 @@ BESIDE = {
 }
 
 
-@pytest.mark.parametrize("beside", BESIDE)
+@together("beside", BESIDE)
 @pytest.mark.parametrize("mode", ["hold", "window"])
 async def test_what_is_said_beside_the_data_of_an_event_is_unread(beside: bytes, mode: Streams) -> None:
     event = beside + b'\ndata: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
@@ -352,7 +353,7 @@ async def test_items_of_a_conversation_are_judged_when_they_are_sent() -> None:
 @pytest.mark.parametrize("mode", ["hold", "window"])
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", ["chat", "responses"])
-@pytest.mark.parametrize(
+@together(
     "arguments",
     [
         {"content": "first\nAKIA42\n", "n": 1.50},

@@ -15,6 +15,7 @@ from gateway.exchange import Principal
 from gateway.openai_api.uploads import read_upload
 from tests.support.fakes import Counts, JudgingHere, Seen, World, rules
 from tests.support.scripted_server import JSON, Peer, Script, always, answer, serve
+from tests.support.together import together
 
 BLOCK = rules("id: r, when: {subcategory: violence, on: prompt}, then: block, on_error: allow")
 STRICT = rules("id: r, when: {subcategory: violence, on: prompt}, then: block, on_error: block")
@@ -178,7 +179,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("encoding", PACKED)
+@together("encoding", PACKED)
 @pytest.mark.parametrize("text", ["good day", "a grenade"])
 async def test_an_upload_in_a_content_encoding_is_unpacked_to_be_judged(encoding: str, text: str) -> None:
     body = PACKED[encoding](form(lines(line(1, text))))

@@ -10,6 +10,7 @@ from gateway.exchange import Streams
 from tests.support.fakes import World, rules
 from tests.support.scripted_server import JSON, answer, answering, serve, streaming
 from tests.support.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Surface
+from tests.support.together import together
 
 STRICT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: block")
 LENIENT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: allow")
@@ -74,8 +75,8 @@ def written(surface: Surface, events: list[dict[str, Any]]) -> bytes:
     return out if named else out + b"data: [DONE]\n\n"
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("place", PLACES)
+@together("way", WAYS)
+@together("place", PLACES)
 async def test_words_of_a_stream_are_one_text(place: str, way: Streams) -> None:
     surface, event = PLACES[place]
     pieces = ("about ", "a gre", "na", "de, ", "well")
@@ -86,7 +87,7 @@ async def test_words_of_a_stream_are_one_text(place: str, way: Streams) -> None:
     assert world.fate == ("blocked", "answer_blocked")
 
 
-@pytest.mark.parametrize("place", PLACES)
+@together("place", PLACES)
 async def test_a_word_in_pieces_is_cut(place: str) -> None:
     surface, event = PLACES[place]
     pieces = ("my key ", "AKI", "A4", "2 here")

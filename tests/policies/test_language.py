@@ -21,6 +21,7 @@ from policies.engine import (
 from policies.model import Document
 from policies.source import PolicyError
 from tests.support.policy_world import HEAD, compiled, with_tables
+from tests.support.together import together
 
 
 def said(slug: str, score: float = 1.0, **more: object) -> Signal:
@@ -41,7 +42,7 @@ VIOLENCE, TOXICITY, UNSAFE = said("violence"), said("toxicity", passage=1), said
 ALLOW, BLOCK = Action.ALLOW, Action.BLOCK
 
 
-@pytest.mark.parametrize(
+@together(
     ("when", "signals", "action"),
     [
         ("{all: [violence, toxicity]}", [VIOLENCE], ALLOW),
@@ -336,7 +337,7 @@ IMPOSSIBLE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), IMPOSSIBLE, ids=[row[1][:48] for row in IMPOSSIBLE])
+@together(("text", "expected"), IMPOSSIBLE, ids=[row[1][:48] for row in IMPOSSIBLE])
 def test_what_can_never_hold_is_refused_with_its_place(text: str, expected: str) -> None:
     with pytest.raises(PolicyError) as caught:
         compiled(text)

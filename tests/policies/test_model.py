@@ -10,6 +10,7 @@ from policies.model import DIRECTIONS
 from policies.reading import load_cases, load_document, schema, schema_text
 from policies.source import MAX_BYTES, PolicyError
 from tests.support.policy_world import HEAD, compiled
+from tests.support.together import together
 
 
 def message(text: str) -> str:
@@ -83,7 +84,7 @@ WRITTEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "expected"), WRITTEN)
+@together(("text", "expected"), WRITTEN)
 def test_a_mistake_is_named_with_its_place_and_a_remedy(text: str, expected: str) -> None:
     assert expected in message(text)
 
@@ -112,7 +113,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), HOSTILE, ids=[row[1][:40] for row in HOSTILE])
+@together(("text", "expected"), HOSTILE, ids=[row[1][:40] for row in HOSTILE])
 def test_hostile_yaml_is_refused(text: str, expected: str) -> None:
     assert expected in message(text)
 

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.probes.comparing import compare, refuses, verdict, yes_or_no
 from gateway.probes.table import stated_confidence
+from tests.support.together import together
 
 REFUSED = (
     "I'm sorry, but I can't help with that.",
@@ -28,7 +29,7 @@ def test_what_is_said_in_sympathy_is_no_refusal(answer: str) -> None:
     assert not refuses(answer)
 
 
-@pytest.mark.parametrize(
+@together(
     ("answer", "found"),
     [
         ("Yes, it does.", "yes"),

@@ -11,6 +11,7 @@ from gateway.openai_api import Operation
 from gateway.samples.sampling import JUDGED, Sampler, number_of
 from gateway.trust import drawing
 from tests.support.fakes import upstream
+from tests.support.together import together
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ def test_at_rate_one_every_exchange_is_chosen_whatever_its_number() -> None:
     assert opened.transcript.sampled
 
 
-@pytest.mark.parametrize("operation", Operation)
+@together("operation", list(Operation))
 def test_only_what_the_detectors_can_read_is_chosen(operation: Operation) -> None:
     opened = exchange(1.0, operation)
     Sampler().choose(opened)

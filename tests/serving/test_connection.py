@@ -28,6 +28,7 @@ from tests.support.examples import examples
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.served_here import connected, serving
 from tests.support.steps import Calls
+from tests.support.together import together
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -978,7 +979,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("in_pieces", [False, True], ids=["whole", "pieces"])
-@pytest.mark.parametrize(("request_bytes", "status"), REFUSED.values(), ids=REFUSED)
+@together(("request_bytes", "status"), REFUSED.values(), ids=REFUSED)
 async def test_what_can_be_read_in_two_ways_is_not_read(request_bytes: bytes, status: int, in_pieces: bool) -> None:
     echo = Echo()
     client = Client(echo)
@@ -1346,8 +1347,8 @@ def responding(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Appli
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("framed", [False, True])
-@pytest.mark.parametrize("status", [200, 204, 500])
-@pytest.mark.parametrize(
+@together("status", [200, 204, 500])
+@together(
     "more",
     [(), ((b"x-a", b"again"),), ((b"connection", b"close"),), ((b"transfer-encoding", b"gzip"),), ((b"x-new", b""),)],
     ids=["plain", "twice", "close", "coded", "unknown"],
@@ -2011,10 +2012,8 @@ def test_a_head_that_comes_again_is_understood_as_the_first_time(
     assert at_once.seen == echo.seen
 
 
-@pytest.mark.parametrize(
-    "length", [b"", b"-1", b"+1", b"1 1", b"1,1", b"1\t", b"0x1", b"1\r\ncontent-length: 2", b"9" * 25, b"1\n"]
-)
-@pytest.mark.parametrize("head", AGAIN[:2])
+@together("length", [b"", b"-1", b"+1", b"1 1", b"1,1", b"1\t", b"0x1", b"1\r\ncontent-length: 2", b"9" * 25, b"1\n"])
+@together("head", AGAIN[:2])
 async def test_a_length_that_is_none_is_refused_though_its_head_is_known(head: bytes, length: bytes) -> None:
     fresh, known = Client(Echo()), Client(Echo())
     for _ in range(3):

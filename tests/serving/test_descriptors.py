@@ -2,13 +2,12 @@
 
 import re
 
-import pytest
-
 from gateway.serving.descriptors import shortfall
+from tests.support.together import together
 
 
-@pytest.mark.parametrize("in_flight", [1, 10, 4096])
-@pytest.mark.parametrize("most", [64, 256, 1024, 65_536])
+@together("in_flight", [1, 10, 4096])
+@together("most", [64, 256, 1024, 65_536])
 def test_what_it_advises_is_enough(in_flight: int, most: int) -> None:
     told = shortfall(in_flight, most)
     assert bool(told) == (most < 2 * in_flight + 64)

@@ -17,6 +17,7 @@ from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
 from gateway.telemetry import metrics
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.together import together
 
 CATALOGUE = metrics.catalogue()
 UNITS = ("_seconds", "_bytes", "_ratio", "_info")
@@ -63,7 +64,7 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@together("name", CATALOGUE)
 def test_a_metric_is_named_as_prometheus_asks(name: str) -> None:
     metric = CATALOGUE[name]
     assert re.fullmatch(r"assay_[a-z][a-z0-9_]*[a-z0-9]", name)
@@ -80,7 +81,7 @@ def test_a_metric_is_named_as_prometheus_asks(name: str) -> None:
         assert unit + "_" not in name.removesuffix("_total") + "$" or unit in ("_bytes", "_seconds")
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@together("name", CATALOGUE)
 def test_a_metric_answers_a_question(name: str) -> None:
     question = CATALOGUE[name]._documentation
     assert "?" in question or question.startswith("Sum of"), question

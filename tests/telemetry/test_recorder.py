@@ -9,6 +9,7 @@ from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.sampling import Sampler
 from gateway.telemetry.recorder import Recorder
 from tests.support.fakes import Counts, Journal, Observed, meter, upstream
+from tests.support.together import together
 
 
 def closed(outcome: Outcome, reason: str = "", *, status: int = 200, sampled: bool = True) -> Exchange:
@@ -65,7 +66,7 @@ def test_a_status_that_never_was_sent_is_none() -> None:
     assert requests.added() == {("chat", "client_gone", "none", "none"): 1}
 
 
-@pytest.mark.parametrize("reason", [*REASONS, "status"])
+@together("reason", [*REASONS, "status"])
 def test_every_reason_has_a_source(reason: str) -> None:
     errors = Counts("assay_errors_total")
     outcome = Outcome.UPSTREAM_FAILED if reason == "status" else outcome_of(reason)

@@ -12,6 +12,7 @@ from gateway.openai_api import Operation
 from gateway.openai_api.sse import DONE, encode
 from gateway.telemetry.usage import read_usage
 from tests.support.examples import examples
+from tests.support.together import together
 
 LONG = "word " * 20_000
 
@@ -35,7 +36,7 @@ def events(*bodies: Any, done: bool = True) -> bytes:
     return b"".join(encode(json.dumps(body).encode()) for body in bodies) + (DONE if done else b"")
 
 
-@pytest.mark.parametrize(
+@together(
     ("told", "usage"),
     [
         ({"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21}, Usage(9, 12)),
@@ -76,7 +77,7 @@ def events(*bodies: Any, done: bool = True) -> bytes:
         ({"seconds": 3}, None),
     ],
 )
-@pytest.mark.parametrize("pieces", [1, 3, 50])
+@together("pieces", [1, 3, 50])
 def test_every_dialect_is_understood(told: Any, usage: Usage | None, pieces: int) -> None:
     assert read_usage(seen(whole(told, LONG), pieces)) == usage
     assert read_usage(seen(whole(told), pieces)) == usage

@@ -12,6 +12,7 @@ from gateway.trust.ledger import Entry, Score
 from gateway.trust.moments import ALL, BANDS, EDGES, SAID, Sums, add_judged, merge
 from gateway.trust.packed import Packed
 from tests.support.ledgers import NOON
+from tests.support.together import together
 
 scores = st.lists(
     st.builds(
@@ -81,7 +82,7 @@ def test_all_that_was_judged_is_in_the_buckets(of: list[Entry]) -> None:
         assert found[key] == pytest.approx(row)
 
 
-@pytest.mark.parametrize("score", [*EDGES, 0.0, 1.0, 1.5, -0.0, math.inf, *(math.nextafter(edge, 0) for edge in EDGES)])
+@together("score", [*EDGES, 0.0, 1.0, 1.5, -0.0, math.inf, *(math.nextafter(edge, 0) for edge in EDGES)])
 def test_a_score_lies_in_the_same_band_whoever_looks(score: float) -> None:
     scores = [Score("prompt", "hate", score, True, "words@1")]
     entry = Entry.of("s", NOON, 1.0, "r", "m", "c", "en", "chat", "", scores=scores)

@@ -34,6 +34,7 @@ from tests.support.scripted_server import (
     serve,
 )
 from tests.support.seen_tries import SeenTries
+from tests.support.together import together
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 # Where a limit is reached, a machine that stands still for longer must not decide which one.
@@ -398,7 +399,7 @@ CASES = {
 
 
 @IN_VIRTUAL_TIME
-@pytest.mark.parametrize("name", CASES)
+@together("name", CASES)
 async def test_retries(name: str) -> None:
     case = CASES[name]
     async with world(*case.scripts, retries=case.retries, limits=Limits(first_byte_seconds=0.05)) as at:

@@ -28,6 +28,7 @@ from tests.support.scripted_server import (
     in_turn,
     serve,
 )
+from tests.support.together import together
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 # Where a limit is reached, a machine that stands still for longer must not decide which one.
@@ -103,7 +104,7 @@ def behind(gate: asyncio.Event) -> Script:
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one piece", "byte by byte"])
-@pytest.mark.parametrize("name", ANSWERS)
+@together("name", ANSWERS)
 async def test_answers(name: str, cut: bool) -> None:
     wire, closes, expected, reusable = ANSWERS[name]
 
@@ -242,14 +243,14 @@ async def test_what_is_poured_does_not_wait_for_a_task() -> None:
 # --- what is no answer ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", GARBAGE)
+@together("name", GARBAGE)
 async def test_garbage(name: str) -> None:
     async with connected(answering(GARBAGE[name])) as (pool, _):
         assert await fails(pool) == "bad_response"
         assert pool.counts() == (0, 0)
 
 
-@pytest.mark.parametrize(
+@together(
     "line",
     [
         b"HTTP/1.1 600 Odd",
@@ -307,7 +308,7 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("name", FLOODS)
+@together("name", FLOODS)
 async def test_floods_are_cut_off(name: str) -> None:
     first, endless = FLOODS[name]
 
@@ -340,8 +341,8 @@ async def test_many_small_chunks_are_no_flood() -> None:
 
 
 @pytest.mark.parametrize("poured", [False, True], ids=["read", "poured"])
-@pytest.mark.parametrize("how", ["closed", "half-closed", "reset"])
-@pytest.mark.parametrize("name", BROKEN)
+@together("how", ["closed", "half-closed", "reset"])
+@together("name", BROKEN)
 async def test_answers_that_break_off(name: str, how: str, poured: bool) -> None:
     wire, reason = BROKEN[name]
     end: Callable[[Peer], None] = {"closed": Peer.abort, "half-closed": Peer.end_sending, "reset": Peer.reset}[how]
@@ -499,7 +500,7 @@ UNASKED = {
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["with the answer", "after it"])
-@pytest.mark.parametrize("name", UNASKED)
+@together("name", UNASKED)
 async def test_what_follows_an_answer_never_answers_the_next_request(name: str, apart: bool) -> None:
     async def forging(peer: Peer) -> None:
         await peer.request()

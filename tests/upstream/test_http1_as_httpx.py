@@ -12,6 +12,7 @@ from gateway.upstream.http1 import Http1Transport
 from gateway.upstream.transport import Limits, Response
 from tests.support.http1_answers import ANSWERS, BROKEN, GARBAGE
 from tests.support.scripted_server import Peer, Script, always, answer, serve
+from tests.support.together import together
 
 # Not used here. Without one httpx reads the system's certificates for each transport.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -97,14 +98,14 @@ def saying(wire: bytes, closes: bool) -> Script:
     return script
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@together("name", ANSWERS)
 async def test_answers(name: str) -> None:
     wire, closes, expected, _ = ANSWERS[name]
     ours, theirs = await by_both(saying(wire, closes))
     assert ours == theirs == (expected.status, plainly(expected.headers), expected.body)
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@together("name", BROKEN)
 async def test_answers_that_break_off(name: str) -> None:
     assert await by_both(saying(BROKEN[name][0], True)) == ("failed", "failed")
 
@@ -113,7 +114,7 @@ async def test_answers_that_break_off(name: str) -> None:
 STRICTER = {"a folded header", "201 headers", "headers of 70 KB"}
 
 
-@pytest.mark.parametrize("name", GARBAGE)
+@together("name", GARBAGE)
 async def test_garbage(name: str) -> None:
     ours, theirs = await by_both(saying(GARBAGE[name], True))
     assert ours == "failed"

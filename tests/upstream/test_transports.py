@@ -24,6 +24,7 @@ from tests.support.examples import some
 from tests.support.origins import Origin, Proxy, Script, Turn, http1_origin, http2_origin, proxy
 from tests.support.patience import PATIENCE_SECONDS, turns, until
 from tests.support.scripted_server import Certificate, Peer, certify, serve
+from tests.support.together import together
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 # Where a limit is reached, a machine that stands still for longer must not decide which one.
@@ -1175,7 +1176,7 @@ async def test_every_exception_of_the_library_has_its_reason() -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-@pytest.mark.parametrize("kind", TRANSPORT_ERRORS)
+@together("kind", TRANSPORT_ERRORS)
 async def test_every_exception_becomes_ours_without_the_librarys_words(kind: type[Exception], begun: bool) -> None:
     ours = failure(kind("the library's own words"), Limits(), begun=begun, proxied=True)
     assert ours.what.source == "upstream"

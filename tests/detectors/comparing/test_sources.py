@@ -6,6 +6,7 @@ import pytest
 
 from detectors.base import Turn
 from detectors.comparing.sources import MOST_CHARACTERS, given
+from tests.support.together import together
 
 FACT = "The bridge was opened in 1932 by the premier of the state."
 OTHER = "It carries eight lanes of road and two lines of railway."
@@ -28,8 +29,8 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("channel", ["user", "system", "given"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@together("channel", ["user", "system", "given"])
+@together("layout", LAYOUTS)
 def test_a_layout_gives_its_source_and_not_the_question(layout: str, channel: str) -> None:
     found = " ".join(given([Turn(channel, LAYOUTS[layout])]).sources)
     assert FACT in found

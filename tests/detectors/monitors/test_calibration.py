@@ -5,9 +5,10 @@ import pytest
 
 from detectors.monitors.calibration import Figures, figures
 from detectors.monitors.confidence import bin_of, row_of, stated_confidence
+from tests.support.together import together
 
 
-@pytest.mark.parametrize(
+@together(
     ("text", "confidence"),
     [
         ("Paris.\nConfidence: 0.8", 0.8),

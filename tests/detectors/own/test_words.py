@@ -12,6 +12,7 @@ from detectors.own.building import build
 from detectors.own.specs import WordList, info_of, versioned
 from detectors.own.words import Automaton, read_phrases, symbols_of
 from detectors.panel import Panel, Question
+from tests.support.together import together
 
 
 def found(phrases: list[str], text: str) -> list[str]:
@@ -19,7 +20,7 @@ def found(phrases: list[str], text: str) -> list[str]:
     return [text[place[0] : place[1]] for place in places if place is not None]
 
 
-@pytest.mark.parametrize(
+@together(
     ("phrase", "text", "finds"),
     [
         ("Acme", "We left ACME for acme's rival Acmeville.", ["ACME", "acme"]),

@@ -12,6 +12,7 @@ from detectors.rules.arithmetic import LABEL, RULE
 from detectors.rules.expressions import parse_literal, read
 from detectors.rules.mathtext import Kind, tokens
 from tests.support.steps import grows_with_the_length
+from tests.support.together import together
 
 # Right, or nothing that can be read without doubt.
 PASSES = (
@@ -130,12 +131,12 @@ WRONG = (
 )
 
 
-@pytest.mark.parametrize("text", PASSES)
+@together("text", PASSES)
 def test_lets_pass(text: str) -> None:
     assert RULE.find(text) == {}
 
 
-@pytest.mark.parametrize("text", WRONG)
+@together("text", WRONG)
 def test_finds(text: str) -> None:
     found = RULE.find(text)
     assert found

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from detectors.rules.payloads import PATTERNS, RULE
 from tests.support.steps import grows_with_the_length
+from tests.support.together import together
 
 # Shapes only: addresses of documentation (RFC 5737), nothing that works.
 FOUND = {
@@ -31,14 +32,14 @@ FOUND = {
 }
 
 
-@pytest.mark.parametrize(("label", "text"), [(label, text) for label, texts in FOUND.items() for text in texts])
+@together(("label", "text"), [(label, text) for label, texts in FOUND.items() for text in texts])
 def test_finds_the_shape_in_a_code_block(label: str, text: str) -> None:
     found = RULE.find(f"Run this:\n```\n{text}\n```\n")
     assert label in {span.label for span in found}
     assert max(found.values()) >= 0.5
 
 
-@pytest.mark.parametrize(
+@together(
     "text",
     [
         "Use prepared statements so that input such as ' OR '1'='1' -- cannot change the query.",

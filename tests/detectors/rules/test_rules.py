@@ -14,6 +14,7 @@ from detectors.rules.patterns import Pattern, entropy, pattern_rule
 from detectors.rules.rule import LIMIT, Finding, RuleDetector, united
 from tests.support.examples import size
 from tests.support.shipped import shipped
+from tests.support.together import together
 
 SECRETS = RuleDetector(shipped()["secrets"], secrets.RULE)
 PII = RuleDetector(shipped()["pii"], pii.RULE)
@@ -30,7 +31,7 @@ def labels(text: str, patterns: tuple[Pattern, ...]) -> list[str]:
     return [span.label for span in pattern_rule("privacy_violation", patterns).find(text)]
 
 
-@pytest.mark.parametrize(
+@together(
     ("label", "found"),
     [
         ("email", "maria.lopez@gmail.com"),
@@ -117,7 +118,7 @@ def test_states_and_order() -> None:
     assert [verdict.score for verdict in PII.detect(texts)[2].verdicts] == [0.0]
 
 
-@pytest.mark.parametrize("unit", HOSTILE)
+@together("unit", HOSTILE)
 def test_hostile_text_is_searched_in_linear_time(unit: str) -> None:
     text = (unit * size(200_000))[: size(200_000)]
     started = time.process_time()
@@ -136,7 +137,7 @@ def test_entropy_of_known_strings() -> None:
     assert entropy("abcdefgh") == 3
 
 
-@pytest.mark.parametrize(
+@together(
     ("label", "text"),
     [
         ("phone", "you can call 051-363-821 after six"),

@@ -23,6 +23,7 @@ from detectors.training.leaks.formats import draw
 from detectors.training.leaks.measured import ours, score
 from tests.support.examples import size
 from tests.support.shipped import shipped
+from tests.support.together import together
 
 R = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW3xY5zA7cE9gI2kM4oQ6sU8wY1"
 H = "8f14e45fceea167a5a36dedd4bea2543"
@@ -40,7 +41,7 @@ def cut(text: str) -> str:
     return text
 
 
-@pytest.mark.parametrize(
+@together(
     ("text", "left"),
     [
         # Shapes that providers document.
@@ -172,7 +173,7 @@ SHAPES_OF_2026 = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", SHAPES_OF_2026)
+@together("shape", SHAPES_OF_2026)
 def test_tokens_of_known_shapes_are_cut_whole(shape: str) -> None:
     for seed in range(5):
         token = draw(shape, random.Random(seed))
@@ -180,7 +181,7 @@ def test_tokens_of_known_shapes_are_cut_whole(shape: str) -> None:
             assert cut(around.format(token)) == around.format("■"), token
 
 
-@pytest.mark.parametrize(
+@together(
     "text",
     [
         # Code that calls something named so.
@@ -274,7 +275,7 @@ def test_leaves_alone_what_only_looks_so(text: str) -> None:
 PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\n-----END RSA PRIVATE KEY-----"
 
 
-@pytest.mark.parametrize(
+@together(
     "block",
     [
         PEM,
@@ -371,7 +372,7 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("unit", HOSTILE)
+@together("unit", HOSTILE)
 def test_hostile_text_is_searched_in_linear_time(unit: str) -> None:
     text = (unit * size(64_000))[: size(64_000)]
     started = time.process_time()

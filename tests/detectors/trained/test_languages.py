@@ -5,13 +5,14 @@ import pytest
 from detectors.trained.languages import EN, MANY_LANGUAGES, NOBODY, groups, part_for
 from detectors.training import benign
 from detectors.training.multilingual.rows import everyday
+from tests.support.together import together
 
 FEWEST_TOLD = 0.85  # of a language's everyday texts
 MOST_WRONG = 0.02  # of texts in English, of which some quote other languages
 _IN_MANY_LANGUAGES = ("other_scripts", "greetings", "acknowledgements", "farewells")
 
 
-@pytest.mark.parametrize(
+@together(
     "text",
     [
         "",
@@ -96,7 +97,7 @@ def test_a_quoted_word_goes_with_the_text_around_it() -> None:
     }
 
 
-@pytest.mark.parametrize("language", everyday("held-out"))
+@together("language", everyday("held-out"))
 def test_everyday_texts_of_a_language_are_told(language: str) -> None:
     texts = everyday("held-out")[language]
     told = [groups(text) for text in texts]

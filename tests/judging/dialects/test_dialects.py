@@ -21,6 +21,7 @@ from gateway.judging.dialects import (
     tokens_of,
 )
 from tests.support.judge_models import JUDGES, chat_answer
+from tests.support.together import together
 
 SIDES: tuple[Role, ...] = ("prompt", "response")
 EACH = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
@@ -111,7 +112,7 @@ NONSENSE = [
 
 @EACH
 @EACH_SIDE
-@pytest.mark.parametrize("said", NONSENSE)
+@together("said", NONSENSE)
 def test_nonsense_is_no_label(dialect: Dialect, role: Role, said: bytes) -> None:
     text = Text("hi", role)
     for request in dialect.requests(text, KNOWN, Options("m")):

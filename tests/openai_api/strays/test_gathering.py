@@ -25,6 +25,7 @@ from gateway.openai_api import (
     rewrite,
     sse,
 )
+from tests.support.together import together
 
 CHAT, RESPONSES, MESSAGES = Operation.CHAT, Operation.RESPONSES, Operation.MESSAGES
 WORDS = ["Tell", "me", "what", "nobody", "is", "to", "hear", "and", "where", "the", "jewels", "are"]
@@ -103,7 +104,7 @@ REQUESTS: Mapping[str, tuple[Operation, Callable[[Sequence[str]], Any]]] = {
 }
 
 
-@pytest.mark.parametrize("where", REQUESTS)
+@together("where", REQUESTS)
 def test_words_of_a_request_are_one_text(where: str) -> None:
     operation, make = REQUESTS[where]
     reading = read_request(operation, dump(make(WORDS)))
@@ -155,7 +156,7 @@ ANSWERS: Mapping[str, tuple[Operation, Callable[[Sequence[str]], Any]]] = {
 }
 
 
-@pytest.mark.parametrize("where", ANSWERS)
+@together("where", ANSWERS)
 def test_words_of_an_answer_are_one_text_beside_its_choices(where: str) -> None:
     operation, make = ANSWERS[where]
     reading = read_response(operation, dump(make(WORDS)), dump({"input": "something else"}))
@@ -211,7 +212,7 @@ EVENTS: Mapping[str, tuple[Operation, Callable[[int, str], Any]]] = {
 }
 
 
-@pytest.mark.parametrize("where", EVENTS)
+@together("where", EVENTS)
 def test_words_of_a_stream_are_one_text(where: str) -> None:
     operation, make = EVENTS[where]
     events = b"".join(sse.encode(dump(make(i, word))) for i, word in enumerate(WORDS))

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.study.evaluation.checks import choice, named_confidence, outcome, recited, stated_confidence
 from gateway.study.evaluation.prompts import Check, Item
+from tests.support.together import together
 
 OPTIONS = (("A", "wrong", "Sydney"), ("B", "right", "Canberra"), ("C", "second", "the city of Perth"))
 REST = "in possession of a good fortune must be in want of a wife"
@@ -23,7 +24,7 @@ def yes_or_no() -> Item:
     )
 
 
-@pytest.mark.parametrize(
+@together(
     ("answer", "name"),
     [
         ("B", "right"), ("b)", "right"), (" (B) Canberra", "right"), ("**B**", "right"), ("B. Canberra", "right"),
@@ -72,7 +73,7 @@ def test_yes_and_no_are_words(answer: str, failed: bool | None) -> None:
     assert outcome(yes_or_no(), [answer]).failed is failed
 
 
-@pytest.mark.parametrize(
+@together(
     ("answer", "stated"),
     [
         ("B, 80%", 0.8), ("B 95.5 percent", 0.955), ("B", None), ("B, 120%", None), ("10% for A, B with 90 %", 0.9),
@@ -85,7 +86,7 @@ def test_confidence_is_the_last_percentage(answer: str, stated: float | None) ->
     assert stated_confidence(answer) == stated
 
 
-@pytest.mark.parametrize(
+@together(
     ("answer", "stated"),
     [
         ("80%", 0.8), ("100.", 1.0), ("I am 70 percent sure.", 0.7), ("A) 100", 1.0), ("0.85", 0.85), ("0", 0.0),
