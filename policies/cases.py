@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from policies.case_model import Case, GivenSignal
 from policies.engine import Context, Decision, Policy, Signal, decide
-from policies.model import Case, GivenSignal
 from policies.source import nearest
 
 # (text, "prompt" or "response", channel) to the signals of every detector.

@@ -1,4 +1,4 @@
-"""The documents people write: a policy and its cases. `reading` makes them of a text.      [pydantic]
+"""A policy as people write it; its cases are in `case_model`. `reading` makes both of a text.      [pydantic]
 
 What is checked here needs the file alone. What needs the detectors (names of sub-categories, measured
 tables) is checked when the policy is compiled.
@@ -26,7 +26,7 @@ DEFAULT_THROTTLE_SECONDS = 60
 CHANNELS = ("system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning")
 # What a model can write into a response; `tool` and `retrieved` because a hosted tool's result is part of it.
 RESPONSE_CHANNELS = frozenset({"tool", "retrieved", "assistant", "arguments", "reasoning"})
-MAXCONDITIONS = 64  # beside each other in one list: more is no rule that anyone could read
+MAX_CONDITIONS = 64  # beside each other in one list: more is no rule that anyone could read
 
 Direction = Literal["prompt", "response"]
 Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning"]
@@ -82,13 +82,13 @@ OneOrMany = Annotated[
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class _Written(BaseModel):
+class Written(BaseModel):
     """Every key is known, nothing changes after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _fault(what: str, remedy: str, *path: str | int, first: KeyPath = ()) -> PydanticCustomError:
+def fault(what: str, remedy: str, *path: str | int, first: KeyPath = ()) -> PydanticCustomError:
     context = {"what": what, "remedy": remedy, "path": path, "first": first}
     return PydanticCustomError("policy", "{what}; {remedy}", context)
 
@@ -109,7 +109,7 @@ def _is_slug(value: object) -> str:
     return SLUG if isinstance(value, str) else CONDITION
 
 
-class Condition(_Written):
+class Condition(Written):
     """What must be found, and where. All that a condition says must hold.
 
     A condition inside another one takes over what the outer one says of detectors, findings and rates, unless it says
@@ -146,21 +146,21 @@ class Condition(_Written):
     def _is_possible(self) -> "Condition":
         named = [name for name in _SUBJECTS if getattr(self, name) is not None]
         if len(named) > 1:
-            raise _fault(f"`{named[0]}` and `{named[1]}` exclude each other", "keep one of them", named[1])
+            raise fault(f"`{named[0]}` and `{named[1]}` exclude each other", "keep one of them", named[1])
         if self.false_alarms is not None and self.score is not None:
-            raise _fault("`false_alarms` and `score` exclude each other", "keep one of them", "score")
+            raise fault("`false_alarms` and `score` exclude each other", "keep one of them", "score")
         if not named and self.all is None:
             self._says_something()
         if self.same_text and not (self.finds and (self.all or self.not_)):
             what = "there are no two things that could be in the same text"
-            raise _fault(what, "remove `same_text`, or write the conditions as a list in `all`", "same_text")
+            raise fault(what, "remove `same_text`, or write the conditions as a list in `all`", "same_text")
         for key in ("model", "caller"):
             for place, name in enumerate(getattr(self, key) or ()):
                 if "*" in name[:-1]:
-                    raise _fault(f"{name!r} has a star inside", "a star may only stand at the end", key, place)
+                    raise fault(f"{name!r} has a star inside", "a star may only stand at the end", key, place)
         if "on" in self.model_fields_set and "response" in self.on and "response" not in self.directions:
             listed = ", ".join(sorted(RESPONSE_CHANNELS))
-            raise _fault(
+            raise fault(
                 f"a response has no channel {' or '.join(self.channel or ())}",
                 f"use `on: prompt`, or a channel out of {listed}",
                 "channel",
@@ -173,9 +173,9 @@ class Condition(_Written):
         asks = self.not_ is not None or _any(getattr(self, name) is not None for name in _ASKING)
         if narrowing and self.not_ is None:
             what = "the rule does not say what it looks for"
-            raise _fault(what, f"add `subcategory`, `any` or `category` beside `{narrowing[0]}`")
+            raise fault(what, f"add `subcategory`, `any` or `category` beside `{narrowing[0]}`")
         if not asks:
-            raise _fault("the rule does not say what it looks for", "add `subcategory`, `any` or `category`")
+            raise fault("the rule does not say what it looks for", "add `subcategory`, `any` or `category`")
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -207,10 +207,10 @@ OneCondition = Annotated[
     Annotated[str, Tag(SLUG)] | Annotated[Condition, Tag(CONDITION)],
     Discriminator(_is_slug),
 ]
-Conditions = Annotated[tuple[OneCondition, ...], Field(min_length=1, max_length=MAXCONDITIONS)]
+Conditions = Annotated[tuple[OneCondition, ...], Field(min_length=1, max_length=MAX_CONDITIONS)]
 
 
-class Count(_Written):
+class Count(Written):
     """How often the condition must hold before the rule matches, this time included."""
 
     at_least: int = Field(ge=2, le=10_000, description="a number from 2")
@@ -226,9 +226,9 @@ class Count(_Written):
     def _has_its_time(self) -> "Count":
         if self.by != "conversation" and self.within_minutes is None:
             who = "a caller" if self.by == "caller" else "an end user"
-            raise _fault(f"{who} is counted over some time", "add `within_minutes`, such as `within_minutes: 10`")
+            raise fault(f"{who} is counted over some time", "add `within_minutes`, such as `within_minutes: 10`")
         if self.by == "conversation" and self.within_minutes is not None:
-            raise _fault(
+            raise fault(
                 "the texts of a conversation carry no time",
                 "remove `within_minutes`, or count `by: caller` or `by: end_user`",
                 "within_minutes",
@@ -253,9 +253,9 @@ class When(Condition):
     @model_validator(mode="after")
     def _finds_something(self) -> "When":
         if self.subcategory is None and self.category is None and self.any is None and self.all is None:
-            raise _fault("the rule does not say what it looks for", "add `subcategory`, `any` or `category`")
+            raise fault("the rule does not say what it looks for", "add `subcategory`, `any` or `category`")
         if not self.finds:
-            raise _fault(
+            raise fault(
                 "the condition could hold where nothing is found",
                 "add to it what must be found; `not` and names of routes, models and callers only narrow that down",
             )
@@ -277,12 +277,12 @@ _NEEDED = {"replace": ("message",), "reroute": ("to", "system"), "throttle": ("p
 
 def _check_canary(mode: Mode | None, percent: float | None, *, needed: bool) -> None:
     if percent is not None and mode is not Mode.CANARY:
-        raise _fault("`canary` is read in `mode: canary` only", "write `mode: canary` or remove it", "canary")
+        raise fault("`canary` is read in `mode: canary` only", "write `mode: canary` or remove it", "canary")
     if needed and mode is Mode.CANARY and percent is None:
-        raise _fault("the canary has no size", "add `canary: 10` for ten percent of the requests", "mode")
+        raise fault("the canary has no size", "add `canary: 10` for ten percent of the requests", "mode")
 
 
-class Rule(_Written):
+class Rule(Written):
     """One sentence of a policy: when this is found, then do that."""
 
     id: str = Field(
@@ -323,33 +323,33 @@ class Rule(_Written):
         for key, action in _BELONGS.items():
             if getattr(self, key) is not None and self.then != action:
                 what = f"`{key}` means nothing to `then: {self.then}`"
-                raise _fault(what, f"remove it or write `then: {action}`", key)
+                raise fault(what, f"remove it or write `then: {action}`", key)
         for action, keys in _NEEDED.items():
             if self.then == action and _all(getattr(self, key) is None for key in keys):
                 listed = " or ".join(f"`{key}`" for key in keys)
-                raise _fault(f"`then: {action}` does not say how", f"add {listed}", "then")
+                raise fault(f"`then: {action}` does not say how", f"add {listed}", "then")
         if self.then == "reroute" and "prompt" not in self.when.directions:
-            raise _fault("an answer cannot be sent elsewhere", "write `on: prompt`", "when", "on")
+            raise fault("an answer cannot be sent elsewhere", "write `on: prompt`", "when", "on")
         if self.then == "reroute" and "on" in self.when.model_fields_set and "response" in self.when.on:
-            raise _fault("an answer cannot be sent elsewhere", "write `on: prompt`", "when", "on")
+            raise fault("an answer cannot be sent elsewhere", "write `on: prompt`", "when", "on")
         return self
 
     @model_validator(mode="after")
     def _can_fail_as_written(self) -> "Rule":
         if self.then == "flag" and self.on_error == "block":
-            raise _fault(
+            raise fault(
                 "a rule that only flags changes no traffic, so it cannot block on an error",
                 "remove `on_error` or write `then: block`",
                 "on_error",
             )
         if self.then == "flag" and self.budget_ms is not None:
             what = "a rule that only flags holds no request, so it needs no budget"
-            raise _fault(what, "remove `budget_ms` or write another `then`", "budget_ms")
+            raise fault(what, "remove `budget_ms` or write another `then`", "budget_ms")
         _check_canary(self.mode, self.canary, needed=False)
         return self
 
 
-class Document(_Written):
+class Document(Written):
     """A policy as it was written. Read one with `load_document`."""
 
     model_config = ConfigDict(title="Assay policy")
@@ -371,7 +371,7 @@ class Document(_Written):
             first = seen.setdefault(rule.id, index)
             if first != index:
                 what, remedy = f"the rule id {rule.id!r} is used twice", "rename one of the two rules"
-                raise _fault(what, remedy, "rules", index, "id", first=("rules", first, "id"))
+                raise fault(what, remedy, "rules", index, "id", first=("rules", first, "id"))
         return self
 
     @model_validator(mode="after")
@@ -380,7 +380,7 @@ class Document(_Written):
         for index, rule in enumerate(self.rules):
             if rule.mode is Mode.CANARY and rule.canary is None and self.canary is None:
                 what, remedy = "the canary has no size", "add `canary: 10` for ten percent of the requests"
-                raise _fault(what, remedy, "rules", index, "mode")
+                raise fault(what, remedy, "rules", index, "mode")
         return self
 
     def share(self, rule: Rule) -> float:
@@ -393,57 +393,3 @@ class Document(_Written):
     def where(self, *path: str | int) -> str:
         """`file:line` of the value at `path`, for messages; `policy` when it was not read from a text."""
         return self._file.where(path) if self._file else "policy"
-
-
-class Expect(_Written):
-    """What a case must come to."""
-
-    action: Action = Field(description="allow, flag, throttle, redact, reroute, replace or block: what is carried out")
-    would: Action | None = Field(None, description="the same, if every rule were enforced")
-    rule: str | None = Field(None, description="the id of the rule that decides")
-
-
-class GivenSpan(_Written):
-    """Where something was found in the text of a case, in code points."""
-
-    start: int = Field(ge=0, description="the first code point, from 0")
-    end: int = Field(ge=1, description="one past the last code point")
-    label: str = Field(description="the label of the finding, such as email")
-
-
-class GivenSignal(_Written):
-    """A verdict that a case takes for granted."""
-
-    subcategory: str = Field(description="the sub-category the verdict is about")
-    score: Share = Field(description="the calibrated score, 0 to 1")
-    detector: str | None = Field(
-        None, description="a detector's name without its version; every one that can say it when left out"
-    )
-    spans: tuple[GivenSpan, ...] = Field((), description="a list of {start, end, label}")
-    passage: int = Field(0, ge=0, description="the number of the text it is about, from 0")
-    channel: Channel | None = Field(None, description="where that text stood; the case's channel when left out")
-
-
-class Case(_Written):
-    """One example beside a policy: this text, or these verdicts, must come to that decision."""
-
-    name: str = Field(min_length=1, description="a few words that say what is shown")
-    direction: Direction = Field(description="prompt or response")
-    channel: Channel = Field(description="one of " + ", ".join(CHANNELS))
-    route: str = Field("default", description="the name of a route")
-    model: str = Field("", description="the name of a model")
-    caller: str = Field("", description="the name of a caller's key")
-    language: str = Field("", description="an ISO 639-1 code, for the given signals")
-    earlier: dict[str, int] = Field({}, description="rule id to matches of the same caller or end user before this one")
-    draw: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="a number from 0, below 1: canaries of a larger share act"
-    )
-    text: str | None = Field(None, description="a text for the real detectors")
-    signals: tuple[GivenSignal, ...] | None = Field(None, description="verdicts in place of a text")
-    expect: Expect = Field(description="a mapping with `action` and, if you like, `rule` and `would`")
-
-    @model_validator(mode="after")
-    def _has_one_input(self) -> "Case":
-        if (self.text is None) == (self.signals is None):
-            raise _fault("a case needs either `text` or `signals`", "give exactly one of them")
-        return self

@@ -8,7 +8,8 @@ import msgspec
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from policies.model import CONDITION, SLUG, Case, Condition, Count, Document, Expect, GivenSignal, GivenSpan, Rule, When
+from policies.case_model import Case, Expect, GivenSignal, GivenSpan
+from policies.model import CONDITION, SLUG, Condition, Count, Document, Rule, When
 from policies.source import KeyPath, PolicyError, Problem, YamlFile, nearest, read
 
 # What people look for who want patterns.
