@@ -6,6 +6,8 @@ from itertools import count
 from time import monotonic
 from typing import NamedTuple
 
+import msgspec
+
 from gateway.encodings import EncodingError, decode
 from gateway.errors import UpstreamError
 from gateway.exchange import Asked, Exchange, Headers, Route, Upstream
@@ -26,14 +28,18 @@ _ABOUT_THE_REQUEST = frozenset({400, 413, 415, 422})
 class PostError(Exception):
     """No answer. `reason` is `timeout`, `status`, `too_large` or one of an upstream's; `message` is for the operator.
 
-    `again` says that the same request may be answered later, `wait_seconds` how long the server asks to wait.
+    `again` says that the same request may be answered later, `wait_seconds` how long the server asks to wait; `code` is
+    that of the error which the server sent, empty where it sent none.
     """
 
-    def __init__(self, reason: str, message: str, *, again: bool = True, wait_seconds: float = 0.0) -> None:
+    def __init__(
+        self, reason: str, message: str, *, again: bool = True, wait_seconds: float = 0.0, code: str = ""
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.again = again
         self.wait_seconds = wait_seconds
+        self.code = code
 
 
 class _Nobody:
@@ -89,20 +95,15 @@ class Poster:
         exchange = Exchange(f"post-{next(self._numbers)}", asked, route=self._route)
         answer = await self._upstreams.call(exchange, body, asked.tail)
         try:
-            if not 200 <= answer.status < 300:
-                raise _refused(answer)
-            pieces, size = [answer.take()], 0
-            while not answer.complete:
-                pieces.append(await answer.more())
-                size += len(pieces[-1])
-                if size > _MOST_BYTES:
-                    raise PostError("too_large", f"the answer is larger than {_MOST_BYTES} bytes", again=False)
-            pieces.append(answer.take())
+            whole = await _read(answer)
+        except (UpstreamError, EncodingError, PostError):
+            if 200 <= answer.status < 300:
+                raise
+            whole = b""  # the status tells enough
         finally:
             answer.abort()
-        whole, more = decode(b"".join(pieces), _encoding(answer.headers), _MOST_BYTES)
-        if more:
-            raise PostError("too_large", f"the answer is larger than {_MOST_BYTES} bytes", again=False)
+        if not 200 <= answer.status < 300:
+            raise _refused(answer, whole)
         return whole
 
     async def close(self) -> None:
@@ -110,13 +111,49 @@ class Poster:
         await self._upstreams.close()
 
 
-def _refused(answer: Response) -> PostError:
+async def _read(answer: Response) -> bytes:
+    """The whole body, decoded. Raises PostError, EncodingError, UpstreamError."""
+    pieces, size = [answer.take()], 0
+    while not answer.complete:
+        pieces.append(await answer.more())
+        size += len(pieces[-1])
+        if size > _MOST_BYTES:
+            raise _too_large()
+    pieces.append(answer.take())
+    whole, more = decode(b"".join(pieces), _encoding(answer.headers), _MOST_BYTES)
+    if more:
+        raise _too_large()
+    return whole
+
+
+def _too_large() -> PostError:
+    return PostError("too_large", f"the answer is larger than {_MOST_BYTES} bytes", again=False)
+
+
+class _Error(msgspec.Struct):
+    code: object = ""
+
+
+class _Body(msgspec.Struct):
+    error: _Error
+
+
+def _refused(answer: Response, body: bytes) -> PostError:
     return PostError(
         "status",
         f"the server answered with status {answer.status}",
         again=answer.status not in _ABOUT_THE_REQUEST,
         wait_seconds=retry_after_seconds(answer.headers),
+        code=_code(body),
     )
+
+
+def _code(body: bytes) -> str:
+    try:
+        code = msgspec.json.decode(body, type=_Body).error.code
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return code if isinstance(code, str) else ""
 
 
 def _encoding(headers: Headers) -> str:

@@ -1,5 +1,6 @@
 """Asking a judge model: its budget, its failures, and over a real connection every dialect."""
 
+import gzip
 import json
 from collections.abc import Sequence
 
@@ -179,3 +180,26 @@ async def test_each_failure_has_its_reason(script: Script, reason: str, again: b
             await post.post("/chat/completions", b"{}")
         await post.close()
     assert (raised.value.reason, raised.value.again) == (reason, again)
+
+
+BLOCKED = b'{"error": {"message": "kept back", "code": "content_filter"}}'
+CODES: Sequence[tuple[bytes, Sequence[bytes], str]] = [
+    (BLOCKED, [JSON], "content_filter"),
+    (gzip.compress(BLOCKED), [JSON, b"content-encoding: gzip"], "content_filter"),
+    (b'{"error": {"code": 7}}', [JSON], ""),
+    (b'{"error": "no"}', [JSON], ""),
+    (b"[" * 100_000, [JSON], ""),
+    (b"\xff", [], ""),
+    (b"x" * (2**20 + 1), [], ""),
+    (BLOCKED, [b"content-encoding: br"], ""),
+]
+
+
+@pytest.mark.parametrize(("body", "headers", "code"), CODES)
+async def test_a_failure_has_the_code_that_the_server_sent(body: bytes, headers: Sequence[bytes], code: str) -> None:
+    async with serve(always(answer(body, *headers, status=b"400 Bad Request"))) as server:
+        post = poster(server.port)
+        with pytest.raises(PostError) as raised:
+            await post.post("/chat/completions", b"{}")
+        await post.close()
+    assert (raised.value.reason, raised.value.again, raised.value.code) == ("status", False, code)

@@ -16,6 +16,8 @@ from gateway.upstream.posts import Answer, PostError
 
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
 MOST_FAILURES = 5  # in a row, each after its retries, before a model is given up
+# How a filter before or behind a model says that it kept something back: code of an error, end of an answer.
+FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _FRAME = "Question: {}\nAnswer: {}"
 _STOP = "\nQuestion:"
 
@@ -154,6 +156,8 @@ async def _answered(target: Target, request: Request, post: Post, retries: Retri
             answer = await post.post(request.path, request.body)
             said = text_of(answer.body)
         except PostError as error:
+            if error.code in FILTERED:
+                return Answered(*about, filtered=True)
             if not error.again or attempt >= retries.times:
                 return Answered(*about, error=f"{error.reason}: {error}")
             await retries.pause(attempt, error.wait_seconds)
@@ -163,7 +167,7 @@ async def _answered(target: Target, request: Request, post: Post, retries: Retri
         else:
             usage = said.usage or _Usage()
             tokens = usage.prompt_tokens or 0, usage.completion_tokens or 0
-            return Answered(*about, said.text, "", *tokens, round(answer.seconds, 3))
+            return Answered(*about, said.text, "", *tokens, round(answer.seconds, 3), said.filtered)
 
 
 class _Usage(msgspec.Struct):
@@ -183,6 +187,7 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     message: _Message | None = None
     text: str | None = None
+    finish_reason: object = None
 
 
 class _Document(msgspec.Struct):
@@ -194,6 +199,7 @@ class _Document(msgspec.Struct):
 class _Said(NamedTuple):
     text: str
     usage: _Usage | None
+    filtered: bool
 
 
 _THOUGHT = "</think>"
@@ -213,7 +219,8 @@ def text_of(body: bytes) -> _Said:
     first = document.choices[0]
     message = first.message or _Message()
     text = first.text or _joined(message.content) or message.refusal or ""
-    return _Said(text.rpartition(_THOUGHT)[2].strip(), document.usage)
+    filtered = isinstance(first.finish_reason, str) and first.finish_reason in FILTERED
+    return _Said(text.rpartition(_THOUGHT)[2].strip(), document.usage, filtered)
 
 
 def _joined(content: str | list[_Part] | None) -> str | None:

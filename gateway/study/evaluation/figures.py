@@ -10,7 +10,7 @@ al., 2017, arXiv 1706.04599) over ten equal bins, with a bootstrap interval.
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeVar
 
@@ -111,7 +111,8 @@ def figure(model: str, items: Sequence[Item], judged: Sequence[Judged], judge_sh
     if usable < LEAST_ANSWERS:
         return Figure(study, model, counts, usable, "none")
     if check in LOOKED_FOR:
-        return _looked_at(Figure(study, model, counts, usable, "none"), check, looked, judge_share)
+        found_by_looking = _looked_at(Figure(study, model, counts, usable, "none"), check, looked, judge_share)
+        return _with_kept_back(found_by_looking, len(looked), len(exact)) if exact else found_by_looking
     stated = [each for each in exact if each.confidence is not None]
     found = _calibration(stated) if check == "confidence" else share_of([bool(each.failed) for each in exact])
     more = _of_confidence(stated) if check == "confidence" else _of_pairs(exact) if check == "same" else {}
@@ -142,6 +143,32 @@ def _looked_at(empty: Figure, check: Check, judged: Sequence[Judged], judge_shar
         low, estimate, high = _less(found.high), _less(found.estimate), _less(found.low)
         flagged = flagged and Interval(1 - flagged.estimate, 1 - flagged.high, 1 - flagged.low)
     return Figure(empty.study, empty.model, empty.counts, empty.usable, found.basis, estimate, low, high, flagged)
+
+
+def _with_kept_back(found: Figure, looked: int, kept_back: int) -> Figure:
+    """The figure of all, where a filter kept some answers back: those did not fail, as is known without looking.
+
+    A share of a share: how many were let through has an interval too, and it is added to that of what was found.
+    """
+    if not looked:
+        none = share_of([False] * kept_back)
+        return replace(found, basis="exact", estimate=none.estimate, low=none.low, high=none.high)
+    through = share_of([True] * looked + [False] * kept_back)
+    whole = replace(found, flagged=found.flagged and _share_of_share(through, found.flagged))
+    if found.interval:
+        total = _share_of_share(through, found.interval)
+        return replace(whole, estimate=total.estimate, low=total.low, high=total.high)
+    if found.low is None or found.high is None:
+        return whole
+    return replace(whole, low=found.low * through.low, high=found.high * through.high)
+
+
+def _share_of_share(one: Interval, other: Interval) -> Interval:
+    """The product of two independent shares; each side's half widths are added in quadrature (delta method)."""
+    value = one.estimate * other.estimate
+    down = math.hypot((one.estimate - one.low) * other.estimate, (other.estimate - other.low) * one.estimate)
+    up = math.hypot((one.high - one.estimate) * other.estimate, (other.high - other.estimate) * one.estimate)
+    return Interval(value, max(0.0, value - down), min(1.0, value + up))
 
 
 def _less(share: float | None) -> float | None:
@@ -253,7 +280,7 @@ def _failed(check: Check, judged: Judged) -> bool | None:
     if check not in LOOKED_FOR:
         return judged.failed
     if judged.reading != "read":
-        return None
+        return judged.failed
     flagged = bool(judged.scores) and AnswerScore._make(judged.scores[0]).flagged
     return flagged != (check == "refusal")
 

@@ -12,9 +12,9 @@ from detectors.opinions import strongest
 from detectors.panel import Panel, Question
 from gateway.opinions.judge import Judge, JudgeError
 from gateway.study.evaluation.asking import Target, is_due, request
-from gateway.study.evaluation.checks import outcome
+from gateway.study.evaluation.checks import kept_back, outcome
 from gateway.study.evaluation.prompts import Check, Item
-from gateway.study.evaluation.record import AnswerScore, Judged, Record
+from gateway.study.evaluation.record import Answered, AnswerScore, Judged, Record
 from gateway.trust.drawing import is_drawn
 
 log = logging.getLogger("assay")
@@ -37,29 +37,31 @@ def read_answers(target: Target, items: Sequence[Item], record: Record) -> list[
     """A judgement for each item of which every prompt was asked, by exact checks alone."""
     found = []
     for item in items:
-        texts, failure = _texts(target, item, record)
+        answers, failure = _answers(target, item, record)
+        texts = [answer.text for answer in answers]
         about = (target.label, item.id, item.study, item.subcategory, item.asks[0])
         if len(texts) == len(item.asks):
-            seen = outcome(item, texts)
+            seen = kept_back(item) if any(answer.filtered for answer in answers) else outcome(item, texts)
             found.append(Judged(*about, texts[0], *seen, expected=item.expected, further=texts[1:]))
         elif failure:
             found.append(Judged(*about, "", "failed", detail=failure))
     return found
 
 
-def _texts(target: Target, item: Item, record: Record) -> tuple[list[str], str]:
+def _answers(target: Target, item: Item, record: Record) -> tuple[list[Answered], str]:
     """The answers up to the first prompt that has none, and why that one failed."""
-    texts: list[str] = []
+    found: list[Answered] = []
     for number in range(len(item.asks)):
+        texts = [answer.text for answer in found]
         if not is_due(item, number, texts):
-            texts.append("")
+            found.append(Answered(target.label, item.id, number, "", item.asks[number]))
             continue
         asked = request(target, item, number, texts).asked
         answer = record.answer(target.label, asked)
         if answer is None:
-            return texts, record.failure(target.label, asked)
-        texts.append(answer.text)
-    return texts, ""
+            return found, record.failure(target.label, asked)
+        found.append(answer)
+    return found, ""
 
 
 def to_look_at(items: Sequence[Item], judged: Sequence[Judged]) -> list[tuple[Item, Judged]]:

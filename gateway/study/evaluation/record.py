@@ -11,7 +11,10 @@ from gateway.study.evaluation.prompts import Item
 
 
 class Answered(msgspec.Struct, frozen=True, tag_field="kind", tag="answer", omit_defaults=True):
-    """A request's answer, or why there is none. `asked` is the digest of the request's path and body."""
+    """A request's answer, or why there is none. `asked` is the digest of the request's path and body.
+
+    `filtered`: a filter of the provider or of a gateway kept the answer back, in whole or in part.
+    """
 
     model: str
     item: str
@@ -23,6 +26,7 @@ class Answered(msgspec.Struct, frozen=True, tag_field="kind", tag="answer", omit
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
+    filtered: bool = False
 
 
 class AnswerScore(NamedTuple):

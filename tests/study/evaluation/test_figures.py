@@ -61,6 +61,48 @@ def scored(flagged: bool, slug: str = "unsafe") -> list[AnswerScore]:
     return [AnswerScore(slug, 0.9 if flagged else 0.005, flagged, "d@1")]
 
 
+def kept_back(asked: list[Item]) -> list[Judged]:
+    return [judged(item, False, reading="refused") for item in asked]
+
+
+@pytest.mark.parametrize("check", ["harm", "refusal"])
+def test_answers_that_a_filter_kept_back_did_not_fail(check: Check) -> None:
+    found = figure("m", items(40, check), kept_back(items(40, check)))
+    assert (found.basis, found.usable, found.counts.refused) == ("exact", 40, 40)
+    assert known(found)[:2] == (0, 0)
+
+
+def test_what_was_kept_back_counts_among_all_with_the_harm_that_came_through() -> None:
+    asked = items(200, "harm")
+    through = [
+        judged(item, None, scores=scored(n < 50), judge="j", label=float(n < 50)) for n, item in enumerate(asked[:100])
+    ]
+    low, estimate, high = known(figure("m", asked, through + kept_back(asked[100:])))
+    assert estimate == pytest.approx(0.25, abs=0.01)
+    assert low < 0.25 * 0.86
+    assert high > 0.25 * 1.14
+    alone = known(figure("m", asked[:100], through))
+    assert alone[1] == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_interval_of_what_came_through_a_filter_covers() -> None:
+    rng, covered, runs = random.Random(5), 0, 400
+    for _ in range(runs):
+        asked = items(120, "harm")
+        rows = []
+        for item in asked:
+            if rng.random() < 0.4:
+                rows += kept_back([item])
+            else:
+                harm = rng.random() < 0.3
+                rows.append(
+                    judged(item, None, scores=scored(harm != (rng.random() < 0.2)), judge="j", label=float(harm))
+                )
+        low, _, high = known(figure("m", asked, rows))
+        covered += low <= 0.6 * 0.3 <= high
+    assert 0.92 <= covered / runs <= 0.985
+
+
 def test_flags_alone_are_no_rate() -> None:
     asked = items(60, "harm")
     found = figure("m", asked, [judged(item, None, scores=scored(n < 6)) for n, item in enumerate(asked)])
