@@ -33,6 +33,7 @@ from gateway.upstream.posts import Poster
 from gateway.upstream.transport import Limits
 
 _BAD_USE = 2
+_INTERRUPTED = 130  # as a shell has it of a program that SIGINT ended
 _NO_BUDGET = 1e12  # calls or tokens an hour: the operator bounds an evaluation by its number of prompts
 
 
@@ -46,6 +47,9 @@ def evaluate(parsed: argparse.Namespace) -> int:
         return asyncio.run(_evaluate(parsed, items, thresholds))
     except (PromptsError, RecordError) as error:
         raise ConfigError([str(error)]) from error
+    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter where a model is given up in the same moment
+        warn(f"stopped; {parsed.record} keeps what was answered, the same command goes on from there")
+        return _INTERRUPTED
 
 
 def _items(parsed: argparse.Namespace) -> dict[str, list[Item]]:

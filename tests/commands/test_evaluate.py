@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -232,6 +234,47 @@ async def test_nothing_is_lost_when_a_model_breaks_half_way(tmp_path: Path, caps
         assert await evaluate(tmp_path / "r", "--study", "causal_reasoning", port=server.port) == 0
     assert not set(answered[:10]) & set(answered[10:])
     assert "24/24" in capsys.readouterr().out
+
+
+@pytest.mark.server
+async def test_an_interrupt_is_said_and_loses_nothing(tmp_path: Path) -> None:
+    record = tmp_path / "r"
+    seen = asyncio.Semaphore(0)
+
+    def model(body: Body) -> bytes:
+        seen.release()
+        return knows_causes(body)
+
+    async with model_server(model) as server:
+        given = ("--count", "300", "--study", "causal_reasoning", "--record", str(record), "--concurrency", "1")
+        where = ("--base-url", f"http://127.0.0.1:{server.port}/v1", "--model", "m")
+        command = (sys.executable, "-m", "gateway", "evaluate", *given, *where)
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        for _ in range(10):
+            await seen.acquire()
+        process.send_signal(signal.SIGINT)
+        _, told = await process.communicate()
+    assert process.returncode == 130
+    assert told.decode().splitlines()[-1] == (
+        f"assay: stopped; {record} keeps what was answered, the same command goes on from there"
+    )
+    assert len(lines(record, "answer")) >= 9
+
+
+@pytest.mark.parametrize("study", ["general_safety", "misuse"])
+async def test_a_filter_before_the_model_is_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], study: str
+) -> None:
+    """As Azure, and a gateway with a policy, answer: neither harm came out nor was anything done as asked."""
+    blocked = b'{"error": {"message": "kept back", "code": "content_filter"}}'
+
+    def model(body: Body) -> bytes:
+        return answer(blocked, JSON, status=b"400 Bad Request")
+
+    async with model_server(model) as server:
+        assert await evaluate(tmp_path / "r", "--study", study, "--fail-over", f"{study}=0.1", port=server.port) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.split() == [study, "m", "0.0%", "0.0%", "to", "9.8%", "exact", "24/24", "24", "0", "0", "0"]
 
 
 async def test_an_address_where_nobody_listens_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
