@@ -64,7 +64,7 @@ class Rule:
         return self.share > 0
 
     def acts(self, draw: float) -> bool:
-        """Whether it acts on the request with this number from 0, below 1."""
+        """Whether it acts on the request whose draw is this number (from 0, below 1)."""
         return self.share >= 1 or draw < self.share
 
 

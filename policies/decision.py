@@ -1,4 +1,4 @@
-"""What goes into a decision and what comes out of it; where spans are cut out of a text."""
+"""What goes into a decision, what comes out of it, and where spans are cut out of a text."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence

@@ -105,7 +105,7 @@ class Myths:
         self._known = known
 
     def near(self, claim: str) -> Iterator[Misconception]:
-        """The one whose words a claim holds most of, if it is most of them."""
+        """The misconception nearest to a claim, if the claim holds enough of its words."""
         nearness: defaultdict[int, float] = defaultdict(float)
         for stem in dict.fromkeys(stems(claim)):
             places = self._places.get(stem, [])

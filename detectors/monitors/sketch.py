@@ -201,7 +201,7 @@ class Observer:
     def _note_grams(self, sketch: Sketch, seen: Observation, words: Sequence[str]) -> None:
         if any(flagged for (direction, _), (_, flagged, _) in seen.scores.items() if direction == "prompt"):
             return
-        # The same prompt once more gives the same answer once more: that tells nothing of its words.
+        # A repeated prompt brings a repeated answer, which tells nothing about its words.
         if words and self._came_before(self._prompts, hash_of(" ".join(words))):
             return
         answer = hash_of(" ".join(seen.answer.split()).lower()) if seen.answer.strip() else 0

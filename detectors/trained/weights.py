@@ -31,7 +31,7 @@ class _Field(NamedTuple):
 
 
 def graph_of(model: Buffer, file_name: str) -> bytes:
-    """The model with references into `file_name`, which it was read from. Raises ValueError when it is none."""
+    """The model with references into `file_name`, from which it was read. Raises ValueError for what is no model."""
     return b"".join(
         _framed(_GRAPH, _graph(model, field, file_name)) if field.number == _GRAPH else model[field.start : field.end]
         for field in _fields(model, 0, len(model))

@@ -21,7 +21,7 @@ Band = tuple[str, int, int]  # its name, and its texts' words: above the first n
 
 def rows() -> list[Row]:
     """The half that helps to set thresholds, without labels, as everyday requests. The shortest stand on both sides:
-    who says "thanks" is not to be told from them."""
+    nobody can tell by "thanks" who says it."""
     return [
         Row(item.text, None, BOTH if len(item.text.split()) <= LENGTHS[0] else (item.role,), {}, BENIGN, True)
         for item in benign.texts("dev")

@@ -68,7 +68,7 @@ class StoredAnswers:
         )
 
     def sift(self, exchange: Exchange, body: bytes) -> tuple[bytes, int]:
-        """A list without what other keys made, as far as that is remembered, and how many entries are left out.
+        """A list without the entries that other keys made, as far as that is remembered, and how many were left out.
 
         Raises GatewayError not_found for what cannot be sifted.
         """

@@ -101,7 +101,7 @@ class Session:
         self._passed: set[str] = set()
 
     async def run(self, ledger: Ledger) -> int:
-        """Until the queue is empty or the reviewer stops. Raises LedgerError and LabelError."""
+        """Show text after text until the queue is empty or the reviewer stops. Raises LedgerError and LabelError."""
         self._say(f"Reviewing as {self._by}; {await self._desk.waiting()} samples wait. Keys: {_WORDS}.")
         try:
             while found := await self._desk.next(self._by, self._filters, passed=self._passed):

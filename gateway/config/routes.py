@@ -59,7 +59,7 @@ def judge_upstream(judge: JudgeConfig, by_name: Mapping[str, Upstream]) -> Upstr
 
 
 def guard_upstream(name: str, guard: GuardConfig, by_name: Mapping[str, Upstream]) -> Upstream:
-    """Where a guard of the operator's is, as for the judge model."""
+    """The upstream of one of the operator's guards, found as the judge model's is."""
     if guard.upstream is not None:
         return replace(by_name[guard.upstream], model=None)
     return upstream_of(name, UpstreamConfig.model_validate({"url": guard.url, "key": guard.key}))

@@ -161,7 +161,7 @@ class Tap:
         return Whole(answer.status, body), told
 
     def _can_hold(self, exchange: Exchange, headers: Headers) -> bool:
-        """Whether an answer can be read at all: of what may be a file, what may be text within the bounds."""
+        """Whether an answer can be read at all: a download can when it may be text and is within the bounds."""
         if not SURFACES[exchange.asked.operation].of_any_size:
             return True
         named = dict(headers)

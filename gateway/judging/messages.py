@@ -46,7 +46,7 @@ class JudgingRequest(msgspec.Struct, array_like=True):
         return self.text_size() + _OVERHEAD
 
     def text_size(self) -> int:
-        """Of what is to be read."""
+        """The characters that are to be read."""
         texts = sum(len(text) for _, text in self.stretches) + sum(len(text) for _, text in self.said)
         return len(self.prompt) + len(self.answer) + texts
 

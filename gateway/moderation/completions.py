@@ -117,7 +117,7 @@ class ModeratedAnswer:
         return self.blocks
 
     def unread(self, unread: Sequence[Unread]) -> bool:  # noqa: ARG002 - a stage is given it
-        """Whether the answer must end: where it may be blocked, what cannot be read is."""
+        """Whether the answer must end: something in it cannot be read, and a rule may block it."""
         if self.blocks:
             self._withheld(SideResult(failure="unreadable"))
         return self.blocks

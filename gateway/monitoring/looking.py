@@ -24,7 +24,7 @@ class Asked(msgspec.Struct):
 
 
 class Answer(msgspec.Struct):
-    """What was found, or why nothing could be."""
+    """What was found, or why nothing could be found."""
 
     reports: list[Report] = []
     problem: str = ""

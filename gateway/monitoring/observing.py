@@ -88,7 +88,7 @@ class Observing:
             self._wanted.set()
 
     async def run(self) -> None:
-        """Until cancelled, and write once more then."""
+        """Write until cancelled, and once more then."""
         pause = _FIRST_RESTART_SECONDS
         try:
             while True:

@@ -163,7 +163,7 @@ def _facts(seen: Seen, model: str, system: str) -> Mapping[Kind, str]:
 
 
 def serve(line: socket.socket, sketching: Sketching) -> None:
-    """Until the other side closes."""
+    """Answer until the other side closes."""
     reader, decode = FrameReader(), msgspec.msgpack.Decoder(Seen | Ask).decode
     while data := line.recv(_RECEIVED):
         seen: list[Seen] = []

@@ -250,5 +250,5 @@ def _found(blob: bytes) -> Findings | None:
 
 
 def open_store(place: Place) -> Store:
-    """Raises ValueError when the URL of Redis is none."""
+    """Raises ValueError for something that is no URL of Redis."""
     return RedisSketches(place.redis, days=place.days) if place.redis else SqliteSketches(Path(place.file))

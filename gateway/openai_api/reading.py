@@ -106,7 +106,7 @@ def gatherer_of_answer(asked: bytes) -> Gatherer:
 
 
 def _strays_of_answer(value: Any, passages: Sequence[Passage], asked: bytes) -> list[Passage]:
-    """The same for a whole answer."""
+    """The strays of a whole answer."""
     gatherer = gatherer_of_answer(asked)
     alone = claimed_by(passage.text for passage in passages if not passage.sources)
     strays = gatherer.take(value, claimed_by(_strings_of(passages)), alone)

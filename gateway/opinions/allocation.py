@@ -90,7 +90,7 @@ class Allocation:
         self._about = about
 
     def need(self, scores: Iterable[JudgedScore]) -> Need:
-        """The root of the mean worth of a sample's scores, of which the largest is named."""
+        """The square root of the mean worth of a sample's scores, and the score that is worth most."""
         most = total_worth = 0.0
         count, best = 0, None
         for score in scores:
@@ -160,7 +160,7 @@ class LearnedAllocations:
         return lambda scores: self._known[kind].need(scores)
 
     async def run(self) -> None:
-        """Until cancelled. While the ledger cannot be read what was learned stays."""
+        """Learn until cancelled. While the ledger cannot be read, what was learned stays."""
         while True:
             with contextlib.suppress(LedgerError):  # the ledger says so itself
                 await self.learn()

@@ -128,7 +128,7 @@ def _yes_to_harmless(counts: _Counts) -> str:
 
 
 def _yes_to_all(counts: _Counts) -> str:
-    """Where most of the traffic is harm an honest judge says yes to most, too: its no to harmless texts shows it."""
+    """An honest judge too says yes to most where most of the traffic is harm; its answers to harmless texts tell."""
     (clear_no, clear_yes), (flagged_no, flagged_yes) = counts.table
     clear, flagged = clear_no + clear_yes, flagged_no + flagged_yes
     if len(counts.controls) >= _CLEARED and sum(counts.controls) <= _FEW * len(counts.controls):

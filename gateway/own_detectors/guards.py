@@ -105,7 +105,7 @@ class Guard:
         return (await self._judged(Text(_HARMLESS, direction))).why
 
     def ask(self, caller: str, text: Text, *, urgent: bool, deadline: float) -> "asyncio.Future[Heard]":
-        """What the guard says of a text, sooner or later; nobody needs to wait for it."""
+        """Ask the guard about a text; the answer may be awaited, and comes also where nobody waits for it."""
         if not text.text.strip() or text.role not in self.directions:
             return _known(Heard(State.SKIPPED.value))
         key = self._memory.key(caller, text, self._memory.digest(text.text))

@@ -1,4 +1,4 @@
-"""How far the rates of all traffic would carry over to other callers, as data."""
+"""As data: how well the rates of all traffic would hold for other callers."""
 
 import asyncio
 from typing import Any

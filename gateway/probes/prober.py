@@ -128,7 +128,7 @@ class Prober:
 
     @property
     def lanes(self) -> list[Lane]:
-        """Each once: routes share that of an upstream."""
+        """Every lane once: the routes of an upstream share one."""
         return list(dict.fromkeys([*self._lanes.values(), *([self._shadow] if self._shadow else [])]))
 
     async def run(self) -> None:
@@ -144,7 +144,7 @@ class Prober:
                 await asyncio.sleep(min(seconds, _LONGEST_SLEEP_SECONDS))
 
     async def step(self, lane: Lane) -> float:
-        """Bring the sample whose turn it is to its end; in how many seconds there may be something to do again."""
+        """Finish the sample whose turn it is, and return in how many seconds there may be more to do."""
         metrics.PROBE_WAITING.set(sum(len(each.queue) for each in self.lanes))
         if not len(lane.queue):
             return _IDLE_SECONDS

@@ -148,7 +148,7 @@ def path_of(operation: str) -> str:
 
 
 def body_of(sample: Sample, edits: Edits, model: str | None = None) -> bytes:
-    """The request again, with these texts in place of its own. Raises KeyError and ValueError as `rewrite` does."""
+    """The same request with these texts in place of its own. Raises KeyError and ValueError as `rewrite` does."""
     changes: dict[str, bytes | None] = dict.fromkeys(_DROPPED)
     if model is not None:
         changes["model"] = msgspec.json.encode(model)

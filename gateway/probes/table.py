@@ -95,7 +95,7 @@ class Probe:
 
 
 def _agreement(_: Probe, conversation: Conversation, replies: Sequence[Reply], __: Mapping[str, Opinion]) -> Finding:
-    """Whether any of the answers differs from the first; with how much of them does."""
+    """Whether any of the answers differs from the first; the score is the share that does."""
     compared = [compare(conversation.answer, reply.text, reply.contradiction) for reply in replies]
     found = [each for each in compared if each is not None]
     if not found:

@@ -57,7 +57,7 @@ class Bodies:
         return body
 
     def release(self, body: bytes) -> None:
-        """Nobody needs it any more."""
+        """Give the body's memory back: nobody needs it any more."""
         self._held -= len(body)
 
     async def begin(self, receive: Receive, most: int) -> tuple[bytes, bool]:

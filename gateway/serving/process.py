@@ -246,7 +246,7 @@ def listen(host: str, port: int, flags: str, *, shared: bool = False) -> socket.
     """A socket to listen on. Raises ConfigError, naming the `flags` that choose it.
 
     With `shared` other processes may listen on the same port, if they share it as well; then this one listens when
-    its server has started, because from then on the system gives it connections that another could have served.
+    its server has started: from then on the system gives it connections, which another could have served before.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -35,7 +35,7 @@ DOWN = (RedisError, OSError)  # what a Redis that is away raises
 def connect(url: str, answer_seconds: float) -> "Redis":
     """A client that waits `answer_seconds` at most and tries nothing twice: a breaker decides when to try again.
 
-    Raises ValueError when the URL is none.
+    Raises ValueError for something that is no URL of Redis.
     """
     retry, pause = import_module("redis.asyncio.retry"), import_module("redis.backoff")
     client: Redis = import_module("redis.asyncio").Redis.from_url(

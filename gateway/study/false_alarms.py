@@ -116,7 +116,7 @@ def outcomes(
 
 
 def _decision(policy: Policy, place: Place, heard: Heard) -> Decision:
-    """As the gateway's guard decides on one text."""
+    """The decision that the gateway's guard would take on this text."""
     about = Context(silent=frozenset(Silent(detector, place.channel) for detector in heard.unread))
     needed = policy.needs(place.direction, _ROUTE)
     fallbacks = [

@@ -155,4 +155,4 @@ def _write(sink: IO[str] | IO[bytes], row: Row) -> None:
     if isinstance(sink, io.TextIOBase):
         sink.write(raw.decode())
     else:
-        sink.write(raw)  # type: ignore[arg-type]  # what is no text stream takes bytes
+        sink.write(raw)  # type: ignore[arg-type]  # a stream that takes no text takes bytes

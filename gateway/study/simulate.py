@@ -95,7 +95,7 @@ class Simulation:
         self.rows = {rule.id: _Row() for rule in self.policy.rules}
 
     def take(self, raw: bytes) -> None:
-        """One line. What is no verdict on an exchange is counted and passed over."""
+        """Read one line. A line that is no verdict on an exchange is counted and passed over."""
         if not raw.strip():
             return
         try:

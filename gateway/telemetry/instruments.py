@@ -181,7 +181,7 @@ def _collected(name: str) -> Iterable[Metric]:
 
 
 def keep_room() -> None:
-    """Take room on the disk for what the metrics of this process have grown by, where they are in files."""
+    """Take room on the disk for what the metrics of this process have grown by, if they are kept in files."""
     if _files is not None:
         _files.look()
 

@@ -25,7 +25,7 @@ from gateway.trust.intervals import LEVEL, Interval, Mean, mixed
 from gateway.trust.judged import PROBE
 from gateway.trust.moments import NO, NOTHING, SAID, SILENT, UNASKED, YES, Row, Sums
 
-LEAST_LABELS = 20  # effective; fewer say next to nothing of a rate
+LEAST_LABELS = 20  # effective samples; fewer tell next to nothing about a rate
 _LEAST_A_BAND = 2.0
 
 Basis = Literal["labels", "judge", "probe", "card", "flags"]
@@ -305,7 +305,7 @@ def _flags(of: Evidence, newest: frozenset[str]) -> Weights:
 
 
 def weights(of: Evidence) -> Weights:
-    """Of all detectors together."""
+    """The weights of all detectors' samples together."""
     return _flags(of, frozenset())
 
 

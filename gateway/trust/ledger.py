@@ -105,7 +105,7 @@ class Store(Protocol):
         ...
 
     async def put(self, items: Sequence[Waiting]) -> None:
-        """Let them wait; one that waits already, or has the opinions that it wants, is passed over."""
+        """Let drawn samples wait; those that wait already, or have the opinions they want, are passed over."""
         ...
 
     async def waiting(self, kind: Kind, most: int) -> list[Waiting]:
@@ -345,7 +345,7 @@ class Ledger:
         return await self._store.one(kind, sample)
 
     async def hold(self, kind: Kind, by: str, most: int, seconds: float) -> list[Waiting]:
-        """What waits and nobody else holds; for so many seconds nobody else gets it. Raises LedgerError."""
+        """Samples that wait and that nobody holds; nobody else gets them for so many seconds. Raises LedgerError."""
         await self.flush()
         return await self._store.hold(kind, by, most, self._clock(), seconds)
 

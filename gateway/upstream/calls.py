@@ -60,7 +60,7 @@ class Observer(Protocol):
         ...
 
     def failed(self, upstream: str, reason: str, *, begun: bool = False) -> None:
-        """A try failed, or an answer that had begun did."""
+        """A try failed, or an answer failed after it had begun."""
         ...
 
     def failed_over(self, route: str, upstream: str) -> None:

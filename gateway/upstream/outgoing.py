@@ -18,7 +18,7 @@ _CONTENT_ENCODING = b"content-encoding"
 
 
 class Target:
-    """One upstream as one route uses it: where its requests go, in what form, how long they may take, how it fares."""
+    """One upstream as one route uses it: where its requests go, in what form, how long they may take; its health."""
 
     __slots__ = ("_fixed", "_forward", "_own_names", "_start", "health", "limits", "transport", "upstream")
 

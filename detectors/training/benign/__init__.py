@@ -1,8 +1,8 @@
 """Harmless texts as they come through a gateway, written by us, to count false alarms on: they never train.
 
 Greetings, questions, everyday tasks, the templates of frameworks and agents, code, logs, long texts, harmless texts
-with the words of harm, and answers of the same kinds. The dev half may choose thresholds; on the held-out half figures
-are taken, and nothing is chosen. `python -m detectors.training.benign FILE` writes them as JSON lines.
+with the words of harm, and answers of the same kinds. The dev half may choose thresholds. Figures are taken on
+the held-out half, where nothing is chosen. `python -m detectors.training.benign FILE` writes them as JSON lines.
 """
 
 from pathlib import Path

@@ -145,7 +145,7 @@ def _shares(supplies: Mapping[str, Supply]) -> dict[str, float]:
 
 
 def _capped(shares: dict[str, float]) -> dict[str, float]:
-    """At most MOST each; what is over goes to the others in proportion, as often as that takes."""
+    """Shares of at most MOST each; what is above goes to the others in proportion, until none is above."""
     if len(shares) * MOST <= 1:
         return dict.fromkeys(shares, 1 / len(shares))
     full: set[str] = set()

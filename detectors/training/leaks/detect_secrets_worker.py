@@ -17,7 +17,7 @@ HEURISTICS = (
 
 
 def main() -> None:
-    """All plugins with their defaults, the heuristics that drop what is none; nothing is asked online."""
+    """All plugins with their defaults, the heuristics that drop what is no secret; nothing is asked online."""
     with default_settings() as defaults:
         plugins = [{"name": kind.__name__} for kind in get_mapping_from_secret_type_to_class().values()]
         limits = {name: plugin for name, plugin in defaults.plugins.items() if plugin}

@@ -21,7 +21,7 @@ BLOCK, BLOCK_BYTES = 32, 18
 LAYERS = 8  # of twelve: after these, sentences of one meaning in many languages lie nearest each other
 PADDING = 1
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-# How often words of a language count when pieces are chosen: what is asked of us most, most.
+# How much the words of a language weigh when pieces are chosen: the languages asked for most weigh most.
 WEIGHTS: Mapping[str, float] = {
     "en": 2.0,
     **dict.fromkeys(("de", "es", "fr", "it", "pt", "nl"), 1.3),

@@ -107,7 +107,7 @@ PUBLIC: tuple[Public, ...] = (
 # Answers of a sentence and more: what is known of them while they grow.
 GROWING, SEEN_WORDS = frozenset({"SummEdits", "QAGS"}), (8, 16, 32)
 MEAN_OF = ("BEGIN", "QAGS", "WiCE test", "FEVER-symmetric", "VitaminC")
-# Off whatever the figures: it claims more than it finds.
+# Switched off whatever its figures are: it claims more than it finds.
 DOUBTED: Mapping[str, str] = {
     pair.MISINFORMATION: "AUROC 0.75 at best on a set that it was not trained on (FEVER-symmetric), 0.69 on VitaminC, "
     "0.50 on claims without a source (BIG-bench fact checker); what contradicts its source counts as hallucination"

@@ -26,7 +26,7 @@ def parse(body: bytes, *, with_nan: bool = True) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) < 4000 else float(digits)  # int() refuses more digits than about that
+    return int(digits) if len(digits) < 4000 else float(digits)  # int() refuses about this many digits and more
 
 
 def _not_json(name: str) -> NoReturn:

@@ -78,7 +78,7 @@ def says_something(key: str) -> bool:
 
 
 def file_text(data: str) -> str | None:
-    """The text of a file in base64; None when it is none."""
+    """The text of a file in base64; None when the file is no text."""
     head, marked, encoded = data.partition(";base64,") if data.startswith("data:") else ("", "base64", data)
     if not marked or "," in head:
         return None

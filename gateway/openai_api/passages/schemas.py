@@ -90,7 +90,7 @@ def rows(names: str, node: Node) -> Schema:
 
 
 def quiet(names: str) -> Schema:
-    """Keys that hold nothing that anyone says."""
+    """Keys whose values are nobody's words."""
     return rows(names, QUIET)
 
 

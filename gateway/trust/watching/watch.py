@@ -75,7 +75,7 @@ class Watch:
         for start, sums in buckets:
             for column, of in evidence(sums.sums()).items():
                 by_column.setdefault(column, []).append((start, of))
-            await asyncio.sleep(0)  # some tenths of a millisecond each: traffic goes first
+            await asyncio.sleep(0)  # each takes some tenths of a millisecond, and traffic goes first
         route = cell[1] if len(cell) > 1 else ""
         return [_Series(*column, route, *hours_of(known, newest)) for column, known in by_column.items()]
 

@@ -126,7 +126,7 @@ class Http1Transport:
         return connection
 
     def _return_unused(self, waiter: "asyncio.Future[UpstreamConnection | None]") -> None:
-        """The one that waited left in the very moment it was served: what it got goes to the next."""
+        """Whoever waited left at the very moment it was served: the connection it got goes to the next."""
         if not waiter.done() or waiter.cancelled():
             waiter.cancel()
             with suppress(ValueError):  # popped already

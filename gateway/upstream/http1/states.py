@@ -1,4 +1,4 @@
-"""The life of a connection to an upstream: its states, what happens to it, and what follows from what."""
+"""The life of a connection to an upstream: its states, the events, and which state follows from which event."""
 
 from collections.abc import Mapping
 from enum import IntEnum

@@ -196,7 +196,7 @@ class LibraryTransport:
         return httpcore2.Request(method, url, headers=headers)
 
     def _tidy(self) -> None:
-        """Close what is of no use any more."""
+        """Close the connections that are of no more use."""
         now, limits = self._loop.time(), self.limits
         for client in [*self._clients]:
             if client.may_close(now, limits.keepalive_seconds, 2 * limits.connect_seconds):
