@@ -103,7 +103,7 @@ class TextClassifier:
         return Judgement(state, self._verdicts(highest)), stopped
 
     def _probabilities(self, scores: Floats) -> Floats:
-        """Raises ArithmeticError for what is no number."""
+        """Raises ArithmeticError for scores that are no numbers."""
         if not np.isfinite(scores).all():
             raise ArithmeticError("the model's output is not a number")
         if self._spec.activation == "softmax":

@@ -73,7 +73,7 @@ def _fields(data: Buffer, start: int, end: int) -> Iterator[_Field]:
         else:
             raise ValueError(f"there is no kind {kind} of fields")
         if stop > end:
-            raise ValueError("a field goes on behind the end")
+            raise ValueError("a field ends beyond the end of the file")
         yield _Field(key >> 3, start, value, stop)
         start = stop
 

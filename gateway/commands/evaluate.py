@@ -130,7 +130,7 @@ def _targets(parsed: argparse.Namespace) -> list[tuple[Target, Poster]]:
     if len({*labels}) < len(labels):
         raise ConfigError(["--model: two have the same name; name them apart as LABEL=MODEL"])
     if unknown := [name for name in parsed.completions if name not in labels]:
-        raise ConfigError([f"--completions {unknown[0]}: is none of the models; name one as in --model"])
+        raise ConfigError([f"--completions {unknown[0]}: is not one of the models; write it as in --model"])
     return found
 
 

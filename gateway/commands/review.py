@@ -185,7 +185,7 @@ class Session:
             if key in _KEYS:
                 return _KEYS[key]
             if key.isprintable():
-                self._say(f"{key} is none of the keys: {_WORDS}")
+                self._say(f"{key} is not one of the keys: {_WORDS}")
 
 
 def _lines(text: str) -> list[str]:

@@ -22,7 +22,7 @@ class Content(NamedTuple):
 
 
 def read(file: Path, environ: Mapping[str, str]) -> Content:
-    """Raises ConfigError for what is no mapping of settings."""
+    """Raises ConfigError for anything but a mapping of settings."""
     content = _parsed(file)
     if content is None:
         return Content({}, frozenset())

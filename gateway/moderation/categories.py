@@ -64,7 +64,7 @@ def read_inputs(body: bytes) -> int | None:
     if not isinstance(given, list) or not given:
         raise BodyError("'input' must be a string, a list of strings or a list of content parts", "input")
     if len(given) > _MOST_INPUTS:
-        raise BodyError(f"'input' has {len(given)} entries; {_MOST_INPUTS} are judged at once", "input")
+        raise BodyError(f"'input' has {len(given)} entries; send at most {_MOST_INPUTS} at once", "input")
     if all(isinstance(entry, str) for entry in given):
         return len(given)
     if all(isinstance(entry, dict) and entry.get("type") == "text" for entry in given):

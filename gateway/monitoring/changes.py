@@ -42,7 +42,7 @@ def told(body: bytes, now: float, routes: frozenset[str]) -> Change:
     except msgspec.DecodeError as error:
         raise ChangeError(f"this is no change: {error}") from None
     if asked.kind not in (*TOLD, "reference"):
-        raise ChangeError(f"kind: {asked.kind[:40]!r} is none; it is one of {', '.join((*TOLD, 'reference'))}")
+        raise ChangeError(f"kind: {asked.kind[:40]!r} is unknown; choose one of {', '.join((*TOLD, 'reference'))}")
     if asked.route and asked.route not in routes:
         raise ChangeError(f"route: there is no route {asked.route[:60]!r}; leave it out for a change on all routes")
     at = now if asked.at is None else asked.at

@@ -172,7 +172,7 @@ class SqliteSketches:
 
 
 class RedisSketches:
-    """A Store in Redis; a sketch is kept so many days. Raises ValueError when the URL is none."""
+    """A Store in Redis; a sketch is kept so many days. Raises ValueError for something that is no URL of Redis."""
 
     def __init__(self, url: str, *, days: float, answer_seconds: float = 2.0) -> None:
         self._client = connect(url, answer_seconds)

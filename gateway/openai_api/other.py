@@ -177,7 +177,7 @@ def kept_back(body: bytes, numbers: Collection[int]) -> bytes:
 
 
 def lines_of_json(body: bytes) -> list[dict[str, Any]] | None:
-    """The values of a file that has an object in each line, such as the answers of a batch; None for what is none."""
+    """The values of a file that has an object in each line, such as the answers of a batch; None for any other file."""
     if not sse.is_lines(body):
         return None
     try:

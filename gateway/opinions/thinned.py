@@ -46,7 +46,7 @@ class ThinnedQueue(Generic[T]):
         return True
 
     def take(self) -> tuple[T, float] | None:
-        """The one that waits longest, with its probability; None when there is none."""
+        """The sample that has waited longest, with its probability; None when no sample waits."""
         if self.share < 1 and len(self._items) <= self._most // 4:
             self.share *= 2
         return self._items.popleft() if self._items else None

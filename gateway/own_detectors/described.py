@@ -106,7 +106,7 @@ def _fault(spec: Spec, config: OwnConfig, shipped: Collection[str]) -> str:
 
 
 def _with_known_slugs(spec: Spec) -> Spec:
-    """Without what is no sub-category, so that policies do not see it."""
+    """Without labels that are no sub-categories, so that policies do not see them."""
     known = known_slugs()
     match spec:
         case Classifier():

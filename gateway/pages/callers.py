@@ -17,7 +17,7 @@ _NOTE = (
     "rate is that of the traffic that passed, however much of it one caller made. among_callers is for traffic by "
     "other callers like these: its interval is as wide as callers differ, callers is the number of equally busy ones "
     "that would tell as much, and busiest is the share of the one that made most. Without second opinions, and with "
-    "fewer than three callers, there is none."
+    "fewer than three callers, among_callers is empty."
 )
 
 

@@ -75,7 +75,7 @@ def _filters(asked: Mapping[str, str]) -> Filters:
     """Raises LabelError."""
     decision = asked.get("decision")
     if decision is not None and decision not in _DECISIONS:
-        raise LabelError(f"`decision` is `flag` or `allow`, not {decision[:20]!r}")
+        raise LabelError(f"`decision` must be `flag` or `allow`, not {decision[:20]!r}")
     return Filters(
         asked.get("subcategory"),
         asked.get("route"),

@@ -48,7 +48,7 @@ class Turns:
         return dropped
 
     def take(self) -> tuple[Drawn, float] | None:
-        """The one whose turn it is, with its probability; None when there is none."""
+        """The sample whose turn it is, with its probability; None when no sample waits."""
         for route, rows in self._routes.items():
             for name, row in rows.items():
                 taken = row.take()

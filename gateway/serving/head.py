@@ -87,7 +87,7 @@ def without_upgrade(method: bytes, url: bytes, version: str, headers: list[tuple
 
 
 def check_name(name: bytes) -> None:
-    """Raises RuntimeError for what is no name of a header, and remembers what is."""
+    """Raises RuntimeError unless this can be the name of a header; names that can are remembered."""
     if not _NAME.fullmatch(name):
         raise RuntimeError(f"{name[:40]!r} is no name of a header")
     if len(GOOD_NAMES) < _REMEMBERED and len(name) <= _REMEMBERED_BYTES:

@@ -175,7 +175,7 @@ class ServerRequest:
         elif self._left is not None:
             self._left -= len(data)
             if self._left < 0 or (self._left and not more):
-                raise RuntimeError(f"the body is {abs(self._left)} bytes off its content-length")
+                raise RuntimeError(f"the body and its content-length differ by {abs(self._left)} bytes")
         if self._head:
             data = self._head + data
             self._head = b""

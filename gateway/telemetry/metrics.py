@@ -272,7 +272,7 @@ TRUST_MODEL_TIMES = _gauge(
 )
 TRUST_ALARM = _gauge(
     "assay_trust_alarm",
-    "Has the rate of a sub-category risen (1), or has it not any more (0)? Route is empty for all traffic; "
+    "Has the rate of a sub-category risen and not fallen since (1), or not (0)? Route is empty for all traffic; "
     "/trust/v1/alarms names the time, the rates and the samples.",
     "subcategory",
     "direction",

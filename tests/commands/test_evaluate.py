@@ -320,7 +320,7 @@ async def test_a_judge_that_gives_no_opinion_costs_no_answers(
         (["--base-url", "http://x/v1", "--model", "m", "--fail-over", "hallucination"], "write it as STUDY=SHARE"),
         (["--base-url", "http://x/v1", "--model", "m", "--fail-over", "tone=0.1"], "a study that is measured"),
         (["--base-url", "http://x/v1", "--model", "m", "--count", "0"], "--count: must be 1 or more"),
-        (["--base-url", "http://x/v1", "--model", "m", "--completions", "n"], "is none of the models"),
+        (["--base-url", "http://x/v1", "--model", "m", "--completions", "n"], "is not one of the models"),
         (["--base-url", "http://x/v1", "--model", "m", "--judge-model", "j", "--judge-share", "0"], "--judge-share"),
         (
             ["--base-url", "http://x/v1", "--model", "m", "--judge-model", "j", "--judge-dialect", "x"],

@@ -224,6 +224,15 @@ async def test_a_flag_is_not_counted_twice() -> None:
     assert decisions.added() == {("block", "prompt", "enforced", "no-violence"): 1}
 
 
+async def test_a_rule_that_acts_on_several_parts_of_a_stream_is_counted_once() -> None:
+    decisions = Counts("assay_decisions_total")
+    desk = Desk()
+    with closing(desk.guard.inspection(desk.exchange)) as inspection:
+        for choice in range(3):
+            await inspection.judge([Stretch(choice, "assistant", "AKIA42")])
+    assert decisions.added() == {("redact", "response", "enforced", "no-secrets"): 1}
+
+
 async def test_without_a_reply_on_error_decides_and_a_bypass_is_written_down() -> None:
     bypasses = Counts("assay_guard_bypasses_total")
     desk = Desk()

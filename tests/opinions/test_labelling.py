@@ -148,7 +148,7 @@ async def test_a_session_keeps_each_label_at_once_and_can_go_on_later(desk: Desk
     assert len(await desk.labels()) == 2
     assert "There is nothing more for you now. 1 samples wait that you passed over" in "\n".join(lines)
     assert any(line.startswith("Samples labelled: 2.") for line in lines)
-    assert any(line.startswith("x is none of the keys: y yes") for line in lines)
+    assert any(line.startswith("x is not one of the keys: y yes") for line in lines)
 
 
 async def test_nobody_is_asked_about_a_text_that_was_not_kept(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Single sentences of the semantics; what holds for every policy is in test_properties."""
 
+import pytest
+
 from policies.engine import Action, Context, Redaction, Signal, Silent, decide, join, on_failure, redact
 from tests.support.policy_world import HEAD, compiled
 
@@ -113,6 +115,23 @@ def test_who_listens_to_the_one_that_read_the_text_instead_has_been_answered() -
         about = Context(silent=frozenset({Silent("ngram", "", frozenset({name}))}))
         decided = decide(policy, found, route="r", about=about)
         assert decided.action == ("block" if name == "ngram" else "allow")
+
+
+@pytest.mark.parametrize("kind", ["all", "any"])
+def test_a_condition_with_several_parts_is_not_denied_while_one_of_them_was_not_answered(kind: str) -> None:
+    denied = f"not: {{{kind}: [{{subcategory: violence}}, {{subcategory: unsafe}}]}}"
+    when = f"{{subcategory: privacy_violation, score: 0.5, {denied}}}"
+    policy = compiled(f"{HEAD}  - {{id: s, when: {when}, then: block}}\n")
+    for name, action in (("ngram@1", "allow"), ("pii@1", "block")):
+        about = Context(silent=frozenset({Silent(name)}))
+        assert decide(policy, [said("privacy_violation")], route="r", about=about).action == action
+
+
+def test_what_is_counted_stands_in_the_order_of_the_file() -> None:
+    count = "count: {at_least: 9, by: caller, within_minutes: 1}"
+    written = [f"  - {{id: r{n}, when: {{subcategory: violence, {count}}}, then: block}}\n" for n in (2, 0, 1)]
+    policy = compiled(HEAD + "".join(written))
+    assert decide(policy, [said("violence")], route="r").counted == ("r2", "r0", "r1")
 
 
 def test_joined_the_severer_decides_and_nothing_is_lost() -> None:

@@ -147,7 +147,7 @@ def _is_glued(text: str, at: int) -> bool:
 
 
 def _span(text: str, match: re.Match[str], name: re.Match[str]) -> tuple[int, int] | None:
-    """Where the value lies; None where what follows shows that it is none."""
+    """Where the value lies; None where what follows shows that it is no secret."""
     if match["quoted"] is not None:
         return match.span("quoted")
     start, limit = match.span("bare")

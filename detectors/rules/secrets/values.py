@@ -214,7 +214,7 @@ def is_variable(value: str) -> bool:
 
 
 def decoded_pair(value: str) -> tuple[str, str] | None:
-    """`user:password` in base64, as HTTP's basic authentication sends it (RFC 7617); None where it is none."""
+    """`user:password` in base64, as HTTP's basic authentication sends it (RFC 7617); None for any other text."""
     try:
         pair = base64.b64decode(value + "=" * (-len(value) % 4), validate=True).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError):

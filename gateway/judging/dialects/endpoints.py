@@ -70,7 +70,7 @@ def _read_decisions(document: Mapping[str, Any], _text: Text, request: Request) 
     answers = document.get("answers")
     asked = sorted(request.about)
     if not isinstance(answers, list) or len(answers) != len(asked):
-        raise NonsenseError("the answer has not as many `answers` as there were questions")
+        raise NonsenseError("the answer has more or fewer `answers` than there were questions")
     pairs = zip(asked, answers, strict=True)
     found = {slug: _decided(answer) for slug, answer in pairs if answer != _REFUSED}
     return {slug: label for slug, label in found.items() if label is not None}

@@ -45,7 +45,7 @@ def fields_of_query(body: bytes) -> Iterator[Part]:
 
 
 def boundary_of(content_type: str) -> bytes | None:
-    """The boundary of a form; None for what is no form. Raises FormError for a form without one."""
+    """The boundary of a form; None for any other body. Raises FormError for a form without one."""
     if not content_type.lower().lstrip().startswith("multipart/"):
         return None
     found = _BOUNDARY.findall(content_type)

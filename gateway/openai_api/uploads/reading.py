@@ -64,7 +64,7 @@ class Upload(NamedTuple):
 
 
 def read_upload(body: bytes, content_type: str, *, whole: bool, is_piece: bool) -> Upload:
-    """The texts of an upload, and what is none.
+    """The texts of an upload, and what in it is no text.
 
     `whole` False: this is its beginning, and the rest is told as `too_long`. `is_piece`: it is a piece of a file that
     was cut anywhere, so that a line at its ends may go on in another piece:
@@ -144,7 +144,7 @@ def _is_in_other_letters(part: Part) -> bool:
 
 
 def _text_of(part: Part, is_piece: bool) -> str | None:
-    """The content as text; None when it is none. A piece may begin and end within a character."""
+    """The content as text; None when it is no text. A piece may begin and end within a character."""
     content = part.content.removeprefix(_BOM)
     if content.startswith(PDF) or _is_in_other_letters(part):
         return None
@@ -192,7 +192,7 @@ def _parsed(text: str) -> Any:
 
 
 def _json_line(number: int, line: str) -> Line | None:
-    """What a line of JSON says; None for what is none."""
+    """What a line of JSON says; None for a line that is no JSON."""
     written = line.encode()
     if has_too_many_values(written):
         return Line(number, [], [Unread("user", "too_long")])

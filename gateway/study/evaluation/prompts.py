@@ -148,7 +148,7 @@ def _problem(study: Study, family: Family) -> str:
     if family.check == "same" and not all("{question}" in ask for ask in family.ask):
         return "the check 'same' needs `{question}` in every template"
     if stray := [name for name in family.wrong if name not in family.options and not _SLOT.search(name)]:
-        return f"`wrong` has {stray[0]!r}, which is none of the `options`"
+        return f"`wrong` has {stray[0]!r}, which is not among the `options`"
     return _missing_slot(study, family, rows)
 
 

@@ -93,7 +93,7 @@ _decode_cell = msgspec.msgpack.Decoder(Cell).decode
 
 
 class RedisStore:
-    """A Store. `days` and `most_bytes` bound what is kept. Raises ValueError when the URL is none."""
+    """A Store. `days` and `most_bytes` bound what is kept. Raises ValueError for a URL that is not Redis'."""
 
     def __init__(self, url: str, *, days: float, most_bytes: int, answer_seconds: float = 2.0) -> None:
         self._client = connect(url, answer_seconds)
@@ -367,7 +367,7 @@ def _of(decode: Callable[[_Blob], _T], blob: _Blob) -> _T:
     try:
         return decode(blob)
     except msgspec.DecodeError as error:
-        raise LedgerError(f"Redis holds what is not from this release: {error}") from error
+        raise LedgerError(f"Redis holds data that another release of Assay wrote: {error}") from error
 
 
 def _count(given: Iterable[bytes], kind: Kind) -> int:

@@ -143,7 +143,7 @@ def test_families_take_turns(tmp_path: Path) -> None:
         ("slots: {lead: [please, now]}", "slots: {lead: ['{lead}']}", "contains itself"),
         ("ask: [", "ask: [] # [", "no template in `ask`"),
         ("study: opinions", "study: [", "own.yaml"),
-        ("wrong: [wrong]", "wrong: [wrog]", "'wrog', which is none of the `options`"),
+        ("wrong: [wrong]", "wrong: [wrog]", "'wrog', which is not among the `options`"),
         ("slots: {lead: [please, now]}", "slots: {lead: []}", "the slot 'lead' is empty"),
         ("failure: wrong", "examples: [[Why?]]\nfailure: wrong", "`examples`, number 1: question and answer in turn"),
         ("    check: letter", "    follow_up: And {where}?\n    check: letter", "{where} is no slot"),
