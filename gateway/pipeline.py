@@ -125,7 +125,7 @@ class Pipeline:
         refuse_beyond(self._in_flight, self.open)
         head: Head = asked.notes.get(Head) or head_of(asked)
         asked.operation = head.operation
-        exchange.principal = self._admission.admit(head.headers)
+        exchange.principal = self._admission.admit(head.headers, asked.notes)
         if self._guard.throttles.is_used:
             self._guard.admit(exchange)
         self._stored.admit(exchange)

@@ -1,9 +1,10 @@
 """Who is calling, and whether they may."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, MutableMapping
+from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.access.keys import KeyRing
+from gateway.access.keys import Grant, KeyRing
 from gateway.config.settings import is_loopback
 from gateway.errors import GatewayError
 from gateway.exchange import Principal, Route
@@ -34,22 +35,31 @@ class Admission:
         self._origins = origins
         self._let_in: set[tuple[bytes, bytes]] = set()
 
-    def admit(self, headers: Mapping[bytes, bytes]) -> Principal:
-        """Raises GatewayError foreign_origin, no_key, wrong_key or not_local."""
+    def admit(self, headers: Mapping[bytes, bytes], notes: MutableMapping[Any, Any] | None = None) -> Principal:
+        """`notes` are what was made of these headers before: see `serving.client`.
+
+        Raises GatewayError foreign_origin, no_key, wrong_key or not_local.
+        """
         if self._keys.is_empty:
             self.refuse_foreign(headers)
             return ANYONE
         if b"origin" in headers:
             self.refuse_foreign(headers)
+        grant = self._keys.recall(notes) if notes else None
+        if grant is None:
+            grant = self._find(headers, notes)
+        if grant.expires_at is not None and self._keys.is_over(grant):
+            raise GatewayError("wrong_key", f"the API key of {grant.principal.name!r} has expired; ask for a new one")
+        return grant.principal
+
+    def _find(self, headers: Mapping[bytes, bytes], notes: MutableMapping[Any, Any] | None) -> Grant:
         key = _presented(headers)
         if not key:
             raise GatewayError("no_key", f"no API key was given; {self._hint}")
-        found = self._keys.find(key)
-        if found is None:
+        grant = self._keys.find(key, notes)
+        if grant is None:
             raise GatewayError("wrong_key", f"the API key is not known to this gateway; {self._hint}")
-        if found.expired:
-            raise GatewayError("wrong_key", f"the API key of {found.principal.name!r} has expired; ask for a new one")
-        return found.principal
+        return grant
 
     def refuse_foreign(self, headers: Mapping[bytes, bytes]) -> None:
         """Refuse what a page of another origin sends and, without keys, who is not local.

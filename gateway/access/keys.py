@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from gateway.config.settings import Config, ConfigError
 from gateway.exchange import Principal
@@ -26,13 +26,6 @@ class Grant:
     expires_at: float | None = None
 
 
-class Found(NamedTuple):
-    """Whose key it is, and whether its time is over."""
-
-    principal: Principal
-    expired: bool
-
-
 class KeyRing:
     """Grants by the digest of their key: constant time in their number, and no key in memory to dump."""
 
@@ -45,13 +38,22 @@ class KeyRing:
         self._grants = {grant.digest: grant for grant in grants}
         self.is_empty = not self._grants  # then nobody need give a key
 
-    def find(self, key: bytes) -> Found | None:
-        """None for a key that was never given, or is revoked."""
+    def find(self, key: bytes, notes: MutableMapping[Any, Any] | None = None) -> Grant | None:
+        """None for a key that was never given, or is revoked. What is found is left in the `notes` of the head that the
+        key stands in, where there are any, for `recall`."""
         grant = self._grants.get(sha256(key).digest())
-        if grant is None:
-            return None
-        expires_at = grant.expires_at
-        return Found(grant.principal, expires_at is not None and self._wall_clock() >= expires_at)
+        if grant is not None and notes is not None:
+            notes[self] = self._grants, grant
+        return grant
+
+    def recall(self, notes: MutableMapping[Any, Any]) -> Grant | None:
+        """What the key in the same head led to before; None where it has to be looked for, as after every change."""
+        seen = notes.get(self)
+        return seen[1] if seen is not None and seen[0] is self._grants else None
+
+    def is_over(self, grant: Grant) -> bool:
+        """Whether its time is."""
+        return grant.expires_at is not None and self._wall_clock() >= grant.expires_at
 
 
 def callers_of(config: Config) -> list[Grant]:

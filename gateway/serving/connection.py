@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from gateway.heads import untabbed
+from gateway.heads import TAB, untabbed
 from gateway.openai_api import error_body
 from gateway.serving import draining
 from gateway.serving.head import STATUS_LINES, BadRequest, check_host, check_version, origin_form, without_upgrade
@@ -127,7 +127,7 @@ class ServerConnection(asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         is_first = self._active is None and not self._in_head
         self._unused += len(data)
-        if b"\t" in data and self._filling is None:
+        if TAB in data and self._filling is None:
             data = untabbed(data)
         while True:
             self._received = self._received + data if self._received else data

@@ -5,14 +5,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.access.admission import Admission
-from gateway.access.keys import KeyFiles, KeyRing, callers_of, operators_of
+from gateway.access.keys import Grant, KeyFiles, KeyRing, callers_of, operators_of
 from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
 from gateway.errors import GatewayError
+from gateway.exchange import Principal
 from tests.support.fakes import Counts
 
 FIRST = "keys:\n- {name: ada, key: sk-of-ada-1}\n"
@@ -148,3 +150,30 @@ def test_the_same_key_as_text_and_as_hash_is_one_key(tmp_path: Path) -> None:
     file.write_text(f"keys:\n- {{name: a, key: sk-of-ada-1}}\n- {{name: b, key_sha256: {digest}}}\n")
     with pytest.raises(ConfigError, match="the same key is listed twice"):
         load({}, {}, file)
+
+
+async def test_a_key_revoked_on_a_connection_that_knows_its_head_is_refused_at_the_next_request(tmp_path: Path) -> None:
+    """What a key led to is remembered beside the head it stands in, and only as long as the keys are the same."""
+    async with serving(tmp_path, FIRST) as world:
+        notes: dict[Any, Any] = {}
+        admission, headers = Admission(world.ring, local_only=True), {b"api-key": b"sk-ada-1"}
+        grants = [Grant(sha256(b"sk-ada-1").digest(), Principal("ada"), expires_at=world.now + 10)]
+        world.ring.replace(grants)
+        assert admission.admit(headers, notes).name == admission.admit(headers, notes).name == "ada"
+        assert notes
+        world.now += 10
+        with pytest.raises(GatewayError, match="expired"):
+            admission.admit(headers, notes)
+        world.ring.replace([Grant(grants[0].digest, Principal("adele"))])
+        assert admission.admit(headers, notes).name == "adele"
+        world.ring.replace([Grant(sha256(b"sk-other").digest(), Principal("other"))])
+        with pytest.raises(GatewayError, match="not known"):
+            admission.admit(headers, notes)
+
+
+def test_a_key_that_leads_nowhere_is_not_remembered() -> None:
+    ring = KeyRing([Grant(sha256(b"sk-ada-1").digest(), Principal("ada"))], lambda: 0.0)
+    notes: dict[Any, Any] = {}
+    with pytest.raises(GatewayError):
+        Admission(ring, local_only=True).admit({b"api-key": b"guess"}, notes)
+    assert notes == {}

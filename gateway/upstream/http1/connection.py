@@ -7,7 +7,8 @@ import httptools
 
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
-from gateway.heads import has_tab_behind, untabbed
+from gateway.heads import TAB, has_tab_behind, untabbed
+from gateway.upstream.http1.known_answer import KnownAnswer, known_answer
 from gateway.upstream.http1.response import Http1Response
 from gateway.upstream.http1.states import BEGUN, TRANSITIONS, Event, Framing, State
 from gateway.upstream.transport import HIGH_WATER, MAX_HEADERS, STATUSES, WHOLE_BYTES, Limits, late
@@ -23,8 +24,9 @@ _BEGINNINGS = {
 # Those of nearly all answers: the parser need not be asked for the version.
 _USUAL_BEGINNINGS = {status: _BEGINNINGS["1.1", status] for status in STATUSES}
 _WHITE = b" \t"
+_MOST_LEARNT = 8  # heads in a row that were remembered and did not come again: this server's are all different
 # Bound here: to look a member up in an enumeration costs more than all else that is done with it.
-_IDLE, _CLOSED, _SENDING = State.IDLE, State.CLOSED, State.SENDING
+_IDLE, _CLOSED, _SENDING, _WAITING = State.IDLE, State.CLOSED, State.SENDING, State.WAITING
 _BY_CLOSE, _BY_LENGTH, _BY_CHUNKS, _SMALL = Framing
 _ON_ASKED, _ON_BEGAN_TO_ASK, _ON_SENT, _ON_HEAD, _ON_END, _ON_SPOILED, _ON_CLOSED = (TRANSITIONS[e] for e in Event)
 
@@ -65,6 +67,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._framing = _BY_CLOSE
         self._overhead = 0  # bytes received since the last byte of body
         self._recent = b""  # what was received of an answer whose head is not complete
+        self._known: KnownAnswer | None = None  # the head of the last answer that came whole
+        self._learnt = 0  # heads since one came again
         self._writable: asyncio.Future[None] | None = None  # there while the upstream takes no more
 
     @property
@@ -157,9 +161,11 @@ class UpstreamConnection(asyncio.Protocol):
         if answer is None:  # an idle connection has nothing to say
             self.close()
             return
+        if self._known is not None and self._take_known(self._known, answer, data):
+            return
         size = answer.size
         self._overhead += len(data)
-        if b"\t" in data and not answer.started:
+        if TAB in data and not answer.started:
             data = untabbed(data)
         self._recent = self._recent + data if self._recent else data
         try:
@@ -248,11 +254,15 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _after_reading(self, answer: Http1Response, size_before: int) -> None:
         """Everything of one read was parsed: wake who waits, hand the connection back, or watch for floods."""
+        recent = self._recent
         if answer.started:
             self._recent = b""
         if answer.complete:
             if self.state is _IDLE:
                 self.answers += 1
+                if self._learnt < _MOST_LEARNT:
+                    self._known = known_answer(recent, answer.status, answer.headers)
+                    self._learnt += 1
                 self.pool.release(self)
             else:
                 self.close()
@@ -267,6 +277,28 @@ class UpstreamConnection(asyncio.Protocol):
             self._allow_silence("idle_timeout")
         if not answer.is_small:
             answer.arrived()
+
+    def _take_known(self, known: KnownAnswer, answer: Http1Response, data: bytes) -> bool:
+        """Take a whole answer whose head came again, past the parser; False for anything else."""
+        if self.state is not _WAITING or self._recent or self._head_only:
+            return False
+        found = known.read(data)
+        if found is None:
+            return False
+        self._learnt = 0
+        answer.headers, start = found
+        answer.status = known.status
+        answer.started = answer.is_small = True
+        self.state = _ON_HEAD[self.state]
+        if start < len(data):
+            answer.add(data[start:])
+        self._answer = None
+        self.deadline = 0.0
+        self.state = _ON_END[self.state]
+        answer.finish()
+        self.answers += 1
+        self.pool.release(self)
+        return True
 
     def _finish(self, *, again: bool = True) -> None:
         """The last byte of the answer is here; whether the connection may be used `again` is not only ours to say."""
