@@ -26,7 +26,7 @@ from policies.engine import Context, Decision, Policy, Silent, decide
 log = logging.getLogger("assay")
 
 _BATCH = 32
-_WAIT_SECONDS = 1.0
+_WAIT_SECONDS = 5.0
 _GATHER_SECONDS = 0.5  # after a batch that was not full: samples judged together cost half of those judged singly
 _TOGETHER = 4  # samples a turn of the loop: traffic goes first, but one alone finds nothing that it needs in the caches
 _JUDGE_SECONDS = 60.0  # a batch that takes longer is given up, so that one hanging text does not stop the rest

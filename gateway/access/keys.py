@@ -8,13 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from gateway.beat import beat
 from gateway.config.settings import Config, ConfigError
 from gateway.exchange import Principal
 from gateway.telemetry import metrics
 
 log = logging.getLogger("assay")
-
-_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class KeyFiles:
     async def run(self) -> None:
         """Watch the files until cancelled."""
         while True:
-            await asyncio.sleep(_POLL_SECONDS)
+            await beat()
             stamps = self._look()
             if (stamps == self._stamps and not self._asked) or None in stamps:
                 continue  # a file that is gone for a moment is being replaced

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from detectors.manifest import DetectorInfo, ModelError
+from gateway.beat import beat
 from gateway.enforcement.local_tables import LocalTables, read_local_tables
 from gateway.enforcement.signals import load_policy, policy_path
 from gateway.telemetry import metrics
@@ -19,7 +20,6 @@ from policies.source import PolicyError
 
 log = logging.getLogger("assay")
 
-POLL_SECONDS = 0.25
 # From a change of the file to its coming into force. Every process sees the same change time, so all of them, on this
 # machine, change at the same moment, whenever each of them looked and however long it compiled.
 SETTLE_SECONDS = 2.0
@@ -98,7 +98,7 @@ class PolicyFile:
     async def run(self) -> None:
         """Watch the file until cancelled."""
         while True:
-            await asyncio.sleep(POLL_SECONDS)
+            await beat()
             stamps = self._look()
             if None in stamps[:-1] or (stamps == self._stamps and not self._asked):
                 continue  # a file that is gone for a moment is being replaced

@@ -63,6 +63,7 @@ class DetectorProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._gone = asyncio.Event()
+        self._stirred = asyncio.Event()  # it was sent something, or is gone
         self._moved_at = 0.0
         self._pieces = 0
         self.is_up = False
@@ -86,6 +87,7 @@ class DetectorProcess:
         assert self._transport is not None
         if not self._owed:
             self._moved_at = asyncio.get_running_loop().time()
+            self._stirred.set()
         self._owed[request.id] = request
         self.owed_bytes += request.size()
         self._transport.write(frame(request))
@@ -134,7 +136,7 @@ class DetectorProcess:
                 self._gone.clear()
                 self._process = await self._spawn(theirs.fileno(), self._progress.fd)
                 await self._hand_over_key(self._process)
-                self._transport = await line_over(ours, self._received, self._gone.set)
+                self._transport = await line_over(ours, self._received, self._lost)
             except BaseException:
                 ours.close()
                 raise
@@ -160,6 +162,9 @@ class DetectorProcess:
         """Returns when the process is gone or hangs."""
         loop = asyncio.get_running_loop()
         while not self._gone.is_set():
+            if not self._owed:
+                self._stirred.clear()
+                await self._stirred.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(_WATCH_SECONDS, self._hang_seconds / 2)):
                     await self._gone.wait()
@@ -171,6 +176,10 @@ class DetectorProcess:
                 return
             else:
                 self._on_stalled(self)
+
+    def _lost(self) -> None:
+        self._gone.set()
+        self._stirred.set()
 
     def _received(self, body: bytes) -> None:
         if not self.is_up:

@@ -5,9 +5,10 @@ Left alone, glibc takes a body of some megabytes from the kernel page by page an
 10 MB costs 5,000 page faults and more time than forwarding it: `mallopt(3)`. With another C library nothing is done.
 """
 
-import asyncio
 import ctypes
 import gc
+
+from gateway.beat import beat
 
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD
 _TRIM_THRESHOLD = -1  # M_TRIM_THRESHOLD
@@ -45,5 +46,5 @@ async def give_back_regularly() -> None:
     """Keep what is freed for the next large body, and give it back every few seconds; until cancelled."""
     keep_freed()
     while True:
-        await asyncio.sleep(_GIVE_BACK_SECONDS)
+        await beat(_GIVE_BACK_SECONDS)
         give_back()

@@ -103,10 +103,22 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
         super().__init__(config)
         self._ending = ending
+        self._told = asyncio.Event()  # to end
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         draining.begin()
         super().handle_exit(sig, frame)
+        if self._loop is None:
+            self._told.set()
+        else:
+            self._loop.call_soon_threadsafe(self._told.set)  # it may sleep
+
+    async def main_loop(self) -> None:
+        """uvicorn's looks ten times a second whether it is to end; here it is told."""
+        self._loop = asyncio.get_running_loop()
+        if not await self.on_tick(0):
+            await self._told.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's. A program that this process starts must not get the listener: while it held it, the system would

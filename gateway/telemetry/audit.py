@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from gateway.beat import beat
 from gateway.telemetry import metrics
 
 log = logging.getLogger("assay")
 
-_FLUSH_SECONDS = 0.25
 _BUFFER_BYTES = 8 * 2**20
 _TAIL_BYTES = 512 * 1024
 
@@ -95,7 +95,7 @@ class Audit:
         """Flush until cancelled, and once more then."""
         try:
             while True:
-                await asyncio.sleep(_FLUSH_SECONDS)
+                await beat()
                 if self._lines:
                     lines = self._drain()
                     await asyncio.to_thread(self._write, lines)

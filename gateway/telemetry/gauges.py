@@ -1,11 +1,9 @@
 """Gauges that are read off the living objects, a few times a second and before every scrape, rather than counted."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 
+from gateway.beat import beat
 from gateway.telemetry import metrics
-
-_SECONDS = 0.5
 
 
 class Gauges:
@@ -24,4 +22,4 @@ class Gauges:
         """Until cancelled."""
         while True:
             self.read()
-            await asyncio.sleep(_SECONDS)
+            await beat()

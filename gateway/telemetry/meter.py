@@ -1,9 +1,9 @@
 """Adds up the tokens that exchanges took and what they cost, by caller, route and model."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from gateway.beat import beat
 from gateway.exchange import MODEL_CHARACTERS, Exchange, Outcome, Usage
 from gateway.telemetry import metrics
 from gateway.telemetry.usage import METERED, read_usage
@@ -97,7 +97,7 @@ class Meter:
     async def run(self) -> None:
         """Write down each account that was used, once a minute, until cancelled."""
         while True:
-            await asyncio.sleep(SECONDS)
+            await beat(SECONDS)
             self.write()
 
     def write(self) -> None:

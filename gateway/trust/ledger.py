@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from gateway.beat import beat
 from gateway.telemetry import metrics
 from gateway.trust.ageing import Believed, believed
 from gateway.trust.buckets import HOUR as HOUR
@@ -209,7 +210,7 @@ class Ledger:
         """Write until cancelled, and once more then."""
         try:
             while True:
-                await asyncio.sleep(_FLUSH_SECONDS)
+                await beat(_FLUSH_SECONDS)
                 await self.flush()
                 if self._steady() >= self._prune_at:
                     self._prune_at = self._steady() + _PRUNE_SECONDS

@@ -1260,3 +1260,20 @@ async def test_soak_with_cancels() -> None:
         for each in under_way:
             each.abort()
         assert pool.counts()[1] == 0
+
+
+@IN_VIRTUAL_TIME
+async def test_nobody_looks_after_idle_connections_until_one_is_to_be_closed() -> None:
+    async with connected(always(answer(b"hello")), Limits(keepalive_seconds=30)) as (ours, _):
+        await ask(ours)
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(1)
+        before = loop.time()
+        assert ours._sweeper is not None
+        assert ours._sweeper.when() > before + 20
+        await asyncio.sleep(20)
+        assert ours.counts() == (1, 0)
+        await ask(ours)
+        assert ours._sweeper.when() <= loop.time() + 0.25
+        await asyncio.sleep(31)
+        assert ours.counts() == (0, 0)

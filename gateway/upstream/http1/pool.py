@@ -35,6 +35,7 @@ class Http1Transport:
         self._opening = 0
         self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._rests = False  # the sweeper, until the first idle connection is to be closed
         self._closed = False
 
     async def request(
@@ -51,6 +52,8 @@ class Http1Transport:
 
         Raises UpstreamError: connect_failed, connect_timeout, tls_failed, pool_timeout, reset.
         """
+        if self._rests:
+            self._sweep_soon()
         if self._idle and not fresh:
             connection, _ = self._idle.popitem()
         else:
@@ -169,8 +172,14 @@ class Http1Transport:
             connection.close()
             raise UpstreamError("reset", SHUTTING_DOWN)
         if self._sweeper is None:
-            self._sweeper = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
+            self._sweep_soon()
         return connection
+
+    def _sweep_soon(self) -> None:
+        self._rests = False
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._sweeper = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
         """End what is late. One timer for all connections: a timer a request would cost more than the request."""
@@ -181,4 +190,9 @@ class Http1Transport:
                 connection.time_out()
             elif connection in self._idle and connection.idle_since <= expired:
                 connection.close()
-        self._sweeper = self.loop.call_later(_SWEEP_SECONDS, self._sweep) if self._all else None
+        self._rests = bool(self._all) and len(self._idle) == len(self._all)
+        if self._rests:
+            first = min(connection.idle_since for connection in self._idle)
+            self._sweeper = self.loop.call_at(first + self.limits.keepalive_seconds + _SWEEP_SECONDS, self._sweep)
+        else:
+            self._sweeper = self.loop.call_later(_SWEEP_SECONDS, self._sweep) if self._all else None

@@ -1,0 +1,33 @@
+"""An idle gateway sleeps: what wakes it takes time that a request could need."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway_process import GatewayProcess
+
+pytestmark = pytest.mark.server
+
+SECONDS = 6.0
+MOST_A_SECOND = 3
+
+
+def naps(pid: int) -> int:
+    """How often the main thread has gone to sleep by itself: as often it was woken. A busy machine changes nothing."""
+    status = Path(f"/proc/{pid}/task/{pid}/status").read_text()
+    found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+@pytest.mark.parametrize("detectors", ["false", "true"])
+def test_an_idle_gateway_is_woken_at_most_three_times_a_second(detectors: str) -> None:
+    with GatewayProcess({"ASSAY_DETECTORS": detectors, "ASSAY_SAMPLE_RATE": "0.01"}) as gateway:
+        gateway.http.get(gateway.base_url + "/models", headers=gateway.headers()).raise_for_status()
+        time.sleep(2)  # what it does after its start
+        before, began = naps(gateway.pid), time.monotonic()
+        time.sleep(SECONDS)
+        seconds = time.monotonic() - began
+        assert naps(gateway.pid) - before <= MOST_A_SECOND * seconds
