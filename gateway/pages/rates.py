@@ -139,7 +139,8 @@ async def _given(ledger: Ledger, window: str, groups: tuple[_Group, _Group], *, 
 
 
 def are_of(about: Mapping[str, str | None]) -> Callable[[Entry], bool]:
-    return lambda entry: all(value is None or getattr(entry, name) == value for name, value in about.items())
+    wanted = [(name, value) for name, value in about.items() if value is not None]
+    return lambda entry: all(getattr(entry, name) == value for name, value in wanted)
 
 
 def groups_route(ledger: Ledger) -> Route:

@@ -85,11 +85,15 @@ def _count(values: list[float], places: Sequence[int], bands: bytes, flags: byte
     square = weight * weight
     for number, place in enumerate(places):
         column, flagged = bands[number :: len(places)], flags[number :: len(places)]
+        left = len(column)
         for band, at in enumerate(range(place, place + BLOCK, ROW)):
             if n := column.count(band):
                 values[at] += n
                 values[at + 1] += n * weight
                 values[at + 2] += n * square
+                left -= n
+                if not left:  # most scores lie in the lowest bands
+                    break
         if 1 in flagged:
             for band, n in Counter(compress(column, flagged)).items():
                 at = place + ROW * band

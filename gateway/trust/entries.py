@@ -17,6 +17,7 @@ from gateway.trust.judged import Judged
 from gateway.trust.packed import KEY_BYTES, SCORE_BYTES, Column, Schema, schema_of
 
 _NO_COLUMNS = schema_of(())
+_SCHEMAS = 4_096  # that a reader remembers
 
 
 class Score(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -163,6 +164,7 @@ class EntryReader:
 
     def __init__(self) -> None:
         self._columns: dict[bytes, Column] = {}
+        self._schemas: dict[bytes, Schema] = {}  # by all keys of a sample
 
     def learn(self, columns: Mapping[bytes, bytes]) -> None:
         """By key, as `Taken` has them. Raises msgspec.DecodeError."""
@@ -180,13 +182,17 @@ class EntryReader:
         n = len(of.flags)
         if len(of.columns) != n * KEY_BYTES or len(of.scores) != n * SCORE_BYTES:
             raise msgspec.DecodeError(f"a sample is damaged: {n} flags for {len(of.scores)} bytes of scores")
-        return _entry(of, self._schema(of.columns, n), of.scores, of.flags)
+        return _entry(of, self._schemas.get(of.columns) or self._schema(of.columns, n), of.scores, of.flags)
 
     def _schema(self, keys: bytes, n: int) -> Schema:
         try:
-            return schema_of(tuple([self._columns[key] for key in struct.unpack(f"{KEY_BYTES}s" * n, keys)]))
+            found = schema_of(tuple([self._columns[key] for key in struct.unpack(f"{KEY_BYTES}s" * n, keys)]))
         except KeyError:
             raise UnknownColumnError from None
+        if len(self._schemas) >= _SCHEMAS:
+            self._schemas.clear()
+        self._schemas[keys] = found
+        return found
 
 
 def _entry(of: _Head, schema: Schema, values: bytes, flags: bytes) -> Entry:

@@ -201,14 +201,18 @@ def post_strata(of: Evidence, source: Literal["judge", "person"]) -> list[list[_
     kept = (NO, YES) if source == "judge" else range(SAID)
     groups: list[list[_Place]] = []
     waiting: list[_Place] = []
+    w = ww = 0.0  # of the labels of those that wait
     for place in sorted({*of.detector, *labels}):
         if waiting and waiting[0][0] != place[0] and groups:
             groups[-1] += waiting  # too few of that detector: with its neighbour
-            waiting = []
+            waiting, w, ww = [], 0.0, 0.0
         waiting.append(place)
-        if total(labels[key][said] for key in waiting if key in labels for said in kept).kish >= _LEAST_A_BAND:
+        rows = labels.get(place)
+        for said in kept if rows else ():
+            w, ww = w + rows[said].w, ww + rows[said].ww  # type: ignore[index]
+        if ww > 0 and w * w / ww >= _LEAST_A_BAND:  # Row.kish
             groups.append(waiting)
-            waiting = []
+            waiting, w, ww = [], 0.0, 0.0
     if groups:
         groups[-1] += waiting
     return groups
@@ -216,10 +220,12 @@ def post_strata(of: Evidence, source: Literal["judge", "person"]) -> list[list[_
 
 def _within(of: Evidence, source: Literal["judge", "person"], group: Sequence[_Place]) -> Mean:
     """The rate within a group of bands."""
-    judged = [total(of.judge[place][said] for place in group if place in of.judge) for said in range(SAID)]
+    by_judge = [of.judge[place] for place in group if place in of.judge]
     if source == "judge":
-        return _leaf(judged[NO] + judged[YES])
-    people = [total(of.person[place][said] for place in group if place in of.person) for said in range(SAID)]
+        return _leaf(total([rows[said] for said in (NO, YES) for rows in by_judge]))
+    by_people = [of.person[place] for place in group if place in of.person]
+    judged = [total([rows[said] for rows in by_judge]) for said in range(SAID)]
+    people = [total([rows[said] for rows in by_people]) for said in range(SAID)]
     answers = [said for said in (SILENT, NO, YES) if judged[said].w > 0]
     if not answers or any(people[said].kish < _LEAST_A_BAND for said in answers):
         return _leaf(total(people))
@@ -233,11 +239,16 @@ def _leaf(row: Row) -> Mean:
 
 
 def total(rows: Iterable[Row]) -> Row:
-    """All rows together."""
-    found = tuple(rows)
-    if len(found) == 1:
-        return found[0]
-    return Row(*map(sum, zip(*found, strict=True))) if found else NOTHING
+    """All rows together. Written out: it runs for every group of bands of every column."""
+    n = w = ww = wy = wwy = wwyy = 0.0
+    for row in rows:
+        n += row[0]
+        w += row[1]
+        ww += row[2]
+        wy += row[3]
+        wwy += row[4]
+        wwyy += row[5]
+    return Row(n, w, ww, wy, wwy, wwyy)
 
 
 # --- probes

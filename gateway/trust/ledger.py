@@ -57,6 +57,7 @@ _PRUNE_SECONDS = 60.0
 _MOST_UNWRITTEN = 20_000  # samples, some 20 MB
 _MOST_DRAWN_UNWRITTEN = 1_000  # their texts may be long
 _BATCH = 2_000
+_MOST_COHORTS = 5_000  # some MB, should a client make up long names
 
 
 class LedgerError(Exception):
@@ -174,6 +175,7 @@ class Ledger:
         self._waiting: deque[Entry] = deque()
         self._drawn: deque[Waiting] = deque(maxlen=_MOST_DRAWN_UNWRITTEN)
         self._known: dict[str, set[str]] = {}
+        self._within_bounds: set[tuple[str, ...]] = set()  # cohorts that need not be looked up name by name
         self._writing = asyncio.Lock()
         self._prune_at = -math.inf
         self._own: tuple[float, float] | None = None  # the time that we believed last, and when that was
@@ -192,10 +194,16 @@ class Ledger:
 
     def _bounded(self, entry: Entry) -> Entry:
         """What clients made up must not become ever more sums."""
+        cohort = entry.cohort
+        if cohort in self._within_bounds:  # nearly always: it runs for every sample
+            return entry
         model = self._one_of("model of " + entry.route, entry.model, MODELS_A_ROUTE)
         caller = self._one_of("caller", entry.caller, CALLERS)
         language = self._one_of("language", entry.language, LANGUAGES)
         if (model, caller, language) == (entry.model, entry.caller, entry.language):
+            if len(self._within_bounds) >= _MOST_COHORTS:
+                self._within_bounds.clear()
+            self._within_bounds.add(cohort)
             return entry
         return msgspec.structs.replace(entry, model=model, caller=caller, language=language)
 

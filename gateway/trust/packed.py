@@ -122,7 +122,7 @@ class Packed:
 
     def blob(self, *, small: bool = False) -> bytes:
         """To be stored; `small` takes longer, and a fifth of the room, because most numbers are zero."""
-        opined = self.rows if isinstance(self.rows, bytes) else _rows_blob(self.rows)
+        opined = self.rows if isinstance(self.rows, bytes) else _encode(_by_column(self.rows))
         numbers = struct.pack(f"<{self.layout.size}d", *self.values)
         whole = _encode((self.layout.stored, numbers, opined, self.seen))
         return _SMALL + zlib.compress(whole, 1) if small else _PLAIN + whole
@@ -203,27 +203,29 @@ def _opined(one: Packed, other: Packed) -> bytes | Sums:
 
 
 def _all_rows(parts: Iterable[Packed]) -> Sums:
-    """As `_opined`, of many."""
-    found: Sums = {}
-    own: set[Key] = set()  # rows that are ours to change
+    """As `_opined`, of many, added column by column: names are looked up once for all rows of a column."""
+    found: dict[tuple[str, str, str, str], dict[float, list[float]]] = {}
     for part in parts:
-        for key, row in part.opined.items():
-            known = found.get(key)
-            if known is None:
-                found[key] = row
-            elif key in own:
-                known[:] = map(add, known, row)
-            else:
-                found[key] = list(map(add, known, row))
-                own.add(key)
-    return {key: row for key, row in found.items() if key not in own or any(row)}
+        for slug, direction, detector, source, flat in _by_column(part.rows):
+            column = found.setdefault((slug, direction, detector, source), {})
+            for at in range(0, len(flat), ROW + 1):
+                index, row = flat[at], flat[at + 1 : at + ROW + 1]
+                known = column.get(index)
+                column[index] = row if known is None else list(map(add, known, row))
+    return {(*name, int(index)): row for name, column in found.items() for index, row in column.items() if any(row)}
 
 
-def _rows_blob(rows: Sums) -> bytes:
+_Flat = tuple[str, str, str, str, list[float]]  # a column's name, and of its rows index and sums one after the other
+
+
+def _by_column(rows: bytes | Sums) -> list[_Flat]:
+    """Raises msgspec.DecodeError."""
+    if isinstance(rows, bytes):
+        return _decode_opined(rows)
     found: dict[tuple[str, str, str, str], list[float]] = {}
     for key, row in rows.items():
         found.setdefault(key[:4], []).extend((key[4], *row))
-    return _encode([(*column, flat) for column, flat in found.items()])
+    return [(*column, flat) for column, flat in found.items()]
 
 
 def _rows(blob: bytes) -> Sums:

@@ -9,8 +9,9 @@ caller is.
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from operator import add
 from types import MappingProxyType
 from typing import NamedTuple
@@ -66,17 +67,32 @@ class OfCaller(NamedTuple):
                 row[2] += wy
         return cls(layout_of([]), [], found)
 
-    def plus(self, more: "OfCaller") -> "OfCaller":
-        return OfCaller(*_weights(self, more), _joined(self.labels, more.labels))
+    @classmethod
+    def together(cls, parts: Sequence["OfCaller"]) -> "OfCaller":
+        """Of some, one at least: all their rows of labels, which are united where they are stored."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        labels = _all_labels(parts)
+        if all(part.layout is first.layout for part in parts):
+            return cls(first.layout, list(map(sum, zip(*[part.weights for part in parts], strict=True))), labels)
+        layout, weights = first.layout, first.weights
+        for part in parts[1:]:
+            layout, weights = _weights(layout, weights, part)
+        return cls(layout, weights, labels)
 
     def columns(self) -> dict[tuple[str, str], CallerColumn]:
         """By sub-category and direction."""
         found: dict[tuple[str, str], CallerColumn] = {}
         for number, (slug, direction, detector) in enumerate(self.layout.places):
-            column = found.setdefault((slug, direction), CallerColumn({}, {}))
+            column = found.get((slug, direction))
+            if column is None:
+                column = found[slug, direction] = CallerColumn({}, {})
             column.judged[detector] = self.weights[BANDS * number : BANDS * (number + 1)]
         for (slug, direction, detector, source), rows in self.labels.items():
-            column = found.setdefault((slug, direction), CallerColumn({}, {}))
+            column = found.get((slug, direction))
+            if column is None:
+                column = found[slug, direction] = CallerColumn({}, {})
             column.labels.setdefault(source, {})[detector] = rows
         return found
 
@@ -112,12 +128,11 @@ class PerCaller:
 
 def per_caller(some: Iterable[tuple[int, PerCaller]]) -> PerCaller:
     """Buckets as one, by their start."""
-    found: dict[str, OfCaller] = {}
+    parts: dict[str, list[OfCaller]] = {}
     for _, sums in some:
         for caller, of in sums.callers.items():
-            known = found.get(caller)
-            found[caller] = known.plus(of) if known else of
-    return PerCaller(found)
+            parts.setdefault(caller, []).append(of)
+    return PerCaller({caller: OfCaller.together(each) for caller, each in parts.items()})
 
 
 def _stored(of: OfCaller) -> tuple[bytes, bytes, bytes, list[list[float]]]:
@@ -137,27 +152,29 @@ def _read(layout: bytes, numbers: bytes, columns: bytes, rows: list[list[float]]
     return OfCaller(known, weights, dict(zip(_label_columns(columns), rows, strict=True)))
 
 
-def _weights(one: OfCaller, other: OfCaller) -> tuple[Layout, list[float]]:
-    if one.layout is other.layout:
-        return one.layout, list(map(add, one.weights, other.weights))
-    layout = layout_of(one.layout.places.keys() | other.layout.places.keys())
-    at = {column: BANDS * number for number, column in enumerate(layout.places)}
+def _weights(layout: Layout, weights: list[float], more: OfCaller) -> tuple[Layout, list[float]]:
+    if layout is more.layout:
+        return layout, list(map(add, weights, more.weights))
+    both = layout_of(layout.places.keys() | more.layout.places.keys())
+    at = {column: BANDS * number for number, column in enumerate(both.places)}
     values = [0.0] * (BANDS * len(at))
-    for part in (one, other):
-        for number, column in enumerate(part.layout.places):
+    for places, part in ((layout.places, weights), (more.layout.places, more.weights)):
+        for number, column in enumerate(places):
             ours, theirs = slice(at[column], at[column] + BANDS), slice(BANDS * number, BANDS * (number + 1))
-            values[ours] = map(add, values[ours], part.weights[theirs])
-    return layout, values
+            values[ours] = map(add, values[ours], part[theirs])
+    return both, values
 
 
-def _joined(one: Labels, other: Labels) -> Labels:
-    """One's rows after the other's: they are united where they are stored."""
-    if not one or not other:
-        return one or other
-    found = dict(one)
-    for column, rows in other.items():
-        known = found.get(column)
-        found[column] = rows if known is None else known + rows
+def _all_labels(parts: Iterable[OfCaller]) -> Labels:
+    """Their rows one after another. Parts that have the same columns, which most have, are joined at once."""
+    alike: dict[tuple[LabelColumn, ...], list[Collection[list[float]]]] = {}
+    for part in parts:
+        if part.labels:
+            alike.setdefault(tuple(part.labels), []).append(part.labels.values())
+    found: Labels = {}
+    for columns, some in alike.items():
+        for column, each in zip(columns, zip(*some, strict=True), strict=True):
+            found[column] = [*found.get(column, ()), *chain.from_iterable(each)]
     return found
 
 

@@ -19,7 +19,8 @@ from gateway.trust.estimates import Difference, Evidence, total
 from gateway.trust.intervals import Interval, Mean
 from gateway.trust.ledger import Entry
 from gateway.trust.moments import NOTHING, Row
-from gateway.trust.per_caller import PerCaller
+from gateway.trust.packed import Schema
+from gateway.trust.per_caller import LabelColumn, PerCaller
 
 MOST = 3_000  # the latest samples, from which is seen how callers differ in what is flagged
 _LEAST_CALLERS = 2.0  # equally busy ones that would tell as much
@@ -68,9 +69,14 @@ Stretches = Callable[[LabelledColumn, str, str], Stretch]  # for a column, betwe
 def labels_by_caller(each: PerCaller, known: Mapping[tuple[str, str], Evidence]) -> dict[LabelledColumn, Callers]:
     """What was labelled of each caller of a group, of which this much is `known`."""
     found: dict[LabelledColumn, dict[str, Pair]] = {}
+    known_as: dict[LabelColumn, dict[str, Pair]] = {}  # the same, by the names of the sums
     for caller, of in each.callers.items():
-        for (slug, direction, _, source), rows in of.labels.items():
-            column = found.setdefault((slug, direction, "labels" if source == "person" else source), {})
+        for name, rows in of.labels.items():
+            column = known_as.get(name)
+            if column is None:
+                slug, direction, _, source = name
+                of_basis = (slug, direction, "labels" if source == "person" else source)
+                column = known_as[name] = found.setdefault(of_basis, {})
             w, wy = column.get(caller, (0.0, 0.0))
             column[caller] = (w + sum(rows[1::3]), wy + sum(rows[2::3]))
     return {
@@ -88,25 +94,18 @@ def _labelled(known: Mapping[tuple[str, str], Evidence], column: LabelledColumn)
 
 def flagged_by_caller(entries: Iterable[Entry], counts: Callable[[Entry], bool]) -> dict[LabelledColumn, Callers]:
     """What was flagged of each caller among the samples that count."""
-    rows: dict[LabelledColumn, dict[str, list[float]]] = {}
+    alike: dict[tuple[str, float, Schema], list[bytes]] = {}  # the flags of samples that differ in nothing else
     for entry in filter(counts, entries):
-        w = 1 / entry.probability
-        square = w * w
-        for score in entry.scores:
-            column = rows.setdefault((score.slug, score.direction, "flags"), {})
-            row = column.get(entry.caller)
-            if row is None:
-                row = column[entry.caller] = [0.0] * 6
-            row[0] += 1
-            row[1] += w
-            row[2] += square
-            if score.flagged:
-                row[3] += w
-                row[4] += square
-                row[5] += square
-    return {
-        column: Callers.of({caller: Row(*row) for caller, row in callers.items()}) for column, callers in rows.items()
-    }
+        alike.setdefault((entry.caller, entry.probability, entry.schema), []).append(entry.flags)
+    rows: dict[LabelledColumn, dict[str, Row]] = {}
+    for (caller, probability, schema), some in alike.items():
+        n, w, joined = len(some), 1 / probability, b"".join(some)
+        for number, (slug, direction, _) in enumerate(schema.columns):
+            column = rows.setdefault((slug, direction, "flags"), {})
+            flagged = joined[number :: len(schema.columns)].count(1)
+            square, found = w * w, flagged * w * w
+            column[caller] = column.get(caller, NOTHING) + Row(n, n * w, n * square, flagged * w, found, found)
+    return {column: Callers.of(callers) for column, callers in rows.items()}
 
 
 def stretch(one: Callers, other: Callers, means: tuple[Mean, Mean]) -> Stretch:

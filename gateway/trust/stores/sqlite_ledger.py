@@ -53,6 +53,15 @@ CREATE TABLE IF NOT EXISTS waiting (
 ) WITHOUT ROWID;
 """
 _SUMS = "SELECT start, sums FROM bucket_sums WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
+# From one cell to the next, so that a cell's sums are passed over and not read.
+_CELLS = """
+WITH RECURSIVE next (cell) AS (
+  SELECT MIN(cell) FROM bucket_sums WHERE width = ?1
+  UNION ALL SELECT (SELECT MIN(cell) FROM bucket_sums WHERE width = ?1 AND cell > next.cell) FROM next
+  WHERE next.cell IS NOT NULL
+)
+SELECT cell FROM next WHERE (SELECT MAX(start) FROM bucket_sums b WHERE width = ?1 AND b.cell = next.cell) >= ?2
+"""
 _ONE_SUM = "SELECT sums FROM bucket_sums WHERE width = ? AND cell = ? AND start = ?"
 _PUT_SUM = "INSERT OR REPLACE INTO bucket_sums VALUES (?, ?, ?, ?)"
 _NO_SUM = "DELETE FROM bucket_sums WHERE width = ? AND cell = ? AND start = ?"
@@ -144,9 +153,7 @@ class SqliteStore:
 
     async def cells(self, since: float) -> list[Cell]:
         def work(connection: Connection) -> list[Cell]:
-            rows = connection.execute(
-                "SELECT DISTINCT cell FROM bucket_sums WHERE width = ? AND start >= ?", (HOUR, since)
-            )
+            rows = connection.execute(_CELLS, (HOUR, since))
             return [_decode_cell(row[0]) for row in rows if not _is_of_callers(row[0])]
 
         return await self._do(work)
