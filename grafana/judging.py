@@ -2,6 +2,7 @@
 
 from grafana.panels import Panel, Query, Row
 from grafana.queries import ROUTE, counted, or_none, percentiles, rate
+from grafana.shapes import UNREAD
 
 SAMPLES = Row(
     "Samples",
@@ -10,7 +11,7 @@ SAMPLES = Row(
             "Samples by fate",
             "What became of samples? judged is good; dropped: the queue was full; expired: it waited too long; failed: "
             "no detector could judge it. Traffic is never delayed by any of these.",
-            [counted("assay_samples_total", "fate, reason")],
+            [counted("assay_samples_total", "fate, reason", none="fate")],
             "stacked",
             "cps",
         ),
@@ -75,7 +76,7 @@ DETECTORS = Row(
             "Unread",
             "How much of the traffic was shown to no detector, and why? Images, files, unknown fields and scripts that "
             "the detectors do not know are not clean: `on_error` of each rule decides.",
-            [counted("assay_unread_total", "channel, reason", none="reason")],
+            [UNREAD],
             "stacked",
             "cps",
             width=8,
@@ -120,12 +121,7 @@ DETECTORS = Row(
             "Own guards",
             "Do the guards behind HTTP answer? Texts without an answer are left to `on_error`. `none` at zero: there "
             "is no such guard.",
-            [
-                Query(
-                    or_none(rate("assay_detector_calls_total", "detector, result"), "result"),
-                    "{{detector}} {{result}}",
-                )
-            ],
+            [counted("assay_detector_calls_total", "detector, result", none="result")],
             unit="cps",
         ),
         Panel(

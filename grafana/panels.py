@@ -101,6 +101,8 @@ def lay_out(rows: Sequence[Row]) -> list[Json]:
             place = {"x": x, "y": y, "w": panel.width, "h": panel.height}
             placed.append(_panel(panel) | {"gridPos": place})
             x, tallest = x + panel.width, max(tallest, panel.height)
+        if 0 < x < COLUMNS and placed[-1]["type"] != "stat":  # the last one takes what is left, instead of a gap
+            placed[-1]["gridPos"]["w"] += COLUMNS - x
         y += tallest
     return [entry | {"id": number} for number, entry in enumerate(placed, 1)]
 

@@ -25,11 +25,15 @@ def rate(metric: str, by: str = "", where: str = "", window: str = "$__rate_inte
 def counted(metric: str, by: str, where: str = "", *, none: str = "", prefix: str = "") -> Query:
     """Events per second, a line for each combination of the labels `by`, named by their values.
 
-    `none` is the label that says `none` while nothing has happened.
+    With `none`, lines without a single event in what is shown are left out, for most of a closed set of labels stay at
+    zero; where all do, this label says `none`.
     """
     expr = rate(metric, by, where)
     legend = prefix + " ".join(f"{{{{{label}}}}}" for label in by.split(", "))
-    return Query(or_none(expr, none) if none else expr, legend)
+    if not none:
+        return Query(expr, legend)
+    selector = f"{metric}{{{where}}}" if where else metric
+    return Query(or_none(f"{expr} and sum by ({by}) (increase({selector}[$__range])) > 0", none), legend)
 
 
 def percentiles(histogram: str, by: str = "", window: str = "$__rate_interval") -> list[Query]:

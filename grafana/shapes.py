@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from grafana.panels import Panel, Query
-from grafana.queries import or_none, rate, share
+from grafana.queries import counted, rate, share
 
 _WORTH = "Tells as much as"
 # Nothing but the reasons for which something was not read.
-UNREAD = Query(or_none(rate("assay_unread_total", "channel, reason") + " > 0", "reason"), "{{channel}} {{reason}}")
+UNREAD = counted("assay_unread_total", "channel, reason", none="reason")
 
 
 def tile(title: str, question: str, queries: str | Sequence[Query], unit: str = "short", **more: Any) -> Panel:

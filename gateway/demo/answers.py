@@ -24,6 +24,8 @@ _TOKEN = re.compile(r"\s*\S+|\s+$")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
 _NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z]\w+")
 _COMMON = frozenset(("a", "and", "do", "for", "get", "in", "is", "make", "of", "set", "the", "to"))
+# Topics whose answers do no harm to any prompt: else every prompt in a language would get the same insult or refusal.
+_ANYTHING = frozenset(("everyday", "knowledge", "writing", "summary", "translation", "code"))
 _ENOUGH = 0.25  # of the prompt's weight must be shared for a conversation to count as like it
 
 
@@ -52,6 +54,7 @@ class Library:
 
     def __init__(self, source: bytes) -> None:
         self._all = [_conversation(msgspec.json.decode(line)) for line in source.splitlines()]
+        self._anything = [each for each in self._all if each.topic in _ANYTHING] or self._all
         self._by_id = {conversation.id: conversation for conversation in self._all}
         self._by_word: dict[str, list[int]] = defaultdict(list)
         for number, conversation in enumerate(self._all):
@@ -70,7 +73,7 @@ class Library:
 
     def _choose(self, prompt: str, number: int) -> Conversation:
         """The conversation most like the prompt, by the weight of shared words (rare ones weigh more); when
-        none is, the one that the prompt's checksum names. `number` 1, 2, … gives the ones after it."""
+        none is, the one of _ANYTHING that the prompt's checksum names. `number` 1, 2, … gives the ones after it."""
         scores: dict[int, float] = defaultdict(float)
         total = 0.0
         for word in sorted(_words(prompt)):
@@ -81,7 +84,7 @@ class Library:
                 scores[found] += weight
         best = max(scores, key=lambda found: (scores[found] / _norm(self._all[found]), -found), default=None)
         if best is None or scores[best] < _ENOUGH * total:
-            best = zlib.crc32(prompt.encode(errors="replace"))
+            return self._anything[(zlib.crc32(prompt.encode(errors="replace")) + number) % len(self._anything)]
         return self._all[(best + number) % len(self._all)]
 
 

@@ -60,6 +60,7 @@ def _pace(config: Config, pids: Callable[[], Iterable[int]]) -> Pace | None:
     """Each of the gateway's processes gets an equal part of the budget."""
     samples, share = config.samples_per_second, config.sample_cpu_share
     if samples is None and share is None:
+        metrics.SAMPLING_SHARE.set(1.0)
         return None
     return Pace(
         samples and samples / config.workers,

@@ -61,3 +61,18 @@ def test_the_judge_says_what_a_reply_shows_and_only_what_it_was_asked_about() ->
     assert asked("toxicity", reply) == '{"applies":["toxicity"]}'
     assert asked("violence", reply) == '{"applies":[]}'
     assert asked("toxicity", "Water the basil daily.") == '{"applies":[]}'  # what the user said is not judged here
+
+
+HARMLESS = {"everyday", "knowledge", "writing", "summary", "translation", "code"}
+
+
+def test_no_prompt_that_the_models_do_not_know_gets_an_insult_or_a_refusal() -> None:
+    """Else one model would insult whoever writes in some language, each time."""
+    for source in (CONVERSATIONS.read_bytes(), CARELESS.read_bytes() + CONVERSATIONS.read_bytes()):
+        library = Library(source)
+        for text in (
+            "東京から京都まで電車でどのくらいかかりますか。",
+            "كيف أطبخ الأرز حتى لا يلتصق؟",
+            "Cuocio il riso?",
+        ):
+            assert {library.choose(text, number).topic for number in range(60)} <= HARMLESS

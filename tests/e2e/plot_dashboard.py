@@ -11,7 +11,7 @@ import math
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from tests.support.prometheus_server import Prometheus, PrometheusError
 Json = dict[str, Any]
 
 STEPS = 120  # points along a line
+LEGENDS = 9  # of a panel, for which there is room
 UNIT_INCHES = (0.72, 0.42)  # one column, one row of Grafana's grid
 INK, PAPER, FRAME = "#24292f", "#f4f5f5", "#ffffff"
 NAMED = {
@@ -75,8 +76,16 @@ def figure(value: float, unit: str) -> str:
     if unit == "s":
         return f"{1000 * value:.3g} ms" if abs(value) < 1 else f"{value:.3g} s"
     if unit == "bytes":
-        return f"{value / 1024:,.3g} KiB"
-    return f"{value:,.4g}{UNITS.get(unit, '')}"
+        return _short(value, 1024, (" B", " KiB", " MiB", " GiB"))
+    return (f"{value:,.4g}" if abs(value) < 100_000 else _short(value, 1000, ("", " K", " Mil", " Bil"))) + UNITS.get(
+        unit, ""
+    )
+
+
+def _short(value: float, step: int, endings: Sequence[str]) -> str:
+    """As Grafana does it: with the largest ending of which there is one at least."""
+    power = max(0, min(len(endings) - 1, int(math.log(abs(value), step)))) if value else 0
+    return f"{value / step**power:,.3g}{endings[power]}"
 
 
 def ask(panel: Json, window: Window) -> Iterator[Series]:
@@ -145,6 +154,10 @@ def _limits(axes: Any, defaults: Json) -> None:
 
 def _legend(axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > LEGENDS:  # Grafana scrolls there
+        axes.text(1, -0.34, f"and {len(labels) - LEGENDS} more", fontsize=7, color="#8e8e8e", ha="right",
+                  transform=axes.transAxes)  # fmt: skip
+        handles, labels = handles[:LEGENDS], labels[:LEGENDS]
     if labels:
         axes.legend(
             handles,
@@ -231,7 +244,12 @@ def draw_table(axes: Any, panel: Json, found: list[Series]) -> None:
         axes.text(0.5, 0.5, nothing, ha="center", va="center", color="#8e8e8e", transform=axes.transAxes)
         return
     order = panel["options"]["sortBy"][0]["displayName"]
-    units = {entry["matcher"]["options"]: "short" for entry in panel["fieldConfig"]["overrides"]}
+    units = {
+        entry["matcher"]["options"]: item["value"]
+        for entry in panel["fieldConfig"]["overrides"]
+        for item in entry["properties"]
+        if item["id"] == "unit"
+    }
     usual = panel["fieldConfig"]["defaults"]["unit"]
     # As many rows as the panel has room for; the head of the list is what matters.
     room = int(panel["gridPos"]["h"] / 0.55) - 3
@@ -277,7 +295,7 @@ def pages(dashboard: Json, rows: list[str], subcategories: list[str]) -> Iterato
             for slug in subcategories:
                 yield heading["title"].replace("$subcategory", slug), members
         elif heading and (not rows or heading["title"] in rows):
-            yield heading["title"], members
+            yield heading["title"].replace("$subcategory", ", ".join(subcategories)), members
         heading, members = panel, []
 
 
