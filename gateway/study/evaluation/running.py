@@ -9,7 +9,7 @@ from typing import Protocol
 from detectors.panel import Panel
 from gateway.opinions.judge import Retries
 from gateway.study.evaluation import judging
-from gateway.study.evaluation.asking import GivenUpError, Post, Target, ask
+from gateway.study.evaluation.asking import GivenUpError, Post, Target, ask, request
 from gateway.study.evaluation.figures import Comparison, Figure, compared, figure
 from gateway.study.evaluation.prompts import Item
 from gateway.study.evaluation.record import Judged, Record
@@ -45,17 +45,18 @@ class Result:
 async def run(plan: Plan, record: Record, bar: Bar) -> Result:
     """Ask, judge, estimate. Raises opinions.judge.JudgeError when the judge model cannot be asked; answers stay."""
     result = Result()
+    asked = {target.label: _distinct(target, plan.items) for target, _ in plan.targets}
     for target, post in plan.targets:
-        every = chain.from_iterable(plan.items.values())
+        every = chain.from_iterable(asked[target.label].values())
         try:
             await ask(target, every, post, record, at_once=plan.at_once, retries=plan.retries, step=bar.update)
         except GivenUpError as error:
             result.given_up.append(str(error))
-    judged = {target.label: await _judged(plan, target, record, bar) for target, _ in plan.targets}
+    judged = {target.label: await _judged(plan, target, asked[target.label], record, bar) for target, _ in plan.targets}
     share = plan.second.share if plan.second else 1.0
     for study, items in plan.items.items():
         by_model = {label: found[study] for label, found in judged.items()}
-        result.figures += [figure(label, items, found, share) for label, found in by_model.items()]
+        result.figures += [figure(label, asked[label][study], found, share) for label, found in by_model.items()]
         result.comparisons += [
             compared(study, items, by_model[one], by_model[other])
             for one, other in combinations(by_model, 2)
@@ -64,9 +65,23 @@ async def run(plan: Plan, record: Record, bar: Bar) -> Result:
     return result
 
 
-async def _judged(plan: Plan, target: Target, record: Record, bar: Bar) -> dict[str, list[Judged]]:
+def _distinct(target: Target, studies: Items) -> Items:
+    """Of each study the items that this model is asked differently: a second answer to the same request says nothing
+    new. A base model is given the opening of a known text alone, however the items ask to go on with it."""
+    return {
+        study: list({_requests(target, item): item for item in reversed(items)}.values())[::-1]
+        for study, items in studies.items()
+    }
+
+
+def _requests(target: Target, item: Item) -> tuple[str, ...]:
+    """All that an item sends, but for the answer that a follow-up stands behind: that one is the model's."""
+    return tuple(request(target, item, number, ("",)).asked for number in range(len(item.asks)))
+
+
+async def _judged(plan: Plan, target: Target, studies: Items, record: Record, bar: Bar) -> dict[str, list[Judged]]:
     """By study. What was read and judged is recorded."""
-    return {study: await _judged_study(plan, target, items, record, bar) for study, items in plan.items.items()}
+    return {study: await _judged_study(plan, target, items, record, bar) for study, items in studies.items()}
 
 
 async def _judged_study(
@@ -88,6 +103,6 @@ async def _judged_study(
 
 def steps(plan: Plan) -> int:
     """How many times a run steps its bar, about: what is asked, and what is looked at."""
-    asked = sum(len(item.asks) for items in plan.items.values() for item in items)
-    looked = sum(item.check in judging.LOOKED_FOR for items in plan.items.values() for item in items)
-    return len(plan.targets) * (asked + looked * (2 if plan.second else 1))
+    every = [item for target, _ in plan.targets for items in _distinct(target, plan.items).values() for item in items]
+    looked = sum(item.check in judging.LOOKED_FOR for item in every)
+    return sum(len(item.asks) for item in every) + looked * (2 if plan.second else 1)
