@@ -14,8 +14,7 @@ from gateway.config.routes import route_names, routes, upstreams
 from gateway.config.settings import Config
 from gateway.delivery.reply import Send
 from gateway.exchange import Upstream
-from gateway.judging.client import JudgingClient
-from gateway.judging.traced import TracedJudging
+from gateway.judging.client import JudgingClient, TracedJudging
 from gateway.pages.health import Readiness, health_routes
 from gateway.pages.page import Page
 from gateway.pages.policy import Costs

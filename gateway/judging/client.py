@@ -10,6 +10,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
@@ -46,6 +47,28 @@ class Judging(Protocol):
     async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
         """Raises JudgingError when there are no findings in time."""
         ...
+
+
+class TracedJudging:
+    """Judging that shows in the trace of its request. `guarding` is entered for each, with the direction judged."""
+
+    def __init__(self, judging: Judging, guarding: Callable[[str], AbstractContextManager[None]]) -> None:
+        self._judging = judging
+        self._guarding = guarding
+
+    @property
+    def detectors(self) -> Sequence[str]:
+        return self._judging.detectors
+
+    @property
+    def compared(self) -> Collection[str]:
+        return self._judging.compared
+
+    async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
+        """Raises JudgingError when there are no findings in time."""
+        answers = bool(request.answer or request.stretches)
+        with self._guarding("response" if answers else "prompt"):
+            return await self._judging.judge(request, timeout_seconds)
 
 
 class Covered(Protocol):
@@ -193,8 +216,9 @@ class JudgingClient:
         except TimeoutError:
             findings = None
         finally:
-            if self._unsent.pop(waiting.request.id, None):
-                self._forget(waiting.request.id)
+            request = waiting.request
+            if self._unsent.pop(request.id, None) or any(process.withdraw(request) for process in self._processes):
+                self._forget(request.id)
         if findings is None or findings.expired:  # the process may see it before our own timer does
             self._covered([(detector, "timed_out", 1) for detector in self.detectors], [], [])
             raise JudgingError("timed_out")

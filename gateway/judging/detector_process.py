@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import msgspec
 
 from gateway.judging.line import line_over
-from gateway.judging.messages import Findings, Hello, JudgingRequest, frame
+from gateway.judging.messages import Findings, Hello, JudgingRequest
+from gateway.judging.outbox import Outbox
 from gateway.judging.progress import Progress
 
 log = logging.getLogger("assay")
@@ -62,6 +63,8 @@ class DetectorProcess:
         self._progress: Progress | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.WriteTransport | None = None
+        self._outbox = Outbox()
+        self._is_full = False  # the line
         self._gone = asyncio.Event()
         self._stirred = asyncio.Event()  # it was sent something, or is gone
         self._moved_at = 0.0
@@ -84,13 +87,35 @@ class DetectorProcess:
 
     def send(self, request: JudgingRequest) -> None:
         """Only while it is ready."""
-        assert self._transport is not None
         if not self._owed:
             self._moved_at = asyncio.get_running_loop().time()
             self._stirred.set()
         self._owed[request.id] = request
         self.owed_bytes += request.size()
-        self._transport.write(frame(request))
+        self._outbox.add(request)
+        self._write()
+
+    def withdraw(self, request: JudgingRequest) -> bool:
+        """Nobody waits for it any more: whether it was here and had not been sent, and now never will be."""
+        if request.id not in self._owed or not self._outbox.withdraw(request):
+            return False
+        del self._owed[request.id]
+        self.owed_bytes -= request.size()
+        return True
+
+    def _write(self) -> None:
+        """As much as the line takes."""
+        now = asyncio.get_running_loop().time()
+        while self._transport is not None and not self._is_full:
+            part = self._outbox.next(now)
+            if part is None:
+                return
+            self._transport.write(part)
+
+    def _set_full(self, is_full: bool) -> None:
+        self._is_full = is_full
+        if not is_full:
+            self._write()
 
     def take_back(self) -> list[JudgingRequest]:
         """Requests that it holds and has not begun: other processes may do them. A late answer does no harm."""
@@ -98,6 +123,7 @@ class DetectorProcess:
         at_work = set(self._progress.at_work_on)
         taken = [request for id, request in self._owed.items() if id not in at_work]
         for request in taken:
+            self._outbox.withdraw(request)
             del self._owed[request.id]
             self.owed_bytes -= request.size()
         return taken
@@ -136,7 +162,8 @@ class DetectorProcess:
                 self._gone.clear()
                 self._process = await self._spawn(theirs.fileno(), self._progress.fd)
                 await self._hand_over_key(self._process)
-                self._transport = await line_over(ours, self._received, self._lost)
+                self._outbox, self._is_full = Outbox(), False
+                self._transport = await line_over(ours, self._received, self._lost, self._set_full)
             except BaseException:
                 ours.close()
                 raise
@@ -195,6 +222,8 @@ class DetectorProcess:
         request = self._owed.pop(findings.id, None)
         if request is not None:
             self.owed_bytes -= request.size()
+        self._outbox.answered(findings.id)
+        self._write()
         self._on_findings(findings)
 
     async def _stop(self) -> None:

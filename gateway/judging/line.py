@@ -9,19 +9,44 @@ from gateway.judging.messages import FrameReader
 
 
 async def line_over(
-    ours: socket.socket, on_frame: Callable[[bytes], None], on_lost: Callable[[], None]
+    ours: socket.socket,
+    on_frame: Callable[[bytes], None],
+    on_lost: Callable[[], None],
+    on_full: Callable[[bool], None] | None = None,
 ) -> asyncio.WriteTransport:
-    """Tells of each frame that comes, and once of the other side's end. Takes the socket over."""
+    """Tells of each frame that comes, and once of the other side's end. Takes the socket over.
+
+    `on_full` is told when the other side takes no more for now, and when it does again.
+    """
     ours.setblocking(False)
-    transport, _ = await asyncio.get_running_loop().create_connection(lambda: _Line(on_frame, on_lost), sock=ours)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(lambda: _Line(on_frame, on_lost, on_full), sock=ours)
     return cast(asyncio.WriteTransport, transport)
 
 
 class _Line(asyncio.Protocol):
-    def __init__(self, on_frame: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_frame: Callable[[bytes], None],
+        on_lost: Callable[[], None],
+        on_full: Callable[[bool], None] | None,
+    ) -> None:
         self._reader = FrameReader()
         self._on_frame = on_frame
         self._on_lost = on_lost
+        self._on_full = on_full
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._on_full is not None:
+            cast(asyncio.WriteTransport, transport).set_write_buffer_limits(high=0)
+
+    def pause_writing(self) -> None:
+        if self._on_full is not None:
+            self._on_full(True)
+
+    def resume_writing(self) -> None:
+        if self._on_full is not None:
+            self._on_full(False)
 
     def data_received(self, data: bytes) -> None:
         for body in self._reader.feed(data):

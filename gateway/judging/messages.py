@@ -1,15 +1,18 @@
 """What is asked of the detector processes and what they answer.
 
-Frames are a 4-byte big-endian length and a msgpack body, on a socket pair.
+Frames are a 4-byte big-endian length and a msgpack body, on a socket pair. A long body goes in slices, each a frame
+whose length has a mark; whole bodies may come between its slices, slices of another body may not.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
 from detectors.opinions import Opinion
 
 _FRAME = 4
+_SLICE_BYTES = 64 * 1024
+_SLICE, _LAST = 1 << 31, 1 << 30  # in a length: a slice of a body, and the last one
 _OVERHEAD = 512  # bytes that a request holds beside its bodies
 
 
@@ -115,11 +118,24 @@ def frame(message: object) -> bytes:
     return len(body).to_bytes(_FRAME, "big") + body
 
 
+def slices(message: object) -> Iterator[bytes]:
+    """The frame of a message, or of a long one the frames of its slices."""
+    body = _encoder.encode(message)
+    if len(body) <= _SLICE_BYTES:
+        yield len(body).to_bytes(_FRAME, "big") + body
+        return
+    for start in range(0, len(body), _SLICE_BYTES):
+        part = body[start : start + _SLICE_BYTES]
+        mark = _SLICE | (_LAST if start + _SLICE_BYTES >= len(body) else 0)
+        yield (mark | len(part)).to_bytes(_FRAME, "big") + part
+
+
 class FrameReader:
     """Bytes in, frame bodies out."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._parts: list[bytes] = []  # of the body that comes in slices
 
     def feed(self, data: bytes) -> list[bytes]:
         buffer = self._buffer
@@ -128,11 +144,17 @@ class FrameReader:
         start = 0
         while len(buffer) - start >= _FRAME:
             length = int.from_bytes(buffer[start : start + _FRAME], "big")
-            end = start + _FRAME + length
+            end = start + _FRAME + (length & ~(_SLICE | _LAST))
             if len(buffer) < end:
                 break
-            frames.append(bytes(buffer[start + _FRAME : end]))
+            body = bytes(buffer[start + _FRAME : end])
             start = end
+            if length & _SLICE:
+                self._parts.append(body)
+                if not length & _LAST:
+                    continue
+                body, self._parts = b"".join(self._parts), []
+            frames.append(body)
         del buffer[:start]
         return frames
 

@@ -19,7 +19,7 @@ MOST_SECONDS = 10.0  # of the detectors' time for one request; what was not read
 _SHORT_SECONDS = 0.05  # expected; shorter requests are judged together
 _SECONDS_A_BYTE = 25e-6
 _MOST_EXPECTED = 2.0
-_USE_WEIGHT = 0.25  # of what a caller used lately
+_USE_WEIGHT = 0.25  # of what a caller used lately, beside what it asks for
 _USE_SECONDS = 3.0  # in which use is forgotten to 1/e
 _MARGIN = 0.25  # of the time that is left, kept for the way back: a piece of work may be under way
 _LONGEST_MARGIN = 0.25
@@ -78,22 +78,26 @@ def expected_seconds(request: JudgingRequest) -> float:
     return min(_MOST_EXPECTED, _SECONDS_A_BYTE * request.text_size())
 
 
-class _Use:
-    """Seconds of the detectors' time that each caller used lately."""
+class Use:
+    """What each caller used lately of something that all share, forgotten little by little."""
 
     def __init__(self) -> None:
-        self._used: dict[str, tuple[float, float]] = {}  # seconds, and when that was so
+        self._used: dict[str, tuple[float, float]] = {}  # how much, and when that was so
 
-    def of(self, caller: str, now: float) -> float:
-        used, at = self._used.get(caller, (0.0, now))
-        return used * math.exp((at - now) / _USE_SECONDS)
+    def beside(self, caller: str, asked: float, now: float) -> float:
+        """Where a caller stands that asks for so much: who has the least goes first."""
+        return asked + _USE_WEIGHT * self._of(caller, now)
 
-    def add(self, caller: str, seconds: float, now: float) -> None:
-        used = self.of(caller, now) + seconds
+    def add(self, caller: str, amount: float, now: float) -> None:
+        used = self._of(caller, now) + amount
         self._used.pop(caller, None)
         self._used[caller] = (used, now)
         while len(self._used) > _CALLERS:  # whoever used nothing for the longest time
             del self._used[next(iter(self._used))]
+
+    def _of(self, caller: str, now: float) -> float:
+        used, at = self._used.get(caller, (0.0, now))
+        return used * math.exp((at - now) / _USE_SECONDS)
 
 
 class Schedule:
@@ -105,7 +109,7 @@ class Schedule:
         self._background: deque[JudgingRequest] = deque()
         self._jobs: list[Job] = []
         self._background_job: Job | None = None
-        self._use = _Use()
+        self._use = Use()  # seconds of the detectors' time
         self._number = 0
         self._sweep_at = 0.0
 
@@ -168,11 +172,11 @@ class Schedule:
                 self._use.add(request.caller, seconds / len(job.requests), now)
 
     def _standing(self, job: Job, now: float) -> float:
-        return job.rest + _USE_WEIGHT * min(self._use.of(request.caller, now) for request in job.requests)
+        return min(self._use.beside(request.caller, job.rest, now) for request in job.requests)
 
     def _heads(self, now: float) -> Iterator[tuple[float, int, str]]:
         for caller, heap in self._urgent.items():
-            yield heap[0][0] + _USE_WEIGHT * self._use.of(caller, now), heap[0][1], caller
+            yield self._use.beside(caller, heap[0][0], now), heap[0][1], caller
 
     def _batch(self, now: float) -> list[JudgingRequest]:
         """The first in line, and with it further short ones, those of callers who asked for little first."""

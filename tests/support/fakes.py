@@ -21,10 +21,9 @@ from gateway.delivery.budget import MemoryBudget
 from gateway.delivery.tap import Tap
 from gateway.enforcement.guard import Guard
 from gateway.exchange import Exchange, Principal, Route, Sample, Streams, Upstream
-from gateway.judging.client import Judging, JudgingError
+from gateway.judging.client import Judging, JudgingError, TracedJudging
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.judging.request_panel import RequestPanel
-from gateway.judging.traced import TracedJudging
 from gateway.moderation.moderations import Moderation
 from gateway.pipeline import Pipeline
 from gateway.samples.memory_queue import MemoryQueue

@@ -1,0 +1,119 @@
+"""What is still to be sent to a detector process: which of it goes is decided as late as possible.
+
+What is on the line cannot be passed any more, and the process looks at the line between two pieces of work only. Of
+fifty callers with long bodies ten megabytes were once on it, and a short text of another caller waited a second behind
+them. So only as much is sent as the process can do soon. The rest waits here: what is short and comes from those who
+sent little goes first, as in `gateway.judging.schedule`, and a caller always has a little room of its own. Long
+requests go in slices, and short ones between them.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from heapq import heappop, heappush
+
+from gateway.judging.messages import JudgingRequest, slices
+from gateway.judging.schedule import Use
+
+ROOM_BYTES = 2**20  # sent and unanswered, of all callers: urgent ones have so much, and what is not urgent
+OWN_BYTES = 64 * 1024  # that a caller may have beside that
+
+_Entry = tuple[int, int, JudgingRequest]
+
+
+class Outbox:
+    """Requests that wait to be sent, and what was sent and is not answered. Times are seconds that only grow."""
+
+    def __init__(self) -> None:
+        self._lanes = {True: _Lane(), False: _Lane()}
+        self._bodies: deque[Iterator[bytes]] = deque()  # long ones that are being sent
+        self._sent: dict[int, JudgingRequest] = {}  # unanswered
+        self._number = 0
+
+    def add(self, request: JudgingRequest) -> None:
+        self._number += 1
+        self._lanes[request.urgent].add(request, self._number)
+
+    def next(self, now: float) -> bytes | None:
+        """What to write on the line now; None when nothing may be sent."""
+        while (request := self._lanes[True].pop(now) or self._lanes[False].pop(now)) is not None:
+            self._sent[request.id] = request
+            parts = slices(request)
+            first = next(parts)
+            if (second := next(parts, None)) is None:
+                return first
+            self._bodies.append(_chained(first, second, parts))
+        while self._bodies:
+            if (part := next(self._bodies[0], None)) is not None:
+                return part
+            self._bodies.popleft()
+        return None
+
+    def withdraw(self, request: JudgingRequest) -> bool:
+        """Nobody waits for it any more: whether it had not been sent, and now never will be."""
+        return self._lanes[request.urgent].remove(request)
+
+    def answered(self, id: int) -> None:
+        """The process is done with what was sent under this number."""
+        request = self._sent.pop(id, None)
+        if request is not None:
+            self._lanes[request.urgent].answered(request)
+
+
+def _chained(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield second
+    yield from rest
+
+
+class _Lane:
+    """Requests of one urgency."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[_Entry]] = {}  # by caller, heaps
+        self._sent: Counter[str] = Counter()  # bytes unanswered, by caller
+        self._total = 0
+        self._use = Use()  # bytes sent lately
+
+    def add(self, request: JudgingRequest, number: int) -> None:
+        heappush(self._waiting.setdefault(request.caller, []), (request.size(), number, request))
+
+    def pop(self, now: float) -> JudgingRequest | None:
+        """The next that may be sent."""
+        if not self._waiting:
+            return None
+        may_go = (caller for caller, heap in self._waiting.items() if self._has_room(caller, heap[0][0]))
+        caller = min(may_go, key=lambda caller: self._standing(caller, now), default=None)
+        if caller is None:
+            return None
+        size, _, request = heappop(self._waiting[caller])
+        if not self._waiting[caller]:
+            del self._waiting[caller]
+        self._sent[caller] += size
+        self._total += size
+        self._use.add(caller, size, now)
+        return request
+
+    def _has_room(self, caller: str, size: int) -> bool:
+        return not self._total or self._total + size <= ROOM_BYTES or self._sent[caller] + size <= OWN_BYTES
+
+    def _standing(self, caller: str, now: float) -> tuple[float, int]:
+        size, number, _ = self._waiting[caller][0]
+        return self._use.beside(caller, size, now), number
+
+    def remove(self, request: JudgingRequest) -> bool:
+        heap = self._waiting.get(request.caller, [])
+        left = [entry for entry in heap if entry[2] is not request]
+        if len(left) == len(heap):
+            return False
+        if left:
+            self._waiting[request.caller] = sorted(left)
+        else:
+            del self._waiting[request.caller]
+        return True
+
+    def answered(self, request: JudgingRequest) -> None:
+        size = request.size()
+        self._total -= size
+        self._sent[request.caller] -= size
+        if not self._sent[request.caller]:
+            del self._sent[request.caller]

@@ -1,0 +1,137 @@
+"""What goes to a detector process next: little of the long, so that nothing short waits behind it."""
+
+from collections.abc import Iterator
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.judging.messages import FrameReader, JudgingRequest, judging_request
+from gateway.judging.outbox import OWN_BYTES, ROOM_BYTES, Outbox
+
+SLICE = 64 * 1024
+
+
+class Line:
+    """The other side: what was written, and what it holds. Each write takes ten milliseconds."""
+
+    def __init__(self) -> None:
+        self.outbox = Outbox()
+        self.now = 0.0
+        self.written: list[int] = []  # bytes
+        self.came: list[JudgingRequest] = []
+        self._reader = FrameReader()
+        self._decode = msgspec.msgpack.Decoder(JudgingRequest).decode
+        self._ids: Iterator[int] = iter(range(1, 10**6))
+
+    def add(self, caller: str, size: int, *, urgent: bool = True) -> JudgingRequest:
+        request = judging_request("chat", caller=caller, prompt=b"x" * size, urgent=urgent)
+        request.id = next(self._ids)
+        self.outbox.add(request)
+        return request
+
+    def write(self, most: int = 10**6) -> list[str]:
+        """The callers of the requests that came whole with so many writes."""
+        before = len(self.came)
+        for _ in range(most):
+            part = self.outbox.next(self.now)
+            self.now += 0.01
+            if part is None:
+                break
+            self.written.append(len(part))
+            self.came += map(self._decode, self._reader.feed(part))
+        return [request.caller for request in self.came[before:]]
+
+    def answer(self, caller: str) -> None:
+        request = next(request for request in self.came if request.caller == caller)
+        self.came.remove(request)
+        self.outbox.answered(request.id)
+
+
+def test_whatever_fifty_callers_send_a_short_text_is_the_next_that_is_written() -> None:
+    line = Line()
+    for number in range(50):
+        for size in (300_000, 128_000, 60_000, 20_000):
+            line.add(f"hostile {number}", size)
+    for _ in range(40):
+        line.write(1)
+        line.add("good", 300)
+        assert line.write(1) == ["good"]
+        line.answer("good")
+    assert max(line.written) <= SLICE + 4
+
+
+def test_no_more_is_sent_than_can_be_done_soon_and_each_caller_has_a_little_beside_that() -> None:
+    line = Line()
+    for number in range(50):
+        line.add(f"hostile {number}", 200_000)
+    sent = line.write()
+    assert len(sent) * 200_000 < ROOM_BYTES < (len(sent) + 1) * 201_000
+    for _ in range(10):
+        line.add("good", 20_000)
+    assert line.write() == ["good"] * (OWN_BYTES // 21_000)
+    line.answer(sent[0])
+    assert line.write() == ["good"] * (10 - OWN_BYTES // 21_000)
+
+
+def test_one_that_is_larger_than_all_the_room_goes_alone() -> None:
+    line = Line()
+    line.add("a", 5 * ROOM_BYTES)
+    line.add("b", 200_000)
+    assert line.write() == ["b"]
+    line.answer("b")
+    assert line.write() == ["a"]
+
+
+def test_who_sent_little_goes_before_who_sent_much() -> None:
+    line = Line()
+    for _ in range(100):
+        line.add("much", 100_000)
+    before = line.write()
+    line.add("little", 200_000)
+    for _ in before:
+        line.answer("much")
+    assert line.write()[0] == "little"
+
+
+def test_what_is_not_urgent_goes_last_and_has_room_of_its_own() -> None:
+    line = Line()
+    for number in range(20):
+        line.add(f"sample {number}", 100_000, urgent=False)
+    line.add("urgent", 200_000)
+    sent = line.write()
+    assert sent[0] == "urgent"
+    assert set(sent[1:]) <= {f"sample {number}" for number in range(20)}
+    line.add("urgent", 200_000)
+    assert line.write() == ["urgent"]
+
+
+def test_what_was_not_sent_can_be_withdrawn_and_what_was_cannot() -> None:
+    line = Line()
+    first, second = line.add("a", 900_000), line.add("a", 900_000)
+    third = line.add("a", 900_000)
+    line.write(1)
+    assert not line.outbox.withdraw(first)
+    assert line.outbox.withdraw(second)
+    assert not line.outbox.withdraw(second)
+    line.write()
+    line.answer("a")
+    line.write()
+    assert [request.id for request in line.came] == [third.id]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0, 300, 70_000, 200_000, 2_000_000]), st.booleans()))
+)
+def test_everything_comes_whole_in_the_end(asked: list[tuple[str, int, bool]]) -> None:
+    line = Line()
+    added = [line.add(caller, size, urgent=urgent) for caller, size, urgent in asked]
+    came: list[JudgingRequest] = []
+    while len(came) < len(added):
+        line.write(3)
+        came += line.came
+        for request in line.came:
+            line.outbox.answered(request.id)
+        line.came.clear()
+    assert sorted(request.id for request in came) == [request.id for request in added]
+    assert all(request in added for request in came)
