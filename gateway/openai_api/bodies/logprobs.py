@@ -59,18 +59,36 @@ def spelled(value: Any) -> Spelled:
     (`tokens`) and of Responses (a list). Alternatives are left out."""
     strands: dict[Path, _Strand] = {}
     rest: list[tuple[Path, Any]] = []
+    for at, entries in _lists_in(value, rest):
+        _add_entries(strands, rest, entries, at)
+    texts = {path: text for at, strand in strands.items() for path, text in strand.texts(at) if text}
+    return Spelled(texts, rest)
+
+
+def unknown_in(value: Any) -> list[tuple[Path, Any]]:
+    """What in log-probabilities is of a form that is not known, by its path below them; alternatives are left out."""
+    rest: list[tuple[Path, Any]] = []
+    for at, entries in _lists_in(value, rest):
+        for number, entry in enumerate(entries):
+            if isinstance(entry, dict):
+                _add_unknown(rest, entry, (*at, number), _bytes_of(entry.get("bytes")))
+            elif not isinstance(entry, str):
+                rest += _unless_number((*at, number), entry)
+    return rest
+
+
+def _lists_in(value: Any, rest: list[tuple[Path, Any]]) -> Iterator[tuple[Path, list[Any]]]:
+    """The lists of tokens; everything else is put with the rest."""
     if isinstance(value, list):
-        _add_entries(strands, rest, value, ())
+        yield (), value
     elif isinstance(value, dict):
         for key, below in value.items():
             if key in _LISTS and isinstance(below, list):
-                _add_entries(strands, rest, below, (key,))
+                yield (key,), below
             elif key != _ALTERNATIVES:
                 rest.append(((key,), below))
     elif value is not None:
         rest.append(((), value))
-    texts = {path: text for at, strand in strands.items() for path, text in strand.texts(at) if text}
-    return Spelled(texts, rest)
 
 
 def _add_entries(strands: dict[Path, _Strand], rest: list[tuple[Path, Any]], entries: list[Any], at: Path) -> None:
@@ -89,6 +107,11 @@ def _add_token(strands: dict[Path, _Strand], rest: list[tuple[Path, Any]], entry
     token, own = entry.get("token"), _bytes_of(entry.get("bytes"))
     if isinstance(token, str) or own:
         strands.setdefault(at, _Strand()).add(token if isinstance(token, str) else "", own)
+    _add_unknown(rest, entry, place, own)
+
+
+def _add_unknown(rest: list[tuple[Path, Any]], entry: Any, place: Path, own: bytes | None) -> None:
+    token = entry.get("token")
     if not entry.keys() <= _ENTRY:
         rest += [((*place, key), entry[key]) for key in entry if key not in _ENTRY]
     rest += _unless_number((*place, "logprob"), entry.get("logprob"))

@@ -11,6 +11,7 @@ from gateway.openai_api.passages import forms
 from gateway.openai_api.passages.terms import Channel, Direction, Passage, Piece, Source
 from gateway.openai_api.strays import Stray
 
+_LISTS_OF_PARTS = (("content",), ("system",))
 _DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "search_results", "citations"})
 
 
@@ -48,8 +49,13 @@ def _spelled_first(pieces: list[Piece]) -> list[Piece]:
 
 def part_of(path: Path) -> Path:
     """The text that a text is a part of: those in one content list are what one message says."""
-    in_list = path[-3:-2] in (("content",), ("system",)) and isinstance(path[-2], int) and path[-1] == "text"
-    return (*path[:-2], "text") if in_list else path
+    if path[-3:-2] in _LISTS_OF_PARTS and isinstance(path[-2], int) and path[-1] == "text":
+        return (*path[:-2], "text")
+    end = len(path)
+    while end and isinstance(path[end - 1], int):
+        end -= 1
+    is_string = end < len(path) and path[end - 1 : end] in _LISTS_OF_PARTS  # a part that is no more than a string
+    return (*path[:end], "text") if is_string else path
 
 
 def _continues(before: Piece, piece: Piece) -> bool:

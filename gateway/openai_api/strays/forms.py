@@ -4,6 +4,7 @@ import re
 from binascii import a2b_base64
 from collections.abc import Collection
 from functools import lru_cache
+from urllib.parse import unquote_plus
 
 from gateway.openai_api.strays.vocabulary import FUNCTION_WORDS, WORDS_OF_NAMES
 
@@ -13,6 +14,7 @@ _SPACE = re.compile(r"\s")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _PLAIN = re.compile(r"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*\W*")
 _LIKE_A_WORD = re.compile(r"[A-Za-z][a-z]+")  # what few random strings look like
+_NUMBERED = re.compile(r"\d{0,2}_?[A-Za-z][a-z]{2,}_?\d{0,2}")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # Where the APIs have identifiers, hashes, signatures and what is encrypted.
 _OF_IDENTIFIERS = re.compile(
@@ -36,6 +38,7 @@ _SHORTEST_CODE, _READ_OF_CODE = 16, 256  # characters of a code that may be a te
 _SPACES, _LETTERS_OF = 2, (4, 5)  # in what reads as words: letters and spaces are four in five
 _LONGEST_CHARACTER = 3  # bytes that a cut may leave of one
 _CODE = re.compile(r"[\w+/-]+", re.ASCII)
+_MARKS = re.compile(r"^[\W_]+|[\W_]+$")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _LOOKED_AT = 4_096  # characters of one long run tell its form
 _RANDOM = 0.2  # turns for each character: 0.45 of random letters and digits, 0.3 of base 32, 0.12 of two words in one
@@ -47,14 +50,24 @@ _SECRET = re.compile(
 )
 
 
+def has_space(text: str) -> bool:
+    """Whether there is a space of any kind, such as a line end."""
+    return _SPACE.search(text) is not None
+
+
 def may_be_secret(text: str) -> bool:
     """Whether this is written as a well-known kind of secret is."""
     return len(text) >= _SHORTEST_SECRET and _SECRET.search(text) is not None
 
 
 def encodes_text(text: str) -> bool:
-    """Whether one run of characters begins with several words in base64 or in hexadecimal digits."""
+    """Whether one run of characters begins with several words in base64 or in hexadecimal digits, or has them with
+    their spaces escaped, as in a URL."""
     begun = text[:_READ_OF_CODE].rstrip("=")
+    if "%" in begun or "+" in begun:
+        meant = unquote_plus(begun, errors="replace")
+        if sum(is_word(part) for part in meant.split()) >= LEAST_WORDS:
+            return True
     if len(begun) < _SHORTEST_CODE or not _CODE.fullmatch(begun):
         return False
     if _HEX.fullmatch(begun):
@@ -80,7 +93,7 @@ def is_opaque(key: str, text: str) -> bool:
     """Whether this names something or is a number, a moment, a hash or a file: nothing that anyone reads as a text."""
     if len(text) <= _SHORT and len(key) <= _SHORT:  # a client may choose both
         return _is_opaque_and_short(key, text)
-    return _is_opaque(key, text if " " in text else text[:_LOOKED_AT])
+    return _is_opaque(key, text if has_space(text) else text[:_LOOKED_AT])
 
 
 def _is_opaque(key: str, text: str) -> bool:
@@ -114,9 +127,19 @@ def words_in(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(_HUMP.sub(" ", text))]
 
 
+def is_word(part: str) -> bool:
+    """Whether this is one word with marks at its ends, and nothing else."""
+    return _MARKS.sub("", part).isalpha()
+
+
 def is_plain(text: str) -> bool:
     """Whether this is one word and nothing else."""
     return _PLAIN.fullmatch(text) is not None
+
+
+def hides_word(key: str, text: str) -> bool:
+    """Whether this is a word with a digit or two at its ends, where nothing is named so."""
+    return not _OF_IDENTIFIERS.fullmatch(key) and _NUMBERED.fullmatch(text) is not None
 
 
 def is_like_a_word(text: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
+from gateway.openai_api.bodies.logprobs import unknown_in
 from gateway.openai_api.strays import forms
 from gateway.openai_api.strays.vocabulary import FIELDS, VALUES
 
@@ -27,7 +28,7 @@ _DEFINES = frozenset(
     )
 )
 # What callers name as they like: short names alone, many of them, are no text.
-_NAMES = frozenset(("arguments", "input", "function_call", "action", "variables", "logit_bias"))
+_NAMES = frozenset(("arguments", "input", "function_call", "variables", "logit_bias"))
 _NAMES_ASKED = frozenset(
     (
         "name",
@@ -41,8 +42,6 @@ _NAMES_ASKED = frozenset(
         "stop",
         "stop_sequences",
         "tool_choice",
-        "modalities",
-        "include",
     )
 )
 # What an answer repeats of its request.
@@ -62,6 +61,7 @@ _REPEATS = frozenset(
         "input_user",
     )
 )
+_WITHOUT_SPACES = frozenset(("name", "tool_name", "server_name", "server_label", "namespace"))
 _KINDS = ("type", "object")
 _ANSWERS = ((), ("response",))
 
@@ -95,7 +95,7 @@ class _Tally:
             self._words += len(stray.text.split())
         words = forms.words_in(stray.text) if len(self._names) < _MOST_SEEN else ()
         self._names.update(words)
-        is_name = len(words) > 1 and " " not in stray.text
+        is_name = len(words) > 1 and not forms.has_space(stray.text)
         self._function_words.update(word for word in words if forms.is_function_word(word, in_name=is_name))
 
     def is_text(self) -> bool:
@@ -122,7 +122,7 @@ class Said(Protocol):
 
 def _is_short_name(text: str) -> bool:
     """Whether a row may read it and pass it over."""
-    return len(text) <= _LONGEST_WORD and " " not in text
+    return len(text) <= _LONGEST_WORD and not forms.has_space(text)
 
 
 def claimed_by(texts: Iterable[str]) -> set[int]:
@@ -241,21 +241,23 @@ def _kind(place: _Place) -> Kind | None:
         return "name" if forms.is_plain(text) else None
     if forms.may_be_secret(text) or forms.encodes_text(text):
         return "secret"
-    if place.key == "obfuscation":
+    if place.key == "obfuscation" and text.isascii() and text.isalnum():
         return "name" if forms.is_like_a_word(text) else None
     if forms.is_opaque(place.key, text):
         return None
     if place.key in _KINDS:
         text = text.rpartition(".")[2]  # response.output_text.delta
-    may_be_named = place.where in ("named", "defined") or (place.is_key and place.where)
-    return "name" if may_be_named or not (forms.is_plain(text) or " " in text) else "word"
+    if forms.has_space(text) and (place.is_key or place.key in _WITHOUT_SPACES):
+        return "word"  # no list of names has those
+    says = forms.is_plain(text) or forms.has_space(text) or forms.hides_word(place.key, text)
+    return "word" if says and place.where not in ("named", "defined") else "name"
 
 
 def _strings(
     value: Any, claimed: Collection[int], also: Collection[int], seen: set[tuple[str, str]], is_answer: bool
 ) -> Iterator[_Place]:
     """Every string of a value that may be a stray, in its order. What was seen before is passed over, as are
-    log-probabilities, which are read as tokens.
+    the tokens of log-probabilities and what they might have been.
 
     Goes without recursion, since a caller chooses how deep his body is.
     """
@@ -268,10 +270,10 @@ def _strings(
             named = above if type(key) is int else key
             if named is key and key not in FIELDS and id(key) not in claimed and ("", key) not in seen:
                 seen.add(("", key))
-                yield _Place(path, "", key, where, True, False)
+                yield _Place(path, "", key, _where_keys(where, path), True, False)
             if type(below) is str:
                 is_read = id(below) in claimed
-                if key == "model" and not path and not is_answer and " " not in below:
+                if key == "model" and not path and not is_answer and not forms.has_space(below):
                     passes = True  # by it the request is routed
                 elif is_read:
                     passes = len(below) > _LONGEST_WORD or id(below) not in also
@@ -280,8 +282,10 @@ def _strings(
                 if not passes:
                     at = (*path, key)
                     yield _Place(at, named, below, _where(where, named, path, is_answer), False, is_read)
-            elif type(below) in (dict, list) and below and not _is_read_as_tokens(named, path):
-                frames.append((_items(below), (*path, key), named, _where(where, named, path, is_answer)))
+            elif type(below) in (dict, list) and below:
+                tokens = _is_read_as_tokens(key, path)
+                items = iter(_beside_tokens(below).items()) if tokens else _items(below)
+                frames.append((items, (*path, key), named, _where(where, named, path, is_answer)))
                 break
         else:
             frames.pop()
@@ -303,6 +307,7 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
 def _where(above: Where, key: str, path: Path, is_answer: bool) -> Where:
     if above in ("defined", "repeated"):
         return above
+    above = _where_keys(above, path)
     if is_answer:
         if key in _REPEATS and path in _ANSWERS:
             return "repeated"
@@ -310,8 +315,25 @@ def _where(above: Where, key: str, path: Path, is_answer: bool) -> Where:
         return "defined"
     elif key in _NAMES_ASKED:
         return "named"
-    return "named" if key in _NAMES else above
+    return "named" if key in _NAMES and (path or key != "input") else above
 
 
-def _is_read_as_tokens(key: str, path: Path) -> bool:
+def _where_keys(where: Where, path: Path) -> Where:
+    """What kind of place the keys below this are: in metadata and arguments they are named as callers like."""
+    among_names = not _NAMES.isdisjoint(path[1:] if path[:1] == ("input",) else path) or "metadata" in path
+    return "" if where == "named" and not among_names else where
+
+
+def _beside_tokens(value: Any) -> dict[str | int, Any]:
+    """What log-probabilities hold beside tokens and numbers, by the keys that lead to it."""
+    found: dict[str | int, Any] = {}
+    for path, below in unknown_in(value):
+        node = found
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1] if path else 0] = below
+    return found
+
+
+def _is_read_as_tokens(key: str | int, path: Path) -> bool:
     return key == "logprobs" and (path[:1] == ("choices",) or "content" in path or path in ((), ("part",)))

@@ -10,7 +10,6 @@ from gateway.openai_api.strays import forms
 
 _WORDS, _LETTERS = 4, 8  # that are a text; letters where there may be no spaces
 _REMEMBERED = 160  # characters of a header with its name, of 1,024 headers
-_MARKS = re.compile(r"^[\W_]+|[\W_]+$")
 # Lists of words by themselves, as HTTP and browsers have them: names, where only the small words of a sentence count.
 _LISTS = frozenset(
     b"accept accept-encoding accept-language access-control-allow-headers access-control-allow-methods "
@@ -68,12 +67,8 @@ _seen_and_short = lru_cache(1024)(_seen)  # most are the same in every request
 
 def is_text(text: str) -> bool:
     """Whether this is a text: four words, letters enough where there may be no spaces, or words in base64."""
-    words = sum(map(_is_word, text.split()))
+    words = sum(map(forms.is_word, text.split()))
     return words >= _WORDS or _is_unspaced(text) or any(map(forms.encodes_text, text.split()))
-
-
-def _is_word(part: str) -> bool:
-    return _MARKS.sub("", part).isalpha()
 
 
 def _is_unspaced(text: str) -> bool:

@@ -9,6 +9,7 @@ from gateway.openai_api.strays.heads import is_text
 from gateway.openai_api.strays.vocabulary import FIELDS, VALUES
 
 _STRING = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_IN_A_STRING = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
 _BARE = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
 _BARE_JSON = frozenset((b"true", b"false", b"null", b"NaN", b"Infinity"))
 _LETTERS_AT_END = re.compile(rb"[A-Za-z\x80-\xff]+\Z")
@@ -25,6 +26,8 @@ class Scan:
     def __init__(self) -> None:
         self.says_something = False
         self._rest = b""
+        self._opened: bytearray | None = None  # a string whose end has not come
+        self._looked_at = 0
         self._seen: set[str] = set()
         self._words = 0
         self._names: set[str] = set()
@@ -32,30 +35,38 @@ class Scan:
 
     def feed(self, data: bytes) -> None:
         """What comes next; a string that is not at its end waits."""
-        if self.says_something:
-            return
-        data = self._rest + data
+        data = self._rest + data if self._opened is None else self._closed(data)
         end = 0
         for found in _STRING.finditer(data):
             self._bare(data[end : found.start()])
             end = found.end()
             self._string(found[1])
-        opened = data.find(b'"', end)
-        if opened < 0:
-            letters = _LETTERS_AT_END.search(data, end)
-            opened = letters.start() if letters else len(data)
-        self._bare(data[end:opened])
-        self._rest = data[opened:]
-        if len(self._rest) > _LONGEST:
-            self.says_something = True
+        begins = data.find(b'"', end)
+        if begins >= 0:
+            self._opened, self._looked_at = bytearray(data[begins + 1 :]), 0
+            self._closed(b"")
+        letters = None if begins >= 0 else _LETTERS_AT_END.search(data, end)
+        self._rest = data[letters.start() :] if letters else b""
+        self._bare(data[end : begins if begins >= 0 else len(data) - len(self._rest)])
+
+    def _closed(self, data: bytes) -> bytes:
+        """What follows the string that is open, if that ends here. What was looked at is not looked at again."""
+        assert self._opened is not None
+        self._opened += data
+        found = _IN_A_STRING.match(self._opened, self._looked_at)
+        self._looked_at = found.end() if found else 0
+        if self._opened[self._looked_at : self._looked_at + 1] != b'"':
+            self.says_something = self.says_something or len(self._opened) > _LONGEST
+            return b""
+        self._string(bytes(self._opened[: self._looked_at]))
+        rest, self._opened = bytes(self._opened[self._looked_at + 1 :]), None
+        return rest
 
     def close(self) -> None:
         """No more comes."""
-        if self._rest.startswith(b'"'):
-            self._string(self._rest[1:])
-        else:
-            self._bare(self._rest)
-        self._rest = b""
+        self._bare(self._rest)
+        if self._opened is not None:
+            self._string(bytes(self._opened))
 
     def _bare(self, between: bytes) -> None:
         if any(word not in _BARE_JSON for word in _BARE.findall(between)):
@@ -74,7 +85,7 @@ class Scan:
         self._words += forms.is_plain(text)
         if len(self._names) < _MOST_SEEN:
             self._names.update(words)
-            in_name = " " not in text and len(words) > 1
+            in_name = len(words) > 1 and not forms.has_space(text)
             self._small.update(word for word in words if forms.is_function_word(word, in_name=in_name))
         gathered = self._words >= forms.LEAST_WORDS or forms.are_a_sentence(self._names, self._small)
         self.says_something = self.says_something or gathered or is_text(text) or forms.may_be_secret(text)
