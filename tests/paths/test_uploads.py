@@ -233,6 +233,13 @@ async def test_detectors_that_do_not_answer_leave_it_to_on_error() -> None:
             assert (await upload(world, form(lines(line(1, "a grenade"))))).status == status
 
 
+async def test_judging_an_upload_is_urgent_and_nobody_is_asked_about_one_that_says_nothing() -> None:
+    async with serve(always(FILED)) as server, World(server.port, rules=BLOCK) as world:
+        for content, asked in ((lines({}, {}, {}), 0), (lines(line(1, "good day")), 1)):
+            assert (await upload(world, form(content))).status == 200
+            assert [request.urgent for request in world.judge.requests] == [True] * asked
+
+
 async def test_a_policy_that_only_records_passes_all_as_it_comes() -> None:
     seen, passed, unread = await judged(
         b"a grenade" * 9000,

@@ -120,6 +120,21 @@ async def test_the_bound_holds_over_all_gateways_and_every_sample_has_one_fate(s
         assert one.offer("again") == [True]
 
 
+@pytest.mark.server
+@needs_redis
+async def test_a_worker_looks_once_into_the_stream_when_it_knows_all_that_it_holds(server: RedisServer) -> None:
+    def looks() -> int:
+        stats: Any = server.client.info("commandstats")
+        return int(stats["cmdstat_xreadgroup"]["calls"])
+
+    async with member(server.url) as worker:
+        for _ in range(3):  # a group is made, what is new is taken, and no doubt is left
+            await worker.take()
+        before = looks()
+        await worker.take()
+        assert looks() == before + 1
+
+
 # --- workers that end
 
 
