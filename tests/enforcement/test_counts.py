@@ -1,13 +1,19 @@
 """What a policy remembers of callers and end users, by a clock that the test sets."""
 
+from typing import NamedTuple
+
 import pytest
 
 from gateway.enforcement.counts import Counts, Throttles
-from gateway.enforcement.subjects import Subject
+from gateway.enforcement.subjects import Remembered, Subject
 from policies.engine import Throttle
 
 ANN, BOB = Subject("ann"), Subject("bob")
 USER, OTHER = Subject("ann", b"user"), Subject("ann", b"other")
+
+
+class Times(NamedTuple):
+    times: tuple[float, ...]
 
 
 class Clock:
@@ -139,3 +145,13 @@ def test_a_caller_is_slowed_down_by_what_an_end_user_did_where_the_rule_says_so(
     throttles.start(USER, Throttle("stop", 0, 60))
     assert throttles.refusal(ANN) == ("stop", 60)
     assert throttles.refusal(USER) is None  # who asks for the caller's limit names the caller
+
+
+@pytest.mark.parametrize("subject", [ANN, USER])
+def test_what_is_dropped_is_not_remembered(subject: Subject) -> None:
+    """Else every caller that was ever slowed down would stay in memory."""
+    remembered: Remembered[Times] = Remembered(10)
+    remembered.put(subject, Times((1.0, 2.0)))
+    remembered.drop(subject)
+    assert (remembered.get(subject), remembered.moments) == (None, 0)
+    remembered.drop(subject)  # nothing is there any more
