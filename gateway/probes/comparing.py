@@ -4,13 +4,15 @@ An answer that calls tools comes down to which: beside one that calls others, or
 the arguments are. Where both end in a verdict (yes or no, an option, a number, a refusal, a few words) the verdicts are
 compared: exact, and blind to wording. Prose is compared by a detector of contradictions where one is on the panel, else
 by the words that two answers share, which tells of wording and hardly of meaning. Each comparison says which one it
-was.
+was. An answer that its limit cut off counts by what it said to an end (`answers`); where that tells nothing, nothing is
+decided.
 """
 
 import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from gateway.probes.answers import Answer
 from gateway.probes.changes.words import WORD, plain, words_of
 
 By = Literal["call", "verdict", "refusal", "contradiction", "overlap"]
@@ -36,7 +38,8 @@ _YES = re.compile(
     r"(?:that|it)(?:'s| is) (?:right|correct|true))\b"
 )
 _NO = re.compile(
-    r"(no|nope|false|incorrect|wrong|not (?:really|at all|necessarily)|i disagree|i do(?:n't| not) agree|"
+    r"(no(?! (?:one|doubt|matter|wonder|longer|sooner|other)\b)|nope|"
+    r"false|incorrect|wrong|not (?:really|at all|necessarily)|i disagree|i do(?:n't| not) agree|"
     r"actually,? no|you(?:'re| are) (?:wrong|mistaken)|"
     r"(?:that|it)(?:'s| is) (?:wrong|incorrect|false|not (?:true|right|correct)))\b"
 )
@@ -68,44 +71,56 @@ def refuses(answer: str) -> bool:
     return _REFUSES.search(plain(answer)[:_REFUSES_WITHIN]) is not None
 
 
-def yes_or_no(answer: str) -> bool | None:
+def yes_or_no(answer: Answer) -> bool | None:
     """What an answer says to a question of yes or no; None where its beginning does not tell."""
-    text = plain(answer)
+    text = plain(answer.text)
     said = _SAID.search(text)
-    for beginning in (said[1] if said else "", text):
-        if beginning and _NO.match(beginning):
-            return False
-        if beginning and _YES.match(beginning):
-            return True
+    for beginning, open_ in ((said[1] if said else "", _goes_on(answer, text, said)), (text, answer.cut)):
+        for pattern, meaning in ((_NO, False), (_YES, True)):
+            found = pattern.match(beginning)
+            if found and (not open_ or found.end() < len(beginning) or found[0] in answer.offered):
+                return meaning
     return None
 
 
-def verdict(answer: str) -> str:
+def verdict(answer: Answer) -> str:
     """What an answer comes down to: `refusal`, `yes`, `no`, an option's letter, a number, or a few words.
 
-    Empty for prose that comes down to none of them.
+    Empty for prose that comes down to none of them, and for an answer that was cut off before it came to one.
     """
-    if is_call(answer):
-        return answer
-    if refuses(answer):
+    if is_call(answer.text):
+        return answer.text
+    if refuses(answer.text):
         return REFUSAL
     decided = yes_or_no(answer)
     if decided is not None:
         return "yes" if decided else "no"
-    text = plain(answer)
+    text = plain(answer.text)
     said = _SAID.search(text)
     if said:
-        return _short(said[1])
-    option = _OPTION.match(text)
-    if option:
-        return f"option {option[1] or option[2]}"
-    return _short(text) if len(text) <= _SHORT_CHARACTERS and len(WORD.findall(text)) <= _SHORT_WORDS else ""
+        return _short(said[1], answer.offered, open_=_goes_on(answer, text, said))
+    if len(text) <= _SHORT_CHARACTERS and len(WORD.findall(text)) <= _SHORT_WORDS:
+        return _short(text, answer.offered, open_=answer.cut)
+    return _option(text, answer.offered, open_=answer.cut)
 
 
-def _short(text: str) -> str:
-    option = _OPTION.match(text)
-    if option:
-        return f"option {option[1] or option[2]}"
+def _goes_on(answer: Answer, text: str, said: re.Match[str] | None) -> bool:
+    """Whether what follows *the answer is* was going on where the answer was cut off."""
+    return answer.cut and said is not None and said.end(1) == len(text)
+
+
+def _option(text: str, offered: frozenset[str], *, open_: bool) -> str:
+    found = _OPTION.match(text)
+    if found and (found[1] or found[2] in offered or not open_ or found.end() < len(text)):
+        return f"option {found[1] or found[2]}"
+    return f"option {text}" if text in offered and len(text) == 1 else ""
+
+
+def _short(text: str, offered: frozenset[str], *, open_: bool) -> str:
+    """A verdict of few words. Where it is `open_`, words may be missing: then it is an option or nothing."""
+    option = _option(text.rstrip(".!"), offered, open_=open_) or _option(text, offered, open_=open_)
+    if option or open_:
+        return option
     numbers = _NUMBER.findall(text)
     if len(numbers) == 1:
         return f"{float(numbers[0].replace(',', '')):g}"
@@ -124,24 +139,34 @@ def overlap(one: str, other: str) -> float:
     return len(first & second) / fewer if fewer else 1.0
 
 
-def compare(one: str, other: str, contradiction: float | None = None) -> Compared | None:
-    """Two answers; `contradiction` is how surely a detector says that the second contradicts the first.
+def compare(one: Answer, other: Answer, contradiction: float | None = None) -> Compared | None:
+    """Two answers; `contradiction` is how surely a detector says that what the second said to an end contradicts the
+    first.
 
-    None where only one comes down to a verdict and no detector compares them: the words of the other decide nothing.
+    None where only one comes down to a verdict and no detector compares them: the words of the other decide nothing. So
+    it is where one was cut off before it came to anything.
     """
-    if is_call(one) or is_call(other):
-        return _exactly(one == other, "call")
+    if is_call(one.text) or is_call(other.text):
+        return _exactly(one.text == other.text, "call")
     first, second = verdict(one), verdict(other)
     if REFUSAL in (first, second):
-        return _exactly(first == second, "refusal")
+        open_ = any(not said and _may_refuse(answer) for said, answer in ((first, one), (second, other)))
+        return None if open_ else _exactly(first == second, "refusal")
     if first and second:
         return _exactly(first == second, "verdict")
+    if not one.whole or not other.whole:
+        return None
     if contradiction is not None:
         return Compared(contradiction, contradiction >= _HALF, "contradiction")
     if first or second:
         return None
-    shared = overlap(one, other)
+    shared = overlap(one.whole, other.whole)
     return Compared(1 - shared, shared < _LEAST_OVERLAP, "overlap")
+
+
+def _may_refuse(answer: Answer) -> bool:
+    """Whether an answer was cut off before it was clear that it would not refuse."""
+    return answer.cut and len(answer.text) < _REFUSES_WITHIN
 
 
 def _exactly(same: bool, by: By) -> Compared:

@@ -13,13 +13,15 @@ from gateway.exchange import Sample, Usage
 from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import Request, tokens_of
 from gateway.opinions.judge import Spent
+from gateway.probes.answers import Answer
 from gateway.probes.changes.conversation import Conversation, Edits
 from gateway.probes.comparing import is_call
 from gateway.probes.drawn import Drawn
+from gateway.probes.ending import was_cut
 from gateway.probes.lane import Lane
 from gateway.probes.panel import NoPanel, Panel
 from gateway.probes.replay import answer_in, body_of, conversation_of, path_of, why_not
-from gateway.probes.table import SHADOW, Finding, Probe, Reply
+from gateway.probes.table import SHADOW, Finding, Probe, Reply, first_answer
 from gateway.telemetry import metrics
 from gateway.trust import drawing
 from gateway.trust.judged import PROBE, Direction, Judged, Sink
@@ -201,13 +203,17 @@ class Prober:
     async def _reply(self, edits: Edits, sample: Sample, drawn: Drawn, lane: Lane) -> Reply:
         path, body = path_of(sample.operation), body_of(sample, edits, lane.model)
         answer = await self._sent(path, body, lane, lane.model or sample.model)
-        text = answer_in(sample.operation, answer)
-        opinions: Mapping[str, Opinion] = {}
+        reply = Reply(answer_in(sample.operation, answer), cut=was_cut(answer, sample.prompt))
         if drawn.probe.name == SHADOW:
-            opinions = await self._panel.opinions(sample, answer)
-            return Reply(text, None, opinions)
-        prose = not is_call(text) and not is_call(drawn.conversation.answer)
-        return Reply(text, await self._panel.contradiction(drawn.conversation, text) if prose else None)
+            return reply._replace(opinions=await self._panel.opinions(sample, answer))
+        return reply._replace(contradiction=await self._contradiction(drawn.conversation, reply))
+
+    async def _contradiction(self, conversation: Conversation, reply: Reply) -> float | None:
+        """Between what both said to an end."""
+        first, second = first_answer(conversation).whole, Answer(reply.text, reply.cut).whole
+        if not first or not second or is_call(first) or is_call(second):
+            return None
+        return await self._panel.contradiction(conversation._replace(answer=first), second)
 
     async def _sent(self, path: str, body: bytes, lane: Lane, model: str) -> bytes:
         self._spending.call()

@@ -17,6 +17,7 @@ from gateway.openai_api import Operation, Passage, read_request, read_response, 
 from gateway.probes.calling import tools_called
 from gateway.probes.changes.conversation import Conversation, Edits, Said
 from gateway.probes.comparing import calls_of
+from gateway.probes.ending import was_cut
 
 # Why a sample is not sent again.
 Reason = Literal["outcome", "operation", "effects", "not_text", "too_long", "no_answer", "upstream"]
@@ -110,10 +111,12 @@ def conversation_of(sample: Sample) -> Conversation | Reason:
     asked = read_request(operation, sample.prompt)
     if asked.unread:
         return "not_text"
-    answer = _answered(operation, sample)
+    body = _unpacked(sample)
+    answer = _answered(operation, body, stream=sample.stream)
     if not answer:
         return "no_answer"
-    return Conversation(tuple(_said(passage) for passage in asked.passages if passage.path[0] in _SAID), answer)
+    said = tuple(_said(passage) for passage in asked.passages if passage.path[0] in _SAID)
+    return Conversation(said, answer, was_cut(body, sample.prompt, stream=sample.stream))
 
 
 def _said(passage: Passage) -> Said:
@@ -121,13 +124,16 @@ def _said(passage: Passage) -> Said:
     return Said(passage.channel, passage.text, tuple(passage.path) if is_whole else None)
 
 
-def _answered(operation: Operation, sample: Sample) -> str:
+def _unpacked(sample: Sample) -> bytes:
     try:
-        body, _ = decode(sample.answer, sample.encoding, len(sample.answer) * _PER_BYTE)
+        return decode(sample.answer, sample.encoding, len(sample.answer) * _PER_BYTE)[0]
     except EncodingError:
-        return ""
-    read = read_stream(operation, body) if sample.stream else read_response(operation, body)
-    return _text(read.passages, tools_called(body, stream=sample.stream))
+        return b""
+
+
+def _answered(operation: Operation, body: bytes, *, stream: bool) -> str:
+    read = read_stream(operation, body) if stream else read_response(operation, body)
+    return _text(read.passages, tools_called(body, stream=stream))
 
 
 def answer_in(operation: str, body: bytes) -> str:

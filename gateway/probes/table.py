@@ -13,6 +13,7 @@ from random import Random
 from typing import NamedTuple
 
 from detectors.opinions import Opinion
+from gateway.probes.answers import Answer, offered
 from gateway.probes.changes import causes, groups, reasons, triggers, views, wording
 from gateway.probes.changes.conversation import Conversation, Edits
 from gateway.probes.changes.words import plain
@@ -26,11 +27,12 @@ _NO_EDITS: Edits = {}
 
 class Reply(NamedTuple):
     """What came back. `contradiction` is how surely a detector says that it contradicts the first answer, None where no
-    detector does; `opinions` are the panel's by sub-category, where the probe asks for them."""
+    detector does; `opinions` are the panel's by sub-category, where the probe asks for them; `cut` as in `Answer`."""
 
     text: str
     contradiction: float | None = None
     opinions: Mapping[str, Opinion] = {}
+    cut: bool = False
 
 
 class Outcome(NamedTuple):
@@ -94,9 +96,23 @@ class Probe:
 # --- comparisons
 
 
+def first_answer(conversation: Conversation) -> Answer:
+    """What was answered before any probe."""
+    return Answer(conversation.answer, conversation.cut, _offered(conversation))
+
+
+def _of(conversation: Conversation, reply: Reply, undo: Callable[[str], str] = str) -> Answer:
+    return Answer(undo(reply.text), reply.cut, _offered(conversation))
+
+
+def _offered(conversation: Conversation) -> frozenset[str]:
+    return offered(said.text for said in conversation.texts)
+
+
 def _agreement(_: Probe, conversation: Conversation, replies: Sequence[Reply], __: Mapping[str, Opinion]) -> Finding:
     """Whether any of the answers differs from the first; the score is the share that does."""
-    compared = [compare(conversation.answer, reply.text, reply.contradiction) for reply in replies]
+    first = first_answer(conversation)
+    compared = [compare(first, _of(conversation, reply), reply.contradiction) for reply in replies]
     found = [each for each in compared if each is not None]
     if not found:
         return UNDECIDED
@@ -117,8 +133,9 @@ def _beyond_chance(
 ) -> Finding:
     """Whether only the changed request is answered differently, and whether only the unchanged one is."""
     as_it_was, changed = replies
-    without = compare(conversation.answer, as_it_was.text, as_it_was.contradiction)
-    with_change = compare(conversation.answer, probe.undo(changed.text), changed.contradiction)
+    first = first_answer(conversation)
+    without = compare(first, _of(conversation, as_it_was), as_it_was.contradiction)
+    with_change = compare(first, _of(conversation, changed, probe.undo), changed.contradiction)
     if without is None or with_change is None:
         return UNDECIDED
     return Finding(
@@ -134,7 +151,7 @@ def _discordant(slug: str, one: Compared, control: Compared) -> Iterable[Outcome
 def _both_yes(probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]) -> Finding:
     """Whether yes is said to two questions of which one should be no; only after a first yes there is something to
     find."""
-    first, second = yes_or_no(conversation.answer), yes_or_no(replies[-1].text)
+    first, second = yes_or_no(first_answer(conversation)), yes_or_no(_of(conversation, replies[-1]))
     if not first or second is None:
         return UNDECIDED
     return Finding([Outcome(slug, float(second), second) for slug in probe.speaks_for], "verdict")
@@ -142,7 +159,7 @@ def _both_yes(probe: Probe, conversation: Conversation, replies: Sequence[Reply]
 
 def _survives(probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]) -> Finding:
     """Whether the verdict stays though its reason is gone: then the reason was not what it rests on."""
-    first, second = verdict(conversation.answer), verdict(replies[-1].text)
+    first, second = verdict(first_answer(conversation)), verdict(_of(conversation, replies[-1]))
     if not first or not second:
         return UNDECIDED
     same = first == second

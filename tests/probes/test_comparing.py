@@ -2,7 +2,9 @@
 
 import pytest
 
-from gateway.probes.comparing import compare, refuses, verdict, yes_or_no
+from gateway.probes import comparing
+from gateway.probes.answers import Answer
+from gateway.probes.comparing import Compared, refuses
 from gateway.probes.table import stated_confidence
 from tests.support.together import together
 
@@ -14,6 +16,18 @@ REFUSED = (
     "As an AI, I do not have opinions and cannot say.",
     "I won't write that.",
 )
+
+
+def verdict(answer: str) -> str:
+    return comparing.verdict(Answer(answer))
+
+
+def yes_or_no(answer: str) -> bool | None:
+    return comparing.yes_or_no(Answer(answer))
+
+
+def compare(one: str, other: str, contradiction: float | None = None) -> Compared | None:
+    return comparing.compare(Answer(one), Answer(other), contradiction)
 
 
 @pytest.mark.parametrize("answer", REFUSED)
@@ -63,6 +77,11 @@ def test_what_an_answer_comes_down_to(answer: str, found: str) -> None:
 def test_yes_and_no_are_read_at_the_beginning_only() -> None:
     assert yes_or_no("It depends. Yes for some.") is None
     assert yes_or_no("Let me think. The answer is no.") is False
+
+
+@pytest.mark.parametrize("answer", ["No one can tell you that.", "No doubt she should.", "No wonder that he left."])
+def test_a_no_that_belongs_to_another_word_is_none(answer: str) -> None:
+    assert yes_or_no(answer) is None
 
 
 @pytest.mark.parametrize(

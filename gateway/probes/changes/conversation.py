@@ -17,10 +17,11 @@ class Said(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """What a request says, in its order, and what was answered."""
+    """What a request says, in its order, and what was answered; `cut` where a limit ended the answer."""
 
     texts: tuple[Said, ...]
     answer: str
+    cut: bool = False
 
     @property
     def question(self) -> Said | None:

@@ -12,15 +12,16 @@ _LEAST_WORDS = 2
 _LEAST_LEFT = 3
 
 
-def reason_of(answer: str) -> str:
-    """What the answer says that it rests on; empty where it gives no reason."""
+def reason_of(answer: str, *, cut: bool = False) -> str:
+    """What the answer says that it rests on; empty where it gives no reason, or was `cut` off while it gave it."""
     found = _REASON.search(answer)
-    return found[1].strip(" ,") if found else ""
+    unfinished = cut and found is not None and found.end() == len(answer)
+    return found[1].strip(" ,") if found and not unfinished else ""
 
 
 def negated(conversation: Conversation) -> Edits | None:
     """The same question, under the assumption that the stated reason does not hold."""
-    question, reason = conversation.question, reason_of(conversation.answer)
+    question, reason = conversation.question, reason_of(conversation.answer, cut=conversation.cut)
     if question is None or question.path is None or not reason:
         return None
     return {question.path: f"{question.text}\n\nAssume for this question that the following is not the case: {reason}."}
@@ -28,7 +29,7 @@ def negated(conversation: Conversation) -> Edits | None:
 
 def dropped(conversation: Conversation) -> Edits | None:
     """The same question without the sentences that give the reason; what is asked stays."""
-    question, reason = conversation.question, words_of(reason_of(conversation.answer))
+    question, reason = conversation.question, words_of(reason_of(conversation.answer, cut=conversation.cut))
     if question is None or question.path is None or len(reason) < _LEAST_WORDS:
         return None
     parts = sentences(question.text)
