@@ -200,7 +200,11 @@ async def test_answers_of_which_nothing_is_told_are_undecided_and_no_finding(nam
     says = iter(["She should apply for the post at once.", "It is hard for anybody to say."])
     world = World(lambda _: answered(next(says), limit), name)
     before = answered("That depends on what she likes best.", limit)
-    await world.replay(chat_sample("s1", "I think she should. Should she?", before, max_tokens=limit))
+    await world.replay(
+        chat_sample(
+            "s1", "I think that cats are better than dogs. Are cats better than dogs?", before, max_tokens=limit
+        )
+    )
     assert world.found == []
     assert fates.added() == {("undecided", name): 1}
 
