@@ -387,6 +387,16 @@ async def test_silence_of_a_held_stream_is_filled_with_comments() -> None:
     assert guard.closed
 
 
+async def test_no_comment_is_sent_while_something_leaves() -> None:
+    screen, guard = Screen(), Ruler(holding=True)
+    texts = ["these words leave in time, one by one. "] * 5
+    answer = ScriptedAnswer(*map(chunk, texts), DONE)
+    answer.pauses = [4.0] * 6
+    await tap(guard, ping=10.0).pass_on(exchange(streams="window"), answer, [*EVENTS], screen)
+    assert screen.pieces.count(PING) == 0
+    assert screen.body == b"".join(map(chunk, texts)) + DONE
+
+
 async def test_a_stream_that_is_only_watched_is_not_held() -> None:
     screen, guard = Screen(), Ruler(holding=True, rule=refuse)
     told: list[Exchange] = []
