@@ -8,6 +8,7 @@ import pytest
 from gateway.trust.stores.redis_ledger import RedisStore
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.ledgers import MIB, Open
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.redis_server import RedisServer, needs_redis
 
 
@@ -29,4 +30,6 @@ def store_of(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         )
     server = request.getfixturevalue("ledger_server")
     server.empty()
-    return lambda days=30.0, most_bytes=64 * MIB: RedisStore(server.url, days=days, most_bytes=most_bytes)
+    return lambda days=30.0, most_bytes=64 * MIB: RedisStore(
+        server.url, days=days, most_bytes=most_bytes, answer_seconds=PATIENCE_SECONDS
+    )

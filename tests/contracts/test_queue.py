@@ -39,7 +39,13 @@ def on_redis(server: RedisServer) -> Open:
     async def redis(most_items: int, most_bytes: int) -> AsyncIterator[SampleQueue]:
         server.empty()
         fates: list[tuple[str, str, int]] = []
-        queue = RedisQueue(server.url, most_items, most_bytes, on_fate=lambda *fate: fates.append(fate))
+        queue = RedisQueue(
+            server.url,
+            most_items,
+            most_bytes,
+            on_fate=lambda *fate: fates.append(fate),
+            answer_seconds=PATIENCE_SECONDS,
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(queue.run())
             yield queue

@@ -11,6 +11,7 @@ from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change
 from gateway.monitoring.findings import Findings, Report
 from gateway.monitoring.store import HOUR, MOST_CHANGES, MonitorError, RedisSketches, SqliteSketches, Store
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.redis_server import RedisServer, needs_redis
 
 pytestmark = pytest.mark.real_time
@@ -24,7 +25,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         return lambda: SqliteSketches(tmp_path / "monitors.db")
     server: RedisServer = request.getfixturevalue("ledger_server")
     server.empty()
-    return lambda: RedisSketches(server.url, days=15)
+    return lambda: RedisSketches(server.url, days=15, answer_seconds=PATIENCE_SECONDS)
 
 
 def sketch(n: float) -> bytes:

@@ -33,7 +33,7 @@ from tests.support.fakes import (
     completion,
     upstream,
 )
-from tests.support.patience import until
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.scripted_server import (
     EVENTS,
     JSON,
@@ -433,7 +433,7 @@ async def test_a_client_that_leaves_while_it_uploads_takes_the_upstream_call_alo
     async with serve(script) as server, World(server.port) as world:
         headers = [(b"content-length", b"100")]
         await world.ask("/v1/files", b"abc", unended=True, headers=headers, leave=leave)
-        await asyncio.wait_for(left.wait(), 1)
+        await asyncio.wait_for(left.wait(), PATIENCE_SECONDS)
     assert world.fate == ("client_gone", "client_gone")
 
 

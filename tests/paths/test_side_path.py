@@ -34,6 +34,7 @@ from tests.support.fakes import (
     sample,
     sinks,
 )
+from tests.support.patience import PATIENCE_SECONDS
 
 NOW = 1010.0  # Unix seconds; the samples are closed at 1000
 
@@ -161,7 +162,7 @@ async def test_everything_taken_is_acknowledged_whatever_became_of_it() -> None:
     queue.offer(sample("bad", prompt=chat("crash")))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(worker.run())
-        await asyncio.wait_for(all_done.wait(), 5)
+        await asyncio.wait_for(all_done.wait(), PATIENCE_SECONDS)
         running.cancel()
     assert queue.forgotten == ("good", "old", "bad")
 

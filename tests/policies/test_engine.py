@@ -117,6 +117,16 @@ def test_who_listens_to_the_one_that_read_the_text_instead_has_been_answered() -
         assert decided.action == ("block" if name == "ngram" else "allow")
 
 
+def test_a_denial_of_a_denial_is_not_answered_either() -> None:
+    denied = "not: {all: [{subcategory: violence}, {not: {subcategory: unsafe}}]}"
+    when = f"{{subcategory: privacy_violation, score: 0.5, {denied}}}"
+    policy = compiled(f"{HEAD}  - {{id: s, when: {when}, then: block}}\n")
+    only_inner = Context(silent=frozenset({Silent("encoder@1")}))
+    assert decide(policy, [said("privacy_violation")], route="r", about=only_inner).action == "block"
+    about = Context(silent=frozenset({Silent("ngram@1")}))
+    assert decide(policy, [said("privacy_violation")], route="r", about=about).action == "allow"
+
+
 @pytest.mark.parametrize("kind", ["all", "any"])
 def test_a_condition_with_several_parts_is_not_denied_while_one_of_them_was_not_answered(kind: str) -> None:
     denied = f"not: {{{kind}: [{{subcategory: violence}}, {{subcategory: unsafe}}]}}"

@@ -1,6 +1,7 @@
 """What is read of an upload, wherever it is cut."""
 
-from gateway.openai_api.uploads import read_upload
+from gateway.openai_api.uploads import read_seams, read_upload
+from gateway.openai_api.uploads.forms import parts_of
 
 BOUNDARY = b"--x1x2x3"
 FORM = "multipart/form-data; boundary=x1x2x3"
@@ -44,3 +45,17 @@ def test_a_whole_file_that_ends_within_a_character_is_no_text() -> None:
 def test_a_short_field_is_no_text_by_itself() -> None:
     assert said(form(b"", purpose=b"batch")) == ("", [])
     assert said(form(b"", purpose=b"seventeen letters")) == ("seventeen letters", [])
+
+
+def test_lines_that_no_piece_ends_are_put_together() -> None:
+    pieces = [b"what is ", b"a gre", b"nade\nand what is that\n"]
+    ends = [read_upload(form(piece), FORM, whole=True, is_piece=True).ends[0] for piece in pieces]
+    texts = [passage.text for line in read_seams(ends).lines for passage in line.passages]
+    assert texts[0].startswith("what is a grenade")
+
+
+def test_of_a_usual_content_type_nothing_is_told() -> None:
+    usual, unusual = (f"text/{name}".encode() for name in ("plain", "words that say something"))
+    for kind, more in ((usual, ()), (unusual, ("text/words that say something",))):
+        (part,) = parts_of(form(b"x").replace(b"text/plain", kind), BOUNDARY, whole=True)
+        assert part.more == ("a.txt", *more)
