@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from detectors import manifest, registry
 from detectors.base import (
+    PIECE_TEXTS,
     Detector,
     Judgement,
     Known,
@@ -24,6 +25,7 @@ from detectors.base import (
     TextByText,
     Verdict,
     finish,
+    in_pieces,
 )
 from detectors.hiding import unhide
 from detectors.opinions import Opinion
@@ -104,11 +106,17 @@ class Panel:
         """
         work = _Work(questions, known, self._languages)
         yield from work.reveal(self.detectors)
+        yield from work.tell_languages()
         for quick, way in self._quick:  # first, so that they have spoken of every text when the time runs out
             yield from work.ask_one_by_one(quick, way)
         for detector in self._stepwise:
             yield from work.ask_in_steps(detector)
-        return [self._answer(question, work, number) for number, question in enumerate(questions)]
+        answers: list[Answer] = []
+        for number, question in enumerate(questions):
+            answers.append(self._answer(question, work, number))
+            if len(answers) % PIECE_TEXTS == 0:
+                yield
+        return answers
 
     def _answer(self, question: Question, work: "_Work", number: int) -> Answer:
         judged, failed, before = work.of(number)
@@ -207,6 +215,14 @@ class _Work:
             shown = [text] if revealed is None else unhide.shown([text], [revealed])
             self._groups[place] = frozenset[str]().union(*(groups(each.text) for each in (text, *shown)))
         return self._groups[place]
+
+    def tell_languages(self) -> Steps[None]:
+        """Tell the languages of the texts, which `groups` then knows."""
+        for places in in_pieces(dict.fromkeys(self._first), lambda place: len(self._questions[place].text.text)):
+            if self._groups and (yield):
+                return
+            for place in places:
+                self.groups(place)
 
     def _new(self, detector: Detector) -> list[int]:
         """The places of the texts that this detector is asked about and has not judged."""

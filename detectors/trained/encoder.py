@@ -1,12 +1,12 @@
 """The trained detectors: a network's head outputs, calibrated, as verdicts. Alone, or two networks joined."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
-from detectors.base import Judgement, Role, State, Steps, Text, Verdict, finish
+from detectors.base import PIECE_TEXTS, Judgement, Role, State, Steps, Text, Verdict, finish, in_pieces
 from detectors.manifest import DetectorInfo, ModelError
 from detectors.trained import languages
 from detectors.trained.networks import Floats, NgramNetwork, PieceNetwork, Scored, StepwiseNetwork
@@ -67,8 +67,13 @@ class _Trained:
 
     def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
         """The same in bounded pieces of work."""
-        parts = [self._part(text.text) for text in texts]
-        shown = [_shown(text, part) for text, part in zip(texts, parts, strict=True)]
+        parts: list[str | None] = []
+        shown: list[Text] = []
+        for group in in_pieces(texts, lambda text: len(text.text)):
+            if parts and (yield):
+                return [Judgement(State.STOPPED)] * len(texts)
+            parts += [self._part(text.text) for text in group]
+            shown += [_shown(text, part) for text, part in zip(group, parts[len(shown) :], strict=True)]
         found = yield from self._score(shown)
         states = [state if part is None else State.UNREADABLE for state, part in zip(found.states, parts, strict=True)]
         judged = [Judgement(state) for state in states]
@@ -77,8 +82,11 @@ class _Trained:
             mine = _read(shown, role, found.logits)
             if not mine:
                 continue
-            for position, verdicts in zip(mine, voice.verdicts(found.logits[mine], words[mine]), strict=True):
+            given = zip(mine, voice.verdicts(found.logits[mine], words[mine]), strict=True)
+            for number, (position, verdicts) in enumerate(given, start=1):
                 judged[position] = Judgement(states[position], verdicts)
+                if number % PIECE_TEXTS == 0:
+                    yield  # little is left, so it is done even when it should stop
         return judged
 
     def _part(self, text: str) -> str | None:
@@ -200,18 +208,16 @@ class _Voice:
         )
         self._unsafe = self._slugs.index(UNSAFE) if UNSAFE in self._slugs and (self._caps < np.inf).any() else None
 
-    def verdicts(self, logits: Floats, words: Floats) -> list[tuple[Verdict, ...]]:
-        """Verdicts of texts by their logits, [texts, outputs], and their lengths."""
+    def verdicts(self, logits: Floats, words: Floats) -> Iterator[tuple[Verdict, ...]]:
+        """Verdicts of texts, one after the other, by their logits, [texts, outputs], and their lengths."""
         odds = self._composite.applied(logits @ self._slopes.T + self._offsets)
         bands = np.searchsorted(self._lengths, words)
         odds = odds - self._shifts[:, bands].T
         if self._unsafe is not None:
             odds = np.minimum(odds, odds[:, [self._unsafe]] + self._caps[:, bands].T)
         scores = 1 / (1 + np.exp(-np.clip(odds, -40, 36)))
-        return [
-            tuple(Verdict(self._id, slug, score) for slug, score in zip(self._slugs, row, strict=True))
-            for row in scores.tolist()
-        ]
+        for row in scores.tolist():
+            yield tuple(Verdict(self._id, slug, score) for slug, score in zip(self._slugs, row, strict=True))
 
 
 def _lines(info: DetectorInfo, slugs: Sequence[str], role: Role) -> tuple[Floats, Floats]:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import Role, State, Steps, Text, finish
+from detectors.base import PIECE_CHARACTERS, Role, State, Steps, Text, finish
 from detectors.trained import bounds, features, tokens
 from detectors.trained.onnx import Model
 
@@ -132,7 +132,10 @@ class PieceNetwork:
         out = np.full((len(texts), self._heads), np.nan)
         states: list[State] = []
         for batch in _by_characters(texts):
-            for found in tokens.pieces(self._tokenizer, batch):
+            cut = tokens.pieces(self._tokenizer, batch)
+            if sum(len(text.text) for text in batch) > PIECE_CHARACTERS and (yield):
+                return Scored(out, states + [State.STOPPED] * (len(texts) - len(states)))
+            for found in cut:
                 position = len(states)
                 text = texts[position]
                 places = tokens.starts(found)

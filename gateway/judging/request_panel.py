@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from detectors.base import Comparing, Known, State, Steps, Text, finish
+from detectors.base import PIECE_TEXTS, Comparing, Known, State, Steps, Text, finish
 from detectors.panel import Answer, Panel, Question, coverage
 from gateway.judging.language import language_of
 from gateway.judging.memory import JudgedTexts, Key
@@ -12,7 +12,6 @@ from gateway.judging.reading import TextToJudge, texts_to_judge
 from gateway.openai_api import Passage
 
 REMEMBERED_BYTES = 8 * 2**20
-_TEXTS_A_PIECE = 64  # made ready at once
 _JUDGED = frozenset({State.SCANNED.value, State.SKIPPED.value})
 
 
@@ -48,15 +47,17 @@ class RequestPanel:
                 text = Text(each.passage.text, each.passage.direction, each.context, each.turns)
                 asked.append((reply, _finding(each, digest)))
                 questions.append(Question(text, each.slugs))
-                if len(keys) % _TEXTS_A_PIECE == 0:
+                if len(keys) % PIECE_TEXTS == 0:
                     yield
                 keys.append(self._memory.key(request.caller, text, digest))
                 known.setdefault(keys[-1], self._memory.of(keys[-1]))
         yield
         answers = yield from self.panel.steps(questions, [known[key] for key in keys])
-        self._memory.keep(known)
-        for (reply, finding), answer in zip(asked, answers, strict=True):
+        for number, ((reply, finding), key, answer) in enumerate(zip(asked, keys, answers, strict=True), start=1):
+            self._memory.keep({key: known[key]})
             _note(reply, finding, answer)
+            if number % PIECE_TEXTS == 0:
+                yield
         self._sum_up(replies, asked, answers)
         return replies
 
