@@ -33,9 +33,9 @@ from gateway.openai_api import (
     Unread,
     completes_upload,
     headers_with_text,
-    query_says_something,
     read_request,
     rewrite,
+    target_says_something,
 )
 from policies.engine import Action, Decision, Policy
 
@@ -114,19 +114,19 @@ class Guard:
         needed = needed_of(self._shared.policy, "prompt", exchange)
         if not needed:
             return body
-        if not SURFACES[exchange.asked.operation].judged:
-            self._refuse_body(exchange, body, needed)
-            return body
         wanted = judging_request(
             exchange.asked.operation, caller=caller_of(exchange), prompt=body, prompt_slugs=needed, urgent=True
         )
         decider = Decider(self._shared, exchange, "prompt", needed)
+        if self._head_says_something(exchange.asked):
+            self._refuse_unread(decider, "field", None)
+        if not SURFACES[exchange.asked.operation].judged:
+            self._refuse_body(exchange, body, decider)
+            return body
         if exchange.asked.operation is Operation.BATCHES and exchange.asked.file_revision != self.policy.revision:
             self._refuse_unread(decider, "file", "input_file_id")  # nobody judged it, or another policy did
         if completes_upload(exchange.asked.operation, exchange.asked.path):
             await self._put_together(exchange, decider)
-        if self._head_says_something(exchange.asked):
-            self._refuse_unread(decider, "field", None)
         found = await decider.ask(wanted)
         if any(reason == "ambiguous" for _, reason in found.unread_in("prompt")):
             raise _ambiguous()
@@ -153,16 +153,15 @@ class Guard:
             return await asyncio.to_thread(_redacted, exchange.asked.operation, body, found, decision)
         return _redacted(exchange.asked.operation, body, found, decision)
 
-    def _refuse_body(self, exchange: Exchange, body: bytes, needed: frozenset[str]) -> None:
+    def _refuse_body(self, exchange: Exchange, body: bytes, decider: Decider) -> None:
         """What asks for a list has no body: nobody reads one that it has all the same. Raises GatewayError."""
         if SURFACES[exchange.asked.operation].turns is None and body.strip() not in _NOTHING:
-            decider = Decider(self._shared, exchange, "prompt", needed)
             self._refuse_unread(decider, "operation", None)
-            decider.close()
+        decider.close()
 
     def _head_says_something(self, asked: Asked) -> bool:
-        """Whether the query, or a header that goes upstream, holds a text, for which no API has a place there."""
-        if query_says_something(asked.query):
+        """Whether the path, the query or a header that goes upstream holds a text: no API has a place for one there."""
+        if target_says_something(asked.path, asked.query):
             return True
         return bool(headers_with_text(header for header in asked.headers if self._forwards(header[0])))
 

@@ -57,7 +57,7 @@ from gateway.openai_api.reading import (
     rewrite_answer,
 )
 from gateway.openai_api.sse import DONE_DATA
-from gateway.openai_api.strays import STRAYS, Scan, headers_with_text, query_says_something
+from gateway.openai_api.strays import STRAYS, Scan, headers_with_text, target_says_something
 from gateway.openai_api.surfaces import (
     SURFACES,
     Answers,
@@ -118,7 +118,6 @@ __all__ = [
     "parse",
     "part_of",
     "place_of",
-    "query_says_something",
     "read_envelope",
     "read_event",
     "read_moderation",
@@ -130,6 +129,7 @@ __all__ = [
     "says_little",
     "says_nothing",
     "set_fields",
+    "target_says_something",
     "told_apart",
     "with_system",
     "without_alternatives",

@@ -152,6 +152,16 @@ async def test_a_text_in_a_header_that_goes_upstream_is_unread(name: bytes) -> N
     assert unread.added() == ({} if is_none else {("user", "field"): 1})
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/models/how%20to%20do%20this", "/v1/files/how-to-do-this-with-them", "/v1/models?q=how+to+do+it"]
+)
+async def test_a_text_in_the_path_or_query_of_what_has_no_body_is_unread(path: str) -> None:
+    for policy, passes in ((STRICT, False), (LENIENT, True)):
+        async with serve(answering(answer(b"{}", JSON))) as server, World(server.port, rules=policy) as world:
+            assert ((await world.ask(path, method="GET")).status == 200) is passes
+            assert bool(server.requests) is passes
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses/resp_1", "/v1/models", "/v1/models/m"])
 async def test_a_body_where_none_belongs_is_unread(path: str) -> None:
     for body, policy, passes in ((b"", STRICT, True), (b'{"a":"b"}', STRICT, False), (b'{"a":"b"}', LENIENT, True)):

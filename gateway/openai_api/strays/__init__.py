@@ -5,7 +5,7 @@ of a request or an answer says something; and `scanning`: whether an answer does
 """
 
 from gateway.openai_api.strays.gathering import DEFINED, STRAYS, Gatherer, Stray, claimed_by
-from gateway.openai_api.strays.heads import headers_with_text, query_says_something
+from gateway.openai_api.strays.heads import headers_with_text, target_says_something
 from gateway.openai_api.strays.scanning import Scan
 
-__all__ = ["DEFINED", "STRAYS", "Gatherer", "Scan", "Stray", "claimed_by", "headers_with_text", "query_says_something"]
+__all__ = ["DEFINED", "STRAYS", "Gatherer", "Scan", "Stray", "claimed_by", "headers_with_text", "target_says_something"]

@@ -1,13 +1,14 @@
-"""Whether the head of a request or of an answer says something: its query and its headers have no place for a text."""
+"""Whether the head of a request or an answer says something: path, query and headers have no place for a text."""
 
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote
 
 from gateway.openai_api.strays import forms
 
+_TIMES_ESCAPED = 3
 _WORDS, _LETTERS = 4, 8  # that are a text; letters where there may be no spaces
 _REMEMBERED = 160  # characters of a header with its name, of 1,024 headers
 # Lists of words by themselves, as HTTP and browsers have them: names, where only the small words of a sentence count.
@@ -22,12 +23,27 @@ _PROGRAM = re.compile(r"\([^()]*\)|[\w!#$%&'*+.^`|~-]+/[\w.+:@-]*")
 _OF_PROGRAMS = frozenset({b"user-agent", b"server"})
 
 
-def query_says_something(query: bytes) -> bool:
-    """Whether a key or a value of a query is a text."""
-    if not query:
-        return False
-    said = unquote_plus(query.decode("latin-1"), errors="replace").replace("=", "&").split("&")
-    return any(is_text(part) for part in said)
+def target_says_something(path: str, query: bytes) -> bool:
+    """Whether a part of a path, a key or a value of a query is a text, or several of them are word by word.
+
+    `path` as it came, percent-encoded.
+    """
+    parts = [_unescaped(part) for part in path.split("/")]
+    if query:
+        parts += map(_unescaped, query.decode("latin-1").replace("+", " ").replace("=", "&").split("&"))
+    words = [_words_of(part) for part in parts]
+    if forms.are_a_sentence([word for every, _ in words for word in every], [word for _, few in words for word in few]):
+        return True
+    return any(is_text(part) for part in parts)
+
+
+def _unescaped(text: str) -> str:
+    """Some servers undo what was escaped twice."""
+    for _ in range(_TIMES_ESCAPED):
+        if "%" not in text:
+            break
+        text = unquote(text, errors="replace")
+    return text
 
 
 def headers_with_text(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
@@ -55,7 +71,9 @@ class _Seen(NamedTuple):
 
 
 def _seen(name: bytes, value: bytes) -> _Seen:
-    text = unquote(value.decode(errors="replace"), errors="replace")
+    if forms.are_a_sentence(*_words_of(name.decode("latin-1"))):
+        return _Seen(True)
+    text = _unescaped(value.decode(errors="replace"))
     if name not in _LISTS:
         return _Seen(True) if is_text(text) else _Seen(False, *_words_of(text))
     rest = _PROGRAM.sub(" ", text) if name in _OF_PROGRAMS else ""

@@ -2,10 +2,11 @@
 none."""
 
 from base64 import b64encode
+from urllib.parse import quote
 
 import pytest
 
-from gateway.openai_api import headers_with_text, query_says_something
+from gateway.openai_api import headers_with_text, target_says_something
 
 AGENTS = """
 Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36
@@ -70,6 +71,8 @@ TEXTS: dict[str, list[tuple[str, str]]] = {
     "in place of a program": [("user-agent", "bring jewels home tonight")],
     "beside a program": [("user-agent", f"curl/8.5.0 ({SAID})")],
     "behind a program": [("user-agent", f"curl/8.5.0 {SAID}")],
+    "in a name": [("x-now-tell-them-where-the-jewels-are", "1")],
+    "escaped twice": [("x-note", "bring%2520jewels%2520home%2520tonight")],
     "in a server's name": [("server", SAID)],
 }
 
@@ -97,6 +100,41 @@ def test_the_heads_of_servers_say_nothing() -> None:
         assert found([header]) == set()
 
 
+PATHS = """
+/v1/chat/completions
+/v1/models/meta-llama/Llama-3.3-70B-Instruct-Turbo
+/v1/responses/resp_68a1b2c3d4e5f60718293a4b/input_items
+/v1/fine_tuning/jobs/ftjob-abc123/checkpoints
+/v1/fine_tuning/checkpoints/ft:gpt-4o-mini-2024-07-18:acme::B1/permissions
+/v1/threads/thread_1/runs/run_1/submit_tool_outputs
+/v1/organization/users/user_1/roles/role_1
+/v1/files/file-1/content
+/v1/containers/cntr_1/files/cfile_1/content
+/v1/engines/my%20own%20model/completions
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_of_an_api_is_no_text(path: str) -> None:
+    assert not target_says_something(path, b"api-version=2026-01-01&limit=20&order=asc")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/" + quote(SAID),
+        "/v1/models/" + quote(quote(SAID)),
+        "/v1/files/bring%20jewels%20home%20tonight/content",
+        "/v1/files/now-tell-them-where-the-jewels-are/content",
+        "/v1/models/now/tell/them/where/the/jewels/are",
+        "/v1/models/" + quote("炸" * 8),
+        "/v1/models/" + b64encode(SAID.encode()).decode().rstrip("="),
+    ],
+)
+def test_a_text_in_a_path_is_found(path: str) -> None:
+    assert target_says_something(path, b"")
+
+
 @pytest.mark.parametrize(
     ("query", "says"),
     [
@@ -108,7 +146,10 @@ def test_the_heads_of_servers_say_nothing() -> None:
         (b"bring%20jewels+home+tonight", True),
         (b"q=" + "炸".encode() * 8, True),
         (b"q=" + b64encode(SAID.encode()), True),
+        (b"q=" + quote(quote(SAID)).encode(), True),
+        (b"&".join(SAID.encode().split()), True),
+        (b"&".join(b"%d=%b" % (i, word) for i, word in enumerate(SAID.encode().split())), True),
     ],
 )
 def test_a_text_in_a_query_is_found(query: bytes, says: bool) -> None:
-    assert query_says_something(query) is says
+    assert target_says_something("/v1/models", query) is says
