@@ -117,14 +117,14 @@ def test_who_listens_to_the_one_that_read_the_text_instead_has_been_answered() -
         assert decided.action == ("block" if name == "ngram" else "allow")
 
 
-def test_a_denial_of_a_denial_is_not_answered_either() -> None:
-    denied = "not: {all: [{subcategory: violence}, {not: {subcategory: unsafe}}]}"
+def test_what_is_denied_within_a_denial_must_be_answered_too() -> None:
+    inner = "{subcategory: unsafe, channel: reasoning}"
+    denied = f"not: {{all: [{{subcategory: violence, channel: assistant}}, {{not: {inner}}}]}}"
     when = f"{{subcategory: privacy_violation, score: 0.5, {denied}}}"
     policy = compiled(f"{HEAD}  - {{id: s, when: {when}, then: block}}\n")
-    only_inner = Context(silent=frozenset({Silent("encoder@1")}))
-    assert decide(policy, [said("privacy_violation")], route="r", about=only_inner).action == "block"
-    about = Context(silent=frozenset({Silent("ngram@1")}))
-    assert decide(policy, [said("privacy_violation")], route="r", about=about).action == "allow"
+    for channel, action in (("reasoning", "allow"), ("assistant", "allow"), ("tool", "block")):
+        about = Context(silent=frozenset({Silent("ngram@1", channel)}))
+        assert decide(policy, [said("privacy_violation")], route="r", about=about).action == action, channel
 
 
 @pytest.mark.parametrize("kind", ["all", "any"])

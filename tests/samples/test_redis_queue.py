@@ -177,6 +177,19 @@ async def test_workers_of_the_past_are_forgotten(server: RedisServer) -> None:
     await dead.queue.close()
 
 
+@pytest.mark.server
+@needs_redis
+async def test_a_take_looks_again_until_its_time_is_over(server: RedisServer) -> None:
+    """A look waits half as long as the server may be silent."""
+    async with member(server.url) as gateway, member(server.url, answer_seconds=0.4) as worker:
+        async with asyncio.TaskGroup() as group:
+            taking = group.create_task(worker.take(wait_seconds=PATIENCE_SECONDS))
+            await asyncio.sleep(0.5)
+            assert not taking.done()
+            gateway.offer("late")
+        assert [*taking.result()] == ["late"]
+
+
 async def until_one_look_is_enough(server: RedisServer, worker: Member) -> None:
     """Nothing can come late any more: then the worker reads what is new, and no longer what it may hold."""
 

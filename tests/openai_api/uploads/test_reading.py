@@ -59,3 +59,9 @@ def test_of_a_usual_content_type_nothing_is_told() -> None:
     for kind, more in ((usual, ()), (unusual, ("text/words that say something",))):
         (part,) = parts_of(form(b"x").replace(b"text/plain", kind), BOUNDARY, whole=True)
         assert part.more == ("a.txt", *more)
+
+
+def test_a_whole_form_whose_last_head_has_no_end_can_be_read_in_two_ways() -> None:
+    body = form(TEXT.encode()).removesuffix(b"--\r\n") + b'\r\nContent-Disposition: form-data; name="more"\r\n'
+    assert said(body) == (TEXT, [("user", "ambiguous")])
+    assert said(body, whole=False) == (TEXT, [("user", "too_long")])
