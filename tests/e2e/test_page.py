@@ -35,6 +35,7 @@ SECTIONS = (
     "alarms",
     "changes",
     "compare",
+    "review",
     "policy",
     "flags",
     "coverage",
@@ -324,9 +325,13 @@ def test_nothing_is_cut_off_on_a_narrow_screen(visitor: Visitor) -> None:
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core (not installed): `npm ci` in tests/e2e/node")
 @pytest.mark.parametrize(
     "visitor",
-    [{"bypass_csp": True}, {"bypass_csp": True, "color_scheme": "dark"}],
+    [
+        {"bypass_csp": True},
+        {"bypass_csp": True, "color_scheme": "dark"},
+        {"bypass_csp": True, "viewport": {"width": 340, "height": 700}},
+    ],
     indirect=True,
-    ids=["light", "dark"],
+    ids=["light", "dark", "narrow"],
 )
 def test_axe_finds_nothing(visitor: Visitor) -> None:
     visitor.page.add_script_tag(path=AXE)

@@ -1,7 +1,7 @@
 // Rates that have risen: what, since when, from what to what, and the samples behind it.
 
 import { ask } from "./api.js";
-import { element, show, table, cell } from "./dom.js";
+import { cell, element, passage, show, table } from "./dom.js";
 import { band, chip, percent, way, written } from "./estimates.js";
 import { figure, rests, spoken, told } from "./findings.js";
 
@@ -65,5 +65,5 @@ function behind(alarm, records) {
 
 function said(record, alarm) {
   const texts = (record?.texts ?? []).filter((text) => text.direction === alarm.direction && text.flags?.includes(alarm.subcategory));
-  return texts.map((text) => element("div", { class: "text" }, text.text ?? `score ${(text.scores?.[alarm.subcategory] ?? 0).toFixed(2)}`));
+  return texts.map((text) => passage("What was said", text.text ?? `score ${(text.scores?.[alarm.subcategory] ?? 0).toFixed(2)}`));
 }

@@ -48,6 +48,11 @@ export function scrolling(name, content) {
   return element("div", { class: "scroll", role: "region", "aria-label": name, tabindex: "0" }, content);
 }
 
+// A text from traffic. It scrolls by itself where it is long, by keyboard too.
+export function passage(name, text) {
+  return element("div", { class: "text", tabindex: "0", role: "group", "aria-label": name }, text);
+}
+
 export function cell(content, kind) {
   return element("td", { class: kind }, content);
 }

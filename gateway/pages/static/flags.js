@@ -1,7 +1,7 @@
 // The latest flagged samples and decisions, from the audit file.
 
 import { ask } from "./api.js";
-import { cell, element, show, table } from "./dom.js";
+import { cell, element, passage, show, table } from "./dom.js";
 
 export async function flags(main) {
   const place = element("div", {});
@@ -36,6 +36,6 @@ function decided(record) {
 
 function found(record) {
   return (record.texts ?? []).filter((text) => text.flags?.length).map((text) =>
-    element("div", {}, `${text.direction}: ${text.flags.map((slug) => `${slug} ${(text.scores?.[slug] ?? 0).toFixed(2)}`).join(", ")}`, text.text && element("div", { class: "text" }, text.text)),
+    element("div", {}, `${text.direction}: ${text.flags.map((slug) => `${slug} ${(text.scores?.[slug] ?? 0).toFixed(2)}`).join(", ")}`, text.text && passage(`What the ${text.direction} says`, text.text)),
   );
 }

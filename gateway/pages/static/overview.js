@@ -59,7 +59,7 @@ function summary(taxonomy, answer, reports) {
   groups.sort(([, a], [, b]) => worstFirst(a[0], b[0]));
   const heads = [
     element("th", { scope: "col" }, "Sub-category"),
-    element("th", { scope: "col" }, element("span", { class: "wide" }, "Where")),
+    element("th", { scope: "col" }, element("span", { class: "heard" }, "Where")),
     element("th", { scope: "col" }, "Share of traffic"),
     element("th", { scope: "col", class: "wide" }, axis()),
     element("th", { scope: "col" }, "Rests on"),

@@ -1,7 +1,7 @@
 // The review: one item at a time, labelled by keyboard. Each label counts as 1 / (the probability it was drawn with).
 
 import { ask, tell } from "./api.js";
-import { element, pairs, say, show } from "./dom.js";
+import { element, pairs, passage, say, show } from "./dom.js";
 import { spoken } from "./overview.js";
 
 const HOURS = { "": "any time", 1: "last hour", 24: "last 24 hours" };
@@ -85,8 +85,8 @@ function drawItem(found) {
       ...(item.language ? [["Language", item.language]] : []),
       ...(item.unread ? [["Not wholly read", item.unread]] : []),
     ]),
-    texts.length ? texts.map(([where, text]) => [element("h3", {}, spoken(where)), element("div", { class: "text", tabindex: "0", role: "region", "aria-label": `The ${where}` }, text)]) : element("p", { class: "soft" }, found.note ?? "The texts of this item are not kept."),
-    element("h3", {}, "Is it there?"),
+    texts.length ? texts.map(([where, text]) => [element("h2", {}, spoken(where)), passage(`The ${where}`, text)]) : element("p", { class: "soft" }, found.note ?? "The texts of this item are not kept."),
+    element("h2", {}, "Is it there?"),
     rows.slice(0, all ? rows.length : SHOWN).map(question),
     element(
       "div",
