@@ -95,11 +95,11 @@ ROWS_OF_ALL = Row(
         Panel(
             "Not measured yet",
             "Of which sub-categories is nothing known? `Detectors` 0: nothing that ships judges it, and the page says "
-            "what it needs. Else no sample was judged for it in 24 hours.",
+            "what it needs. Else no sample was judged for it in 24 hours. What monitors look at is below.",
             [
                 Query(
                     "max by (category, subcategory) (assay_subcategory_detectors) unless on (subcategory) "
-                    f"{TRUST['size']}{{{ALL_TRAFFIC}}} > 0",
+                    f"{TRUST['size']}{{{ALL_TRAFFIC}}} > 0 unless on (subcategory) assay_monitor_found >= 0",
                     "Detectors",
                 )
             ],
@@ -170,9 +170,11 @@ IN_OTHER_LISTS = Row(
                 Query(_listed(f"{TRUST['low']}{{{ALL_TRAFFIC}}} >= 0"), "at least"),
             ],
             "table",
+            "percentunit",
             width=24,
             height=10,
-            decimals=3,
+            decimals=2,
+            units={"Detectors": "short"},
             sort_by="at least",
             no_value="not measured yet",
         ),
