@@ -71,7 +71,8 @@ class DetectorInfo:
     when all are, the middle of a long reply is not read. `composite` are lines on log-odds: where a role has them,
     `unsafe` is its own line plus the highest of the others'. `lengths` are upper ends, in words, of length bands, and
     `shifts` what is taken off a head's log-odds in each, and in what is longer: in short texts it must be surer. `caps`
-    say how far above those of `unsafe` a head's log-odds can be in each, None where they are free.
+    say how far above those of `unsafe` a head's log-odds can be in each, None where they are free. `yields` is how much
+    of a refusal's log-odds, where these are above 0, is taken off a head's: who refuses does no harm.
 
     `off` says of heads that the model has and that are not used what is missing.
     """
@@ -97,6 +98,7 @@ class DetectorInfo:
     lengths: tuple[int, ...] = ()
     shifts: BySlugRole[tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     caps: BySlugRole[tuple[float | None, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    yields: BySlugRole[float] = field(default_factory=lambda: MappingProxyType({}))
     streams: BySlugRole[OperatingTable] = field(default_factory=lambda: MappingProxyType({}))
     labels: frozenset[str] = frozenset()
     off: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -122,6 +124,7 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lengths: tuple[int, ...] = ()
     shifts: dict[str, dict[Role, tuple[float, ...]]] = {}
     caps: dict[str, dict[Role, tuple[float | None, ...]]] = {}
+    yields: dict[str, dict[Role, float]] = {}
     streams: dict[str, dict[Role, OperatingTable]] = {}
     labels: tuple[str, ...] = ()
     off: dict[str, str] = {}
@@ -196,6 +199,7 @@ def _info(name: str, index: Mapping[str, Mapping[str, Any]], directory: Path, we
             lengths=tables.lengths,
             shifts=_flat(tables.shifts),
             caps=_flat(tables.caps),
+            yields=_flat(tables.yields),
             streams=_flat(tables.streams),
             labels=frozenset(tables.labels),
             off=MappingProxyType(tables.off),

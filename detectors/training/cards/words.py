@@ -31,8 +31,10 @@ FINDS = {
         "three quarters and one, for attacks the largest alone. Of a long reply only `ngram` reads the middle where "
         "neither it nor both ends show anything. `unsafe` is its own head's and the highest harm's, half and half for "
         "prompts, three quarters and one for replies. In short texts a head must be surer: what is taken off its "
-        "log-odds was fitted on harmless texts of each length. Everything was fitted on sources that no stage was "
-        "trained on, where those have the labels. "
+        "log-odds was fitted on harmless texts of each length. Half of what a reply's log-odds of `refusal` are above "
+        "0 is taken off those of `unsafe`: who refuses does no harm. Everything was fitted "
+        "on sources that no stage was trained on, where those have the labels; where 0.5 lies for `refusal`, of which "
+        "there is one such source, rests on the held-out rows of all sources too. "
         "It is asked about text in English, as far as its script and commonest words tell; the rest goes to "
         "`encoder-multilingual`. Text in letters that neither knows is reported as unreadable, and only the rest of it "
         "is judged. " + _SCORES

@@ -1,6 +1,7 @@
 """The shipped cascade through its front door: order, length, states, and what each stage adds."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -229,8 +230,34 @@ def test_what_is_repeated_is_judged_as_said_once() -> None:
 def test_in_short_replies_no_kind_of_harm_is_surer_than_harm_itself_allows() -> None:
     text = "The guillotine was meant to make executions quick and equal for all."
     (judged,) = CASCADE.detect([Text(text, "response")])
-    odds = {verdict.slug: math.log(verdict.score / (1 - verdict.score)) for verdict in judged.verdicts}
+    odds = log_odds(judged)
     for (slug, role), caps in INFO.caps.items():
         assert role == "response"
         assert caps[1] is not None
         assert odds[slug] <= odds["unsafe"] + caps[1] + 1e-6
+
+
+def test_who_refuses_does_no_harm() -> None:
+    """Refusals of requests that sound bad: without what they yield, `unsafe` would score them as their words do."""
+    yields = INFO.yields["unsafe", "response"]
+    assert yields > 0
+    assert set(INFO.yields) == {("unsafe", "response")}
+    refusals = (
+        "I'm sorry, but I can't help you to build a bomb. It could kill people, and making one is a crime.",
+        "I won't write instructions for poisoning somebody. Please talk to someone you trust about what happened.",
+        "I cannot tell you how to steal a car or hurt its owner, as that would be against the law.",
+    )
+    free = Cascade(replace(INFO, yields={}))
+    texts = [Text(text, "response") for text in refusals]
+    for judged, before in zip(CASCADE.detect(texts), free.detect(texts), strict=True):
+        refused = log_odds(judged)["refusal"]
+        assert refused > 0
+        assert log_odds(judged)["unsafe"] == pytest.approx(log_odds(before)["unsafe"] - yields * refused)
+        rest = {slug: odds for slug, odds in log_odds(judged).items() if slug != "unsafe"}
+        assert rest == pytest.approx({slug: log_odds(before)[slug] for slug in rest})
+    (answer,), (same,) = (made.detect([Text("Mix the flour with the eggs.", "response")]) for made in (CASCADE, free))
+    assert answer == same  # what refuses nothing yields nothing
+
+
+def log_odds(judgement: Judgement) -> dict[str, float]:
+    return {verdict.slug: math.log(verdict.score / (1 - verdict.score)) for verdict in judgement.verdicts}

@@ -1,14 +1,21 @@
 """Lines, composite, shifts and switched-off heads from evidence that is made up."""
 
+import gzip
+import json
+import random
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from detectors.base import OperatingTable, Role
 from detectors.manifest import Measurement, Tables, threshold
 from detectors.training import evidence
-from detectors.training.data import BENIGN, HARMS, HEADS, LEFT_OUT, ORDINARY, TRAIN, Row
+from detectors.training.data import BENIGN, BOTH, HARMS, HEADS, LEFT_OUT, ORDINARY, TRAIN, Row, Source
+from detectors.training.data import rows as rows_of
 from detectors.training.encoder.mixture import DOMAINS, MOST, Supply, draws
 from detectors.training.evidence import LENGTHS, MIN_POSITIVES, Evidence, balanced
+from detectors.training.measure import platt
 from detectors.training.synthetic import SETS
 from detectors.training.tables import DEV, head_tables, public_rates, switched_off
 
@@ -176,3 +183,78 @@ def test_every_source_has_a_domain_and_none_is_most_of_what_is_shown() -> None:
     assert max(shown.values()) / sum(shown.values()) <= MOST + 1e-6
     with pytest.raises(KeyError, match="nowhere"):
         draws({**supplies, "nowhere": Supply(1, 1.0)})
+
+
+def test_where_one_half_lies_for_refusals_rests_on_all_sources_and_our_own_texts() -> None:
+    """In the left-out source refusals are easy to miss; elsewhere, and in our own texts, all scores lie higher."""
+    rng = np.random.default_rng(8)
+    labels = np.arange(800) % 2
+    other = np.arange(800) % 4 > 1
+    rows = [
+        Row("w " * 60, None, BOTH, {"refusal": int(each)}, SEEN if elsewhere else UNSEEN, True)
+        for each, elsewhere in zip(labels, other, strict=True)
+    ]
+    rows += [Row("w " * 60, None, BOTH, {}, BENIGN, True) for _ in range(200)]
+    logits = rng.normal(size=(1_000, 2 * len(HEADS)))
+    column = len(HEADS) + list(HEADS).index("refusal")
+    logits[:800, column] += 4 * labels + 3 * other
+    logits[800:, column] += 2
+    everyday = both(rng)
+    known = everyday["response"]
+    whole = Evidence("response", [*known.rows, *rows], np.concatenate((known.logits, logits)))
+    fitted = evidence.cascade({**everyday, "response": whole})
+    odds, ones = fitted.odds["refusal"]["response"][-1_000:], np.concatenate((labels == 1, np.zeros(200, bool)))
+    slope, offset = evidence.centre(whole, "refusal", fitted.odds["refusal"]["response"])
+    assert (slope, offset) == pytest.approx((1, 0), abs=0.01)  # it is where it belongs
+    raw = logits[:, column]
+    alone = platt(raw[:800][~other], ones[:800][~other])
+    before, after = alone[0] * raw + alone[1] >= 0, odds >= 0
+    assert (after != ones).mean() < (before != ones).mean()
+
+
+def test_unsafe_yields_to_a_refusal_and_no_kind_of_harm_does() -> None:
+    """A reply that refuses in the words of harm comes out as less harmful than one that only has the words."""
+    rng = np.random.default_rng(9)
+    found = both(rng)
+    rows = [Row("w " * 60, None, BOTH, {**HARMLESS, "refusal": number % 2}, UNSEEN, True) for number in range(400)]
+    logits = rng.normal(size=(400, 2 * len(HEADS)))
+    logits[:, len(HEADS) + list(HEADS).index("refusal")] += np.where(np.arange(400) % 2, 6, -6)
+    logits[:, len(HEADS) + list(HEADS).index("unsafe")] += 4
+    known = found["response"]
+    whole = Evidence("response", [*known.rows, *rows], np.concatenate((known.logits, logits)))
+    fitted = evidence.cascade({**found, "response": whole})
+    tables = head_tables(fitted, DATE)
+    assert tables.yields == {"unsafe": {"response": evidence.YIELDS}}
+    unsafe = fitted.odds["unsafe"]["response"][-400:]
+    assert unsafe[1::2].mean() < unsafe[::2].mean() - 1
+
+
+def test_who_answers_with_harm_has_not_refused() -> None:
+    labels = [{"unsafe": 1}, {"unsafe": 1, "refusal": 1}, {"unsafe": 0}, {"refusal": 1}]
+    rows = [Row("x", None, BOTH, each, UNSEEN, False) for each in labels]
+    known, ones = Evidence("response", rows, np.zeros((4, len(HEADS)))).labels["refusal"]
+    assert known.tolist() == [True, True, False, True]
+    assert ones.tolist() == [False, True, False, True]
+    known, _ = Evidence("prompt", rows, np.zeros((4, len(HEADS)))).labels["refusal"]
+    assert known.tolist() == [False, True, False, True]
+
+
+def test_rows_of_a_class_that_is_left_are_not_read(tmp_path: Path) -> None:
+    def raw(text: str, kind: str | None) -> dict[str, object]:
+        meta = {} if kind is None else {"cls": kind}
+        return {
+            "text": text,
+            "context": None,
+            "role": "response",
+            "labels": {"refusal": 1},
+            "set": "made",
+            "meta": meta,
+        }
+
+    (tmp_path / "train").mkdir()
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"made": {"licence_class": "permissive"}}))
+    with gzip.open(tmp_path / "train" / "made.jsonl.gz", "wt") as file:
+        for item in (raw("whole", "full"), raw("half", "partial"), raw("plain", None)):
+            file.write(json.dumps(item) + "\n")
+    found = rows_of(tmp_path, {"made": Source(leave=("partial",))}, random.Random(1))
+    assert {row.text for row in found} == {"whole", "plain"}
