@@ -36,7 +36,7 @@ FINDS = {
         "on sources that no stage was trained on, where those have the labels; where 0.5 lies for `refusal`, of which "
         "there is one such source, rests on the held-out rows of all sources too. "
         "It is asked about text in English, as far as its script and commonest words tell; the rest goes to "
-        "`encoder-multilingual`. Text in letters that neither knows is reported as unreadable, and only the rest of it "
+        "`encoder-multilingual` and counts as a score of 0 in the figures below. Text in letters that neither knows is reported as unreadable, and only the rest of it "
         "is judged. " + _SCORES
     ),
     "ngram": (
