@@ -24,20 +24,20 @@ _OTHER_LANGUAGES = (
 FINDS = {
     multilingual.NAME: _OTHER_LANGUAGES + _SCORES,
     "encoder": (
-        "One text at a time, a prompt or a reply (with the end of the prompt behind it), by two networks whose outputs "
-        "are joined: `ngram`, and all-MiniLM-L6-v2 (Apache-2.0), fine-tuned with one output a head, int8 weights and "
-        "activations, in windows of 128 word pieces with 16 in common, up to 32 of them; what lies beyond is reported "
-        "as truncated. A head's output for a reply is half the largest window's and half the mean of all, for a prompt "
-        "three quarters and one, for attacks the largest alone. Of a long reply only `ngram` reads the middle where "
-        "neither it nor both ends show anything. `unsafe` is its own head's and the highest harm's, half and half for "
-        "prompts, three quarters and one for replies. In short texts a head must be surer: what is taken off its "
-        "log-odds was fitted on harmless texts of each length. Half of what a reply's log-odds of `refusal` are above "
-        "0 is taken off those of `unsafe`: who refuses does no harm. Everything was fitted "
-        "on sources that no stage was trained on, where those have the labels; where 0.5 lies for `refusal`, of which "
-        "there is one such source, rests on the held-out rows of all sources too. "
-        "It is asked about text in English, as far as its script and commonest words tell; the rest goes to "
-        "`encoder-multilingual` and counts as a score of 0 in the figures below. Text in letters that neither knows is reported as unreadable, and only the rest of it "
-        "is judged. " + _SCORES
+        "One text at a time, a prompt or a reply (with the end of the prompt behind it), by two networks whose "
+        "outputs are joined: `ngram`, and all-MiniLM-L6-v2 (Apache-2.0), fine-tuned with one output a head, int8 "
+        "weights and activations, in windows of 128 word pieces with 16 in common, up to 32 of them; what lies beyond "
+        "is reported as truncated. A head's output for a reply is half the largest window's and half the mean of all, "
+        "for a prompt three quarters and one, for attacks the largest alone. Of a long reply only `ngram` reads the "
+        "middle where neither it nor both ends show anything. `unsafe` is its own head's and the highest harm's, half "
+        "and half for prompts, three quarters and one for replies. In short texts a head must be surer: what is taken "
+        "off its log-odds was fitted on harmless texts of each length. Half of what a reply's log-odds of `refusal` "
+        "are above 0 is taken off those of `unsafe`: who refuses does no harm. Everything was fitted on sources that "
+        "no stage was trained on, where those have the labels; where 0.5 lies for `refusal`, of which there is one "
+        "such source, rests on the held-out rows of all sources too. It is asked about text in English, as far as its "
+        "script and commonest words tell; the rest goes to `encoder-multilingual` and counts as a score of 0 in the "
+        "figures below. Text in letters that neither knows is reported as unreadable, and only the rest of it is "
+        "judged. " + _SCORES
     ),
     "ngram": (
         "One text at a time, a prompt or a reply (with the end of the prompt behind it): hashed word 1-2-grams and "
