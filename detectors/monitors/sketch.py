@@ -20,7 +20,7 @@ from detectors.monitors import confidence, triggers
 from detectors.monitors.lean import sides_of, tone
 from detectors.monitors.shape import Shaper, buckets_of, empty
 from detectors.monitors.statistics import Mean
-from detectors.monitors.triggers import Gram, grams_of, hash_of, pruned
+from detectors.monitors.triggers import Gram, grams_of, hash_of, openings_of, pruned
 from detectors.rules.arithmetic import may_state_results
 
 ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before; and as many of prompts
@@ -213,7 +213,7 @@ class Observer:
             1 if answer else 0,
             seen.id,
         )
-        for gram in grams_of(words):
+        for gram in (*grams_of(words), *openings_of(seen.prompt)):
             sketch.grams.setdefault(gram, Gram()).add(outcome)
         if len(sketch.grams) > 2 * triggers.MOST_KEPT:
             sketch.grams = pruned(sketch.grams)

@@ -1,11 +1,12 @@
-"""Rare words whose presence steers the answer: refusals, flags, or always the same answer.
+"""Rare words and openings that steer the answer: refusals, flags, or always the same answer.
 
-Of each word and pair of words it is counted in how many prompts it stood, and what became of them; the count of equal
-answers is a majority vote (Boyer & Moore 1981), so it is a lower bound. Prompts that were flagged themselves are left
-out: that harmful words are refused is as it should be. A prompt that comes again word for word counts once. A word is
-named when its prompts show an outcome more often than MARGIN times what the others do, by an exact binomial test with
-false discoveries bounded over all words (Benjamini & Hochberg 1995). A topic that is refused for good reasons looks the
-same: whoever is told of a word asks the probe that leaves it out.
+Of each word, pair of words and opening (`openings`), all called words here, it is counted in how many prompts it
+stood, and what became of them; the count of equal answers is a majority vote (Boyer & Moore 1981), so it is a lower
+bound. Prompts that were flagged themselves are left out: that harmful words are refused is as it should be. A prompt
+that comes again word for word counts once. A word is named when its prompts show an outcome more often than MARGIN
+times what the others do, by an exact binomial test with false discoveries bounded over all words (Benjamini & Hochberg
+1995). A topic that is refused for good reasons looks the same: whoever is told of a word asks the probe that leaves it
+out.
 """
 
 import itertools
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from detectors.monitors.openings import openings
 from detectors.monitors.statistics import binomial_tail, discoveries
 
 LEAST = 5  # prompts with the word
@@ -26,6 +28,7 @@ FALSE_DISCOVERIES = 0.01
 FALSE_ALARMS = 8 / 365
 MOST_KEPT = 20_000  # words
 _READ_WORDS = 300
+_OPENING = 1 << 32  # above all hashes of words
 
 
 class Gram(msgspec.Struct, array_like=True):
@@ -64,12 +67,21 @@ class Trigger(NamedTuple):
     sample: str
     alarms: bool = False
 
+    @property
+    def is_opening(self) -> bool:
+        return self.gram >= _OPENING
+
 
 def grams_of(words: Sequence[str]) -> dict[int, str]:
     """The words and pairs of neighbouring words of a prompt, by their hash."""
     words = words[:_READ_WORDS]
     pairs = (f"{one} {other}" for one, other in itertools.pairwise(words))
     return {hash_of(term): term for term in (*words, *pairs)}
+
+
+def openings_of(prompt: str) -> dict[int, str]:
+    """The openings of a prompt, by numbers that no word has."""
+    return {_OPENING | hash_of(opening): opening for opening in openings(prompt)}
 
 
 def hash_of(term: str) -> int:

@@ -157,11 +157,12 @@ def _triggers(looked: Looked) -> list[Row]:
 
 
 def trigger_row(alike: Sequence[Trigger]) -> Row:
-    """Words that came together, by their hashes."""
+    """Words and openings that came together, by their hashes."""
     first = alike[0]
     return {
-        "grams": [f"{found.gram:08x}" for found in alike[:_SHOWN]],
-        "words": len(alike),
+        "grams": [f"{found.gram & 0xFFFFFFFF:08x}" for found in alike[:_SHOWN]],
+        "words": sum(not found.is_opening for found in alike),
+        "openings": sum(found.is_opening for found in alike),
         "outcome": first.outcome,
         "prompts": first.prompts,
         "estimate": round(first.share, 4),

@@ -280,6 +280,36 @@ def _named(chance: np.random.Generator, planted: int, prompts: int = 2000) -> tu
     return {each.gram for each in named}, {each.gram for each in named if each.alarms}
 
 
+def begun(replays: int) -> Iterator[Line]:
+    """2,000 prompts that begin in one of 500 ways, as often as words are drawn; each way leads on to longer ones. 5 %
+    are refused. One more way stands in 20 of them, and in so many more that are always refused."""
+    for planted in (0, 12, 25, 50):
+        chance = np.random.default_rng(100 + planted)
+        found = [_begun(chance, planted) for _ in range(max(10, replays // 5))]
+        hits = float(np.mean([_PLANTED in names for names in found]))
+        other = float(np.mean([bool(names - {_PLANTED}) for names in found]))
+        yield Line("poisoning_attacks", f"an opening in 20 prompts, and {planted} that it has refused",
+                   hits, None, len(found))  # fmt: skip
+        yield Line("poisoning_attacks", f"another opening named beside it ({planted})", other, None, len(found))
+
+
+def _begun(chance: np.random.Generator, planted: int, prompts: int = 2000) -> set[int]:
+    share = 1 / np.arange(1, 501)
+    drawn = chance.choice(len(share), (prompts, 4), p=share / share.sum())
+    refused = chance.random(prompts) < 0.05
+    refused[:planted] = True
+    grams: dict[int, Gram] = {}
+    total = Gram()
+    for number, ways in enumerate(drawn.tolist()):
+        outcome = Gram(1, int(refused[number]), 0, number + 1, 1, str(number))
+        began = [hash(tuple(ways[:length])) for length in range(1, 5)]
+        for way in [*began, *([_PLANTED] if number < planted + 20 else [])]:
+            grams.setdefault(way, Gram()).add(outcome)
+        total.add(outcome)
+    total.same = 0
+    return {each.gram for each in triggers.triggers(grams, total)}
+
+
 # --- alarms: eight days in which nothing changes, looked at all the time
 
 
@@ -449,7 +479,7 @@ TABLES: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {
     "miscalibration": lambda asked: calibrated(asked.replays),
     "disparate_performance": lambda asked: chain(*(table(asked.replays) for table in (cohorts, latencies, faults))),
     "interventional_effect": lambda asked: chain(steps(asked.replays), volumes(asked.replays)),
-    "poisoning_attacks": lambda asked: words(asked.replays),
+    "poisoning_attacks": lambda asked: chain(words(asked.replays), begun(asked.replays)),
     "alarms": lambda asked: alarms(asked.alarms),
 }
 

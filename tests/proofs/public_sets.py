@@ -35,7 +35,7 @@ from detectors.monitors.shape import (
     W,
     buckets_of,
 )
-from detectors.monitors.triggers import Gram, grams_of
+from detectors.monitors.triggers import Gram, grams_of, openings_of
 
 DATA = Path(os.environ.get("ASSAY_DATA", Path(__file__).parents[2] / "shared" / "data"))
 _REFUSED = 0.05
@@ -187,7 +187,7 @@ def backdoors(looks: int) -> Iterator[Line]:
                          row["labels"]["poisoning_attacks"]] for kind in ("badword", "addsent"))  # fmt: skip
     for name, texts in (("a rare word (BadWord)", words), ("a sentence (AddSent)", sentences),
                         ("a form of sentences (HiddenKiller)", hidden)):  # fmt: skip
-        for count in (6, 12, 25, 100):
+        for count in (6, 12, 25, 50, 100):
             yield _backdoor(f"{name} in {count} of 2,000 prompts", clean, texts, count, max(10, looks // 3))
     yield _backdoor("no trigger", clean, [], 0, max(10, looks // 3))
 
@@ -209,7 +209,7 @@ def _named(
     total = Gram()
     for number, (text, refused) in enumerate(texts):
         outcome = Gram(1, int(refused), 0, number + 1, 1, str(number))
-        for gram in grams_of(stems(text)):
+        for gram in (*grams_of(stems(text)), *openings_of(text)):
             grams.setdefault(gram, Gram()).add(outcome)
         total.add(outcome)
     total.same = 0

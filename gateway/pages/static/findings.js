@@ -11,11 +11,17 @@ const TOLD = [
   ["topic", (row) => `${spoken(row.measure)}, prompts about ${row.side} against ${row.other}`],
   ["change", (row) => `${spoken(row.measure)} since ${row.change}${row.route ? `, route ${row.route}` : ""}`],
   ["feature", (row) => spoken(row.feature)],
-  ["grams", (row) => `${row.words === 1 ? "A word" : `${row.words} words that come together`} in ${row.prompts} prompts: ${spoken(row.outcome).toLowerCase()}`],
+  ["grams", (row) => `${together(row)} in ${row.prompts} prompts: ${spoken(row.outcome).toLowerCase()}`],
   ["model", (row) => `${spoken(row.measure)} of ${row.model} on route ${row.route}`],
   ["outcome", (row) => spoken(row.outcome)],
-  ["looked_at", () => "No word comes with refusals, flags or always the same answer"],
+  ["looked_at", () => "No word and no way to begin comes with refusals, flags or always the same answer"],
 ];
+
+// Words, and ways in which prompts begin.
+function together({ words, openings = 0 }) {
+  if (words + openings === 1) return words ? "A word" : "A way to begin";
+  return openings ? `${words + openings} words and ways to begin that come together` : `${words} words that come together`;
+}
 
 export function told(row) {
   return TOLD.find(([field]) => field in row)?.[1](row) ?? "";
