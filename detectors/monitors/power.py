@@ -32,7 +32,8 @@ POWER: Mapping[str, str] = {
     "poisoning_attacks": (
         "Rare words and openings that come with refusals, flags or one answer. Of 2,000 prompts a trigger in 12 is "
         "always found, in 6 in 18 % of cases; no other word was named. A trigger that is a form of sentences "
-        "(HiddenKiller) is found in 30 % of cases by 25 prompts, always by 50, never by 12. Passages that give orders, and such that repeat the question word for word, are counted: 97 % of "
-        "PoisonedRAG's as the attack sends them, 1 % without the question in front, and 1 % of harmless passages."
+        "(HiddenKiller) is found in 30 % of cases by 25 prompts, always by 50, never by 12. Passages that give "
+        "orders, and such that repeat the question word for word, are counted: 97 % of PoisonedRAG's as the attack "
+        "sends them, 1 % without the question in front, and 1 % of harmless passages."
     ),
 }
