@@ -11,6 +11,7 @@ probability is also chosen with a larger one (permanent random numbers: Ohlsson,
 from collections.abc import Callable
 from datetime import datetime
 from hashlib import blake2b
+from struct import Struct
 
 from gateway.exchange import MODEL_CHARACTERS, Exchange, Sample
 from gateway.openai_api import SURFACES
@@ -20,11 +21,17 @@ from gateway.samples.pace import Pace
 JUDGED = frozenset(surface.operation for surface in SURFACES.values() if surface.judged)
 
 
+_FRESH = blake2b(digest_size=6, person=b"sampling")
+_AS_NUMBER = Struct(">Q").unpack
+
+
 def number_of(exchange: str) -> float:
     """The number of an exchange by its id: the same in every process and for good, and independent of those by which
     canary rules act and second opinions are drawn."""
-    digest = blake2b(exchange.encode("utf-8", "surrogatepass"), digest_size=6, person=b"sampling").digest()
-    return int.from_bytes(digest) / 2**48
+    digest = _FRESH.copy()  # made once: this runs for every request
+    digest.update(exchange.encode("utf-8", "surrogatepass"))
+    number: int = _AS_NUMBER(b"\0\0" + digest.digest())[0]
+    return number / 2**48
 
 
 class Sampler:
