@@ -17,7 +17,7 @@ POWER: Mapping[str, str] = {
         "Differences between prompts that name one side of nine topics or the other; a start for probes. The topics "
         "are examples, and prompts about two sides differ by more than the side."
     ),
-    "cultural_insensitivity": "Gaps of its score between languages, where a detector of it is on.",
+    "cultural_insensitivity": "Gaps of its score between languages.",
     "distribution_shift": (
         "Words of the prompts against a reference: CLINC's out-of-scope questions are found in 27 % of looks at a "
         "share of 20 % of 600 prompts, always at 50 %; ten new intents always at 20 %; without either in 2 %. Another "
@@ -37,3 +37,6 @@ POWER: Mapping[str, str] = {
         "sends them, 1 % without the question in front, and 1 % of harmless passages."
     ),
 }
+
+# Monitors that look at nothing but the score of their own sub-category: without a detector of it they see nothing.
+OF_SCORES = frozenset({"cultural_insensitivity"})
