@@ -88,7 +88,7 @@ def _varint(data: Buffer, place: int) -> tuple[int, int]:
         if byte < 128:
             return value, place
         shift += 7
-    raise ValueError("a number goes on behind the end")
+    raise ValueError("a number ends beyond the end of the file")
 
 
 def _encoded(number: int) -> bytes:

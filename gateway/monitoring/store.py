@@ -230,7 +230,7 @@ class RedisSketches:
         try:
             return decode(blob)
         except msgspec.DecodeError as error:
-            raise MonitorError(f"Redis holds what is not from this release: {error}") from error
+            raise MonitorError(f"Redis holds data that another release of Assay wrote: {error}") from error
 
     async def _ask(self, request: Awaitable[Any]) -> Any:
         try:

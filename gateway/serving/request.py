@@ -201,7 +201,7 @@ class ServerRequest:
         elif self._chunked:
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
         elif self._left is not None and self._left != len(body):
-            raise RuntimeError(f"the body is {abs(self._left - len(body))} bytes off its content-length")
+            raise RuntimeError(f"the body and its content-length differ by {abs(self._left - len(body))} bytes")
         self.started = self.complete = True
         self._expects_continue = False
         connection.write(head + body)
