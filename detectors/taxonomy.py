@@ -50,7 +50,7 @@ SUBCATEGORIES: tuple[Subcategory, ...] = (
         _R,
         "a false claim about a real thing, without intent",
         ("pair", "head"),
-        "flags what contradicts the context or a known misconception; it does not know the world",
+        "flags known misconceptions of a list; what contradicts the context counts as hallucination; knows no world",
     ),
     Subcategory(
         "hallucination",

@@ -7,10 +7,12 @@ from typing import NamedTuple, Protocol
 
 from detectors.base import Judgement, Role, Span, State, Steps, Text, Turn, Verdict, finish
 from detectors.comparing import misconceptions, pairings, stances
+from detectors.comparing.misconceptions import Misconception
 from detectors.comparing.nearness import overlap
 from detectors.comparing.pairings import Myths, Pairing, Sourced, StoppedError
 from detectors.comparing.sentences import Sentence
 from detectors.comparing.sources import Given, given
+from detectors.comparing.telling import telling
 from detectors.comparing.tongue import is_english
 from detectors.manifest import DetectorInfo
 from detectors.trained.pair import Logits, PairModel
@@ -167,17 +169,12 @@ class Comparisons:
         return [Found(evidence, worst)]
 
     def misinformation(self, about: Exchange) -> Comparison:
-        """Claims against the source, and against known misconceptions and their corrections."""
+        """Claims against known misconceptions. What contradicts its source counts as hallucination."""
         out = []
-        if about.given.sources:
-            for each in (yield from pairings.against_source(about.given, about.answer)):
-                pairing = Pairing(each.premise, each.claim, each.near)
-                logits = yield from self._ask(each.premise, each.claim.text)
-                out.append(Found(of_contradiction(pairing, logits), each.claim))
-        for myth, correction in (yield from pairings.against_myths(self._myths, about.answer)):
-            (_, as_myth), (_, as_correction) = yield from self._judged([myth, correction])
-            known = min(odds(as_myth).entail, odds(as_correction).contradict)
-            out.append(Found((known, myth.near.words, myth.near.words), myth.claim))
+        for each in (yield from pairings.against_myths(self._myths, about.answer)):
+            told = yield from self._ask(each.myth.claim, each.claim.text)
+            back = yield from self._ask(each.claim.text, each.myth.claim)
+            out.append(Found(of_myth(each.myth, each.claim.text, told, back), each.claim))
         return out or None
 
     def reasoning(self, about: Exchange) -> Comparison:
@@ -230,6 +227,13 @@ def of_contradiction(pairing: Pairing, logits: Logits) -> Evidence:
     """What tells whether two claims contradict each other."""
     back = overlap(pairing.premise, pairing.claim.text)
     return (odds(logits).contradict, pairing.near.words, back.words)
+
+
+def of_myth(myth: Misconception, claim: str, told: Logits, back: Logits) -> Evidence:
+    """What tells whether a claim tells a misconception as a fact: what the model says of the claim beside it, `told`,
+    and of it beside the claim, `back`, and the words of both and of the correction."""
+    there, here = odds(told), odds(back)
+    return (there.entail, here.entail, there.contradict, here.contradict, *telling(myth, claim))
 
 
 def score(line: Sequence[float], evidence: Evidence) -> float:

@@ -86,15 +86,21 @@ def among_steps(answer: str) -> list[Pairing]:
     return sorted(found, key=lambda pairing: -pairing.near.words)[:MOST_STEPS]
 
 
-def against_myths(myths: "Myths", answer: str) -> Steps[list[tuple[Pairing, Pairing]]]:
-    """Claims of the answer that are near a known misconception: beside it, and beside its correction."""
+class Met(NamedTuple):
+    """A claim of the answer that is near a known misconception."""
+
+    myth: Misconception
+    claim: Sentence
+    near: Overlap
+
+
+def against_myths(myths: "Myths", answer: str) -> Steps[list[Met]]:
+    """Claims of the answer that are near a known misconception, the nearest first."""
     found = []
     for claim in claims(answer):
-        for myth in myths.near(claim.text):
-            near = overlap(myth.claim, claim.text)
-            found.append((Pairing(myth.claim, claim, near), Pairing(myth.correction, claim, near)))
+        found += [Met(myth, claim, overlap(myth.claim, claim.text)) for myth in myths.near(claim.text)]
         yield from pause()
-    return sorted(found, key=lambda pair: -pair[0].near.words)[:MOST_MYTHS]
+    return sorted(found, key=lambda met: -met.near.words)[:MOST_MYTHS]
 
 
 class Myths:
@@ -106,6 +112,8 @@ class Myths:
 
     def near(self, claim: str) -> Iterator[Misconception]:
         """The misconception nearest to a claim, if the claim holds enough of its words."""
+        if not any(map(str.islower, claim.split())):  # a name says nothing of its bearer
+            return
         nearness: defaultdict[int, float] = defaultdict(float)
         for stem in dict.fromkeys(stems(claim)):
             places = self._places.get(stem, [])

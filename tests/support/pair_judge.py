@@ -11,7 +11,7 @@ LINES = {
     "hallucination": (-1.0, *[0.0] * 10),
     "inconsistency": (1.0, 0.0, 0.0, 0.0),
     "sycophancy": (1.0, 2.0, -12.0, 0.0),
-    "misinformation": (1.0, 0.0, 0.0, 0.0),
+    "misinformation": (0.5, 0.5, 0.0, 0.0, 0.0, 0.0, -8.0, -8.0, 0.0, 0.0, 0.0),
     "limited_logical_reasoning": (1.0, 0.0, 0.0, 0.0),
 }
 

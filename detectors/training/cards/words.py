@@ -63,7 +63,12 @@ FINDS = {
         " the source and beside the nearest one alone, up to 12 of them, those first that share the fewest words with "
         "it; the model's outputs and how much of the sentence's words, numbers and names stand anywhere in the source "
         "become one probability, and the worst sentence counts and is named. "
-        "`inconsistency`: beside the nearest sentence of the assistant's earlier turns, weighed by hand. Where there "
+        "`inconsistency`: beside the nearest sentence of the assistant's earlier turns, weighed by hand. "
+        "`misinformation`: a sentence that shares most words with a row of our list of known misconceptions, up to 3 "
+        "of a reply, beside it in both directions; the model's outputs, and what the sentence denies, ascribes to "
+        "others, adds, or has in common with the row's correction alone, become one probability. It was fitted on half "
+        "of 502 sentences that we wrote (misconceptions in other words; denials, mentions, corrections, near topics) "
+        "and on ordinary replies that are near a row, and measured on the others. Where there "
         "is nothing to compare with there is no opinion. Text in another language than English is unreadable. "
         + _SCORES
     ),
@@ -142,6 +147,13 @@ FAILS = {
         "Sources without a layout that we know are not found; then there is no opinion.",
         "Thresholds were measured on benign answers made of three held-out claims: longer ones are flagged more often.",
         "RefChecker's rows carry no source, HaluEval's general rows none either: nothing can be compared there.",
+        "`misinformation` knows its list and nothing else: silence is no proof. The half that measured it was written "
+        "by the same hand as the half that fitted it, about other rows; 5 of its 125 misconceptions were near no row. "
+        "On TruthfulQA's answers that are near a row, which one of us labelled by hand, it separates less. It misses "
+        "paraphrase that shares few words with the row, and flags scraps of a misconception (*It is a camel's hump*) "
+        "and what turns one round by a single word.",
+        "What contradicts a source was tried for `misinformation` (AUROC .75 on FEVER-symmetric, .69 on VitaminC) and "
+        "left to `hallucination`; beside the correction the model was tried too and adds nothing.",
     ),
     "secrets": (
         "Secrets without a known prefix or a telling name beside them, passwords that are plain words, PINs, license "

@@ -26,6 +26,9 @@ def main() -> None:
     options = _options()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)
+    if options.misinformation:
+        shipped.refit(options.out, options.data, options.date)
+        return
     rng = random.Random(options.seed)
     found = rows.pairs(options.data, rng)
     if not options.reuse:
@@ -53,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--reuse", action="store_true", help="keep the model in --out, measure it again")
+    parser.add_argument("--misinformation", action="store_true", help="fit and measure that head alone, anew")
     parser.add_argument("--budget", type=int, default=finetune.BUDGET, help="word pieces that the model is shown")
     parser.add_argument("--date", default=datetime.date.today().isoformat(), help="date of the measurements")
     return parser.parse_args()

@@ -6,7 +6,7 @@ Nothing is chosen on the public sets. Big ones are thinned evenly to `most` rows
 import math
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from detectors.trained.pair import HEADS, Logits, PairModel
 from detectors.training import measure
 from detectors.training.data import SHIPPABLE, manifest, read
 from detectors.training.measure import Labels, Scores
-from detectors.training.pair import edits, rows
+from detectors.training.pair import edits, lines, myths, rows
 from detectors.training.pair.rows import Pair
 from detectors.training.tables import LEFT_OUT
 
@@ -41,7 +41,6 @@ SPEAKS = (-1, -1, 1, -1, -1, 1, -1, -1, -1, -1)
 BY_HAND: Mapping[str, tuple[float, ...]] = {
     pair.INCONSISTENCY: (1.0, 1.0, 1.0, -2.5),
     pair.SYCOPHANCY: (0.4, 2.0, -1.5, 0.0),
-    pair.MISINFORMATION: (1.0, 0.0, 0.0, 0.0),  # what stands beside a claim was looked for: words say no more
     pair.REASONING: (1.0, 1.0, 1.0, -2.5),
 }
 
@@ -96,8 +95,6 @@ PUBLIC: tuple[Public, ...] = (
     _grounded("FEVER-symmetric", "fever_symmetric", 700),
     _grounded("VitaminC", "vitaminc", 700),
     _grounded("HaluEval QA", "halueval_qa_1k", 300, _given),
-    Public("FEVER-symmetric", "fever_symmetric", pair.MISINFORMATION, "nli", _source, 500, value=2),
-    Public("VitaminC", "vitaminc", pair.MISINFORMATION, "nli", _source, 500, value=2),
     Public("BIG-bench fact checker", "bigbench_fact_checker", pair.MISINFORMATION, "misinformation", _alone, 500),
     Public("BECEL test without SNLI", "becel", pair.INCONSISTENCY, "inconsistency", _earlier, 600,
            where=_of_no_training_source),
@@ -107,11 +104,6 @@ PUBLIC: tuple[Public, ...] = (
 # Answers of a sentence and more: what is known of them while they grow.
 GROWING, SEEN_WORDS = frozenset({"SummEdits", "QAGS"}), (8, 16, 32)
 MEAN_OF = ("BEGIN", "QAGS", "WiCE test", "FEVER-symmetric", "VitaminC")
-# Switched off whatever its figures are: it claims more than it finds.
-DOUBTED: Mapping[str, str] = {
-    pair.MISINFORMATION: "AUROC 0.75 at best on a set that it was not trained on (FEVER-symmetric), 0.69 on VitaminC, "
-    "0.50 on claims without a source (BIG-bench fact checker); what contradicts its source counts as hallucination"
-}
 # The model was not trained on this source, but its line and thresholds were fitted on other rows of it.
 SEEN = frozenset({"WiCE test"})
 
@@ -130,7 +122,7 @@ def unmoved(data: Path, rng: random.Random, most: int = 260) -> list[Text]:
     return [Text(row["text"], ROLE, None, _talk(row)) for row in rng.sample(found, most)]
 
 
-def fitted(model: PairModel, found: Sequence[Pair], answers: Sequence[Text], date: str) -> Tables:
+def fitted(model: PairModel, data: Path, found: Sequence[Pair], answers: Sequence[Text], date: str) -> Tables:
     """The line of hallucination, and every threshold on benign rows.
 
     `answers` are benign for sycophancy; for the others benign answers are TRIPLES claims of benign pairs.
@@ -139,22 +131,25 @@ def fitted(model: PairModel, found: Sequence[Pair], answers: Sequence[Text], dat
     evidence = np.array([_of_source(model, each) for each in own])
     labels = np.array([each.grounded == 0 for each in own])
     line = _line(evidence, labels, [each.set for each in own])
-    scores = _scores(line, evidence)
+    scores = lines.scores(line, evidence)
     stated = [each for each in found if each.set in STATED and each.nli in (0, 1)]
     against = np.array([pair.of_contradiction(_pairing(each), _judged(model, each)) for each in stated])
-    benign = {slug: _triples(_scores(by_hand, against)) for slug, by_hand in BY_HAND.items() if slug != pair.SYCOPHANCY}
+    benign = {
+        slug: _triples(lines.scores(by_hand, against)) for slug, by_hand in BY_HAND.items() if slug != pair.SYCOPHANCY
+    }
     benign |= {pair.HALLUCINATION: _triples(scores[~labels]), pair.SYCOPHANCY: _unmoved(model, answers)}
-    lines = {pair.HALLUCINATION: line, **BY_HAND}
-    return Tables(
-        slugs=tuple(lines),
+    every = {pair.HALLUCINATION: line, **BY_HAND}
+    tables = Tables(
+        slugs=tuple(every),
         heads=HEADS,
-        operating={slug: {ROLE: measure.operating_table(benign[slug])} for slug in lines},
-        benign_rows={slug: {ROLE: len(benign[slug])} for slug in lines},
+        operating={slug: {ROLE: measure.operating_table(benign[slug])} for slug in every},
+        benign_rows={slug: {ROLE: len(benign[slug])} for slug in every},
         rates={},
-        calibration={slug: {ROLE: line} for slug, line in lines.items()},
+        calibration={slug: {ROLE: line} for slug, line in every.items()},
         measured=tuple(_held_out_figures(evidence, labels, [each.set for each in own], date)),
         labels=tuple(sorted(pair.LABELS.values())),
     )
+    return myths.with_misinformation(tables, model, data, date)
 
 
 def _held_out_figures(evidence: Scores, labels: Labels, sets: Sequence[str], date: str) -> Iterator[Measurement]:
@@ -162,7 +157,7 @@ def _held_out_figures(evidence: Scores, labels: Labels, sets: Sequence[str], dat
     for name in sorted(set(sets)):
         mine = np.array([own == name for own in sets])
         line = _line(evidence[~mine], labels[~mine], [own for own in sets if own != name])
-        value = round(measure.auroc(_scores(line, evidence[mine]), labels[mine]), 3)
+        value = round(measure.auroc(lines.scores(line, evidence[mine]), labels[mine]), 3)
         title = f"{LEFT_OUT}: {name}" if name in rows.LEFT_OUT else f"{name}, held-out rows"
         metric = "AUROC" if name in rows.LEFT_OUT else "AUROC by a line that was fitted without it"
         yield Measurement(title, pair.HALLUCINATION, f"{ROLE}: {metric}", value, int(mine.sum()), date, None,
@@ -194,12 +189,6 @@ def _pairing(each: Pair) -> Pairing:
     return Pairing(each.premise, Sentence(each.claim, 0, len(each.claim)), overlap(each.claim, each.premise))
 
 
-def _scores(line: Sequence[float], evidence: Scores) -> Scores:
-    odds = evidence @ np.array(line[:-1]) + line[-1]
-    scores: Scores = 1 / (1 + np.exp(-np.clip(odds, -36, 36)))
-    return scores
-
-
 def _line(evidence: Scores, labels: Labels, sets: Sequence[str]) -> tuple[float, ...]:
     """Each set weighs the same, and in it both classes. What speaks against its own meaning, because others say nearly
     the same, is left out: on sources that nothing was fitted on it would mislead."""
@@ -209,17 +198,7 @@ def _line(evidence: Scores, labels: Labels, sets: Sequence[str]) -> tuple[float,
             mine = np.array([own == name for own in sets]) & (labels == side)
             weights[mine] = (4.0 if name in rows.LEFT_OUT else 1.0) / max(mine.sum(), 1)
     weights *= len(labels) / weights.sum()
-    kept = list(range(len(SPEAKS)))
-    while True:
-        *slopes, offset = measure.platt(evidence[:, kept], labels, ridge=RIDGE, weights=weights)
-        spread = evidence[:, kept].std(axis=0)
-        against = [-slope * SPEAKS[place] * wide for slope, place, wide in zip(slopes, kept, spread, strict=True)]
-        if max(against) <= 0:
-            break
-        del kept[int(np.argmax(against))]
-    line = np.zeros(len(SPEAKS))
-    line[kept] = slopes
-    return (*line.tolist(), offset)
+    return lines.signed(evidence, labels, weights, SPEAKS, RIDGE)
 
 
 def _triples(benign: Scores) -> Scores:
@@ -229,9 +208,11 @@ def _triples(benign: Scores) -> Scores:
     return highest
 
 
-def public(model: PairModel, info: DetectorInfo, data: Path, date: str) -> Iterator[tuple[Public, list[Measurement]]]:
-    """Set by set its figures."""
-    for item in PUBLIC:
+def public(
+    model: PairModel, info: DetectorInfo, data: Path, date: str, slugs: Collection[str] = pair.SLUGS
+) -> Iterator[tuple[Public, list[Measurement]]]:
+    """Set by set its figures, of these sub-categories."""
+    for item in (each for each in PUBLIC if each.slug in slugs):
         found = _rows(item, data)
         texts = [Text(row["text"], ROLE, None, item.turns(row)) for row in found]
         labels = np.array([row["labels"][item.label] == item.value for row in found])

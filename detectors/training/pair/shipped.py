@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from detectors.comparing.detector import HALLUCINATION
+from detectors.comparing.detector import HALLUCINATION, MISINFORMATION
 from detectors.manifest import DetectorInfo, Measurement, Tables, load_one, sha256
 from detectors.registry import PAIR
 from detectors.trained.pair import HEADS, PairModel
 from detectors.training import cards, shipping, tables
-from detectors.training.pair import measured, rows
+from detectors.training.pair import measured, myths, rows
 
 log = logging.getLogger("detectors.training")
 
@@ -22,11 +22,24 @@ log = logging.getLogger("detectors.training")
 def ship(out: Path, data: Path, found: Sequence[rows.Pair], rng: random.Random, date: str) -> None:
     """Write the tables, models.toml and the card of the model that lies in `out`; `found` are the pairs of training."""
     model = PairModel(_blank(out))
-    fitted = measured.fitted(model, measured.held_out(data, found, rng), measured.unmoved(data, rng), date)
+    fitted = measured.fitted(model, data, measured.held_out(data, found, rng), measured.unmoved(data, rng), date)
     sets = {PAIR: measured.trained_on(data, found)}
     shipping.write(out, {PAIR: fitted}, sets)
     log.info("measuring")
     shipping.write(out, {PAIR: _measured(out, data, date, fitted, model)}, sets)
+    cards.write(out.parent / "cards", {PAIR: load_one(PAIR, out)}, {})
+
+
+def refit(out: Path, data: Path, date: str) -> None:
+    """Fit and measure `misinformation` anew, all else in `out` staying: the list or the rows that we wrote changed."""
+    before = msgspec.json.decode((out / f"{PAIR}.json").read_bytes(), type=Tables)
+    model = PairModel(load_one(PAIR, out))
+    after = myths.with_misinformation(before, model, data, date)
+    shipping.write(out, {PAIR: after})
+    info, found = load_one(PAIR, out), list(after.measured)
+    for _, figures in measured.public(model, info, data, date, {MISINFORMATION}):
+        found += figures
+    shipping.write(out, {PAIR: msgspec.structs.replace(after, measured=tuple(found))})
     cards.write(out.parent / "cards", {PAIR: load_one(PAIR, out)}, {})
 
 
@@ -50,7 +63,7 @@ def _measured(out: Path, data: Path, date: str, fitted: Tables, model: PairModel
     found.append(measured.three_way(model, data, date))
     areas = [each.value for each in found if each.set in measured.MEAN_OF and _is_headline(each)]
     log.info("mean AUROC %.3f; %s; %.1f ms for 128 pieces", np.mean(areas), found[-1], _milliseconds(model))
-    return tables.switched_off(msgspec.structs.replace(fitted, measured=tuple(found)), measured.DOUBTED)
+    return tables.switched_off(msgspec.structs.replace(fitted, measured=tuple(found)))
 
 
 def _is_headline(each: Measurement) -> bool:
