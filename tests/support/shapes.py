@@ -24,6 +24,8 @@ IN_STRINGS: Mapping[str, Callable[[Sequence[str]], str]] = {
     "behind an id": lambda words: "msg_1 " + " ".join(words),
     "between line ends": "\n".join,
     "with commas": ", ".join,
+    "joined": "-".join,
+    "joined as a name": "_".join,
 }
 # As one field more of an object.
 IN_FIELDS: Mapping[str, Callable[[Sequence[str]], Mapping[str, Any]]] = {

@@ -87,7 +87,8 @@ def passage_of_strays(
 
 def _passage(group: Sequence[Piece], direction: Direction, choice: int, fresh: bool) -> Passage:
     first = group[0]
-    apart = "\n" if first.path and first.path[0] in _DEFINITIONS else " " if first.listed else ""
+    in_words = first.listed or any(isinstance(key, int) for key in first.path[-1:])
+    apart = "\n" if first.path and first.path[0] in _DEFINITIONS else " " if in_words else ""
     sources: list[Source] = []
     meant: list[str] = []
     start = 0

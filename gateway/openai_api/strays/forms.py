@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus
 from gateway.openai_api.strays.vocabulary import FUNCTION_WORDS, WORDS_OF_NAMES
 
 LEAST_WORDS = 4  # that are a text
+_LEAST_JOINED, _LEAST_SMALL_JOINED = 6, 3
 _LEAST_SMALL, _ONE_IN = 2, 5  # of words where only names stand
 _SPACE = re.compile(r"\s")
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -150,6 +151,15 @@ def is_function_word(word: str, *, in_name: bool) -> bool:
     """Whether this is one of the small words that sentences have and lists of names have not; with `in_name`, that
     names made of several words have not either."""
     return word in FUNCTION_WORDS and not (in_name and word in WORDS_OF_NAMES)
+
+
+def is_joined_sentence(text: str) -> bool:
+    """Whether one run of characters is a sentence with marks in place of its spaces: six words, three small ones."""
+    if len(text) > _LOOKED_AT or has_space(text):
+        return False
+    words = words_in(text)
+    small = len(FUNCTION_WORDS.intersection(words))
+    return len(words) >= _LEAST_JOINED and small >= _LEAST_SMALL_JOINED and small * _ONE_IN >= len(set(words))
 
 
 def are_a_sentence(words: Collection[str], small: Collection[str]) -> bool:

@@ -239,7 +239,7 @@ def _kind(place: _Place) -> Kind | None:
     text = place.text
     if place.is_read:
         return "name" if forms.is_plain(text) else None
-    if forms.may_be_secret(text) or forms.encodes_text(text):
+    if forms.may_be_secret(text) or forms.encodes_text(text) or forms.is_joined_sentence(text):
         return "secret"
     if place.key == "obfuscation" and text.isascii() and text.isalnum():
         return "name" if forms.is_like_a_word(text) else None

@@ -55,7 +55,7 @@ def headers_with_text(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes
         seen = _seen_and_short(name, value) if is_short else _seen(name, value)
         if seen.is_text:
             found.add(name)
-        elif seen.small:
+        elif seen.small or (len(seen.words) == 1 and forms.is_word(value.decode("latin-1"))):
             among.add(name)
         every.update(seen.words)
         small.update(seen.small)
@@ -71,7 +71,7 @@ class _Seen(NamedTuple):
 
 
 def _seen(name: bytes, value: bytes) -> _Seen:
-    if forms.are_a_sentence(*_words_of(name.decode("latin-1"))):
+    if forms.is_joined_sentence(name.decode("latin-1")):
         return _Seen(True)
     text = _unescaped(value.decode(errors="replace"))
     if name not in _LISTS:
@@ -86,7 +86,11 @@ _seen_and_short = lru_cache(1024)(_seen)  # most are the same in every request
 def is_text(text: str) -> bool:
     """Whether this is a text: four words, letters enough where there may be no spaces, or words in base64."""
     words = sum(map(forms.is_word, text.split()))
-    return words >= _WORDS or _is_unspaced(text) or any(map(forms.encodes_text, text.split()))
+    return words >= _WORDS or _is_unspaced(text) or any(map(_says_in_one, text.split()))
+
+
+def _says_in_one(part: str) -> bool:
+    return forms.encodes_text(part) or forms.is_joined_sentence(part)
 
 
 def _is_unspaced(text: str) -> bool:

@@ -73,6 +73,7 @@ TEXTS: dict[str, list[tuple[str, str]]] = {
     "behind a program": [("user-agent", f"curl/8.5.0 {SAID}")],
     "in a name": [("x-now-tell-them-where-the-jewels-are", "1")],
     "escaped twice": [("x-note", "bring%2520jewels%2520home%2520tonight")],
+    "in a long name": [("x-now-please-tell-them-where-the-stolen-golden-jewels-and-rings-of-your-aunt-are", "1")],
     "in a server's name": [("server", SAID)],
 }
 

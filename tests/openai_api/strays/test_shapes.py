@@ -20,12 +20,13 @@ TELEGRAM = ["bring", "stolen", "jewels", "home", "tonight", "quietly"]
 # Where lists of names belong, what no model reads, and what the application defines.
 NAMES_BELONG = re.compile(
     r"metadata|\btools\b|mcp_servers|response_format|\bstop\b|stop_sequences|\buser\b|safety_identifier|logit_bias"
-    r"|variables|content\.\d+\.input\b|choices$"
+    r"|variables|content\.\d+\.input\b|choices$|^joined"
 )
 # Texts by themselves: each may be one word.
 ONE_BY_ONE = re.compile(
     r"(?:entries of|lists in) (?:input|items|messages|.*summary|.*outputs)$|words in place of .*refusal$"
 )
+IN_A_MODEL = re.compile(r"joined.* in place of model")  # by it a request is routed
 ASKED = b'{"model":"m"}'
 
 
@@ -109,7 +110,7 @@ def missed(operation: Operation, words: list[str], *, answers: bool) -> tuple[in
 def test_a_sentence_in_a_request_is_found_wherever_it_stands(operation: Operation) -> None:
     number, found = missed(operation, SENTENCE, answers=False)
     assert number >= 20
-    assert found == []
+    assert [what for what in found if not IN_A_MODEL.fullmatch(what)] == []
 
 
 @pytest.mark.parametrize("operation", ANSWERS)
