@@ -19,7 +19,7 @@ from detectors.monitors.triggers import Trigger
 from gateway.monitoring.findings import Row
 from gateway.monitoring.history import Looked, total
 from gateway.monitoring.store import HOUR
-from gateway.monitoring.sums import calibrations, cohorts, moved, series, sides
+from gateway.monitoring.sums import calibrations, cohorts, moved, prompts_seen, series, sides
 
 DAY = 24 * HOUR
 _SHOWN = 20  # words
@@ -151,7 +151,7 @@ def _effects(looked: Looked) -> list[Row]:
 
 
 def _triggers(looked: Looked) -> list[Row]:
-    both = total([looked.reference, looked.now])
+    both = prompts_seen(looked)
     named = [found for found in triggers.triggers(both.grams, both.total) if found.alarms]
     return [trigger_row(alike) for alike in triggers.together(named)]
 

@@ -7,8 +7,8 @@ from detectors.monitors.sketch import POWERS, Sketch
 from detectors.monitors.statistics import Difference, Mean
 from gateway.monitoring.alarms import alarms, trigger_row
 from gateway.monitoring.findings import Report, Row
-from gateway.monitoring.history import Looked, total
-from gateway.monitoring.sums import calibrations, cohorts, moved, series, sides
+from gateway.monitoring.history import Looked
+from gateway.monitoring.sums import calibrations, cohorts, moved, prompts_seen, series, sides
 
 _SHOWN = 20  # rows of a monitor
 
@@ -173,7 +173,7 @@ _IN_PASSAGES = ("orders_in_passages", "question_in_passages")
 
 
 def _triggers(looked: Looked) -> Report:
-    both = total([looked.reference, looked.now])
+    both = prompts_seen(looked)
     named = triggers.triggers(both.grams, both.total)
     rows = [{**trigger_row(alike), "found": True} for alike in triggers.together(named)]
     rows += [row for measure in _IN_PASSAGES if (row := _in_passages(looked.now, measure))]

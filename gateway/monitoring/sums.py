@@ -5,7 +5,7 @@ from detectors.monitors.drift import Histogram, Shift
 from detectors.monitors.effects import Hour
 from detectors.monitors.sketch import Sketch
 from detectors.monitors.statistics import Mean
-from gateway.monitoring.history import Looked
+from gateway.monitoring.history import Looked, total
 from gateway.monitoring.opinions import FAULT
 
 # What cohorts are compared in: the rest of the measures are for effects.
@@ -14,6 +14,22 @@ COMPARED = (
 )  # fmt: skip
 _OF_SIDES = ("refusal", "tone", "answer_length")
 _Series = dict[tuple[str, str], list[Hour]]
+
+
+def prompts_seen(looked: Looked) -> Sketch:
+    """Now and the reference, in which triggers are looked for; now alone where another version of a detector judged in
+    the reference: what it flagged is no measure for what this one flags."""
+    now, before = _versions(looked.now), _versions(looked.reference)
+    is_same = all(now[name] == before[name] for name in now.keys() & before.keys())
+    return total([looked.reference, looked.now] if is_same else [looked.now])
+
+
+def _versions(of: Sketch) -> dict[str, set[str]]:
+    """Of each detector, by name."""
+    found: dict[str, set[str]] = {}
+    for detector in of.detectors:
+        found.setdefault(detector.partition("@")[0], set()).add(detector)
+    return found
 
 
 def calibrations(of: Sketch) -> dict[tuple[str, str, str], dict[int, list[float]]]:

@@ -150,6 +150,23 @@ async def test_other_versions_of_a_detector_are_not_compared(place: Gateways) ->
     assert [row["feature"] for row in report.rows if "note" in row] == ["scores of encoder@3"]
 
 
+@pytest.mark.parametrize(("before", "is_named"), [("encoder@3", False), ("encoder@4", True)])
+async def test_what_another_version_flagged_is_no_measure_for_a_trigger(
+    place: Gateways, before: str, is_named: bool
+) -> None:
+    """Today most answers are flagged as refusals, whatever the prompt is about; before, hardly any was."""
+    past = (
+        sample(f"p{n}", at=NOW - 3 * DAY, prompt=f"about boats number {n}", detector=before, refused=n % 100 == 0)
+        for n in range(1500)
+    )
+    now = (sample(f"n{n}", prompt=f"ferry{n % 4} costs item{n}", refused=n % 7 < 6) for n in range(120))
+    await place.observe(*past)
+    await place.observe(*now)
+    latest = await place.reports(Change(NOW - 4 * DAY, "reference", "pinned", until=NOW - 2 * DAY))
+    report = latest.latest["poisoning_attacks"]
+    assert bool(report.found) == is_named
+
+
 @pytest.mark.slow
 async def test_the_effect_of_a_change_is_found(place: Gateways) -> None:
     begun = NOW - 60 * HOUR
