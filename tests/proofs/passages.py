@@ -3,7 +3,7 @@
     python -m tests.proofs.passages
 
 Sets of five passages, once as they are and once with a false one among them. PoisonedRAG's evaluation passages come
-from the folder that ASSAY_DATA names; its five of a question agree, and one of them gets the answer of another question.
+from the folder that ASSAY_DATA names; its five of a question agree, and one gets the answer of another question.
 """
 
 import itertools
