@@ -94,7 +94,8 @@ class _Lane:
         return request
 
     def _has_room(self, caller: str, size: int) -> bool:
-        return not self._total or self._total + size <= ROOM_BYTES or self._sent[caller] + size <= OWN_BYTES
+        """What is larger than half the room goes where half is free: it would wait for ever beside many small ones."""
+        return self._total + min(size, ROOM_BYTES // 2) <= ROOM_BYTES or self._sent[caller] + size <= OWN_BYTES
 
     def _standing(self, caller: str, now: float) -> tuple[float, int]:
         size, number, _ = self._waiting[caller][0]

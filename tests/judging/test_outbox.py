@@ -135,3 +135,17 @@ def test_everything_comes_whole_in_the_end(asked: list[tuple[str, int, bool]]) -
         line.came.clear()
     assert sorted(request.id for request in came) == [request.id for request in added]
     assert all(request in added for request in came)
+
+
+def test_one_that_is_larger_than_the_room_goes_beside_small_ones_that_never_end() -> None:
+    line = Line()
+    line.add("small", 300)
+    line.add("large", 3 * ROOM_BYTES)
+    for _ in range(100):
+        line.write(1)
+        line.add("small", 300)  # before the last one is answered: there is always something unanswered
+        line.write(1)
+        if any(request.caller == "large" for request in line.came):
+            return
+        line.answer("small")
+    raise AssertionError("it was never sent")
