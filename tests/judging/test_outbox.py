@@ -74,11 +74,12 @@ def test_no_more_is_sent_than_can_be_done_soon_and_each_caller_has_a_little_besi
     assert line.write() == ["good"] * (10 - OWN_BYTES // 21_000)
 
 
-def test_one_that_is_larger_than_all_the_room_goes_alone() -> None:
+def test_one_that_is_larger_than_all_the_room_goes_where_half_is_free() -> None:
     line = Line()
     line.add("a", 5 * ROOM_BYTES)
-    line.add("b", 200_000)
-    assert line.write() == ["b"]
+    line.add("b", 300_000)
+    line.add("c", 300_000)
+    assert line.write() == ["b", "c"]
     line.answer("b")
     assert line.write() == ["a"]
 
