@@ -27,6 +27,7 @@ from gateway.parts.records import records
 from gateway.parts.upstreams import model_servers
 from gateway.pipeline import Pipeline, Scope
 from gateway.samples.redis_queue import RedisQueue
+from gateway.samples.sampling import exchange_ids
 from gateway.serving import draining, heap
 from gateway.serving.background import Background, NamedTask
 from gateway.serving.bodies import Receive
@@ -97,7 +98,7 @@ class App:
             recorder=recorder if tracing is None else tracing.recording(recorder),
             stored=StoredAnswers(),
             in_flight=config.max_requests_in_flight,
-            id_prefix=secrets.token_hex(6),
+            ids=exchange_ids(secrets.token_hex(6)),
         )
 
     def _judging_pids(self) -> list[int]:

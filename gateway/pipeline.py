@@ -8,11 +8,10 @@ closed with exactly one outcome, whatever happens.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import closing
 from datetime import datetime
 from functools import partial
-from itertools import count
 from time import monotonic
 from typing import Any
 
@@ -46,7 +45,7 @@ Scope = MutableMapping[str, Any]
 class Pipeline:
     """An ASGI application for everything below `/v1/`. Without `moderation`, `/v1/moderations` is forwarded as well.
 
-    `in_flight` is how many exchanges may be open at once.
+    `in_flight` is how many exchanges may be open at once, `ids` names each that comes.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Pipeline:
         recorder: Recorder,
         stored: StoredAnswers,
         in_flight: int,
-        id_prefix: str,
+        ids: Iterator[str],
         wall_clock: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._wall_clock = wall_clock
@@ -78,8 +77,7 @@ class Pipeline:
         self._recorder = recorder
         self._stored = stored
         self._in_flight = in_flight
-        self._id_prefix = id_prefix
-        self._ids = count()
+        self._ids = ids
         self.open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +187,7 @@ class Pipeline:
         path = scope["raw_path"].decode("latin-1")
         asked = Asked(scope["method"], path, scope["query_string"], scope["headers"], notes=client.notes)
         self.open += 1
-        return Exchange(f"req_{self._id_prefix}{next(self._ids):08x}", asked, Timing(now, now))
+        return Exchange(next(self._ids), asked, Timing(now, now))
 
     async def _upload(self, exchange: Exchange, receive: Receive, head: Head) -> Response:
         """What goes through as it comes, once its beginning is judged."""

@@ -3,15 +3,16 @@
 The choice is made when the exchange opens, so that what is not chosen costs nothing; it does not look at the
 content, so the probability is known exactly and a rate estimated from the samples can be weighted with it.
 
-Each exchange has a number from 0, below 1, that follows from its id alone. It is chosen when the number is below the
-probability in force, so that every process decides alike on the same exchange, and what is chosen with a small
-probability is also chosen with a larger one (permanent random numbers: Ohlsson, 1995).
+An exchange's id ends with random digits, drawn when its request comes: read as a number, they are from 0, below 1.
+It is chosen when the number is below the probability in force. So its choice can be told from its id for good, a caller
+cannot tell beforehand which of its requests will be chosen, and what is chosen with a small probability is also chosen
+with a larger one (permanent random numbers: Ohlsson, 1995).
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from hashlib import blake2b
-from struct import Struct
+from itertools import count
 
 from gateway.exchange import MODEL_CHARACTERS, Exchange, Sample
 from gateway.openai_api import SURFACES
@@ -21,17 +22,25 @@ from gateway.samples.pace import Pace
 JUDGED = frozenset(surface.operation for surface in SURFACES.values() if surface.judged)
 
 
-_FRESH = blake2b(digest_size=6, person=b"sampling")
-_AS_NUMBER = Struct(">Q").unpack
+_DIGITS = 8  # hexadecimal, at the end of an id
+_NUMBERS = 16**_DIGITS
+_DRAWN = 256  # numbers at once: to ask the system for each would cost more than all the rest
+_MOST_BOUNDS = 1_000  # probabilities in force; they move once a second
 
 
-def number_of(exchange: str) -> float:
-    """The number of an exchange by its id: the same in every process and for good, and independent of those by which
-    canary rules act and second opinions are drawn."""
-    digest = _FRESH.copy()  # made once: this runs for every request
-    digest.update(exchange.encode("utf-8", "surrogatepass"))
-    number: int = _AS_NUMBER(b"\0\0" + digest.digest())[0]
-    return number / 2**48
+def exchange_ids(process: str, random_bytes: Callable[[int], bytes] = os.urandom) -> Iterator[str]:
+    """Ids without end. Each names the process, says which of its exchanges this is, and ends with its number."""
+    size = _DRAWN * _DIGITS
+    for first in count(0, _DRAWN):
+        numbers = random_bytes(size // 2).hex()
+        for n, at in enumerate(range(0, size, _DIGITS), first):
+            yield f"req_{process}{n:08x}{numbers[at : at + _DIGITS]}"
+
+
+def _bound(probability: float) -> str:
+    """Digits that come after those of every number below the probability; at 1 after those of all."""
+    below = round(probability * _NUMBERS)
+    return f"{below:0{_DIGITS}x}" if below < _NUMBERS else "~"
 
 
 class Sampler:
@@ -42,12 +51,11 @@ class Sampler:
         *,
         enabled: bool = True,
         pace: Pace | None = None,
-        number: Callable[[str], float] = number_of,
         wall_clock: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._operations = JUDGED if enabled else frozenset()
         self._pace = pace
-        self._number = number
+        self._bounds: dict[float, str] = {}
         self._wall_clock = wall_clock
 
     def choose(self, exchange: Exchange) -> None:
@@ -57,8 +65,15 @@ class Sampler:
         if exchange.asked.operation not in self._operations:
             return
         probability = rate if self._pace is None else self._pace.probability(rate)
-        transcript.sampled = probability >= 1 or self._number(exchange.id) < probability
+        # Digits are compared as they stand: this runs for every request.
+        transcript.sampled = exchange.id[-_DIGITS:] < (self._bounds.get(probability) or self._learn(probability))
         transcript.probability = probability
+
+    def _learn(self, probability: float) -> str:
+        if len(self._bounds) >= _MOST_BOUNDS:
+            self._bounds.clear()
+        bound = self._bounds[probability] = _bound(probability)
+        return bound
 
     def insist(self, exchange: Exchange) -> None:
         """Choose this exchange with certainty, because of what it is; its inclusion probability is 1."""

@@ -81,8 +81,8 @@ async def test_every_answer_says_which_request_it_answers_and_what_was_decided()
     async with serve(answering(HELLO, HELLO)) as server, World(server.port) as world:
         first = await world.ask(body=chat("hi"))
         second = await world.ask(body=chat("hi"))
-    assert first.headers[b"x-request-id"] == b"req_t00000000"
-    assert second.headers[b"x-request-id"] == b"req_t00000001"
+    assert first.headers[b"x-request-id"] == b"req_t0000000080000000"
+    assert second.headers[b"x-request-id"] == b"req_t0000000180000000"
     assert first.headers[b"x-assay-decision"] == b"allow"
     assert len(first.headers[b"x-assay-policy"]) == 12
     assert first.headers[b"x-assay-guard-ms"] == b"0"

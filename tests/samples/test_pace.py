@@ -5,7 +5,6 @@ import random
 import pytest
 
 from gateway.samples.pace import LEAST, Pace
-from gateway.samples.sampling import number_of
 from gateway.telemetry import metrics
 
 
@@ -118,18 +117,18 @@ def test_weighted_shares_stay_right_while_the_budget_adapts() -> None:
     unweighted, is far off; the weighted one is right."""
     chance = random.Random(16)
     weighted, plain = [], []
-    for replay in range(200):
+    for _ in range(200):
         machine = Machine()
         pace, harm, total, found, chosen = machine.pace(samples=10), 0.0, 0.0, 0, 0
         truth = []
         for second in range(120):
             burst = second // 20 % 2 == 1
-            for n in range(100 if burst else 10):
+            for _ in range(100 if burst else 10):
                 machine.now += 1 / (100 if burst else 10)
                 harmful = chance.random() < (0.3 if burst else 0.02)
                 truth.append(harmful)
                 p = pace.probability(1.0)
-                if number_of(f"{replay}:{second}:{n}") < p:
+                if chance.random() < p:
                     total += 1 / p
                     harm += harmful / p
                     found += harmful

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, M
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -426,7 +427,7 @@ class World(Caller):
             forwards=HeaderFilter(DEFAULT_FORWARDED).passes,
         )
         moderation = Moderation(judging, held_seconds=guard_seconds, held_bytes=held_bytes)
-        sampler = Sampler(number=lambda _: draw())
+        sampler = Sampler()
         self.stored = StoredAnswers()
         self.budget = MemoryBudget(held_together_bytes)
         self.meter = meter([route.name for route in routing.routes], self.journal, prices)
@@ -451,7 +452,7 @@ class World(Caller):
             recorder=self.notebook if tracing is None else tracing.recording(self.notebook),
             stored=self.stored,
             in_flight=in_flight,
-            id_prefix="t",
+            ids=(f"req_t{n:08x}{int(draw() * 2**32):08x}" for n in count()),
         )
         super().__init__(self.pipeline if tracing is None else tracing.around(self.pipeline))
 

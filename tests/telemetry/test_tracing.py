@@ -84,7 +84,7 @@ async def test_guards_and_upstream_call_are_siblings_below_the_request() -> None
         "http.response.status_code": 200,
         "gen_ai.operation.name": "chat",
         "gen_ai.request.model": "gpt-x",
-        "assay.request.id": "req_t00000000",
+        "assay.request.id": "req_t0000000080000000",
         "assay.caller": "anyone",
         "assay.route": "default",
         "assay.outcome": "completed",
