@@ -249,7 +249,12 @@ async def test_an_interrupt_is_said_and_loses_nothing(tmp_path: Path) -> None:
         given = ("--count", "300", "--study", "causal_reasoning", "--record", str(record), "--concurrency", "1")
         where = ("--base-url", f"http://127.0.0.1:{server.port}/v1", "--model", "m")
         command = (sys.executable, "-m", "gateway", "evaluate", *given, *where)
-        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stderr=asyncio.subprocess.PIPE,
+            # A shell's background job, as this test may be, ignores SIGINT, and what it starts would too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         for _ in range(10):
             await seen.acquire()
         process.send_signal(signal.SIGINT)
