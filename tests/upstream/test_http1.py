@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -1277,3 +1278,33 @@ async def test_nobody_looks_after_idle_connections_until_one_is_to_be_closed() -
         assert ours._sweeper.when() <= loop.time() + 0.25
         await asyncio.sleep(31)
         assert ours.counts() == (0, 0)
+
+
+class SlowToConnect:
+    """A loop on which it takes a while to open a connection."""
+
+    def __init__(self, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seconds = seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def create_connection(self, *of: Any, **more: Any) -> Any:
+        await asyncio.sleep(self._seconds)
+        return await self._loop.create_connection(*of, **more)
+
+
+@IN_VIRTUAL_TIME
+async def test_beside_idle_connections_a_request_is_looked_after_whose_own_took_long_to_open() -> None:
+    async with serve(in_turn(always(answer()), hang)) as server:
+        slow: Any = SlowToConnect(1.0)
+        limits = Limits(first_byte_seconds=1.0, keepalive_seconds=60.0)
+        pool = Http1Transport("127.0.0.1", server.port, limits, loop=slow)
+        await ask(pool)
+        began = slow.time()
+        with pytest.raises(UpstreamError) as caught:
+            await ask(pool, fresh=True)
+        assert caught.value.reason == "first_byte_timeout"
+        assert slow.time() - began < 3
+        await pool.close()

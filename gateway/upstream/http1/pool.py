@@ -190,7 +190,8 @@ class Http1Transport:
                 connection.time_out()
             elif connection in self._idle and connection.idle_since <= expired:
                 connection.close()
-        self._rests = bool(self._all) and len(self._idle) == len(self._all)
+        # While one is being opened there is a request that will have a deadline.
+        self._rests = bool(self._all) and len(self._idle) == len(self._all) and not self._opening
         if self._rests:
             first = min(connection.idle_since for connection in self._idle)
             self._sweeper = self.loop.call_at(first + self.limits.keepalive_seconds + _SWEEP_SECONDS, self._sweep)
