@@ -7,9 +7,9 @@ sent little goes first, as in `gateway.judging.schedule`, and a caller always ha
 requests go in slices, and short ones between them.
 """
 
+from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Iterator
-from heapq import heappop, heappush
 
 from gateway.judging.messages import JudgingRequest, slices
 from gateway.judging.schedule import Use
@@ -17,7 +17,7 @@ from gateway.judging.schedule import Use
 ROOM_BYTES = 2**20  # sent and unanswered, of all callers: urgent ones have so much, and what is not urgent
 OWN_BYTES = 64 * 1024  # that a caller may have beside that
 
-_Entry = tuple[int, int, JudgingRequest]
+_Entry = tuple[int, int, JudgingRequest]  # its size, its number
 
 
 class Outbox:
@@ -27,15 +27,14 @@ class Outbox:
         self._lanes = {True: _Lane(), False: _Lane()}
         self._bodies: deque[Iterator[bytes]] = deque()  # long ones that are being sent
         self._sent: dict[int, JudgingRequest] = {}  # unanswered
-        self._number = 0
 
     def add(self, request: JudgingRequest) -> None:
-        self._number += 1
-        self._lanes[request.urgent].add(request, self._number)
+        self._lanes[request.urgent].add(request)
 
     def next(self, now: float) -> bytes | None:
         """What to write on the line now; None when nothing may be sent."""
         while (request := self._lanes[True].pop(now) or self._lanes[False].pop(now)) is not None:
+            self.answered(request.id)  # one that was taken back and comes again: it holds room once
             self._sent[request.id] = request
             parts = slices(request)
             first = next(parts)
@@ -69,25 +68,23 @@ class _Lane:
     """Requests of one urgency."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[_Entry]] = {}  # by caller, heaps
+        self._waiting: dict[str, list[_Entry]] = {}  # by caller, sorted: any of them is found at once
         self._sent: Counter[str] = Counter()  # bytes unanswered, by caller
         self._total = 0
         self._use = Use()  # bytes sent lately
 
-    def add(self, request: JudgingRequest, number: int) -> None:
-        heappush(self._waiting.setdefault(request.caller, []), (request.size(), number, request))
+    def add(self, request: JudgingRequest) -> None:
+        insort(self._waiting.setdefault(request.caller, []), (request.size(), request.id, request))
 
     def pop(self, now: float) -> JudgingRequest | None:
         """The next that may be sent."""
         if not self._waiting:
             return None
-        may_go = (caller for caller, heap in self._waiting.items() if self._has_room(caller, heap[0][0]))
+        may_go = (caller for caller, own in self._waiting.items() if self._has_room(caller, own[0][0]))
         caller = min(may_go, key=lambda caller: self._standing(caller, now), default=None)
         if caller is None:
             return None
-        size, _, request = heappop(self._waiting[caller])
-        if not self._waiting[caller]:
-            del self._waiting[caller]
+        size, _, request = self._take(caller, 0)
         self._sent[caller] += size
         self._total += size
         self._use.add(caller, size, now)
@@ -102,15 +99,19 @@ class _Lane:
         return self._use.beside(caller, size, now), number
 
     def remove(self, request: JudgingRequest) -> bool:
-        heap = self._waiting.get(request.caller, [])
-        left = [entry for entry in heap if entry[2] is not request]
-        if len(left) == len(heap):
+        own = self._waiting.get(request.caller, [])
+        at = bisect_left(own, (request.size(), request.id))
+        if at == len(own) or own[at][2] is not request:
             return False
-        if left:
-            self._waiting[request.caller] = sorted(left)
-        else:
-            del self._waiting[request.caller]
+        self._take(request.caller, at)
         return True
+
+    def _take(self, caller: str, at: int) -> _Entry:
+        own = self._waiting[caller]
+        entry = own.pop(at)
+        if not own:
+            del self._waiting[caller]
+        return entry
 
     def answered(self, request: JudgingRequest) -> None:
         size = request.size()

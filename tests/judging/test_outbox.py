@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.judging.messages import FrameReader, JudgingRequest, judging_request
 from gateway.judging.outbox import OWN_BYTES, ROOM_BYTES, Outbox
+from tests.support.steps import grows_with_the_length
 
 SLICE = 64 * 1024
 
@@ -150,3 +151,27 @@ def test_one_that_is_larger_than_the_room_goes_beside_small_ones_that_never_end(
             return
         line.answer("small")
     raise AssertionError("it was never sent")
+
+
+def test_what_was_taken_back_and_sent_again_holds_room_once() -> None:
+    line = Line()
+    for _ in range(5):
+        again = line.add("a", 400_000)
+        line.write()
+        assert not line.outbox.withdraw(again)  # it is on the line: another process gets it, and hands it back
+        line.outbox.add(again)
+        line.write()
+        line.outbox.answered(again.id)
+        line.outbox.answered(again.id)
+    line.came.clear()
+    line.add("b", ROOM_BYTES - 1000)
+    assert line.write() == ["b"]
+
+
+def test_many_that_are_withdrawn_together_cost_no_more_each() -> None:
+    def withdraw_all(marks: str) -> None:
+        line = Line()
+        for request in [line.add("impatient", 10) for _ in marks]:
+            line.outbox.withdraw(request)
+
+    assert grows_with_the_length(withdraw_all, "x", 8_000)
