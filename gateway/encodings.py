@@ -18,6 +18,7 @@ READABLE = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "identity"})
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's `wbits`
 _METHOD = 8  # of compression, in the first byte of a zlib stream
 _MOST_MEMBERS = 64  # each costs a copy of all that follows
+_MAGIC_BYTES = 4  # tell whether another one follows
 _ZSTD_WINDOW_LOG = 23  # 8 MiB, the most that a sender may ask for (RFC 9659)
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
 
@@ -135,12 +136,15 @@ class Unpacker:
         self._piece = piece
         self._packed = b""
         self._parts = 0
+        self._is_over = False
         self._decoder: _Decoder | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What this unpacks to. Raises EncodingError."""
         if self._encoding == "identity":
             yield data
+            return
+        if self._is_over:
             return
         self._packed += data
         try:
@@ -151,7 +155,11 @@ class Unpacker:
     def _unpacked(self) -> Iterator[bytes]:
         while True:
             if self._decoder is None:
-                if not self._packed or (self._parts and not self._packed.startswith(_PARTS[self._encoding][1])):
+                if not self._packed:
+                    return
+                if self._parts and not self._packed.startswith(_PARTS[self._encoding][1]):
+                    if len(self._packed) >= _MAGIC_BYTES:  # what follows is nobody's, and may be without an end
+                        self._is_over, self._packed = True, b""
                     return
                 self._parts += 1
                 if self._parts > _MOST_MEMBERS:

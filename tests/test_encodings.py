@@ -207,3 +207,16 @@ def test_pieces_of_something_else_are_an_error(encoding: str) -> None:
         list(Unpacker(encoding, 100).feed(b"\xff this is in no encoding at all, and long enough to tell"))
     with pytest.raises(EncodingError):
         Unpacker("compress", 100)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+def test_what_follows_the_end_is_not_kept_piece_by_piece(encoding: str) -> None:
+    unpacker = Unpacker(encoding, 100)
+    assert b"".join(unpacker.feed(ENCODERS[encoding](TEXT))) == TEXT
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            assert list(unpacker.feed(b"\0" * 10_000)) == []
+        assert tracemalloc.get_traced_memory()[0] < 10**6
+    finally:
+        tracemalloc.stop()
