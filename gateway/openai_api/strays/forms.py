@@ -39,7 +39,7 @@ _SHORTEST_CODE, _READ_OF_CODE = 16, 256  # characters of a code that may be a te
 _SPACES, _LETTERS_OF = 2, (4, 5)  # in what reads as words: letters and spaces are four in five
 _LONGEST_CHARACTER = 3  # bytes that a cut may leave of one
 _CODE = re.compile(r"[\w+/-]+", re.ASCII)
-_MARKS = re.compile(r"^[\W_]+|[\W_]+$")
+_IN_MARKS = re.compile(r"[\W_]*+([^\W_]++)[\W_]*+")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _LOOKED_AT = 4_096  # characters of one long run tell its form
 _RANDOM = 0.2  # turns for each character: 0.45 of random letters and digits, 0.3 of base 32, 0.12 of two words in one
@@ -130,7 +130,8 @@ def words_in(text: str) -> list[str]:
 
 def is_word(part: str) -> bool:
     """Whether this is one word with marks at its ends, and nothing else."""
-    return _MARKS.sub("", part).isalpha()
+    found = _IN_MARKS.fullmatch(part)
+    return found is not None and found[1].isalpha()
 
 
 def is_plain(text: str) -> bool:
@@ -164,5 +165,10 @@ def is_joined_sentence(text: str) -> bool:
 
 def are_a_sentence(words: Collection[str], small: Collection[str]) -> bool:
     """Whether words that may be names are a text: two different small ones among them, and one in five."""
-    every, little = len(set(words)), len(set(small))
+    every, little = _how_many(words), _how_many(small)
     return every >= LEAST_WORDS and little >= _LEAST_SMALL and little * _ONE_IN >= every
+
+
+def _how_many(words: Collection[str]) -> int:
+    """Different ones. A set, which may be large and is asked about again and again, is not copied."""
+    return len(words if isinstance(words, set | frozenset) else set(words))

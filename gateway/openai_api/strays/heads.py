@@ -16,10 +16,12 @@ _LISTS = frozenset(
     b"accept accept-encoding accept-language access-control-allow-headers access-control-allow-methods "
     b"access-control-expose-headers allow cache-control cdn-cache-control clear-site-data connection "
     b"content-security-policy content-security-policy-report-only feature-policy permissions-policy pragma server "
-    b"server-timing strict-transport-security surrogate-control te trailer upgrade user-agent vary via".split()
+    b"server-timing strict-transport-security surrogate-control te trailer upgrade user-agent vary via "
+    b"x-robots-tag".split()
 )
 # Names and versions of programs, and what stands beside them in brackets: `Mozilla/5.0 (X11; Linux x86_64)`.
-_PROGRAM = re.compile(r"\([^()]*\)|[\w!#$%&'*+.^`|~-]+/[\w.+:@-]*")
+# A name is looked at from its beginning only: from each of its characters would be quadratic, and clients choose it.
+_PROGRAM = re.compile(r"\([^()]*\)|(?<![\w!#$%&'*+.^`|~-])[\w!#$%&'*+.^`|~-]++/[\w.+:@-]*")
 _OF_PROGRAMS = frozenset({b"user-agent", b"server"})
 
 

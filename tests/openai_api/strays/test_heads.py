@@ -7,6 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from gateway.openai_api import headers_with_text, target_says_something
+from tests.support.steps import grows_with_the_length
+from tests.support.together import together
 
 AGENTS = """
 Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36
@@ -48,6 +50,7 @@ x-ms-region: East US
 x-powered-by: Express
 x-frame-options: SAMEORIGIN
 x-content-type-options: nosniff
+x-robots-tag: noindex, nofollow, noarchive, nosnippet
 referrer-policy: strict-origin-when-cross-origin
 x-accel-buffering: no
 server-timing: total;dur=12.5;desc="app server"
@@ -154,3 +157,11 @@ def test_a_text_in_a_path_is_found(path: str) -> None:
 )
 def test_a_text_in_a_query_is_found(query: bytes, says: bool) -> None:
     assert target_says_something("/v1/models", query) is says
+
+
+@together("unit", ["aaa-", "-_", "(", "(a", "a/", "a ", "\u00e9", "a'", "%41", "%2541", "aB"])
+def test_a_long_head_costs_no_more_for_each_character(unit: str) -> None:
+    """Read on the event loop, and a client chooses it."""
+    assert grows_with_the_length(lambda text: headers_with_text([(b"user-agent", text.encode())]), unit, 8_000)
+    assert grows_with_the_length(lambda text: headers_with_text([(b"x-a", b"a" + text.encode() + b"a")]), unit, 8_000)
+    assert grows_with_the_length(lambda text: target_says_something("/v1/x", b"q=" + text.encode()), unit, 8_000)
