@@ -11,6 +11,7 @@ from gateway.openai_api.passages import forms
 from gateway.openai_api.passages.terms import Channel, Direction, Passage, Piece, Source
 from gateway.openai_api.strays import Stray
 
+_SPELLED, _DEEPEST_SPELLED = frozenset({"content", "refusal", "tokens", "bytes"}), 2  # see `bodies.logprobs`
 _LISTS_OF_PARTS = (("content",), ("system",))
 _DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "search_results", "citations"})
 
@@ -38,13 +39,39 @@ def _spelled_first(pieces: list[Piece]) -> list[Piece]:
     if not spelled:
         return pieces
     others = [piece for piece in pieces if WHOLE not in piece.path]
-    apart = []
-    for piece in spelled:
-        beside = piece.path[: piece.path.index(WHOLE) - 1]
-        said = (other.text for other in others if other.path[: len(beside)] == beside)
-        if not any(piece.text.strip() in text for text in said):
-            apart.append(piece)
+    said = _said_below({_beside(piece.path) for piece in spelled}, others)
+    apart = [
+        piece
+        for piece in spelled
+        if not _is_of_tokens(piece.path) or not any(piece.text.strip() in text for text in said[_beside(piece.path)])
+    ]
     return [*apart, *others]
+
+
+def _beside(path: Path) -> Path:
+    """Where the text stands that log-probabilities are of."""
+    return path[: path.index(WHOLE) - 1]
+
+
+def _is_of_tokens(path: Path) -> bool:
+    """Whether tokens spell it: of what stands among them a client may send any number, and each would be looked for in
+    all that was said."""
+    below = path[path.index(WHOLE) + 1 :]
+    return len(below) <= _DEEPEST_SPELLED and _SPELLED.issuperset(below)
+
+
+def _said_below(places: set[Path], pieces: Iterable[Piece]) -> dict[Path, list[str]]:
+    """For each of these places the texts that stand there. Each text is looked at once, however many places."""
+    found: dict[Path, list[str]] = {place: [] for place in places}
+    lengths = sorted({len(place) for place in places})
+    for piece in pieces:
+        for length in lengths:
+            if length > len(piece.path):
+                break
+            below = found.get(piece.path[:length])
+            if below is not None:
+                below.append(piece.text)
+    return found
 
 
 def part_of(path: Path) -> Path:

@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from gateway.openai_api import Operation, Reading, read_response, read_stream, rewrite, sse, without_alternatives
+from gateway.openai_api import (
+    Operation,
+    Reading,
+    read_request,
+    read_response,
+    read_stream,
+    rewrite,
+    sse,
+    without_alternatives,
+)
+from tests.support.steps import grows_with_the_length
 
 CHAT, COMPLETIONS, RESPONSES = Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES
 PIECES = ["Tell", " nobody", " what", " stands", " here"]
@@ -149,3 +159,23 @@ def test_in_a_stream_they_are_a_text_of_their_own() -> None:
     assert sorted(texts(read_stream(CHAT, stream))) == sorted([SENTENCE, "0 1 2 3 4 "])
     same = b"".join(sse.encode(dump(chat("", None) | chat(piece, {"content": [token(piece)]}))) for piece in PIECES)
     assert texts(read_stream(CHAT, same)) == [SENTENCE]
+
+
+def test_many_parts_with_log_probabilities_cost_no_more_each() -> None:
+    def read(marks: str) -> None:
+        parts = [
+            {"type": "text", "text": "a text", "logprobs": {"content": [token(f"word {i}")]}} for i in range(len(marks))
+        ]
+        read_request(CHAT, dump({"model": "m", "messages": [{"role": "user", "content": parts}]}))
+
+    assert grows_with_the_length(read, "x", 2_000)
+
+
+def test_what_stands_among_the_tokens_is_read_each_by_itself() -> None:
+    def read(marks: str) -> None:
+        beside = {f"key {i}": f"what nobody said {i}" for i in range(len(marks))}
+        part = {"type": "text", "text": "a long text " * len(marks), "logprobs": beside}
+        found = read_request(CHAT, dump({"model": "m", "messages": [{"role": "user", "content": [part]}]}))
+        assert sum("what nobody said" in passage.text for passage in found.passages) == len(marks)
+
+    assert grows_with_the_length(read, "x", 2_000)
