@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from detectors import manifest, registry
 from detectors.base import (
+    PIECE_CHARACTERS,
     PIECE_TEXTS,
     Detector,
     Judgement,
@@ -25,7 +26,6 @@ from detectors.base import (
     TextByText,
     Verdict,
     finish,
-    in_pieces,
 )
 from detectors.hiding import unhide
 from detectors.opinions import Opinion
@@ -210,19 +210,27 @@ class _Work:
         """The groups of the languages of this question's text and of what is hidden in it."""
         place = self._first[number]
         if place not in self._groups:
-            text = self._questions[place].text
-            revealed = self._revealed.get(text.text)
-            shown = [text] if revealed is None else unhide.shown([text], [revealed])
-            self._groups[place] = frozenset[str]().union(*(groups(each.text) for each in (text, *shown)))
+            self._groups[place] = frozenset[str]().union(*map(groups, self._shown(place)))
         return self._groups[place]
+
+    def _shown(self, place: int) -> Sequence[str]:
+        text = self._questions[place].text.text
+        revealed = self._revealed.get(text)
+        return (text,) if revealed is None else revealed.views
 
     def tell_languages(self) -> Steps[None]:
         """Tell the languages of the texts, which `groups` then knows."""
-        for places in in_pieces(dict.fromkeys(self._first), lambda place: len(self._questions[place].text.text)):
-            if self._groups and (yield):
-                return
-            for place in places:
-                self.groups(place)
+        size = 0
+        for place in dict.fromkeys(self._first):
+            told = frozenset[str]()
+            for view in self._shown(place):
+                if size >= PIECE_CHARACTERS:
+                    size = 0
+                    if (yield):
+                        return
+                told |= groups(view)
+                size += max(len(view), PIECE_CHARACTERS // PIECE_TEXTS)
+            self._groups[place] = told
 
     def _new(self, detector: Detector) -> list[int]:
         """The places of the texts that this detector is asked about and has not judged."""

@@ -99,7 +99,7 @@ def _reveal(text: str, depth: int) -> Steps[Revealed | None]:
     draft = _Draft()
     for start, end in _pieces(text):
         draft += _undressed(text[start:end], start, tricks, decoded)
-        if end < len(text) and (yield):
+        if len(text) > PIECE and (yield):
             return None
     for trick, content, start, end in encodings.encoded(draft.text):
         tricks.add(trick)

@@ -60,8 +60,12 @@ class NgramNetwork:
         rounds = self._rounds(texts)
         read = len(texts)
         for positions, found in rounds:
+            runs = yield from self._run(found)
+            if runs is None:
+                read = positions[0]
+                break
             first = np.flatnonzero(np.diff(positions, prepend=-1))
-            out[np.array(positions)[first]] = np.maximum.reduceat(self._run(found), first, axis=0)
+            out[np.array(positions)[first]] = np.maximum.reduceat(runs, first, axis=0)
             if (yield):
                 read = positions[-1] + 1
                 break
@@ -73,11 +77,15 @@ class NgramNetwork:
     def score(self, texts: Sequence[Text]) -> Scored:
         return finish(self.steps(texts))
 
-    def _run(self, found: list[features.Window]) -> Floats:
+    def _run(self, found: list[features.Window]) -> Steps[Floats | None]:
+        """The outputs of each window; None when stopped before the last run. The same windows share a run, whether it
+        pauses between two or not: a score must not depend on it to the last bit."""
         order = sorted(range(len(found)), key=lambda position: len(found[position].text))
         out = np.empty((len(found), self._heads))
         start = 0
         while start < len(order):
+            if start and (yield):
+                return None
             stop = start + 1
             while stop < len(order) and (stop + 1 - start) * len(found[order[stop]].text) <= BATCH_BYTES:
                 stop += 1
@@ -132,8 +140,8 @@ class PieceNetwork:
         out = np.full((len(texts), self._heads), np.nan)
         states: list[State] = []
         for batch in _by_characters(texts):
-            cut = tokens.pieces(self._tokenizer, batch)
-            if sum(len(text.text) for text in batch) > PIECE_CHARACTERS and (yield):
+            cut = yield from tokens.pieces_in_steps(self._tokenizer, batch)
+            if cut is None or (sum(len(text.text) for text in batch) > PIECE_CHARACTERS and (yield)):
                 return Scored(out, states + [State.STOPPED] * (len(texts) - len(states)))
             for found in cut:
                 position = len(states)

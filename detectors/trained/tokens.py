@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import Text
+from detectors.base import Steps, Text, finish, in_pieces
 from detectors.trained.bounds import LIMIT
 from detectors.trained.features import CONTEXT, normalise
 from detectors.trained.onnx import Marks, Tokenizer
@@ -33,6 +33,7 @@ UNKNOWN, CLS, SEP = BERT = Tokenizer.marks
 MAX_UNKNOWN = 0.3  # share of letters and digits that the vocabulary does not know, above which a text is unreadable
 _PICTURE = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+")  # arrows, symbols, emoji
 _LONG = re.compile(r"\S{90}(?=\S)")  # the vocabulary's algorithm gives up on words of more than 100 characters
+_PART = re.compile(r"(?s).{4000}.*? (?=[^ \u2581])")  # to a space between two words: what is before it is cut by itself
 MAX_BYTES = 8 * LIMIT  # of a normalised text: NFKC can make 18 code points of one
 
 
@@ -61,15 +62,23 @@ class Window:
 
 def pieces(tokenizer: AnyTokenizer, texts: Sequence[Text]) -> list[Pieces]:
     """The word pieces of each text up to `bounds.LIMIT` code points; none of a text without a letter or a digit."""
+    found = finish(pieces_in_steps(tokenizer, texts))
+    assert found is not None, "nobody stopped it"
+    return found
+
+
+def pieces_in_steps(tokenizer: AnyTokenizer, texts: Sequence[Text]) -> Steps[list[Pieces] | None]:
+    """The same in bounded pieces of work; None when stopped before the end."""
     clean = [_clean(text.text[:LIMIT], tokenizer.cased) for text in texts]
-    own = tokenizer.ids(clean)
     replies = [text.role == "response" for text in texts]
-    behind = tokenizer.ids(
-        [
-            _clean(text.context[-CONTEXT:], tokenizer.cased) if reply and text.context else ""
-            for text, reply in zip(texts, replies, strict=True)
-        ]
-    )
+    contexts = [
+        _clean(text.context[-CONTEXT:], tokenizer.cased) if reply and text.context else ""
+        for text, reply in zip(texts, replies, strict=True)
+    ]
+    cut = yield from ids_in_steps(tokenizer, [*clean, *contexts])
+    if cut is None:
+        return None
+    own, behind = cut[: len(texts)], cut[len(texts) :]
     return [
         Pieces(
             _unrepeated(_array(ids if any(map(str.isalnum, text)) else [])),
@@ -80,6 +89,28 @@ def pieces(tokenizer: AnyTokenizer, texts: Sequence[Text]) -> list[Pieces]:
         )
         for text, ids, context, reply in zip(clean, own, behind, replies, strict=True)
     ]
+
+
+def ids_in_steps(tokenizer: AnyTokenizer, clean: Sequence[str]) -> Steps[list[list[int]] | None]:
+    """What the tokenizer gives for each text. Long ones are cut between words, which it cuts one by one: of words of 90
+    letters it would take 50 ms for a text."""
+    out: list[list[int]] = [[] for _ in clean]
+    parts = [(ids, part) for ids, text in zip(out, clean, strict=True) for part in _parts(text)]
+    for number, group in enumerate(in_pieces(parts, lambda part: 2 * len(part[1]))):
+        if number and (yield):
+            return None
+        for (ids, _), found in zip(group, tokenizer.ids([part for _, part in group]), strict=True):
+            ids += found
+    return out
+
+
+def _parts(text: str) -> list[str]:
+    parts: list[str] = []
+    start = 0
+    while (found := _PART.match(text, start)) is not None:
+        parts.append(text[start : found.end() - 1])
+        start = found.end()
+    return [*parts, text[start:]]
 
 
 def starts(found: Pieces, length: int = LENGTH) -> range:
