@@ -10,7 +10,9 @@ from gateway.openai_api.strays import forms
 
 _TIMES_ESCAPED = 3
 _WORDS, _LETTERS = 4, 8  # that are a text; letters where there may be no spaces
-_REMEMBERED = 160  # characters of a header with its name, of 1,024 headers
+_REMEMBERED = 160  # characters of a header with its name, or of a path with its query; 1,024 of each
+# Characters of one of these that are looked at: each costs a microsecond of the event loop, and no API needs so many.
+_LONGEST = 8 * 1024
 # Lists of words by themselves, as HTTP and browsers have them: names, where only the small words of a sentence count.
 _LISTS = frozenset(
     b"accept accept-encoding accept-language access-control-allow-headers access-control-allow-methods "
@@ -28,8 +30,15 @@ _OF_PROGRAMS = frozenset({b"user-agent", b"server"})
 def target_says_something(path: str, query: bytes) -> bool:
     """Whether a part of a path, a key or a value of a query is a text, or several of them are word by word.
 
-    `path` as it came, percent-encoded.
+    `path` as it came, percent-encoded. What is too long to be looked at counts as one.
     """
+    size = len(path) + len(query)
+    if size > _LONGEST:
+        return True
+    return _target_and_short(path, query) if size <= _REMEMBERED else _target(path, query)
+
+
+def _target(path: str, query: bytes) -> bool:
     parts = [_unescaped(part) for part in path.split("/")]
     if query:
         parts += map(_unescaped, query.decode("latin-1").replace("+", " ").replace("=", "&").split("&"))
@@ -37,6 +46,9 @@ def target_says_something(path: str, query: bytes) -> bool:
     if forms.are_a_sentence([word for every, _ in words for word in every], [word for _, few in words for word in few]):
         return True
     return any(is_text(part) for part in parts)
+
+
+_target_and_short = lru_cache(1024)(_target)  # most are those of the API itself
 
 
 def _unescaped(text: str) -> str:
@@ -73,7 +85,7 @@ class _Seen(NamedTuple):
 
 
 def _seen(name: bytes, value: bytes) -> _Seen:
-    if forms.is_joined_sentence(name.decode("latin-1")):
+    if len(value) > _LONGEST or forms.is_joined_sentence(name.decode("latin-1")):
         return _Seen(True)
     text = _unescaped(value.decode(errors="replace"))
     if name not in _LISTS:
