@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 
-class Opinion(msgspec.Struct, array_like=True, frozen=True):
+class Opinion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A detector's verdict on one text.
 
     `flagged` at its default operating point. `spans` are (start, end, label), half-open ranges of code points.

@@ -65,6 +65,7 @@ class DetectorProcess:
         self._transport: asyncio.WriteTransport | None = None
         self._outbox = Outbox()
         self._is_full = False  # the line
+        self._is_due = False  # writing on it, in the next turn of the loop
         self._gone = asyncio.Event()
         self._stirred = asyncio.Event()  # it was sent something, or is gone
         self._moved_at = 0.0
@@ -93,7 +94,9 @@ class DetectorProcess:
         self._owed[request.id] = request
         self.owed_bytes += request.size()
         self._outbox.add(request)
-        self._write()
+        if not self._is_due:  # with what else is sent in this turn of the loop
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._write)
 
     def withdraw(self, request: JudgingRequest) -> bool:
         """Nobody waits for it any more: whether it was here and had not been sent, and now never will be."""
@@ -105,12 +108,13 @@ class DetectorProcess:
 
     def _write(self) -> None:
         """As much as the line takes."""
+        self._is_due = False
         now = asyncio.get_running_loop().time()
         while self._transport is not None and not self._is_full:
-            part = self._outbox.next(now)
-            if part is None:
+            parts = self._outbox.together(now)
+            if not parts:
                 return
-            self._transport.write(part)
+            self._transport.write(parts)
 
     def _set_full(self, is_full: bool) -> None:
         self._is_full = is_full

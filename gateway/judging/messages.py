@@ -54,7 +54,7 @@ class JudgingRequest(msgspec.Struct, array_like=True):
         return len(self.prompt) + len(self.answer) + texts
 
 
-class Finding(msgspec.Struct, array_like=True):
+class Finding(msgspec.Struct, array_like=True, gc=False):
     """One text of the exchange and what was found in it.
 
     `digest` is a keyed hash of the text, in hex; `language` an ISO 639-1 code, empty where it is not clear.
@@ -70,7 +70,7 @@ class Finding(msgspec.Struct, array_like=True):
     language: str = ""
 
 
-class Findings(msgspec.Struct, array_like=True):
+class Findings(msgspec.Struct, array_like=True, gc=False):
     """The reply to a request. `coverage` counts texts by (detector, state); `failed` has the detectors that raised,
     with the exception's type. `expired`: nobody judged, because it came too late. `unread` tells what no detector was
     shown, as (direction, channel, reason), once each. `remembered` counts, by detector, the texts that it had judged

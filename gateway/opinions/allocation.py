@@ -20,9 +20,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from detectors.opinions import Opinion
 from gateway.trust.estimates import Evidence, evidence, total
 from gateway.trust.ledger import Ledger, LedgerError
-from gateway.trust.moments import BANDS, EDGES, NO, NOTHING, SAID, YES, JudgedScore, Row, Sums
+from gateway.trust.moments import BANDS, EDGES, NO, NOTHING, SAID, YES, Row, Sums
 from gateway.trust.second_opinion import Kind, Reason
 
 WINDOW = "7d"
@@ -89,23 +90,23 @@ class Allocation:
         self.worths = worths or {}
         self._about = about
 
-    def need(self, scores: Iterable[JudgedScore]) -> Need:
-        """The square root of the mean worth of a sample's scores, and the score that is worth most."""
+    def need(self, scores: Iterable[tuple[str, Opinion]]) -> Need:
+        """The square root of the mean worth of scores, as `Judged` has them, and the one that is worth most."""
         most = total_worth = 0.0
-        count, best = 0, None
-        for score in scores:
-            known = self._known((score.slug, score.direction))
+        count, best, its_direction = 0, None, ""
+        for direction, opinion in scores:
+            known = self._known((opinion.slug, direction))
             if known is None:
                 continue
-            value = known[bisect_right(EDGES, score.score)]
+            value = known[bisect_right(EDGES, opinion.score)]
             total_worth += value
             count += 1
             if value > most:
-                most, best = value, score
+                most, best, its_direction = value, opinion, direction
         if best is None:
             return Need(0.0, "floor", "", "")
         reason: Reason = "flagged" if best.flagged else "doubt" if most > 1 else "floor"
-        return Need(math.sqrt(total_worth / count), reason, best.direction, best.slug)
+        return Need(math.sqrt(total_worth / count), reason, its_direction, best.slug)
 
     def _known(self, column: Column) -> Worth | None:
         if self.worths:
@@ -113,7 +114,7 @@ class Allocation:
         return _UNLABELLED if self._about is None or column in self._about else None
 
 
-Needed = Callable[[Iterable[JudgedScore]], Need]
+Needed = Callable[[Iterable[tuple[str, Opinion]]], Need]
 
 
 def learned(found: Mapping[Column, Evidence], kind: Kind, about: Collection[Column] | None = None) -> Allocation:

@@ -5,7 +5,7 @@ from gateway.opinions.exhibits import sides_of
 from gateway.opinions.texts import Keep
 from gateway.trust.drawing import DrawBudget, is_drawn
 from gateway.trust.judged import Judged
-from gateway.trust.ledger import Ledger, scores_in
+from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Waiting
 
 MOST_CHARACTERS = 20_000  # of a side's text are kept
@@ -34,7 +34,7 @@ class Reviews:
 
     def take(self, judged: Judged) -> None:
         """Draw, by a probability that is known, and let what was drawn wait in the ledger."""
-        found = self._needed(scores_in(judged))
+        found = self._needed(judged.scores)
         probability = self._budget.probability(found.value)
         if probability <= 0 or not is_drawn(judged.id, probability):
             return

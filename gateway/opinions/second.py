@@ -19,7 +19,7 @@ from gateway.stores.breaker import Breaker
 from gateway.telemetry import metrics
 from gateway.trust.drawing import DrawBudget, is_drawn
 from gateway.trust.judged import DIRECTIONS, Judged
-from gateway.trust.ledger import Ledger, LedgerError, scores_in
+from gateway.trust.ledger import Ledger, LedgerError
 from gateway.trust.second_opinion import Label, SecondOpinion
 
 log = logging.getLogger("assay")
@@ -92,7 +92,7 @@ class SecondOpinions:
 
     def take(self, judged: Judged) -> None:
         """Draw, by a probability that is known, and let what was drawn wait."""
-        probability = self._budget.probability(self._needed(scores_in(judged)).value)
+        probability = self._budget.probability(self._needed(judged.scores).value)
         if probability <= 0 or not is_drawn(judged.id, probability):
             return
         drawn = self._drawn(judged)

@@ -115,11 +115,6 @@ def entry_of(judged: Judged) -> Entry:
     )
 
 
-def scores_in(judged: Judged) -> list[Score]:
-    """As those of its entry."""
-    return [Score(way, o.slug, o.score, o.flagged, o.detector) for way, o in judged.scores]
-
-
 class Taken(NamedTuple):
     """Samples in the forms in which they are kept: their sums, each as a store keeps it, and the columns that the store
     must know to read them, by key."""

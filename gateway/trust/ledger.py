@@ -27,7 +27,6 @@ from gateway.trust.buckets import MINUTE, Span, covering, seen_in, together
 from gateway.trust.entries import Entry as Entry
 from gateway.trust.entries import Score as Score
 from gateway.trust.entries import entry_of as entry_of
-from gateway.trust.entries import scores_in as scores_in
 from gateway.trust.estimates import Evidence, Weights, evidence, weights
 from gateway.trust.judged import Judged
 from gateway.trust.moments import ALL, Cell, Sums, cell_named

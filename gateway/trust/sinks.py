@@ -34,9 +34,18 @@ class MetricsSink:
     def take(self, judged: Judged) -> None:
         """Count the exchange once for each sub-category: its highest score, and whether any text was flagged."""
         weight = 1 / judged.probability
+        squared, columns = weight * weight, self._columns
         for direction, opinion in judged.scores:
-            column = self._columns.get((opinion.slug, direction)) or self._column(opinion.slug, direction)
-            column.count(opinion.score, opinion.flagged, weight)
+            column = columns.get((opinion.slug, direction)) or self._column(opinion.slug, direction)
+            column.observe(opinion.score)
+            column.weight.waiting += weight
+            column.weight_squared.waiting += squared
+            if opinion.flagged:
+                column.flagged.waiting += 1
+                column.flagged_weight.waiting += weight
+                column.flagged_weight_squared.waiting += squared
+            else:
+                column.clear.waiting += 1
         self._count_decisions(judged)
 
     def _column(self, slug: str, direction: str) -> "_Column":
@@ -64,26 +73,17 @@ class _Column:
     """The metrics of one sub-category and direction, looked up once: this runs for every verdict."""
 
     __slots__ = (
-        "_clear", "_flagged", "_flagged_weight", "_flagged_weight_squared", "_scores", "_weight", "_weight_squared",
+        "clear", "flagged", "flagged_weight", "flagged_weight_squared", "observe", "weight", "weight_squared",
     )  # fmt: skip
 
     def __init__(self, category: str, slug: str, direction: str) -> None:
-        self._flagged = metrics.tally(metrics.VERDICTS, category, slug, direction, "1")
-        self._clear = metrics.tally(metrics.VERDICTS, category, slug, direction, "0")
-        self._scores = metrics.spread(metrics.SCORES, slug, direction)
-        self._weight = metrics.tally(metrics.WEIGHT, slug, direction)
-        self._weight_squared = metrics.tally(metrics.WEIGHT_SQUARED, slug, direction)
-        self._flagged_weight = metrics.tally(metrics.FLAGGED_WEIGHT, slug, direction)
-        self._flagged_weight_squared = metrics.tally(metrics.FLAGGED_WEIGHT_SQUARED, slug, direction)
-
-    def count(self, score: float, flagged: bool, weight: float) -> None:
-        (self._flagged if flagged else self._clear).waiting += 1
-        self._scores.observe(score)
-        self._weight.waiting += weight
-        self._weight_squared.waiting += weight * weight
-        if flagged:
-            self._flagged_weight.waiting += weight
-            self._flagged_weight_squared.waiting += weight * weight
+        self.flagged = metrics.tally(metrics.VERDICTS, category, slug, direction, "1")
+        self.clear = metrics.tally(metrics.VERDICTS, category, slug, direction, "0")
+        self.observe = metrics.spread(metrics.SCORES, slug, direction).observe
+        self.weight = metrics.tally(metrics.WEIGHT, slug, direction)
+        self.weight_squared = metrics.tally(metrics.WEIGHT_SQUARED, slug, direction)
+        self.flagged_weight = metrics.tally(metrics.FLAGGED_WEIGHT, slug, direction)
+        self.flagged_weight_squared = metrics.tally(metrics.FLAGGED_WEIGHT_SQUARED, slug, direction)
 
 
 class AuditSink:

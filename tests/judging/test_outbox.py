@@ -31,6 +31,10 @@ class Line:
         self.outbox.add(request)
         return request
 
+    def read(self, data: bytes) -> list[JudgingRequest]:
+        """What came whole with these bytes."""
+        return [self._decode(body) for body in self._reader.feed(data)]
+
     def write(self, most: int = 10**6) -> list[str]:
         """The callers of the requests that came whole with so many writes."""
         before = len(self.came)
@@ -60,6 +64,22 @@ def test_whatever_fifty_callers_send_a_short_text_is_the_next_that_is_written() 
         assert line.write(1) == ["good"]
         line.answer("good")
     assert max(line.written) <= SLICE + 4
+
+
+def test_short_ones_are_written_together_and_nothing_long_is_held_up_by_that() -> None:
+    line = Line()
+    asked = [line.add("app", 1_000 + n) for n in range(32)]
+    writes = list(iter(lambda: line.outbox.together(0.0), b""))
+    assert len(writes) < 5
+    assert max(map(len, writes)) < SLICE
+    assert [frame for write in writes for frame in line.read(write)] == asked
+
+    line.add("other", 10 * SLICE)
+    first = line.outbox.together(0.0)
+    assert len(first) < SLICE + 100  # one slice, and not all of it
+    urgent = line.add("app", 100)
+    assert line.read(first + line.outbox.together(0.0)) == [urgent]
+    assert line.outbox.together(0.0)
 
 
 def test_no_more_is_sent_than_can_be_done_soon_and_each_caller_has_a_little_beside_that() -> None:

@@ -6,17 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectors.opinions import Opinion
 from gateway.opinions.allocation import Allocation, LearnedAllocations, learned, worth
 from gateway.trust.estimates import evidence
-from gateway.trust.ledger import Ledger, Score
+from gateway.trust.ledger import Ledger
 from gateway.trust.moments import BANDS, Row
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.ledgers import NOON, judged
 
 
-def score(value: float, flagged: bool = False, slug: str = "violence") -> Score:
-    return Score("prompt", slug, value, flagged, "words@1")
+def score(value: float, flagged: bool = False, slug: str = "violence") -> tuple[str, Opinion]:
+    return "prompt", Opinion("words@1", slug, value, flagged, [])
 
 
 def rows(sizes: dict[int, float], found: dict[int, float] | None = None) -> list[Row]:
