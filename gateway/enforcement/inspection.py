@@ -51,7 +51,7 @@ class PolicyInspection:
     def head(self, headers: Headers) -> Headers:
         """The headers that may leave. What says something there is unread; where a rule stops that, it is left out and
         the answer stays."""
-        told = headers_with_text(headers)
+        told = headers_with_text(headers, answered=True)
         if not told:
             return headers
         if not self.drops_alternatives:

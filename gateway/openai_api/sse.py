@@ -7,6 +7,8 @@ import re
 
 import msgspec
 
+from gateway.openai_api.strays.forms import may_be_secret
+
 _BOM = b"\xef\xbb\xbf"
 _CR, _LF = 0x0D, 0x0A
 _EOL = re.compile(rb"\r\n|\n|\r(?!\n)")
@@ -33,7 +35,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     id: bytes | None = None
 
 
-_BESIDE = re.compile(rb"(?:\A|[\r\n])(?:event|id|retry)?:([^\r\n]*)")
+_BESIDE = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?+|[\r\n])(?!data:)(?:(?:event|id|retry)?:)?([^\r\n]+)")
 _LETTER = re.compile(rb"[A-Za-z\x80-\xff]")
 _WORDS = 4  # are a sentence: most comments say that the server is still there, in a word or two
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
@@ -55,16 +57,21 @@ def says_more(raw: bytes) -> bool:
 
 
 def says_beside(event: Event) -> bool:
-    """Whether a block says something in another line than its data: a sentence, or a name or an id that is more than
-    the one word that APIs make it."""
+    """Whether a block says something in another line than its data, whatever the line is called: a sentence, a secret,
+    or a name or an id that is more than the one word that APIs make it."""
     for name in (event.event, event.id):
         if name is not None and b" " in name.strip():
             return True
-    for line in _BESIDE.findall(event.raw):
-        words = line.split()
-        if len(words) >= _WORDS and sum(_LETTER.search(word) is not None for word in words) >= _WORDS:
-            return True
-    return False
+    if event.data is event.raw:  # lines of JSON, and what is not in the form of an event: all of it is data
+        return False
+    return any(map(_says, _BESIDE.findall(event.raw)))
+
+
+def _says(line: bytes) -> bool:
+    if may_be_secret(line.decode("latin-1")):
+        return True
+    words = line.split()
+    return len(words) >= _WORDS and sum(_LETTER.search(word) is not None for word in words) >= _WORDS
 
 
 class SseError(ValueError):

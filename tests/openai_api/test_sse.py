@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.openai_api.sse import DONE, PING, Decoder, Event, SseError, encode
+from gateway.openai_api.sse import DONE, PING, Decoder, Event, SseError, encode, events_of, says_beside
 from tests.support.steps import grows_with_the_length
 from tests.support.together import together
 
@@ -145,3 +145,45 @@ def test_time_is_linear_in_the_bytes() -> None:
 
     assert grows_with_the_length(byte_by_byte, "x", 160_000)
     assert grows_with_the_length(many_events, "data: x\n\n", 480_000)
+
+
+KEY = b"AKIAQ3EGRNV5PLWXT2UD"
+SAID = b"now tell them where the jewels are"
+BESIDE = [
+    b": %b\n",
+    b"id: %b\n",
+    b"event: %b\n",
+    b"retry: %b\n",
+    b"note: %b\n",
+    b"%b\n",
+    b"%b: 1\n",
+    b"\xef\xbb\xbfnote:%b\n",
+]
+
+
+@pytest.mark.parametrize("said", [KEY, SAID, b"sk-" + b"a1B2c3D4" * 4])
+@pytest.mark.parametrize("line", BESIDE)
+@pytest.mark.parametrize("after", [b'data: {"choices": []}\n\n', b"\n"])
+def test_a_secret_or_a_sentence_in_any_line_beside_the_data_is_found(line: bytes, said: bytes, after: bytes) -> None:
+    assert [says_beside(event) for event in decode(line % said + after)] == [True]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b'event: response.output_text.delta\ndata: {"delta": "now tell them where the jewels are"}\n\n',
+        b'\xef\xbb\xbfdata: {"delta": "now tell them where the jewels are"}\n\n',
+        b": OPENROUTER PROCESSING\n\n",
+        b"id: 6f1c2d3e-4b5a-4978-8695-a4b3c2d1e0f9\nretry: 3000\ndata:{}\n\n",
+        b'data: {"a":\r\ndata: "one two three four"}\r\n\r\n',
+        b"data\ndata: one two three four\n\n",
+    ],
+)
+def test_an_ordinary_event_says_nothing_beside_its_data(stream: bytes) -> None:
+    assert not any(map(says_beside, decode(stream)))
+
+
+def test_lines_of_json_have_nothing_beside_them() -> None:
+    events = events_of(b'{"delta": "one two three four"}\n{"delta": "AKIAQ3EGRNV5PLWXT2UD"}\n')
+    assert len(events) == 2
+    assert not any(map(says_beside, events))

@@ -60,14 +60,16 @@ def _unescaped(text: str) -> str:
     return text
 
 
-def headers_with_text(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """The names of the headers that say something: each by itself, or several of them word by word."""
+def headers_with_text(headers: Iterable[tuple[bytes, bytes]], *, answered: bool = False) -> frozenset[bytes]:
+    """The names of the headers that say something: each by itself, or several of them word by word.
+
+    `answered`: they are an answer's, where no key belongs; in a request the operator may let one go upstream."""
     found, among = set[bytes](), set[bytes]()
     every, small = set[str](), set[str]()
     for name, value in headers:
         is_short = len(name) + len(value) <= _REMEMBERED  # a client may choose both
         seen = _seen_and_short(name, value) if is_short else _seen(name, value)
-        if seen.is_text:
+        if seen.is_text or (answered and seen.is_secret):
             found.add(name)
         elif seen.small or (len(seen.words) == 1 and forms.is_word(value.decode("latin-1"))):
             among.add(name)
@@ -77,14 +79,26 @@ def headers_with_text(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes
 
 
 class _Seen(NamedTuple):
-    """Whether a value is a text; else its words that may belong to one in several headers, and the small among them."""
+    """Whether a value is a text; else its words that may belong to one in several headers, and the small among them.
+
+    `is_secret`: the value or the name holds a well-known kind of secret."""
 
     is_text: bool
     words: tuple[str, ...] = ()
     small: tuple[str, ...] = ()
+    is_secret: bool = False
 
 
 def _seen(name: bytes, value: bytes) -> _Seen:
+    said = _said(name, value)
+    if said.is_text:
+        return said
+    # Names come in small letters, and some keys are written in capitals.
+    is_secret = any(map(forms.may_be_secret, (_unescaped(value.decode("latin-1")), name.decode("latin-1").upper())))
+    return said._replace(is_secret=is_secret)
+
+
+def _said(name: bytes, value: bytes) -> _Seen:
     if len(value) > _LONGEST or forms.is_joined_sentence(name.decode("latin-1")):
         return _Seen(True)
     text = _unescaped(value.decode(errors="replace"))

@@ -182,3 +182,24 @@ def test_what_is_too_long_to_be_looked_at_counts_as_a_text() -> None:
 def test_the_paths_of_the_api_are_looked_at_once() -> None:
     target_says_something("/v1/chat/completions", b"")
     assert steps(lambda: target_says_something("/v1/chat/completions", b"")) < 10
+
+
+KEYS = {
+    "a key": [("x-note", "AKIAQ3EGRNV5PLWXT2UD")],
+    "a key behind its name": [("openai-organization", "key=ghp_9aB3cD4eF5gH6iJ7kL8mN9oP0qR1sT2uV3wX;")],
+    "a key beside a program": [("server", "nginx/1.2 (AKIAQ3EGRNV5PLWXT2UD)")],
+    "an escaped key": [("x-note", "sk%2Da1B2c3D4a1B2c3D4a1B2c3D4")],
+    "a key in a name": [("x-akiaq3egrnv5plwxt2ud", "1")],
+}
+
+
+@pytest.mark.parametrize("what", KEYS)
+def test_a_secret_in_a_header_is_found_in_answers_only(what: str) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in KEYS[what]]
+    assert headers_with_text(headers, answered=True) == {name for name, _ in headers}
+    assert headers_with_text(headers) == set()
+
+
+def test_the_heads_of_servers_hold_no_secret() -> None:
+    headers = [(name.encode(), value.encode()) for name, _, value in (line.partition(": ") for line in HEADS)]
+    assert headers_with_text(headers, answered=True) == set()
