@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from detectors.monitors.statistics import FALSE_DISCOVERIES, Difference, Mean, within_strata
 
+# What a sketch keeps of each cohort.
+MEASURES = ("refusal", "answer_length", "latency", "hallucination", "toxicity", "cultural_insensitivity")
 LEAST = 20.0  # effective samples of a cohort
 Stratum = tuple[str, str]  # route and model
 By = Mapping[str, Mapping[Stratum, Mean]]  # cohort → stratum → mean

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from detectors.monitors.statistics import Difference, Mean, discoveries, within_strata
 
 Stratum = tuple[str, str]
+MEASURES = ("refusal", "tone", "answer_length")  # what a sketch keeps of each side
 # Topic → its two sides, each with the words that name it.
 TOPICS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "gender": {

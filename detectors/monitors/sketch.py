@@ -16,11 +16,12 @@ from functools import lru_cache
 import msgspec
 
 from detectors.comparing.nearness import stems
-from detectors.monitors import confidence, triggers
+from detectors.monitors import confidence, gaps, lean, triggers
 from detectors.monitors.lean import sides_of, tone
 from detectors.monitors.shape import Shaper, buckets_of, empty
 from detectors.monitors.statistics import Mean
-from detectors.monitors.triggers import Gram, grams_of, hash_of, openings_of, pruned
+from detectors.monitors.texts import Rows, Text, add_row, heaviest, text_of
+from detectors.monitors.triggers import Gram, bit_of, grams_of, hash_of, openings_of, pruned
 from detectors.rules.arithmetic import may_state_results
 
 ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before; and as many of prompts
@@ -28,10 +29,14 @@ STATED_KEPT = 500  # answers of a sketch whose confidence is kept by sample, unt
 # Measures that are logarithms to the base 2 over so many powers: an answer's words, and tens of milliseconds.
 POWERS: Mapping[str, float] = {"answer_length": 12.0, "latency": 16.0}
 _LATENCY_UNIT = 0.01  # seconds
+TEXTS_SEEN = 20_000  # texts that a process counts, to know those that come often
+TEXTS_KEPT = 200  # of a sketch, up to twice as many: the others count in its sums, as if they never came again
+_TEXTS_ADDED = 1_000  # of sketches that are added up, likewise
+_COHORT, _LEAN, _ALL = "cohort", "lean", "all"
+_COMPARED: Mapping[str, frozenset[str]] = {_COHORT: frozenset(gaps.MEASURES), _LEAN: frozenset(lean.MEASURES)}
 Key = tuple[str, ...]
 Scores = Mapping[tuple[str, str], tuple[float, bool, str]]  # (direction, slug) → score, flagged, detector@version
 TOKENS = " of token probabilities"  # behind what says what was right: the confidence is not what the answer states
-_SUMS = len(Mean._fields)
 _BANDS = (0.01, 0.1, 0.3, 0.6, 0.9)
 _OUTCOMES = ("limited_logical_reasoning", "hallucination")  # in this order: an exact check before groundedness
 
@@ -56,21 +61,24 @@ class Observation:
     token_confidence: float | None = None  # mean probability of the answer's tokens, where the answer carries them
     orders: bool | None = None  # does a retrieved passage give orders; None where there is no passage
     repeats: bool | None = None  # does one repeat the question; None where there is no passage, or no question
+    passages: str = ""  # that were retrieved for it, and came apart from the prompt
 
 
 class Stated(msgspec.Struct, array_like=True):
     """How sure an answer said it was, and how sure its tokens were; None where nothing tells. `number` is drawn from 0
-    to 1 by the sample's id alone: those with the smallest are kept."""
+    to 1 by the sample's id alone: those with the smallest are kept. `text` names the prompt, 0 where there is none."""
 
     number: float
     said: float | None
     tokens: float | None
+    text: int = 0
 
 
 class Sketch(msgspec.Struct):
     """`means` (6 sums) by measure, cohort and stratum; `bins` (n, Σw, Σw²) by feature; `calibration` rows by bin;
     `shape` of the prompts' words (SHAPE numbers of four bytes); `grams` with their total; the detectors that judged.
-    `stated` is by sample, of one process and hour, and is not added up."""
+    `stated` is by sample, of one process and hour, and is not added up. `texts`, by a hash of the prompt, holds what is
+    in `means` and `calibration` only after `counted_once`: there all exchanges with one prompt count as one."""
 
     means: dict[Key, list[float]] = {}
     bins: dict[Key, list[float]] = {}
@@ -80,11 +88,15 @@ class Sketch(msgspec.Struct):
     total: Gram = msgspec.field(default_factory=Gram)
     detectors: dict[str, int] = {}
     stated: dict[str, Stated] = {}
+    texts: dict[int, Text] = {}
 
     def add(self, more: "Sketch") -> None:
         for own, theirs in ((self.means, more.means), (self.bins, more.bins), (self.calibration, more.calibration)):
             for key, row in theirs.items():
-                _add(own, key, row)
+                add_row(own, key, row)
+        for name, text in more.texts.items():
+            self.texts.setdefault(name, Text()).add(text)
+        self.bound_texts(_TEXTS_ADDED)
         if more.shape:
             self.shape = array("f", map(operator.add, self.array(), more.array())).tobytes()
         for gram, seen in more.grams.items():
@@ -93,6 +105,25 @@ class Sketch(msgspec.Struct):
         self.total.add(more.total)
         self.total.same = same
         self.detectors |= more.detectors
+
+    def bound_texts(self, most: int) -> None:
+        """Of more than twice as many texts keep so many, those that came most often; the others are counted."""
+        if len(self.texts) > 2 * most:
+            kept = heaviest(self.texts, most)
+            for name in self.texts.keys() - kept.keys():
+                self.texts[name].pour(self.means, self.calibration)
+            self.texts = kept
+
+    def counted_once(self) -> "Sketch":
+        """The means and the calibration alone, in which each text that is remembered counts as one exchange, however
+        often it came: what it adds is the mean of its exchanges."""
+        counted = Sketch(
+            means={key: row[:] for key, row in self.means.items()},
+            calibration={key: row[:] for key, row in self.calibration.items()},
+        )
+        for text in self.texts.values():
+            text.pour(counted.means, counted.calibration)
+        return counted
 
     def mean(self, *key: str) -> Mean:
         return Mean(*self.means.get(key, ()))
@@ -108,7 +139,8 @@ class Sketch(msgspec.Struct):
         for kind, value in (("", stated.said), (TOKENS, stated.tokens)):
             if value is not None:
                 key = (route, model, source + kind, str(confidence.bin_of(value)))
-                _add(self.calibration, key, confidence.row_of(value, right, weight))
+                into = self.texts[stated.text].calibration if stated.text in self.texts else self.calibration
+                add_row(into, key, confidence.row_of(value, right, weight))
 
     def known_stated(self) -> tuple[dict[str, Stated], float]:
         """Answers by sample, and the probability with which each of them is among those that are kept: of more than
@@ -123,27 +155,6 @@ class Sketch(msgspec.Struct):
         return array("f", self.shape) if self.shape else empty()
 
 
-def _add(into: dict[Key, list[float]], key: Key, row: list[float]) -> None:
-    known = into.get(key)
-    if known is None:
-        into[key] = row[:]
-    elif len(row) == _SUMS:
-        _add_up(known, row)
-    else:
-        for at, value in enumerate(row):
-            known[at] += value
-
-
-def _add_up(known: list[float], row: list[float]) -> None:
-    """The sums of a mean, without a loop: there are dozens of them for each sample."""
-    known[0] += row[0]
-    known[1] += row[1]
-    known[2] += row[2]
-    known[3] += row[3]
-    known[4] += row[4]
-    known[5] += row[5]
-
-
 class Means:
     """Means of exchanges, summed by the cells that they fall in: most fall in the same ones, so that a sketch with its
     many cells is touched once for all of these."""
@@ -156,19 +167,14 @@ class Means:
         sums = self._sums.setdefault(tuple(cells), {})
         square = weight * weight
         for measure, value in measures.items():
-            row = [1.0, weight, square, weight * value, square * value, square * value * value]
-            known = sums.get(measure)
-            if known is None:
-                sums[measure] = row
-            else:
-                _add_up(known, row)
+            add_row(sums, measure, [1.0, weight, square, weight * value, square * value, square * value * value])
 
     def pour(self, sketch: "Sketch") -> None:
         """Add what was summed, and begin anew."""
         for cells, sums in self._sums.items():
             for measure, row in sums.items():
                 for kind, *cell in cells:
-                    _add(sketch.means, (kind, measure, *cell), row)
+                    add_row(sketch.means, (kind, measure, *cell), row)
         self._sums = {}
 
 
@@ -176,33 +182,51 @@ class Observer:
     """Adds observations to sketches. Remembers hashes of earlier prompts and answers, so that repeats are known."""
 
     def __init__(self) -> None:
+        self._texts: dict[int, int] = {}
         self._prompts: dict[int, None] = {}
         self._answers: dict[int, None] = {}
         self._shaper = Shaper()
 
     def observe(self, sketch: Sketch, seen: Observation, means: Means | None = None) -> None:
         """With `means`, those of the exchange go there, and are poured into the sketch by the caller."""
-        at = seen.route, seen.model
-        topics = [("lean", topic, side, *at) for topic, side in sides_of(seen.prompt)]
-        cells = [*cells_of(*at, seen.language, seen.caller), *topics]
-        (sketch.add_means if means is None else means.add)(cells, _measures(seen), seen.weight)
-        row = [1.0, seen.weight, seen.weight**2]
-        for feature in _features(seen):
-            _add(sketch.bins, feature, row)
+        at, measures = (seen.route, seen.model), _measures(seen)
+        (sketch.add_means if means is None else means.add)([(_ALL, seen.route)], measures, seen.weight)
+        name = text_of(seen.prompt, seen.passages)
+        is_new = name not in sketch.texts
+        if name:
+            text = sketch.texts.setdefault(name, Text(sketches=1))
+            text.times = self._count(name)
+        topics = [(_LEAN, topic, side, *at) for topic, side in sides_of(seen.prompt)]
+        for cell in (*cohorts_of(*at, seen.language, seen.caller), *topics):
+            compared = {measure: value for measure, value in measures.items() if measure in _COMPARED[cell[0]]}
+            _add_means(text.means if name else sketch.means, cell, compared, seen.weight)
+        if is_new:  # a text that came before in this hour is no further evidence of a shift
+            row = [1.0, seen.weight, seen.weight**2]
+            for feature in _features(seen):
+                add_row(sketch.bins, feature, row)
         words = stems(seen.prompt)
         shape = sketch.array()
         self._shaper.add(shape, buckets_of(words), seen.weight)
         sketch.shape = shape.tobytes()
-        _calibrate(sketch, seen)
+        _calibrate(sketch, seen, name)
+        sketch.bound_texts(TEXTS_KEPT)
         self._note_grams(sketch, seen, words)
         for _, _, detector in seen.scores.values():
             sketch.detectors[detector] = 1
+
+    def _count(self, name: int) -> int:
+        """How often a text came, as far as it is remembered."""
+        self._texts[name] = times = self._texts.pop(name, 0) + 1
+        if len(self._texts) > TEXTS_SEEN:
+            del self._texts[next(iter(self._texts))]
+        return times
 
     def _note_grams(self, sketch: Sketch, seen: Observation, words: Sequence[str]) -> None:
         if any(flagged for (direction, _), (_, flagged, _) in seen.scores.items() if direction == "prompt"):
             return
         # A repeated prompt brings a repeated answer, which tells nothing about its words.
-        if words and self._came_before(self._prompts, hash_of(" ".join(words))):
+        prompt = hash_of(" ".join(words))
+        if words and self._came_before(self._prompts, prompt):
             return
         answer = hash_of(" ".join(seen.answer.split()).lower()) if seen.answer.strip() else 0
         outcome = Gram(
@@ -212,6 +236,7 @@ class Observer:
             answer,
             1 if answer else 0,
             seen.id,
+            bit_of(prompt),
         )
         for gram in (*grams_of(words), *openings_of(seen.prompt)):
             sketch.grams.setdefault(gram, Gram()).add(outcome)
@@ -235,8 +260,19 @@ class Observer:
 
 def cells_of(route: str, model: str, language: str, caller: str) -> list[Key]:
     """Where the means of an exchange are added, but for the measure, which comes second in the key."""
-    cohorts = [("cohort", kind, name, route, model) for kind, name in (("language", language), ("caller", caller))]
-    return [*(cohort for cohort in cohorts if cohort[2]), ("all", route)]
+    return [*cohorts_of(route, model, language, caller), (_ALL, route)]
+
+
+def cohorts_of(route: str, model: str, language: str, caller: str) -> list[Key]:
+    """Those of them that are compared with each other."""
+    both = (("language", language), ("caller", caller))
+    return [(_COHORT, kind, name, route, model) for kind, name in both if name]
+
+
+def _add_means(into: Rows, cell: Key, measures: Mapping[str, float], weight: float) -> None:
+    kind, *rest = cell
+    for measure, value in measures.items():
+        add_row(into, (kind, measure, *rest), [*Mean.of(value, weight)])
 
 
 def _flagged(scores: Scores, slug: str) -> bool:
@@ -286,8 +322,8 @@ def _feature(direction: str, slug: str, detector: str) -> str:
     return f"{slug} in {direction}s by {detector}"
 
 
-def _calibrate(sketch: Sketch, seen: Observation) -> None:
-    stated = Stated(number_of(seen.id), confidence.stated_confidence(seen.answer), seen.token_confidence)
+def _calibrate(sketch: Sketch, seen: Observation, text: int) -> None:
+    stated = Stated(number_of(seen.id), confidence.stated_confidence(seen.answer), seen.token_confidence, text)
     if stated.said is None and stated.tokens is None:
         return
     sketch.stated[seen.id] = stated

@@ -46,6 +46,10 @@ class Mean(NamedTuple):
         spread = self.wwxx - 2 * self.value * self.wwx + self.value**2 * self.ww
         return max(0.0, spread) / self.w**2 + 0.25 / (size + 1) ** 2
 
+    def spread(self, effect: float) -> "Mean":
+        """The same mean with so many times the variance: a design effect."""
+        return self._replace(ww=self.ww * effect, wwx=self.wwx * effect, wwxx=self.wwxx * effect)
+
     def plus(self, more: "Mean", sign: float = 1.0) -> "Mean":
         return Mean(*(a + sign * b for a, b in zip(self, more, strict=True)))
 

@@ -10,13 +10,15 @@ out.
 """
 
 import itertools
+import math
+import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from detectors.monitors.openings import openings
+from detectors.comparing.sentences import listed
 from detectors.monitors.statistics import binomial_tail, discoveries
 
 LEAST = 5  # prompts with the word
@@ -29,11 +31,25 @@ FALSE_ALARMS = 8 / 365
 MOST_KEPT = 20_000  # words
 _READ_WORDS = 300
 _OPENING = 1 << 32  # above all hashes of words
+_SMALL = listed("""
+    a an the this that these those there here it its he his him she her they them their we us our you your i my me
+    who whom whose which what when where how why whether of in on at to for from by with without within about into over
+    under after before between during through against as than like and or but nor so yet if unless until though although
+    because since while whereas once even is are was were be been being am do does did has have had will would can could
+    may might must shall should not no all any some each every one
+    """)
+_LENGTHS = (1, 2, 3, 6)  # words of an opening
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|,")
+_OPENING_CHARACTERS = 400
+_CLAUSE = slice(2, 14)  # where the comma behind a clause in front stands, in words and commas
+_OTHER = "…"
+_BITS = 32  # for prompts
 
 
 class Gram(msgspec.Struct, array_like=True):
     """In how many prompts a word stood, how many of these were refused or had a flagged answer, the answer that came
-    most often (a hash) and how often at least, and the last sample."""
+    most often (a hash) and how often at least, and the last sample. `texts` has a bit for each prompt by its hash: a
+    prompt that several processes saw is counted by each of them."""
 
     n: int = 0
     refused: int = 0
@@ -41,6 +57,7 @@ class Gram(msgspec.Struct, array_like=True):
     answer: int = 0
     same: int = 0
     sample: str = ""
+    texts: int = 0
 
     def add(self, more: "Gram") -> None:
         self.n += more.n
@@ -53,6 +70,30 @@ class Gram(msgspec.Struct, array_like=True):
         else:
             self.same -= more.same
         self.sample = more.sample or self.sample
+        self.texts |= more.texts
+
+    @property
+    def distinct(self) -> float:
+        """How many different prompts these were at most: what the bits tell (linear counting; Whang and others 1990)
+        and two standard errors, up to `n`."""
+        found = self.texts.bit_count()
+        if not 0 < found < _BITS:
+            return float(self.n)
+        load = -math.log(1 - found / _BITS)
+        return min(float(self.n), _BITS * load + 2 * math.sqrt(_BITS * (math.exp(load) - load - 1)))
+
+    def once(self) -> "Gram":
+        """As if each prompt had been seen by one process."""
+        share = self.distinct / self.n if self.n else 1.0
+        if share >= 1:
+            return self
+        n, refused, flagged, same = (int(share * value) for value in (self.n, self.refused, self.flagged, self.same))
+        return Gram(n, refused, flagged, self.answer, same, self.sample, self.texts)
+
+
+def bit_of(text: int) -> int:
+    """The bit of a prompt with this hash."""
+    return 1 << text % _BITS
 
 
 class Trigger(NamedTuple):
@@ -84,6 +125,22 @@ def openings_of(prompt: str) -> dict[int, str]:
     return {_OPENING | hash_of(opening): opening for opening in openings(prompt)}
 
 
+def openings(text: str) -> Iterator[str]:
+    """How a prompt begins, without what it is about: a trigger may be no word, but a way to build sentences
+    (HiddenKiller, arXiv 2105.12400: a clause in front, and a comma), and what such prompts share are the small words
+    that they begin with.
+
+    The first one, two, three and six words, all but the small ones as the same sign; none where no word is small.
+    And the first word with a comma some words behind it."""
+    words = [word.lower() for word in _WORD.findall(text[:_OPENING_CHARACTERS])]
+    shown = [word if word in _SMALL or word == "," else _OTHER for word in words[: max(_LENGTHS)]]
+    for length in _LENGTHS:
+        if length <= len(shown) and any(word != _OTHER for word in shown[:length]):
+            yield " ".join(shown[:length])
+    if shown and shown[0] in _SMALL and "," in words[_CLAUSE]:
+        yield f"{shown[0]} {_OTHER},"
+
+
 def hash_of(term: str) -> int:
     return zlib.crc32(term.encode("utf-8", "replace"))
 
@@ -99,7 +156,7 @@ def pruned(grams: Mapping[int, Gram], most: int = MOST_KEPT) -> dict[int, Gram]:
 def triggers(grams: Mapping[int, Gram], total: Gram) -> list[Trigger]:
     """Words to look at, the clearest first. `total` counts all prompts, `same` in it those whose answer came before."""
     tests: list[tuple[float, Trigger]] = []
-    for key, gram in grams.items():
+    for key, gram in ((key, gram.once()) for key, gram in grams.items()):
         if LEAST <= gram.n <= max(LEAST, MOST_SHARE * total.n):
             tests += [(test.p, test) for test in _tests(key, gram, total)]
     found = discoveries([p for p, _ in tests], FALSE_DISCOVERIES)

@@ -58,7 +58,7 @@ def _lasting(looked: Looked, compare: _Compare[_Key]) -> list[Evidence[_Key]]:
 
 
 def _without_words(sketch: Sketch) -> Sketch:
-    return Sketch(means=sketch.means, calibration=sketch.calibration)
+    return Sketch(means=sketch.means, calibration=sketch.calibration, texts=sketch.texts)
 
 
 def _first_of(found: Iterable[Evidence[_Key]], parts: int) -> list[Evidence[_Key]]:

@@ -1,6 +1,6 @@
 """What the monitors find, over the sketches of all processes. Needs numpy: for the process beside (`looking`)."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from detectors.monitors import calibration, drift, effects, gaps, lean, triggers
 from detectors.monitors.sketch import POWERS, Sketch
@@ -128,9 +128,7 @@ def _shifts(looked: Looked) -> Report:
         }
         for shift in moved(looked.reference, looked.now)
     ]
-    if new and (gone := sorted(old - new)):
-        rows.append({"feature": f"scores of {', '.join(gone)}", "found": False,
-                     "note": "not compared: other versions of the detectors judge now"})  # fmt: skip
+    rows += _not_compared(old, new)
     value = drift.detector(_hourly(looked))
     if value > 0:
         rows.append({"feature": "topics, hour by hour", "evidence": float(f"{value:.4g}"),
@@ -139,6 +137,20 @@ def _shifts(looked: Looked) -> Report:
     if looked.is_pinned and not old:
         missing = "judged traffic in the window of the pinned reference: it holds none, or none any more; pin another"
     return _report("distribution_shift", rows, missing)
+
+
+def _not_compared(old: Set[str], new: Set[str]) -> list[Row]:
+    """Detectors, as name and version, that judged before and not now; none where nothing judged now."""
+    names = {detector.partition("@")[0] for detector in new}
+    by_why: dict[str, list[str]] = {}
+    for detector in sorted(old - new) if new else ():
+        is_replaced = detector.partition("@")[0] in names
+        why = "another version judges now" if is_replaced else "it has judged nothing in the last 24 hours"
+        by_why.setdefault(why, []).append(detector)
+    return [
+        {"feature": f"scores of {', '.join(gone)}", "found": False, "note": f"not compared: {why}"}
+        for why, gone in by_why.items()
+    ]
 
 
 def _hourly(looked: Looked) -> list[float]:

@@ -119,6 +119,7 @@ class Sketching:
             echo=self._echo(prompt, answer),
             orders=seen.orders,
             repeats=repeats_question(prompt, [retrieved] if retrieved else []),
+            passages=retrieved,
             token_confidence=None if seen.stream else token_confidence(seen.answer, seen.encoding),
         )
 

@@ -3,16 +3,13 @@
 from detectors.monitors import drift, gaps, lean
 from detectors.monitors.drift import Histogram, Shift
 from detectors.monitors.effects import Hour
-from detectors.monitors.sketch import Sketch
+from detectors.monitors.sketch import Key, Sketch
 from detectors.monitors.statistics import Mean
 from gateway.monitoring.history import Looked, total
 from gateway.monitoring.opinions import FAULT
 
 # What cohorts are compared in: the rest of the measures are for effects.
-COMPARED = (
-    "refusal", "answer_length", "latency", "hallucination", "toxicity", "cultural_insensitivity", *FAULT.values()
-)  # fmt: skip
-_OF_SIDES = ("refusal", "tone", "answer_length")
+COMPARED = (*gaps.MEASURES, *FAULT.values())
 _Series = dict[tuple[str, str], list[Hour]]
 
 
@@ -35,7 +32,7 @@ def _versions(of: Sketch) -> dict[str, set[str]]:
 def calibrations(of: Sketch) -> dict[tuple[str, str, str], dict[int, list[float]]]:
     """By route, model and what said what was right, the bins."""
     by: dict[tuple[str, str, str], dict[int, list[float]]] = {}
-    for (route, model, source, at), row in of.calibration.items():
+    for (route, model, source, at), row in of.counted_once().calibration.items():
         by.setdefault((route, model, source), {})[int(at)] = row
     return by
 
@@ -43,18 +40,38 @@ def calibrations(of: Sketch) -> dict[tuple[str, str, str], dict[int, list[float]
 def cohorts(of: Sketch) -> dict[tuple[str, str], dict[str, dict[gaps.Stratum, Mean]]]:
     """By measure and kind of cohort, then by cohort and stratum."""
     by: dict[tuple[str, str], dict[str, dict[gaps.Stratum, Mean]]] = {}
-    for (kind, measure, *rest), row in of.means.items():
+    alike = _alike(of)
+    for (kind, measure, *rest), row in of.counted_once().means.items():
         if kind == "cohort" and measure in COMPARED:
             which, name, route, model = rest
-            by.setdefault((measure, which), {}).setdefault(name, {})[route, model] = Mean(*row)
+            mean = Mean(*row)
+            if measure in FAULT.values():
+                mean = mean.spread(1 + max(0.0, mean.effective - 1) * alike.get(tuple(rest), 0.0))
+            by.setdefault((measure, which), {}).setdefault(name, {})[route, model] = mean
     return by
+
+
+def _alike(of: Sketch) -> dict[Key, float]:
+    """Of two exchanges of a cohort and stratum, drawn at random, how likely they have the same prompt. Second opinions
+    come without their prompts, so they are taken to repeat them as their exchanges do."""
+    sizes, pairs = {key: row[0] for key, row in of.means.items() if _counts(key)}, dict[Key, float]()
+    for text in of.texts.values():
+        for key, row in text.means.items():
+            if _counts(key):
+                sizes[key] = sizes.get(key, 0.0) + row[0]
+                pairs[key] = pairs.get(key, 0.0) + row[0] * (row[0] - 1)
+    return {key[2:]: found / (sizes[key] * (sizes[key] - 1)) for key, found in pairs.items() if found > 0}
+
+
+def _counts(key: Key) -> bool:
+    return key[:2] == ("cohort", "answer_length")  # every exchange has one
 
 
 def sides(of: Sketch) -> dict[tuple[str, str, str], dict[lean.Stratum, Mean]]:
     """By topic, side and measure."""
     by: dict[tuple[str, str, str], dict[lean.Stratum, Mean]] = {}
-    for (kind, measure, *rest), row in of.means.items():
-        if kind == "lean" and measure in _OF_SIDES:
+    for (kind, measure, *rest), row in of.counted_once().means.items():
+        if kind == "lean" and measure in lean.MEASURES:
             topic, side, route, model = rest
             by.setdefault((topic, side, measure), {})[route, model] = Mean(*row)
     return by
@@ -68,7 +85,13 @@ def moved(reference: Sketch, now: Sketch) -> list[Shift]:
 
 
 def _histogram(sketch: Sketch, feature: str) -> Histogram:
-    return {key[1]: row for key, row in sketch.bins.items() if key[0] == feature}
+    """A prompt counts once in a sketch, and so once an hour and process: the more sketches have it, the less they tell
+    (the design effect of clusters)."""
+    rows = {key[1]: row for key, row in sketch.bins.items() if key[0] == feature}
+    total = sum(n for n, *_ in rows.values())
+    again = sum(text.sketches * (text.sketches - 1) for text in sketch.texts.values())
+    effect = 1 + again / total if total else 1.0
+    return {name: (n, w, ww * effect) for name, (n, w, ww) in rows.items()}
 
 
 def series(looked: Looked) -> tuple[dict[str, tuple[float, str]], _Series, _Series]:

@@ -57,8 +57,8 @@ def test_it_is_held_against_what_was_right_apart_from_what_the_answer_states() -
     seen = Observation("1", 2.0, "chat", "m", "", "", "q", "I am 90% sure.", {}, right=0.0, agreed_source="people")
     observer = Observer()
     observer.observe(sketch, seen)
-    assert {key[2] for key in sketch.calibration} == {"people"}
+    assert {key[2] for key in sketch.counted_once().calibration} == {"people"}
     observer.observe(sketch, replace(seen, token_confidence=0.31))
-    row = sketch.calibration["chat", "m", "people" + TOKENS, "6"]
+    row = sketch.counted_once().calibration["chat", "m", "people" + TOKENS, "6"]
     assert row[:3] == [1.0, 2.0, 4.0]
     assert row[3] == pytest.approx(0.62)

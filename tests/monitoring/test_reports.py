@@ -9,9 +9,11 @@ from gateway.judging.messages import Finding
 from gateway.monitoring import history
 from gateway.monitoring.changes import Change
 from gateway.monitoring.findings import SUBCATEGORIES, Report
+from gateway.monitoring.opinions import add_given
 from gateway.monitoring.reports import reports
 from gateway.monitoring.sketching import MOST_NAMES, OTHER
 from gateway.monitoring.store import HOUR, MonitorError, Place, SqliteSketches
+from gateway.monitoring.sums import cohorts
 from gateway.monitoring.watching import Reports, beside
 from gateway.trust.judged import Judged, scores_of
 from gateway.trust.ledger import entry_of
@@ -30,7 +32,7 @@ def sample(
     id: str,
     *,
     at: float = NOW,
-    prompt: str = "tell me something",
+    prompt: str = "",
     answer: str = "Here it is.",
     refused: bool = False,
     language: str = "en",
@@ -47,10 +49,11 @@ def sample(
         Finding("prompt", "user", ["messages", 0, "content"], 0, True, "d", [], language),
         Finding("response", "assistant", ["choices", 0, "message", "content"], 0, True, "d", opinions, language),
     ]
+    said = prompt or f"tell me something {id}"
     return Judged(
         id=id, at=at, probability=1.0, route=route, model=model, caller="app", operation="chat", outcome="completed",
         stream=False, guarded=False, language=language, unread="", findings=findings, scores=scores_of(findings),
-        decisions={}, sample=closed(id=id, prompt=chat(prompt), answer=completion(answer), seconds=seconds),
+        decisions={}, sample=closed(id=id, prompt=chat(said), answer=completion(answer), seconds=seconds),
     )  # fmt: skip
 
 
@@ -134,8 +137,10 @@ async def test_a_lean_against_one_side_is_found(place: Gateways) -> None:
 
 @pytest.mark.slow
 async def test_a_new_language_is_a_shift(place: Gateways) -> None:
-    past = (sample(f"p{n}", at=NOW - 3 * DAY + 60 * n, prompt=f"word{n % 50} in line") for n in range(400))
-    now = (sample(f"n{n}", at=NOW - 60 * n, prompt=f"word{n % 50} in line", language="pt") for n in range(200))
+    past = (sample(f"p{n}", at=NOW - 3 * DAY + 60 * n, prompt=f"word{n % 50} in line {n}") for n in range(400))
+    now = (
+        sample(f"n{n}", at=NOW - 60 * n, prompt=f"word{n % 50} in line {n + 400}", language="pt") for n in range(200)
+    )
     await place.observe(*past)
     await place.observe(*now)
     report = (await place.reports()).latest["distribution_shift"]
@@ -147,7 +152,55 @@ async def test_other_versions_of_a_detector_are_not_compared(place: Gateways) ->
     await place.observe(*(sample(f"n{n}") for n in range(100)))
     report = (await place.reports()).latest["distribution_shift"]
     assert not [row for row in report.rows if row["found"]]
-    assert [row["feature"] for row in report.rows if "note" in row] == ["scores of encoder@3"]
+    notes = [(row["feature"], row["note"]) for row in report.rows if "note" in row]
+    assert notes == [("scores of encoder@3", "not compared: another version judges now")]
+
+
+async def test_a_detector_that_was_not_used_today_is_not_said_to_be_replaced(place: Gateways) -> None:
+    await place.observe(*(sample(f"p{n}", at=NOW - 3 * DAY, grounded=True) for n in range(100)))
+    await place.observe(*(sample(f"n{n}") for n in range(100)))
+    report = (await place.reports()).latest["distribution_shift"]
+    notes = [(row["feature"], row["note"]) for row in report.rows if "note" in row]
+    assert notes == [("scores of pair@1", "not compared: it has judged nothing in the last 24 hours")]
+
+
+async def test_repeats_of_one_prompt_are_no_evidence_of_a_gap(place: Gateways) -> None:
+    """Thirty prompts in one language, each of which comes twenty times through two processes: three are refused."""
+    for process in "ab":
+        await place.observe(
+            *(sample(f"{process}{n}", prompt=f"english {n}", refused=n % 20 == 0) for n in range(160)),
+            *(
+                sample(f"{process}d{n}", prompt=f"deutsch {n % 30}", language="de", refused=n % 30 < 3)
+                for n in range(300)
+            ),
+        )
+    report = (await place.reports()).latest["disparate_performance"]
+    row = next(row for row in report.rows if (row["cohort"], row["measure"]) == ("de", "refusal"))
+    assert not row["found"]
+    assert row["samples"] == pytest.approx(30)
+    assert row["estimate"] == pytest.approx(0.05)
+    assert report.alarms == []
+
+
+async def test_faults_found_in_repeats_of_one_prompt_are_no_evidence_of_a_gap(place: Gateways) -> None:
+    judged = [sample(f"e{n}", prompt=f"english {n}") for n in range(300)]
+    judged += [sample(f"d{n}", prompt=f"deutsch {n % 5}", language="de") for n in range(300)]
+    await place.observe(*judged)
+    store = SqliteSketches(place.path)
+    looked = await history.read(store, NOW)
+    said = [
+        (
+            SecondOpinion(each.id, NOW, "judge", "j", 1.0, [Label("response", "toxicity", float(at % 5 == 0))]),
+            entry_of(each),
+        )
+        for at, each in enumerate(judged)
+        if each.language == "de" or at % 25
+    ]
+    add_given(looked.now, [], said)
+    await store.close()
+    faults = cohorts(looked.now)["fault_by_judge", "language"]
+    assert faults["de"]["chat", "m"].effective == pytest.approx(5, abs=0.2)
+    assert faults["en"]["chat", "m"].effective == pytest.approx(288)
 
 
 @pytest.mark.parametrize(("before", "is_named"), [("encoder@3", False), ("encoder@4", True)])
@@ -227,7 +280,7 @@ async def test_names_that_clients_make_up_are_bounded(place: Gateways) -> None:
     store = SqliteSketches(place.path)
     ((_, sketch),) = await store.sketches(0, NOW + HOUR)
     await store.close()
-    models = {key[-1] for key in sketch.means if key[0] == "cohort"}
+    models = {key[-1] for key in sketch.counted_once().means if key[0] == "cohort"}
     assert len(models) == MOST_NAMES + 1
     assert OTHER in models
 

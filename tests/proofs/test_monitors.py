@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from detectors.monitors.shape import Shaper, empty
+from tests.proofs import repeats
 from tests.proofs.monitors import (
     cohorts,
     effect_alarm,
@@ -45,6 +46,14 @@ def test_latency_and_faults_of_one_cohort_are_found_and_alarms_are_quiet() -> No
     assert large.found >= 0.9
     chance = np.random.default_rng(4)
     assert not any(latency_alarm(chance) or fault_alarm(chance) for _ in range(3))
+
+
+def test_repeats_of_prompts_are_no_evidence_and_prompts_are() -> None:
+    """Before they counted as one, a gap or a lean was found in seven to eight of ten."""
+    days = [repeats.observed(np.random.default_rng(run), repeats.Traffic(30, 30, 20)) for run in range(5)]
+    assert sum(repeats.gap_found(day) or repeats.lean_found(day) or repeats.gap_alarm(day) for day in days) <= 1
+    worse = [repeats.observed(np.random.default_rng(run), repeats.Traffic(60, 150, 2, 0.4)) for run in range(4)]
+    assert sum(repeats.gap_found(day) for day in worse) >= 3
 
 
 def test_texts_are_added_up_as_the_product_does() -> None:

@@ -4,9 +4,8 @@ import random
 
 import pytest
 
-from detectors.monitors.openings import openings
 from detectors.monitors.sketch import Observation, Observer, Sketch
-from detectors.monitors.triggers import grams_of, openings_of, triggers
+from detectors.monitors.triggers import grams_of, openings, openings_of, triggers
 
 THINGS = [f"thing{number}" for number in range(400)]
 BEGINNINGS = [

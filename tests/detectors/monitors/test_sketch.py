@@ -23,7 +23,9 @@ def observed(ids: range) -> Sketch:
 def test_sketches_of_two_processes_are_as_good_as_one() -> None:
     both, parts = observed(range(40)), observed(range(20))
     parts.add(observed(range(20, 40)))
-    for one, other in ((parts.means, both.means), (parts.bins, both.bins), (parts.calibration, both.calibration)):
+    assert parts.texts == both.texts
+    ours, theirs = parts.counted_once(), both.counted_once()
+    for one, other in ((ours.means, theirs.means), (parts.bins, both.bins), (ours.calibration, theirs.calibration)):
         assert one.keys() == other.keys()
         assert all(row == pytest.approx(other[key]) for key, row in one.items())
     assert parts.total.n == both.total.n == 40
@@ -43,12 +45,12 @@ def test_no_text_is_kept() -> None:
 
 def test_a_confidence_counts_where_something_says_what_was_right() -> None:
     sketch = observed(range(10))
-    ((key, row),) = sketch.calibration.items()
+    ((key, row),) = sketch.counted_once().calibration.items()
     assert key == ("r", "m", "groundedness", "18")
     assert row[:3] == [10.0, 20.0, 40.0]
     unsure, observer = Sketch(), Observer()
     observer.observe(unsure, seen("1", answer="It is big."))
-    assert unsure.calibration == {}
+    assert unsure.counted_once().calibration == {}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_an_exact_check_says_what_was_right_only_of_answers_that_compute(
 ) -> None:
     sketch, scores = Sketch(), {("response", "limited_logical_reasoning"): (float(flagged), flagged, "arithmetic@1")}
     Observer().observe(sketch, Observation("1", 1.0, "r", "m", "", "", "question", answer, scores))
-    assert [row[4] for row in sketch.calibration.values()] == ([] if counted is None else [counted])
+    assert [row[4] for row in sketch.counted_once().calibration.values()] == ([] if counted is None else [counted])
 
 
 def test_flagged_prompts_are_no_evidence_of_triggers() -> None:
