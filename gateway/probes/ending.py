@@ -1,10 +1,14 @@
-"""Whether an answer ended by itself or was cut off: by the reason that it gives, else by the tokens that it took."""
+"""Whether an answer ended by itself or was cut off: by the reason that it gives, else by the tokens that it took.
 
-from collections.abc import Iterator
+Read as leniently as its texts are: where half a character was the last token, the answer is JSON that strict readers
+refuse, and one field in a form of its own says nothing about the others.
+"""
 
-import msgspec
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from gateway.openai_api import sse
+from gateway.openai_api.bodies.document import parse
 
 # Why an answer ended where it was not done: `finish_reason`, `stop_reason`, and the `status` of OpenAI's responses.
 _CUT = frozenset(
@@ -13,48 +17,9 @@ _CUT = frozenset(
         "pause_turn",
     }
 )  # fmt: skip
-
-
-class _Usage(msgspec.Struct):
-    completion_tokens: int | None = None
-    output_tokens: int | None = None
-
-
-class _Choice(msgspec.Struct):
-    index: int = 0
-    finish_reason: str | None = None
-
-
-class _Delta(msgspec.Struct):
-    stop_reason: str | None = None
-
-
-class _Response(msgspec.Struct):
-    status: str | None = None
-    usage: _Usage | None = None
-
-
-class _Piece(msgspec.Struct):
-    """A whole answer, or an event of one: of chat (`choices`), of messages (`stop_reason`, `delta`), of responses
-    (`status`, `response`)."""
-
-    choices: list[_Choice] | None = None
-    stop_reason: str | None = None
-    delta: _Delta | str | None = None
-    status: str | None = None
-    response: _Response | None = None
-    usage: _Usage | None = None
-
-
-class _Limits(msgspec.Struct):
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-
-
-_piece = msgspec.json.Decoder(_Piece, strict=False).decode
-_limits = msgspec.json.Decoder(_Limits, strict=False).decode
-_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_STATUSES = frozenset({"completed", "incomplete", "failed", "cancelled"})  # of a response that ended
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_USED = ("completion_tokens", "output_tokens")
 _TELLS = (b"finish_reason", b"stop_reason", b"status", b"usage")  # only such pieces are read
 
 
@@ -63,41 +28,53 @@ def was_cut(answer: bytes, request: bytes, *, stream: bool = False) -> bool:
 
     A server that gives no reason leaves the tokens: as many as the request allows mean that there was no room for more.
     """
-    reason, used = "", 0
+    reason, used = "", 0.0
     for piece in _pieces(answer, stream=stream):
-        reason = next(filter(None, _reasons(piece)), reason)
-        used = max(used, *map(_tokens, (piece.usage, piece.response.usage if piece.response else None)))
+        reason = next((given for given in _reasons(piece) if isinstance(given, str) and given), reason)
+        used = max([used, *_tokens(_below(piece, "usage")), *_tokens(_below(_below(piece, "response"), "usage"))])
     if reason:
-        return reason in _CUT
-    allowed = _allowed(request)
+        return reason.lower() in _CUT
+    allowed = min(_numbers(_object(request), _LIMITS), default=None)
     return allowed is not None and used >= allowed
 
 
-def _pieces(answer: bytes, *, stream: bool) -> Iterator[_Piece]:
+def _pieces(answer: bytes, *, stream: bool) -> Iterator[Mapping[str, Any]]:
+    """A whole answer, or the events of one: of chat (`choices`), of messages (`stop_reason`, `delta`), of responses
+    (`status`, `response`)."""
     for data in [event.data for event in sse.events_of(answer)] if stream else [answer]:
         if any(word in data for word in _TELLS):
-            try:
-                yield _piece(data)
-            except _BROKEN:
-                continue
+            yield _object(data)
 
 
-def _reasons(piece: _Piece) -> Iterator[str | None]:
-    yield from (choice.finish_reason for choice in piece.choices or () if choice.index == 0)
-    yield piece.stop_reason
-    yield piece.delta.stop_reason if isinstance(piece.delta, _Delta) else None
-    for status in (piece.status, piece.response.status if piece.response else None):
-        yield None if status == "in_progress" else status
-
-
-def _tokens(usage: _Usage | None) -> int:
-    return max(usage.completion_tokens or 0, usage.output_tokens or 0) if usage else 0
-
-
-def _allowed(request: bytes) -> int | None:
+def _object(body: bytes) -> Mapping[str, Any]:
+    """Empty where it is none."""
     try:
-        limits = _limits(request)
-    except _BROKEN:
-        return None
-    given = [limits.max_tokens, limits.max_completion_tokens, limits.max_output_tokens]
-    return min((limit for limit in given if limit is not None), default=None)
+        value = parse(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _below(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    below = value.get(key)
+    return below if isinstance(below, dict) else {}
+
+
+def _reasons(piece: Mapping[str, Any]) -> Iterator[object]:
+    choices = piece.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and not choice.get("index"):
+            yield choice.get("finish_reason")
+    yield piece.get("stop_reason")
+    yield _below(piece, "delta").get("stop_reason")
+    for status in (piece.get("status"), _below(piece, "response").get("status")):
+        yield status if isinstance(status, str) and status in _STATUSES else None
+
+
+def _tokens(usage: Mapping[str, Any]) -> list[float]:
+    return _numbers(usage, _USED)
+
+
+def _numbers(value: Mapping[str, Any], names: tuple[str, ...]) -> list[float]:
+    found = (value.get(name) for name in names)
+    return [number for number in found if isinstance(number, int | float) and not isinstance(number, bool)]

@@ -233,3 +233,24 @@ def test_probes_of_reasons_and_causes_leave_what_is_not_told_undecided() -> None
         assert [outcome.flagged for outcome in told.outcomes] == [True]
         assert probe.finding(Conversation(asked, "Yes, it does."), [Reply("Yes", cut=True)]).outcomes == []
         assert probe.finding(Conversation(asked, "Yes", cut=True), [Reply("Yes.")]).outcomes == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'"usage":{"completion_tokens":5,"output_tokens":"five"}',
+        b'"usage":[]',
+        b'"status":200',
+        b'"status":{"code":"completed"}',
+        b'"status":"success"',
+        b'"message":{"content":"half a smile: \\ud83d"}',
+        b'"message":{"score":NaN}',
+        b'"delta":7,"response":"none"',
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_field_in_a_form_of_its_own_says_nothing_about_the_reason(odd: bytes, stream: bool) -> None:
+    wire = b"data: {%b}\n\n" if stream else b"{%b}"
+    for reason, found in ((b"length", True), (b"LENGTH", True), (b"stop", False)):
+        body = wire % (b'"choices":[{"index":null,"finish_reason":"%b"}],%b' % (reason, odd))
+        assert was_cut(body, b'{"max_tokens":5}', stream=stream) is found
