@@ -142,8 +142,9 @@ class Surface:
     `moderated`: a request may ask for moderation. `metered`: answers tell the tokens that they took, and tell it once.
     `listed`: an answer may be a list, whose entries are judged and kept back each by itself.
     `of_any_size`: an answer may be a file, so that it is read only where it is told to be text within the bounds.
-    Without `answers` nothing can be written in the words of the surface; then `reads` finds what texts its answers
-    have, and where that is missing too they have none: that is looked after as they come, however large they are.
+    Without `answers` nothing but an error (`error_body`) can be written in the words of the surface; then `reads` finds
+    what texts its answers have, and where that is missing too they have none: that is looked after as they come,
+    however large they are.
     """
 
     operation: Operation
@@ -152,6 +153,7 @@ class Surface:
     param: str | None = None
     answers: Answers | None = None
     reads: Callable[[dict[str, Any]], Reading] | None = None
+    error_body: Callable[[str, str, str | None, str | None, int], bytes] = chat_replies.error_of_status
     judged: bool = False
     modelled: bool = False
     inference: bool = True
@@ -257,13 +259,15 @@ _TABLE = (
         modelled=True,
         metered=True,
     ),
-    # Counts the tokens of a request: no model reads its texts, and there is no answer to judge.
+    # Counts the tokens of a request: no model reads its texts, but they leave for the same server.
     Surface(
         Operation.MESSAGE_TOKENS,
         paths=(("POST", "/v1/messages/count_tokens"),),
         turns=messages.message_turns,
         param="messages",
         reads=other.read_anything,
+        error_body=messages_replies.error_body,
+        judged=True,
         modelled=True,
     ),
     Surface(
@@ -399,7 +403,7 @@ def error_reply(
 ) -> bytes:
     """An error reply, in the words of the surface; `status` is that of HTTP."""
     answers = SURFACES[operation].answers
-    write = chat_replies.error_of_status if answers is None else answers.error_body
+    write = SURFACES[operation].error_body if answers is None else answers.error_body
     return write(message, type, param, code, status)
 
 

@@ -214,12 +214,13 @@ def test_a_system_prompt_that_is_neither_is_told() -> None:
         (503, "overloaded_error"),
     ],
 )
-def test_errors_have_the_shape_of_this_api(status: int, type_: str) -> None:
-    told = json.loads(error_reply(OURS, "what", "x", None, "code", status))
+@pytest.mark.parametrize("operation", [OURS, Operation.MESSAGE_TOKENS])
+def test_errors_have_the_shape_of_this_api(operation: Operation, status: int, type_: str) -> None:
+    told = json.loads(error_reply(operation, "what", "x", None, "code", status))
     assert (told["type"], told["error"]["type"], told["error"]["message"]) == ("error", type_, "what")
     assert error_event(OURS, "what", "x").startswith(b"event: error\ndata: ")
 
 
-def test_only_the_surface_itself_is_judged_not_the_counting_of_tokens() -> None:
+def test_texts_that_leave_to_be_counted_are_judged_like_those_that_leave_to_be_answered() -> None:
     assert SURFACES[OURS].judged
-    assert not SURFACES[Operation.MESSAGE_TOKENS].judged
+    assert SURFACES[Operation.MESSAGE_TOKENS].judged

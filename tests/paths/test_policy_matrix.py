@@ -6,7 +6,7 @@ from typing import Any
 from gateway.openai_api import Channel, Operation
 from tests.support.fakes import World, completion
 from tests.support.fakes import rules as written_rules
-from tests.support.scripted_server import JSON, Script, answer, answering, serve, streaming
+from tests.support.scripted_server import JSON, Script, always, answer, answering, serve, streaming
 from tests.support.surfaces import SURFACES, Delta, Surface, text_and_end
 from tests.support.together import together
 
@@ -107,3 +107,28 @@ async def test_a_prompt_is_dealt_with_in_every_channel(place: str, action: str, 
         assert text_and_end(Operation.CHAT, seen.body, stream=False) == (MESSAGE, "stop")
     else:
         assert (seen.status, sent) == (400, [])
+
+
+COUNTED = ["/v1/messages/count_tokens", "/v1/responses/input_tokens"]
+STOP_OR_CUT = written_rules(
+    "id: stop, when: {subcategory: violence, on: prompt}, then: block",
+    "id: cut, when: {subcategory: privacy_violation, on: prompt}, then: redact",
+)
+
+
+@together("path", COUNTED)
+async def test_what_leaves_to_be_counted_is_blocked_and_cut_as_well(path: str) -> None:
+    def asks(text: str) -> bytes:
+        key = "input" if "responses" in path else "messages"
+        return json.dumps({"model": "m", key: [{"role": "user", "content": text}]}).encode()
+
+    async with (
+        serve(always(answer(b'{"input_tokens": 3}', JSON))) as server,
+        World(server.port, rules=STOP_OR_CUT) as w,
+    ):
+        assert (await w.ask(path, asks("throw a grenade"))).status == 400
+        assert server.requests == []
+        assert (await w.ask(path, asks("the key AKIA42 is old"))).body == b'{"input_tokens": 3}'
+        assert (await w.ask(path, asks("good day"))).status == 200
+        bodies = [request.body for request in server.requests]
+    assert bodies == [asks("the key [REDACTED:word] is old"), asks("good day")]
