@@ -30,11 +30,10 @@ _MOST_BOUNDS = 1_000  # probabilities in force; they move once a second
 
 def exchange_ids(process: str, random_bytes: Callable[[int], bytes] = os.urandom) -> Iterator[str]:
     """Ids without end. Each names the process, says which of its exchanges this is, and ends with its number."""
-    size = _DRAWN * _DIGITS
     for first in count(0, _DRAWN):
-        numbers = random_bytes(size // 2).hex()
-        for n, at in enumerate(range(0, size, _DIGITS), first):
-            yield f"req_{process}{n:08x}{numbers[at : at + _DIGITS]}"
+        drawn = random_bytes(_DRAWN * _DIGITS // 2).hex("-", _DIGITS // 2)
+        for n, number in enumerate(drawn.split("-"), first):
+            yield f"req_{process}{n:08x}{number}"
 
 
 def _bound(probability: float) -> str:
