@@ -31,6 +31,7 @@ from gateway.samples.sampling import Sampler
 from gateway.serving.bodies import Bodies, Receive, content_length
 from gateway.serving.client import CLIENT, RESPOND, Client, UnknownClient
 from gateway.telemetry.logs import REQUEST
+from gateway.turns import LARGE_BYTES
 from gateway.upstream.calls import Upstreams
 from gateway.upstream.headers import downstream
 from gateway.upstream.routing import Routing, renamed
@@ -137,6 +138,8 @@ class Pipeline:
         else:
             asked.body = body
         exchange.timing.read_at = monotonic()
+        if len(asked.body) > LARGE_BYTES:
+            await self._guard.turns.take(exchange.principal.name)
         if self._guard.throttles.is_used:
             self._guard.admit_end_user(exchange)
         if self._moderation is not None and self._moderation.answers(asked):

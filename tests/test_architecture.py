@@ -48,7 +48,7 @@ TRAINING = "detectors.training"
 # The rooms of the gateway (folders, and the few files beside them) from the ground up. A room imports from lower rows
 # only; rooms of one row do not know each other, so what one needs of another is passed in.
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("beat", "errors", "heads", "encodings"),
+    ("beat", "turns", "errors", "heads", "encodings"),
     ("openai_api",),
     ("exchange",),
     ("judging", "telemetry", "stores", "config"),

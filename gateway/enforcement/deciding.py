@@ -4,7 +4,7 @@ When the detectors do not answer, each rule's `on_error` decides, and what passe
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from time import monotonic
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from gateway.judging.client import Judging, JudgingError
 from gateway.judging.messages import Finding, Findings, JudgingRequest
 from gateway.openai_api import Passage, Path, Unread, edits
 from gateway.telemetry import metrics
+from gateway.turns import LARGE_BYTES, Turns
 from policies.engine import ALL_DETECTORS, Action, Context, Decision, Policy, Silent, Throttle, decide, join, on_failure
 
 PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # whatever is neither these nor cut stops a text
@@ -44,6 +45,7 @@ class Shared:
     counts: Counts
     throttles: Throttles
     timeout_seconds: float
+    turns: Turns = field(default_factory=Turns)
 
 
 class Decider:
@@ -93,8 +95,12 @@ class Decider:
     async def ask(self, wanted: JudgingRequest, seconds: float | None = None) -> Findings:
         """The findings; none when the detectors do not answer, which `rule` then takes into account.
 
-        `seconds` to wait at most; else as the rules' own budgets allow.
+        `seconds` to wait at most; else as the rules' own budgets allow. What is large is offered in a turn of its own,
+        and settled in another: the time of many runs out at once. A stretch of a stream is not kept waiting.
         """
+        is_large = len(wanted.prompt) + len(wanted.answer) > LARGE_BYTES and not wanted.stretches
+        if is_large:
+            await self._shared.turns.take(self.caller)
         began = monotonic()
         self._error = ""
         findings = Findings(0, [], [], {})
@@ -106,6 +112,8 @@ class Decider:
         self._exchange.timing.guard_seconds += spent
         metrics.GUARD.labels(self._direction).observe(spent)
         self._unread |= dict.fromkeys(findings.unread_in(self._direction))
+        if is_large:
+            await self._shared.turns.take(self.caller)
         return findings
 
     def _patience(self) -> float:

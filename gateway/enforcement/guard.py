@@ -64,6 +64,7 @@ class Guard:
         self._forwards = forwards
         self.throttles = Throttles(clock)
         self._shared = Shared(policy, judging, audit, Counts(clock), self.throttles, timeout_seconds)
+        self.turns = self._shared.turns
         self._routes = tuple(routes)
         self.adopt(policy)
 
