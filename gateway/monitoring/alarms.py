@@ -30,30 +30,38 @@ _Compare = Callable[[Sketch], Mapping[_Key, Difference]]
 
 def alarms(looked: Looked) -> dict[str, list[Row]]:
     """By sub-category, the clearest first."""
-    served, culture = _gaps(looked)
+    since = _since_days(looked)
+    served, culture = _gaps(since)
     return {
-        "miscalibration": _miscalibration(looked),
+        "miscalibration": _miscalibration(since),
         "disparate_performance": served,
         "cultural_insensitivity": culture,
-        "preference_bias": _leans(looked),
+        "preference_bias": _leans(since),
         "distribution_shift": _shift(looked),
         "interventional_effect": _effects(looked),
         "poisoning_attacks": _triggers(looked),
     }
 
 
-def _lasting(looked: Looked, compare: _Compare[_Key]) -> list[Evidence[_Key]]:
-    """The series with an alarm. Evidence of each adds up from the beginning of each day that is kept."""
+def _since_days(looked: Looked) -> dict[float, Sketch]:
+    """By the beginning of each day that is kept, what there was since."""
     days: dict[int, Sketch] = {}
     for start, sketch in looked.all_hours:
         days.setdefault(start // DAY * DAY, Sketch()).add(_without_words(sketch))
-    since = Sketch()
-    by_key: dict[_Key, dict[float, Difference]] = {}
+    since: dict[float, Sketch] = {}
+    later = Sketch()
     for start in sorted(days, reverse=True):
-        since.add(days[start])
-        for key, difference in compare(since).items():
-            by_key.setdefault(key, {})[float(start)] = difference
-    found = (sequences.detector(key, by_start, len(days)) for key, by_start in by_key.items())
+        since[float(start)] = later = total([later, days[start]])
+    return since
+
+
+def _lasting(since: Mapping[float, Sketch], compare: _Compare[_Key]) -> list[Evidence[_Key]]:
+    """The series with an alarm. Evidence of each adds up from the beginning of each day that is kept."""
+    by_key: dict[_Key, dict[float, Difference]] = {}
+    for start, sketch in since.items():
+        for key, difference in compare(sketch).items():
+            by_key.setdefault(key, {})[start] = difference
+    found = (sequences.detector(key, by_start, len(since)) for key, by_start in by_key.items())
     return sequences.chosen([each for each in found if each is not None])
 
 
@@ -75,7 +83,7 @@ def _row(of: Evidence[_Key], **about: object) -> Row:
     return {**about, **figures, "since": of.since, "evidence": float(f"{of.value:.4g}")}
 
 
-def _miscalibration(looked: Looked) -> list[Row]:
+def _miscalibration(since: Mapping[float, Sketch]) -> list[Row]:
     def compare(of: Sketch) -> dict[tuple[str, ...], Difference]:
         found: dict[tuple[str, ...], Difference] = {}
         for key, bins in calibrations(of).items():
@@ -87,19 +95,19 @@ def _miscalibration(looked: Looked) -> list[Row]:
 
     return [
         _row(each, route=each.key[0], model=each.key[1], outcome=each.key[2], measure="calibration_error_over_5_points")
-        for each in _lasting(looked, compare)
+        for each in _lasting(since, compare)
     ]
 
 
-def _gaps(looked: Looked) -> tuple[list[Row], list[Row]]:
-    found = _first_of(_lasting(looked, lambda of: gaps.differences(cohorts(of))), 2)
+def _gaps(since: Mapping[float, Sketch]) -> tuple[list[Row], list[Row]]:
+    found = _first_of(_lasting(since, lambda of: gaps.differences(cohorts(of))), 2)
     rows = [_row(each, measure=each.key[0], cohorts=each.key[1], cohort=each.key[2]) for each in found]
     culture = [row for row in rows if row["measure"] == "cultural_insensitivity" and row["cohorts"] == "language"]
     return [row for row in rows if row["measure"] != "cultural_insensitivity"], culture
 
 
-def _leans(looked: Looked) -> list[Row]:
-    found = _lasting(looked, lambda of: lean.differences(sides(of)))
+def _leans(since: Mapping[float, Sketch]) -> list[Row]:
+    found = _lasting(since, lambda of: lean.differences(sides(of)))
     sided = {topic: dict(zip(("side", "other"), names, strict=True)) for topic, names in lean.TOPICS.items()}
     return [_row(each, topic=each.key[0], **sided[each.key[0]], measure=each.key[1]) for each in found]
 
