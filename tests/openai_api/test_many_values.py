@@ -14,7 +14,16 @@ from gateway.exchange import Asked
 from gateway.judging.stretches import said_before
 from gateway.moderation.categories import read_inputs
 from gateway.moderation.decisions import read_questions
-from gateway.openai_api import BodyError, Operation, choices_wanted, end_user_named, has_too_many_values, is_list
+from gateway.openai_api import (
+    BodyError,
+    Operation,
+    Unread,
+    choices_wanted,
+    end_user_named,
+    has_too_many_values,
+    is_list,
+    read_request,
+)
 from gateway.openai_api.bodies.document import MOST_VALUES, parse
 from gateway.worker import texts_of
 from tests.support.fakes import sample
@@ -86,3 +95,11 @@ def test_prompts_that_are_too_many_to_be_built_are_counted_from_above() -> None:
 async def test_what_has_few_values_is_read_as_before() -> None:
     body = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
     assert (await said_before(asked(body), ("toxicity",), ())).body == b'{"input":"hi"}'
+
+
+def test_strays_without_number_are_unread_and_cost_nothing() -> None:
+    fields = b",".join(b'"key word%d":"some words here"' % number for number in range(100_001))
+    body = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"x":{' + fields + b"}}"
+    reading = read_request(Operation.CHAT, body)
+    assert [passage.text for passage in reading.passages] == ["hi"]
+    assert Unread("user", "too_long") in reading.unread
