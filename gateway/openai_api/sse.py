@@ -35,7 +35,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     id: bytes | None = None
 
 
-_BESIDE = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?+|[\r\n])(?!data:)(?:(?:event|id|retry)?:)?([^\r\n]+)")
+_BESIDE = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?+|[\r\n])(?!data:)(?:(?:event|id|retry)?:)?+([^\r\n]+)")
 _LETTER = re.compile(rb"[A-Za-z\x80-\xff]")
 _WORDS = 4  # are a sentence: most comments say that the server is still there, in a word or two
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
