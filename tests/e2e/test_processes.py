@@ -132,7 +132,7 @@ def test_counters_of_all_workers_are_summed(two_workers: GatewayProcess) -> None
         with httpx.Client(timeout=PATIENCE_SECONDS) as client:
             statuses = [_post(two_workers, client) for _ in range(5)]
             ids = client.get(f"{two_workers.base_url}/models", headers=two_workers.headers()).headers["x-request-id"]
-            seen.add(ids[: -len("00000000")])
+            seen.add(_process_of(ids))
             return statuses
 
     def both_have_had_some() -> bool:
@@ -185,10 +185,15 @@ def test_a_worker_that_cannot_start_any_more_is_one_line_and_the_others_serve_on
         assert "Traceback" not in gateway.output
 
 
+def _process_of(id: str) -> str:
+    """What the ids of one process begin with: its number, before a count and random digits of eight each."""
+    return id[: -len("0000000000000000")]
+
+
 def _answering(gateway: GatewayProcess) -> str:
     """Which worker answers this time: what its request ids begin with."""
     answer = gateway.http.get(f"{gateway.base_url}/models", headers=gateway.headers())
-    return answer.headers["x-request-id"][: -len("00000000")]
+    return _process_of(answer.headers["x-request-id"])
 
 
 def _workers(gateway: GatewayProcess) -> list[int]:
