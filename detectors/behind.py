@@ -13,6 +13,8 @@ from detectors.taxonomy import SUBCATEGORIES, Subcategory
 # How the sets begin that are no public benchmark: rows of the sources that train.
 _OWN_ROWS = ("held-out", "left out", "benign", "harmless")
 
+_LEFT_OUT = "left out"
+
 # What a sub-category that no detector judges waits for, by the ways it can be judged.
 _NEEDS = {
     "head": "a trained head that works outside its own sources",
@@ -75,17 +77,34 @@ def _behind(info: manifest.DetectorInfo, slug: str) -> Row:
 
 
 def headline(measured: Sequence[Mapping[str, Any]]) -> str:
-    """The range of AUROC, or else of recall, over the public sets that the detector was not trained on."""
+    """The range of AUROC, or else of recall, over the public sets that the detector was not trained on.
+
+    Where no such set has labels for it, the figure is that of sources which were left out of training, and says so.
+    """
     if not measured:
         return ""
+    fresh = [item for item in measured if not item["seen"]]
+    public = [item for item in fresh if not item["set"].startswith(_OWN_ROWS)]
+    left_out = [item for item in fresh if item["set"].startswith(_LEFT_OUT)]
     for metric in ("AUROC", "recall at 1 % false alarms"):
-        values = {
-            (item["set"], item["metric"]): item["value"]
-            for item in measured
-            if item["metric"].endswith(f": {metric}") and not item["seen"] and not item["set"].startswith(_OWN_ROWS)
-        }
-        if values:
-            low, high = min(values.values()), max(values.values())
-            figure = f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
-            return f"{metric} {figure} on {len(values)} benchmark{'s' * (len(values) > 1)}"
+        if values := _values(public, metric):
+            return f"{metric} {_range(values)} on {len(values)} benchmark{'s' * (len(values) > 1)}"
+    if values := _values(left_out, "AUROC"):
+        return f"AUROC {_range(values)} on sources left out of its training; no public benchmark has labels for it"
     return "not measured on a public set of another source"
+
+
+def _values(items: Iterable[Mapping[str, Any]], metric: str) -> list[float]:
+    """One value for each set and role."""
+    mine = (item for item in items if item["metric"].endswith(f": {metric}"))
+    return list({(item["set"], item["metric"]): item["value"] for item in mine}.values())
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = (_figure(value) for value in (min(values), max(values)))
+    return low if len(values) == 1 else f"{low} to {high}"
+
+
+def _figure(value: float) -> str:
+    """Two digits; three where two would round up to a perfect 1.00."""
+    return f"{value:.3f}" if 0.995 <= value < 1 else f"{value:.2f}"
