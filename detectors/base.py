@@ -12,21 +12,21 @@ from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 Role = Literal["prompt", "response"]
 T = TypeVar("T")
 
-# Work that can be interrupted: it pauses after each bounded piece (some 30 ms at most) and returns its result at its
-# end. Whoever sends True into it asks it to stop: it then returns at once with what it has.
+# Work that can be interrupted: it pauses after each bounded piece (some 30 ms at most) and returns its result at the
+# end. Sending True into it asks it to stop: it then returns at once with what it has.
 Steps = Generator[None, bool | None, T]
 
 
-PIECE_CHARACTERS = 8_000  # whose letters and words are looked at in one step: some 4 ms
-PIECE_TEXTS = 64  # of which something is told in one step
+PIECE_CHARACTERS = 8_000  # looked at in one step: some 4 ms
+PIECE_TEXTS = 64  # looked at in one step
 
-UNREAD = "unread"  # the channel of a turn that stands for those which were too many, or too long, to be shown
+UNREAD = "unread"  # the channel of a turn that stands for turns left out, because they were too many or too long
 
 
 class Turn(NamedTuple):
     """What was said before a text, and on which channel: system, user, assistant, tool or retrieved.
 
-    `given`: a context of which nothing else is known. UNREAD: there was more, before the other turns.
+    Two more channels: `given` is a context of which nothing else is known; UNREAD says that there were earlier turns.
     """
 
     channel: str
@@ -37,7 +37,7 @@ class Turn(NamedTuple):
 class Text:
     """One text to judge.
 
-    `role` says which side wrote it; `context` is the prompt behind a response, the earlier turn behind a
+    `role` says which side wrote it; `context` is the prompt before a response, the earlier turn before a
     prompt, or None. `turns` is all that was said before, in order, for detectors that compare.
     """
 
@@ -107,7 +107,7 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Stepwise(Detector, Protocol):
-    """A detector whose work on one text may take long, and which can be interrupted in it."""
+    """A detector whose work on one text may take long and can be interrupted."""
 
     def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
         """What `detect` does, in bounded pieces. Stopped early, it gives what was not wholly read as STOPPED."""
@@ -116,7 +116,7 @@ class Stepwise(Detector, Protocol):
 
 @runtime_checkable
 class Comparing(Detector, Protocol):
-    """A detector that judges a text beside what was said before: beside the channels of `Text.turns` that it names."""
+    """A detector that compares a text with what was said before, on the channels of `Text.turns` that it names."""
 
     @property
     def compares(self) -> frozenset[str]: ...
@@ -124,7 +124,7 @@ class Comparing(Detector, Protocol):
 
 @runtime_checkable
 class Reading(Detector, Protocol):
-    """A detector that reads texts, or passages of them, in languages of one group, and leaves the rest to others."""
+    """A detector that reads texts, or passages of them, in the languages of one group and leaves the rest to others."""
 
     @property
     def group(self) -> str: ...
@@ -132,7 +132,7 @@ class Reading(Detector, Protocol):
 
 @runtime_checkable
 class TextByText(Detector, Protocol):
-    """A detector that judges each text by itself, and which can be interrupted in it."""
+    """A detector that judges each text by itself and can be interrupted meanwhile."""
 
     def judging(self, text: Text) -> Steps[Judgement]:
         """The judgement of one text, in bounded pieces; STOPPED, with what was found so far, when it is stopped."""
@@ -150,7 +150,7 @@ def finish(steps: Steps[T]) -> T:
 
 
 def in_pieces(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """The items in order, in runs of about PIECE_CHARACTERS by their sizes: what is done for each of many texts."""
+    """The items in order, in lists of about PIECE_CHARACTERS by their `size` and of PIECE_TEXTS items at most."""
     run: list[T] = []
     total = 0
     for item in items:

@@ -1,7 +1,7 @@
-"""THE judging: what all detectors, asked together, say of texts.
+"""THE judging: all detectors are asked together about some texts.
 
-Bring hidden text to light, ask each detector, fold what it says of the views of a text into one opinion. The detector
-process, the commands and the studies all do it here, so they cannot disagree.
+It brings hidden text to light, asks each detector, and folds what a detector says about the views of a text into one
+opinion. The detector process, the commands and the studies all judge here, so they cannot disagree.
 """
 
 from collections import Counter
@@ -52,11 +52,11 @@ class Question:
 class Answer:
     """What the panel says of one text.
 
-    `instead`: by detector that left the text, or passages of it, to others because of their language, though it alone
-    could have answered some of what was asked by name, which ones; its state is `unreadable`.
+    `states` tells for each detector what became of the text: a State's value, `errored` or `absent`. `failed` has the
+    detectors that raised, with the exception's type, or are absent. `remembered` are those that had judged it before.
 
-    `states` tells by detector what became of the text: a State's value, `errored` or `absent`. `failed` has those
-    detectors that raised or are absent, with the exception's type. `remembered` are those that had judged it before.
+    `instead`: a detector may leave a text, or passages of it, to detectors of other languages, though it alone answers
+    some of the slugs that were asked for by name. Then its state is `unreadable`, and this names those others.
     """
 
     opinions: list[Opinion] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Answer:
 
     @property
     def is_unreadable(self) -> bool:
-        """Whether some detector could not read the text that no other read in its place."""
+        """Whether some detector could not read the text, and no other read it in its place."""
         unreadable = State.UNREADABLE.value
         return any(state == unreadable and not self.instead.get(name) for name, state in self.states.items())
 
@@ -78,7 +78,7 @@ def coverage(answers: Iterable[Answer]) -> Counter[tuple[str, str]]:
 
 
 class Panel:
-    """The detectors, their default thresholds, and by name why others are absent."""
+    """The detectors and their default thresholds. `absent` says of each missing detector why it could not be loaded."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Panel:
         self.absent = absent
         self._languages = _Languages([detector for detector in detectors if isinstance(detector, Reading)])
         self._thresholds = thresholds
-        # Told once: to ask of an object whether it follows a protocol takes Python 3.11 a tenth of a millisecond.
+        # Decided once: in Python 3.11 it takes a tenth of a millisecond to check an object against a protocol.
         self._stepwise = [detector for detector in detectors if isinstance(detector, Stepwise)]
         self._quick = [(detector, _way(detector)) for detector in detectors if not isinstance(detector, Stepwise)]
 
@@ -101,8 +101,9 @@ class Panel:
     def steps(self, questions: Sequence[Question], known: Sequence[Known] | None = None) -> Steps[list[Answer]]:
         """What `ask` does, in bounded pieces of work, the first texts first.
 
-        `known` has an entry for each question, the same object for the same text; it is added to. Stopped early, what
-        was not wholly read is `stopped`. A detector that raises costs only its own opinions.
+        `known` has an entry for each question, the same object for the same text; what is found is added to it. When
+        the work is stopped early, texts that were not wholly read are `stopped`. A detector that raises loses only its
+        own opinions.
         """
         work = _Work(questions, known, self._languages)
         yield from work.reveal(self.detectors)
@@ -154,9 +155,9 @@ class Panel:
 
 
 class _Languages:
-    """Which of the detectors that read some languages only is asked about a text.
+    """Decides which of the detectors that read only some languages are asked about a text.
 
-    `there` are the groups of the text's languages, as `detectors.trained.languages` tells them.
+    `there` are the groups of the text's languages, as `detectors.trained.languages` finds them.
     """
 
     def __init__(self, readers: Sequence[Reading]) -> None:
@@ -165,16 +166,17 @@ class _Languages:
         self._groups = frozenset(self._group_of.values())
 
     def passes_over(self, detector: Detector, there: Collection[str]) -> bool:
-        """Whether the detector leaves the whole text to others; where nobody reads it, each tells so."""
+        """Whether the detector leaves the whole text to others. A text that none of them reads is left to nobody: each
+        reports that it cannot read it."""
         group = self._group_of.get(detector.id)
         return group is not None and group not in there and not self._groups.isdisjoint(there)
 
     def is_shared(self, detector: Detector, there: Collection[str]) -> bool:
-        """Whether others read all of the text that this one does not."""
+        """Whether other detectors read all of the text that this one does not read."""
         return len(there) > 1 and detector.id in self._group_of and self._groups.issuperset(there)
 
     def note(self, answer: Answer, question: Question, detector: Detector, there: Collection[str]) -> None:
-        """Say that one did not read what it left to others, where these do not answer all that was asked of it."""
+        """Record that a detector did not read what it left to others, if they do not answer all that it was asked."""
         asked = frozenset() if question.slugs is None else question.slugs & detector.slugs
         instead = [reader for reader in self._readers if reader.group in there and reader.id != detector.id]
         if asked - frozenset[str]().union(*(reader.slugs for reader in instead)):
@@ -183,7 +185,7 @@ class _Languages:
 
 
 class _Work:
-    """The judging of some texts: what is asked, and what is known so far. A text that comes twice is judged once."""
+    """The judging of some texts: what is asked, and what is known so far. A text that occurs twice is judged once."""
 
     def __init__(self, questions: Sequence[Question], known: Sequence[Known] | None, languages: _Languages) -> None:
         if known is None:
@@ -201,7 +203,7 @@ class _Work:
         self._first = [first.setdefault(id(entry), number) for number, entry in enumerate(known)]
 
     def of(self, number: int) -> tuple[Mapping[str, Judgement], Mapping[str, str], Collection[str]]:
-        """Judgements, failures, and who had judged it before, for the question of this number."""
+        """For the question of this number: the judgements, the failures, and which detectors had judged it before."""
         place = self._first[number]
         judged = {**self._known[number], **self._stopped.get(place, {})}
         return judged, self._failed.get(place, {}), self._before[number]
@@ -219,7 +221,7 @@ class _Work:
         return (text,) if revealed is None else revealed.views
 
     def tell_languages(self) -> Steps[None]:
-        """Tell the languages of the texts, which `groups` then knows."""
+        """Find out the languages of the texts, for `groups`."""
         size = 0
         for place in dict.fromkeys(self._first):
             told = frozenset[str]()
@@ -340,7 +342,7 @@ def load_what_loads(
     only: Collection[str] | None = None,
     own: specs.OwnDetectors = specs.NONE,
 ) -> Panel:
-    """The same with what can be loaded: one damaged file must not silence the other detectors."""
+    """As `load`, but leaves out what cannot be loaded: one damaged file must not silence the other detectors."""
     built: list[Detector] = []
     absent: dict[str, str] = {}
     known: list[manifest.DetectorInfo] = []

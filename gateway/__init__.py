@@ -1,1 +1,1 @@
-"""The gateway: all the input and output of Assay. Two paths can be read aloud: `pipeline` and `worker`."""
+"""The gateway does all input and output of Assay. Its two paths, `pipeline` and `worker`, read from top to bottom."""

@@ -1,4 +1,4 @@
-"""The command `assay`: its arguments. Each command is a file in `commands`, imported when it is run."""
+"""The arguments of the command `assay`. Each subcommand is a file in `commands`, imported when it is run."""
 
 import argparse
 import importlib
@@ -19,7 +19,7 @@ from policies.model import CHANNELS, DIRECTIONS
 from policies.source import PolicyError
 
 _BAD_USE = 2
-_NOBODY_READS = 141  # as a shell has it of a program that SIGPIPE ended
+_NOBODY_READS = 141  # what a shell reports of a program that SIGPIPE ended
 
 _WINDOWS = ("24h", "7d")
 _POLICY = "`observe`, `default`, `strict`, or the path of a policy file"
@@ -29,7 +29,7 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 fine, 1 the work found fault, 2 it could not begin."""
+    """Run a command. Returns the exit status: 0 all is well, 1 something was found wrong, 2 it could not start."""
     parsed = _parser().parse_args(arguments)
     command: Command = parsed.command
     try:
@@ -40,18 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             sys.stderr.write(f"assay: {line}\n")
         return _BAD_USE
-    except BrokenPipeError:  # as with `| head`: no fault. What is still buffered must not be written at the exit
+    except BrokenPipeError:  # the reader left, as `head` does. What is still buffered must not be written at the exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _NOBODY_READS
     except OSError as error:
-        sys.stderr.write(f"assay: {error.filename or ''}: {error.strerror or error}\n")
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"assay: {where}{error.strerror or error}\n")
         return _BAD_USE
     except KeyboardInterrupt:
         return 130
 
 
 def _command(module: str, function: str) -> Command:
-    """A process that serves must not hold model code: only the file of the command that is run is imported."""
+    """A process that serves must not load model code, so only the file of the chosen command is imported."""
 
     def run(parsed: argparse.Namespace) -> int:
         command: Command = getattr(importlib.import_module(f"gateway.commands.{module}"), function)
@@ -147,7 +148,7 @@ def _add_demos(commands: _Commands) -> None:
     show = commands.add_parser("demo", help="a gateway with a demo upstream and varied traffic, to look at")
     show.add_argument("--port", type=int, default=8080)
     show.add_argument("--rate", type=float, default=4.0, metavar="N", help="requests a second at most (default 4)")
-    show.add_argument("--seconds", type=float, default=float("inf"), metavar="N", help="end after so long")
+    show.add_argument("--seconds", type=float, default=float("inf"), metavar="N", help="stop after this time")
     show.set_defaults(command=_command("demo", "demo"))
 
     demo = commands.add_parser("demo-upstream", help="a model server that replays conversations")
@@ -195,7 +196,7 @@ def _add_policy_trials(actions: _Commands) -> None:
 
 
 def _add_policy_measures(actions: _Commands) -> None:
-    simulate = actions.add_parser("simulate", help="decide recorded traffic once more and show what would change")
+    simulate = actions.add_parser("simulate", help="decide recorded traffic again and show what would change")
     simulate.add_argument("--traffic", type=Path, required=True, metavar="FILE", help="an audit file (audit_path)")
     simulate.add_argument("--policy", required=True, metavar="FILE", help=_POLICY)
     _add_config(simulate)
@@ -204,7 +205,7 @@ def _add_policy_measures(actions: _Commands) -> None:
     cost = actions.add_parser("cost", help="measure false alarms and catches on labelled texts")
     cost.add_argument("--data", type=Path, required=True, metavar="DIR", help="a folder of SET.jsonl[.gz] files")
     cost.add_argument("--policy", action="append", metavar="FILE", help=f"{_POLICY}; all three when left out")
-    cost.add_argument("--most", type=int, default=500, metavar="N", help="texts of a set and kind at most (500)")
+    cost.add_argument("--most", type=int, default=500, metavar="N", help="most texts of each set and kind (500)")
     cost.add_argument("sets", nargs="*", metavar="SET", help="sets of the folder (all of them)")
     _add_config(cost)
     cost.set_defaults(command=_command("policy", "policy_cost"))
@@ -223,28 +224,28 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     add("--base-url", action="append", default=[], metavar="URL", help="the API with its /v1: once, or for each model")
     add("--model", action="append", default=[], metavar="[LABEL=]NAME", help="a model to measure; may be repeated")
     add("--study", action="append", metavar="NAME", help="only this study; may be repeated (all)")
-    add("--prompts", action="append", type=Path, default=[], metavar="FILE", help="a YAML file with prompts of yours")
-    add("--count", type=int, default=300, metavar="N", help="prompts of a study (300)")
-    add("--seed", type=int, default=0, metavar="N", help="which prompts are made (0)")
+    add("--prompts", action="append", type=Path, default=[], metavar="FILE", help="a YAML file with your own prompts")
+    add("--count", type=int, default=300, metavar="N", help="prompts for each study (300)")
+    add("--seed", type=int, default=0, metavar="N", help="seed from which the prompts are made (0)")
     add("--show-prompts", action="store_true", help="print the prompts as JSON lines and ask nobody")
     add("--record", type=Path, default=Path("evaluation.jsonl"), metavar="FILE", help="keeps every answer and "
         "judgement; a run that was stopped goes on from it (evaluation.jsonl)")  # fmt: skip
     add("--key-env", default="OPENAI_API_KEY", metavar="NAME", help="environment variable with the key to send "
         "(OPENAI_API_KEY)")  # fmt: skip
-    add("--completions", action="append", default=[], metavar="MODEL", help="ask this one by /completions, as a base "
-        "model without a chat form needs it")  # fmt: skip
+    add("--completions", action="append", default=[], metavar="MODEL", help="ask this model by /completions, as a base "
+        "model without a chat template needs it")  # fmt: skip
     add("--system", action="append", default=[], metavar="[LABEL=]TEXT", help="a system prompt, for all or one model")
-    add("--temperature", type=float, default=0.0, metavar="N", help="(0)")
+    add("--temperature", type=float, default=0.0, metavar="N", help="sampling temperature (0)")
     add("--concurrency", type=_positive, default=4, metavar="N", help="requests at a time (4)")
-    add("--retries", type=int, default=2, metavar="N", help="tries after one that failed (2)")
-    add("--timeout-seconds", type=float, default=120.0, metavar="N", help="for an answer (120)")
-    add("--judge-model", metavar="NAME", help="a judge model, for what detectors judge")
+    add("--retries", type=int, default=2, metavar="N", help="further tries after a failed one (2)")
+    add("--timeout-seconds", type=float, default=120.0, metavar="N", help="longest wait for an answer (120)")
+    add("--judge-model", metavar="NAME", help="a judge model for second opinions on what the detectors judge")
     add("--judge-base-url", metavar="URL", help="where the judge model is (the first --base-url)")
-    add("--judge-dialect", metavar="NAME", help="how it is asked (by its name)")
+    add("--judge-dialect", metavar="NAME", help="how the judge model is asked (default: by its name)")
     add("--judge-share", type=float, default=1.0, metavar="N", help="share of the answers that it is shown (1)")
     add("--live", metavar="URL", help="a gateway: show beside the figures what it saw of these models in traffic")
-    add("--fail-over", action="append", default=[], metavar="STUDY=SHARE", help="end with 1 where a figure is above")
-    add("--format", choices=("text", "markdown", "json"), default="text", help="of the report (text)")
+    add("--fail-over", action="append", default=[], metavar="STUDY=SHARE", help="exit with 1 if the figure is higher")
+    add("--format", choices=("text", "markdown", "json"), default="text", help="format of the report (text)")
     add("--picture", type=Path, metavar="FILE", help="write the figures as an SVG picture too")
     evaluate.set_defaults(command=_command("evaluate", "evaluate"))
 

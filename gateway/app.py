@@ -40,11 +40,11 @@ from gateway.upstream.routing import Routing
 
 log = logging.getLogger("assay")
 
-_GUARD_SECONDS = 60.0  # that a process which shares its port waits for its detectors before it listens
+_GUARD_SECONDS = 60.0  # longest wait for the detectors before a process that shares its port listens
 
 
 class App:
-    """The ASGI application of `assay serve`: `/v1/*` is the request path, everything else are the operator's pages."""
+    """The ASGI application of `assay serve`: `/v1/*` is the request path, everything else is the operator's pages."""
 
     def __init__(self, config: Config) -> None:
         by_name, own = upstreams(config), described(config)
@@ -178,8 +178,8 @@ class App:
         self._access.files.look_again()
 
     async def _wait_for_guard(self) -> None:
-        """Where the port is shared, requests come as soon as this process listens, while an older one could serve them:
-        a guard that is not up yet would refuse them, or let them pass unread."""
+        """On a shared port, requests arrive as soon as this process listens, although an older one could still serve
+        them. A guard that is not ready would refuse them, or let them pass unread."""
         processes = self._detectors.processes
         if not self._enforces() or not isinstance(processes, JudgingClient):
             return

@@ -1,13 +1,13 @@
-"""One beat for all that looks after something every so often.
+"""One shared beat for everything that is done regularly.
 
-An idle process should sleep: each time it wakes, a request that comes just then waits. Whatever has to be done every
-half second is done at the same moments: there are two of them in a second, however many parts look after something.
+An idle process should sleep: a request that arrives just when it wakes has to wait. So all that is due every half
+second runs at the same moments, and the process wakes twice a second however many parts have something to do.
 """
 
 import asyncio
 
 OFTEN_SECONDS = 0.5
-_TOO_SOON_SECONDS = 0.01  # timers are rounded: this beat has been
+_TOO_SOON_SECONDS = 0.01  # timers are rounded: so shortly before a beat, that beat has already run
 
 
 async def beat(seconds: float = OFTEN_SECONDS) -> None:

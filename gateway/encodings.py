@@ -1,4 +1,4 @@
-"""Undoes a content-encoding, bounded: a body of a few bytes may unpack to gigabytes."""
+"""Undoes a content-encoding within bounds, because a body of a few bytes may unpack to gigabytes."""
 
 import sys
 import zlib
@@ -18,7 +18,7 @@ READABLE = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "identity"})
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's `wbits`
 _METHOD = 8  # of compression, in the first byte of a zlib stream
 _MOST_MEMBERS = 64  # each costs a copy of all that follows
-_MAGIC_BYTES = 4  # tell whether another one follows
+_MAGIC_BYTES = 4  # so many tell whether another one follows
 _ZSTD_WINDOW_LOG = 23  # 8 MiB, the most that a sender may ask for (RFC 9659)
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
 
@@ -27,7 +27,7 @@ _Part = tuple[bytes, bool, bytes]
 
 
 class EncodingError(Exception):
-    """The bytes are in an encoding that is not read here, or are not what the header says."""
+    """The encoding is not read here, or the bytes are not in the encoding that the header names."""
 
 
 class TooLargeError(EncodingError):
@@ -37,14 +37,14 @@ class TooLargeError(EncodingError):
 def decode(data: bytes, encoding: str, most: int) -> tuple[bytes, bool]:
     """The decoded bytes of an answer, at most `most` (at least 1), and whether there was more.
 
-    A truncated input gives what can be had, and what follows the end is no part of it. Raises EncodingError.
+    A truncated input gives what can be decoded; what follows the end is ignored. Raises EncodingError.
     """
     found, ended, rest = _decoded(data, _known(encoding), most + 1)  # a byte beyond tells that there is more
     return found[:most], len(found) > most or (bool(rest) and not ended)
 
 
 def unpack(data: bytes, encoding: str, most: int) -> bytes:
-    """The decoded bytes of a request, all of them: a model server must not read more in it, or less, than we do.
+    """All decoded bytes of a request: a model server must not read more or less in it than we do.
 
     Raises EncodingError for what is cut short or followed by something else, TooLargeError beyond `most` bytes.
     """
@@ -68,7 +68,7 @@ def _known(encoding: str) -> str:
 
 
 def _decoded(data: bytes, encoding: str, room: int) -> _Part:
-    """Part after part: gzip and zstd may have several (RFC 1952, 2.2; RFC 8878, 3.1), and clients read them all."""
+    """Decode part after part: gzip and zstd may have several (RFC 1952, 2.2; RFC 8878, 3.1); clients read them all."""
     if encoding == "identity":
         return data[:room], True, b""
     part, magics = _PARTS[encoding]
@@ -127,11 +127,12 @@ _PARTS: Mapping[str, tuple[Callable[[bytes, int], _Part], tuple[bytes, ...]]] = 
 
 
 class Unpacker:
-    """Undoes an encoding piece by piece. What follows the end of the body is no part of it, as in `decode`, but for
-    another part of the same encoding."""
+    """Undoes an encoding piece by piece. As in `decode`, what follows the end is ignored, unless it is another part of
+    the same encoding."""
 
     def __init__(self, encoding: str, piece: int) -> None:
-        """At most `piece` bytes at once, of brotli a block more. Raises EncodingError for what is not read here."""
+        """`piece` is the most bytes that are given at once; brotli may give one block more. Raises EncodingError for an
+        encoding that is not read here."""
         self._encoding = _known(encoding)
         self._piece = piece
         self._packed = b""
@@ -158,7 +159,7 @@ class Unpacker:
                 if not self._packed:
                     return
                 if self._parts and not self._packed.startswith(_PARTS[self._encoding][1]):
-                    if len(self._packed) >= _MAGIC_BYTES:  # what follows is nobody's, and may be without an end
+                    if len(self._packed) >= _MAGIC_BYTES:  # what follows is ignored, and may never end
                         self._is_over, self._packed = True, b""
                     return
                 self._parts += 1

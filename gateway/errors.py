@@ -1,4 +1,4 @@
-"""One error tree: whose fault, which reason, which status, may it be tried again.
+"""One table of errors: whose fault, which reason, which status, and whether another try may help.
 
 `REASONS` is the whole list: a reason is a metric label and an audit field, so it is a closed set. The HTTP
 shape a client sees is made in `openai_api`; `pipeline` alone turns an error into a reply.

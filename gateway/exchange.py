@@ -17,8 +17,8 @@ Streams = Literal["observe", "window", "hold"]
 Balance = Literal["order", "weights", "latency"]
 HedgeAfter = float | Literal["p95", "never"]
 _OF_THE_BYTES = frozenset({b"content-length", b"content-encoding", b"etag", b"content-md5"})
-_END_BYTES = 4096  # of an answer that comes in pieces: its usage stands there
-MODEL_CHARACTERS = 200  # of a model's name are kept on record; clients may send any length
+_END_BYTES = 4096  # kept of the end of an answer that comes in pieces: its usage stands there
+MODEL_CHARACTERS = 200  # kept on record of a model's name: clients may send any length
 
 
 def rewritten(headers: Headers, length: int | None) -> Headers:
@@ -30,7 +30,7 @@ def rewritten(headers: Headers, length: int | None) -> Headers:
 
 
 class Stretch(NamedTuple):
-    """Text of a streamed answer, to judge as it stands. It may begin with characters that left already."""
+    """Text of a streamed answer that is to be judged. It may begin with characters that have already left."""
 
     choice: int
     channel: Channel
@@ -38,9 +38,9 @@ class Stretch(NamedTuple):
 
 
 class Treatment(NamedTuple):
-    """What becomes of a stretch. `cuts` are (start, end, label) in its code points, sorted and disjoint.
+    """What is done with a stretch. `cuts` are (start, end, label) in its code points, sorted and disjoint.
 
-    `message` stands in place of what is blocked, as long as nothing of that choice has left.
+    `message` replaces what is blocked, as long as nothing of that choice has left.
     """
 
     blocked: bool = False
@@ -158,8 +158,8 @@ class Sample(msgspec.Struct, frozen=True):
     encoding: str
     cut: bool
     guarded: bool  # the answer was judged inline before it left
-    upstream: str = ""  # that answered, by its name
-    seconds: float = 0.0  # from the whole request to the answer's end; 0 where it is not known
+    upstream: str = ""  # name of the one that answered
+    seconds: float = 0.0  # from the end of the request to the end of the answer; 0 if not known
 
     def size(self) -> int:
         """Bytes it holds in a queue."""
@@ -168,7 +168,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A sample handed to a worker; `receipt` is what the queue wants back to forget it."""
+    """A sample handed to a worker; with `receipt` the worker acknowledges it, and the queue forgets it."""
 
     receipt: str
     sample: Sample
@@ -195,7 +195,7 @@ class SampleQueue(Protocol):
 
 
 class Reply(Protocol):
-    """The way to the client, as far as an answer needs it: `pipeline.Reply` tells more of each."""
+    """The way to the client, as far as an answer needs it. `delivery.reply.ClientReply` describes each method."""
 
     started: bool
 
@@ -218,9 +218,9 @@ class Reply(Protocol):
 class Asked(msgspec.Struct, gc=False):
     """What the client asks for: its request, and what was read from it.
 
-    `path` is as it came, percent-encoded; `headers` have lower-cased names. `body` is the client's own bytes,
-    out of their content-encoding; `packed` is what came where there was one, else empty. `notes` are what was made of
-    its path and headers, shared with others that have the same.
+    `path` is as it came, percent-encoded; `headers` have lower-cased names. `body` is the client's own bytes without
+    their content-encoding; `packed` is the body as it came where it had one, else empty. `notes` caches what was worked
+    out from path and headers; requests with the same head share it.
     """
 
     method: str
@@ -233,10 +233,10 @@ class Asked(msgspec.Struct, gc=False):
     model: str = ""
     stream: bool = False
     include_usage: bool = False
-    end_user: bytes | None = None  # hashed; empty where it names none, None until a policy asks
-    file_revision: str = ""  # of the policy by which the file was judged that the request names; empty for none
-    pieces: list[Ends] = []  # of the file that the request puts together, as far as they are remembered
-    moderated: Moderated | None = None  # what the request asks of its moderation, when that is done here
+    end_user: bytes | None = None  # hashed; empty if the request names none, None until a policy asks
+    file_revision: str = ""  # of the policy that judged the file which the request names; empty for none
+    pieces: list[Ends] = []  # remembered pieces of the file that the request puts together
+    moderated: Moderated | None = None  # the moderation that the request asks for, if it is done here
     notes: dict[Any, Any] = {}
 
     @property
@@ -247,24 +247,24 @@ class Asked(msgspec.Struct, gc=False):
 
 
 class Ruling(msgspec.Struct, gc=False):
-    """What the policy made of the exchange."""
+    """What the policy decided about the exchange."""
 
     decision: str = "allow"
-    revision: str = ""  # of the policy that decided; empty where none was asked
+    revision: str = ""  # of the policy that decided; empty if none was asked
     guarded: bool = False  # the answer was judged before it left
     wholly_read: bool = False  # all of an upload was judged before it went on
     ends: Ends | None = None  # of an upload that is a piece of a file
-    counted: frozenset[str] = frozenset()  # the rules that remember this exchange of its caller
+    counted: frozenset[str] = frozenset()  # the rules that have counted this exchange for its caller
     replacement: str = ""  # what the policy answers in place of the model
     detour: Reroute | None = None
 
 
 class Transcript(msgspec.Struct, gc=False):
-    """What is known and kept of the answer. `pieces` are kept only of a sampled one, `size` bytes in all.
+    """What is known and kept of the answer. `pieces` are kept only of a sampled answer, `size` bytes in all.
 
     `stream` says that the answer comes as events; until it begins, that the client asked for them. `encoding` is its
-    content-encoding. `probability` is that of being sampled. `cut` says that there was more than was kept. `end` are
-    its last bytes, all of it where it is short or came in one piece; `beginning` are its first where it is longer.
+    content-encoding, `probability` the chance with which it was sampled. `cut` says that there was more than was kept.
+    `end` has its last bytes, or all of a short answer or one in one piece; `beginning` has the first of a longer one.
     """
 
     stream: bool = False
@@ -278,7 +278,7 @@ class Transcript(msgspec.Struct, gc=False):
     end: bytes | bytearray = b""
 
     def keep(self, data: bytes, most: int) -> None:
-        """Add to what is kept: of every answer its ends, of a sampled one `most` bytes in all."""
+        """Add to what is kept: both ends of every answer, and `most` bytes in all of a sampled one."""
         if not self.end:
             self.end = data
         elif data:
@@ -304,8 +304,8 @@ class Transcript(msgspec.Struct, gc=False):
 class Timing(msgspec.Struct, gc=False):
     """When things happened, in monotonic seconds, and how long others took.
 
-    `upstream_seconds` runs from the call to its first byte, over all tries. `first_byte_at` is when our first byte
-    left.
+    `upstream_seconds` is the time from the call to the answer's first byte, over all tries. `first_byte_at` is when our
+    first byte left.
     """
 
     received_at: float = 0.0
@@ -317,7 +317,7 @@ class Timing(msgspec.Struct, gc=False):
 
 
 class Usage(msgspec.Struct, gc=False, frozen=True):
-    """The tokens that the upstream says it took in and gave out. `cached_tokens` of the input it had read before."""
+    """The tokens that the upstream says it read and wrote. `cached_tokens` are those of the input it had cached."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -327,7 +327,7 @@ class Usage(msgspec.Struct, gc=False, frozen=True):
 class Exchange(msgspec.Struct, gc=False):
     """One request and its reply, from the first header to the recorded outcome.
 
-    `usage` is None where the upstream told none.
+    `usage` is None if the upstream reported none.
     """
 
     id: str

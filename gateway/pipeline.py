@@ -46,7 +46,7 @@ Scope = MutableMapping[str, Any]
 class Pipeline:
     """An ASGI application for everything below `/v1/`. Without `moderation`, `/v1/moderations` is forwarded as well.
 
-    `in_flight` is how many exchanges may be open at once, `ids` names each that comes.
+    `in_flight` is how many exchanges may be open at once; `ids` gives each of them its id.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Pipeline:
             await self._moderate(exchange, body, reply)
 
     async def _moderate(self, exchange: Exchange, body: bytes, reply: ClientReply) -> None:
-        """The rest of the way when the request asks for moderation."""
+        """The rest of the path of a request that asks for moderation."""
         assert self._moderation is not None
         with closing(self._moderation.attend(exchange)) as moderated:
             await moderated.screen()
@@ -193,7 +193,7 @@ class Pipeline:
         return Exchange(next(self._ids), asked, Timing(now, now))
 
     async def _upload(self, exchange: Exchange, receive: Receive, head: Head) -> Response:
-        """What goes through as it comes, once its beginning is judged."""
+        """Forward a body as it arrives, once its beginning is judged."""
         assert exchange.principal is not None
         exchange.route = self._routing.without_model()
         self._admission.may_send_unread(exchange.principal)
@@ -206,7 +206,7 @@ class Pipeline:
         return await self._upstreams.stream(exchange, pieces, content_length(asked.headers), head.tail)
 
     def _route(self, exchange: Exchange, head: Head) -> bytes:
-        """Read the body, and set the route that it leads to and the caller may use; the body for the upstream."""
+        """Read the body and set its route, which the caller must be allowed to use. Returns the upstream's body."""
         asked, principal = exchange.asked, exchange.principal
         assert principal is not None
         body = read_body(asked, head, moderates=self._moderation is not None)

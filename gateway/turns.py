@@ -1,9 +1,9 @@
 """Work on large bodies takes turns on the event loop, so that a small request waits for one piece of it at most.
 
-To parse, route, offer to the detectors and settle a body of 300 KB takes the loop a millisecond or two. Fifty callers
-whose bodies are there at once, or whose time with the detectors runs out at once, would have all of that done in one
-turn of the loop, and what is small would wait for its end. Here one piece is done between two looks at the network,
-and callers follow one another however much each of them has sent.
+Parsing, routing, judging and settling a body of 300 KB keeps the loop busy for a millisecond or two. If fifty such
+bodies arrive at once, or run out of judging time at once, all that work would be done in one turn of the loop, and
+every small request would wait for it. Here the loop looks at the network after each piece, and the callers take turns
+however much each of them has sent.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ LARGE_BYTES = 16 * 1024  # of a body: a smaller one is not worth a turn of its o
 
 
 class Turns:
-    """Of one event loop. A piece of work is what a task does from `take` to its next pause."""
+    """The turns of one event loop. A piece of work is what a task does from `take` to its next pause."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by caller, the next one first
-        self._is_taken = False  # this turn of the loop has its piece
+        self._is_taken = False  # a piece of work is being done in this turn of the loop
 
     async def take(self, caller: str) -> None:
-        """Returns when it is this caller's turn: at once, where none has been taken. May be cancelled."""
+        """Wait for this caller's turn; there is no wait if nobody has taken this one. May be cancelled."""
         loop = asyncio.get_running_loop()
         if not self._is_taken:
             self._is_taken = True
@@ -31,7 +31,7 @@ class Turns:
         await turn
 
     def _next(self) -> None:
-        """The loop has had a look at the network: let the next one go, then the next caller. Who gave up has none."""
+        """The loop has looked at the network: let the next caller work. Tasks that were cancelled are skipped."""
         while self._waiting:
             caller = next(iter(self._waiting))
             turns = self._waiting.pop(caller)

@@ -27,9 +27,9 @@ log = logging.getLogger("assay")
 
 _BATCH = 32
 _WAIT_SECONDS = 5.0
-_GATHER_SECONDS = 0.5  # after a batch that was not full: samples judged together cost half of those judged singly
-_TOGETHER = 4  # samples a turn of the loop: traffic goes first, but one alone finds nothing that it needs in the caches
-_JUDGE_SECONDS = 60.0  # a batch that takes longer is given up, so that one hanging text does not stop the rest
+_GATHER_SECONDS = 0.5  # pause after a batch that was not full: judged together, samples cost half as much
+_TOGETHER = 4  # samples in one turn of the loop: few, because traffic goes first; not one, which finds cold caches
+_JUDGE_SECONDS = 60.0  # a sample that takes longer is given up, so that one hanging text does not stop the rest
 
 
 class Judging(Protocol):
@@ -41,10 +41,10 @@ class Judging(Protocol):
 
 
 class Worker:
-    """Takes samples and records what the detectors say of them.
+    """Takes samples and records what the detectors say about them.
 
-    `sinks` get each judged sample. `policy` gives the policy in force now. `wall_clock` is Unix seconds, as in
-    `Sample.closed_at`.
+    `sinks` get each judged sample. `policy` gives the policy in force now. A sample older than `expiry_seconds` is not
+    judged. `wall_clock` is Unix seconds, as in `Sample.closed_at`.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class Worker:
         self._idle.set()
 
     async def run(self) -> None:
-        """Work until cancelled, or until the batch is done after which `finish` was called.
+        """Work until cancelled; after `finish` was called, until the batch at hand is done.
 
-        The first sample after a rest is judged at once, those that come meanwhile together.
+        The first sample after a pause is judged at once; those that arrive meanwhile are judged together.
         """
         while not self._stopping:
             await self._judging.ready()
@@ -84,14 +84,14 @@ class Worker:
                     await asyncio.sleep(_GATHER_SECONDS)
 
     async def finish(self, seconds: float) -> None:
-        """Take no more; returns when the batch at hand has come to its end, or after this time."""
+        """Take no more samples; returns when the batch at hand is done, or after this time."""
         self._stopping = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
 
     async def work(self, taken: Iterable[Taken]) -> None:
-        """Bring a batch to its end; acknowledges all of it."""
+        """Give every sample of a batch its fate, then acknowledge all of them."""
         batch = list(taken)
         asked = [(item.sample, reply) for item in batch if (reply := self._ask(item.sample)) is not None]
         try:
@@ -104,7 +104,7 @@ class Worker:
         await self._queue.acknowledge([item.receipt for item in batch])
 
     def _ask(self, sample: Sample) -> Coroutine[Any, Any, Findings] | None:
-        """Send a sample to the detectors, or end it where that cannot be."""
+        """Send a sample to the detectors. None if it expired or could not be sent; then its fate is counted here."""
         if self._wall_clock() - sample.closed_at > self._expiry_seconds:
             metrics.tally(metrics.SAMPLES, "expired", "").add()
             return None
@@ -182,7 +182,7 @@ class Worker:
         )
 
     def _decide(self, sample: Sample, findings: Findings) -> dict[Direction, Decision]:
-        """Every rule's opinion; callers and end users are counted over samples, which are fewer than their requests."""
+        """What every rule says. Callers and end users are counted over samples, so less often than they ask."""
         policy = self._policy()
         by_end_user, subject = policy.counted_by_end_user, Subject(sample.principal)
         if by_end_user:
@@ -228,5 +228,5 @@ def _request(sample: Sample) -> JudgingRequest:
 
 
 def texts_of(sample: Sample) -> Texts:
-    """The texts themselves, for sinks that may have them."""
+    """The texts of a sample, for sinks that may keep them."""
     return texts_in(sample.operation, sample.prompt, sample.answer, encoding=sample.encoding, stream=sample.stream)

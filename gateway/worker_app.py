@@ -1,4 +1,4 @@
-"""Builds `assay worker` from its configuration, of the same parts as `app`."""
+"""Builds `assay worker` from its configuration, out of the same parts as `app`."""
 
 from gateway.config.load import load
 from gateway.config.routes import route_names, route_policies, upstreams

@@ -21,9 +21,9 @@ _PORTS = {"http": 80, "https": 443}
 class Admission:
     """Callers by their key.
 
-    What a page in a browser sends is let in from the gateway's own origin and from `origins`. Without any key everyone
-    is admitted; `local_only` then refuses a foreign `Host` too, because the loopback address alone does not keep out
-    what a web page in a local browser could send. `hint` tells whoever has no key what to send.
+    Requests of web pages are admitted from the gateway's own origin and from `origins`. Without any key everyone is
+    admitted; `local_only` then refuses a foreign `Host` too, because listening on the loopback address alone does not
+    keep out what a web page in a local browser sends. `hint` tells callers without a key what to send.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Admission:
         self._let_in: set[tuple[bytes, bytes]] = set()
 
     def admit(self, headers: Mapping[bytes, bytes], notes: MutableMapping[Any, Any] | None = None) -> Principal:
-        """`notes` are what was made of these headers before: see `serving.client`.
+        """Who sends this request. `notes` is what was worked out from the same headers before: see `serving.client`.
 
         Raises GatewayError foreign_origin, no_key, wrong_key or not_local.
         """
@@ -62,7 +62,7 @@ class Admission:
         return grant
 
     def refuse_foreign(self, headers: Mapping[bytes, bytes]) -> None:
-        """Refuse what a page of another origin sends and, without keys, who is not local.
+        """Refuse requests of pages of another origin and, if there are no keys, requests that are not local.
 
         Raises GatewayError foreign_origin and not_local.
         """
@@ -83,7 +83,7 @@ class Admission:
 
     @staticmethod
     def may_send_unread(principal: Principal) -> None:
-        """Whether a body may go up whose model is not known. Raises GatewayError route_forbidden."""
+        """Refuse a body whose model is not known from callers limited to some routes. Raises route_forbidden."""
         if principal.routes is not None:
             raise GatewayError(
                 "route_forbidden",
@@ -119,8 +119,8 @@ def _refuse_not_local(host: bytes) -> None:
 
 
 def _is_own(origin: bytes, host: bytes) -> bool:
-    """Whether a page of this origin came from here: by its host and port, since a proxy in front may speak TLS. On this
-    machine pages of every port count, where the gateway is asked by a local address."""
+    """Whether a page of this origin is the gateway's own: compared by host and port, since a proxy in front may speak
+    TLS. If the gateway was asked at a local address, pages of every local port count as its own."""
     page, here = origin.decode("latin-1"), "//" + host.decode("latin-1")
     if _is_local(page):
         return not host or _is_local(here)

@@ -1,6 +1,6 @@
 """What pages in a browser may do with the gateway: the CORS protocol (WHATWG Fetch, section 3.2).
 
-Without a setting nothing of it is spoken, and `Admission` refuses the requests of pages of other origins.
+Without `cors_origins` no such header is sent, and `Admission` refuses the requests of pages of other origins.
 """
 
 import re
@@ -32,8 +32,8 @@ class Cors:
     """An ASGI application around `app`: tells browsers what pages of these origins may do and read.
 
     A preflight is answered here, before any key is asked for, since browsers send none with it. `exposed` are the
-    response headers that pages may read. `bypasses` are those of the server's extensions by which an answer would leave
-    without what is added here.
+    response headers that pages may read. `bypasses` are the server's extensions by which `app` would send an answer
+    without these headers; they are hidden from it.
     """
 
     def __init__(

@@ -33,25 +33,24 @@ class KeyRing:
         self.replace(grants)
 
     def replace(self, grants: Iterable[Grant]) -> None:
-        """From the next request on only these hold; requests under way keep what they were let in with."""
+        """From the next request on only these grants hold; requests under way are not affected."""
         self._grants = {grant.digest: grant for grant in grants}
-        self.is_empty = not self._grants  # then nobody need give a key
+        self.is_empty = not self._grants  # then nobody needs a key
 
     def find(self, key: bytes, notes: MutableMapping[Any, Any] | None = None) -> Grant | None:
-        """None for a key that was never given, or is revoked. What is found is left in the `notes` of the head that the
-        key stands in, where there are any, for `recall`."""
+        """The grant of a key; None if the key is unknown or revoked. A grant is left in `notes`, for `recall`."""
         grant = self._grants.get(sha256(key).digest())
         if grant is not None and notes is not None:
             notes[self] = self._grants, grant
         return grant
 
     def recall(self, notes: MutableMapping[Any, Any]) -> Grant | None:
-        """What the key in the same head led to before; None where it has to be looked for, as after every change."""
+        """The grant that `find` left in these notes; None if there is none, or if the keys have changed since."""
         seen = notes.get(self)
         return seen[1] if seen is not None and seen[0] is self._grants else None
 
     def is_over(self, grant: Grant) -> bool:
-        """Whether its time is."""
+        """Whether the grant has expired."""
         return grant.expires_at is not None and self._wall_clock() >= grant.expires_at
 
 
@@ -68,16 +67,16 @@ def callers_of(config: Config) -> list[Grant]:
 
 
 def operators_of(config: Config) -> list[Grant]:
-    """What they grant to operators."""
+    """What the settings grant to operators."""
     key = config.operator_key
     return [] if key is None else [Grant(sha256(key.get_secret_value().encode()).digest(), Principal("operator"))]
 
 
 class KeyFiles:
-    """Takes keys up from the files they stand in, when one of these changes or `look_again` is called (SIGHUP).
+    """Adopts the keys in some files when one of these changes, or when `look_again` is called (SIGHUP).
 
-    `read` gives the settings anew, or raises ConfigError; then the keys stay as they are, and the log says why. Keys
-    are never all taken away in this way: without any, the gateway would let everybody in.
+    `read` gives the settings anew, or raises ConfigError; then the keys stay as they are, and the log says why. The
+    last key cannot be removed in this way: without any, the gateway would let everybody in.
     """
 
     def __init__(
@@ -101,8 +100,8 @@ class KeyFiles:
         while True:
             await beat()
             stamps = self._look()
-            if (stamps == self._stamps and not self._asked) or None in stamps:
-                continue  # a file that is gone for a moment is being replaced
+            if not self._asked and (stamps == self._stamps or None in stamps):
+                continue  # a file that is gone for a moment is being replaced; whoever asks is told that it is gone
             self._asked = False
             self._stamps = stamps
             await self._take_up()
@@ -115,7 +114,7 @@ class KeyFiles:
                 raise ConfigError(["the last key was taken away, which would let everybody in; restart to do so"])
         except ConfigError as error:
             if self._look() != self._stamps:
-                return  # it was read while it was being written: the next look takes that
+                return  # it was read while it was being written; the next look reads it again
             metrics.KEY_LOADS.labels("refused").inc()
             log.error("the keys stay as they are: %s", "; ".join(error.problems))
             return

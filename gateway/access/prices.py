@@ -10,7 +10,7 @@ _MILLION = 1_000_000
 
 
 class Prices:
-    """By the name that the upstream knows the model by: exact names first, then the longest prefix."""
+    """Prices by the name that the upstream knows the model by: exact names first, then the longest prefix."""
 
     def __init__(self, table: Mapping[str, PriceConfig]) -> None:
         self._exact = {name: price for name, price in table.items() if not name.endswith("*")}
@@ -18,7 +18,7 @@ class Prices:
         self._prefixes = sorted(prefixes.items(), key=lambda entry: len(entry[0]), reverse=True)
 
     def cost(self, model: str, usage: Usage) -> float | None:
-        """In the currency of the settings; None where no price is known."""
+        """What this usage costs, in the currency of the settings; None if no price is known."""
         price = self._of(model)
         if price is None:
             return None

@@ -1,4 +1,4 @@
-"""Reads what a request asks for, and refuses what two servers could understand in two ways."""
+"""Reads what a request asks for, and refuses what two servers could understand differently."""
 
 from collections.abc import Mapping
 from urllib.parse import unquote
@@ -18,7 +18,7 @@ from gateway.openai_api import (
     set_fields,
 )
 
-# Whose bodies tell their model, so that they must be read.
+# Their bodies name the model, so they must be read.
 _ENVELOPED = frozenset(surface.operation for surface in SURFACES.values() if surface.modelled)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _ONCE = frozenset(
@@ -27,12 +27,11 @@ _ONCE = frozenset(
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """What a request's head says but for the length of its body: the same of every request with the same head.
+    """What a request's head says, except the length of its body; requests with the same head share it.
 
-    `headers` by name, without the content-length. `enveloped` says that the body tells its model, so that it must be
-    read; `streamed_through` that it goes through unread: it may be large and is not ours to judge. `packing` is the
-    content-encoding that it must be taken out of to be read; empty where there is none to undo. `tail` is the path
-    after `/v1`, with its query.
+    `headers` are by name, without the content-length. `enveloped` says that the body names the model and must be read;
+    `streamed_through` that it is forwarded as it comes, because it may be large. `packing` is the content-encoding that
+    must be undone to read it; empty for none. `tail` is the path after `/v1`, with its query.
     """
 
     operation: Operation
@@ -58,8 +57,8 @@ def head_of(asked: Asked) -> Head:
 
 
 def _named(headers: Headers) -> dict[bytes, bytes]:
-    """Headers by name. What may be said only once must be: of two values, the gateway could act on one and the model
-    server on the other. Raises GatewayError bad_header."""
+    """Headers by name. Raises GatewayError bad_header where one that decides something has two values: the gateway
+    could act on one, and the model server on the other."""
     by_name = dict(headers)
     if len(by_name) != len(headers):
         _refuse_repeated(headers)
@@ -85,7 +84,7 @@ def _operation(asked: Asked) -> Operation:
     if asked.method not in _METHODS:
         raise GatewayError("method_not_allowed", f"the method {asked.method[:20]} is not forwarded")
     path = asked.path
-    if "%" in path:  # a server behind us may decode it, even twice: what that one would see counts
+    if "%" in path:  # a server behind us may decode it, even twice, so the decoded path is what counts
         path = unquote(unquote(path))
     if not asked.path.startswith("/v1/") or (("/." in path or "\\" in path) and _climbs(path)):
         raise GatewayError("not_found", "the path leaves /v1; write it plainly, without dot segments")
@@ -107,7 +106,7 @@ def _is_streamed_through(operation: Operation, headers: Mapping[bytes, bytes]) -
 
 
 def _packing(operation: Operation, headers: Mapping[bytes, bytes]) -> str:
-    """Where nobody needs to read the body, one in an encoding that is not known here passes as it is."""
+    """The content-encoding to undo; empty for none, and for an unknown one of a body that nobody needs to read."""
     if b"content-encoding" not in headers:
         return ""
     encoding = headers[b"content-encoding"].decode("latin-1").strip().lower()
@@ -119,8 +118,8 @@ def _packing(operation: Operation, headers: Mapping[bytes, bytes]) -> str:
 def read_body(asked: Asked, head: Head, *, moderates: bool) -> bytes:
     """Set model, stream and usage as the body says; returns the body for the upstream.
 
-    Where the gateway `moderates`, what the body asks of that is set as well and taken out: it is done here, and no
-    model server need know of it. Raises GatewayError bad_body.
+    If the gateway `moderates`, the moderation that the body asks for is set too and taken out of the body, because it
+    is done here. Raises GatewayError bad_body.
     """
     if not head.enveloped:
         asked.model = _model_of_other(asked)

@@ -21,12 +21,12 @@ from gateway.exchange import Exchange
 from gateway.openai_api import Operation, completes_upload, has_too_many_values, map_entries
 from gateway.openai_api.uploads import Ends
 
-_ENTRY_BYTES = 400  # of an entry beside its id
-_UNPACKED_BYTES = 256 * 1024  # of an answer in a content-encoding are looked at
+_ENTRY_BYTES = 400  # memory of an entry beside its id
+_UNPACKED_BYTES = 256 * 1024  # most bytes looked at of an answer in a content-encoding
 
 
 class _Kept(NamedTuple):
-    """`revision` of the policy by which all of a file was judged, empty where it was not; `ends` of a piece."""
+    """`revision` is that of the policy that judged all of a file, else empty; `ends` are those of a piece of a file."""
 
     owner: str
     collection: str
@@ -37,8 +37,8 @@ class _Kept(NamedTuple):
 class StoredAnswers:
     """Which key made which stored response, chat completion, conversation, file, batch or vector store.
 
-    At most `entries` of them in `most_bytes` are remembered, those used last; where callers have no keys, only files
-    that a policy judged. What is not remembered is everybody's.
+    At most `entries` of them in `most_bytes` are remembered, those used last. Where callers have no keys, only files
+    that a policy judged are remembered. What is not remembered is open to everybody.
     """
 
     def __init__(self, *, entries: int = 100_000, most_bytes: int = 64 * 2**20) -> None:
@@ -56,7 +56,7 @@ class StoredAnswers:
 
     @staticmethod
     def concerns(exchange: Exchange) -> bool:
-        """Whether what is answered may be to be remembered, or to be kept from this caller."""
+        """Whether the answer may have to be remembered, or parts of it kept from this caller."""
         return exchange.principal is not ANYONE or exchange.ruling.wholly_read
 
     def sifts(self, exchange: Exchange) -> bool:
@@ -89,8 +89,8 @@ class StoredAnswers:
             raise GatewayError("not_found", sentence) from None
 
     def go_on(self, exchange: Exchange) -> None:
-        """Raises GatewayError not_found for a body that goes on from what another key made. Sets by which policy the
-        file was judged that it names, or whose pieces it names, and the pieces."""
+        """Refuse a body that names what another key made: raises GatewayError not_found. Where it names a file, or the
+        pieces of one, set the policy that judged the file, and the pieces."""
         if self._kept:
             asked = exchange.asked
             for id, param in referred_in(asked.body):
@@ -101,8 +101,8 @@ class StoredAnswers:
                 asked.pieces, asked.file_revision = self._pieces(_owner(exchange), referred_pieces(asked.body))
 
     def _pieces(self, owner: str, ids: Sequence[str]) -> tuple[list[Ends], str]:
-        """How these pieces begin and end, and the policy by which all of them were judged; empty where one is not
-        remembered. Raises GatewayError not_found for one that another key sent."""
+        """How these pieces begin and end, and the policy that judged all of them, which is empty if one piece is not
+        remembered. Raises GatewayError not_found for a piece that another key sent."""
         pieces, revisions = [], set()
         for id in ids:
             self._refuse_other(owner, id, "part_ids")
@@ -112,7 +112,7 @@ class StoredAnswers:
         return pieces, revisions.pop() if len(revisions) == 1 else ""
 
     def awaits(self, exchange: Exchange) -> bool:
-        """Whether the answer's id is to be remembered, or those of files that it names."""
+        """Whether the answer's id has to be remembered, or the ids of files that it names."""
         if exchange.principal is ANYONE:
             return exchange.ruling.wholly_read
         asked = exchange.asked
@@ -123,7 +123,7 @@ class StoredAnswers:
         return asked.operation is Operation.OTHER and names_files(asked.operation, asked.path)
 
     def note(self, exchange: Exchange, begun: bytes) -> bool:
-        """Remember the answer of which this is the beginning; False when it does not tell its id yet."""
+        """Remember the answer that begins like this; False if its id, or ids of files, may still come."""
         asked = exchange.asked
         encoding = exchange.transcript.encoding
         try:
@@ -140,10 +140,10 @@ class StoredAnswers:
         read = asked.file_revision if asked.pieces and exchange.ruling.wholly_read else ""
         for file in files_named(plain):
             self.remember(file, owner, "files", read)
-        return False  # they come last
+        return False  # the ids of files come at the end of an answer
 
     def remember(self, id: str, owner: str, collection: str, revision: str = "", ends: Ends | None = None) -> None:
-        """The first owner of an id stays it."""
+        """Remember who made an id; a later owner does not replace the first."""
         if id in self._kept:
             return
         made = self._kept[id] = _Kept(owner, collection, revision, ends)
@@ -152,7 +152,7 @@ class StoredAnswers:
             self._bytes -= _size(*self._kept.popitem(last=False))
 
     def owner(self, id: str) -> str | None:
-        """The key that made it; None when that is not remembered."""
+        """The name of the key that made it; None if that is not remembered."""
         kept = self._kept.get(id)
         return None if kept is None else kept.owner
 
@@ -166,7 +166,7 @@ class StoredAnswers:
 
 
 def _owner(exchange: Exchange) -> str:
-    """Whose it is; empty where callers cannot be told apart."""
+    """Who sends the request; empty where callers cannot be told apart."""
     principal = exchange.principal
     return "" if principal is None or principal is ANYONE else principal.name
 

@@ -1,4 +1,4 @@
-"""What a server keeps of a request and its answer, and how later requests name it. No I/O."""
+"""Which answers a server stores, and how later requests name them. No I/O."""
 
 import re
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ _FILED = {
 }
 _COLLECTIONS = ("responses", "chat/completions", "conversations", *_FILED.values())
 _ABOUT_FILES = (Operation.FILES, Operation.BATCHES, Operation.OTHER)
-_NAMES_FILES = ("batches", "uploads")  # what is kept there tells of files that the server made
-_ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]+)"')  # of an answer whose end was not seen
-_ESCAPE = b"\\u"  # a name may be written in escapes
+_NAMES_FILES = ("batches", "uploads")  # answers below these paths name files that the server made
+_ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]+)"')  # for an answer whose end was not seen
+_ESCAPE = b"\\u"  # a key may be written in escapes
 _STORES = (b"store", _ESCAPE)
 _SAYS_SO = (b"previous_response_id", b"conversation", b"input_file_id", b"part_ids", *_STORES)
 
 
 class Referred(NamedTuple):
-    """An id that a request names, and the field it stands in; None for the path."""
+    """An id that a request names, and the field that holds it; None for the path."""
 
     id: str
     param: str | None
@@ -60,12 +60,12 @@ _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 def segments_of(path: str) -> list[str]:
-    """The parts of a path as a server may read them: one of them can be an id."""
+    """The parts of a path, as a server may read them. Any of them can be an id."""
     return [part for part in _SEGMENT_END.split(unquote(unquote(path))) if part]
 
 
 def collection_of(method: str, path: str) -> str:
-    """The collection of which a request asks for the whole list; empty when it asks for something else."""
+    """The collection that a request lists; empty if it asks for something else."""
     if method not in ("GET", "HEAD"):
         return ""
     below = "/".join(segments_of(path)[1:]).lower()
@@ -73,7 +73,7 @@ def collection_of(method: str, path: str) -> str:
 
 
 def referred_in(body: bytes) -> list[Referred]:
-    """What a request goes on from: an earlier response, a conversation, or the file of a batch."""
+    """What a request refers to: an earlier response, a conversation, or the file of a batch."""
     request = _request_of(body)
     conversation = request.conversation
     if isinstance(conversation, dict):
@@ -87,18 +87,18 @@ def referred_in(body: bytes) -> list[Referred]:
 
 
 def referred_pieces(body: bytes) -> list[str]:
-    """The pieces that a request puts a file together of, in order."""
+    """The ids of the pieces that a request joins into a file, in order."""
     ids = _request_of(body).part_ids
     return [str(id) for id in ids] if isinstance(ids, list) else []
 
 
 def names_files(operation: Operation, path: str) -> bool:
-    """Whether an answer about this may name files that the server made: what a batch gave, or a finished upload."""
+    """Whether the answer may name files that the server made: the results of a batch, or a finished upload."""
     return operation in _ABOUT_FILES and any(part.lower() in _NAMES_FILES for part in segments_of(path)[1:2])
 
 
 def files_named(answer: bytes) -> list[str]:
-    """The ids of files that such an answer names; none of one that is not here as a whole."""
+    """The ids of files that such an answer names; none if the answer is not complete."""
     try:
         found = _decode_answer(answer)
     except (ValueError, RecursionError):
@@ -108,7 +108,7 @@ def files_named(answer: bytes) -> list[str]:
 
 
 def kept_in(operation: Operation, method: str, body: bytes) -> str:
-    """The collection in which the answer to this request will be kept; empty where it will not."""
+    """The collection in which the server will store the answer to this request; empty if it will not."""
     if operation is Operation.RESPONSES:
         return "" if _request_of(body, _STORES).store is False else "responses"
     if operation is Operation.CHAT:
@@ -119,7 +119,7 @@ def kept_in(operation: Operation, method: str, body: bytes) -> str:
 
 
 def id_of_answer(operation: Operation, begun: bytes) -> str:
-    """The id of an answer, whole or as events, of which only the beginning may be there; empty when it tells none."""
+    """The id of an answer, a body or events, of which perhaps only the beginning is here; empty if there is none."""
     if sse.is_stream(begun):
         return _id_of_events(operation, begun)
     try:
@@ -141,8 +141,8 @@ def _id_of_events(operation: Operation, begun: bytes) -> str:
 
 
 def _request_of(body: bytes, words: Sequence[bytes] = _SAYS_SO) -> _Request:
-    """What the request says, if any of these words is in it: of most requests the bytes alone tell that none is."""
-    for word in words:  # no `any`: this runs for every request. No `in`: see `heads.TAB`
+    """The fields of a request, read only if one of these words is in it: most requests have none of them."""
+    for word in words:  # this runs for every request, so no `any`; and no `in`: see `heads.TAB`
         if body.find(word) >= 0:
             break
     else:

@@ -43,11 +43,11 @@ def problem(found: Any, origin: Mapping[str, str]) -> str:
             f"{where}: unknown key{nearest(location[-1], inside.model_fields if inside else _keys_at(location[:-1]))}"
         )
     message = found["msg"].removeprefix("Value error, ")
-    if found["type"] == "too_short" and isinstance(found.get("input"), str):  # of a secret it speaks of items
+    if found["type"] == "too_short" and isinstance(found.get("input"), str):  # pydantic counts a secret in items
         message = f"must have at least {found['ctx']['min_length']} characters"
     given = found.get("input")
-    # Our own messages say what they found; and what may be a secret is not repeated.
-    silent = found["type"] == "value_error" or "key" in path or location[-1] in _SECRET
+    # Our own messages say what they found, and what may be a secret is not repeated.
+    silent = found["type"] == "value_error" or "key" in path or "headers" in location or location[-1] in _SECRET
     shown = f" (found {given!r})" if isinstance(given, str | int | float) and not silent else ""
     return f"{where}: {message[0].lower()}{message[1:]}{shown}"
 
@@ -66,8 +66,8 @@ def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def unknown_environment(environ: Mapping[str, str], referred: Iterable[str] = ()) -> list[str]:
-    """Sentences about `ASSAY_…` variables that neither a setting reads nor the file refers to (`referred`): most are
-    typing errors."""
+    """Sentences about `ASSAY_…` variables that no setting reads and the file does not refer to (`referred`). Most of
+    them are typing errors."""
     expected = frozenset(referred)
     prefix = env_name("")
     known = {setting.upper() for setting in Config.model_fields} | {"CONFIG"}
@@ -79,7 +79,7 @@ def unknown_environment(environ: Mapping[str, str], referred: Iterable[str] = ()
 
 
 def contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
-    """What no single field can see."""
+    """What is wrong between settings: no single field shows it."""
     source = next(iter(origin.values()), "configuration")
     found: list[str] = []
     if config.upstreams and config.upstream_url:
@@ -98,7 +98,7 @@ def contradictions(config: Config, origin: Mapping[str, str]) -> list[str]:
 def _has_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # not even what it is in
+    except ModuleNotFoundError:  # its parent package is not installed either
         return False
 
 
@@ -150,7 +150,7 @@ def _unknown_to_probes(config: Config, where: str, known: set[str], served: set[
 
 
 def _models_of_several(config: Config, where: str) -> Iterator[str]:
-    """A model that two routes claim would always take the first."""
+    """A model that two routes name would always take the first route."""
     first: dict[str, str] = {}
     for name, route in config.routes.items():
         for model in dict.fromkeys(route.models):
@@ -198,7 +198,7 @@ def _open_texts(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
 
 
 def slips(config: Config) -> list[str]:
-    """What works perhaps, and is most often a mistake."""
+    """Sentences about settings that are valid but most often a mistake."""
     found = []
     urls = {f"upstreams.{name}.url": entry.url for name, entry in config.upstreams.items()}
     if config.upstream_url not in (None, DEMO) and not config.upstreams:

@@ -24,10 +24,10 @@ def _fits_a_header(key: SecretStr) -> SecretStr:
 
 def _is_http(url: str) -> str:
     parts = urlsplit(url)
+    if "@" in (parts.netloc or url) or parts.query or parts.fragment:  # first: the other messages repeat the URL
+        raise ValueError("must not carry credentials, a query or a fragment; put the key under `key`")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{url!r} is not an http(s) URL; write it as https://host[:port]/v1")
-    if parts.username or parts.query or parts.fragment:
-        raise ValueError("must not carry credentials, a query or a fragment; put the key under `key`")
     if not re.fullmatch(r"[\x21-\x7e]+", url):
         raise ValueError(f"{url!r} has a space or a letter outside ASCII; write it percent-encoded")
     _ = parts.port  # raises ValueError when it is no port number
@@ -42,7 +42,7 @@ def _is_a_delay(given: Any) -> Any:
     except (TypeError, ValueError):
         seconds = math.nan
     if isinstance(given, bool) or not 0 < seconds < math.inf:
-        raise ValueError(f"{given!r} is no delay; write seconds above 0, p95, or never")
+        raise ValueError(f"{given!r} is not a delay; write seconds above 0, p95, or never")
     return seconds
 
 
@@ -61,8 +61,8 @@ def _are_origins(origins: list[str]) -> list[str]:
     for origin in origins:
         if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+", origin):
             raise ValueError(
-                f"{origin!r} is no origin as browsers send it; write scheme and host in lower case, a port that is "
-                "not the scheme's own, and no path: https://app.example"
+                f"{origin!r} is not an origin as browsers send it; write scheme and host in lower case, a port only if "
+                "it is not the scheme's own, and no path: https://app.example"
             )
     return origins
 
@@ -71,7 +71,7 @@ def are_header_names(names: Names) -> Names:
     """The names as given. Raises ValueError for one that no header can have."""
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            raise ValueError(f"{name!r} is no name of a header")
+            raise ValueError(f"{name!r} is not a header name")
     return names
 
 
@@ -86,7 +86,7 @@ def star_only_at_the_end(names: Names) -> Names:
 def _are_failures(statuses: list[int]) -> list[int]:
     for status in statuses:
         if not 400 <= status <= 599:
-            raise ValueError(f"{status} is no status of a failure; those are 400 to 599")
+            raise ValueError(f"{status} is not the status of a failure; those are 400 to 599")
     return statuses
 
 
@@ -133,7 +133,7 @@ def known_slugs() -> set[str]:
 
 
 def fault_of_slug(slug: str) -> str:
-    """What is wrong with a sub-category's name, empty where nothing is."""
+    """What is wrong with a sub-category's name; empty if nothing is."""
     known = known_slugs()
     if slug in known:
         return ""
@@ -151,7 +151,7 @@ def are_slugs(named: Any) -> Any:
 
 
 def has_one_place(upstream: str | None, url: str | None, key: SecretStr | None) -> None:
-    """Raises ValueError unless a model is reached either through an upstream or at a URL with its key."""
+    """Raises ValueError unless a model is reached either through an upstream, or at a URL that may have a key."""
     if (upstream is None) == (url is None):
         raise ValueError("needs either `upstream` or `url`: texts leave only to the place that is named here")
     if url is None and key is not None:

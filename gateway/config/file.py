@@ -18,7 +18,7 @@ class Content(NamedTuple):
 
     values: dict[str, Any]
     variables: frozenset[str]
-    missing: Mapping[str, str] = {}  # those that are not set: where each is asked for, and what is wrong there
+    missing: Mapping[str, str] = {}  # for those that are not set: where each is used, and the sentence about it
 
 
 def read(file: Path, environ: Mapping[str, str]) -> Content:
@@ -58,7 +58,7 @@ def value_of(text: str, origin: str) -> Any:
         return None if node is None else loader(text).construct_document(node)
     except yaml.YAMLError as error:
         raise ConfigError([f"{origin}: is neither JSON nor YAML: {_problem(error)}"]) from None
-    except ValueError as error:  # a date that is none
+    except ValueError as error:  # a date that does not exist
         raise ConfigError([f"{origin}: is neither JSON nor YAML: {error}"]) from None
     except RecursionError:
         raise ConfigError([f"{origin}: is nested too deeply to be read"]) from None
@@ -83,16 +83,16 @@ def _parsed(file: Path) -> Any:
         raise ConfigError(
             [f"{file}: is nested too deeply to be read; no setting needs more than a few levels"]
         ) from None
-    except ValueError as error:  # a date that is none
+    except ValueError as error:  # a date that does not exist
         raise ConfigError([f"{file}: is not YAML: {error}; put texts that look like dates in quotes"]) from None
 
 
 def _composed(text: str) -> tuple[yaml.Node | None, Any]:
-    """The document as nodes, and what makes values of them. By the C parser where it serves: ten thousand routes in
-    2 s instead of 12.
+    """The document as nodes, and the loader that makes values of them: the C parser where possible, which reads ten
+    thousand routes in 2 s instead of 12.
 
-    Its composer recurses in C, where deep nesting takes the process down, and its messages are vaguer; both cases, and
-    a PyYAML that was built without it, go to the parser in Python. Raises what `yaml.compose` raises.
+    Its composer recurses in C, so that deep nesting would crash the process, and its messages are vaguer. So deep
+    files, files with errors, and a PyYAML without it use the parser in Python. Raises what `yaml.compose` raises.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -108,7 +108,7 @@ def _composed(text: str) -> tuple[yaml.Node | None, Any]:
 
 
 def _repeated(root: yaml.Node | None) -> Iterator[str]:
-    """`line: what` for every key that stands twice in a mapping: YAML readers take the last and say nothing."""
+    """`line: what` for every key that stands twice in a mapping; YAML readers silently take the last."""
     todo = [] if root is None else [root]
     done: set[int] = set()
     while todo:

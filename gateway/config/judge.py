@@ -32,7 +32,7 @@ class JudgeConfig(Strict):
     timeout_seconds: Positive = Field(30.0, description="Longest wait for an answer.")
     retries: int = Field(2, ge=0, le=10, description="Further tries after a failure that may pass.")
     waiting_items: Annotated[int, Field(ge=2)] = Field(
-        256, description="Samples that wait at most; what is more is thinned, and what is left weighs more."
+        256, description="Most samples that wait; beyond that some are dropped by chance, and the rest weigh more."
     )
     expiry_seconds: Positive = Field(3600.0, description="A sample that waited longer is not shown to the judge.")
     max_characters: Count = Field(

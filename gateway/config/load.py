@@ -36,8 +36,8 @@ def load(
     """Merge flags, environment and file into a checked `Config`.
 
     `path` defaults to `ASSAY_CONFIG`, else `assay.yaml` in the working directory when there is one. Raises
-    `ConfigError` with every problem found, not only the first. What the machine lacks is none of them: processes that
-    are started later, and keys that are read again, must not depend on the disk of the day.
+    `ConfigError` with every problem found, not only the first. Places that cannot be written are not among them:
+    processes that start later, and keys that are read again, must not depend on the state of the disk.
     """
     return _merged(flags, os.environ if environ is None else environ, path).config
 
@@ -47,8 +47,8 @@ def load_with_notes(
     environ: Mapping[str, str] | None = None,
     path: str | Path | None = None,
 ) -> Loaded:
-    """As `load`, for the start: with what may be a slip but is no fault. Raises ConfigError for places that cannot be
-    written as well."""
+    """As `load`, for the first start: with notes on what may be a mistake. Also raises ConfigError for places that
+    cannot be written."""
     environ = os.environ if environ is None else environ
     config, origin, referred = _merged(flags, environ, path)
     if problems := list(unwritable(config, origin)):
@@ -86,11 +86,11 @@ def _merged(flags: Mapping[str, str | None] | None, environ: Mapping[str, str], 
 
 
 def _complete(values: dict[str, Any], origin: dict[str, str], missing: Mapping[str, str]) -> Config:
-    """Raises ConfigError with what is missing and what is wrong beside it."""
+    """The checked settings. Raises ConfigError with what is missing and whatever else is wrong."""
     try:
         config = _checked(values, origin)
     except ConfigError as error:
-        unsure = tuple(_setting_at(place) for place in missing)  # what is wrong there may be wrong for what is missing
+        unsure = tuple(_setting_at(place) for place in missing)  # a problem there may come from what is missing
         beside = [each for each in error.problems if not each.startswith(unsure)]
         raise ConfigError([*missing.values(), *beside]) from None
     if missing:
@@ -105,7 +105,7 @@ def _setting_at(place: str) -> str:
 
 
 def _add_keys(values: dict[str, Any], origin: dict[str, str], environ: Mapping[str, str]) -> None:
-    """Put the keys of `keys_file` behind the others."""
+    """Add the keys of `keys_file` to the others."""
     path = Path(str(values["keys_file"]))
     try:
         more = file.read_list(path, environ)
@@ -150,7 +150,7 @@ def _fault_of_upstream(config: Config, origin: Mapping[str, str]) -> list[str]:
 
 
 def upstream_at(where: str, url: str, key: str | None) -> Upstream:
-    """A model server that a command line names. Raises ConfigError, which begins with `where`."""
+    """A model server that a command line names. Raises ConfigError with sentences that begin with `where`."""
     try:
         return upstream_of("named", UpstreamConfig.model_validate({"url": url, "key": key}))
     except ValidationError as error:

@@ -82,7 +82,7 @@ class GuardConfig(_OwnConfig):
 
 OwnConfig = Annotated[ClassifierConfig | WordsConfig | GuardConfig, Field(discriminator="kind")]
 KINDS: Mapping[str, type[Strict]] = {"classifier": ClassifierConfig, "words": WordsConfig, "guard": GuardConfig}
-# The two forms of `detectors`, as they stand in the place of an error.
+# The two forms of `detectors`, as pydantic names them in the place of an error.
 SWITCH, BY_NAME = "detectors on or off", "detectors by name"
 DetectorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Detectors = Annotated[

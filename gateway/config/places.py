@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.config.settings import Config, env_name
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # passes, and is reported when something is to be written
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # may pass; it is reported when something has to be written
 
 
 def unwritable(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
@@ -25,7 +25,7 @@ def unwritable(config: Config, origin: Mapping[str, str]) -> Iterator[str]:
 
 
 def _fault_of_file(path: Path) -> str:
-    """Of a file that is appended to, and made where it is not there."""
+    """What is wrong with a file to append to, which need not exist yet; empty if nothing is."""
     if path.is_dir():
         return f"{path} is a folder; name a file in it"
     if not path.exists():
@@ -40,7 +40,8 @@ def _fault_of_file(path: Path) -> str:
 
 
 def _fault_of_folder(path: Path, *, made: bool = True) -> str:
-    """Of a folder that files are made in; one that is `made` where it is not there needs another one around it."""
+    """What is wrong with a folder to make files in; empty if nothing is. If `made`, it need not exist yet, but its
+    parent must."""
     folder = path.parent if made and not path.exists() else path
     if not folder.is_dir():
         return f"there is no folder {folder}; make it, or name another"

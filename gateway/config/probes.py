@@ -21,7 +21,7 @@ class ShadowConfig(Strict):
 
 
 class ProbesConfig(Strict):
-    """Sampled requests that are sent again beside the traffic, to the upstream that answered them."""
+    """Sampled requests are sent again beside the traffic, to the upstream that answered them."""
 
     routes: list[str] = Field(
         min_length=1,
@@ -46,7 +46,8 @@ class ProbesConfig(Strict):
     timeout_seconds: Positive = Field(60.0, description="Longest wait for an answer.")
     waiting_items: Annotated[int, Field(ge=2)] = Field(
         256,
-        description="Requests that wait at most for each upstream; what is more is thinned, and the rest weighs more.",
+        description="Most requests that wait for each upstream; beyond that some are dropped by chance, and the rest "
+        "weigh more.",
     )
     expiry_seconds: Positive = Field(3600.0, description="A request that waited longer is not sent again.")
     max_characters: Count = Field(20_000, description="A request with more characters is not sent again.")

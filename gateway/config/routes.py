@@ -52,7 +52,7 @@ def routes(config: Config, by_name: Mapping[str, Upstream]) -> list[tuple[tuple[
 
 
 def judge_upstream(judge: JudgeConfig, by_name: Mapping[str, Upstream]) -> Upstream:
-    """Where the judge model is; it is asked for under the name that `judge` gives it."""
+    """The upstream of the judge model, which is asked for by the name in `judge`."""
     if judge.upstream is not None:
         return replace(by_name[judge.upstream], model=None)
     return upstream_of("judge", UpstreamConfig.model_validate({"url": judge.url, "key": judge.key}))

@@ -60,7 +60,7 @@ DEFAULT_FORWARDED = (
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `problems` has one line each: where, what, and what to do."""
+    """The configuration cannot be used. Each line of `problems` says where, what is wrong, and what to do."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -115,7 +115,7 @@ class Config(Strict):
     cors_credentials: bool = Field(
         False,
         description="Let pages of `cors_origins` send cookies and client certificates, which a proxy in front may ask "
-        "for. The gateway's keys need it not.",
+        "for. The gateway's keys do not need it.",
     )
     operator_key: Key | None = Field(
         None,
@@ -219,9 +219,9 @@ class Config(Strict):
     )
     hedge_after_seconds: Hedge = Field(
         "never",
-        description="When nothing of an answer came after so long, the next upstream is asked as well, and the first "
-        "good answer wins: `p95` is the time within which 95 % of the first bytes came. Only for inference that is not "
-        "streamed, on routes with several upstreams. Both may charge for it.",
+        description="If nothing of an answer has come after this time, the next upstream is asked as well, and the "
+        "first good answer wins; `p95` is the time within which 95 % of the first bytes came. Only for inference that "
+        "is not streamed, on routes with several upstreams. Both may charge for it.",
     )
     failover_statuses: FailureStatuses = Field(
         sorted(FAILOVER_STATUSES),
@@ -230,7 +230,7 @@ class Config(Strict):
     failover_wait_seconds: float = Field(
         30.0,
         ge=0,
-        description="A 429 that asks to wait longer is passed on to the client instead.",
+        description="A 429 that asks for a longer wait is passed on to the client, and no other upstream is tried.",
     )
     cooldown_seconds: Positive = Field(
         1.0,
@@ -286,8 +286,8 @@ class Config(Strict):
         50,
         ge=0,
         le=1000,
-        description="Models that get series of their own in metrics though the configuration names them nowhere: so "
-        "many, the first that are used; the others count as `other`.",
+        description="How many models that the configuration does not name get metric series of their own, in the order "
+        "of their first use; all others count as `other`.",
     )
     audit_path: Path | None = Field(
         None,

@@ -100,8 +100,8 @@ class PolicyFile:
         while True:
             await beat()
             stamps = self._look()
-            if None in stamps[:-1] or (stamps == self._stamps and not self._asked):
-                continue  # a file that is gone for a moment is being replaced
+            if not self._asked and (None in stamps[:-1] or stamps == self._stamps):
+                continue  # a file that is gone for a moment is being replaced; whoever asks is told that it is gone
             asked, self._asked = self._asked, False
             await self._take_up(stamps, "SIGHUP" if asked else "the file changed")
 

@@ -94,6 +94,20 @@ async def test_a_bad_file_and_one_without_any_key_leave_the_keys_as_they_are(tmp
             assert world.caller("sk-of-ada-1") == "ada"
 
 
+async def test_whoever_asks_for_keys_of_a_file_that_is_gone_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(tmp_path, FIRST) as world:
+        world.file.unlink()
+        world.files.look_again()
+        await world.until(lambda: world.loads.added() == {("refused",): 1})
+        assert world.caller("sk-of-ada-1") == "ada"
+        world.save("keys:\n- {name: bob, key: sk-of-bob-1}\n")
+        await world.until(lambda: world.caller("sk-of-bob-1") == "bob")
+    assert "the keys stay as they are" in caplog.text
+    assert "assay.yaml: cannot be read" in caplog.text
+
+
 async def test_a_file_that_is_read_while_it_is_written_is_not_refused(tmp_path: Path) -> None:
     async with serving(tmp_path, FIRST) as world:
         world.rest = "keys:\n- {name: bob, key: sk-of-bob-1}\n"

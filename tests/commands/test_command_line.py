@@ -1,5 +1,7 @@
 """The command `assay` as a person runs it: what it prints, and with which status it ends."""
 
+import argparse
+import errno
 import json
 import os
 import subprocess
@@ -52,6 +54,17 @@ def test_the_command_is_a_process_that_ends_with_its_status(tmp_path: Path) -> N
     )
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.startswith(b"assay: assay.yaml: port: ")
+
+
+def test_an_error_of_the_system_without_a_file_is_told_plainly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_parsed: argparse.Namespace) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("gateway.commands.settings.settings", full)
+    assert main(["settings"]) == 2
+    assert capsys.readouterr().err == "assay: No space left on device\n"
 
 
 # --- check

@@ -442,6 +442,9 @@ SECRET = "sk-very-secret"
         {"ASSAY_UPSTREAMS": f"{{a: {{url: 'http://a', proxy: {{ulr: 'http://user:{SECRET}@a'}}}}}}"},
         {"ASSAY_UPSTREAMS": f"{{a: {{url: 'http://a', proxi: 'http://user:{SECRET}@a'}}}}"},
         {"ASSAY_UPSTREAM_URL": f"http://user:{SECRET}@a/v1"},
+        {"ASSAY_UPSTREAM_URL": f"htps://user:{SECRET}@a/v1"},
+        {"ASSAY_UPSTREAM_URL": f"user:{SECRET}@a/v1"},
+        {"ASSAY_UPSTREAM_URL": f"ftp://a/v1?token={SECRET}"},
         {"ASSAY_UPSTREAM_URL": f"http://a/v1?key={SECRET}"},
         {"ASSAY_REDIS_URL": f"http://:{SECRET}@redis/0"},
     ],
@@ -450,6 +453,12 @@ def test_no_complaint_repeats_a_secret(env: dict[str, str]) -> None:
     found = problem(env=env)
     assert SECRET[:7] not in found
     assert next(iter(env)) in found
+
+
+def test_a_header_whose_value_was_read_as_a_number_is_not_repeated() -> None:
+    found = problem(env={"ASSAY_UPSTREAMS": "{a: {url: 'http://a/v1', headers: {authorization: 40813377}}}"})
+    assert "40813377" not in found
+    assert "upstreams.a.headers.authorization" in found
 
 
 def test_no_configuration_shows_a_secret() -> None:

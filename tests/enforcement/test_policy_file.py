@@ -114,6 +114,21 @@ async def test_a_file_that_is_replaced_or_gone_for_a_while(tmp_path: Path) -> No
         await until(lambda: file.current.mode == "enforce")
 
 
+async def test_whoever_asks_for_a_policy_whose_file_is_gone_is_told(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    file = watched(path)
+    before = file.current
+    async with watching(file):
+        path.unlink()
+        file.look_again()
+        await until(lambda: bool(file.refusal))
+        assert file.current is before
+        assert "there is no policy" in file.refusal
+        path.write_text(ENFORCE)
+        await until(lambda: file.current.mode == "enforce")
+    assert file.refusal == ""
+
+
 @pytest.mark.slow
 async def test_a_file_that_is_saved_again_before_it_comes_into_force_is_taken_once(tmp_path: Path) -> None:
     path = saved(tmp_path)
