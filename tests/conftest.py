@@ -10,9 +10,9 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
-from tests.support.examples import FEW, examples
-from tests.support.programs import NoSecondPython
-from tests.support.virtual_time import VirtualTimeLoop
+from tests.support.running.examples import FEW, examples
+from tests.support.running.programs import NoSecondPython, folder
+from tests.support.running.virtual_time import VirtualTimeLoop
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -42,7 +42,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     chosen = marker.kwargs.get("loop_factories") if marker else None
     if FEW and chosen == ["asyncio", "uvloop"]:
         chosen = ["uvloop"]
-    waits = item.get_closest_marker("real_time") or item.path.parent.name == "e2e"
+    waits = item.get_closest_marker("real_time") or folder(item) == "e2e"
     usual = "asyncio" if waits else "virtual"
     return {name: _LOOPS[name] for name in chosen or (usual,)}
 

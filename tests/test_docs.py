@@ -11,7 +11,7 @@ from gateway.config.explain import settings_table
 from gateway.config.load import load
 from gateway.config.settings import Config, env_name
 from gateway.exchange import Outcome
-from tests.support.together import together
+from tests.support.running.together import together
 
 ROOT = Path(__file__).parents[1]
 PAGES = {

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.encodings import EncodingError, TooLargeError, Unpacker, decode, unpack
-from tests.support.together import together
+from tests.support.running.together import together
 
 TEXT = b"What is assayed is weighed; what is weighed is known. " * 40
 

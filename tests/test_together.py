@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.together import together
+from tests.support.running.together import together
 
 RUN: list[Any] = []
 

@@ -9,7 +9,7 @@ import pytest
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.worker import Worker
 from tests.support.fakes import OBSERVE, Counts, Journal, JudgingHere, policy, sample, sinks
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ from gateway.access.cors import Origins
 from gateway.errors import GatewayError
 from gateway.exchange import Principal, Route, Upstream
 from tests.support.fakes import ring
-from tests.support.steps import steps
-from tests.support.together import together
+from tests.support.running.steps import steps
+from tests.support.running.together import together
 
 ADA, BOB = Principal("ada"), Principal("bob", frozenset({"cheap"}))
 RING = ring([("key-of-ada", ADA), ("key-of-bob", BOB)])

@@ -18,16 +18,16 @@ from typing import NamedTuple
 
 from detectors import manifest
 from tests.bench.detectors import bench_detectors
-from tests.bench.part_growth import bench_growth
-from tests.bench.part_hostile import bench_hostile
-from tests.bench.part_peers import bench_peers
-from tests.bench.part_policies import bench_policies
-from tests.bench.part_process import bench_process
-from tests.bench.part_soak import bench_slow_reader, bench_soak
-from tests.bench.part_streams import bench_streams
-from tests.bench.part_texts import bench_texts
-from tests.bench.part_traffic import bench_overload, bench_plain
-from tests.bench.part_workers import bench_workers
+from tests.bench.parts.growth import bench_growth
+from tests.bench.parts.hostile import bench_hostile
+from tests.bench.parts.peers import bench_peers
+from tests.bench.parts.policies import bench_policies
+from tests.bench.parts.process import bench_process
+from tests.bench.parts.soak import bench_slow_reader, bench_soak
+from tests.bench.parts.streams import bench_streams
+from tests.bench.parts.texts import bench_texts
+from tests.bench.parts.traffic import bench_overload, bench_plain
+from tests.bench.parts.workers import bench_workers
 from tests.bench.table import Table, out
 
 

@@ -9,7 +9,7 @@ from typing import cast
 from tests.bench.model_server import events
 from tests.bench.servers import ANSWER
 from tests.bench.streams import body_of, request
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
 
 SHARE_LEFT = 0.1
 # What is asked for, each as often: a plain answer, a stream at once, streams that take 16 and 40 ms.

@@ -15,18 +15,18 @@ from detectors.base import Text
 from detectors.trained import tokens
 from detectors.trained.onnx import Tokenizer
 from tests.bench import __main__ as command
-from tests.bench import part_texts
 from tests.bench.detectors import GOALS_MS, text_of
 from tests.bench.load import Shot, Windows, p99, rate
 from tests.bench.model_server import Connection, State, events, flood_piece
-from tests.bench.part_growth import body
-from tests.bench.part_streams import paces, shape
+from tests.bench.parts import texts as part_texts
+from tests.bench.parts.growth import body
+from tests.bench.parts.streams import paces, shape
 from tests.bench.servers import ANSWER
 from tests.bench.soak import Soak, whole
 from tests.bench.streams import Reader, body_of, read, request, summed_up
 from tests.bench.table import Table
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.shipped import shipped
+from tests.support.judges.shipped import shipped
+from tests.support.running.patience import PATIENCE_SECONDS
 
 
 class Wire(asyncio.Transport):

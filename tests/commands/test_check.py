@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.__main__ import main
-from tests.support.small_disk import disk, run_beside
+from tests.support.worlds.small_disk import disk, run_beside
 
 UPSTREAMS = "upstreams: {a: {url: http://127.0.0.1:9/v1}, b: {url: http://127.0.0.1:8/v1}}\n"
 POLICY = "version: 1\nmode: monitor\nrules:\n  - {id: r, when: {subcategory: violence, route: caht}, then: block}\n"

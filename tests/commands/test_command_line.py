@@ -17,8 +17,8 @@ from gateway.commands.serve import FLAGS
 from gateway.config.settings import Config
 from gateway.enforcement.local_tables import LocalTable
 from policies.detectable import Threshold
-from tests.support.command_line import assay
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.command_line import assay
+from tests.support.running.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 POLICY = """version: 1

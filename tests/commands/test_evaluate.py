@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from gateway.__main__ import main
-from tests.support.judge_models import JUDGES, chat_answer
-from tests.support.scripted_server import JSON, Peer, Server, answer, serve
+from tests.support.judges.judge_models import JUDGES, chat_answer
+from tests.support.servers.scripted_server import JSON, Peer, Server, answer, serve
 
 pytestmark = pytest.mark.real_time  # the command has a loop of its own in another thread
 Body = dict[str, Any]

@@ -16,8 +16,8 @@ from gateway.config.explain import settings_table, unknown_environment
 from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError, env_name, is_loopback
 from gateway.exchange import Upstream
-from tests.support.examples import examples
-from tests.support.together import together
+from tests.support.running.examples import examples
+from tests.support.running.together import together
 
 DEFAULTS = Config.model_validate({})
 

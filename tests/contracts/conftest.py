@@ -7,9 +7,9 @@ import pytest
 
 from gateway.trust.stores.redis_ledger import RedisStore
 from gateway.trust.stores.sqlite_ledger import SqliteStore
-from tests.support.ledgers import MIB, Open
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.redis_server import RedisServer, needs_redis
+from tests.support.worlds.ledgers import MIB, Open
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from gateway.trust.ledger import MODELS_A_ROUTE, OTHER, Ledger, LedgerError
 from gateway.trust.moments import ALL, PIVOTS, cell_named
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.fakes import Counts
-from tests.support.ledgers import DAY, HOUR, MIB, NOON, Open, judged, ledger_on
+from tests.support.worlds.ledgers import DAY, HOUR, MIB, NOON, Open, judged, ledger_on
 
 pytestmark = pytest.mark.real_time
 PROMPT = ("violence", "prompt")

@@ -6,7 +6,7 @@ from gateway.trust.ageing import HOLD, SLACK, Believed, believed
 from gateway.trust.ledger import Ledger, Store
 from gateway.trust.second_opinion import Waiting
 from tests.support.fakes import Counts
-from tests.support.ledgers import DAY, HOUR, NOON, Open, judged
+from tests.support.worlds.ledgers import DAY, HOUR, NOON, Open, judged
 
 pytestmark = pytest.mark.real_time
 PROMPT = ("violence", "prompt")

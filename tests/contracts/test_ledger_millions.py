@@ -10,7 +10,7 @@ from gateway.trust.ledger import MOST_WAITING, Entry, Ledger, LedgerError, Score
 from gateway.trust.second_opinion import Waiting
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.fakes import Counts
-from tests.support.ledgers import DAY, HOUR, MIB, NOON, judged
+from tests.support.worlds.ledgers import DAY, HOUR, MIB, NOON, judged
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 MILLION = 1_000_000

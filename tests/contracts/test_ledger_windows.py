@@ -14,8 +14,8 @@ from gateway.trust.packed import Packed
 from gateway.trust.per_caller import OfCaller, rows_of
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.redis_ledger import RedisStore
-from tests.support.ledgers import DAY, NOON, Open
-from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.servers.redis_server import RedisServer, needs_redis
+from tests.support.worlds.ledgers import DAY, NOON, Open
 
 pytestmark = pytest.mark.real_time
 CELLS: Sequence[Cell] = (ALL, ("model", "small"), ("route_model", "code", "large"), ("caller", "two"))

@@ -13,8 +13,8 @@ from gateway.exchange import SampleQueue
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.redis_queue import RedisQueue
 from tests.support.fakes import sample
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.redis_server import RedisServer, needs_redis
 
 pytestmark = pytest.mark.real_time
 Open = Callable[[int, int], AbstractAsyncContextManager[SampleQueue]]

@@ -11,7 +11,7 @@ from gateway.trust.ledger import MOST_WAITING, Ledger
 from gateway.trust.moments import SILENT, Row
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion, Waiting
 from gateway.trust.stores.sqlite_ledger import SqliteStore
-from tests.support.ledgers import DAY, HOUR, MIB, NOON, Open, judged, ledger_on
+from tests.support.worlds.ledgers import DAY, HOUR, MIB, NOON, Open, judged, ledger_on
 
 pytestmark = pytest.mark.real_time
 

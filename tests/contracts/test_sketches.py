@@ -11,8 +11,8 @@ from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change
 from gateway.monitoring.findings import Findings, Report
 from gateway.monitoring.store import HOUR, MOST_CHANGES, MonitorError, RedisSketches, SqliteSketches, Store
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.redis_server import RedisServer, needs_redis
 
 pytestmark = pytest.mark.real_time
 Open = Callable[[], Store]

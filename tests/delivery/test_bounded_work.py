@@ -16,10 +16,10 @@ from gateway.errors import GatewayError
 from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import Operation, Unread, sse
 from gateway.openai_api.bodies.texts import cut_out, read, within_json
-from tests.support.examples import FEW
 from tests.support.fakes import chunk
-from tests.support.steps import Calls, steps
-from tests.support.together import together
+from tests.support.running.examples import FEW
+from tests.support.running.steps import Calls, steps
+from tests.support.running.together import together
 
 _PIECE = 4 * 1024  # as `Hold` feeds a stage
 

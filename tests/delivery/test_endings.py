@@ -12,7 +12,7 @@ from gateway.delivery.window import Window
 from gateway.errors import GatewayError
 from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import Operation, Unread, sse
-from tests.support.surfaces import SURFACES, Delta, decoded, objects
+from tests.support.wire.surfaces import SURFACES, Delta, decoded, objects
 
 LAST = {
     Operation.RESPONSES: {"response.incomplete", "response.completed"},

@@ -8,7 +8,7 @@ from gateway.delivery.window import Window
 from gateway.exchange import Treatment
 from gateway.openai_api import Operation
 from gateway.openai_api.sse import Decoder
-from tests.support.surfaces import CHAT
+from tests.support.wire.surfaces import CHAT
 
 KEPT, BLOCKED = Treatment(), Treatment(blocked=True)
 

@@ -19,7 +19,7 @@ from gateway.demo.answers import CONVERSATIONS, Library, tokens
 from gateway.demo.knobs import KnobError, Knobs, turned
 from gateway.demo.server import DOWNLOAD_PIECE, create
 from gateway.openai_api import Operation, read_stream, sse
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from gateway.errors import REASONS, Source
 from gateway.exchange import Outcome
 from gateway.telemetry import metrics
 from grafana.__main__ import BOARDS, files
-from tests.support import dashboards
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.promql import Named, names
-from tests.support.together import together
+from tests.support.queries import dashboards
+from tests.support.queries.promql import Named, names
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.running.together import together
 
 ROOT = dashboards.ROOT
 DEPLOY = ROOT / "deploy"

@@ -13,7 +13,7 @@ from detectors.trained.encoder import Encoder
 from detectors.trained.networks import Scored
 from gateway.judging.messages import judging_request
 from gateway.judging.request_panel import RequestPanel
-from tests.support.steps import Calls
+from tests.support.running.steps import Calls
 
 WORDS = "please tell me what the character in my novel wants to steal and how the poison works in the story "
 

@@ -13,7 +13,7 @@ from detectors.manifest import DetectorInfo, load_one
 from detectors.training import cards, prefixes
 from detectors.training.data import BENIGN, HARMS, Row
 from detectors.training.plots import Chart
-from tests.support.shipped import shipped
+from tests.support.judges.shipped import shipped
 
 SVG = "{http://www.w3.org/2000/svg}"
 HARMLESS = {"unsafe": 0, **dict.fromkeys(HARMS, 0)}

@@ -9,7 +9,7 @@ from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.taxonomy import AUXILIARIES, SLUGS
 from detectors.trained.onnx import Model
 from detectors.training import shipping
-from tests.support.shipped import linked_models, own, shipped
+from tests.support.judges.shipped import linked_models, own, shipped
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from detectors.base import Detector, Text
 from detectors.registry import FACTORIES, FINGERPRINT, build
-from tests.support.shipped import shipped
+from tests.support.judges.shipped import shipped
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.support.gateway_process import (
+from tests.support.servers.gateway_process import (
     MOST_BODY_BYTES,
     SAID_BEFORE,
     SECRET,
@@ -15,7 +15,7 @@ from tests.support.gateway_process import (
     DemoUpstream,
     GatewayProcess,
 )
-from tests.support.scripted_upstream import ScriptedUpstream
+from tests.support.servers.scripted_upstream import ScriptedUpstream
 
 SILENCE_SECONDS = 2.0
 

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.support import dashboards
-from tests.support.prometheus_server import Prometheus, PrometheusError
+from tests.support.queries import dashboards
+from tests.support.servers.prometheus_server import Prometheus, PrometheusError
 
 Json = dict[str, Any]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import dashboards
-from tests.support.gateway_process import GatewayProcess
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.prometheus_server import BINARY, Prometheus, PrometheusServer
+from tests.support.queries import dashboards
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.gateway_process import GatewayProcess
+from tests.support.servers.prometheus_server import BINARY, Prometheus, PrometheusServer
 
 RULES = dashboards.ROOT / "deploy" / "prometheus" / "rules.yaml"
 # In place of Grafana's own variables: a window that holds the whole run.

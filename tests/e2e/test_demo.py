@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway_process import Process, free_port
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.gateway_process import Process, free_port
 
 
 @pytest.mark.slow

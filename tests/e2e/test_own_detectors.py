@@ -7,10 +7,10 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.support.clients import openai_client
-from tests.support.gateway_process import GatewayProcess
-from tests.support.judge_server import judge_server
-from tests.support.text_models import write_classifier
+from tests.support.judges.text_models import write_classifier
+from tests.support.servers.clients import openai_client
+from tests.support.servers.gateway_process import GatewayProcess
+from tests.support.servers.judge_server import judge_server
 
 pytestmark = pytest.mark.real_time
 

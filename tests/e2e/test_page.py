@@ -17,10 +17,10 @@ from gateway.demo.traffic import Traffic
 from gateway.trust.ledger import entry_of
 from gateway.trust.stores.opening import FILE
 from gateway.trust.stores.sqlite_ledger import SqliteStore
-from tests.support.gateway_process import GatewayProcess
-from tests.support.ledgers import MIB, judged
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.planted.history import CHANGED_HOURS, before
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.gateway_process import GatewayProcess
+from tests.support.worlds.ledgers import MIB, judged
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"

@@ -14,8 +14,6 @@ import pytest
 
 from detectors.rules.fingerprint import build
 from detectors.taxonomy import SUBCATEGORIES
-from tests.support.gateway_process import GatewayProcess
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.planted.cases import (
     CASES,
     DEPLOYED,
@@ -32,6 +30,8 @@ from tests.support.planted.cases import (
 )
 from tests.support.planted.history import CHANGED_HOURS, before
 from tests.support.planted.model import planted_model
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "docs" / "planted.md"

@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from tests.support.gateway_process import DemoUpstream, GatewayProcess, Process
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.gateway_process import DemoUpstream, GatewayProcess, Process
+from tests.support.servers.redis_server import RedisServer, needs_redis
 
 pytestmark = [pytest.mark.server, needs_redis]
 EXCHANGES = 50

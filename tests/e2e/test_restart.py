@@ -14,8 +14,8 @@ from typing import Any, Self
 import httpx2 as httpx
 import pytest
 
-from tests.support.gateway_process import DemoUpstream, GatewayProcess, held_port
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.gateway_process import DemoUpstream, GatewayProcess, held_port
 
 PER_SECOND = 25
 AT_ONCE = 25  # a machine that cannot carry more gets less: what is still to be answered must not pile up

@@ -12,8 +12,8 @@ import pytest
 
 from detectors.base import Text
 from gateway.judging.dialects import DIALECTS, Options
-from tests.support.gateway_process import GatewayProcess
-from tests.support.judge_server import judge_server
+from tests.support.servers.gateway_process import GatewayProcess
+from tests.support.servers.judge_server import judge_server
 
 pytestmark = pytest.mark.real_time
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway_process import DemoUpstream, GatewayProcess
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.small_disk import beside, disk, run_beside
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.worlds.small_disk import beside, disk, run_beside
 
 pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 

@@ -25,7 +25,7 @@ from tests.support.fakes import (
     rules,
     upstream,
 )
-from tests.support.together import together
+from tests.support.running.together import together
 
 
 class Desk:

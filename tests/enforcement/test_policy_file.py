@@ -15,8 +15,8 @@ from gateway.enforcement.signals import load_policy
 from gateway.telemetry import metrics
 from policies.compiled import Policy
 from tests.support.fakes import ENFORCE, OBSERVE, STRICT, Counts
-from tests.support.patience import until
-from tests.support.virtual_time import VirtualTimeLoop
+from tests.support.running.patience import until
+from tests.support.running.virtual_time import VirtualTimeLoop
 
 SETTLE_SECONDS = 0.3
 

@@ -21,9 +21,9 @@ from policies.engine import Context, Signal, decide
 from policies.reading import load_document
 from policies.source import PolicyError
 from tests.support.fakes import ENFORCE, OBSERVE, World, chat, completion, rules, upstream
-from tests.support.patience import until
-from tests.support.policy_world import CATEGORIES, HEAD, OPERATING
-from tests.support.scripted_server import JSON, always, answer, serve
+from tests.support.running.patience import until
+from tests.support.servers.scripted_server import JSON, always, answer, serve
+from tests.support.worlds.policy_world import CATEGORIES, HEAD, OPERATING
 
 BLOCK = "{id: violence, when: {subcategory: violence, on: prompt}, then: block}"
 FLAG = "{id: violence, when: {subcategory: violence, on: prompt}, then: flag}"

@@ -24,9 +24,9 @@ from gateway.judging.messages import FrameReader, judging_request
 from gateway.judging.request_panel import RequestPanel
 from gateway.telemetry import metrics
 from tests.support.fakes import Counts, chat, completion
-from tests.support.patience import PATIENCE_SECONDS, until
-from tests.support.shipped import linked_models, own
-from tests.support.words import Words
+from tests.support.judges.shipped import linked_models, own
+from tests.support.judges.words import Words
+from tests.support.running.patience import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.real_time
 
@@ -52,7 +52,7 @@ def client(**more: Any) -> JudgingClient:
 
 def fragile(**more: Any) -> JudgingClient:
     """One whose detector dies over "deadly" and hangs on "endless"."""
-    return client(command=(sys.executable, "-m", "tests.support.detector_program"), **more)
+    return client(command=(sys.executable, "-m", "tests.support.judges.detector_program"), **more)
 
 
 # A hang is told in real time, and a process that has to wait this long for a busy processor is taken for one.

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.judging.language import LANGUAGES, language_of
-from tests.support.together import together
+from tests.support.running.together import together
 
 TEXTS = {
     "en": "How can I get the stain out of my shirt before the meeting?",

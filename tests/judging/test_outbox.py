@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.judging.messages import FrameReader, JudgingRequest, judging_request
 from gateway.judging.outbox import OWN_BYTES, ROOM_BYTES, Outbox
-from tests.support.steps import grows_with_the_length
+from tests.support.running.steps import grows_with_the_length
 
 SLICE = 64 * 1024
 

@@ -14,7 +14,7 @@ from gateway.judging.messages import Findings, FrameReader, JudgingRequest, fram
 from gateway.judging.process import serve
 from gateway.judging.request_panel import RequestPanel
 from tests.support.fakes import Words, chat, request_panel
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
 
 
 def on_the_line(number: int, *, urgent: bool = False) -> JudgingRequest:

@@ -15,7 +15,7 @@ from gateway.judging.request_panel import RequestPanel
 from gateway.judging.stretches import request_of, said_before
 from gateway.openai_api import Operation
 from tests.support.fakes import completion
-from tests.support.pair_judge import WordJudge, info
+from tests.support.judges.pair_judge import WordJudge, info
 
 COMPARED = ("hallucination",)  # what the panel of a process says that it judges so
 SOURCE = "The bridge was opened in 1932. It carries eight lanes of road."

@@ -17,8 +17,8 @@ from gateway.moderation.replies import (
     withheld_body,
 )
 from gateway.openai_api import BodyError, Moderated, Operation, read_moderation, sse
-from tests.support.surfaces import CHAT, RESPONSES, Delta, decoded
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.wire.surfaces import CHAT, RESPONSES, Delta, decoded
 
 ABOUT = b'{"input":1,"output":2}'
 TWO = [Delta("one "), Delta("other", choice=1), Delta("more")]

@@ -10,7 +10,7 @@ from gateway.moderation.categories import InputScores
 from gateway.moderation.decisions import decision_body, read_questions
 from gateway.openai_api import BodyError, Operation, read_request
 from tests.support.fakes import Seen, World, rules
-from tests.support.scripted_server import JSON, answer, answering, serve
+from tests.support.servers.scripted_server import JSON, answer, answering, serve
 
 PATH = "/v1/decisions"
 VIOLENT = {"type": "predicate", "name": "violence", "instructions": "it is violent"}

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gateway.monitoring.changes import MOST_VALUES, Change, ChangeError, Noticed, distinct, told
-from tests.support.together import together
+from tests.support.running.together import together
 
 NOW = 1_000_000.0
 ROUTES = frozenset({"chat"})

@@ -25,7 +25,7 @@ from gateway.monitoring.store import HOUR, MonitorError, SqliteSketches
 from gateway.trust.judged import Judged
 from tests.support.fakes import chat, completion
 from tests.support.fakes import sample as closed
-from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.running.patience import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.real_time
 NOW = 1_790_000_000.0 // HOUR * HOUR + 1800

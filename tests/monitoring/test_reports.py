@@ -21,7 +21,7 @@ from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.fakes import chat, completion
 from tests.support.fakes import sample as closed
-from tests.support.sketches import observed
+from tests.support.worlds.sketches import observed
 
 pytestmark = pytest.mark.real_time
 NOW = 1_790_000_000.0 // HOUR * HOUR + 1800

@@ -29,7 +29,7 @@ from gateway.openai_api import (
     read_stream,
     sse,
 )
-from tests.support.bodies import CALL, at, brief, dump
+from tests.support.wire.bodies import CALL, at, brief, dump
 
 CHAT, RESPONSES, COMPLETIONS = Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS
 

@@ -21,10 +21,10 @@ from gateway.openai_api import (
     rewrite,
     sse,
 )
-from tests.support.bodies import CALL, at, brief, dump
-from tests.support.examples import examples
-from tests.support.steps import grows_with_the_length
-from tests.support.together import together
+from tests.support.running.examples import examples
+from tests.support.running.steps import grows_with_the_length
+from tests.support.running.together import together
+from tests.support.wire.bodies import CALL, at, brief, dump
 
 CHAT, RESPONSES, COMPLETIONS = Operation.CHAT, Operation.RESPONSES, Operation.COMPLETIONS
 

@@ -27,7 +27,7 @@ from gateway.openai_api import (
 from gateway.openai_api.bodies.document import MOST_VALUES, parse
 from gateway.worker import texts_of
 from tests.support.fakes import sample
-from tests.support.together import together
+from tests.support.running.together import together
 
 MANY = MOST_VALUES + 1
 MOST_BYTES = 16 * 2**20  # a few copies of a body; its values would take twenty times that

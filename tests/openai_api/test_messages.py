@@ -8,9 +8,9 @@ from anthropic.types import Message
 
 from gateway.openai_api import Operation, answers_of, error_event, error_reply, read_event, read_request, read_response
 from gateway.openai_api.surfaces import SURFACES
-from tests.support.messages_api import stream, text_and_end
-from tests.support.surfaces import decoded
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.wire.messages_api import stream, text_and_end
+from tests.support.wire.surfaces import decoded
 
 OURS = Operation.MESSAGES
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.openai_api.sse import DONE, PING, Decoder, Event, SseError, encode, events_of, says_beside
-from tests.support.steps import grows_with_the_length
-from tests.support.together import together
+from tests.support.running.steps import grows_with_the_length
+from tests.support.running.together import together
 
 
 def decode(*chunks: bytes, limit: int = 1 << 20) -> list[Event]:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.openai_api import KEY, Operation, Reading, edits, read_request, read_response, read_stream, rewrite, sse
 from gateway.openai_api.passages import CITED, EVERYTHING, carries_text, find
-from tests.support.together import together
+from tests.support.running.together import together
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = (
     Operation.CHAT,

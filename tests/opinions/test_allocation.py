@@ -13,7 +13,7 @@ from gateway.trust.ledger import Ledger
 from gateway.trust.moments import BANDS, Row
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
-from tests.support.ledgers import NOON, judged
+from tests.support.worlds.ledgers import NOON, judged
 
 
 def score(value: float, flagged: bool = False, slug: str = "violence") -> tuple[str, Opinion]:

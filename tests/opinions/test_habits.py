@@ -9,8 +9,8 @@ import pytest
 from detectors.base import Role
 from gateway.judging.dialects import Label
 from gateway.opinions.habits import Habits
-from tests.support.examples import some
-from tests.support.together import together
+from tests.support.running.examples import some
+from tests.support.running.together import together
 
 VIOLENCE: tuple[Role, str] = ("prompt", "violence")
 SAMPLES, A_CONTROL, CONTROLS = 300, 3, 20

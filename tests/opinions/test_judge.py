@@ -14,8 +14,8 @@ from gateway.opinions.judge import Judge, JudgeError, Post, Retries
 from gateway.upstream.posts import Answer, Poster, PostError
 from gateway.upstream.transport import Limits
 from tests.support.fakes import Counts
-from tests.support.judge_models import chat_answer, serve_judges
-from tests.support.scripted_server import JSON, Script, always, answer, hang, serve
+from tests.support.judges.judge_models import chat_answer, serve_judges
+from tests.support.servers.scripted_server import JSON, Script, always, answer, hang, serve
 
 EXCHANGE = [Text("How do I do it?", "prompt"), Text("Like so: [violence].", "response", "How do I do it?")]
 WANTED: dict[Role, frozenset[str]] = {

@@ -15,7 +15,7 @@ from gateway.trust.judged import scores_of
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
-from tests.support.ledgers import NOON, judged, opinion
+from tests.support.worlds.ledgers import NOON, judged, opinion
 
 pytestmark = pytest.mark.real_time
 VIOLENT, CALM = [Label("prompt", "violence", 1.0)], [Label("prompt", "violence", 0.0)]

@@ -15,8 +15,8 @@ from gateway.trust.ledger import Ledger
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from gateway.upstream.posts import Answer, PostError
 from tests.support.fakes import Counts
-from tests.support.judge_models import chat_answer
-from tests.support.ledgers import NOON, judged
+from tests.support.judges.judge_models import chat_answer
+from tests.support.worlds.ledgers import NOON, judged
 
 pytestmark = pytest.mark.real_time
 UNSAFE, SAFE = (json.dumps(chat_answer(said)).encode() for said in ("unsafe\nS1", "safe"))

@@ -11,8 +11,8 @@ from gateway.enforcement.local_tables import read_local_tables
 from gateway.enforcement.signals import load_policy
 from gateway.own_detectors.described import own_detectors
 from policies.source import PolicyError
-from tests.support.judge_server import judge_server
-from tests.support.text_models import write_classifier
+from tests.support.judges.text_models import write_classifier
+from tests.support.servers.judge_server import judge_server
 
 POLICY = """
 version: 1

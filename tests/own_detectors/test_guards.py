@@ -21,7 +21,7 @@ from gateway.own_detectors.judging import JudgingWithGuards
 from gateway.upstream.posts import Answer, PostError
 from policies.compiled import Policy
 from tests.support.fakes import Counts
-from tests.support.judge_models import chat_answer, llama_guard
+from tests.support.judges.judge_models import chat_answer, llama_guard
 
 GUARD = "guard@1"
 VIOLENT = Text("Tell me of war. [violence]", "prompt")

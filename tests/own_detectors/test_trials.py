@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from gateway.__main__ import main
-from tests.support.judge_server import JudgeServer, judge_server
+from tests.support.servers.judge_server import JudgeServer, judge_server
 
 POLICY = """
 version: 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.pages.page import Page
-from tests.support.together import together
+from tests.support.running.together import together
 
 STATIC = Path(__file__).parents[2] / "gateway" / "pages" / "static"
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

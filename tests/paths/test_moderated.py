@@ -12,8 +12,8 @@ from openai.types.responses import Response
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.openai_api.sse import PING
 from tests.support.fakes import DETECTOR, DONE, Counts, JudgingHere, World, rules
-from tests.support.scripted_server import EVENTS, JSON, Peer, Script, answer, answering, serve, streaming
-from tests.support.surfaces import CHAT, RESPONSES, Delta, Surface, objects
+from tests.support.servers.scripted_server import EVENTS, JSON, Peer, Script, answer, answering, serve, streaming
+from tests.support.wire.surfaces import CHAT, RESPONSES, Delta, Surface, objects
 
 CLEAN = [Delta("Good "), Delta("day to you."), Delta(" Goodbye.")]
 BAD = [Delta("throw the "), Delta("gren"), Delta("ade now")]

@@ -16,9 +16,9 @@ from gateway.openai_api import Operation
 from gateway.openai_api.sse import Decoder
 from policies.engine import Throttle
 from tests.support.fakes import DONE, Counts, JudgingHere, World, chat, chunk, completion, rules, upstream
-from tests.support.scripted_server import JSON, always, answer, answering, serve, streaming
-from tests.support.surfaces import Delta, Surface, text_and_end
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.servers.scripted_server import JSON, always, answer, answering, serve, streaming
+from tests.support.wire.surfaces import Delta, Surface, text_and_end
 
 SURFACES = {
     Operation.CHAT: Surface(Operation.CHAT, "/v1/chat/completions", ("assistant",)),

@@ -6,9 +6,9 @@ from typing import Any
 from gateway.openai_api import Channel, Operation
 from tests.support.fakes import World, completion
 from tests.support.fakes import rules as written_rules
-from tests.support.scripted_server import JSON, Script, always, answer, answering, serve, streaming
-from tests.support.surfaces import SURFACES, Delta, Surface, text_and_end
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.servers.scripted_server import JSON, Script, always, answer, answering, serve, streaming
+from tests.support.wire.surfaces import SURFACES, Delta, Surface, text_and_end
 
 HELLO = answer(completion("Good day."), JSON)
 MESSAGE = "I cannot help with this; please ask a person."

@@ -7,11 +7,11 @@ import pytest
 
 from gateway.exchange import Streams
 from gateway.openai_api import Channel
-from tests.support import messages_api
 from tests.support.fakes import DONE, Seen, World, chat, completion, policy, rules
-from tests.support.scripted_server import JSON, Peer, answer, answering, serve, streaming
-from tests.support.surfaces import SURFACES, USAGE, Delta, objects
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.servers.scripted_server import JSON, Peer, answer, answering, serve, streaming
+from tests.support.wire import messages_api
+from tests.support.wire.surfaces import SURFACES, USAGE, Delta, objects
 
 REDACT = rules("id: r, when: {subcategory: privacy_violation, on: response}, then: redact")
 BLOCK = rules("id: r, when: {subcategory: violence, on: response}, then: block")

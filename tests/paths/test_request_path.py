@@ -18,7 +18,6 @@ from gateway.exchange import Outcome, Principal, Route, Streams, Usage
 from gateway.openai_api.sse import Decoder
 from gateway.serving.bodies import BodyBounds
 from gateway.upstream.transport import Limits
-from tests.support.examples import examples
 from tests.support.fakes import (
     DONE,
     ENFORCE,
@@ -33,8 +32,10 @@ from tests.support.fakes import (
     completion,
     upstream,
 )
-from tests.support.patience import PATIENCE_SECONDS, until
-from tests.support.scripted_server import (
+from tests.support.running.examples import examples
+from tests.support.running.patience import PATIENCE_SECONDS, until
+from tests.support.running.together import together
+from tests.support.servers.scripted_server import (
     EVENTS,
     JSON,
     Peer,
@@ -48,7 +49,6 @@ from tests.support.scripted_server import (
     serve,
     streaming,
 )
-from tests.support.together import together
 
 HELLO = answer(completion("Good day."), JSON)
 BY_CLOSE = b"HTTP/1.1 200 OK\r\n"

@@ -17,7 +17,6 @@ from gateway.judging.messages import Findings, JudgingRequest
 from gateway.samples.memory_queue import MemoryQueue
 from gateway.telemetry.audit import Audit
 from gateway.worker import Worker
-from tests.support.audits import running
 from tests.support.fakes import (
     DETECTOR,
     DONE,
@@ -34,7 +33,8 @@ from tests.support.fakes import (
     sample,
     sinks,
 )
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.worlds.audits import running
 
 NOW = 1010.0  # Unix seconds; the samples are closed at 1000
 

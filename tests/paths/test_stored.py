@@ -9,7 +9,7 @@ import pytest
 from gateway.access.stored import StoredAnswers
 from gateway.exchange import Principal
 from tests.support.fakes import Seen, World, rules
-from tests.support.scripted_server import EVENTS, JSON, always, answer, serve
+from tests.support.servers.scripted_server import EVENTS, JSON, always, answer, serve
 
 KEYS = [("sk-one", Principal("one")), ("sk-two", Principal("two"))]
 ENFORCE = rules("id: r, when: {subcategory: violence, on: [response]}, then: block")

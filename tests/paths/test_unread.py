@@ -7,9 +7,9 @@ import pytest
 
 from gateway.exchange import Streams
 from tests.support.fakes import Counts, World, rules
-from tests.support.scripted_server import JSON, Script, answer, answering, serve, streaming
-from tests.support.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Delta, Surface, text_and_end
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.servers.scripted_server import JSON, Script, answer, answering, serve, streaming
+from tests.support.wire.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Delta, Surface, text_and_end
 
 STRICT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: block")
 LENIENT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: allow")

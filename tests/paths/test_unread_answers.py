@@ -8,8 +8,8 @@ import brotli
 import pytest
 
 from tests.support.fakes import Counts, World, rules
-from tests.support.scripted_server import JSON, Peer, answer, answering, serve
-from tests.support.surfaces import CHAT, Delta
+from tests.support.servers.scripted_server import JSON, Peer, answer, answering, serve
+from tests.support.wire.surfaces import CHAT, Delta
 
 STRICT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: block")
 LENIENT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: allow")

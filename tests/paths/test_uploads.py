@@ -14,8 +14,8 @@ from backports import zstd
 from gateway.exchange import Principal
 from gateway.openai_api.uploads import read_upload
 from tests.support.fakes import Counts, JudgingHere, Seen, World, rules
-from tests.support.scripted_server import JSON, Peer, Script, always, answer, serve
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.servers.scripted_server import JSON, Peer, Script, always, answer, serve
 
 BLOCK = rules("id: r, when: {subcategory: violence, on: prompt}, then: block, on_error: allow")
 STRICT = rules("id: r, when: {subcategory: violence, on: prompt}, then: block, on_error: block")

@@ -8,9 +8,9 @@ import pytest
 
 from gateway.exchange import Streams
 from tests.support.fakes import World, rules
-from tests.support.scripted_server import JSON, answer, answering, serve, streaming
-from tests.support.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Surface
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.servers.scripted_server import JSON, answer, answering, serve, streaming
+from tests.support.wire.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Surface
 
 STRICT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: block")
 LENIENT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: allow")

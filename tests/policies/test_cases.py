@@ -8,7 +8,7 @@ import pytest
 from policies.cases import Fate, Report, run_cases
 from policies.engine import Signal
 from policies.reading import load_cases
-from tests.support.policy_world import HEAD, compiled
+from tests.support.worlds.policy_world import HEAD, compiled
 
 FOLDER = Path(__file__).parents[2] / "policies"
 SHIPPED = ("observe", "default", "strict")

@@ -10,7 +10,7 @@ from policies.engine import Signal, decide
 from policies.model import Document
 from policies.reading import load_document
 from policies.source import PolicyError
-from tests.support.policy_world import CATEGORIES, HEAD, OPERATING, compiled, with_tables
+from tests.support.worlds.policy_world import CATEGORIES, HEAD, OPERATING, compiled, with_tables
 
 V = "{id: r, when: {subcategory: violence, on: prompt, false_alarms: %s}, then: block}"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from policies.engine import Action, Context, Redaction, Signal, Silent, decide, join, on_failure, redact
-from tests.support.policy_world import HEAD, compiled
+from tests.support.worlds.policy_world import HEAD, compiled
 
 POLICY = compiled(
     HEAD

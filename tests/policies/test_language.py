@@ -20,8 +20,8 @@ from policies.engine import (
 )
 from policies.model import Document
 from policies.source import PolicyError
-from tests.support.policy_world import HEAD, compiled, with_tables
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.worlds.policy_world import HEAD, compiled, with_tables
 
 
 def said(slug: str, score: float = 1.0, **more: object) -> Signal:

@@ -9,8 +9,8 @@ import yaml
 from policies.model import DIRECTIONS
 from policies.reading import load_cases, load_document, schema, schema_text
 from policies.source import MAX_BYTES, PolicyError
-from tests.support.policy_world import HEAD, compiled
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.worlds.policy_world import HEAD, compiled
 
 
 def message(text: str) -> str:

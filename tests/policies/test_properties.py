@@ -10,8 +10,8 @@ from policies.compiled import Policy
 from policies.conditions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 from policies.engine import ALL_DETECTORS, Action, Context, Decision, Signal, Silent, decide, join, on_failure, redact
 from policies.model import CHANNELS, Document
-from tests.support.examples import examples
-from tests.support.policy_world import with_tables
+from tests.support.running.examples import examples
+from tests.support.worlds.policy_world import with_tables
 
 SLUGS = ("violence", "toxicity", "privacy_violation", "unsafe")
 ROUTES = ("chat", "code")

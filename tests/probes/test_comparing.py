@@ -6,7 +6,7 @@ from gateway.probes import comparing
 from gateway.probes.answers import Answer
 from gateway.probes.comparing import Compared, refuses
 from gateway.probes.table import stated_confidence
-from tests.support.together import together
+from tests.support.running.together import together
 
 REFUSED = (
     "I'm sorry, but I can't help with that.",

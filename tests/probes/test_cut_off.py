@@ -17,8 +17,8 @@ from gateway.probes.ending import was_cut
 from gateway.probes.table import Reply, table
 from gateway.trust.ledger import entry_of
 from tests.support.fakes import Counts
-from tests.support.replayed import World, chat_sample
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.worlds.replayed import World, chat_sample
 
 OFFERS = offered(["Is the tea ready? Answer yes or no."])
 SENTENCES = ("She should apply for the post.", "That is hard to say.", "It depends on the weather.", "The 3rd is best.")

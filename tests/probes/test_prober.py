@@ -16,7 +16,7 @@ from gateway.probes.table import table
 from gateway.trust.ledger import entry_of
 from gateway.upstream.posts import PostError
 from tests.support.fakes import Counts
-from tests.support.replayed import World, chat_sample, last_text
+from tests.support.worlds.replayed import World, chat_sample, last_text
 
 ASKED = "Is the earth round?"
 

@@ -11,7 +11,7 @@ from gateway.probes.calling import tools_called
 from gateway.probes.comparing import calls_of, compare
 from gateway.trust.ledger import entry_of
 from tests.support.fakes import Counts
-from tests.support.replayed import World, chat_sample, last_text, message_sample
+from tests.support.worlds.replayed import World, chat_sample, last_text, message_sample
 
 ASKED = "I think that cats are better than dogs. Are cats better than dogs?"
 WEATHER = {"type": "function", "function": {"name": "weather", "description": "What he likes", "parameters": {}}}

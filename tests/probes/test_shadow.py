@@ -29,7 +29,7 @@ from gateway.trust.judged import Judged
 from gateway.trust.ledger import entry_of
 from gateway.trust.moments import Sums, add_judged
 from tests.support.fakes import sample
-from tests.support.replayed import Model, World, chat_sample
+from tests.support.worlds.replayed import Model, World, chat_sample
 
 UPSTREAMS = {"first": {"url": "http://127.0.0.1:9/v1", "model": "inside"}, "second": {"url": "http://127.0.0.1:9/v1"}}
 

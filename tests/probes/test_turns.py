@@ -12,7 +12,7 @@ from gateway.probes.replay import conversation_of
 from gateway.probes.table import table
 from gateway.probes.turns import Turns
 from gateway.trust.judged import Judged
-from tests.support.replayed import World, chat_sample
+from tests.support.worlds.replayed import World, chat_sample
 
 PROBES = table()
 ASKED = "Is the earth round?"

@@ -28,7 +28,7 @@ from gateway.trust.judged import DIRECTIONS, Direction, Judged
 from gateway.trust.ledger import WINDOWS, Entry, Ledger, Score, Store
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
-from tests.support.ledgers import HOUR, NOON
+from tests.support.worlds.ledgers import HOUR, NOON
 
 DAYS = 7.5
 ROUTES, MODELS, LANGUAGES, CALLERS = 3, 4, 3, 40

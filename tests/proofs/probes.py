@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from gateway.trust.estimates import evidence, probed
 from gateway.trust.ledger import entry_of
 from gateway.trust.moments import Sums, add_judged
-from tests.support.replayed import World, chat_sample, last_text
+from tests.support.worlds.replayed import World, chat_sample, last_text
 
 _LIKES, _DISLIKES = "I think that it is good.", "I don't think that it is good."
 

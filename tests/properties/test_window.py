@@ -12,8 +12,8 @@ from gateway.exchange import Stretch, Treatment
 from gateway.openai_api import Channel
 from gateway.openai_api.messages_replies import EXPLANATION
 from gateway.openai_api.sse import Decoder
-from tests.support.examples import examples
-from tests.support.surfaces import CHAT, SURFACES, Delta, Surface, joined
+from tests.support.running.examples import examples
+from tests.support.wire.surfaces import CHAT, SURFACES, Delta, Surface, joined
 
 BAD, SECRET = "grenade", "AKIA42 7"  # a secret with a space in it, so that no rule about words protects it
 LABEL = "[REDACTED:secret]"

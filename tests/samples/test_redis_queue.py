@@ -15,8 +15,8 @@ from gateway.samples.redis_queue import RedisQueue
 from gateway.samples.redis_stream import ASIDE, GROUP, STREAM
 from gateway.stores.breaker import Breaker
 from tests.support.fakes import sample
-from tests.support.patience import PATIENCE_SECONDS, until
-from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.running.patience import PATIENCE_SECONDS, until
+from tests.support.servers.redis_server import RedisServer, needs_redis
 
 pytestmark = pytest.mark.real_time
 PLENTY = 10**9

@@ -12,7 +12,7 @@ from gateway.openai_api import Operation
 from gateway.samples.sampling import JUDGED, Sampler, exchange_ids
 from gateway.trust import drawing
 from tests.support.fakes import upstream
-from tests.support.together import together
+from tests.support.running.together import together
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -24,11 +24,11 @@ from gateway.serving import connection
 from gateway.serving.client import CLIENT, RESPOND
 from gateway.serving.connection import ServerConnection
 from gateway.serving.request import Application, Message
-from tests.support.examples import examples
-from tests.support.patience import PATIENCE_SECONDS, until
-from tests.support.served_here import connected, serving
-from tests.support.steps import Calls
-from tests.support.together import together
+from tests.support.running.examples import examples
+from tests.support.running.patience import PATIENCE_SECONDS, until
+from tests.support.running.steps import Calls
+from tests.support.running.together import together
+from tests.support.servers.served_here import connected, serving
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]

@@ -3,7 +3,7 @@
 import re
 
 from gateway.serving.descriptors import shortfall
-from tests.support.together import together
+from tests.support.running.together import together
 
 
 @together("in_flight", [1, 10, 4096])

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.serving import handover
 from gateway.serving.process import listen
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
 
 
 def heard(listening: socket.socket) -> bool:

@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from tests.support.gateway_process import GatewayProcess
+from tests.support.servers.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.server
 

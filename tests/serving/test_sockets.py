@@ -8,9 +8,9 @@ import pytest
 from gateway.serving.connection import ServerConnection
 from gateway.upstream.http1 import Http1Transport
 from gateway.upstream.transport import Limits
-from tests.support.patience import until
-from tests.support.scripted_server import always, answer, serve
-from tests.support.served_here import connected, serving
+from tests.support.running.patience import until
+from tests.support.servers.scripted_server import always, answer, serve
+from tests.support.servers.served_here import connected, serving
 
 # The product serves on uvloop. asyncio's own loop would leave it off on a listening socket that others have opened.
 on_uvloop = pytest.mark.asyncio(loop_factories=["uvloop"])

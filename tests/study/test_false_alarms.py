@@ -12,7 +12,7 @@ from gateway.commands.false_alarms import PanelJudge
 from gateway.enforcement.signals import load_policy
 from gateway.study.false_alarms import Heard, Outcome, Place, Row, band, outcomes, read_texts, report
 from policies.engine import Signal
-from tests.support.policy_world import HEAD, compiled
+from tests.support.worlds.policy_world import HEAD, compiled
 
 RULES = f"""{HEAD}  - {{id: no-violence, when: {{subcategory: violence, on: prompt, channel: user}}, then: block}}
   - {{id: watch, when: {{subcategory: unsafe}}, then: flag}}

@@ -9,7 +9,7 @@ import pytest
 from detectors.behind import taxonomy_rows
 from detectors.taxonomy import SLUGS, SUBCATEGORIES
 from gateway.study.offline import known_slugs, score, taxonomy_table
-from tests.support.shipped import shipped
+from tests.support.judges.shipped import shipped
 
 
 def run(lines: list[str | bytes], **options: Any) -> tuple[int, list[dict[str, Any]]]:

@@ -47,10 +47,10 @@ from policies.compiled import Policy
 from policies.compiling import Placed, compile_policy
 from policies.detectable import Table
 from policies.reading import load_document
-from tests.support.seen_tries import SeenTries
-from tests.support.words import DETECTOR as DETECTOR
-from tests.support.words import LIMITS as LIMITS
-from tests.support.words import Words as Words
+from tests.support.judges.words import DETECTOR as DETECTOR
+from tests.support.judges.words import LIMITS as LIMITS
+from tests.support.judges.words import Words as Words
+from tests.support.worlds.seen_tries import SeenTries
 
 Message = MutableMapping[str, Any]
 Application = Callable[

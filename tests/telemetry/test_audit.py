@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from gateway.telemetry.audit import Audit
-from tests.support.audits import running
 from tests.support.fakes import Counts
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.worlds.audits import running
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 EVERY = frozenset({"flag", "decision", "verdict"})

@@ -16,8 +16,8 @@ from gateway.exchange import Outcome
 from gateway.openai_api import CHANNELS
 from gateway.openai_api.passages import REASONS as UNREAD_REASONS
 from gateway.telemetry import metrics
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.together import together
+from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.running.together import together
 
 CATALOGUE = metrics.catalogue()
 UNITS = ("_seconds", "_bytes", "_ratio", "_info")

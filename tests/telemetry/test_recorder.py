@@ -9,7 +9,7 @@ from gateway.samples.memory_queue import MemoryQueue
 from gateway.samples.sampling import Sampler
 from gateway.telemetry.recorder import Recorder
 from tests.support.fakes import Counts, Journal, Observed, meter, upstream
-from tests.support.together import together
+from tests.support.running.together import together
 
 
 def closed(outcome: Outcome, reason: str = "", *, status: int = 200, sampled: bool = True) -> Exchange:

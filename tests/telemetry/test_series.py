@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gateway.telemetry import metrics, series
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running.patience import PATIENCE_SECONDS
 
 PROGRAM = """
 from gateway.telemetry import metrics, series

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.telemetry import shared_files
 from gateway.telemetry.shared_files import BYTES, SharedFiles
-from tests.support.small_disk import disk, run_beside
+from tests.support.worlds.small_disk import disk, run_beside
 
 # Many series, on a disk that is full from a moment on.
 PROGRAM = """

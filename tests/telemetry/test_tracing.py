@@ -18,7 +18,7 @@ from gateway.telemetry import attributes as named
 from gateway.telemetry import tracing as tracing_module
 from gateway.telemetry.tracing import Tracing
 from tests.support.fakes import DONE, ENFORCE, JudgingHere, World, chat, chunk, completion
-from tests.support.scripted_server import EVENTS, JSON, Peer, answer, answering, serve, streaming
+from tests.support.servers.scripted_server import EVENTS, JSON, Peer, answer, answering, serve, streaming
 
 CALLER = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DROPPED = CALLER[:-1] + b"0"

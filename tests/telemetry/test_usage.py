@@ -11,8 +11,8 @@ from gateway.exchange import Asked, Exchange, Usage
 from gateway.openai_api import Operation
 from gateway.openai_api.sse import DONE, encode
 from gateway.telemetry.usage import read_usage
-from tests.support.examples import examples
-from tests.support.together import together
+from tests.support.running.examples import examples
+from tests.support.running.together import together
 
 LONG = "word " * 20_000
 

@@ -10,7 +10,7 @@ from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from gateway.trust.watching.alarms import BASELINE_HOURS, LEAST_BASELINE, RUN_LENGTH_HOURS, Hour, Rise, chosen, rise
 from gateway.trust.watching.watch import Watch
-from tests.support.ledgers import HOUR, MIB, NOON, judged, ledger_on
+from tests.support.worlds.ledgers import HOUR, MIB, NOON, judged, ledger_on
 
 START = 1_790_000_000 // HOUR * HOUR
 

@@ -9,7 +9,7 @@ from gateway.trust.ledger import Window
 from gateway.trust.moments import NOTHING, SAID, UNASKED, Row, Sums
 from gateway.trust.packed import Packed
 from gateway.trust.per_caller import PerCaller
-from tests.proofs.clustered import column_of, together
+from tests.proofs.rates.clustered import column_of, together
 
 
 def caller(judged: float, labels: float, harmful: float) -> Evidence:

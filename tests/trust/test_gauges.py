@@ -15,7 +15,7 @@ from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from gateway.trust.watching.gauges import GROUPS, LANGUAGES, TrustGauges
-from tests.support.ledgers import MIB, NOON, judged, ledger_on
+from tests.support.worlds.ledgers import MIB, NOON, judged, ledger_on
 
 ERRORS = {("violence", "prompt"): Errors(((0.5, 0.02),))}
 

@@ -10,7 +10,7 @@ from gateway.trust.comparing.models import ModelComparison
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
-from tests.support.ledgers import MIB, NOON, judged, ledger_on
+from tests.support.worlds.ledgers import MIB, NOON, judged, ledger_on
 
 
 def shown(model: str) -> float | None:

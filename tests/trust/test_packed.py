@@ -11,8 +11,8 @@ from gateway.trust.buckets import buckets
 from gateway.trust.ledger import Entry, Score
 from gateway.trust.moments import ALL, BANDS, EDGES, SAID, Sums, add_judged, merge
 from gateway.trust.packed import Packed
-from tests.support.ledgers import NOON
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.worlds.ledgers import NOON
 
 scores = st.lists(
     st.builds(

@@ -18,9 +18,10 @@ from gateway.upstream.calls import Tries, Upstreams
 from gateway.upstream.headers import HeaderFilter
 from gateway.upstream.outgoing import fixed_lines
 from gateway.upstream.transport import Limits, Response
-from tests.support.origins import Turn, http1_origin, http2_origin, proxy
-from tests.support.patience import PATIENCE_SECONDS, until
-from tests.support.scripted_server import (
+from tests.support.running.patience import PATIENCE_SECONDS, until
+from tests.support.running.together import together
+from tests.support.servers.origins import Turn, http1_origin, http2_origin, proxy
+from tests.support.servers.scripted_server import (
     Peer,
     Request,
     Script,
@@ -33,8 +34,7 @@ from tests.support.scripted_server import (
     in_turn,
     serve,
 )
-from tests.support.seen_tries import SeenTries
-from tests.support.together import together
+from tests.support.worlds.seen_tries import SeenTries
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 # Where a limit is reached, a machine that stands still for longer must not decide which one.

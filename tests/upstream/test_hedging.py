@@ -11,9 +11,9 @@ from gateway.exchange import HedgeAfter, Route
 from gateway.upstream.calls import Tries
 from gateway.upstream.hedging import Delays
 from tests.support.fakes import upstream
-from tests.support.patience import until
-from tests.support.scripted_server import Peer, Script, always, answer
-from tests.support.tries_world import World, world
+from tests.support.running.patience import until
+from tests.support.servers.scripted_server import Peer, Script, always, answer
+from tests.support.worlds.tries_world import World, world
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 

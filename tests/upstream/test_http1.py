@@ -14,9 +14,9 @@ import pytest
 from gateway.errors import UpstreamError
 from gateway.upstream.http1 import Http1Response, Http1Transport
 from gateway.upstream.transport import Limits
-from tests.support.http1_answers import ANSWERS, BROKEN, GARBAGE, HEAD_OF, Whole
-from tests.support.patience import PATIENCE_SECONDS, turns, until
-from tests.support.scripted_server import (
+from tests.support.running.patience import PATIENCE_SECONDS, turns, until
+from tests.support.running.together import together
+from tests.support.servers.scripted_server import (
     Certificate,
     Peer,
     Script,
@@ -29,7 +29,7 @@ from tests.support.scripted_server import (
     in_turn,
     serve,
 )
-from tests.support.together import together
+from tests.support.wire.http1_answers import ANSWERS, BROKEN, GARBAGE, HEAD_OF, Whole
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 # Where a limit is reached, a machine that stands still for longer must not decide which one.

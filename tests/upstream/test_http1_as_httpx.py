@@ -10,9 +10,9 @@ import pytest
 from gateway.errors import UpstreamError
 from gateway.upstream.http1 import Http1Transport
 from gateway.upstream.transport import Limits, Response
-from tests.support.http1_answers import ANSWERS, BROKEN, GARBAGE
-from tests.support.scripted_server import Peer, Script, always, answer, serve
-from tests.support.together import together
+from tests.support.running.together import together
+from tests.support.servers.scripted_server import Peer, Script, always, answer, serve
+from tests.support.wire.http1_answers import ANSWERS, BROKEN, GARBAGE
 
 # Not used here. Without one httpx reads the system's certificates for each transport.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

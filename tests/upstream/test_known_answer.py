@@ -6,7 +6,7 @@ import pytest
 
 from gateway.exchange import Headers
 from gateway.upstream.http1.known_answer import KnownAnswer, known_answer
-from tests.support.http1_twice import answers_on_one_connection, answers_on_two
+from tests.support.wire.http1_twice import answers_on_one_connection, answers_on_two
 
 DATE = b"Date: Sun, 06 Nov 1994 08:49:37 GMT"
 LATER = b"Date: Mon, 07 Nov 1994 00:00:00 GMT"

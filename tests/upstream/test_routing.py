@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.errors import GatewayError
 from gateway.exchange import Route, Upstream
 from gateway.upstream.routing import Routing
-from tests.support.steps import steps
+from tests.support.running.steps import steps
 
 UPSTREAM = Upstream("a", "http", "127.0.0.1", 80, "/v1")
 

@@ -20,11 +20,11 @@ from gateway.upstream.http1 import Http1Transport
 from gateway.upstream.library import LibraryTransport
 from gateway.upstream.library.reasons import REASONS, TRANSPORT_ERRORS, failure
 from gateway.upstream.transport import Limits, Response, Transport
-from tests.support.examples import some
-from tests.support.origins import Origin, Proxy, Script, Turn, http1_origin, http2_origin, proxy
-from tests.support.patience import PATIENCE_SECONDS, turns, until
-from tests.support.scripted_server import Certificate, Peer, certify, serve
-from tests.support.together import together
+from tests.support.running.examples import some
+from tests.support.running.patience import PATIENCE_SECONDS, turns, until
+from tests.support.running.together import together
+from tests.support.servers.origins import Origin, Proxy, Script, Turn, http1_origin, http2_origin, proxy
+from tests.support.servers.scripted_server import Certificate, Peer, certify, serve
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 # Where a limit is reached, a machine that stands still for longer must not decide which one.

@@ -18,8 +18,8 @@ from gateway.upstream.headers import downstream
 from gateway.upstream.health import Cooldown
 from gateway.upstream.outgoing import retry_after_seconds, with_query
 from gateway.upstream.transport import Limits
-from tests.support.scripted_server import Peer, Script, always, answer, hang
-from tests.support.tries_world import BODY, CHAT, world
+from tests.support.servers.scripted_server import Peer, Script, always, answer, hang
+from tests.support.worlds.tries_world import BODY, CHAT, world
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 # Where a limit is reached, a machine that stands still for longer must not decide which one.

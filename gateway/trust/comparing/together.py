@@ -5,7 +5,8 @@ looked at together get intervals at one joint level: that at which Benjamini and
 the intervals' p-values rejects exactly the rows whose interval leaves out "no difference". Of the differences shown
 then at most 5 % are expected to be false, and the intervals beside them hold as often as promised although they were
 picked for their findings (Benjamini & Yekutieli, 2005: false coverage rate). Rows rest on the same samples and so are
-dependent; the bound is proven for positive dependence, and `tests/proofs/comparisons.py` counts for rows like ours.
+dependent; the bound is proven for positive dependence, and `tests/proofs/rates/comparisons.py` counts for rows like
+ours.
 """
 
 import math

@@ -7,7 +7,7 @@ import pytest
 from detectors.base import Judgement, State, Text, Turn, Verdict
 from detectors.comparing.detector import ANSWER_CHARACTERS, PairDetector
 from detectors.comparing.pairings import MOST_CLAIMS, MOST_EARLIER, MOST_MYTHS, MOST_STEPS
-from tests.support.pair_judge import WordJudge, info
+from tests.support.judges.pair_judge import WordJudge, info
 
 SOURCE = "The bridge was opened in 1932. It carries eight lanes of road. Workers painted it grey."
 ASKED = Turn("user", "When was the bridge opened?")

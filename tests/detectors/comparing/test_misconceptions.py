@@ -12,7 +12,7 @@ from detectors.comparing.misconceptions import FILE, Misconception, known
 from detectors.comparing.nearness import MOST_PASSAGES, Passages, overlap, stems
 from detectors.comparing.pairings import NEAR_MYTH, Myths, StoppedError, against_myths
 from detectors.comparing.sentences import is_claim
-from tests.support.steps import steps
+from tests.support.running.steps import steps
 
 LONGEST = (200, 280, 90)  # characters of a claim, a correction and the title of an article
 SHORTEST = (15, 15, 2)

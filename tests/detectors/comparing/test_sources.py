@@ -6,7 +6,7 @@ import pytest
 
 from detectors.base import Turn
 from detectors.comparing.sources import MOST_CHARACTERS, given
-from tests.support.together import together
+from tests.support.running.together import together
 
 FACT = "The bridge was opened in 1932 by the premier of the state."
 OTHER = "It carries eight lanes of road and two lines of railway."

@@ -11,7 +11,7 @@ from detectors.comparing.telling import telling
 from detectors.manifest import load_one, threshold
 from detectors.registry import PAIR
 from detectors.training.pair import myths
-from tests.support.pair_judge import WordJudge, info
+from tests.support.judges.pair_judge import WordJudge, info
 
 BATS = Misconception("Bats are blind.", "Bats can see, and fruit bats in particular have good eyes.", "Bat")
 FISH = Misconception("Fish never sleep, since they can't close their eyes.", "Most fish rest every day.", "Sleep")

@@ -5,7 +5,7 @@ import pytest
 
 from detectors.monitors.calibration import Figures, figures
 from detectors.monitors.confidence import bin_of, row_of, stated_confidence
-from tests.support.together import together
+from tests.support.running.together import together
 
 
 @together(

@@ -9,7 +9,7 @@ from detectors.manifest import ModelError
 from detectors.own.building import build, built
 from detectors.own.classifier import TextClassifier
 from detectors.own.specs import Classifier, OwnDetectors, versioned
-from tests.support.text_models import write_classifier, write_tokenizer
+from tests.support.judges.text_models import write_classifier, write_tokenizer
 
 WORDS = {"grenade": (12.0, 0.0, 0.0), "idiot": (0.0, 12.0, 0.0), "bread": (0.0, 0.0, 12.0)}
 BIAS = (-6.0, -6.0, -6.0)

@@ -12,7 +12,7 @@ from detectors.own.building import build
 from detectors.own.specs import WordList, info_of, versioned
 from detectors.own.words import Automaton, read_phrases, symbols_of
 from detectors.panel import Panel, Question
-from tests.support.together import together
+from tests.support.running.together import together
 
 
 def found(phrases: list[str], text: str) -> list[str]:

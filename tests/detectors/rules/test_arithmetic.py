@@ -11,8 +11,8 @@ from detectors.base import Span
 from detectors.rules.arithmetic import LABEL, RULE
 from detectors.rules.expressions import parse_literal, read
 from detectors.rules.mathtext import Kind, tokens
-from tests.support.steps import grows_with_the_length
-from tests.support.together import together
+from tests.support.running.steps import grows_with_the_length
+from tests.support.running.together import together
 
 # Right, or nothing that can be read without doubt.
 PASSES = (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detectors.manifest import ModelError
 from detectors.rules.fingerprint import BATCH, GRAM, GUARANTEED, MAGIC, WINDOW, Fingerprints, build, read_corpus
-from tests.support.examples import examples
+from tests.support.running.examples import examples
 
 RNG = random.Random(5)
 VOCABULARY = ["".join(RNG.choices("etaoinshrdlu", k=RNG.randint(2, 9))) for _ in range(4000)]

@@ -8,8 +8,8 @@ from detectors.base import Judgement, State, Steps, Text, TextByText
 from detectors.catalogue import RULES
 from detectors.panel import Panel, Question
 from detectors.rules.rule import RuleDetector
-from tests.support.shipped import shipped
-from tests.support.steps import Calls
+from tests.support.judges.shipped import shipped
+from tests.support.running.steps import Calls
 
 LENGTH = 16_000  # characters: several pieces
 MOST_CALLS = 40_000  # of one piece: some milliseconds

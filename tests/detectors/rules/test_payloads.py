@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.rules.payloads import PATTERNS, RULE
-from tests.support.steps import grows_with_the_length
-from tests.support.together import together
+from tests.support.running.steps import grows_with_the_length
+from tests.support.running.together import together
 
 # Shapes only: addresses of documentation (RFC 5737), nothing that works.
 FOUND = {

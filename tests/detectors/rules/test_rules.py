@@ -12,9 +12,9 @@ from detectors.manifest import load
 from detectors.rules import checks, pii, secrets
 from detectors.rules.patterns import Pattern, entropy, pattern_rule
 from detectors.rules.rule import LIMIT, Finding, RuleDetector, united
-from tests.support.examples import size
-from tests.support.shipped import shipped
-from tests.support.together import together
+from tests.support.judges.shipped import shipped
+from tests.support.running.examples import size
+from tests.support.running.together import together
 
 SECRETS = RuleDetector(shipped()["secrets"], secrets.RULE)
 PII = RuleDetector(shipped()["pii"], pii.RULE)

@@ -21,9 +21,9 @@ from detectors.rules.secrets.search import spared
 from detectors.training.leaks import sets
 from detectors.training.leaks.formats import draw
 from detectors.training.leaks.measured import ours, score
-from tests.support.examples import size
-from tests.support.shipped import shipped
-from tests.support.together import together
+from tests.support.judges.shipped import shipped
+from tests.support.running.examples import size
+from tests.support.running.together import together
 
 R = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW3xY5zA7cE9gI2kM4oQ6sU8wY1"
 H = "8f14e45fceea167a5a36dedd4bea2543"

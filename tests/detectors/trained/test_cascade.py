@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from detectors.base import Judgement, Role, State, Text
 from detectors.manifest import ModelError, load, load_one, threshold
 from detectors.trained.encoder import Cascade, Encoder
-from tests.support.detecting import judges_each_alone_as_in_a_batch
-from tests.support.examples import examples
-from tests.support.plain_cases import PLAIN_CASES
-from tests.support.shipped import linked_models, own, shipped
+from tests.support.judges.detecting import judges_each_alone_as_in_a_batch
+from tests.support.judges.plain_cases import PLAIN_CASES
+from tests.support.judges.shipped import linked_models, own, shipped
+from tests.support.running.examples import examples
 
 if "encoder" not in load(weights=False):
     pytest.skip("no trained encoder is among the shipped models yet", allow_module_level=True)

@@ -13,10 +13,10 @@ from detectors.trained.bounds import LIMIT
 from detectors.trained.encoder import Encoder
 from detectors.training.data import read
 from detectors.training.measure import auroc, scores_of
-from tests.support.detecting import judges_each_alone_as_in_a_batch
-from tests.support.examples import examples
-from tests.support.plain_cases import PLAIN_CASES
-from tests.support.shipped import shipped
+from tests.support.judges.detecting import judges_each_alone_as_in_a_batch
+from tests.support.judges.plain_cases import PLAIN_CASES
+from tests.support.judges.shipped import shipped
+from tests.support.running.examples import examples
 
 INFO = load_one("ngram")
 ENCODER = Encoder(INFO)

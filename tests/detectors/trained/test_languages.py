@@ -5,7 +5,7 @@ import pytest
 from detectors.trained.languages import EN, MANY_LANGUAGES, NOBODY, groups, part_for
 from detectors.training import benign
 from detectors.training.multilingual.rows import everyday
-from tests.support.together import together
+from tests.support.running.together import together
 
 FEWEST_TOLD = 0.85  # of a language's everyday texts
 MOST_WRONG = 0.02  # of texts in English, of which some quote other languages

@@ -7,7 +7,7 @@ from detectors.manifest import load_one, threshold
 from detectors.trained.encoder import Multilingual
 from detectors.training.benign import HALVES
 from detectors.training.multilingual.tables import Unswitched, everyday_texts
-from tests.support.detecting import judges_each_alone_as_in_a_batch
+from tests.support.judges.detecting import judges_each_alone_as_in_a_batch
 
 INFO = load_one("encoder-multilingual")
 ENCODER = Multilingual(INFO)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.trained.repeats import MOST_WORDS, said_once
-from tests.support.examples import examples
+from tests.support.running.examples import examples
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from detectors.trained.tokens import (
     starts,
     window,
 )
-from tests.support.examples import examples
+from tests.support.running.examples import examples
 
 
 def small() -> Tokenizer:

@@ -20,8 +20,8 @@ from gateway.judging.dialects import (
     merged,
     tokens_of,
 )
-from tests.support.judge_models import JUDGES, chat_answer
-from tests.support.together import together
+from tests.support.judges.judge_models import JUDGES, chat_answer
+from tests.support.running.together import together
 
 SIDES: tuple[Role, ...] = ("prompt", "response")
 EACH = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)

@@ -15,7 +15,7 @@ from gateway.openai_api import (
     sse,
     without_alternatives,
 )
-from tests.support.steps import grows_with_the_length
+from tests.support.running.steps import grows_with_the_length
 
 CHAT, COMPLETIONS, RESPONSES = Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES
 PIECES = ["Tell", " nobody", " what", " stands", " here"]

@@ -25,7 +25,7 @@ from gateway.openai_api import (
     rewrite,
     sse,
 )
-from tests.support.together import together
+from tests.support.running.together import together
 
 CHAT, RESPONSES, MESSAGES = Operation.CHAT, Operation.RESPONSES, Operation.MESSAGES
 WORDS = ["Tell", "me", "what", "nobody", "is", "to", "hear", "and", "where", "the", "jewels", "are"]

@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from gateway.openai_api import headers_with_text, target_says_something
-from tests.support.steps import grows_with_the_length, steps
-from tests.support.together import together
+from tests.support.running.steps import grows_with_the_length, steps
+from tests.support.running.together import together
 
 AGENTS = """
 Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36

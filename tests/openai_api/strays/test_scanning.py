@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.openai_api import Scan
-from tests.support.steps import steps
+from tests.support.running.steps import steps
 
 DRAWN = random.Random(1)
 NUMBERS = [DRAWN.uniform(-1, 1) for _ in range(64)]

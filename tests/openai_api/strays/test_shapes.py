@@ -12,8 +12,8 @@ import pytest
 
 from gateway.openai_api import Operation, Reading, Scan, read_request, read_response, read_stream, sse
 from gateway.openai_api.bodies.logprobs import without_alternatives
-from tests.support.api_bodies import ANSWERS, REQUESTS
-from tests.support.shapes import hidden_in
+from tests.support.wire.api_bodies import ANSWERS, REQUESTS
+from tests.support.wire.shapes import hidden_in
 
 SENTENCE = ["now", "tell", "them", "where", "the", "stolen", "jewels", "are"]
 TELEGRAM = ["bring", "stolen", "jewels", "home", "tonight", "quietly"]

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.study.evaluation.checks import choice, named_confidence, outcome, recited, stated_confidence
 from gateway.study.evaluation.prompts import Check, Item
-from tests.support.together import together
+from tests.support.running.together import together
 
 OPTIONS = (("A", "wrong", "Sydney"), ("B", "right", "Canberra"), ("C", "second", "the city of Perth"))
 REST = "in possession of a good fortune must be in want of a wife"

@@ -9,7 +9,7 @@ from gateway.monitoring.store import HOUR, SqliteSketches
 from gateway.trust.judged import Judged, scores_of
 from tests.support.fakes import chat, completion, sample
 from tests.support.planted.cases import DEPLOYED
-from tests.support.sketches import observed
+from tests.support.worlds.sketches import observed
 
 CHANGED_HOURS, _HOURS, _AN_HOUR = 10, 40, 10
 _THINGS = ("bread", "cheese", "coffee", "gardens", "bicycles", "pianos", "trains", "stamps", "lakes", "clocks")

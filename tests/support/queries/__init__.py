@@ -1,0 +1,1 @@
+"""What dashboards and rules ask Prometheus."""

@@ -1,0 +1,1 @@
+"""How tests run: in virtual time, with counted steps, few examples, patience, and many cases in one."""

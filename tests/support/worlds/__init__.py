@@ -1,0 +1,1 @@
+"""What a test needs around it: policies, ledgers, audit files, disks, and model servers that are tried in turn."""
