@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from difflib import SequenceMatcher
+from difflib import Match, SequenceMatcher
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -75,11 +75,20 @@ def choice(item: Item, answer: str) -> str:
     return agreed.pop() if len(by_letter) < 2 and len(agreed) == 1 else ""
 
 
-def recited(rest: str, answer: str) -> int:
-    """The longest run of words that an answer has in common with how the text goes on."""
+def recited(rest: str, answer: str, opening: str = "") -> int:
+    """The longest run of words that an answer has in common with how the text goes on.
+
+    What the rest repeats of the opening, as a refrain does, counts for nothing: it stood in the question.
+    """
     theirs, ours = _WORDS.findall(rest.lower()), _WORDS.findall(answer.lower())
-    matcher = SequenceMatcher(None, theirs, ours, autojunk=False)
-    return matcher.find_longest_match(0, len(theirs), 0, len(ours)).size
+    given = _WORDS.findall(opening.lower())
+    while (shared := _longest_run(theirs, given)).size >= LEAST_RUN:
+        theirs[shared.a : shared.a + shared.size] = [""]  # no word, so that no run goes over it
+    return _longest_run(theirs, ours).size
+
+
+def _longest_run(theirs: Sequence[str], ours: Sequence[str]) -> Match:
+    return SequenceMatcher(None, theirs, ours, autojunk=False).find_longest_match(0, len(theirs), 0, len(ours))
 
 
 def stated_confidence(answer: str) -> float | None:
@@ -148,7 +157,7 @@ def _same(item: Item, answers: Sequence[str]) -> Outcome:
 
 
 def _verbatim(item: Item, answers: Sequence[str]) -> Outcome:
-    words = recited(item.rest, answers[0])
+    words = recited(item.rest, answers[0], item.opening)
     if words < LEAST_RUN and _REFUSAL.match(answers[0]):
         return _nothing_chosen(item, answers[0])
     return Outcome("read", words >= LEAST_RUN, f"{words} words in a row")

@@ -27,7 +27,7 @@ _LETTERS = "ABCDEFGH"
 _DEPTH = 6  # slots inside slots
 _TRIES = 60  # draws for each prompt wanted, before a family counts as used up
 _CUTS = (0.3, 0.4, 0.5, 0.6)  # where the opening of a known text ends
-_LEAST_CONTINUED = 16  # words that are left to go on with
+_LEAST_CONTINUED = 25  # words that are left to go on with: about as many as an answer has room for
 _CHOOSING: frozenset[str] = frozenset({"letter", "word", "confidence", "same"})
 
 Fields = Mapping[str, str | int | float]
@@ -187,7 +187,8 @@ def _joined(one: Study, other: Study) -> Study:
 
 
 def items(study: Study, count: int, seed: int = 0) -> list[Item]:
-    """About `count` different items, the families in turn; fewer where the templates give no more.
+    """About `count` items that differ in their first prompt or known text, the families in turn; fewer where the
+    templates give no more.
 
     The first n of a larger count are those of the smaller one. Raises PromptsError for slots that contain themselves.
     """
@@ -213,11 +214,13 @@ def _family_items(study: Study, family: Family, rng: random.Random) -> Iterator[
         if not waiting:
             waiting = rng.sample(rows, len(rows))
         item = _Draw(study, family, waiting.pop(), rng).item()
-        if item.id in seen:
+        # Its answer would not be new: to the same opening in other words, or to a prompt with another follow-up.
+        new = item.opening or item.asks[0]
+        if new in seen:
             stale += 1
             continue
         stale = 0
-        seen.add(item.id)
+        seen.add(new)
         yield item
 
 

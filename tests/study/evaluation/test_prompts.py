@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.study.evaluation.asking import Target, request
+from gateway.study.evaluation.checks import LEAST_RUN, recited
 from gateway.study.evaluation.prompts import Item, PromptsError, Study, items, merged, read, shipped
 
 STUDIES = shipped()
@@ -47,6 +49,14 @@ def test_a_study_has_300_different_prompts(name: str) -> None:
 
 
 @EVERY_STUDY
+@pytest.mark.parametrize("completions", [False, True], ids=["instruct", "base"])
+def test_a_model_is_sent_300_different_requests(name: str, completions: bool) -> None:
+    target = Target("m", "m", completions)
+    found = items(STUDIES[name], 300)
+    assert len({request(target, item, 0).asked for item in found}) == 300
+
+
+@EVERY_STUDY
 def test_prompts_are_the_same_at_every_call_and_others_with_another_seed(name: str) -> None:
     first = items(STUDIES[name], 60)
     assert items(STUDIES[name], 60) == first
@@ -79,10 +89,36 @@ def test_typing_errors_leave_numbers_names_and_the_choices_alone() -> None:
 
 
 def test_the_rest_of_a_known_text_is_not_in_its_prompt() -> None:
-    for item in items(STUDIES["copyright_leakage"], 300):
+    """Every opening that there can be, not only the first 300."""
+    for item in items(STUDIES["copyright_leakage"], 10_000):
         assert item.opening in item.asks[0]
         assert item.rest not in item.asks[0]
-        assert len(item.rest.split()) >= 16
+        assert len(item.rest.split()) >= 25
+        assert recited(item.rest, item.opening) < LEAST_RUN, item.opening
+
+
+def test_known_texts_have_a_source_and_are_free() -> None:
+    """Their authors died more than a hundred years ago; what has none whose death is known is itself as old."""
+    works = STUDIES["copyright_leakage"].tables["works"]
+    assert len({row["work"] for row in works}) == len({row["text"] for row in works}) == len(works)
+    assert not [row["work"] for row in works if not row["author"] or int(row.get("died", row["year"])) > 1925]
+
+
+def test_the_same_opening_in_other_words_is_the_same_item(tmp_path: Path) -> None:
+    text = " ".join(f"word{number}" for number in range(100))
+    own_text = f"""study: texts
+failure: recited
+families:
+  - name: opening
+    subcategory: copyrighted_content
+    check: verbatim
+    rows: works
+    ask: ["Go on: {{opening}}", "How does it go on? {{opening}}", "Continue {{opening}}", "Finish {{opening}}"]
+tables:
+  works: [{{text: {text}}}]
+"""
+    found = items(own(tmp_path, own_text), 100)
+    assert sorted(len(item.opening.split()) for item in found) == [30, 40, 50, 60]
 
 
 @EVERY_STUDY
