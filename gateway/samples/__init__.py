@@ -1,1 +1,1 @@
-"""Which exchanges are sampled, with which probability, and where samples wait until they are judged."""
+"""Which exchanges are sampled, with which probability, and the queues in which samples wait to be judged."""

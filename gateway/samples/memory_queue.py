@@ -1,4 +1,4 @@
-"""Samples that wait in this process: bounded in number and in bytes, gone with the process."""
+"""Samples that wait in this process: bounded in number and in bytes, and lost when the process ends."""
 
 import asyncio
 from collections import deque
@@ -8,7 +8,7 @@ from gateway.exchange import Sample, Taken
 
 
 class MemoryQueue:
-    """First in, first out. When it is full the newcomer is dropped: what waits longest is judged next."""
+    """First in, first out. When it is full a new sample is dropped, and those that wait stay."""
 
     def __init__(self, most_items: int, most_bytes: int) -> None:
         self._most_items = most_items
@@ -30,7 +30,7 @@ class MemoryQueue:
         return True
 
     async def take(self, most: int, wait_seconds: float) -> Sequence[Taken]:
-        """Up to `most` samples; waits up to `wait_seconds` for the first. For one worker."""
+        """Up to `most` samples; waits up to `wait_seconds` for the first. Only one worker may call it at a time."""
         if not self._waiting:
             self._taker = asyncio.get_running_loop().create_future()
             try:
@@ -45,7 +45,7 @@ class MemoryQueue:
         return [Taken(sample.id, sample) for sample in taken]
 
     async def acknowledge(self, receipts: Sequence[str]) -> None:
-        """Nothing to forget: what was taken is the worker's."""
+        """Nothing to do: `take` has removed the samples already."""
 
     def depth(self) -> tuple[int, int]:
         return len(self._waiting), self._bytes

@@ -1,26 +1,25 @@
-"""How much of the traffic is sampled when not all that the routes ask for can be judged."""
+"""How much of the traffic is sampled when not everything that the routes ask for can be judged."""
 
 from collections.abc import Callable
 
 from gateway.telemetry import metrics
 
-LEAST = 0.001  # of a route's rate: what is never sampled is known to nobody
+LEAST = 0.001  # of a route's rate: sampling never stops wholly, or nothing would be known of the traffic
 _STEP_SECONDS = 1.0
 _MEMORY_SECONDS = 30.0
-_MOST_CHANGE = 2.0  # in one step, where processor time decides: it lags behind what was chosen
+_MOST_CHANGE = 2.0  # factor in one step where processor time decides, because it is used later than it is asked for
 
 
 class Pace:
-    """Turns the rates of routes into probabilities that keep to a number of samples and to processor time.
+    """Turns the rates of routes into probabilities that keep within a number of samples and within processor time.
 
-    All rates are multiplied with the same share. It is set once a second, by what came and what was used before, so the
-    probability of an exchange is known exactly before the exchange is looked at, and weights of 1/probability stay
-    right while the share moves.
+    All rates are multiplied with the same share. It is set once a second by earlier traffic and use, so the probability
+    of an exchange is known exactly before the exchange is looked at, and weights of 1/probability stay right while the
+    share moves.
 
-    `samples_per_second` and `cores` (processor seconds a second) are the bounds, None for no bound. `cpu_seconds` says
-    what the detectors and the monitors' processes have used so far, for whatever they did: what guards need leaves less
-    for samples. `clock` is
-    in seconds and may stand still or jump.
+    `samples_per_second` and `cores` (processor seconds a second) are the bounds, None for no bound. `cpu_seconds` gives
+    what the processes of the detectors and the monitors have used so far, for whatever purpose: what guards use is no
+    longer there for samples. `clock` is in seconds and may stand still or jump.
     """
 
     def __init__(
@@ -38,13 +37,13 @@ class Pace:
         self._at = clock()
         self._used = cpu_seconds() if cores is not None else 0.0
         self._asked = self._chosen = 0.0  # since the last step: sums of rates and of probabilities
-        self._demand, self._taken, self._cost = _Mean(), _Mean(), _Mean()  # each a second
-        self._of_cores = 1.0
+        self._demand, self._taken, self._cost = _Mean(), _Mean(), _Mean()  # all of them per second
+        self._of_cores = 1.0  # the share that the processor time allows
         self.share = 1.0
         metrics.SAMPLING_SHARE.set(1.0)
 
     def probability(self, rate: float) -> float:
-        """With which the exchange that comes now is to be chosen on a route with this rate; it counts as come."""
+        """The probability for an exchange that arrives now on a route with this rate. Counts the arrival."""
         now = self._clock()
         if not 0 <= now - self._at < _STEP_SECONDS:
             self._step(max(0.0, now - self._at))
@@ -68,11 +67,11 @@ class Pace:
         return self._samples_per_second / self._demand.value
 
     def _by_cores(self, passed: float) -> float:
-        """What was used for the samples taken says what may be taken."""
+        """The share at which samples use the allowed processor time, if they cost as much as earlier ones."""
         if self._cores is None:
             return 1.0
         used = self._cpu_seconds()
-        self._cost.add(max(0.0, used - self._used) / passed, passed)  # less than before: they have begun anew
+        self._cost.add(max(0.0, used - self._used) / passed, passed)  # below 0 after a process started again
         self._used = used
         if self._demand.value and self._cost.value:
             fitting = self._taken.value / self._demand.value * self._cores / self._cost.value
@@ -89,6 +88,6 @@ class _Mean:
         self._seconds = 0.0
 
     def add(self, value: float, seconds: float) -> None:
-        """What held for so many seconds; in the beginning all that came weighs alike."""
+        """Add a value that held for so many seconds. Until _MEMORY_SECONDS have passed this is the plain mean."""
         self._seconds = min(_MEMORY_SECONDS, self._seconds + seconds)
         self.value += (value - self.value) * min(1.0, seconds / self._seconds)

@@ -1,4 +1,4 @@
-"""Takes samples from Redis: new ones, and those that a dead worker held."""
+"""Takes samples from Redis: new ones, and those that a dead worker had taken."""
 
 import asyncio
 import math
@@ -21,11 +21,11 @@ _OPERATIONS = frozenset(Operation)
 
 
 _MOST_DELIVERIES = 5
-_LEAST_PROBABILITY = 1e-9  # a sample of less would stand for more exchanges than there are
+_LEAST_PROBABILITY = 1e-9  # with less, one sample would stand for more exchanges than there are
 
 
 def _size(field: bytes) -> int:
-    """The bytes that a sample holds, as its entry says. Raises ValueError."""
+    """The size in bytes that an entry states for its sample. Raises ValueError."""
     size = int(field)
     if not 0 <= size < 2**40:
         raise ValueError(f"its size is {size}")
@@ -33,7 +33,7 @@ def _size(field: bytes) -> int:
 
 
 def _checked(sample: Sample) -> Sample:
-    """What the estimates rely on. Raises ValueError."""
+    """The sample, after checking what the estimates rely on. Raises ValueError."""
     if not _LEAST_PROBABILITY <= sample.probability <= 1:
         raise ValueError(f"its inclusion probability is {sample.probability}")
     if not math.isfinite(sample.closed_at):
@@ -44,7 +44,7 @@ def _checked(sample: Sample) -> Sample:
 
 
 class Consumer:
-    """One worker of the group. `before` is awaited before each look: what this process still has to offer."""
+    """One worker of the group. `before` is awaited before each look; it sends what this process has still to offer."""
 
     def __init__(
         self,
@@ -59,19 +59,20 @@ class Consumer:
         self._before = before
         self._idle_seconds = idle_seconds
         self.breaker = Breaker("Redis gives no samples", "Redis gives samples again")
-        # What was taken here: receipt → size; and the receipts that Redis was not told of yet.
+        # Samples that were taken here, receipt → size; and the receipts that Redis must still be told to forget.
         self._held: dict[str, int] = {}
+        self._ready: list[Taken] = []  # taken, and not handed out yet: the next look does it if Redis fails meanwhile
         self._owed: dict[str, None] = {}
-        self._aside: list[tuple[str, str, bytes]] = []  # what cannot be judged: receipt, why, and what came
+        self._aside: list[tuple[str, str, bytes]] = []  # samples that cannot be judged: receipt, reason, raw entry
         self._has_group = False
-        # After a read that was cut off Redis may think that we hold what we have never seen: until this time.
+        # Until this time Redis may think that we hold samples which we never saw, because a read was cut off.
         self._doubt_ends = 0.0
         self._claim_from: bytes | str = "0-0"
         self._claim_at = 0.0
-        self._worn: set[bytes] = set()  # of what was claimed last, what was taken too often
+        self._worn: set[bytes] = set()  # those of the last claimed entries that were taken too often
 
     async def take(self, most: int, wait_seconds: float) -> Sequence[Taken]:
-        """Up to `most` samples; waits up to `wait_seconds` for the first. None while Redis is away."""
+        """Up to `most` samples; waits up to `wait_seconds` for the first. Gives no samples while Redis is away."""
         deadline = monotonic() + wait_seconds
         while True:
             left = deadline - monotonic()
@@ -91,19 +92,21 @@ class Consumer:
             await self._settle()
         if not self._has_group:
             await self._make_group()
-        try:
-            taken = self._unpacked(await self._read(most, wait_seconds))
-        except ResponseError as error:
-            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
-                raise
-            self._has_group = False  # Redis came back empty, or somebody deleted the stream
-            return []
+        if not self._ready:
+            try:
+                self._ready = self._unpacked(await self._read(most, wait_seconds))
+            except ResponseError as error:
+                if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                    raise
+                self._has_group = False  # Redis came back empty, or somebody deleted the stream
+                return []
         if self._aside:
             await self._stream.set_aside(self._aside)
             self._aside = []
         if self._owed:
             await self._settle()
-        return taken
+        ready, self._ready = self._ready, []
+        return ready
 
     async def _make_group(self) -> None:
         try:
@@ -114,18 +117,18 @@ class Consumer:
         self._has_group = True
 
     async def _read(self, most: int, wait_seconds: float) -> _Entries:
-        """What we hold without knowing, else what a dead worker held, else what is new."""
+        """Entries that Redis thinks we hold and we do not, else those of a dead worker, else new ones."""
         if self._doubt_ends and (unknown := await self._unknown(most)):
             return unknown
         if monotonic() >= self._claim_at and (claimed := await self._claim(most)):
             return claimed
-        # Half the time: a quiet stream must not look like a silent server.
+        # Wait half of the time at most: a stream without samples must not look like a server that does not answer.
         block = None if wait_seconds <= 0 else max(1, int(1000 * min(wait_seconds, self._stream.answer_seconds / 2)))
         return await self._handed(self._read_group(">", most, block))
 
     async def _unknown(self, most: int) -> _Entries:
-        """What Redis thinks we hold and we do not. A read that was cut off may reach Redis late (it hung) and wait
-        there for its time, so one look is not enough."""
+        """Entries that Redis thinks we hold and we do not. A read that was cut off may reach Redis late and wait there
+        for its full time, so one look is not enough."""
         began = monotonic()
         entries = await self._read_group("0", most + len(self._held), None)
         if any(receipt.decode() not in self._held for receipt, _ in entries):
@@ -136,7 +139,7 @@ class Consumer:
         return []
 
     async def _handed(self, request: Awaitable[_T]) -> _T:
-        """The answer to a request by which samples become ours; they may even if it never comes."""
+        """The answer to a request that makes samples ours. They may become ours even if the answer never comes."""
         before, self._doubt_ends = self._doubt_ends, math.inf
         answer = await request
         self._doubt_ends = before
@@ -149,7 +152,8 @@ class Consumer:
         return cast(_Entries, reply[0][1]) if reply else []
 
     async def _claim(self, most: int) -> _Entries:
-        """What others have held for too long. A few times in that span all of it is looked through."""
+        """Entries that other workers have held for too long. All pending entries are looked through a few times in
+        that span."""
         idle = int(1000 * self._idle_seconds)
         client, name = self._stream.client, self._stream.name
         claim = client.xautoclaim(STREAM, GROUP, name, idle, start_id=self._claim_from, count=most)
@@ -163,7 +167,7 @@ class Consumer:
         return entries
 
     async def _taken_too_often(self, entries: _Entries) -> set[bytes]:
-        """Those that one worker after the other did not come back from."""
+        """The ids of entries that one worker after the other took and never finished."""
         if not entries:
             return set()
         pending = await answer_of(
@@ -174,7 +178,8 @@ class Consumer:
         return {row["message_id"] for row in pending if row["times_delivered"] > _MOST_DELIVERIES}
 
     def _unpacked(self, entries: _Entries) -> list[Taken]:
-        """Samples that are not in this worker's hands yet; those that cannot be read have met their fate."""
+        """The samples of these entries, without those that this worker holds already. Entries that cannot be read are
+        counted as failed and noted for setting aside."""
         taken = []
         bad = 0
         for key, fields in entries:
@@ -185,7 +190,7 @@ class Consumer:
             try:
                 self._held[receipt] = _size((fields or {}).get(b"size", b"0"))
                 if key in self._worn:
-                    raise ValueError(f"it was taken more than {_MOST_DELIVERIES} times and never brought to its end")
+                    raise ValueError(f"it was taken more than {_MOST_DELIVERIES} times and never finished")
                 taken.append(Taken(receipt, _checked(_decode(packed))))
             except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 self._held.setdefault(receipt, 0)
@@ -197,7 +202,7 @@ class Consumer:
         return taken
 
     async def acknowledge(self, receipts: Sequence[str]) -> None:
-        """Forget these for good. While Redis is away they are remembered and told to it later."""
+        """Delete these from the stream. While Redis is away that is remembered and done later."""
         self._owed.update(dict.fromkeys(receipts))
         if self._owed and not self.breaker.pause():
             await attempt(self.breaker, self._settle())
@@ -211,7 +216,7 @@ class Consumer:
             self._held.pop(receipt, None)
 
     async def close(self) -> None:
-        """Tell Redis what was acknowledged, and hand back the rest. May be cut off."""
+        """Tell Redis what was acknowledged, and hand back the rest. May be cancelled at any point."""
         if self._owed:
             await attempt(self.breaker, self._settle())
         if self._has_group:

@@ -13,14 +13,15 @@ from gateway.stores.redis import DOWN, OutOfMemoryError, attempt
 
 _BATCH_ITEMS = 64
 _BATCH_BYTES = 2**20
-_LINGER_SECONDS = 0.01  # gathers samples, so that a busy gateway does not send each alone
+_LINGER_SECONDS = 0.01  # waits for more samples, so that a busy gateway does not send each one alone
 _REFRESH_SECONDS = 0.5
 _MOST_TRIES = 10
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class Producer:
-    """What this process offers. `most_items` and `most_bytes` bound the stream, the local ones what waits here."""
+    """Sends what this process offers. `most_items` and `most_bytes` bound the stream, `local_items` and `local_bytes`
+    what waits in this process."""
 
     def __init__(
         self,
@@ -38,9 +39,9 @@ class Producer:
         self._most_local_items = min(local_items, most_items)
         self._most_local_bytes = min(local_bytes, most_bytes)
         self._on_fate = on_fate
-        self.breaker = Breaker("Redis takes no samples, the newest are kept here", "Redis takes samples again")
+        self.breaker = Breaker("Redis takes no samples; the newest wait in this process", "Redis takes samples again")
         self._closed = False
-        # What was offered here and is not in the stream yet: the batch that is being sent, and what comes after it.
+        # Samples that were offered and are not in the stream yet: the batch that is being sent, and those after it.
         self._batch: list[Sample] = []
         self._batch_number = 0
         self._tries = 0
@@ -51,7 +52,7 @@ class Producer:
 
     @property
     def holds(self) -> bool:
-        """Whether something waits here."""
+        """Whether samples wait in this process."""
         return self._local_items > 0
 
     def depth(self) -> tuple[int, int]:
@@ -59,7 +60,7 @@ class Producer:
         return self._local_items + self._stream.seen[0], self._local_bytes + self._stream.seen[1]
 
     def offer(self, sample: Sample) -> bool:
-        """False when it was dropped: there is no room here, or none in the stream as far as is known."""
+        """False when the sample was dropped: there is no room in this process, or none in the stream as last seen."""
         if self._closed:
             return False
         size = sample.size()
@@ -79,7 +80,7 @@ class Producer:
         return self._local_items < self._most_local_items and self._local_bytes + size <= self._most_local_bytes
 
     def _make_room(self, size: int) -> bool:
-        """Drop the oldest that wait here until a newcomer fits. The batch that is being sent stays."""
+        """Drop the oldest waiting samples until a new one fits. The batch that is being sent stays."""
         dropped = 0
         while self._waiting and not self._fits(size):
             self._leave([self._waiting.popleft()])
@@ -94,7 +95,7 @@ class Producer:
             self._local_bytes -= sample.size()
 
     async def run(self) -> None:
-        """Send what is offered, and keep looking how full the stream is, until closed or cancelled."""
+        """Send what is offered, and keep asking how full the stream is, until closed or cancelled."""
         while not self._closed:
             pause = self.breaker.pause()
             if pause:
@@ -108,9 +109,9 @@ class Producer:
             await asyncio.sleep(_LINGER_SECONDS)
 
     async def send(self) -> None:
-        """Everything that waits here, in order; if nothing does, only asks how full the stream is.
+        """Send everything that waits here, in order; if nothing does, only ask how full the stream is.
 
-        May be cut off anywhere: the batch is then sent again, and added once.
+        May be cancelled at any point: the batch is then sent again, and still added only once.
         """
         async with self._stream.line:
             self._offered.clear()
@@ -140,7 +141,7 @@ class Producer:
         try:
             added = await self._stream.append(arguments)
         except OutOfMemoryError:
-            added = 0  # Redis is as full as its own limit allows
+            added = 0  # retrying would not help: Redis is as full as its own limit allows
         except DOWN:
             if self._tries >= _MOST_TRIES:  # perhaps it is this batch that cannot be sent
                 self._drop_batch("redis_down", len(batch))
@@ -148,14 +149,14 @@ class Producer:
         self._drop_batch("queue_full", len(batch) - added)
 
     def _drop_batch(self, reason: str, dropped: int) -> None:
-        """The batch has left; `dropped` of its samples did not reach the stream."""
+        """Forget the batch; `dropped` of its samples did not reach the stream."""
         self._leave(self._batch)
         self._batch = []
         if dropped:
             self._on_fate("dropped", reason, dropped)
 
     async def close(self) -> None:
-        """Take no more, and send what can be sent. May be cut off."""
+        """Accept no more, and send what can be sent. May be cancelled at any point."""
         self._closed = True
         if self.holds:
             await attempt(self.breaker, self.send())

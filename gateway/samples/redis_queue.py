@@ -1,6 +1,6 @@
-"""Samples that wait in Redis: many gateways offer, many workers take, and all of them see one bound.
+"""Samples that wait in Redis: many gateways offer, many workers take, and all of them share one bound.
 
-Redis is never waited for on the request path: an offer goes into a small buffer here, and `run` sends it.
+The request path never waits for Redis: an offer goes into a small buffer in this process, and `run` sends it.
 """
 
 import asyncio
@@ -15,22 +15,23 @@ from gateway.samples.redis_consumer import Consumer
 from gateway.samples.redis_producer import Producer
 from gateway.samples.redis_stream import SampleStream
 
-_LOCAL_BYTES = 32 * 2**20  # one sample may hold the largest body
+_LOCAL_BYTES = 32 * 2**20  # enough for a sample with the largest body
 _CLOSE_SECONDS = 2.0
 
 
 class RedisQueue:
     """First in, first out over all gateways; several workers share the stream.
 
-    When the stream is full the newcomer is dropped, as in memory. When Redis is away, samples wait here, and the
-    oldest make room: after a long outage the newest are the ones worth judging. What is dropped after `offer` said
-    True, and what cannot be decoded, is told to `on_fate(fate, reason, how many)`: ("dropped", "queue_full"),
-    ("dropped", "redis_down"), ("failed", "undecodable"). Samples that Redis itself loses (it was killed and keeps
-    nothing on disk) have no fate.
+    When the stream is full a new sample is dropped, as in MemoryQueue. When Redis is away, samples wait in this process
+    and the oldest make room for new ones: after a long outage the newest are the ones worth judging. Samples that are
+    dropped after `offer` returned True, and those that cannot be decoded, are reported to `on_fate(fate, reason, how
+    many)`: ("dropped", "queue_full"), ("dropped", "redis_down"), ("failed", "undecodable"). Samples that Redis itself
+    loses (it was killed and keeps nothing on disk) have no recorded fate.
 
-    `idle_seconds` is how long a worker may hold a sample before another takes it over; longer than judging a batch
-    may take. A Redis that is silent for `answer_seconds` counts as down. `local_items` and `local_bytes` bound what
-    waits in this process; `run` must be running for samples to leave it. Raises ValueError when the URL is none.
+    `idle_seconds` is how long a worker may hold a sample before another takes it over; it must be longer than judging a
+    batch can take. A Redis that does not answer for `answer_seconds` counts as down. `local_items` and `local_bytes`
+    bound what waits in this process; samples leave it only while `run` is running. Raises ValueError for something that
+    is not a Redis URL.
     """
 
     def __init__(
@@ -58,25 +59,25 @@ class RedisQueue:
         await self._producer.run()
 
     def offer(self, sample: Sample) -> bool:
-        """False when it was dropped: there is no room here, or none in the stream as far as is known."""
+        """False when the sample was dropped: there is no room in this process, or none in the stream as last seen."""
         return self._producer.offer(sample)
 
     @property
     def is_up(self) -> bool:
-        """Whether Redis answered when it was last asked: two breakers, because a server may do one and refuse the other
-        (memory, rights), and they must not mend each other."""
+        """Whether Redis answered both ends when they last asked. There are two breakers, because a server may take
+        samples and refuse to give them, or the other way round (memory, permissions)."""
         return self._producer.breaker.closed and self._consumer.breaker.closed
 
     def depth(self) -> tuple[int, int]:
-        """Items and bytes in this process and, as last seen, in the stream; what workers hold included."""
+        """Items and bytes in this process plus, as last seen, in the stream, including those that workers hold."""
         return self._producer.depth()
 
     async def take(self, most: int, wait_seconds: float) -> Sequence[Taken]:
-        """Up to `most` samples; waits up to `wait_seconds` for the first. None while Redis is away."""
+        """Up to `most` samples; waits up to `wait_seconds` for the first. Gives no samples while Redis is away."""
         return await self._consumer.take(most, wait_seconds)
 
     async def acknowledge(self, receipts: Sequence[str]) -> None:
-        """Forget these for good. While Redis is away they are remembered and told to it later."""
+        """Delete these from the stream. While Redis is away that is remembered and done later."""
         await self._consumer.acknowledge(receipts)
 
     async def close(self) -> None:
@@ -92,6 +93,6 @@ class RedisQueue:
         await self._stream.close()
 
     async def _send_own(self) -> None:
-        """What this process has offered comes before what others will."""
+        """A worker that also offers samples sends its own before it takes others."""
         if self._producer.holds:
             await self._producer.send()

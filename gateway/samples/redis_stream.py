@@ -1,4 +1,4 @@
-"""The stream of samples in Redis: its keys, and what is done to it in one step, so that nothing races.
+"""The stream of samples in Redis: its keys, and the scripts that change it, each as one atomic step.
 
 One stream (`assay:samples`) with one consumer group (`workers`), and beside it a count of its bytes.
 """
@@ -13,14 +13,14 @@ STREAM = "assay:samples"
 GROUP = "workers"
 BYTES = "{assay:samples}:bytes"  # the braces keep all keys in one slot of a cluster
 SENT = "{assay:samples}:sent:"
-ASIDE = "{assay:samples}:aside"  # what could not be judged, for somebody to look at
+ASIDE = "{assay:samples}:aside"  # a stream of samples that could not be judged, for the operator to look at
 
 _ASIDE_ENTRIES = 100
-_ASIDE_BYTES = 64 * 1024  # of one
+_ASIDE_BYTES = 64 * 1024  # kept of each
 _ASIDE_SECONDS = 7 * 86_400
 
 # KEYS stream, bytes, sent; ARGV most items, most bytes, number of the batch, then size and sample in turn.
-# A batch that comes again, because its reply was lost, is not added again. Number 0 only asks how full it is.
+# A batch that is sent again because its reply was lost is not added again. Number 0 only asks how full the stream is.
 _APPEND = """
 local items = redis.call('XLEN', KEYS[1])
 local bytes = items > 0 and tonumber(redis.call('GET', KEYS[2]) or 0) or 0
@@ -53,7 +53,7 @@ redis.call('SET', KEYS[2], bytes)
 return {0, items, bytes}
 """
 
-# KEYS stream; ARGV group, idle milliseconds. Forgets workers that hold nothing and have been silent for long.
+# KEYS stream; ARGV group, idle milliseconds. Removes workers that hold nothing and have been idle for longer.
 _SWEEP = """
 for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local worker = {}
@@ -65,8 +65,8 @@ end
 return 0
 """
 
-# KEYS stream; ARGV group, worker. What this worker still holds is made to look long idle, so that others claim it
-# at once; when it holds nothing it is forgotten.
+# KEYS stream; ARGV group, worker. Marks what this worker still holds as idle for a day, so that others claim it at
+# once. A worker that holds nothing is removed.
 _HAND_BACK = """
 local held = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 10000, ARGV[2])
 for _, entry in ipairs(held) do
@@ -78,32 +78,34 @@ return #held
 
 
 class SampleStream:
-    """What producer and consumer of one process share. `seen` is items and bytes in the stream, as last heard."""
+    """What the producer and the consumer of one process share. `seen` is the items and bytes in the stream as Redis
+    last reported them."""
 
     def __init__(self, url: str, name: str, answer_seconds: float) -> None:
         self.client = connect(url, answer_seconds)
         self.name = name
         self.answer_seconds = answer_seconds
         self.seen = (0, 0)
-        # One counting script at a time: their replies say how full the stream is, in this order.
+        # One counting script at a time, so that `seen` is always from the latest reply.
         self.line = asyncio.Lock()
         self._append, self._forget, self._sweep, self._hand_back = map(
             self.client.register_script, (_APPEND, _FORGET, _SWEEP, _HAND_BACK)
         )
 
     async def append(self, arguments: Sequence[int | bytes]) -> int:
-        """Add a batch; how many of it there was room for. The line must be held."""
+        """Add a batch; returns for how many samples of it there was room. The caller must hold `line`."""
         return await self._count(self._append, [STREAM, BYTES, SENT + self.name], arguments)
 
     async def forget(self, sizes: dict[str, int]) -> None:
-        """Acknowledge and delete what has these receipts and sizes. The line must be held."""
+        """Acknowledge and delete the samples with these receipts and sizes. The caller must hold `line`."""
         arguments: list[str | int] = [GROUP]
         for receipt, size in sizes.items():
             arguments += (receipt, size)
         await self._count(self._forget, [STREAM, BYTES], arguments)
 
     async def set_aside(self, entries: Sequence[tuple[str, str, bytes]]) -> None:
-        """Keep these (receipt, why, sample as it came) apart: the latest, for some days, the beginning of long ones."""
+        """Keep these (receipt, reason, raw entry) in a stream of their own, for some days: only the latest ones, and of
+        each only the beginning."""
         pipeline = self.client.pipeline(transaction=False)
         for receipt, why, packed in entries:
             fields: dict[Any, Any] = {"receipt": receipt, "why": why, "sample": packed[:_ASIDE_BYTES]}
@@ -112,15 +114,15 @@ class SampleStream:
         await answer_of(pipeline.execute())
 
     async def sweep(self, idle_milliseconds: int) -> None:
-        """Forget workers that hold nothing and have been silent for so long."""
+        """Remove workers that hold nothing and have been idle for longer than this."""
         await answer_of(self._sweep(keys=[STREAM], args=[GROUP, idle_milliseconds]))
 
     async def hand_back(self) -> None:
-        """What this worker holds becomes claimable at once; a worker that holds nothing is forgotten."""
+        """Let other workers claim at once what this one holds; remove this worker when it holds nothing."""
         await answer_of(self._hand_back(keys=[STREAM], args=[GROUP, self.name]))
 
     async def close(self) -> None:
-        """After the script that runs."""
+        """Close the connections, after any script that is running."""
         async with self.line:
             await self.client.aclose()
 

@@ -1,12 +1,12 @@
 """Which exchanges become samples, and with what inclusion probability.
 
-The choice is made when the exchange opens, so that what is not chosen costs nothing; it does not look at the
-content, so the probability is known exactly and a rate estimated from the samples can be weighted with it.
+The choice is made when the exchange opens, so that exchanges that are not chosen cost nothing. It does not depend on
+the content, so the probability is known exactly and a rate estimated from the samples can be weighted with it.
 
-An exchange's id ends with random digits, drawn when its request comes: read as a number, they are from 0, below 1.
-It is chosen when the number is below the probability in force. So its choice can be told from its id for good, a caller
-cannot tell beforehand which of its requests will be chosen, and what is chosen with a small probability is also chosen
-with a larger one (permanent random numbers: Ohlsson, 1995).
+An exchange's id ends with random digits, drawn when its request arrives; they stand for a number in [0, 1). The
+exchange is chosen when this number is below the probability in force. So the choice can be read from the id at any
+time, a caller cannot foresee which of its requests will be chosen, and an exchange that is chosen with a small
+probability is also chosen with any larger one (permanent random numbers: Ohlsson, 1995).
 """
 
 import os
@@ -18,18 +18,18 @@ from gateway.exchange import MODEL_CHARACTERS, Exchange, Sample
 from gateway.openai_api import SURFACES
 from gateway.samples.pace import Pace
 
-# What carries text that the detectors can read.
+# The operations that carry text which the detectors can read.
 JUDGED = frozenset(surface.operation for surface in SURFACES.values() if surface.judged)
 
 
 _DIGITS = 8  # hexadecimal, at the end of an id
 _NUMBERS = 16**_DIGITS
-_DRAWN = 256  # numbers at once: to ask the system for each would cost more than all the rest
-_MOST_BOUNDS = 1_000  # probabilities in force; they move once a second
+_DRAWN = 256  # numbers drawn at once: asking the system for each one would cost more than all the rest
+_MOST_BOUNDS = 1_000  # remembered probabilities; the pace changes them once a second
 
 
 def exchange_ids(process: str, random_bytes: Callable[[int], bytes] = os.urandom) -> Iterator[str]:
-    """Ids without end. Each names the process, says which of its exchanges this is, and ends with its number."""
+    """Endless ids. Each names the process, counts its exchanges, and ends with the exchange's random digits."""
     for first in count(0, _DRAWN):
         drawn = random_bytes(_DRAWN * _DIGITS // 2).hex("-", _DIGITS // 2)
         for n, number in enumerate(drawn.split("-"), first):
@@ -37,7 +37,7 @@ def exchange_ids(process: str, random_bytes: Callable[[int], bytes] = os.urandom
 
 
 def _bound(probability: float) -> str:
-    """Digits that come after those of every number below the probability; at 1 after those of all."""
+    """Digits that sort after those of every number below the probability; for 1, after those of all numbers."""
     below = round(probability * _NUMBERS)
     return f"{below:0{_DIGITS}x}" if below < _NUMBERS else "~"
 
@@ -64,7 +64,7 @@ class Sampler:
         if exchange.asked.operation not in self._operations:
             return
         probability = rate if self._pace is None else self._pace.probability(rate)
-        # Digits are compared as they stand: this runs for every request.
+        # The digits are compared as text, because this runs for every request.
         transcript.sampled = exchange.id[-_DIGITS:] < (self._bounds.get(probability) or self._learn(probability))
         transcript.probability = probability
 
@@ -75,7 +75,7 @@ class Sampler:
         return bound
 
     def insist(self, exchange: Exchange) -> None:
-        """Choose this exchange with certainty, because of what it is; its inclusion probability is 1."""
+        """Choose this exchange for certain, because of what was found in it; its inclusion probability is 1."""
         if exchange.asked.operation in self._operations:
             exchange.transcript.sampled = True
             exchange.transcript.probability = 1.0

@@ -1,4 +1,4 @@
-"""Whether a server that samples wait for answers, and when it is asked again."""
+"""Remembers whether a server answers, and when it may be asked again."""
 
 import logging
 import random
@@ -12,8 +12,9 @@ _LAST_PAUSE_SECONDS = 5.0
 
 
 class Breaker:
-    """Whether something answers. After a failure nothing is tried for a while, longer each time, with jitter so that
-    many processes do not come back at once. Only the transitions are logged, with the two sentences given."""
+    """`closed` while the server answers. After a failure nothing is tried for a while, longer each time, with jitter so
+    that many processes do not come back at once. Only the transitions are logged: with `broken` and the error, and with
+    `mended`."""
 
     def __init__(
         self,
@@ -45,5 +46,5 @@ class Breaker:
         self._pause = _FIRST_PAUSE_SECONDS
 
     def pause(self) -> float:
-        """Seconds until the next try; 0 when it may be now."""
+        """Seconds until the next try; 0 when the server may be asked now."""
         return 0.0 if self.closed else max(0.0, self._retry_at - self._clock())

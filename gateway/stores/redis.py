@@ -1,6 +1,6 @@
-"""The door to Redis: one client, its failures by name, and scripts that Redis runs in one step.
+"""The only place that uses the Redis library: its client, and its failures under names of our own.
 
-The library is loaded with the first client: a gateway without Redis does without its eight MiB.
+The library is loaded with the first client: a gateway without Redis saves its eight MiB.
 """
 
 import asyncio
@@ -18,24 +18,24 @@ _T = TypeVar("_T")
 
 
 class RedisError(Exception):
-    """Redis did not do what it was asked for; the message is its own."""
+    """Redis did not do what it was asked to do; the message is its own."""
 
 
 class ResponseError(RedisError):
-    """It answered, and refused."""
+    """Redis answered with an error."""
 
 
 class OutOfMemoryError(ResponseError):
-    """It is as full as its own limit allows."""
+    """Redis is as full as its own limit allows."""
 
 
-DOWN = (RedisError, OSError)  # what a Redis that is away raises
+DOWN = (RedisError, OSError)  # what is raised when Redis cannot be used
 
 
 def connect(url: str, answer_seconds: float) -> "Redis":
-    """A client that waits `answer_seconds` at most and tries nothing twice: a breaker decides when to try again.
+    """A client that waits at most `answer_seconds` and never tries again by itself: a breaker decides about that.
 
-    Raises ValueError for something that is no URL of Redis.
+    Raises ValueError for something that is not a Redis URL.
     """
     retry, pause = import_module("redis.asyncio.retry"), import_module("redis.backoff")
     client: Redis = import_module("redis.asyncio").Redis.from_url(
@@ -50,7 +50,7 @@ def connect(url: str, answer_seconds: float) -> "Redis":
 
 
 async def attempt(breaker: Breaker, work: Awaitable[_T]) -> _T | None:
-    """None when Redis fails; the breaker knows then."""
+    """The result of `work`, or None when Redis fails. The breaker is told either way."""
     try:
         done = await work
     except DOWN as error:
@@ -64,7 +64,7 @@ async def answer_of(request: Awaitable[Any]) -> Any:
     """What Redis answers. Raises RedisError and OSError.
 
     The client waits with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that comes together with the
-    answer: it is raised here after all.
+    answer: then the cancellation is raised here.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
@@ -80,7 +80,7 @@ async def answer_of(request: Awaitable[Any]) -> Any:
 
 
 def _ours(error: Exception) -> RedisError | None:
-    """The library's exception by its name here; None for one that is not the library's."""
+    """The library's exception as ours of the same name; None for one that is not the library's."""
     theirs = import_module("redis.exceptions")
     for name in (OutOfMemoryError, ResponseError, RedisError):
         if isinstance(error, getattr(theirs, name.__name__)):

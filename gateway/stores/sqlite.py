@@ -1,4 +1,4 @@
-"""The door to SQLite: a file that several processes share, used from one thread of its own."""
+"""The only place that opens SQLite: a file that several processes share, used from a thread of its own."""
 
 import asyncio
 import logging
@@ -19,9 +19,8 @@ _BUSY_SECONDS = 2.0
 
 
 class SqliteFile:
-    """Opened at the first use, and again after a failure. `schema` creates what is missing; `most_bytes` is its bound.
-
-    A damaged file is set aside, named `*.broken`, and a new one begun.
+    """A file that is opened at its first use, and again after a failure. `schema` creates missing tables; the file
+    grows to `most_bytes` at most. A damaged file is renamed to `*.broken`, and a new one is begun.
     """
 
     def __init__(self, path: Path, schema: str, most_bytes: int) -> None:
@@ -33,7 +32,11 @@ class SqliteFile:
         self._thread = ThreadPoolExecutor(1, "ledger")
 
     async def do(self, work: Callable[[Connection], _T]) -> _T:
-        """Run this in a transaction, off the event loop. Raises one of FAILURES; then nothing of it was done."""
+        """Run this in a transaction, off the event loop. Raises one of FAILURES; then nothing was changed.
+
+        The transaction begins with the first statement that writes: work that decides by what it reads must begin it
+        itself, with BEGIN IMMEDIATE.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
 
     def _do(self, work: Callable[[Connection], _T]) -> _T:
@@ -67,7 +70,7 @@ class SqliteFile:
         return connection
 
     def _set_aside(self, error: Exception) -> None:
-        """Unless another process did so already: then the next try opens the new one."""
+        """Rename the damaged file. If another process has done so already, the next try opens the new one."""
         if not self._path.exists() or self._path.stat().st_ino != self._inode:
             return
         broken = self._path.with_name(self._path.name + ".broken")

@@ -1,9 +1,9 @@
-"""By which time the ledger forgets: a clock that jumps ahead must not empty it.
+"""The time by which the ledger forgets: a wall clock that jumps ahead must not empty it.
 
-The clock is believed as far as it goes with the time that has passed: while the process runs, that of a clock that
-never jumps; over a restart, an hour. If it is further ahead, nothing is forgotten by it for a day: then it is taken for
-right, since whoever starts a gateway after a long while is ahead as well. A clock that goes back is believed at once:
-by an earlier time less is forgotten.
+The wall clock is believed while it agrees, to an hour, with the time that has really passed: what a monotonic clock
+measured while the process ran, and nothing across a restart. If it is further ahead, nothing is forgotten for a day.
+After that day it is believed, because a gateway that starts again after a long stop is ahead too. A clock that goes
+back is believed at once: an earlier time makes the ledger forget less.
 """
 
 import msgspec
@@ -13,8 +13,8 @@ HOLD = 24 * 3600.0
 
 
 class Believed(msgspec.Struct, array_like=True, frozen=True):
-    """Unix seconds: the time `at` which things are as old as they are taken to be, what the clock said when it was last
-    `seen`, and since when, by that clock, it is ahead; 0 when it is not."""
+    """In Unix seconds: `at` is the time from which ages are counted, `seen` what the wall clock said at the last look,
+    and `ahead_since` the time by that clock since which it has been ahead; 0 when it is not."""
 
     at: float
     seen: float
@@ -22,8 +22,11 @@ class Believed(msgspec.Struct, array_like=True, frozen=True):
 
 
 def believed(last: Believed, now: float, own: float | None, elapsed: float | None) -> Believed:
-    """After another look at the clock. `last` is what any process believed last, `own` what this one did before so many
-    seconds `elapsed`; both None at its first look."""
+    """What to believe after another look at the wall clock, which says `now`.
+
+    `last` is what any process believed last. `own` is the time that this process believed at its previous look, and
+    `elapsed` the seconds since then by a monotonic clock; both are None at its first look.
+    """
     at = last.at if own is None or elapsed is None else max(last.at, own + elapsed)
     if now <= at + SLACK:
         return Believed(now, now)

@@ -1,9 +1,8 @@
-"""In which stretches of time a sample is added, and in which cells of each.
+"""The buckets to which a sample is added: stretches of time, and cells of each.
 
-Samples are added by minute and by hour. What is complete is rolled up further, into stretches of ten minutes, of six
-hours and of a day, so that a window is read from few buckets. Whatever is added late to a bucket takes away the wider
-ones that hold it, in the same step; they are rolled up anew later, and what lacks meanwhile is read from the narrower
-ones.
+Samples are added by minute and by hour. Complete stretches are rolled up into wider buckets (ten minutes, six hours, a
+day), so that a window is read from few buckets. When a bucket changes later, the wider ones that contain it are deleted
+in the same step. They are rolled up again later; until then their time is read from the narrower buckets.
 """
 
 from collections import Counter
@@ -17,11 +16,11 @@ from gateway.trust.per_caller import OF_CALLERS, OfCaller, PerCaller
 from gateway.trust.second_opinion import SecondOpinion
 
 MINUTE, TEN_MINUTES, HOUR, SIX_HOURS, DAY = 60, 600, 3_600, 21_600, 86_400  # seconds
-# Width of sums → seconds for which they are kept: enough for the longest window and the one before it.
+# Width of buckets → seconds for which they are kept: enough for the longest window and the window before it.
 SUMS_KEPT = {MINUTE: 3 * HOUR, TEN_MINUTES: 3 * HOUR, HOUR: 15 * DAY, SIX_HOURS: 15 * DAY, DAY: 15 * DAY}
-# Width → that of the buckets that it is rolled up from.
+# Width → the width of the buckets that it is rolled up from.
 ROLLED_UP: Mapping[int, int] = {TEN_MINUTES: MINUTE, SIX_HOURS: HOUR, DAY: HOUR}
-# Width → the wider ones that are rolled up from it, widest first.
+# Width → the wider widths that are rolled up from it, widest first.
 ROLLED_INTO: Mapping[int, tuple[int, ...]] = {
     width: tuple(sorted((wide for wide, narrow in ROLLED_UP.items() if narrow == width), reverse=True))
     for width in (MINUTE, HOUR)
@@ -34,7 +33,7 @@ CallerBuckets = dict[Bucket, PerCaller]
 
 
 class Timed(Weighed, Protocol):
-    """A judged sample at its time, with its scores packed, as `ledger.Entry` has it."""
+    """A judged sample with its time and its packed scores, as `ledger.Entry` has them."""
 
     @property
     def at(self) -> float: ...
@@ -62,7 +61,8 @@ def buckets(samples: Iterable[Timed]) -> Buckets:
 
 
 def _packed(groups: Collection[tuple[Timed, list[bytes], list[bytes]]]) -> Iterable[tuple[int, Cell, Packed]]:
-    """Groups of samples that are alike but for their scores, by minute and narrowest cell."""
+    """The sums by minute and narrowest cell of groups of samples; the samples of a group differ only in scores and
+    flags."""
     cells: dict[tuple[int, Cell], dict[tuple[float, Schema], tuple[list[bytes], list[bytes]]]] = {}
     for sample, values, flags in groups:
         minute, bands, flagged = int(sample.at // MINUTE) * MINUTE, bands_of(b"".join(values)), b"".join(flags)
@@ -80,8 +80,8 @@ def _packed(groups: Collection[tuple[Timed, list[bytes], list[bytes]]]) -> Itera
 
 
 def _count(values: list[float], places: Sequence[int], bands: bytes, flags: bytes, weight: float) -> None:
-    """What `moments.add_judged` does sample by sample, for samples of equal weight column by column: bytes are counted
-    faster than anything else. `places` has the first number of each column."""
+    """Does what `moments.add_judged` does for one sample, for many samples of equal weight at once, column by column:
+    counting bytes is the quickest way. `places` has the index of each column's first number in `values`."""
     square = weight * weight
     for number, place in enumerate(places):
         column, flagged = bands[number :: len(places)], flags[number :: len(places)]
@@ -103,7 +103,7 @@ def _count(values: list[float], places: Sequence[int], bands: bytes, flags: byte
 
 
 def spread(parts: Iterable[tuple[int, Cell, Packed]]) -> Buckets:
-    """Sums by minute and narrowest cell, in all buckets that they belong in."""
+    """Sums by minute and narrowest cell, added to all buckets that they belong to."""
     found: Buckets = {}
 
     def put(width: int, start: int, cell: Cell, sums: Packed) -> None:
@@ -126,8 +126,8 @@ def spread(parts: Iterable[tuple[int, Cell, Packed]]) -> Buckets:
 def changes(
     given: Iterable[tuple[Timed, Sequence[SecondOpinion], Sequence[SecondOpinion]]],
 ) -> tuple[Buckets, CallerBuckets]:
-    """What further opinions on samples change in the sums, with those that they replace taken away: of each sample the
-    opinions before, and the further ones."""
+    """How new opinions change the sums; the opinions that they replace are taken away. `given` has, for each sample,
+    the opinions that there were and the new ones."""
     parts: list[tuple[int, Cell, Packed]] = []
     labels: CallerBuckets = {}
     for entry, before, more in given:
@@ -142,7 +142,7 @@ def changes(
 
 
 def _put(found: CallerBuckets, minute: int, entry: Timed, labels: PerCaller) -> None:
-    """In the buckets of the groups that the sample is of."""
+    """Add a caller's labels to the buckets of all groups that the sample belongs to."""
     pair, language, _ = parts_of(entry)
     for group in (ALL, pair, *wider_than(pair), language):
         for bucket in ((MINUTE, minute, OF_CALLERS + group), (HOUR, minute // HOUR * HOUR, OF_CALLERS + group)):
@@ -151,7 +151,7 @@ def _put(found: CallerBuckets, minute: int, entry: Timed, labels: PerCaller) -> 
 
 
 def of_callers(more: Buckets) -> CallerBuckets:
-    """What of these concerns each caller, in the buckets that hold all of them."""
+    """The callers' cells of these sums, gathered into the buckets that hold all callers."""
     found: dict[Bucket, dict[str, Packed]] = {}
     for (width, start, cell), sums in more.items():
         if cell[0] == "caller":
@@ -160,12 +160,12 @@ def of_callers(more: Buckets) -> CallerBuckets:
 
 
 def wider_buckets(changed: Iterable[Bucket]) -> set[Bucket]:
-    """The rolled-up ones that hold these."""
+    """The wider buckets that contain these."""
     return {(wide, start // wide * wide, cell) for width, start, cell in changed for wide in ROLLED_INTO.get(width, ())}
 
 
 def rolled_up(narrower: Sequence[tuple[int, Packed]]) -> Packed | None:
-    """Buckets as one, by their start, in the order of time; None of none."""
+    """Buckets, given with their start in the order of time, as one; None where there are none."""
     if not narrower:
         return None
     sums = together(narrower)
@@ -173,12 +173,12 @@ def rolled_up(narrower: Sequence[tuple[int, Packed]]) -> Packed | None:
 
 
 def together(some: Sequence[tuple[int, Packed]]) -> Packed:
-    """Their sum."""
+    """The sum of these buckets."""
     return Packed.together([sums for _, sums in some])
 
 
 def seen_in(some: Iterable[tuple[int, Packed]]) -> Seen:
-    """When each detector was in use, by the narrowest buckets."""
+    """The starts of the first and the last narrow bucket in which each detector was in use."""
     found: dict[str, tuple[int, int]] = {}
     for start, sums in some:
         for detector in sums.detectors():
@@ -195,8 +195,8 @@ Read = Callable[[int, Sequence[Span]], Awaitable[list[tuple[int, _T]]]]
 
 
 async def covering(read: Read[_T], width: int, since: float, until: float) -> list[tuple[int, _T]]:
-    """Buckets of this width or rolled up from it that begin within [since, until), in the order of time; none lies in
-    two. `read` gives those of a width that begin within some spans."""
+    """Buckets that together cover [since, until) without overlap, in the order of time: of this width, or wider ones
+    that are rolled up from it. `read` gives the buckets of a width that begin within some spans."""
     found: list[tuple[int, _T]] = []
     gaps: list[Span] = [(since, until)]
     for wide in (*ROLLED_INTO[width], width):
@@ -208,7 +208,8 @@ async def covering(read: Read[_T], width: int, since: float, until: float) -> li
 
 
 def _whole(gap: Span, wide: int, width: int) -> Span | None:
-    """Where buckets may begin that lie in a gap from end to end: narrow ones may begin at its very end."""
+    """The range in which a wide bucket may begin so that it lies wholly in the gap; None where none can. A gap is a
+    range of starts of narrow buckets, so the last of these may end after the gap."""
     first, end = -(-gap[0] // wide) * wide, gap[1] - wide + width
     return (first, end) if first < end else None
 

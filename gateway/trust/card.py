@@ -16,8 +16,8 @@ _shared: set[Column] = set()
 
 
 def share(columns: Iterable[Column]) -> None:
-    """Told once, at the start: detectors of the operator's speak of these as well as shipped ones. What they flag
-    together was not measured, so no card speaks of it."""
+    """Called once, at the start: both a shipped detector and one of the operator's judge these columns. What they flag
+    together was not measured, so the shipped card's error rates do not apply to them."""
     _shared.update(columns)
 
 
@@ -32,10 +32,10 @@ def shipped_errors() -> dict[Column, Errors]:
 
 
 def errors_of(infos: Iterable[manifest.DetectorInfo]) -> dict[tuple[str, str], Errors]:
-    """By (sub-category, direction), where one detector alone speaks of it: what several flag together was not measured.
-    The two encoders count as one, for each passage is read by one of them; the benchmarks are those of both.
+    """By (sub-category, direction), where a single detector judges it: what several flag together was not measured.
+    The two encoders count as one detector, because each passage is read by one of them; their benchmarks are joined.
 
-    Only public benchmarks of whose source the detector has seen nothing count; never its own training sources.
+    Only public benchmarks count, and of those only the ones from whose source the detector was not trained.
     """
     by_column: dict[tuple[str, str], list[manifest.DetectorInfo]] = {}
     for info in infos:

@@ -1,9 +1,9 @@
 """A judged sample as the ledger keeps it, without any text, and the form in which it is stored.
 
-The scores of a sample are of the same columns as those of thousands of others. So a sample is stored with a key for
-each column instead of its names, which takes a third of the room. A key follows from the column itself: no process has
-to ask another for one. The store keeps each column once, with its key, and writes it no later than the first sample
-that has it.
+A column is a sub-category, a direction and a detector@version. Thousands of samples have scores in the same columns, so
+a sample is stored with a short key for each column instead of its names; that takes a third of the room. The key is a
+hash of the column, so processes need not agree on it. The store keeps each column once under its key, and writes it no
+later than the first sample that has it.
 """
 
 import struct
@@ -17,7 +17,7 @@ from gateway.trust.judged import Judged
 from gateway.trust.packed import KEY_BYTES, SCORE_BYTES, Column, Schema, schema_of
 
 _NO_COLUMNS = schema_of(())
-_SCHEMAS = 4_096  # that a reader remembers
+_SCHEMAS = 4_096  # the most that a reader remembers
 
 
 class Score(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -43,8 +43,8 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Entry(_Head, array_like=True, frozen=True, gc=False):
-    """A judged sample: `at` in Unix seconds, no text. Its scores are kept packed, as they are stored and counted: eight
-    bytes each, and one for each flag, in the order of the schema's columns."""
+    """A judged sample without its texts; `at` is in Unix seconds. Scores stay packed, as they are stored and counted:
+    eight bytes for each score and one for each flag, in the order of the schema's columns."""
 
     schema: Schema
     values: bytes
@@ -81,9 +81,10 @@ class Entry(_Head, array_like=True, frozen=True, gc=False):
 
 
 class _Stored(_Head, array_like=True, frozen=True):
-    """The scores come last, so that who does not need them can pass them over. An earlier release wrote them out."""
+    """The scores come last, so that a reader who does not need them can skip them. An earlier release stored a list of
+    scores in place of `columns`."""
 
-    columns: bytes | list[Score]  # eight bytes each
+    columns: bytes | list[Score]  # keys, eight bytes each
     scores: bytes = b""  # eight bytes each
     flags: bytes = b""  # one byte each
 
@@ -96,7 +97,7 @@ _decode_column = msgspec.msgpack.Decoder(Column).decode
 
 
 def entry_of(judged: Judged) -> Entry:
-    """Packed at once: it runs for every sample."""
+    """Packs the scores directly and without `Entry.of`: it runs for every sample."""
     found = judged.scores
     schema = schema_of(tuple([(o.slug, way, o.detector) for way, o in found]))
     return Entry(
@@ -116,8 +117,8 @@ def entry_of(judged: Judged) -> Entry:
 
 
 class Taken(NamedTuple):
-    """Samples in the forms in which they are kept: their sums, each as a store keeps it, and the columns that the store
-    must know to read them, by key."""
+    """A batch of samples in the forms in which a store keeps them: their sums, each sample encoded, and the columns
+    that are needed to read them back, by key."""
 
     sums: Buckets
     stored: list[bytes]
@@ -151,26 +152,26 @@ def _stored(entry: Entry) -> bytes:
 
 
 class UnknownColumnError(LookupError):
-    """A sample is of a column that another process has written since the columns were read."""
+    """A sample has a column that another process added after the columns were read: learn them again."""
 
 
 class EntryReader:
-    """Reads stored entries, with the columns that were learned from the store."""
+    """Reads stored entries with the columns that it has learned from the store."""
 
     def __init__(self) -> None:
         self._columns: dict[bytes, Column] = {}
-        self._schemas: dict[bytes, Schema] = {}  # by all keys of a sample
+        self._schemas: dict[bytes, Schema] = {}  # by the joined keys of a sample
 
     def learn(self, columns: Mapping[bytes, bytes]) -> None:
-        """By key, as `Taken` has them. Raises msgspec.DecodeError."""
+        """Add columns, by key, as in `Taken.columns`. Raises msgspec.DecodeError."""
         self._columns |= {key: _decode_column(column) for key, column in columns.items()}
 
     def head(self, blob: bytes) -> Entry:
-        """Without the scores, in a fifth of the time. Raises msgspec.DecodeError."""
+        """The entry without its scores, in a fifth of the time. Raises msgspec.DecodeError."""
         return _entry(_decode_head(blob), _NO_COLUMNS, b"", b"")
 
     def read(self, blob: bytes) -> Entry:
-        """Raises UnknownColumnError, and msgspec.DecodeError."""
+        """The whole entry. Raises UnknownColumnError and msgspec.DecodeError."""
         of = _decode_stored(blob)
         if isinstance(of.columns, list):
             return Entry.of(*msgspec.structs.astuple(of)[:_HEAD], scores=of.columns)

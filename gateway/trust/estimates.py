@@ -1,17 +1,18 @@
-"""Estimates with intervals from weighted samples, and on what each of them rests.
+"""Estimates with intervals from weighted samples, and what evidence each of them rests on.
 
-A sampled exchange stands for 1/p exchanges, p its inclusion probability. Of what was judged a sub-sample, drawn with a
-known probability too, has a second opinion. The rate is the mean of the labels within bands of the detector's score,
-over the shares that these bands have of the traffic (the post-stratified estimator of two-phase sampling: Särndal,
-Swensson & Wretman, 1992, chapter 9; it is prediction-powered inference, arXiv 2311.01453, with the band's mean as the
-prediction, tuned by the labels themselves). So it is right however wrong the detector is; a good detector makes it
-narrow. Where a judge and people gave their opinion, each band is divided further by what the judge said, over the
-shares that its answers have: people's labels correct the judge as the judge corrects the detector.
+A sampled exchange stands for 1/p exchanges, where p is its inclusion probability. A sub-sample of the judged samples,
+drawn with a known probability too, has second opinions. The traffic is divided into bands of the detector's score. The
+rate is the mean of the labels in each band, weighted with the band's share of the traffic. This is the post-stratified
+estimator of two-phase sampling (Särndal, Swensson & Wretman, 1992, chapter 9), or prediction-powered inference (arXiv
+2311.01453) with the band's mean label as the prediction. The rate is right however wrong the detector is; a good
+detector makes its interval narrow. Where both a judge and people gave opinions, each band is divided further by what
+the judge said: people's labels correct the judge as the judge corrects the detector.
 
-Each detector@version has bands of its own: when one is replaced within a window, nothing of the two is mixed.
+Each detector@version has bands of its own: when a detector is replaced within a window, the two are not mixed.
 
 Without second opinions there is no rate. There is the share that the detector flags, and the range of rates that fits
-it by the error rates on public benchmarks (Rogan & Gladen, 1978): no promise, since traffic is no benchmark.
+this share by the error rates on public benchmarks (Rogan & Gladen, 1978). The range is no promise: traffic is not a
+benchmark.
 """
 
 import math
@@ -26,7 +27,7 @@ from gateway.trust.judged import PROBE
 from gateway.trust.moments import NO, NOTHING, SAID, SILENT, UNASKED, YES, Row, Sums
 
 LEAST_LABELS = 20  # effective samples; fewer tell next to nothing about a rate
-_LEAST_A_BAND = 2.0
+_LEAST_A_BAND = 2.0  # effective samples in a group of bands
 
 Basis = Literal["labels", "judge", "probe", "card", "flags"]
 BASES: tuple[Basis, ...] = ("labels", "judge", "probe", "card", "flags")
@@ -57,13 +58,13 @@ class Weights:
 
     @property
     def effective_samples(self) -> float:
-        """As many equally weighted samples would tell as much; see moments.Row.effective."""
+        """The number of equally weighted samples that would tell as much; see moments.Row.effective."""
         return Row(0, self.total, self.squared, self.flagged, self.flagged_squared, self.flagged_squared).effective
 
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """What is known of a detector's errors at its operating point: (true, false) positive rates, one pair for each
+    """A detector's measured errors at its operating point: one pair (true positive rate, false positive rate) for each
     public benchmark that it was not trained on."""
 
     benchmarks: tuple[tuple[float, float], ...]
@@ -71,11 +72,12 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A rate with its 95 % interval. On the basis `card` there is a range without an estimate, on `flags` neither.
+    """A rate with its 95 % interval. On the basis `card` there is only a range (`low`, `high`), on `flags` nothing.
 
-    `flagged` is the share that the detectors flag, of the newest version of each; None when none judged it.
+    `flagged` is the share that the newest version of each detector flags; None when nothing was judged.
     `effective_samples` counts labels on the bases `labels` and `judge`, else judged samples. `mean` and `weights` are
-    what `interval` and `flagged` were made of, for other levels; `by_probe` gives what a probe measured at any level.
+    what `interval` and `flagged` were computed from, to compute them at other levels; `by_probe` gives a probe's result
+    at any level.
     """
 
     basis: Basis
@@ -96,7 +98,7 @@ class Estimate:
         return Interval(self.estimate, self.low, self.high)
 
     def rate_at(self, level: float) -> Interval | None:
-        """The rate with an interval of another level."""
+        """The rate with an interval at another level; None where there is no rate."""
         if self.mean is not None:
             return self.mean.interval(level)
         return _at_least_zero(self.by_probe(level)) if self.by_probe else None
@@ -107,8 +109,9 @@ class Estimate:
 
 @dataclass(slots=True)
 class Evidence:
-    """The sums of one sub-category and direction: by detector and band, those of second opinions also by what the judge
-    had said. Those of probes by probe@version: they tell what a change does and not what an answer is."""
+    """The sums of one sub-category and direction, by detector and band; those of second opinions are divided further by
+    what the judge had said. `probes` has the sums of each probe@version apart, because they tell what a change to the
+    request does and not what an answer shows."""
 
     detector: dict[_Place, Row] = field(default_factory=dict)
     judge: dict[_Place, list[Row]] = field(default_factory=dict)
@@ -116,7 +119,7 @@ class Evidence:
     probes: dict[str, Row] = field(default_factory=dict)
 
     def labels(self, source: Literal["judge", "person"]) -> Row:
-        """All labels of a source together."""
+        """The sum of all labels of a source."""
         kept = range(UNASKED, SAID) if source == "person" else (NO, YES)
         return total(rows[said] for rows in getattr(self, source).values() for said in kept)
 
@@ -125,7 +128,7 @@ def evidence(sums: Sums) -> dict[tuple[str, str], Evidence]:
     """By sub-category and direction."""
     found: dict[tuple[str, str], Evidence] = {}
     for (slug, direction, detector, source, index), row in sums.items():
-        if row[0] < 0.5:  # all of it was taken away again
+        if row[0] < 0.5:  # everything in it was taken away again
             continue
         column = found.setdefault((slug, direction), Evidence())
         place, said = (detector, index // SAID), index % SAID
@@ -140,8 +143,8 @@ def evidence(sums: Sums) -> dict[tuple[str, str], Evidence]:
 
 
 def estimate(of: Evidence, errors: Errors | None, newest: Iterable[str] = ()) -> Estimate | None:
-    """On the best basis there is; None when there is nothing. `newest` names the detectors in use at the window's end:
-    flags of their earlier versions are left out."""
+    """The estimate on the best basis that has enough evidence; None without any evidence. `newest` names the
+    detector@versions in use at the window's end: flags of earlier versions are left out."""
     flags = _flags(of, frozenset(newest))
     share = flagged_share(flags)
     names = tuple(sorted({detector for detector, _ in of.detector}))
@@ -162,18 +165,19 @@ def estimate(of: Evidence, errors: Errors | None, newest: Iterable[str] = ()) ->
 
 
 def has_rate(of: Evidence) -> bool:
-    """Whether there are labels enough for a rate."""
+    """Whether there are enough labels for a rate."""
     return any(of.labels(source).kish >= LEAST_LABELS for source in ("person", "judge"))
 
 
 def rate(of: Evidence, source: Literal["judge", "person"]) -> Mean | None:
-    """The rate by the labels of one source, people's corrected by way of the judge's where there are both."""
+    """The rate by the labels of one source; None without labels. People's labels are weighted by way of the judge's
+    answers where there are both."""
     groups = post_strata(of, source)
     if not groups:
         return None
     shares = [total(of.detector.get(place, NOTHING) for place in group) for group in groups]
     whole = total(shares)
-    if whole.w <= 0:  # no detector speaks of it: the labels alone
+    if whole.w <= 0:  # no detector judges it: the labels alone
         return _leaf(of.labels(source))
     leaves = [(share.w / whole.w, _within(of, source, group)) for share, group in zip(shares, groups, strict=True)]
     return replace(mixed(leaves, whole.kish), unit=_unit(of, source, groups, leaves))
@@ -185,8 +189,9 @@ def _unit(
     groups: Sequence[list[_Place]],
     leaves: Sequence[tuple[float, Mean]],
 ) -> float:
-    """The share of the traffic that one label stands for, at most. Groups in which nothing was found count as one: each
-    alone has few labels by chance, and the one that has fewest would make the interval of a rare harm twice as wide."""
+    """The largest share of the traffic that a single label stands for. Groups of bands without a positive label count
+    as one group: some of them have few labels by chance, and the one with the fewest would make the interval of a rare
+    harm twice as wide."""
     found = [part * mean.unit for part, mean in leaves if mean.share > 0]
     clear = [(part, group) for (part, mean), group in zip(leaves, groups, strict=True) if mean.share <= 0]
     labels = of.judge if source == "judge" else of.person
@@ -196,15 +201,16 @@ def _unit(
 
 
 def post_strata(of: Evidence, source: Literal["judge", "person"]) -> list[list[_Place]]:
-    """Neighbouring bands of one detector joined until each group has labels; the last ones join the group before."""
+    """Groups of neighbouring bands of one detector, each joined until it has enough labels. Bands that are left over at
+    the end join the group before them."""
     labels: Mapping[_Place, Sequence[Row]] = of.judge if source == "judge" else of.person
     kept = (NO, YES) if source == "judge" else range(SAID)
     groups: list[list[_Place]] = []
     waiting: list[_Place] = []
-    w = ww = 0.0  # of the labels of those that wait
+    w = ww = 0.0  # of the labels in the bands that wait for a group
     for place in sorted({*of.detector, *labels}):
         if waiting and waiting[0][0] != place[0] and groups:
-            groups[-1] += waiting  # too few of that detector: with its neighbour
+            groups[-1] += waiting  # too few labels of that detector: its bands join the neighbouring group
             waiting, w, ww = [], 0.0, 0.0
         waiting.append(place)
         rows = labels.get(place)
@@ -219,7 +225,7 @@ def post_strata(of: Evidence, source: Literal["judge", "person"]) -> list[list[_
 
 
 def _within(of: Evidence, source: Literal["judge", "person"], group: Sequence[_Place]) -> Mean:
-    """The rate within a group of bands."""
+    """The rate in a group of bands."""
     by_judge = [of.judge[place] for place in group if place in of.judge]
     if source == "judge":
         return _leaf(total([rows[said] for said in (NO, YES) for rows in by_judge]))
@@ -239,7 +245,7 @@ def _leaf(row: Row) -> Mean:
 
 
 def total(rows: Iterable[Row]) -> Row:
-    """All rows together. Written out: it runs for every group of bands of every column."""
+    """The sum of all rows. Written out, because it runs for every group of bands of every column."""
     n = w = ww = wy = wwy = wwyy = 0.0
     for row in rows:
         n += row[0]
@@ -253,12 +259,13 @@ def total(rows: Iterable[Row]) -> Row:
 
 # --- probes
 
-CONTROL = ".control"  # behind the probe's name: what happened without the change
-SHADOW = PROBE + "shadow@"  # before a model's name: another model's answers beside the ones in use
+CONTROL = ".control"  # suffix of a probe's name: what happened without the change
+SHADOW = PROBE + "shadow@"  # prefix of a model's name: answers of that model beside those of the one in use
 
 
 def probed(of: Evidence) -> dict[str, Estimate]:
-    """By probe@version what it measures: a rate, or with a control the paired difference, which may be below 0."""
+    """What each probe measures, by probe@version: a rate or, where the probe has a control, the paired difference,
+    which may be below 0."""
     found = {}
     for name, row in sorted(of.probes.items()):
         base, _, version = name.partition("@")
@@ -272,9 +279,9 @@ def probed(of: Evidence) -> dict[str, Estimate]:
 
 
 def _paired(only_changed: Row, only_control: Row, level: float) -> Interval:
-    """How much more often something happens with the change than without, from the pairs in which just one of them
-    shows it: Wald's interval with half a pair added to each of the four outcomes (Agresti & Min, 2005), over the
-    effective number of pairs by the linearised variance of their mean difference."""
+    """How much more often something happens with the change than without it, from the pairs in which only one of the
+    two shows it. Wald's interval with half a pair added to each of the four outcomes (Agresti & Min, 2005); the number
+    of pairs is the effective one, by the linearised variance of their mean difference."""
     one, other, n = only_changed.mean, only_control.mean, only_changed.kish
     gap, weight = one - other, only_changed.w
     spread = (
@@ -292,7 +299,7 @@ def _paired(only_changed: Row, only_control: Row, level: float) -> Interval:
 
 
 def _by_probe(of: Evidence) -> Estimate | None:
-    """By the probe that has most samples; another model's figures are no rate of this one's."""
+    """The estimate of the probe with the most samples. Shadow probes are left out: they measure another model."""
     own = [found for name, found in probed(of).items() if not name.startswith(SHADOW)]
     best = max(own, key=lambda found: found.effective_samples, default=None)
     if best is None:
@@ -309,7 +316,7 @@ def _at_least_zero(found: Interval) -> Interval:
 
 
 def _flags(of: Evidence, newest: frozenset[str]) -> Weights:
-    """Of the newest version of each detector, where it is known."""
+    """The weights of the newest version of each detector; of all versions where `newest` is empty."""
     kept = [row for (detector, _), row in of.detector.items() if not newest or detector in newest]
     row = total(kept)
     return Weights(row.w, row.ww, row.wy, row.wwy)
@@ -332,16 +339,16 @@ def flagged_share(weights: Weights, level: float = LEVEL) -> Interval | None:
 
 
 def _quantile(level: float) -> float:
-    """Of the normal distribution, two-sided."""
+    """The two-sided quantile of the normal distribution."""
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def plausible(share: Interval, errors: Errors) -> tuple[float, float]:
-    """The range of rates that fits a flagged share: the lowest by the benchmark whose error rates leave least of it,
-    the highest if live traffic sets off no false alarm and harm is found as rarely as on the worst benchmark.
+    """The range of rates that fits a flagged share.
 
-    It is never empty, [0, 0] or [1, 1]: even where nothing was flagged, harm up to the upper limit would not have
-    shown, and where all was, there need not be more of it than the lower limit of what is flagged.
+    Its low end is the lowest corrected share over all benchmarks. Its high end assumes that traffic causes no false
+    alarm and that harm is found as rarely as on the worst benchmark. The range always has a width: where nothing was
+    flagged, some harm may have been missed, and where everything was flagged, some of it may be false alarms.
     """
     lowest = min(share.low, *(_corrected(share.low, *rates) for rates in errors.benchmarks))
     worst = min(found for found, _ in errors.benchmarks)
@@ -373,8 +380,8 @@ class Difference:
 
 
 def difference(one: Interval, other: Interval) -> Difference:
-    """Of two independent rates, from their own limits (Newcombe, 1998, method 10; Donner & Zou's MOVER, 2012): it keeps
-    their asymmetry, which a normal interval of a difference loses at small rates."""
+    """The difference of two independent rates, from the limits of each (Newcombe, 1998, method 10; Donner & Zou's
+    MOVER, 2012). It keeps their asymmetry, which a normal interval of a difference loses at small rates."""
     gap = one.estimate - other.estimate
     below = math.hypot(one.estimate - one.low, other.high - other.estimate)
     above = math.hypot(one.high - one.estimate, other.estimate - other.low)

@@ -2,11 +2,11 @@
 
 A rate is a mean over cells (bands of the detector's score), each with its known share of the traffic and a few labels.
 Its variance is that of a post-stratified mean under two-phase sampling (Särndal, Swensson & Wretman, 1992, chapter 9).
-A normal interval from it covers far too little where positives are few: with none found its width is 0. So one
-observation, half positive, is added where one label stands for most traffic, and a beta distribution with the same mean
-and variance gives the limits. With a single cell that is Jeffreys' interval exactly (Brown, Cai & DasGupta, 2001); the
-idea of the heaviest weight is Fay & Feuer's (1997) for weighted sums of counts. `tests/proofs` measures how often the
-intervals hold the truth.
+A normal interval made from it covers the truth far too rarely where positives are few: with none found its width is 0.
+So one half-positive observation is added, with the weight of the label that stands for most traffic; the limits are
+those of the beta distribution with the resulting mean and variance. With a single cell this is exactly Jeffreys'
+interval (Brown, Cai & DasGupta, 2001). Fay & Feuer (1997) use the heaviest weight in the same way for weighted sums of
+counts. `tests/proofs` measures how often the intervals hold the truth.
 """
 
 import math
@@ -30,7 +30,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """An estimated share with its variance. `unit` is the share of the whole that one label stands for, at most."""
+    """An estimated share with its variance. `unit` is the largest share of the whole that a single label stands for."""
 
     share: float
     variance: float
@@ -38,7 +38,8 @@ class Mean:
 
     @property
     def effective_samples(self) -> float:
-        """As many simple random labels would tell as much: those of the beta distribution below, less the added."""
+        """The number of simple random labels that would tell as much: that of the beta distribution in `interval`,
+        without the added observation."""
         centre, spread = self._moments()
         return max(0.0, centre * (1 - centre) / spread - 2)
 
@@ -47,12 +48,12 @@ class Mean:
         size = centre * (1 - centre) / spread - 1
         a, b = centre * size, (1 - centre) * size
         low, high = beta_quantile((1 - level) / 2, a, b), beta_quantile((1 + level) / 2, a, b)
-        # A rate of which nothing was found may be zero, one of which nothing else was found may be one.
+        # Where no label was positive the rate may be zero; where all were, it may be one.
         low, high = (0.0 if self.share <= 0 else low), (1.0 if self.share >= 1 else high)
         return Interval(self.share, min(low, self.share), max(high, self.share))
 
     def _moments(self) -> tuple[float, float]:
-        """Mean and variance with the half positive observation; for one cell those of Beta(k + ½, n - k + ½)."""
+        """Mean and variance with the half-positive observation; for one cell those of Beta(k + ½, n - k + ½)."""
         u = self.unit
         centre = (self.share + u / 2) / (1 + u)
         spread = (self.variance + u * u / 2 + u**3 / 4) / ((1 + u) ** 2 * (1 + 2 * u))
@@ -60,7 +61,7 @@ class Mean:
 
 
 def mixed(parts: Sequence[tuple[float, Mean]], samples: float) -> Mean:
-    """The mean over cells, by (share, mean); the shares, which add up to 1, were found in so many samples."""
+    """The mean over cells, each a (share, mean). The shares add up to 1 and were estimated from this many `samples`."""
     share = min(1.0, max(0.0, sum(part * mean.share for part, mean in parts)))
     within = sum(part * part * mean.variance for part, mean in parts)
     between = sum(part * (mean.share - share) ** 2 for part, mean in parts) / samples if samples else 0.0
@@ -68,8 +69,8 @@ def mixed(parts: Sequence[tuple[float, Mean]], samples: float) -> Mean:
 
 
 def beta_quantile(probability: float, a: float, b: float) -> float:
-    """The x at which the distribution function of Beta(a, b) reaches the probability, to 1e-9: from a first guess by
-    Halley's steps, halving where one would leave what is known."""
+    """The x at which the distribution function of Beta(a, b) reaches the probability, to 1e-9. Halley's steps from a
+    first guess; where a step would leave the known bounds, the bounds are halved instead."""
     low, high, x = 0.0, 1.0, _first_guess(probability, a, b)
     for _ in range(100):
         off = beta_below(x, a, b) - probability
@@ -85,7 +86,7 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
 
 
 def _first_guess(probability: float, a: float, b: float) -> float:
-    """By the normal distribution (Abramowitz & Stegun, 26.5.22); the mean where that does not hold."""
+    """By the normal approximation (Abramowitz & Stegun, 26.5.22); the mean where that does not apply."""
     mean = a / (a + b)
     if min(a, b) <= 1 or not 0 < probability < 1:
         return mean
@@ -113,8 +114,8 @@ def _log_beta_density(x: float, a: float, b: float) -> float:
 
 
 def _fraction(x: float, a: float, b: float) -> float:
-    """Lentz's method; 500 steps are enough for a + b of some hundred thousand. Written out: it runs for every interval
-    some dozen times."""
+    """Lentz's method; 500 steps are enough for a + b of some hundred thousand. Written out, because it runs some dozen
+    times for every interval."""
     whole = a + b
     c, d = 1.0, 1 / (1 - whole * x / (a + 1) or _TINY)
     found = d

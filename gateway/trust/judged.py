@@ -1,4 +1,4 @@
-"""A judged sample, as everything downstream gets it."""
+"""A judged sample, as every sink receives it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -13,7 +13,7 @@ from policies.engine import Decision
 
 Direction = Literal["prompt", "response"]
 DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
-PROBE = "probe:"  # begins the name of a detector that is a probe: it says what a change to the request did
+PROBE = "probe:"  # prefix of the names of probes, which measure what a change to the request did
 
 
 Texts = Mapping[tuple[str, tuple[str | int, ...]], str]  # by direction and path
@@ -22,12 +22,12 @@ Texts = Mapping[tuple[str, tuple[str | int, ...]], str]  # by direction and path
 class Judged(msgspec.Struct, frozen=True):
     """One exchange that was sampled and judged.
 
-    `at` is Unix seconds: when the exchange was closed. `probability` is the known probability with which it was
-    sampled. `unread` says why not all of it was read, empty when it was: `unreadable`, `truncated` or `detector`.
-    `language` is that of the prompt's last text, an ISO 639-1 code or empty. `findings` has each text with what was
-    found, `scores` is what `scores_of` makes of them. `texts` reads the texts themselves anew, by direction and path:
-    personal data, for sinks that the operator allowed to have them. `sample` is the exchange itself as raw bytes, None
-    where this is not about one exchange as it was.
+    `at` is when the exchange was closed, in Unix seconds. `probability` is the known probability with which it was
+    sampled. `unread` says why part of it was not read (`unreadable`, `truncated` or `detector`); it is empty when all
+    of it was. `language` is that of the prompt's last text: an ISO 639-1 code, or empty. `findings` lists each text
+    with what was found in it; `scores` is `scores_of(findings)`. `texts` reads the texts themselves again, by direction
+    and path: personal data, for sinks that the operator allows to have them. `sample` is the exchange as raw bytes, or
+    None for a record that does not describe one real exchange (a probe's result).
     """
 
     id: str
@@ -54,7 +54,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 def scores_of(findings: Sequence[Finding]) -> list[tuple[Direction, Opinion]]:
-    """Of each direction and sub-category the strongest opinion over all texts, flagged when any of them was."""
+    """The strongest opinion over all texts for each direction and sub-category; flagged if any of them was flagged."""
     found: list[tuple[Direction, Opinion]] = []
     for direction in DIRECTIONS:
         own = chain.from_iterable([finding.opinions for finding in findings if finding.direction == direction])
@@ -63,6 +63,6 @@ def scores_of(findings: Sequence[Finding]) -> list[tuple[Direction, Opinion]]:
 
 
 class Sink(Protocol):
-    """Takes judged samples. Sinks do not know each other, and none of them may wait."""
+    """Receives judged samples. Sinks do not know each other, and `take` must not block."""
 
     def take(self, judged: Judged) -> None: ...

@@ -1,11 +1,11 @@
 """What the ledger adds up, so that a rate over a window is read from sums and not from samples.
 
-For each sub-category, direction and detector@version there are rows of six sums, one row for each band of the
-detector's score: how many samples, and of their weights Σw, Σw², Σwy, Σw²y and Σw²y². In the detector's own rows y says
-whether it flagged; in those of second opinions y is the label and w counts phase two as well. These are divided further
-by what the judge had said, so that people's labels can correct it. Sums are kept for all traffic and for each value of
-each pivot ("one sample, many pivots", arXiv 2602.18518). They can be added and taken away, so that an opinion that
-comes late, twice or corrected counts once.
+For each sub-category, direction and detector@version there is a row of six sums for each band of the detector's score:
+the number of samples, and Σw, Σw², Σwy, Σw²y and Σw²y² over their weights w. In a detector's own rows y is 1 where it
+flagged. In the rows of second opinions y is the label, and w includes the probability of the second draw; these rows
+are divided further by what the judge had said, so that people's labels can correct the judge. Sums are kept for all
+traffic and for each value of each pivot ("one sample, many pivots", arXiv 2602.18518). They can be added and taken
+away, so that an opinion counts once even if it comes late, twice or is corrected.
 """
 
 import re
@@ -16,11 +16,11 @@ from typing import NamedTuple, Protocol
 
 from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion
 
-# Calibrated scores, by about equal steps of log-odds to both sides of one half; bands by rank would move with the
-# traffic.
+# The edges of the bands of calibrated scores: about equal steps of log-odds on both sides of one half. Bands by rank
+# would move with the traffic.
 EDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.7, 0.9, 0.97, 0.99)
 BANDS = len(EDGES) + 1
-# What the judge said: it was not asked, it did not answer, no, yes.
+# What the judge said of a sample: it was not asked, it did not answer, no, or yes.
 SAID = 4
 UNASKED, SILENT, NO, YES = range(SAID)
 
@@ -49,8 +49,8 @@ class Row(NamedTuple):
 
     @property
     def effective(self) -> float:
-        """As many equally weighted samples would tell as much: Kish's size, or what follows from the linearised
-        variance of a ratio (Särndal and others, section 5.7) where that is less."""
+        """The number of equally weighted samples that would tell as much: Kish's effective size, or the one that
+        follows from the linearised variance of a ratio (Särndal and others, section 5.7) where that is smaller."""
         mean = self.mean
         spread = self.wwyy - 2 * mean * self.wwy + mean * mean * self.ww
         if 0 < mean < 1 and spread > 0:
@@ -64,8 +64,8 @@ class Row(NamedTuple):
 
 
 NOTHING = Row(0, 0, 0, 0, 0, 0)
-# (sub-category, direction, detector@version, source, band and said) → the six sums of a Row. The source is `detector`,
-# `judge` or `person`.
+# (sub-category, direction, detector@version, source, index) → the six sums of a Row. The source is `detector`, `judge`
+# or `person`; the index is band * SAID + what the judge said.
 Key = tuple[str, str, str, str, int]
 Sums = dict[Key, list[float]]
 
@@ -86,7 +86,7 @@ class JudgedScore(Protocol):
 
 
 class Weighed(Protocol):
-    """What a judged sample needs to be added up, as `ledger.Entry` has it."""
+    """What is needed of a judged sample to add it to the sums; `ledger.Entry` has it."""
 
     @property
     def probability(self) -> float: ...
@@ -103,17 +103,17 @@ class Weighed(Protocol):
 
 
 def parts_of(entry: Weighed) -> tuple[Cell, ...]:
-    """The narrowest cells that a sample belongs in, one for each way to look at it."""
+    """The narrowest cells that a sample belongs to, one for each way to divide the traffic."""
     return ("route_model", entry.route, entry.model), ("language", entry.language), ("caller", entry.caller)
 
 
 def wider_than(cell: Cell) -> tuple[Cell, ...]:
-    """The route and the model of a pair of both."""
+    """The cells of the route and of the model, for the cell of a pair of both; else none."""
     return (("route", cell[1]), ("model", cell[2])) if cell[0] == "route_model" else ()
 
 
 def cell_named(**values: str | None) -> Cell:
-    """The cell of one pivot, or of a route and a model together; all traffic when every value is None.
+    """The cell of one pivot, or of a route and a model together; the cell of all traffic when every value is None.
 
     Raises ValueError for other combinations: no sums are kept of them.
     """
@@ -125,26 +125,26 @@ def cell_named(**values: str | None) -> Cell:
     return (pivot, *(given[name] for name in ("route", "model", "language", "caller") if name in given))
 
 
-_LOOK = 0x80  # in place of a band: this score must be looked at
+_LOOK = 0x80  # in place of a band: the whole score is needed to tell its band
 _LOOKED_AT = re.compile(rb"[\x80-\xff]")
 _FIRST = 0x3F  # the first byte of the doubles from 2 ** -15 to 2: sign, and most of the exponent
 
 
 def _band_of_code(code: int) -> int:
-    """Of the scores whose first two bytes are _FIRST and this one, or _LOOK where an edge lies between them."""
+    """The band of the scores whose first two bytes are _FIRST and this code; _LOOK where an edge divides them."""
     lowest, highest = (struct.unpack(">d", bytes((_FIRST, code)) + six)[0] for six in (bytes(6), b"\xff" * 6))
     band = bisect_right(EDGES, lowest)
     return band if band == bisect_right(EDGES, highest) else _LOOK
 
 
 _OF_CODE = bytes(map(_band_of_code, range(256)))
-_KEPT = bytes(255 * (first == _FIRST) for first in range(256))  # smaller ones are in the first band
-_ODD = bytes(_LOOK * (first > _FIRST) for first in range(256))  # no share: negative, or 2 and more
+_KEPT = bytes(255 * (first == _FIRST) for first in range(256))  # scores with a smaller first byte are in the first band
+_ODD = bytes(_LOOK * (first > _FIRST) for first in range(256))  # not from 0 to 1: negative, or 2 and more
 
 
 def bands_of(scores: bytes) -> bytes:
-    """The band of each score, of doubles with the lowest byte first. Tables of their first two bytes tell it of nearly
-    all scores, for all of them at once."""
+    """The band of each score; `scores` are little-endian doubles. Tables of the two highest bytes give the band of
+    nearly all scores, all at once; the others are looked up one by one."""
     first = scores[7::8]
     tables = ((scores[6::8], _OF_CODE), (first, _KEPT), (first, _ODD))
     code, kept, odd = (int.from_bytes(some.translate(table), "big") for some, table in tables)
@@ -155,7 +155,7 @@ def bands_of(scores: bytes) -> bytes:
 
 
 def add_judged(sums: Sums, entry: Weighed) -> None:
-    """Add what the detectors said of a sample."""
+    """Add a sample's scores to the detectors' own rows."""
     weight = 1 / entry.probability
     square = weight * weight
     for score in entry.scores:
@@ -173,7 +173,7 @@ def add_judged(sums: Sums, entry: Weighed) -> None:
 
 
 def opined(entry: Weighed, opinions: Sequence[SecondOpinion]) -> Sums:
-    """What all opinions on a sample add up to: the judge's latest, and the mean of what people say."""
+    """The sums of all opinions on a sample: of the judge's latest one, and of the mean of what people say."""
     sums: Sums = {}
     scores = {(score.slug, score.direction): score for score in entry.scores}
     found = {kind: (weight, labels) for kind, weight, labels in labelled(entry, opinions)}
@@ -196,7 +196,8 @@ Labels = dict[tuple[str, str], float]  # by sub-category and direction
 
 
 def labelled(entry: Weighed, opinions: Sequence[SecondOpinion]) -> Iterator[tuple[Kind, float, Labels]]:
-    """What each kind of source says of a sample, with its weight; no labels where a judge did not answer."""
+    """For each kind of source that gave an opinion: the kind, the sample's weight and the labels. There are no labels
+    where a judge did not answer."""
     for kind in KINDS:
         given = _of(opinions, kind)
         if given:
@@ -204,7 +205,7 @@ def labelled(entry: Weighed, opinions: Sequence[SecondOpinion]) -> Iterator[tupl
 
 
 def labels_by(kind: Kind, opinions: Sequence[SecondOpinion]) -> Labels:
-    """What the opinions of a kind on a sample say: the judge's latest, or the mean of what people say."""
+    """The labels of one kind of source on a sample: the judge's latest, or the mean of what people say."""
     given = _of(opinions, kind)
     return _labels([max(given, key=lambda o: (o.at, o.name))] if given and kind == "judge" else given)
 
@@ -243,7 +244,7 @@ def merge(into: Sums, more: Mapping[Key, Sequence[float]], sign: int = 1) -> Non
 
 
 def _add(known: list[float], row: Sequence[float]) -> None:
-    """Written out: it runs for every sum of every batch."""
+    """Written out, because it runs for every sum of every batch."""
     n, w, ww, wy, wwy, wwyy = row
     known[0] += n
     known[1] += w

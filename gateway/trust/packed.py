@@ -1,10 +1,10 @@
 """Sums as they are stored and added.
 
-The sums of one bucket are some four hundred rows (see `moments`), and each batch of samples changes most of those of
-the detectors in some sixty buckets. As rows by key these cost more than all else that the ledger does. So the
-detectors' rows are one list of numbers, with a layout that says what stands where: two lists of the same layout, which
-is the rule, are added at once. The rows of second opinions are few in most buckets and many in some: they are rows by
-key, and stay packed until somebody asks for them.
+The sums of one bucket are some four hundred rows (see `moments`), and each batch of samples changes most of the
+detectors' rows in some sixty buckets. Kept as rows by key they would cost more than everything else that the ledger
+does. So the detectors' rows are one list of numbers, with a layout that says which number means what. Two lists usually
+have the same layout and are then added number by number. The rows of second opinions are few in most buckets and many
+in some: they are kept as rows by key, and stay packed until somebody asks for them.
 """
 
 import struct
@@ -18,26 +18,27 @@ import msgspec
 
 from gateway.trust.moments import BANDS, SAID, Key, Sums
 
-ROW = 6  # numbers
-BLOCK = ROW * BANDS  # numbers of one column
+ROW = 6  # numbers in a row
+BLOCK = ROW * BANDS  # numbers in a column
 KEY_BYTES, SCORE_BYTES = 8, 8
 Column = tuple[str, str, str]  # sub-category, direction, detector@version
 Seen = Mapping[str, tuple[int, int]]  # detector@version → the starts of the first and the last bucket that have it
 
 _DETECTOR = "detector"  # the source of a detector's own rows
-_PLAIN, _SMALL = b"\0", b"\1"  # the first byte: as it is, or compressed
+_PLAIN, _SMALL = b"\0", b"\1"  # the first byte says whether the rest is compressed
 _encode = msgspec.msgpack.Encoder().encode
 _decode_columns = msgspec.msgpack.Decoder(list[Column]).decode
-# The layout, the numbers, the rows of opinions, the detectors seen.
+# Packed sums: the layout, the numbers, the rows of opinions, when each detector was seen.
 _decode = msgspec.msgpack.Decoder(tuple[bytes, bytes, bytes, dict[str, tuple[int, int]]]).decode
-# Of one sub-category, direction, detector@version and source: each row's index and its six sums, one after the other.
+# The rows of opinions. For each (sub-category, direction, detector@version, source): a flat list in which each row is
+# its index followed by its six sums.
 _decode_opined = msgspec.msgpack.Decoder(list[tuple[str, str, str, str, list[float]]]).decode
 _NO_ROWS = b"\x90"
 
 
 class Schema:
-    """The columns of a sample, in the order of its scores, which are `packed` as doubles. `keys` has a key of each
-    column, `by_key` the columns as they are stored."""
+    """The columns of a sample in the order of its scores; `packed` packs the scores as doubles. `keys` holds the
+    columns' keys one after the other, `by_key` each column as it is stored."""
 
     __slots__ = ("by_key", "columns", "keys", "packed")
 
@@ -52,12 +53,12 @@ class Schema:
 
 @lru_cache(4096)
 def schema_of(columns: tuple[Column, ...]) -> Schema:
-    """Of the same columns the same object, so that samples are grouped by it quickly."""
+    """The same object for the same columns, so that grouping samples by it is quick."""
     return Schema(columns)
 
 
 class Layout:
-    """Which rows of the detectors stand where: the places of the first number of each column."""
+    """Where each column of the detectors' rows begins in the list of numbers: `places` has the index of its first."""
 
     __slots__ = ("places", "size", "stored")
 
@@ -69,12 +70,12 @@ class Layout:
 
 @lru_cache(4096)
 def layout_read(stored: bytes) -> Layout:
-    """As it is stored. Raises msgspec.DecodeError."""
+    """The layout of its stored form. Raises msgspec.DecodeError."""
     return Layout(_decode_columns(stored), stored)
 
 
 def layout_of(columns: Iterable[Column]) -> Layout:
-    """The same for the same columns, in whatever order they come."""
+    """The layout of these columns; their order does not matter."""
     return layout_read(_encode(sorted(columns)))
 
 
@@ -82,9 +83,9 @@ _EMPTY = layout_of([])
 
 
 class Packed:
-    """The sums of a bucket, or of several together. Never changed once they are made, but for `values` by who makes
-    them. `rows` are those of second opinions, packed until `opined` is asked for. `seen` is known of several buckets
-    together: when each detector was in use."""
+    """The sums of a bucket, or of several together. Only the code that makes one fills in `values`; after that nothing
+    changes. `rows` are those of second opinions, packed until `opined` is called. `seen` says when each detector was in
+    use; only sums of several buckets have it."""
 
     __slots__ = ("layout", "rows", "seen", "values")
 
@@ -112,7 +113,7 @@ class Packed:
 
     @classmethod
     def read(cls, blob: bytes) -> "Packed":
-        """What `blob` made. Raises msgspec.DecodeError."""
+        """The sums that `blob` wrote. Raises msgspec.DecodeError."""
         try:
             stored, numbers, opined, seen = _decode(zlib.decompress(blob[1:]) if blob[:1] == _SMALL else blob[1:])
             layout = layout_read(stored)
@@ -121,7 +122,7 @@ class Packed:
             raise msgspec.DecodeError(f"sums are damaged: {error}") from None
 
     def blob(self, *, small: bool = False) -> bytes:
-        """To be stored; `small` takes longer, and a fifth of the room, because most numbers are zero."""
+        """The stored form. `small` compresses it to a fifth, because most numbers are zero, and takes longer."""
         opined = self.rows if isinstance(self.rows, bytes) else _encode(_by_column(self.rows))
         numbers = struct.pack(f"<{self.layout.size}d", *self.values)
         whole = _encode((self.layout.stored, numbers, opined, self.seen))
@@ -135,12 +136,12 @@ class Packed:
         return self.rows
 
     def plus(self, more: "Packed") -> "Packed":
-        """Both together, without what was seen when."""
+        """The sum of both, without `seen`."""
         return Packed(*_values(self, more), _opined(self, more))
 
     @classmethod
     def together(cls, parts: Sequence["Packed"]) -> "Packed":
-        """All of them, without what was seen when: as one after another added, without a copy of the rows each time."""
+        """The sum of all parts, without `seen`. As repeated `plus`, but without copying the rows each time."""
         found = cls()
         for number, part in enumerate(parts):
             found = cls(*(_values(found, part) if number else (part.layout, part.values)))
@@ -185,7 +186,8 @@ def _values(one: Packed, other: Packed) -> tuple[Layout, list[float]]:
 
 
 def _opined(one: Packed, other: Packed) -> bytes | Sums:
-    """The rows of both, without those that became all zeros. What one has alone stays as it is, packed or not."""
+    """The rows of both added, without those that became all zeros. If only one has rows, they are returned as they are,
+    packed or not."""
     if other.rows in (_NO_ROWS, {}):
         return one.rows
     if one.rows in (_NO_ROWS, {}):
@@ -203,7 +205,7 @@ def _opined(one: Packed, other: Packed) -> bytes | Sums:
 
 
 def _all_rows(parts: Iterable[Packed]) -> Sums:
-    """As `_opined`, of many, added column by column: names are looked up once for all rows of a column."""
+    """As `_opined`, for many parts: added column by column, so that names are looked up once for each column."""
     found: dict[tuple[str, str, str, str], dict[float, list[float]]] = {}
     for part in parts:
         for slug, direction, detector, source, flat in _by_column(part.rows):
@@ -215,7 +217,7 @@ def _all_rows(parts: Iterable[Packed]) -> Sums:
     return {(*name, int(index)): row for name, column in found.items() for index, row in column.items() if any(row)}
 
 
-_Flat = tuple[str, str, str, str, list[float]]  # a column's name, and of its rows index and sums one after the other
+_Flat = tuple[str, str, str, str, list[float]]  # as `_decode_opined` gives them
 
 
 def _by_column(rows: bytes | Sums) -> list[_Flat]:

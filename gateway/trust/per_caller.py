@@ -1,10 +1,10 @@
-"""What is added up of each caller, for how far callers differ (see `comparing`).
+"""Sums for each caller, from which it is seen how far callers differ (see `comparing`).
 
-Of all traffic: of each band of each column how much was judged, and of labels how much was labelled and found. Of each
-group that can be compared (a route, a model, …) the labels alone, over all bands.
+Of all traffic there is, by column and band, the weight of what was judged, and of the labels the weight of what was
+labelled and of what was positive. Of each group that can be compared (a route, a model, …) there are only the labels,
+over all bands.
 
-All callers of a stretch of time lie in one bucket, so that a window of all of them is read as fast as one of a single
-caller is.
+All callers of a stretch of time lie in one bucket: a window of all callers is read as fast as that of a single one.
 """
 
 import struct
@@ -21,28 +21,28 @@ import msgspec
 from gateway.trust.moments import BANDS, NO, SAID, YES, Cell, Sums
 from gateway.trust.packed import ROW, Layout, Packed, layout_of, layout_read
 
-OF_CALLERS: Cell = ("callers",)  # the cell of these buckets; with that of a group behind it, of the labels in the group
+OF_CALLERS: Cell = ("callers",)  # the cell of these buckets; followed by a group's cell for the labels in the group
 LabelColumn = tuple[str, str, str, str]  # sub-category, direction, detector@version and source
-Labels = dict[LabelColumn, list[float]]  # band, Σw and Σwy of what was labelled, one row after another
+Labels = dict[LabelColumn, list[float]]  # rows of three numbers (band, Σw, Σwy), one after the other
 
-_KEPT = {"judge": (NO, YES), "person": range(SAID)}  # of a judge only what was answered
-_LABEL = 3  # numbers of a row of labels
+_KEPT = {"judge": (NO, YES), "person": range(SAID)}  # of a judge only its answers
+_LABEL = 3  # numbers in a row of labels
 _encode = msgspec.msgpack.Encoder().encode
 _decode_columns = msgspec.msgpack.Decoder(tuple[LabelColumn, ...]).decode
-# By caller: the layout, its weights, the columns of labels and the rows of each.
+# By caller: the layout, the weights, the columns of the labels and the rows of each column.
 _decode = msgspec.msgpack.Decoder(dict[str, tuple[bytes, bytes, bytes, list[list[float]]]]).decode
 
 
 class CallerColumn(NamedTuple):
-    """Of one caller in one column, by detector@version: Σw of what was judged in each band, and by source the rows of
-    labels, as in Labels; a band may have several."""
+    """One caller's sums in one column: `judged` has Σw of each band by detector@version; `labels` has rows as in
+    Labels, by source and detector@version. A band may have several rows."""
 
     judged: dict[str, list[float]]
     labels: dict[str, dict[str, list[float]]]
 
 
 class OfCaller(NamedTuple):
-    """The sums of one caller: BANDS weights for each column of the layout, and labels."""
+    """The sums of one caller: BANDS weights for each column of the layout, and the labels."""
 
     layout: Layout
     weights: list[float]
@@ -58,7 +58,7 @@ class OfCaller(NamedTuple):
 
     @classmethod
     def labelled(cls, sums: Sums) -> "OfCaller":
-        """Labels alone, whatever detector and band."""
+        """The labels alone, summed over all detectors and bands."""
         found: dict[LabelColumn, list[float]] = {}
         for (slug, direction, _, source, index), (_, w, _, wy, _, _) in sums.items():
             if source in _KEPT and index % SAID in _KEPT[source]:
@@ -69,7 +69,8 @@ class OfCaller(NamedTuple):
 
     @classmethod
     def together(cls, parts: Sequence["OfCaller"]) -> "OfCaller":
-        """Of some, one at least: all their rows of labels, which are united where they are stored."""
+        """The sum of these, at least one. Rows of labels are only listed together; `_united` adds them up when they
+        are stored."""
         first = parts[0]
         if len(parts) == 1:
             return first
@@ -111,7 +112,7 @@ class PerCaller:
 
     @classmethod
     def read(cls, blob: bytes) -> "PerCaller":
-        """What `blob` made. Raises msgspec.DecodeError."""
+        """The sums that `blob` wrote. Raises msgspec.DecodeError."""
         try:
             stored = _decode(zlib.decompress(blob))
             return cls({caller: _read(*parts) for caller, parts in stored.items()})
@@ -119,7 +120,7 @@ class PerCaller:
             raise msgspec.DecodeError(f"sums are damaged: {error}") from None
 
     def blob(self, *, small: bool = False) -> bytes:
-        """To be stored. `small` takes longer and less room."""
+        """The stored form. `small` compresses it and takes longer."""
         return zlib.compress(_encode({caller: _stored(of) for caller, of in self.callers.items()}), 1 if small else 0)
 
     def plus(self, more: "PerCaller") -> "PerCaller":
@@ -127,7 +128,7 @@ class PerCaller:
 
 
 def per_caller(some: Iterable[tuple[int, PerCaller]]) -> PerCaller:
-    """Buckets as one, by their start."""
+    """The sum of buckets, given with their start."""
     parts: dict[str, list[OfCaller]] = {}
     for _, sums in some:
         for caller, of in sums.callers.items():
@@ -166,7 +167,7 @@ def _weights(layout: Layout, weights: list[float], more: OfCaller) -> tuple[Layo
 
 
 def _all_labels(parts: Iterable[OfCaller]) -> Labels:
-    """Their rows one after another. Parts that have the same columns, which most have, are joined at once."""
+    """The rows of all parts, one after the other. Parts with the same columns, as most have, are joined at once."""
     alike: dict[tuple[LabelColumn, ...], list[Collection[list[float]]]] = {}
     for part in parts:
         if part.labels:
@@ -179,7 +180,7 @@ def _all_labels(parts: Iterable[OfCaller]) -> Labels:
 
 
 def _united(rows: list[float]) -> list[float]:
-    """A single row for each band, without those that became nothing."""
+    """A single row for each band, without rows that are zero."""
     found: dict[float, tuple[float, float]] = {}
     for band, w, wy in rows_of(rows):
         known = found.get(band, (0.0, 0.0))
@@ -188,5 +189,5 @@ def _united(rows: list[float]) -> list[float]:
 
 
 def rows_of(rows: list[float]) -> Iterable[tuple[float, float, float]]:
-    """Band, Σw and Σwy of each."""
+    """Band, Σw and Σwy of each row."""
     return zip(rows[0::_LABEL], rows[1::_LABEL], rows[2::_LABEL], strict=True)

@@ -22,10 +22,10 @@ class Label(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class SecondOpinion(msgspec.Struct, array_like=True, frozen=True):
     """What a source says of a sample.
 
-    `at` is Unix seconds: when it was given. `name` says who gave it: a judge as name@version, or a reviewer. There is
-    one opinion for each (sample, kind, name); a later one replaces it. `probability` is that with which the sample was
-    drawn for an opinion of this kind, given that it had been judged, above 0 and at most 1. `labels` holds what the
-    source was asked and answered; none at all says that it was asked and did not answer.
+    `at` is when it was given, in Unix seconds. `name` says who gave it: a judge as name@version, or a reviewer. There
+    is one opinion for each (sample, kind, name); a later one replaces it. `probability`, above 0 and at most 1, is that
+    with which the judged sample was drawn for an opinion of this kind. `labels` holds what the source answered; an
+    empty list says that it was asked and did not answer.
     """
 
     sample: str
@@ -37,17 +37,17 @@ class SecondOpinion(msgspec.Struct, array_like=True, frozen=True):
 
     def __post_init__(self) -> None:
         _check_probability(self.probability)
-        for label in self.labels:  # here, and not for each by itself: thousands are read at once
+        for label in self.labels:  # here and not in Label: thousands are read at once
             if not 0 <= label.value <= 1:
                 raise ValueError(f"a label is a share from 0 to 1, not {label.value}")
 
 
 class Waiting(msgspec.Struct, array_like=True, frozen=True):
-    """A sample that was drawn for an opinion of this kind and has not got it yet.
+    """A sample that was drawn for an opinion of this kind and has not received it yet.
 
-    `at` is the sample's time, Unix seconds; `probability` as in SecondOpinion, to be copied into the answer. `reason`,
-    with the sub-category and direction that weighed most, says why it was drawn. `texts` are (direction, text), only
-    where the operator allows them to be kept. It waits until `wanted` different sources have given their opinion.
+    `at` is the sample's time in Unix seconds; `probability` is as in SecondOpinion, into which it is copied. `reason`
+    says why it was drawn; `slug` and `direction` are what weighed most in that. `texts` are (direction, text), kept
+    only where the operator allows it. The sample waits until `wanted` different sources have given their opinion.
     """
 
     sample: str

@@ -12,7 +12,7 @@ from policies.engine import Action, Mode
 
 
 class Journal(Protocol):
-    """Where verdicts are written down; nowhere when `path` is None."""
+    """Where verdicts are written; nowhere when `path` is None."""
 
     path: Path | None
 
@@ -22,7 +22,7 @@ class Journal(Protocol):
 class MetricsSink:
     """Counts verdicts with their weights, and decisions. `categories` maps a sub-category to its category.
 
-    `known` are the (sub-category, direction) whose series begin at zero.
+    `known` are the pairs (sub-category, direction) whose series begin at zero.
     """
 
     def __init__(self, categories: Mapping[str, str], known: Iterable[tuple[str, str]] = ()) -> None:
@@ -54,9 +54,9 @@ class MetricsSink:
         return column
 
     def _count_decisions(self, judged: Judged) -> None:
-        """Monitored rules, and enforced ones that an answer slipped past because it was not held.
+        """Count rules that only monitor, and enforced ones that an answer escaped because it was not held.
 
-        What the guard enforced it has counted itself.
+        The guard itself counts what it enforces.
         """
         for direction, decision in judged.decisions.items():
             for match in decision.matched:
@@ -87,7 +87,7 @@ class _Column:
 
 
 class AuditSink:
-    """A line in the audit file for each judged sample; with the texts of flagged ones where `keeps_texts`."""
+    """Writes a line to the audit file for each judged sample; with `keeps_texts` also the texts of flagged samples."""
 
     def __init__(self, journal: Journal, *, keeps_texts: bool = False) -> None:
         self._journal = journal
@@ -119,7 +119,7 @@ class AuditSink:
 
 
 def _line(found: Finding, text: str | None) -> dict[str, Any]:
-    """One text of an exchange: where it stood, its hash, its scores, what was found where."""
+    """One text of an exchange: its place, its hash, its scores, and what was found where in it."""
     highest = strongest(found.opinions)
     return {
         "direction": found.direction,
@@ -136,7 +136,7 @@ def _line(found: Finding, text: str | None) -> dict[str, Any]:
 
 
 def _by_detector(opinions: Iterable[tuple[str, str, float, list[Any]]]) -> Mapping[str, Any]:
-    """What a line keeps of (detector, slug, score, spans), so that it can be decided on again."""
+    """What a line keeps of (detector, slug, score, spans), so that `assay policy simulate` can decide again."""
     by: dict[str, dict[str, float]] = {}
     found: dict[str, list[Any]] = {}
     for detector, slug, score, spans in opinions:

@@ -1,6 +1,9 @@
 """What every ledger promises of second opinions and of the samples that wait for one."""
 
+import asyncio
 import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,18 @@ async def test_samples_are_read_without_their_scores_where_nobody_needs_them(sto
         whole.cohort,
     )
     assert (brief.scores, len(whole.scores)) == ([], 1)
+
+
+async def test_opinions_of_a_kind_are_found_however_many_of_another_came_later(store_of: Open) -> None:
+    async with ledger_on(store_of()) as ledger:
+        for number in range(250):
+            ledger.take(judged(f"s{number}", at=NOON - number))
+        await ledger.opine([opinion(f"s{number}", kind="judge", name="guard@4") for number in range(250)])
+        await ledger.opine([opinion("s249"), opinion("s248")])
+        people = await ledger.opinions("24h", 3, "person")
+        judges = await ledger.opinions("24h", 3, "judge")
+    assert [entry.id for _, entry in people] == ["s248", "s249"]
+    assert [entry.id for _, entry in judges] == ["s0", "s1", "s2"]
 
 
 async def test_one_opinion_for_each_sample_kind_and_name(store_of: Open) -> None:
@@ -176,6 +191,32 @@ async def test_what_one_holds_nobody_else_gets(store_of: Open) -> None:
     now += 61
     assert samples(*await ledger.hold("person", "bob", 9, 60)) == order
     await store.close()
+
+
+async def test_of_two_processes_that_hold_at_once_only_one_gets_a_sample(tmp_path: Path) -> None:
+    """The second process looks while the first has taken the sample and has not committed yet."""
+    store = SqliteStore(tmp_path / "ledger.db", days=30.0, most_bytes=64 * MIB)
+    async with ledger_on(store) as ledger:
+        await taken(ledger, "s1")
+        ledger.put(item("s1"))
+        await ledger.flush()
+        needs_lock = threading.Event()
+
+        def watch(connection: sqlite3.Connection) -> None:
+            connection.execute("PRAGMA busy_timeout = 600000")
+            connection.set_trace_callback(
+                lambda statement: needs_lock.set() if statement.startswith(("BEGIN IMMEDIATE", "UPDATE")) else None
+            )
+
+        await store._file.do(watch)  # noqa: SLF001
+        with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as first:
+            first.execute("BEGIN IMMEDIATE")
+            first.execute("UPDATE waiting SET held_by = 'ann', held_until = ?", (NOON + 60,))
+            async with asyncio.TaskGroup() as group:
+                second = group.create_task(store.hold("person", "bob", 1, NOON, 60))
+                await asyncio.to_thread(needs_lock.wait)
+                first.execute("COMMIT")
+        assert second.result() == []
 
 
 async def test_a_sample_waits_for_as_many_opinions_as_it_wants(store_of: Open) -> None:

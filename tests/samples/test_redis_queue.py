@@ -252,7 +252,7 @@ async def test_killed_and_started_again(server: RedisServer, caplog: pytest.LogC
     said = Counter(record.getMessage().split(":")[0] for record in caplog.records)
     assert (said["Redis gives no samples"], said["Redis gives samples again"]) == (1, 1)
     # The worker, which only asks how full it is, need not have noticed.
-    assert said["Redis takes no samples, the newest are kept here"] == said["Redis takes samples again"] <= 2
+    assert said["Redis takes no samples; the newest wait in this process"] == said["Redis takes samples again"] <= 2
     assert said.total() <= 6
 
 
@@ -423,6 +423,22 @@ async def test_what_no_estimate_can_stand_is_set_aside(server: RedisServer, pois
         assert aside[b"sample"] == packed
         assert aside[b"why"]
         assert server.client.xlen(STREAM) == 0
+
+
+@pytest.mark.server
+@needs_redis
+async def test_good_samples_are_handed_out_after_setting_bad_ones_aside_failed(server: RedisServer) -> None:
+    """They were taken already: nobody else gets them, and Redis does not give them to this worker twice."""
+    async with member(server.url) as worker:
+        server.client.xadd(STREAM, {"size": "100", "sample": b"\xc1"})
+        worker.offer("good")
+        await until(lambda: server.client.xlen(STREAM) == 2)
+        server.client.set(ASIDE, "in the way")
+        assert await worker.finish() == []
+        server.client.delete(ASIDE)
+        assert await worker.finish_all(1) == ["good"]
+        assert server.client.xlen(STREAM) == 0
+        assert worker.fates == Counter({("failed", "undecodable"): 1})
 
 
 @pytest.mark.server

@@ -9,7 +9,7 @@ from gateway.trust.intervals import Interval
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from gateway.trust.watching.alarms import BASELINE_HOURS, LEAST_BASELINE, RUN_LENGTH_HOURS, Hour, Rise, chosen, rise
-from gateway.trust.watching.watch import Watch
+from gateway.trust.watching.watch import ROUTES, Watch
 from tests.support.worlds.ledgers import HOUR, MIB, NOON, judged, ledger_on
 
 START = 1_790_000_000 // HOUR * HOUR
@@ -79,12 +79,34 @@ async def test_an_alarm_names_its_samples_and_is_shown(tmp_path: Path) -> None:
         await ledger.opine(opinions)
         watch = Watch(ledger)
         await watch.look()
-    by_route = {alarm.route: alarm for alarm in watch.alarms}
-    assert by_route.keys() == {"", "default"}
-    alarm = by_route[""]
+    (alarm,) = watch.alarms
+    assert alarm.route == ""  # the only route is all traffic: one alarm, not two
     assert (alarm.subcategory, alarm.direction, alarm.basis) == ("violence", "prompt", "judge")
     assert alarm.rise.before.high < alarm.rise.after.low
     assert len(alarm.samples) == 20
     assert all(int(id.split()[0]) >= 8 * 24 - 4 for id in alarm.samples)
     shown = metrics.samples("assay_trust_alarm")
-    assert shown[("direction", "prompt"), ("route", "default"), ("subcategory", "violence")] == 1
+    assert shown[("direction", "prompt"), ("route", ""), ("subcategory", "violence")] == 1
+
+
+async def test_the_routes_that_were_judged_most_are_watched(tmp_path: Path) -> None:
+    async with ledger_on(SqliteStore(tmp_path / "ledger.db", days=30, most_bytes=64 * MIB)) as ledger:
+        for number in range(ROUTES + 2):
+            for sample in range(number + 1):
+                ledger.take(judged(f"{number} {sample}", at=NOON - number, route=f"route {number:02}"))
+        watch = Watch(ledger)
+        await watch.look()
+        assert watch.series == 1 + ROUTES
+        watched = await watch._routes()  # noqa: SLF001
+    assert {cell[1] for cell in watched} == {f"route {number:02}" for number in range(2, ROUTES + 2)}
+
+
+async def test_a_single_route_is_not_watched_beside_all_traffic(tmp_path: Path) -> None:
+    async with ledger_on(SqliteStore(tmp_path / "ledger.db", days=30, most_bytes=64 * MIB)) as ledger:
+        ledger.take(judged("s1"))
+        watch = Watch(ledger)
+        await watch.look()
+        assert watch.series == 1
+        ledger.take(judged("s2", route="other"))
+        await watch.look()
+        assert watch.series == 3

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.telemetry import metrics
 from gateway.trust.estimates import Errors
-from gateway.trust.ledger import Ledger
+from gateway.trust.ledger import MODELS_A_ROUTE, Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from gateway.trust.watching.gauges import GROUPS, LANGUAGES, TrustGauges
@@ -68,6 +68,19 @@ async def test_pairs_of_route_and_model_are_bounded(ledger: Ledger) -> None:
     assert len(groups) == GROUPS + 1
     assert ("other", "other") in groups
     assert shown("assay_trust_effective_samples", "flags", "other", "other") == 15
+
+
+async def test_a_model_called_other_hides_nothing(ledger: Ledger) -> None:
+    """Models beyond the ledger's bound are shown as `other`: a client may name its model so, too."""
+    for number in range(MODELS_A_ROUTE + 3):
+        name = "other" if number == 0 else f"model {number}"
+        for sample in range(3 if number == 0 else 1):
+            ledger.take(judged(f"{number} {sample}", route="named", model=name))
+    await TrustGauges(ledger, {}).refresh()
+    alone = MODELS_A_ROUTE - 1  # models with one sample each, of which the gauges show GROUPS
+    assert shown("assay_trust_effective_samples", "flags", "named", "model 1") == 1
+    rest = shown("assay_trust_effective_samples", "flags", "other", "other")
+    assert rest == 3 + alone - GROUPS + 3
 
 
 async def test_languages_are_shown_and_bounded(ledger: Ledger) -> None:

@@ -1,13 +1,13 @@
-"""How far rates carry over to other traffic: intervals that widen where few callers make most of it.
+"""How far a rate carries over to other traffic: an interval that widens where few callers make most of it.
 
-The interval of a rate is about the traffic that passed, and exchanges are sampled one by one, so it holds however much
-of them one caller makes. A guess at traffic to come is another matter: callers differ, and the next ones may be others.
-For that the callers are what was drawn. The variance is that of the linearised estimator over callers (Särndal,
-Swensson & Wretman, 1992, section 5.5). A caller that makes much of the traffic pulls the rate after it, so its
-deviation is scaled up to what it would be if it did not: exact where callers' rates vary alike (Bell & McCaffrey's CR2,
-2002, for a mean). The interval is Korn and Graubard's (1998): a beta interval with the effective number of labels,
-reduced by Student's t for how few there are to compare: the effective number of callers (Carter, Schnepel &
-Steigerwald, 2017), less one.
+The interval of a rate is about the traffic that passed. Exchanges are sampled one by one, so it holds even if one
+caller makes most of them. A guess at future traffic is another matter: callers differ, and the next ones may be others.
+For that guess the callers count as the random sample. The variance is that of the linearised estimator over callers
+(Särndal, Swensson & Wretman, 1992, section 5.5). A caller that makes much of the traffic pulls the rate towards its
+own, so its deviation looks too small and is scaled up; this is exact where callers' rates vary alike (Bell &
+McCaffrey's CR2, 2002, for a mean). The interval is Korn and Graubard's (1998): a beta interval with the effective
+number of labels. That number is reduced by Student's t, with the effective number of callers (Carter, Schnepel &
+Steigerwald, 2017) less one as its degrees of freedom.
 """
 
 import math
@@ -28,9 +28,10 @@ _Z = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class AmongCallers:
-    """`interval` is for the rate of traffic by callers like these. `callers` is the number of equally busy ones that
-    would tell as much, `busiest` the share of the one that makes most, `design_effect` by how much the variance grows
-    over that of the rate, `effective_samples` as many labels, each of another caller, would tell as much."""
+    """`interval` is for the rate of traffic by callers like these. `callers` is the number of equally busy callers that
+    would tell as much; `busiest` is the share of the traffic that the busiest one makes. `design_effect` is the
+    variance over callers divided by that of the rate. `effective_samples` is the number of labels, each of another
+    caller, that would tell as much."""
 
     interval: Interval
     callers: float
@@ -42,7 +43,8 @@ class AmongCallers:
 def among_callers(
     whole: Evidence, mean: Mean, callers: Sequence[CallerColumn], source: Literal["judge", "person"]
 ) -> AmongCallers | None:
-    """`mean` is the rate of the whole, `callers` what is known of each. None where there are too few to compare."""
+    """`mean` is the rate of all traffic, `callers` has the sums of each caller in this column. None where there are too
+    few callers to compare."""
     strata = _Strata(whole, mean.share, source)
     known = [strata.caller(of) for of in callers]
     known = [(weight, pull) for weight, pull in known if weight > 0]
@@ -66,9 +68,8 @@ def among_callers(
 
 
 class _Strata:
-    """The rate's post-strata with their own rates, and how far a caller's exchanges pull the whole away from its rate
-    (times the weight of all traffic). By detector@version, and for each band: whether it is in a stratum, by how much
-    what was judged in it pulls, and a label."""
+    """The rate's post-strata with their own rates. From these `caller` tells how far a caller's exchanges pull the rate
+    of all traffic away from its value, times the weight of all traffic."""
 
     def __init__(self, whole: Evidence, rate: float, source: Literal["judge", "person"]) -> None:
         self._source = source
@@ -82,7 +83,7 @@ class _Strata:
                 self._by[detector].put(band, labels.mean - rate, each, each * labels.mean)
 
     def caller(self, of: CallerColumn) -> tuple[float, float]:
-        """The weight of a caller's exchanges, and their pull."""
+        """The weight of a caller's exchanges and their pull."""
         labels = of.labels.get(self._source, {})
         judged = of.judged if self._is_judged else {detector: _by_band(rows) for detector, rows in labels.items()}
         weight = pull = 0.0
@@ -97,7 +98,7 @@ class _Strata:
         return weight, pull
 
     def _all(self, of: Evidence, group: Sequence[tuple[str, int]]) -> Row:
-        if not self._is_judged:  # no detector speaks of it: the labels alone
+        if not self._is_judged:  # no detector judges it: the labels alone
             return self._labelled(of, group)
         return total(of.detector.get(place, NOTHING) for place in group)
 
@@ -107,7 +108,8 @@ class _Strata:
 
 
 class _Pulls:
-    """Of one detector@version, by band."""
+    """Of one detector@version, for each band: whether it is in a stratum (1 or 0), how far a judged weight of 1 in it
+    pulls, how far a positive label pulls, and what a label is expected to be."""
 
     __slots__ = ("expected", "harmful", "inside", "judged")
 

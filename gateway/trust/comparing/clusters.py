@@ -1,12 +1,12 @@
-"""Whether a difference is one of models, or one of the callers who happen to use them.
+"""Whether a difference is one of models, or only one of the callers who happen to use them.
 
-The difference of two rates is about the traffic that passed. Where one caller makes much of it, that may be the
-caller's doing. So a difference is said to be shown only if it stands out from how callers differ: its interval is
-stretched by the root of the design effect, the variance over callers by that of single labels (Cameron & Miller, 2015,
-section II; callers are the clusters), and by Student's t for how few callers there are. A caller who uses both models
-takes part on both sides, and what it brings to both cancels. The variance over callers is that of their summed
-residuals, with each label's own taken off, and scaled up for callers who pull the rate after them (Bell & McCaffrey's
-CR2, 2002, for a mean).
+The difference of two rates is about the traffic that passed. Where one caller makes much of that, the difference may be
+the caller's doing. So a difference counts as shown only if it stands out from how callers differ. Its interval is
+stretched by the root of the design effect, which is the variance over callers divided by that of single labels (Cameron
+& Miller, 2015, section II; callers are the clusters), and by Student's t where callers are few. A caller who uses both
+models is on both sides, and what it adds to both cancels. The variance over callers is that of their summed residuals,
+less the variance of the labels themselves, and scaled up for callers who pull the rate towards their own (Bell &
+McCaffrey's CR2, 2002, for a mean).
 """
 
 import math
@@ -22,10 +22,10 @@ from gateway.trust.moments import NOTHING, Row
 from gateway.trust.packed import Schema
 from gateway.trust.per_caller import LabelColumn, PerCaller
 
-MOST = 3_000  # the latest samples, from which is seen how callers differ in what is flagged
-_LEAST_CALLERS = 2.0  # equally busy ones that would tell as much
+MOST = 3_000  # how callers differ in what is flagged is seen from this many of the latest samples
+_LEAST_CALLERS = 2.0  # effective number of callers
 _Z = 1.959964
-_NOTHING = 1e-9  # of a weight, left where all was taken away
+_NOTHING = 1e-9  # a smaller weight is a rounding error, left where everything was taken away
 
 Pair = tuple[float, float]  # Σw and Σwy
 LabelledColumn = tuple[str, ...]  # (sub-category, direction, basis)
@@ -33,7 +33,7 @@ Means = Mapping[str, Mapping[LabelledColumn, Mean]]  # by group
 
 
 class Callers(NamedTuple):
-    """What was labelled of each, and of all together."""
+    """What was labelled of each caller, and of all together."""
 
     each: Mapping[str, Pair]
     whole: Row
@@ -44,8 +44,8 @@ class Callers(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """By how much the interval of a difference grows, and the number of equally busy callers on the side that has
-    fewer. `by` is None where there are too few to tell."""
+    """The factor `by` which the interval of a difference grows, and the effective number of `callers` on the side that
+    has fewer. `by` is None where there are too few callers to tell."""
 
     by: float | None
     callers: float
@@ -63,13 +63,13 @@ class Stretch(NamedTuple):
 
 NONE = Stretch(1.0, 1.0)
 NOBODY = Callers({}, NOTHING)
-Stretches = Callable[[LabelledColumn, str, str], Stretch]  # for a column, between two groups by name
+Stretches = Callable[[LabelledColumn, str, str], Stretch]  # of a column, between two named groups
 
 
 def labels_by_caller(each: PerCaller, known: Mapping[tuple[str, str], Evidence]) -> dict[LabelledColumn, Callers]:
-    """What was labelled of each caller of a group, of which this much is `known`."""
+    """What was labelled of each caller of a group, by column; `known` has the group's own sums."""
     found: dict[LabelledColumn, dict[str, Pair]] = {}
-    known_as: dict[LabelColumn, dict[str, Pair]] = {}  # the same, by the names of the sums
+    known_as: dict[LabelColumn, dict[str, Pair]] = {}  # the same, by the columns of the sums
     for caller, of in each.callers.items():
         for name, rows in of.labels.items():
             column = known_as.get(name)
@@ -93,8 +93,8 @@ def _labelled(known: Mapping[tuple[str, str], Evidence], column: LabelledColumn)
 
 
 def flagged_by_caller(entries: Iterable[Entry], counts: Callable[[Entry], bool]) -> dict[LabelledColumn, Callers]:
-    """What was flagged of each caller among the samples that count."""
-    alike: dict[tuple[str, float, Schema], list[bytes]] = {}  # the flags of samples that differ in nothing else
+    """What was flagged of each caller, by column, among the samples for which `counts` is true."""
+    alike: dict[tuple[str, float, Schema], list[bytes]] = {}  # the flags of samples that are otherwise alike
     for entry in filter(counts, entries):
         alike.setdefault((entry.caller, entry.probability, entry.schema), []).append(entry.flags)
     rows: dict[LabelledColumn, dict[str, Row]] = {}
@@ -109,8 +109,8 @@ def flagged_by_caller(entries: Iterable[Entry], counts: Callable[[Entry], bool])
 
 
 def stretch(one: Callers, other: Callers, means: tuple[Mean, Mean]) -> Stretch:
-    """For the difference of two groups' rates, `means`. With one caller in all there is nothing to tell apart; nor
-    where nothing is known of the callers of a side."""
+    """For the difference of two groups' rates, `means`. NONE where both have the same single caller, or where nothing
+    is known of the callers on one side: then there is nothing to tell apart."""
     if not one.each or not other.each or len(one.each.keys() | other.each.keys()) == 1:
         return NONE
     first, second = _Group(one), _Group(other)
@@ -121,13 +121,13 @@ def stretch(one: Callers, other: Callers, means: tuple[Mean, Mean]) -> Stretch:
     excess = between - first.noise - second.noise
     variance = sum(mean.variance for mean in means) or 1e-12
     effect = 1 + max(0.0, excess) / variance
-    # As far as callers decide, their number is what the quantile is for; as far as labels do, it is that of labels.
+    # The part of the variance that comes from callers gets Student's quantile for their number; the rest is normal.
     fewer = (1 - 1 / effect) * (student(callers - 1) / _Z - 1)
     return Stretch(math.sqrt(effect) * (1 + fewer), callers)
 
 
 def stretches(groups: Mapping[str, Mapping[LabelledColumn, Callers]], means: Means) -> Stretches:
-    """Between each two groups."""
+    """A function that gives the stretch of a column between two groups, each computed once."""
 
     def between(column: LabelledColumn, one: str, other: str) -> Stretch:
         both = (groups[one].get(column, NOBODY), groups[other].get(column, NOBODY))
@@ -137,7 +137,7 @@ def stretches(groups: Mapping[str, Mapping[LabelledColumn, Callers]], means: Mea
 
 
 class _Group:
-    """One group's callers: how far each pulls its rate, and the part of that which its labels' noise explains."""
+    """One group's callers: how far each pulls the group's rate, and how much of that the noise of labels explains."""
 
     def __init__(self, callers: Callers) -> None:
         self._rows = callers.each

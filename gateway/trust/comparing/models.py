@@ -1,4 +1,4 @@
-"""Which models surely show more of a sub-category than another one, as a gauge, in a task beside the traffic."""
+"""Which models surely show more of a sub-category than some other model: a gauge, refreshed by a background task."""
 
 import asyncio
 import contextlib
@@ -14,21 +14,21 @@ from gateway.trust.ledger import OTHER, Ledger, LedgerError, Window
 from gateway.trust.per_caller import PerCaller
 
 WINDOW = "24h"
-MODELS = 10  # that are compared, those that were judged most
+MODELS = 10  # as many are compared: those that were judged most
 _SECONDS = 60.0
 
 
 class ModelComparison:
-    """Every process of a ledger shows the same."""
+    """All processes that share a ledger show the same figures."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._shown: set[tuple[str, str, str]] = set()
 
     async def run(self) -> None:
-        """Until cancelled. While the ledger cannot be read the gauge keeps what it showed."""
+        """Refresh until cancelled. While the ledger cannot be read the gauge keeps its values."""
         while True:
-            with contextlib.suppress(LedgerError):  # the ledger says so itself
+            with contextlib.suppress(LedgerError):  # the ledger logs it
                 await self.refresh()
             await asyncio.sleep(_SECONDS)
 
@@ -36,7 +36,7 @@ class ModelComparison:
         """Raises LedgerError."""
         names = [cell[1] for cell in await self._ledger.cells(WINDOW) if cell[0] == "model" and cell[1] != OTHER]
         windows = {name: await self._ledger.window(WINDOW, ("model", name)) for name in names}
-        most = sorted(windows, key=lambda name: _size(windows[name]), reverse=True)[:MODELS]
+        most = sorted(windows, key=lambda name: windows[name].judged, reverse=True)[:MODELS]
         callers = {name: await self._ledger.callers(WINDOW, ("model", name)) for name in most}
         times = await asyncio.to_thread(_worse, {name: windows[name] for name in most}, callers)
         now: dict[tuple[str, str, str], float] = {}
@@ -55,15 +55,11 @@ def _worse(windows: Mapping[str, Window], callers: Mapping[str, PerCaller]) -> d
 
 
 def rates(window: Window) -> Mapping[LabelledColumn, Mean]:
-    """By sub-category, direction and basis: what people say of one model is not compared with what a judge says of
-    another."""
+    """The rates by sub-category, direction and basis. The basis is part of the key so that what people say of one model
+    is never compared with what a judge says of another."""
     found: dict[LabelledColumn, Mean] = {}
     for column, of in window.evidence.items():
         known = estimate(of, None, window.newest)
         if known is not None and known.mean is not None:
             found[*column, known.basis] = known.mean
     return found
-
-
-def _size(window: Window) -> float:
-    return sum(row[0] for key, row in window.sums.items() if key[3] == "detector")

@@ -1,12 +1,12 @@
-"""Many comparisons at once, of which only a bounded share of the differences shown may be false.
+"""Many comparisons at once, with a bound on the share of false ones among the differences shown.
 
-One interval at 95 % is wrong in a twentieth of all rows by chance, and there are dozens of rows. So all rows that are
-looked at together get intervals at one joint level: that at which Benjamini and Hochberg's step-up procedure (1995) on
-the intervals' p-values rejects exactly the rows whose interval leaves out "no difference". Of the differences shown
-then at most 5 % are expected to be false, and the intervals beside them hold as often as promised although they were
-picked for their findings (Benjamini & Yekutieli, 2005: false coverage rate). Rows rest on the same samples and so are
-dependent; the bound is proven for positive dependence, and `tests/proofs/rates/comparisons.py` counts for rows like
-ours.
+An interval at 95 % is wrong in one of twenty rows by chance, and there are dozens of rows. So all rows that are looked
+at together get intervals at one joint level. It is the level at which Benjamini and Hochberg's step-up procedure
+(1995), applied to the intervals' p-values, rejects exactly the rows whose interval excludes "no difference". Then at
+most 5 % of the differences shown are expected to be false, and the intervals shown cover as often as promised although
+they were picked for their findings (Benjamini & Yekutieli, 2005: false coverage rate). Rows rest on the same samples,
+so they depend on each other. The bound is proven for positive dependence; `tests/proofs/rates/comparisons.py` counts
+false differences for rows like ours.
 """
 
 import math
@@ -17,14 +17,14 @@ from gateway.trust.intervals import Interval
 
 FALSE_DISCOVERIES = 0.05
 
-Differs = Callable[[float], bool]  # whether a row's interval at a level leaves out "no difference"
+Differs = Callable[[float], bool]  # whether a row's interval at a level excludes "no difference"
 
 
 def joint_level(rows: Sequence[Differs]) -> float:
-    """The level of the intervals of all rows together, between 0.95 and 1 - 0.05 / rows.
+    """The common level for the intervals of all rows, between 0.95 and 1 - 0.05 / rows.
 
-    Wider intervals leave out less, so stepping down from the rows that differ alone ends at the procedure's largest
-    set; a p-value is never computed.
+    Wider intervals exclude less. So starting with all rows and keeping those that still differ, again and again, ends
+    at the procedure's largest set; p-values need not be computed.
     """
     if not rows:
         return 1 - FALSE_DISCOVERIES
@@ -47,12 +47,12 @@ def at_least_times(one: Interval, other: Interval) -> float:
 
 
 def surely_more(means: Means, stretches: Stretches = lambda *_: NONE) -> dict[tuple[LabelledColumn, str], float]:
-    """Of groups with their rates by column: by column and group, at least how many times as much the group shows as
-    some other one, where that is surely more than once.
+    """The groups that surely show more of a column than some other group. By (column, group): at least how many times
+    as much it shows, above 1. `means` has the groups' rates.
 
-    What is looked at together is each group in each column; that a group is compared with several others, of which one
-    may be low by chance, is made up for by Bonferroni's correction. `stretches` say how much wider the intervals of two
-    groups are because callers differ.
+    Each pair of a group and a column is one of the rows that are looked at together. Within a row the group is compared
+    with several others, one of which may be low by chance: Bonferroni's correction accounts for that. `stretches` says
+    how much wider the intervals of two groups are because callers differ.
     """
     intervals = _Intervals(means)
     rows = [_Row(column, group, intervals, stretches) for group in means for column in means[group]]
@@ -63,7 +63,7 @@ def surely_more(means: Means, stretches: Stretches = lambda *_: NONE) -> dict[tu
 
 
 class _Intervals:
-    """Each is asked for by many rows."""
+    """Intervals by column, group and level; many rows ask for the same ones."""
 
     def __init__(self, means: Means) -> None:
         self.means = means
@@ -77,7 +77,7 @@ class _Intervals:
 
 
 class _Row:
-    """One group in one column, and the others that have the column too."""
+    """One group in one column, with the other groups that have the column too."""
 
     def __init__(self, column: LabelledColumn, group: str, intervals: _Intervals, stretches: Stretches) -> None:
         self.column = column
@@ -87,12 +87,13 @@ class _Row:
         self.others = [other for other, columns in intervals.means.items() if other != group and column in columns]
 
     def times(self, level: float) -> float:
-        """At least how many times as much as the lowest of the others, at a one-sided level over all of them."""
+        """At least how many times as much the group shows as the lowest of the others, at a one-sided level that holds
+        over all of them."""
         each = 1 - 2 * (1 - level) / len(self.others)
         return max(self._than(other, each) for other in self.others)
 
     def _than(self, other: str, level: float) -> float:
-        """0 where there are too few callers to tell."""
+        """At least how many times as much as one other group; 0 where there are too few callers to tell."""
         stretch = self._stretches(self.column, self.group, other)
         one, two = (stretch.around(self._intervals.at(self.column, group, level)) for group in (self.group, other))
         return at_least_times(one, two) if stretch.by else 0.0

@@ -1,2 +1,1 @@
-"""Where the ledger lies: in a file, for the gateways of one machine, or in Redis, for those of many (`opening` says
-which)."""
+"""The ledger's stores: a file for the gateways of one machine, or Redis for those of many. `opening` chooses."""

@@ -31,23 +31,23 @@ from gateway.trust.packed import Packed
 from gateway.trust.per_caller import OF_CALLERS, PerCaller, per_caller
 from gateway.trust.second_opinion import KINDS, Kind, SecondOpinion, Waiting
 
-# The braces keep all keys in one slot of a cluster.
-_ENTRY = "{assay:ledger}:entry:"  # and the sample's id
-ENTRIES = "{assay:ledger}:entries"  # the ids by their time
-_SUMS = "{assay:ledger}:bucket:"  # and width, start and cell: the sums of each process that adds to them
-_CHANGED = "{assay:ledger}:changed"  # buckets to be rolled up, and a mark of the latest change
+# The braces keep all keys in one slot of a cluster. A name that ends with a colon is a prefix.
+_ENTRY = "{assay:ledger}:entry:"  # followed by the sample's id
+ENTRIES = "{assay:ledger}:entries"  # the samples' ids, by time
+_SUMS = "{assay:ledger}:bucket:"  # followed by width, start and cell: a field with the sums of each process
+_CHANGED = "{assay:ledger}:changed"  # buckets to roll up, each with a mark of its latest change
 _BELIEVED = "{assay:ledger}:believed"  # the time by which things are forgotten
-_COLUMNS = "{assay:ledger}:columns"  # of the entries, by key
-_CELLS = "{assay:ledger}:cells"  # by the hour that they were last seen in
-_OPINIONS = "{assay:ledger}:opinions:"  # and the sample's id: opinions by kind and name
+_COLUMNS = "{assay:ledger}:columns"  # the columns of the entries, by key
+_CELLS = "{assay:ledger}:cells"  # the cells, by the hour in which each was last seen
+_OPINIONS = "{assay:ledger}:opinions:"  # followed by the sample's id: opinions by kind and name
 _OPINED = "{assay:ledger}:opined"  # the ids of samples with opinions, by the time of the sample
 _ITEMS, _DRAWS, _TIMES, _HELD = (f"{{assay:ledger}}:waiting:{part}:" for part in ("items", "draws", "times", "held"))
-_ENTRY_BYTES = 2_000  # of an entry in Redis, as measured: it bounds their number
+_ENTRY_BYTES = 2_000  # measured size of an entry in Redis: turns the bound in bytes into a number of entries
 _AT_ONCE = 200
 _DAY = 86_400
 _OWN_CALLERS = 200
-_OWN_SUMS = 1_000  # that a process keeps to add to; older ones it begins anew beside the old
-# Over the ids in the order of their draws: free ones on which `by` has given no opinion are held and returned.
+_OWN_SUMS = 1_000  # sums that a process remembers to add to; beyond it, it starts a new field beside its old one
+# Goes over the ids in the order of their draws, and holds and returns the free ones on which `by` has given no opinion.
 _HOLD = """
 local found = {}
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
@@ -69,7 +69,7 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
 end
 return found
 """
-# What was rolled up is stored, unless something was added meanwhile.
+# Stores what was rolled up, unless something was added meanwhile.
 _ROLL = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
@@ -93,7 +93,7 @@ _decode_cell = msgspec.msgpack.Decoder(Cell).decode
 
 
 class RedisStore:
-    """A Store. `days` and `most_bytes` bound what is kept. Raises ValueError for a URL that is not Redis'."""
+    """A Store. `days` and `most_bytes` bound what is kept. Raises ValueError for something that is not a Redis URL."""
 
     def __init__(self, url: str, *, days: float, most_bytes: int, answer_seconds: float = 2.0) -> None:
         self._client = connect(url, answer_seconds)
@@ -101,8 +101,8 @@ class RedisStore:
         self._roll = self._client.register_script(_ROLL)
         self._seconds = int(days * _DAY)
         self._most = max(1, most_bytes // _ENTRY_BYTES)
-        self._adding = asyncio.Lock()  # of two that add to our sums at once the later must not write the earlier's
-        self._own: dict[str, tuple[str, Packed]] = {}  # by name in Redis: our field of it, and what we have added
+        self._adding = asyncio.Lock()  # one task at a time: each writes whole fields, and must not undo another's
+        self._own: dict[str, tuple[str, Packed]] = {}  # by name in Redis: this process's field and what is in it
         self._own_callers: dict[str, tuple[str, PerCaller]] = {}
         self._reader = EntryReader()
 
@@ -134,7 +134,7 @@ class RedisStore:
             await self._ask(self._client.delete(*(_ENTRY.encode() + id for id, _ in popped[first : first + _AT_ONCE])))
 
     def _add_sums(self, pipeline: Any, more: Buckets, each: CallerBuckets) -> list[str]:
-        """Adds to our own fields, so that nothing is read before it is written; the names of the changed ones."""
+        """Add to this process's own fields, which need not be read first; returns the names of the changed buckets."""
         for (width, start, cell), sums in more.items():
             self._add_own(pipeline, self._own, (width, start, cell), sums, Packed(sums.layout))
             pipeline.zadd(_CELLS, {_encode(cell): start}, gt=True)
@@ -156,7 +156,7 @@ class RedisStore:
         pipeline.expire(name, SUMS_KEPT[bucket[0]] + HOUR)
 
     async def _write(self, pipeline: Any, own: Sequence[str]) -> Any:
-        """When it fails nobody knows whether Redis did it: then our next sums of these buckets begin anew."""
+        """If it fails nobody knows whether Redis has done it: then this process starts new fields in these buckets."""
         try:
             answer = await self._ask(pipeline.execute())
         except BaseException:
@@ -208,7 +208,7 @@ class RedisStore:
     async def _read(self, blobs: Sequence[bytes]) -> list[Entry]:
         try:
             return [_of(self._reader.read, blob) for blob in blobs]
-        except UnknownColumnError:  # another process has written of it
+        except UnknownColumnError:  # another process has added it
             _of(self._reader.learn, await self._ask(self._client.hgetall(_COLUMNS)))
             return [_of(self._reader.read, blob) for blob in blobs]
 
@@ -242,14 +242,14 @@ class RedisStore:
         return known
 
     async def _given(self, samples: Sequence[str]) -> list[dict[bytes, bytes]]:
-        """Their opinions, by kind and name."""
+        """The opinions on each of these samples, by kind and name."""
         pipeline = self._client.pipeline(transaction=False)
         for sample in samples:
             pipeline.hgetall(_OPINIONS + sample)
         return list(await self._ask(pipeline.execute()))
 
     async def _settle(self, kind: Kind, samples: Sequence[str]) -> None:
-        """What has the opinions that it wants waits no longer."""
+        """Samples that have as many opinions as they wanted stop waiting."""
         blobs = await self._ask(self._client.hmget(_ITEMS + kind, list(samples)))
         items = [_of(_decode_item, blob) for blob in blobs if blob is not None]
         given = await self._given([item.sample for item in items])
@@ -270,9 +270,13 @@ class RedisStore:
     ) -> list[tuple[SecondOpinion, Entry]]:
         wanted = b"" if kind is None else f"{kind} ".encode()
         found: list[tuple[SecondOpinion, Entry]] = []
-        ids = await self._ask(self._client.zrevrangebyscore(_OPINED, f"({until}", since, 0, most))
-        for first in range(0, len(ids), _AT_ONCE):
-            asked = [id.decode() for id in ids[first : first + _AT_ONCE]]
+        read: dict[bytes, None] = {}
+        while len(found) < most:
+            page = await self._ask(self._client.zrevrangebyscore(_OPINED, f"({until}", since, len(read), _AT_ONCE))
+            asked = [id.decode() for id in page if id not in read]  # later samples may have moved some to this page
+            if not asked:
+                break
+            read |= dict.fromkeys(page)
             known = await self._entries_of(asked, scores=scores)
             for sample, given in zip(asked, await self._given(asked), strict=True):
                 if entry := known.get(sample):
@@ -314,21 +318,21 @@ class RedisStore:
         return [_of(_decode_item, item) for item in found[1::2]]
 
     async def prune(self, now: float) -> None:
-        """By age; what else there is expires in Redis itself, and `add` bounds the number."""
+        """Forgets by age. Other keys expire in Redis by themselves, and `add` bounds the number of entries."""
         oldest = now - self._seconds
         old = await self._ask(self._client.zrangebyscore(ENTRIES, "-inf", f"({oldest}"))
         await self._forget([(id, 0.0) for id in old])
         for name in (ENTRIES, _OPINED, _CELLS):
             await self._ask(self._client.zremrangebyscore(name, "-inf", f"({oldest}"))
         first = await self._ask(self._client.zrange(ENTRIES, 0, 0, withscores=True))
-        for kind in KINDS:  # what waits and whose sample is gone
+        for kind in KINDS:  # samples that wait but are no longer stored
             before = f"({first[0][1]}" if first else "+inf"
             if old := await self._ask(self._client.zrangebyscore(_TIMES + kind, "-inf", before)):
                 await self._remove(kind, old)
         await self._roll_up(now)
 
     async def _roll_up(self, now: float) -> None:
-        """What has changed and is complete, the latest first."""
+        """Roll up complete buckets that have changed, the latest first."""
         changed = await self._ask(self._client.hgetall(_CHANGED))
         buckets = {name: _of(_decode_bucket, name) for name in changed}
         complete = [name for name, (width, start, _) in buckets.items() if start + width <= now]

@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS waiting (
 ) WITHOUT ROWID;
 """
 _SUMS = "SELECT start, sums FROM bucket_sums WHERE width = ? AND cell = ? AND start >= ? AND start < ? ORDER BY start"
-# From one cell to the next, so that a cell's sums are passed over and not read.
+# Jumps from one cell to the next by the index, so that the sums of a cell are not read.
 _CELLS = """
 WITH RECURSIVE next (cell) AS (
   SELECT MIN(cell) FROM bucket_sums WHERE width = ?1
@@ -86,12 +86,12 @@ AND NOT EXISTS (SELECT 1 FROM opinions o WHERE o.sample = w.sample AND o.kind = 
 ORDER BY draw LIMIT :most
 """
 _TABLES = (("samples", "at"), ("waiting", "at"), ("opinions", "sample_at"), ("bucket_sums", "start"))
-_FULL = 0.8  # of the bound, from which the oldest tenth goes
-_MOST_ROOM = 10  # times that room is made for one batch
+_FULL = 0.8  # share of the bound from which the oldest tenth is deleted
+_MOST_ROOM = 10  # times that room is made for one batch at most
 _IDS_AT_ONCE = 500
 _VACUUM_PAGES = 2_000
-_ROLLS = 50  # buckets in one transaction, a fifth of a second: others write meanwhile
-_ROLLS_A_PRUNE = 10  # such transactions
+_ROLLS = 50  # buckets rolled up in one transaction, a fifth of a second: other processes can write in between
+_ROLLS_A_PRUNE = 10  # such transactions in one prune
 _DAY = 86_400
 _T = TypeVar("_T")
 _Sums = TypeVar("_Sums", Packed, PerCaller)
@@ -113,13 +113,13 @@ class SqliteStore:
         self._file = SqliteFile(path, _SCHEMA, most_bytes)
         self._days = days
         self._reader = EntryReader()
-        self._loose: set[_Key] = set()  # sums that we wrote and that could be smaller
+        self._loose: set[_Key] = set()  # sums that this process wrote uncompressed
 
     async def add(self, entries: Sequence[Entry]) -> None:
         await self._with_room(lambda connection: self._add(connection, entries))
 
     async def _with_room(self, work: Callable[[Connection], _T]) -> _T:
-        """What may need more than is left: even who deletes may need a page."""
+        """Do work that may find the file full: then delete the oldest and try again. Even deleting may need a page."""
         for _ in range(_MOST_ROOM):
             try:
                 return await self._do(work)
@@ -177,7 +177,7 @@ class SqliteStore:
             return [self._reader.head(blob) for blob in blobs]
         try:
             return [self._reader.read(blob) for blob in blobs]
-        except UnknownColumnError:  # another process has written of it
+        except UnknownColumnError:  # another process has added it
             self._reader.learn(dict(connection.execute("SELECT key, column_of FROM columns")))
             return [self._reader.read(blob) for blob in blobs]
 
@@ -246,6 +246,7 @@ class SqliteStore:
 
     async def hold(self, kind: Kind, by: str, most: int, now: float, seconds: float) -> list[Waiting]:
         def work(connection: Connection) -> list[Waiting]:
+            connection.execute("BEGIN IMMEDIATE")  # nobody else takes the same ones meanwhile
             asked = {"kind": kind, "now": now, "by": by, "most": most, "longest": LONGEST_HOLD}
             rows = connection.execute(_FREE, asked).fetchall()
             connection.executemany(
@@ -294,7 +295,7 @@ class SqliteStore:
         self._loose.update(row[:3] for row in rows)
 
     def _make_small(self, connection: Connection, now: float) -> None:
-        """Sums of the past hardly change any more."""
+        """Compress the sums of complete buckets: they hardly change any more."""
         for key in [key for key in self._loose if key[2] + 2 * key[0] < now]:
             self._loose.discard(key)
             row = connection.execute(_ONE_SUM, key).fetchone()
@@ -304,7 +305,8 @@ class SqliteStore:
 
     @staticmethod
     def _drop_oldest(connection: Connection) -> bool:
-        """A tenth of the samples; when there are none, of the next of _TABLES. False when there is nothing at all."""
+        """Delete the oldest tenth of the samples or, when there are none, of the next of _TABLES. False when there is
+        nothing to delete."""
         for table, column in _TABLES:
             tenth = f"SELECT {column} FROM {table} ORDER BY {column} LIMIT 1 OFFSET (SELECT COUNT(*) / 10 FROM {table})"
             row = connection.execute(tenth).fetchone()
@@ -317,7 +319,7 @@ class SqliteStore:
         try:
             return await self._file.do(work)
         except (*FAILURES, msgspec.DecodeError) as error:
-            what = f"{self._path}: {error}; free or mend its folder, samples wait in memory meanwhile"
+            what = f"{self._path}: {error}; free space in its folder or repair it, samples wait in memory until then"
             raise LedgerError(what) from error
 
     async def close(self) -> None:
@@ -325,7 +327,7 @@ class SqliteStore:
 
 
 def _known(connection: Connection, ids: Sequence[str]) -> list[str]:
-    """Those of them that are there."""
+    """Those of the ids that are stored."""
     return [row[0] for row in _of_ids(connection, "id", ids)]
 
 
@@ -337,11 +339,11 @@ def _of_ids(connection: Connection, columns: str, ids: Sequence[str]) -> Iterato
 
 
 def _is_of_callers(name: bytes) -> bool:
-    return name.startswith(_OF_CALLERS, 1)  # behind the number of the cell's values
+    return name.startswith(_OF_CALLERS, 1)  # after the byte that says how many values the cell has
 
 
 def _with(connection: Connection, key: _Key, more: _Sums) -> tuple[int, bytes, int, bytes]:
-    """What is to be stored when these are added."""
+    """The row to store: what is stored now plus `more`."""
     row = connection.execute(_ONE_SUM, key).fetchone()
     return (*key, (type(more).read(row[0]).plus(more) if row else more).blob())
 
@@ -349,13 +351,13 @@ def _with(connection: Connection, key: _Key, more: _Sums) -> tuple[int, bytes, i
 def _sums(
     connection: Connection, name: bytes, width: int, spans: Sequence[Span], read: Callable[[bytes], _T]
 ) -> list[tuple[int, _T]]:
-    """By the cell's name as it is stored."""
+    """The buckets of a cell within these spans, with their start; `name` is the cell as it is stored."""
     rows = (row for since, until in spans for row in connection.execute(_SUMS, (width, name, since, until)))
     return [(start, read(blob)) for start, blob in rows]
 
 
 def _roll_up(connection: Connection, now: float) -> int:
-    """Some of what has changed and is complete; how many."""
+    """Roll up some of the complete buckets that have changed; returns how many."""
     connection.execute("BEGIN IMMEDIATE")  # nobody adds to what is read
     complete = connection.execute(_COMPLETE, (now, _ROLLS)).fetchall()
     for width, name, start in complete:

@@ -1,2 +1,2 @@
-"""What is told of the rates as they change, in tasks beside the traffic: alarms on those that have risen (`alarms`,
-kept running by `watch`), and gauges for Prometheus (`gauges`)."""
+"""Background tasks that watch the rates: alarms on rates that have risen (`alarms`, run by `watch`), and gauges for
+Prometheus (`gauges`)."""

@@ -1,16 +1,17 @@
-"""Alarms that can be believed at any time: has a rate risen?
+"""Has a rate risen? Alarms that stay valid however often one looks.
 
-Each series (a sub-category and direction) is looked at hour by hour. Its first three days say what was usual: the upper
-95 % limit of their rate. After them each hour bets on a rise: 1 + λ(found / usual - 1), found the hour's estimate that
-weighs each finding by its inclusion probability, over all that was judged. It is not negative and right on average
-however samples were drawn, so while the rate is at most the usual one no λ up to 1 wins on average (betting on a mean:
-arXiv 2010.09686, section 4), also when the allocation of labels is learned anew. For each of some λ the bets add up in
-a Shiryaev-Roberts e-detector (arXiv 2203.03532), M = (M + 1) · bet, and their mean is one too: however often one looks,
-the mean time to a false alarm is RUN_LENGTH_HOURS or more for each series. Over all series alarms are chosen by e-BH
-(arXiv 2009.02824), which bounds the share of false ones among them by FALSE_DISCOVERIES whatever their dependence.
+Each series (a sub-category and direction, of all traffic or of a route) is looked at hour by hour. Its first three days
+say what is usual: the upper 95 % limit of their rate. After them each hour is a bet on a rise, 1 + λ(found / usual -
+1). Here `found` is the hour's estimate over all that was judged, in which each finding is weighed by its inclusion
+probability. It is never negative and is right on average however samples were drawn. So while the rate is at most the
+usual one, no λ up to 1 wins on average (betting on a mean: arXiv 2010.09686, section 4), even while the allocation of
+labels is learned anew. For each of several λ the bets multiply in a Shiryaev-Roberts e-detector (arXiv 2203.03532),
+M = (M + 1) · bet, and the mean of these is an e-detector too: however often one looks, the mean time to a false alarm
+of a series is RUN_LENGTH_HOURS or more. Over all series, alarms are chosen by e-BH (arXiv 2009.02824), which bounds the
+share of false ones among them by FALSE_DISCOVERIES, whatever their dependence.
 
-Both bounds hold where the limit of what was usual does; `tests/proofs/alarms.py` counts false alarms on streams whose
-weights change.
+Both bounds hold as long as the true usual rate is below its limit; `tests/proofs/alarms.py` counts false alarms on
+streams whose weights change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,15 +26,15 @@ RUN_LENGTH_HOURS = 8760.0
 FALSE_DISCOVERIES = 0.05
 BASELINE_HOURS = 72
 LEAST_BASELINE = 50.0  # effective samples
-LEAST_FOUND = 5.0  # effective samples with the finding since the rise: a floor of evidence
+LEAST_FOUND = 5.0  # effective samples with the finding since the rise; with fewer there is no alarm
 _STAKES = (0.05, 0.1, 0.2, 0.4, 0.8)
 _HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """An hour's effective sample: the share of it that shows the finding, and its size. `found` is the share of all
-    that was judged, each finding weighed by its inclusion probability; by chance it may be above one."""
+    """An hour's effective sample: the `share` of it that shows the finding, and its `size`. `found` is the estimated
+    share of everything judged, each finding weighed by its inclusion probability; by chance it may be above one."""
 
     start: int
     share: float
@@ -43,8 +44,8 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Rise:
-    """What was found of a series: since when (Unix seconds, half-open until `until`), the rate before and after, the
-    detector's value and the hours over which it grew."""
+    """What was found of a series: when it rose (Unix seconds, from `since` to before `until`), the rate before and
+    after, the e-detector's value and the hours over which it grew."""
 
     since: int
     until: int
@@ -55,12 +56,14 @@ class Rise:
 
     @property
     def e_value(self) -> float:
-        """Of the hypothesis that nothing has risen: the detector's expectation grows by one an hour."""
+        """The e-value against the hypothesis that nothing has risen, under which the value's expectation grows by one
+        in each hour."""
         return self.value / self.hours
 
 
 def hours_of(evidence: Iterable[tuple[int, Evidence]], detectors: frozenset[str]) -> tuple[str, list[Hour]]:
-    """The series of the best basis that has labels in most hours, else of the flags of these detectors alone."""
+    """The basis and the hours of a series: people's labels or the judge's where there are enough, else the flags of
+    these detectors alone."""
     known = list(evidence)
     for basis, source in (("labels", "person"), ("judge", "judge")):
         hours = [_hour(start, _labels(of, source), _judged(of)) for start, of in known]
@@ -75,7 +78,7 @@ def hours_of(evidence: Iterable[tuple[int, Evidence]], detectors: frozenset[str]
 
 
 def _from_the_first(hours: Sequence[Hour]) -> list[Hour]:
-    """From the first hour with labels on. Later ones without any count too: nothing was found in them."""
+    """The hours from the first with labels on. Later hours without labels count too: nothing was found in them."""
     return list(dropwhile(lambda hour: hour.size <= 0, hours))
 
 
@@ -97,12 +100,12 @@ def _sum(rows: Iterable[Row]) -> Row:
 
 
 def _hour(start: int, row: Row, judged: float) -> Hour:
-    """Where no detector speaks of it the labels are all there is."""
+    """`judged` is the weight of all that was judged; 0 where no detector judges it: then the labels are the whole."""
     return Hour(start, row.mean, row.effective, row.wy / (judged or row.w or 1.0))
 
 
 def rise(hours: Sequence[Hour]) -> Rise | None:
-    """The latest state of a series; None while there is no baseline, or nothing after it."""
+    """The latest state of a series; None while there is too little before or after the end of the baseline."""
     baseline, rest = _split(hours)
     size = sum(hour.size for hour in baseline)
     if size < LEAST_BASELINE or not rest:

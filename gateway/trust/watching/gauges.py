@@ -1,4 +1,4 @@
-"""The estimates as gauges for Prometheus, brought up to date by a task beside the traffic."""
+"""The estimates as gauges for Prometheus, refreshed by a background task."""
 
 import asyncio
 import contextlib
@@ -13,19 +13,20 @@ from gateway.trust.ledger import OTHER, Ledger, LedgerError, Window
 from gateway.trust.moments import ALL, Cell, merge
 
 WINDOW = "24h"
-GROUPS = 20  # pairs of route and model with series of their own; the others are one pair together
+GROUPS = 20  # pairs of route and model with series of their own; all others together are one pair
 LANGUAGES = 8  # with series of their own
 _SECONDS = 15.0
-_PAUSES = 20.0  # times the processor time that bringing them up to date took: it is not to show in the traffic
-_LONGEST = 300.0  # seconds: what is older than that tells nothing of now
+_PAUSES = 20.0  # the pause is this many times the processor time of a refresh, so that traffic does not notice it
+_LONGEST = 300.0  # seconds between two refreshes at most: older figures tell nothing about now
 _ALL = ("", "")
 _PAIR = (metrics.TRUST_RATE, metrics.TRUST_LOW, metrics.TRUST_HIGH, metrics.TRUST_EFFECTIVE)
 _LANGUAGE = (metrics.TRUST_LANGUAGE_RATE, metrics.TRUST_LANGUAGE_LOW, metrics.TRUST_LANGUAGE_HIGH)
 
 
 class TrustGauges:
-    """`errors` are the detectors' on benchmarks. Every process of a ledger shows the same. `worked` is the processor
-    time of this process, in seconds: on a busy machine the same work takes far longer, and no more of the processor."""
+    """All processes that share a ledger show the same figures. `errors` are the detectors' error rates on benchmarks.
+    `worked` gives this process's processor time in seconds: unlike the time on the clock it does not grow when the
+    machine is busy."""
 
     def __init__(
         self, ledger: Ledger, errors: Mapping[tuple[str, str], Errors], *, worked: Callable[[], float] = process_time
@@ -37,10 +38,10 @@ class TrustGauges:
         self._languages = _Series(_LANGUAGE)
 
     async def run(self) -> None:
-        """Until cancelled. While the ledger cannot be read the gauges keep what they showed."""
+        """Refresh until cancelled. While the ledger cannot be read the gauges keep their values."""
         while True:
             began = self._worked()
-            with contextlib.suppress(LedgerError):  # the ledger says so itself
+            with contextlib.suppress(LedgerError):  # the ledger logs it
                 await self.refresh()
             await asyncio.sleep(min(_LONGEST, max(_SECONDS, _PAUSES * (self._worked() - began))))
 
@@ -54,15 +55,17 @@ class TrustGauges:
     async def _windows(
         self, cells: Iterable[Cell], pivot: str, most: int, beyond: tuple[str, ...]
     ) -> dict[tuple[str, ...], Window]:
-        """The cells of a pivot up to the bound, by how much was judged of them; the others together."""
-        own = [cell for cell in cells if cell[0] == pivot]
-        windows = {_group(cell): await self._ledger.window(WINDOW, cell) for cell in own}
-        by_size = sorted(windows, key=lambda group: (group[-1] != "other", _size(windows[group])), reverse=True)
+        """The windows of the `most` cells of a pivot that were judged most, by their labels; all others are one window
+        with the labels `beyond`."""
+        windows: dict[tuple[str, ...], Window] = {}
+        for cell in cells:
+            if cell[0] == pivot:
+                group = _group(cell)  # a client may name a model "other" too
+                windows[group] = _both(windows.get(group), await self._ledger.window(WINDOW, cell))
+        by_size = sorted(windows, key=lambda group: (group[-1] != "other", windows[group].judged), reverse=True)
         kept = {group: windows[group] for group in by_size[:most]}
         for group in by_size[most:]:
-            rest = kept.setdefault(beyond, Window({}, frozenset()))
-            merge(rest.sums, windows[group].sums)
-            kept[beyond] = Window(rest.sums, rest.newest | windows[group].newest)
+            kept[beyond] = _both(kept.get(beyond), windows[group])
         return kept
 
     async def _show(self, series: "_Series", windows: Mapping[tuple[str, ...], Window]) -> None:
@@ -73,20 +76,20 @@ class TrustGauges:
                 if found is not None:
                     assert found.basis in BASES
                     shown[(*column, *group, found.basis)] = found
-                await asyncio.sleep(0)  # some tenths of a millisecond each: traffic goes first
+                await asyncio.sleep(0)  # each took some tenths of a millisecond: let traffic go first
         series.show(shown)
 
 
 class _Series:
-    """Gauges of rate, low, high and effective samples, or the first of these, with the same labels."""
+    """Gauges of rate, low, high and effective samples, or only the first few of these, with the same labels."""
 
     def __init__(self, gauges: Sequence[Any]) -> None:  # of prometheus_client, whose door is telemetry
         self._gauges = gauges
         self._shown: Collection[tuple[str, ...]] = ()
 
     def show(self, found: Mapping[tuple[str, ...], Estimate]) -> None:
-        """A figure that is not there is NaN: zero would say that there is no harm. So is what was shown before and is
-        not found now: nothing of it is in the window any more, or it rests on something else."""
+        """Set the gauges. A missing figure is NaN: zero would say that there is no harm. Series that were shown before
+        and have no estimate now, or have one on another basis, become NaN too."""
         for labels in set(self._shown) - found.keys():
             for gauge in self._gauges:
                 gauge.labels(*labels).set(math.nan)
@@ -102,8 +105,12 @@ def _group(cell: Cell) -> tuple[str, ...]:
     return (*route, "other" if last == OTHER else last or "unknown" if cell[0] == "language" else last)
 
 
-def _size(window: Window) -> float:
-    return sum(row[0] for key, row in window.sums.items() if key[3] == "detector")
+def _both(one: Window | None, other: Window) -> Window:
+    if one is None:
+        return other
+    sums = {key: list(row) for key, row in one.sums.items()}
+    merge(sums, other.sums)
+    return Window(sums, one.newest | other.newest)
 
 
 def _or_nan(value: float | None) -> float:

@@ -1,4 +1,4 @@
-"""Looks at every series for alarms, in a task beside the traffic."""
+"""Looks at every series for alarms, in a background task."""
 
 import asyncio
 import contextlib
@@ -15,15 +15,15 @@ from gateway.trust.watching.alarms import BASELINE_HOURS, Hour, Rise, chosen, ho
 
 log = logging.getLogger("assay")
 
-ROUTES = 10  # with series of their own
+ROUTES = 10  # as many have series of their own: those that were judged most
 DAYS = BASELINE_HOURS // 24 + 7
 _SECONDS = 300.0
-_SAMPLES = 20  # behind an alarm that are named
+_SAMPLES = 20  # as many are named behind an alarm
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A rate that has risen, on what it rests, and the latest samples that show it."""
+    """A rate that has risen, the basis that it rests on, and the latest samples that show it."""
 
     subcategory: str
     direction: str
@@ -43,7 +43,7 @@ class _Series:
 
 
 class Watch:
-    """`alarms` are those of the latest look, `looked_at` its time in Unix seconds, 0 before the first."""
+    """`alarms` are those of the latest look, `series` is the number of series that it looked at."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -52,30 +52,37 @@ class Watch:
         self._shown: set[tuple[str, str, str]] = set()
 
     async def run(self) -> None:
-        """Until cancelled. While the ledger cannot be read what was found stays."""
+        """Look until cancelled. While the ledger cannot be read the latest alarms stay."""
         while True:
-            with contextlib.suppress(LedgerError):  # the ledger says so itself
+            with contextlib.suppress(LedgerError):  # the ledger logs it
                 await self.look()
             await asyncio.sleep(_SECONDS)
 
     async def look(self) -> None:
         """Raises LedgerError."""
-        routes = [cell for cell in await self._ledger.cells("7d") if cell[0] == "route"][:ROUTES]
-        series = [found for cell in (ALL, *routes) for found in await self._series(cell)]
+        series = [found for cell in (ALL, *await self._routes()) for found in await self._series(cell)]
         rises = [rise(each.hours) for each in series]
         self.series = len(series)
         self.alarms = tuple([await self._alarm(series[at], found) for at in chosen(rises) if (found := rises[at])])
         self._show()
 
+    async def _routes(self) -> list[Cell]:
+        """The routes with series of their own. A single route is all traffic, and would raise each alarm twice."""
+        routes = sorted(cell for cell in await self._ledger.cells("7d") if cell[0] == "route")
+        if len(routes) > ROUTES:
+            judged = {cell: (await self._ledger.window("7d", cell)).judged for cell in routes}
+            routes.sort(key=lambda cell: -judged[cell])
+        return routes[:ROUTES] if len(routes) > 1 else []
+
     async def _series(self, cell: Cell) -> list[_Series]:
-        """Of each sub-category and direction; one route alone is all traffic and not looked at twice."""
+        """The series of each sub-category and direction in a cell."""
         buckets = await self._ledger.series(cell, HOUR, DAYS * 24 * HOUR)
         newest = (await asyncio.to_thread(window_of, buckets)).newest
         by_column: dict[tuple[str, str], list[tuple[int, Evidence]]] = {}
         for start, sums in buckets:
             for column, of in evidence(sums.sums()).items():
                 by_column.setdefault(column, []).append((start, of))
-            await asyncio.sleep(0)  # each takes some tenths of a millisecond, and traffic goes first
+            await asyncio.sleep(0)  # each took some tenths of a millisecond: let traffic go first
         route = cell[1] if len(cell) > 1 else ""
         return [_Series(*column, route, *hours_of(known, newest)) for column, known in by_column.items()]
 
@@ -84,18 +91,17 @@ class Watch:
         return Alarm(series.subcategory, series.direction, series.route, series.basis, found, tuple(samples[:_SAMPLES]))
 
     async def _behind(self, series: _Series, found: Rise) -> list[str]:
-        """The latest samples of the rise that were labelled so, or flagged."""
+        """The latest samples of the rise that have a positive label or, on the basis `flags`, were flagged."""
         key = (series.direction, series.subcategory)
         if series.basis == "flags":
             entries = await self._ledger.entries(5_000)
             shown = [e for e in entries if any(s.flagged and (s.direction, s.slug) == key for s in e.scores)]
         else:
-            kind = "person" if series.basis == "labels" else "judge"
-            given = await self._ledger.opinions("7d")
+            given = await self._ledger.opinions("7d", kind="person" if series.basis == "labels" else "judge")
             shown = [
                 entry
                 for opinion, entry in given
-                if opinion.kind == kind and any(x.value >= 0.5 and (x.direction, x.slug) == key for x in opinion.labels)
+                if any(x.value >= 0.5 and (x.direction, x.slug) == key for x in opinion.labels)
             ]
         within = [e for e in shown if found.since <= e.at < found.until and series.route in ("", e.route)]
         return list(dict.fromkeys(entry.id for entry in within))
