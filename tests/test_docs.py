@@ -18,7 +18,7 @@ PAGES = {
     str(page.relative_to(ROOT)): page.read_text("utf-8")
     for page in (
         ROOT / "README.md",
-        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
         ROOT / "deploy" / "README.md",
         ROOT / "policies" / "README.md",
     )
@@ -36,7 +36,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_readme_leads_to_every_page() -> None:
-    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", README))
+    linked = set(re.findall(r"\]\((docs/[\w/-]+\.md)\)", README))
     assert linked == {name for name in PAGES if name.startswith("docs/")}
 
 

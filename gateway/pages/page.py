@@ -38,7 +38,8 @@ class Page:
     """An ASGI application for those requests that it `serves`; its files are read once."""
 
     def __init__(self) -> None:
-        self._files = {path.name: path.read_bytes() for path in sorted(_FILES.iterdir()) if path.suffix in _TYPES}
+        files = sorted(path for path in _FILES.rglob("*") if path.suffix in _TYPES)
+        self._files = {path.relative_to(_FILES).as_posix(): path.read_bytes() for path in files}
         self._tags = {name: f'"{hashlib.sha256(body).hexdigest()[:16]}"' for name, body in self._files.items()}
 
     @staticmethod

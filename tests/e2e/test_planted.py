@@ -34,7 +34,7 @@ from tests.support.running.patience import PATIENCE_SECONDS
 from tests.support.servers.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.slow
-PAGE = Path(__file__).parents[2] / "docs" / "planted.md"
+PAGE = Path(__file__).parents[2] / "docs" / "measured" / "planted.md"
 
 
 def of(kind: type) -> pytest.MarkDecorator:

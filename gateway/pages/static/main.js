@@ -1,17 +1,17 @@
 // Which section is shown, how often it is read anew, and the form for the operator's key.
 
-import { alarms } from "./alarms.js";
+import { alarms } from "./views/alarms.js";
 import { Refusal, ask, offered, useKey } from "./api.js";
-import { changes } from "./changes.js";
-import { compare } from "./compare.js";
-import { connect } from "./connect.js";
-import { coverage } from "./coverage.js";
-import { detail } from "./detail.js";
+import { changes } from "./views/changes.js";
+import { compare } from "./views/compare.js";
+import { connect } from "./views/connect.js";
+import { coverage } from "./views/coverage.js";
+import { detail } from "./views/detail.js";
 import { element, show } from "./dom.js";
-import { flags } from "./flags.js";
-import { overview } from "./overview.js";
-import { policy } from "./policy.js";
-import { review } from "./review.js";
+import { flags } from "./views/flags.js";
+import { overview } from "./views/overview.js";
+import { policy } from "./views/policy.js";
+import { review } from "./views/review.js";
 
 const EVERY_MS = 10_000;
 const main = document.getElementById("main");

@@ -2,7 +2,7 @@
 
     python -m tests.support.planted
 
-writes it as docs/planted.md has it.
+writes it as docs/measured/planted.md has it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -396,7 +396,7 @@ CASES: tuple[Case, ...] = (
 
 
 def table() -> str:
-    """The table as docs/planted.md has it."""
+    """The table as docs/measured/planted.md has it."""
     rows = [f"| `{case.slug}` | {case.planted} | {case.shown.by} | {_seen(case)} |" for case in CASES]
     return "\n".join(["| row | planted | lit by | seen in |", "|---|---|---|---|", *rows])
 

@@ -1,9 +1,9 @@
 // Rates that have risen: what, since when, from what to what, and the samples behind it.
 
-import { ask } from "./api.js";
-import { cell, element, passage, show, table } from "./dom.js";
-import { band, chip, percent, way, written } from "./estimates.js";
-import { figure, rests, spoken, told } from "./findings.js";
+import { ask } from "../api.js";
+import { cell, element, passage, show, table } from "../dom.js";
+import { band, chip, percent, way, written } from "../estimates.js";
+import { figure, rests, spoken, told } from "../findings.js";
 
 export async function alarms(main, _, names) {
   const place = element("div", {});

@@ -1,8 +1,8 @@
 // How much was looked at, and what was not: what is unread is not clean.
 
-import { ask } from "./api.js";
-import { cell, element, pairs, show, table } from "./dom.js";
-import { count, percent } from "./estimates.js";
+import { ask } from "../api.js";
+import { cell, element, pairs, show, table } from "../dom.js";
+import { count, percent } from "../estimates.js";
 
 export async function coverage(main) {
   const place = element("div", {});

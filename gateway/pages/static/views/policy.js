@@ -1,8 +1,8 @@
 // The policy in force: its rules, their thresholds, and what those cost.
 
-import { ask } from "./api.js";
-import { cell, element, pairs, show, table } from "./dom.js";
-import { count, percent } from "./estimates.js";
+import { ask } from "../api.js";
+import { cell, element, pairs, show, table } from "../dom.js";
+import { count, percent } from "../estimates.js";
 import { spoken } from "./overview.js";
 
 export async function policy(main) {

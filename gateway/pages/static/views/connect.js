@@ -1,7 +1,7 @@
 // How an app is pointed at this gateway.
 
-import { ask, baseUrl } from "./api.js";
-import { element, say, show } from "./dom.js";
+import { ask, baseUrl } from "../api.js";
+import { element, say, show } from "../dom.js";
 
 export async function connect(main) {
   const status = await ask("status");

@@ -1,9 +1,9 @@
 // Two groups of the traffic beside each other, and whether a difference between them is shown.
 
-import { ask } from "./api.js";
-import { cell, element, show, table } from "./dom.js";
-import { percent, way } from "./estimates.js";
-import { WINDOWS } from "./filters.js";
+import { ask } from "../api.js";
+import { cell, element, show, table } from "../dom.js";
+import { percent, way } from "../estimates.js";
+import { WINDOWS } from "../filters.js";
 import { spoken } from "./overview.js";
 
 const wanted = { window: "24h", pivot: "model", one: "", other: "" };

@@ -1,7 +1,7 @@
 // The latest flagged samples and decisions, from the audit file.
 
-import { ask } from "./api.js";
-import { cell, element, passage, show, table } from "./dom.js";
+import { ask } from "../api.js";
+import { cell, element, passage, show, table } from "../dom.js";
 
 export async function flags(main) {
   const place = element("div", {});

@@ -1,10 +1,10 @@
 // One sub-category: what it is, how much of it there is, and what stands behind the figures.
 
-import { ask } from "./api.js";
-import { cell, element, pairs, scrolling, show, table } from "./dom.js";
-import { axis, band, chip, count, estimateOf, percent, way, written } from "./estimates.js";
-import { WINDOWS } from "./filters.js";
-import { findings, spoken } from "./findings.js";
+import { ask } from "../api.js";
+import { cell, element, pairs, scrolling, show, table } from "../dom.js";
+import { axis, band, chip, count, estimateOf, percent, way, written } from "../estimates.js";
+import { WINDOWS } from "../filters.js";
+import { findings, spoken } from "../findings.js";
 import { missing, monitors } from "./overview.js";
 
 export async function detail(main, slug, names) {

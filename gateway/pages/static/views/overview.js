@@ -1,10 +1,10 @@
 // The 29 rows by category, the worst first.
 
-import { ask, baseUrl } from "./api.js";
-import { element, scrolling, show } from "./dom.js";
-import { BASES, axis, band, chip, count, estimateOf, way, written } from "./estimates.js";
-import { chosen, filters } from "./filters.js";
-import { inShort, spoken } from "./findings.js";
+import { ask, baseUrl } from "../api.js";
+import { element, scrolling, show } from "../dom.js";
+import { BASES, axis, band, chip, count, estimateOf, way, written } from "../estimates.js";
+import { chosen, filters } from "../filters.js";
+import { inShort, spoken } from "../findings.js";
 
 export async function overview(main, _, names) {
   const rows = await ask("taxonomy");

@@ -1,8 +1,8 @@
 // Changes of the system, each with what moved after it.
 
-import { ask, hasKey } from "./api.js";
-import { element, show } from "./dom.js";
-import { findings } from "./findings.js";
+import { ask, hasKey } from "../api.js";
+import { element, show } from "../dom.js";
+import { findings } from "../findings.js";
 
 const KINDS = { model: "Model", policy: "Policy", detector: "Detector", system_prompt: "System prompt", deployment: "Deployment", data: "Data", reference: "Reference for shifts", other: "Other" };
 

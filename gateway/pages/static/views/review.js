@@ -1,7 +1,7 @@
 // The review: one item at a time, labelled by keyboard. Each label counts as 1 / (the probability it was drawn with).
 
-import { ask, tell } from "./api.js";
-import { element, pairs, passage, say, show } from "./dom.js";
+import { ask, tell } from "../api.js";
+import { element, pairs, passage, say, show } from "../dom.js";
 import { spoken } from "./overview.js";
 
 const HOURS = { "": "any time", 1: "last hour", 24: "last 24 hours" };
