@@ -1,6 +1,6 @@
-"""What all answers that are held hold together, in bytes of memory, and what an event of one costs.
+"""How much memory all held answers take together, and what an event of one costs.
 
-An event takes many times its bytes once it is read, so that is counted and not only what came. The costs were measured
+An event that was read takes many times the bytes in which it came, so its real cost is counted. The costs were measured
 with tracemalloc on CPython 3.12; they are upper estimates for every form of event that was tried.
 """
 
@@ -12,8 +12,8 @@ from gateway.openai_api import EventRead
 from gateway.openai_api.sse import Event
 
 _EVENT = 500  # an event and what is kept beside it
-_TEXT = 300  # where a text stands in it and which part of which text it is
-_VALUE = 130  # one value in its JSON: an object and its place in a list are the dearest
+_TEXT = 300  # a text in it: where it stands, and which part of which text it is
+_VALUE = 130  # one value in its JSON: an object in a list costs most
 STRAND_COST = 1500  # one text of an answer, from its beginning to the answer's end
 
 
@@ -25,7 +25,7 @@ class MemoryBudget:
         self.held = 0
 
     def share(self) -> "Share":
-        """The part of one answer, empty at first; to be used in `with`, which gives it back."""
+        """What one answer may hold, nothing at first. Use it in `with`, which gives all of it back at the end."""
         return Share(self)
 
 
@@ -45,8 +45,8 @@ class Share:
         self.hold(0)
 
     def hold(self, size: int) -> None:
-        """Hold so many bytes from now on. Raises GatewayError overloaded when all answers would hold too much; then the
-        answer holds what it held."""
+        """Hold so many bytes from now on. Raises GatewayError overloaded if all answers together would hold too much;
+        then this answer holds what it held before."""
         budget = self._budget
         more = size - self._held
         if more > 0 and budget.held + more > budget.most:
@@ -61,7 +61,7 @@ class Share:
 
 
 def event_cost(event: Event, read: EventRead | None) -> int:
-    """About how many bytes of memory an event holds: as it came, its payload, what was read in it, its joined texts."""
+    """About how many bytes of memory an event holds: its raw bytes, its payload, what was read in it, its texts."""
     data = event.data
     values = data.count(b",") + data.count(b"{") + data.count(b"[")
     said = sum(_TEXT + 2 * sys.getsizeof(one.text) for one in read.said) if read is not None else 0

@@ -1,4 +1,4 @@
-"""An answer of whose beginning somebody takes note while it passes."""
+"""Shows the beginning of an answer to a record while the answer passes."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,7 +11,7 @@ _MOST_BYTES = 64 * 1024
 
 
 class Record(Protocol):
-    """Remembers whose an answer is: see `access.stored.StoredAnswers`."""
+    """Remembers who made an answer: see `access.stored.StoredAnswers`."""
 
     def awaits(self, exchange: Exchange) -> bool: ...
 
@@ -19,15 +19,15 @@ class Record(Protocol):
 
 
 def noted(exchange: Exchange, answer: Answer, record: Record) -> "Noted | None":
-    """The same answer, seen by the record while it passes, where its id is to be remembered."""
+    """The same answer, shown to the record while it passes; None if its id need not be remembered."""
     if answer.status >= 300 or not record.awaits(exchange):
         return None
     return Noted(answer, partial(record.note, exchange))
 
 
 class Noted:
-    """The same answer. `note` is told its first bytes, and, where it finds too little in them, more of them once at the
-    end. To be closed."""
+    """The same answer. `note` gets its first bytes; if they do not suffice, it gets more of them once, at the end.
+    Close it when done."""
 
     def __init__(self, answer: Answer, note: Callable[[bytes], bool]) -> None:
         self.status = answer.status

@@ -1,7 +1,7 @@
-"""The one way to hold an answer: it reaches its client through those who inspect it, and nothing leaves unseen.
+"""The one way to hold an answer: it goes to its client through inspections, and nothing leaves uninspected.
 
 A whole body is collected, unpacked and handed to each inspection in turn. A stream goes through stages: each takes
-bytes and gives back what may leave. Whatever waits is bounded, and while it waits the client hears comments.
+bytes and gives back what may leave. What waits is bounded, and meanwhile the client gets comments.
 """
 
 import asyncio
@@ -18,16 +18,17 @@ from gateway.exchange import Exchange, Headers, Reply, Stretch, Treatment, rewri
 from gateway.openai_api import Reason, Unread
 from gateway.openai_api.sse import PING, Decoder, Event, SseError, is_stream
 
-# At most so many bytes go through a stage, or so much work is done for what leaves it, before others have their turn.
+# Bytes that go through a stage, and work for what leaves it, before others have their turn on the event loop.
 _FED_BYTES = 4 * 1024
 _TAKEN_WORK = 256 * 1024
 _LONG_WORK = 32 * 1024  # bytes of one piece of work that are too much for the event loop
 _ENOUGH = 8  # bytes that tell a stream from JSON
+_MOST_BLANKS = 4 * 1024  # bytes of white space before them: an answer may begin with any number
 T = TypeVar("T")
 
 
 class Answer(Protocol):
-    """An answer under way, as far as it is used here: see `transport.Response`."""
+    """An answer that is arriving, as far as it is used here: see `transport.Response`."""
 
     status: int
 
@@ -42,7 +43,7 @@ class Answer(Protocol):
 
 
 class Inspection(Protocol):
-    """The judging of one answer, by a policy or by the moderation that a request asks for. To be closed."""
+    """The judging of one answer, by a policy or by the moderation that a request asks for. Close it when done."""
 
     async def whole(self, body: bytes) -> bytes:
         """The body that may leave: the very same object, or another one. May raise GatewayError answer_blocked."""
@@ -58,7 +59,7 @@ class Inspection(Protocol):
 
     @property
     def drops_alternatives(self) -> bool:
-        """Whether the alternatives to the tokens of a stream, which nobody can read, are taken out of it."""
+        """Whether alternatives to tokens, which no detector can read, are taken out of a stream."""
         ...
 
     def refusal(self) -> GatewayError | None:
@@ -69,9 +70,9 @@ class Inspection(Protocol):
 
 
 class Stage(Protocol):
-    """Stands between the events of an upstream and the client.
+    """One step between the events of an upstream and the client.
 
-    `over`: it needs nothing more of the upstream. `changed`: what left is not what came. `held`: the bytes of
+    `over`: it needs nothing more from the upstream. `changed`: what left differs from what came. `held`: the bytes of
     memory that it holds.
     """
 
@@ -89,7 +90,7 @@ class Stage(Protocol):
         ...
 
     async def end(self, *, broken: bool) -> bytes:
-        """What may still leave when no more comes; `broken` when the upstream did not come to its end."""
+        """What may still leave at the end; `broken` if the upstream broke off before its own end."""
         ...
 
     def refusal(self) -> GatewayError | None: ...
@@ -120,7 +121,7 @@ class Screen:
         return self._window.held + self._decoder.size
 
     async def feed(self, data: bytes) -> bytes:
-        if self.over:  # the rest of what came with that which ended it
+        if self.over:  # this came together with what ended the stream
             return b""
         await self._read(lambda: self._decoder.feed(data))
         return await self._judged()
@@ -129,7 +130,7 @@ class Screen:
         if not broken and not self.over:
             await self._read(self._decoder.close)
         elif broken and not self._window.slides:
-            return b""  # what broke off in the middle of an event is not sent
+            return b""  # an event that broke off in the middle is not sent
         self._window.end()
         return await self._judged()
 
@@ -150,7 +151,7 @@ class Screen:
             raise too_large(self._held_bytes)
 
     async def _judged(self) -> bytes:
-        """What may leave, after the inspection was asked about what is due."""
+        """Ask the inspection about what is due; returns what may leave then."""
         window = self._window
         if window.unread:
             unread, window.unread = list(dict.fromkeys(window.unread)), []
@@ -173,16 +174,16 @@ class Screen:
 
 
 async def _worked(size: int, work: Callable[[], T]) -> T:
-    """The result of work on so many bytes: much of it is done off the event loop."""
+    """The result of work on so many bytes, which is done off the event loop if they are many."""
     return work() if size <= _LONG_WORK else await asyncio.to_thread(work)
 
 
 class Hold:
     """Brings one answer to its client.
 
-    `held_bytes` bounds what waits of it, `share` what waits of all answers. `keep` is told of the upstream's own bytes.
-    `decided` False: the decision is left out of the headers, because the policy decides later; that the answer is
-    blocked is told in any case.
+    `held_bytes` bounds what waits of this answer, `share` what waits of all answers. `keep` gets the upstream's own
+    bytes. `decided` False leaves the decision out of the headers, because the policy decides later; a block is always
+    reported.
     """
 
     def __init__(
@@ -210,9 +211,9 @@ class Hold:
         self._whole = 0  # bytes that were collected
 
     async def body(self, inspections: Sequence[Inspection]) -> None:
-        """A whole body. Raises GatewayError when nothing of it may leave."""
+        """Deliver a whole body. Raises GatewayError when nothing of it may leave."""
         body = await self._collected()
-        plain = self._unpacked(body, inspections)
+        plain = await self._unpacked(body, inspections)
         judged = plain
         for inspection in inspections:
             judged = None if judged is None else await inspection.whole(judged)
@@ -221,16 +222,16 @@ class Hold:
         _raise_first(inspections)
 
     async def packed(self, stages: Sequence[Stage], inspections: Sequence[Inspection]) -> None:
-        """A stream in a content-encoding: all of it at once, since no comment can be put in between."""
+        """Deliver a stream in a content-encoding, all of it at once, because no comment can be put into it."""
         body = await self._collected()
-        plain = self._unpacked(body, inspections)
+        plain = await self._unpacked(body, inspections)
         out = body if plain is None else await self._fed(stages, plain) + await self._ended(stages, broken=False)
         changed = plain is not None and out != plain
         await self._finish(out if changed else body, changed=changed)
         _raise_first(stages)
 
     async def stream(self, stages: Sequence[Stage], ping_seconds: float) -> None:
-        """A stream, as it comes.
+        """Deliver a stream as it comes.
 
         Raises GatewayError when nothing of it could be served, and UpstreamError when it broke off.
         """
@@ -244,7 +245,7 @@ class Hold:
         _raise_first(stages)
 
     async def _pass_on(self, stages: Sequence[Stage]) -> UpstreamError | None:
-        """All that comes before the end, or until no more is needed; the error if the answer broke off."""
+        """Pass on all that comes until the end, or until no more is needed. Returns the error of a broken answer."""
         while not any(stage.over for stage in stages):
             try:
                 data = await self._answer.more()
@@ -263,7 +264,7 @@ class Hold:
         return body
 
     async def _fed(self, stages: Sequence[Stage], data: bytes) -> bytes:
-        """What leaves the last stage after this came; what the stages hold is counted piece by piece."""
+        """What leaves the last stage after this came. The memory of the stages is counted after each piece."""
         for stage in stages:
             data = await self._through(stage, data, stages)
         return data
@@ -284,13 +285,13 @@ class Hold:
             data = await self._through(stage, data, stages) + await stage.end(broken=broken)
         return data
 
-    def _unpacked(self, body: bytes, inspections: Sequence[Inspection]) -> bytes | None:
+    async def _unpacked(self, body: bytes, inspections: Sequence[Inspection]) -> bytes | None:
         """The decoded body; None if it cannot be decoded and may be passed on all the same."""
         encoding = self._exchange.transcript.encoding
         if not encoding:
             return body
         try:
-            plain, more = decode(body, encoding, self._held_bytes)
+            plain, more = await asyncio.to_thread(decode, body, encoding, self._held_bytes)
         except EncodingError:
             more = True
         if not more:
@@ -301,7 +302,7 @@ class Hold:
         return None
 
     def raise_unread(self, inspections: Sequence[Inspection], reason: Reason) -> None:
-        """Tell that the answer cannot be read. Raises GatewayError when it may not leave for that."""
+        """Tell the inspections that the answer cannot be read. Raises GatewayError if it may not leave then."""
         unread = [Unread("assistant", reason)]
         _raise_first([inspection for inspection in inspections if inspection.unread(unread)])
 
@@ -326,7 +327,7 @@ class Hold:
 
     @asynccontextmanager
     async def _commented(self, seconds: float) -> AsyncIterator[None]:
-        """Meanwhile a comment is sent whenever nothing else has left for so long."""
+        """Within this, a comment is sent whenever nothing else has left for so many seconds."""
         loop = asyncio.get_running_loop()
         self._sent_at = loop.time()
         comments = loop.create_task(self._comment(seconds))
@@ -344,7 +345,7 @@ class Hold:
 
 
 class Begun:
-    """An answer whose beginning was looked at, to tell a stream whatever its content type says."""
+    """An answer whose first bytes show whether it is a stream, whatever its content type says."""
 
     def __init__(self, answer: Answer) -> None:
         self.status = answer.status
@@ -358,7 +359,7 @@ class Begun:
     async def is_stream(self) -> bool:
         """Whether it begins as a stream does. Waits for the first bytes. Raises UpstreamError."""
         begun = b""
-        while len(begun.strip()) < _ENOUGH and (data := await self._answer.more()):
+        while len(begun) < _MOST_BLANKS and len(begun.strip()) < _ENOUGH and (data := await self._answer.more()):
             begun += data
         self._first = [begun] if begun else []
         return is_stream(begun)
@@ -377,7 +378,7 @@ class Begun:
 
 
 class Whole:
-    """An answer that is all here."""
+    """An answer that has arrived completely."""
 
     complete = True
 
@@ -400,7 +401,7 @@ async def collected(answer: Answer, most: int, share: Share) -> bytes:
     """The whole body. Raises GatewayError answer_too_large and overloaded, and UpstreamError."""
     pieces: list[bytes] = []
     size = 0
-    # One that is complete may still wait in the buffer.
+    # The bytes of a complete answer may still be in the buffer.
     while data := answer.take() if answer.complete else await answer.more():
         size += len(data)
         if size > most:
@@ -419,5 +420,5 @@ def _raise_first(judged: Sequence[Inspection | Stage]) -> None:
 def too_large(most: int) -> GatewayError:
     """The error for an answer that is larger than what may be held."""
     return GatewayError(
-        "answer_too_large", f"the answer is larger than {most} bytes, the most that is held of it to be judged"
+        "answer_too_large", f"the answer is larger than {most} bytes, the most that is held to be judged"
     )

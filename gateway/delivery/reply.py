@@ -1,4 +1,4 @@
-"""The one way to the client: headers of our own, counted bytes, and an error in whatever way is still open."""
+"""The one way to the client: adds our own headers, and reports an error in whatever way is still possible."""
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -29,7 +29,7 @@ class Client(Protocol):
 
 
 class ClientReply:
-    """The one way to the client. Counts what left, so that an error after the first byte becomes a final event."""
+    """The one way to the client. It knows what has left, so an error after the first byte becomes a final event."""
 
     __slots__ = (
         "_client", "_events", "_exchange", "_finished", "_last", "_respond", "_revision", "_send", "_unsent", "started",
@@ -46,8 +46,8 @@ class ClientReply:
     ) -> None:
         """`respond` is the server's, see `serving.client`; without it a whole answer is sent in pieces.
 
-        `revision` is told unless another one decided. Before the last piece the `client` is watched no more: from then
-        on it may go.
+        `revision` goes into the headers unless another policy decided. The `client` is no longer watched once the last
+        piece is sent: from then on it may leave.
         """
         self._send = send
         self._client = client
@@ -82,7 +82,7 @@ class ClientReply:
         self.started = self._finished = True
 
     def _complete(self, status: int, headers: Headers, *, decided: bool) -> None:
-        """Add our own headers; it is now that the first byte leaves."""
+        """Add our own headers, and note that the first byte leaves now."""
         exchange, timing, ruling = self._exchange, self._exchange.timing, self._exchange.ruling
         exchange.status = status
         timing.first_byte_at = monotonic()
@@ -99,7 +99,7 @@ class ClientReply:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     def offer(self, data: bytes) -> bool:
-        """Send a piece now, from wherever this is called. When it says False, `settle` must come next."""
+        """Send a piece now, without waiting. If it returns False, call `settle` next."""
         if self._client.write(data):
             self._last = data
             return True
@@ -125,7 +125,7 @@ class ClientReply:
         await self.at_once(status, [(b"content-type", _JSON), (b"content-length", b"%d" % size), *more], body)
 
     async def say(self, text: str, created: int) -> None:
-        """The policy's message, as the model's answer would come. `created` is Unix seconds."""
+        """Send the policy's message in the form of a model's answer. `created` is Unix seconds."""
         asked, id = self._exchange.asked, self._exchange.id.removeprefix("req_")
         answers = answers_of(asked.operation)
         if asked.stream:
@@ -136,7 +136,7 @@ class ClientReply:
         await self._own(body, asked.stream)
 
     async def error(self, error: GatewayError) -> None:
-        """Tell the client what went wrong, in the way that is still open."""
+        """Tell the client what went wrong, in the way that is still possible."""
         what = error.what
         if self._finished or error.reason == "client_gone":
             return
@@ -155,12 +155,12 @@ class ClientReply:
             operation = self._exchange.asked.operation
             number = _next_number(self._last)
             event = error_event(operation, error.message, what.type, error.param, what.code, sequence_number=number)
-            # The event that broke off ends here: empty lines more than it needs mean nothing.
+            # End the event that broke off; more empty lines than it needs mean nothing.
             await self.finish(event if not self._last or self._last.endswith(_ENDS_OF_EVENTS) else b"\n\n" + event)
-        # Else the answer stays unfinished: the server closes the connection and the client sees that it broke off.
+        # Otherwise the answer stays unfinished: the server closes the connection, so the client sees that it broke off.
 
     async def _refuses(self, error: GatewayError) -> bool:
-        """Answer a block by a refusal, where the surface has one."""
+        """Answer a block with a refusal, if the surface has one."""
         asked = self._exchange.asked
         answers = SURFACES[asked.operation].answers
         if answers is None or answers.refusals is None:
@@ -171,7 +171,7 @@ class ClientReply:
         return True
 
     async def _own(self, body: bytes, stream: bool) -> None:
-        """An answer of our own with the status of success."""
+        """Send an answer of our own with status 200."""
         if not stream:
             await self.whole(200, body)
             return
@@ -179,12 +179,12 @@ class ClientReply:
 
 
 def _next_number(sent: bytes) -> int:
-    """The number after that of the last event of what was sent, on a surface that numbers its events."""
+    """The number of the next event, on a surface that numbers its events."""
     numbers = _NUMBER.findall(sent)
     return int(numbers[-1]) + 1 if numbers else 0
 
 
 def _is_plain_stream(headers: Headers) -> bool:
-    """Whether an event of ours can be put behind what was sent: not into a compressed stream."""
+    """Whether we can add an event to this stream: not if it is compressed."""
     named = dict(headers)
     return named.get(b"content-type", b"").startswith(_EVENTS) and b"content-encoding" not in named

@@ -1,4 +1,4 @@
-"""One text of a streamed answer: what of it is held back, what was ruled on it, and as what it may leave."""
+"""One text of a streamed answer: what of it is held back, what was decided about it, and how it may leave."""
 
 import math
 import re
@@ -17,8 +17,8 @@ _RUN = re.compile(r"[!-~]*")
 class Strand:
     """Offsets count the characters of the text from the first; what is held begins at `released`.
 
-    `look_at` is the length at which it may be time to judge, `said_before` how much its choice had said when this text
-    was last added to. What is held is joined only when it is looked at, so that adding costs no more as it grows.
+    `look_at` is the length at which it may be time to judge; `said_before` is how much its choice had said when this
+    text last grew. The held pieces are joined only when they are looked at, so adding to a long text costs no more.
     """
 
     __slots__ = (
@@ -52,8 +52,8 @@ class Strand:
         self.closed = False
         self.is_name = said.is_name
         self.is_of_strays = said.path[:1] == (STRAYS,)
-        self.is_little = False  # what was gathered of strays is no text yet
-        self.is_json: bool | None = None  # as soon as that can be told
+        self.is_little = False  # the strays gathered so far are not a text yet
+        self.is_json: bool | None = None  # None until it can be told
         self.cuts: list[Cut] = []
         self.ends: list[int] = []
 
@@ -70,7 +70,7 @@ class Strand:
         return self.held[0]
 
     def ending(self, characters: int) -> str:
-        """The last so many characters of what is held, or a few more; the rest is not touched."""
+        """At least the last so many characters of what is held."""
         pieces: list[str] = []
         for piece in reversed(self.held):
             pieces.append(piece[-characters:])
@@ -81,17 +81,17 @@ class Strand:
 
     @property
     def says_little(self) -> bool:
-        """Whether it is a name that ended, too short to say anything, or strays that are no text yet."""
+        """Whether it is a complete name that is too short to say anything, or strays that are not a text yet."""
         if self.is_of_strays:
             return self.is_little
         return self.is_name and self.closed and not self.released and says_little(self.waiting())
 
     def wait_for_end(self) -> None:
-        """Not to be looked at before it has ended."""
+        """Do not look at it before it has ended."""
         self.look_at = math.inf
 
     def readable(self, target: int) -> texts.Written | None:
-        """What waits, behind its context, without the escapes of the JSON that it is; None when there are none."""
+        """The context and what waits, without the escapes of JSON; None if there are none."""
         text = self.context + self.waiting()
         if not self.released and target == self.length:
             return texts.read(text)
@@ -111,7 +111,7 @@ class Strand:
         self.released = end
 
     def without_cuts(self, text: str, start: int) -> str:
-        """A part of the text that begins at `start`, as it may leave: a cut is named where it begins."""
+        """A part of the text that begins at `start`, as it may leave; a cut's label stands where the cut begins."""
         end = start + len(text)
         found: list[Cut] = []
         for cut in self._cuts_between(start, end):
@@ -129,7 +129,8 @@ class Strand:
 
 
 def boundary(text: str, limit: int, back: int) -> int:
-    """Where to part the text at `limit` or before: after a sentence at most `back` before it, else between words."""
+    """Where to split the text, at `limit` or before: after a sentence that ends at most `back` before it, else between
+    words."""
     if limit <= 0:
         return 0
     ended = [found.end() for found in _SENTENCE_END.finditer(text, max(0, limit - back), limit)]

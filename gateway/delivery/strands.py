@@ -1,9 +1,9 @@
-"""The texts of one streamed answer, as many as an upstream may begin: each step costs the same however many there are.
+"""The texts of one streamed answer. An upstream may begin any number: each step costs the same however many there are.
 
-Deltas add to a text, whole texts repeat one or add to what was said whole. The parts of one content list are one text.
-Such a text ends with its list and not with a part: what it says may go on in the next. A text is due when it may be
-time to judge it: it is long enough, it ended, or the others of its choice have said so much since that it may have
-ended.
+A delta adds to a text. A whole text repeats one that came in deltas, or adds to earlier whole texts. The parts of one
+content list are one text, which ends with the list and not with a part, because it may go on in the next part. A text
+is due when it may be time to judge it: it is long enough, it has ended, or the other texts of its choice have said so
+much since that it has probably ended.
 """
 
 from collections import OrderedDict
@@ -17,7 +17,7 @@ _STEM = 2  # keys that lead to what ends at once: a choice, an item, a block of 
 
 
 class _Part:
-    """Where in a strand a part of it stands, as far as it stands in one piece."""
+    """A part of a strand: where it stands, as long as it is in one piece."""
 
     __slots__ = ("_digest", "length", "start", "strand")
 
@@ -28,7 +28,7 @@ class _Part:
         self._digest: blake2b | None = blake2b(digest_size=16)
 
     def add(self, text: str) -> None:
-        """What is about to be added to the strand."""
+        """Note the text that is about to be added to the strand."""
         if self._digest is not None and self._is_last:
             self.length += len(text)
             self._digest.update(_encoded(text))
@@ -43,13 +43,13 @@ class _Part:
         return self._digest is not None and self.length == len(text) and self._digest.digest() == _digest(text)
 
     def begins(self, text: str) -> bool:
-        """Whether a text goes on from all of this."""
+        """Whether a text begins with all of this part and goes on."""
         return 0 < self.length < len(text) and self._is_last and self.says(text[: self.length])
 
 
 @dataclass(slots=True)
 class _Choice:
-    """What one choice has said in deltas, in characters, and its texts that nobody ruled on, by identity."""
+    """How many characters one choice has said in deltas, and its texts that nobody has decided on, by identity."""
 
     said: int = 0
     open: dict[int, Strand] = field(default_factory=dict)
@@ -57,26 +57,26 @@ class _Choice:
 
 
 class Strands:
-    """`characters` of each text are held back, None for all of it."""
+    """All texts of an answer. `characters` of each are held back; None holds all of it."""
 
     def __init__(self, characters: int | None) -> None:
         self._characters = characters
         self._growing: dict[tuple[Path, Channel], Strand] = {}
         self._parts: dict[Path, _Part] = {}
-        self._whole: dict[tuple[Path, Channel], Strand] = {}  # of what was said whole
+        self._whole: dict[tuple[Path, Channel], Strand] = {}  # texts that came whole
         self._whole_parts: dict[Path, _Part] = {}
         self._wholes: dict[tuple[Path, int, bytes], tuple[Strand, int]] = {}
         self._choices: dict[int, _Choice] = {}
-        self._going: dict[Path, dict[int, Strand]] = {}  # that have not ended, by the first keys of their paths
+        self._going: dict[Path, dict[int, Strand]] = {}  # those that have not ended, by the first keys of their paths
         self._due: dict[int, Strand] = {}
         self.begun = 0
 
     def said_since(self, strand: Strand) -> int:
-        """Characters that the deltas of its choice's other texts had since its own last one."""
+        """How many characters other texts of its choice have said since its own last delta."""
         return self._choices[strand.choice].said - strand.said_before
 
     def delta(self, said: EventText) -> Strand:
-        """The text that this is added to."""
+        """Add a delta to its text, which is returned."""
         key = part_of(said.path), said.channel
         strand = self._growing.get(key)
         if strand is None:
@@ -88,13 +88,13 @@ class Strands:
         part.add(said.text)
         self._add(strand, said, said.text)
         choice = self._choices[strand.choice]
-        if not strand.is_of_strays:  # they stand between the words of other texts, which go on
+        if not strand.is_of_strays:  # strays stand between the words of other texts, which go on
             choice.said += len(said.text)
         self._pause(strand)
         return strand
 
     def _pause(self, strand: Strand) -> None:
-        """It may go on."""
+        """Note that the text may go on later."""
         choice = self._choices[strand.choice]
         strand.said_before = choice.said
         if self._characters is None:
@@ -106,11 +106,11 @@ class Strands:
         self._leave_behind(choice, self._characters)
 
     def look_at(self, strand: Strand) -> None:
-        """It is to be looked at, however short it is."""
+        """Make the text due, however short it is."""
         self._due[id(strand)] = strand
 
     def _add(self, strand: Strand, said: EventText, text: str) -> None:
-        """The text goes on, where it is now."""
+        """Let the text grow at this path."""
         if strand.path[:_STEM] != said.path[:_STEM]:
             self._stop(strand)
         strand.path = said.path
@@ -129,7 +129,7 @@ class Strands:
                 self._due[key] = strand
 
     def whole(self, said: EventText) -> tuple[Strand, int]:
-        """The text that this repeats, or what was said whole with this added to it, and where it begins there; it has
+        """Add a whole text: returns the text that it repeats or is added to, and where it begins there. That text has
         ended."""
         key = said.path, len(said.text), _digest(said.text)
         known = self._wholes.get(key)
@@ -147,7 +147,7 @@ class Strands:
         return known
 
     def _said_whole(self, said: EventText) -> tuple[Strand, int]:
-        """Added to what was said whole before; some servers repeat all so far with every word."""
+        """Add to earlier whole texts; some servers repeat all that was said so far with every word."""
         last = self._whole_parts.get(said.path)
         if last is not None and last.begins(said.text):
             more = said.text[last.length :]
@@ -169,7 +169,7 @@ class Strands:
         return self._choices.setdefault(number, _Choice())
 
     def close(self, path: Path) -> None:
-        """All texts below this path have ended; of one that has parts in several blocks, only this part."""
+        """All texts below this path have ended; of a text with parts in several blocks, only this part has."""
         stems = [path[:_STEM]] if len(path) >= _STEM else [stem for stem in self._going if stem[: len(path)] == path]
         for stem in stems:
             for strand in list(self._going.get(stem, {}).values()):
@@ -190,7 +190,7 @@ class Strands:
                 del self._going[stem]
 
     def drop(self, choice: int) -> None:
-        """Nobody asks for the texts of this choice any more."""
+        """Forget the texts of this choice: nobody needs them any more."""
         dropped = self._choices.pop(choice, _Choice())
         for key, strand in dropped.open.items():
             self._due.pop(key, None)
@@ -199,25 +199,25 @@ class Strands:
         self._choices[choice] = _Choice(dropped.said)
 
     def ruled_on(self, strand: Strand) -> None:
-        """All of it that came was ruled on."""
+        """All of the text that has come was decided on."""
         del self._choices[strand.choice].open[id(strand)]
 
     def is_due(self) -> bool:
         return bool(self._due)
 
     def take_due(self) -> list[Strand]:
-        """What may be judged now, each text once until something changes about it."""
+        """The texts that may be judged now; each comes again only after it has changed."""
         due, self._due = list(self._due.values()), {}
         return due
 
 
 def _goes_on_in_another(path: Path) -> bool:
-    """Whether a text is a part of what one message says, which the next block may go on with."""
+    """Whether a text is a part of a message, which the next block may continue."""
     return part_of(path) != path
 
 
 def _ends_with(path: Path) -> int:
-    """How many keys lead to that with which a text ends: its list of parts, else the text itself."""
+    """How many keys lead to what a text ends with: its list of parts, else the text itself."""
     return len(path) - 2 if _goes_on_in_another(path) else len(path)
 
 

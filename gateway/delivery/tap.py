@@ -1,7 +1,4 @@
-"""Passes an answer on: as it comes, or held for those who inspect it first.
-
-Keeps a bounded transcript of what is sampled.
-"""
+"""Passes an answer on as it comes, or holds it for inspection. Keeps a bounded transcript of sampled answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -20,11 +17,11 @@ from gateway.openai_api import SURFACES, choices_wanted
 _EVENTS = b"text/event-stream"
 _MAYBE_TEXT = (b"json", b"text/", b"application/octet-stream")  # the last is what files of batches come as
 _Pour = Callable[[Exchange, Answer, Reply], Awaitable[None]]
-_LONGEST_LINE = 64 * 1024  # an unfinished line is kept back up to this size
+_LONGEST_LINE = 64 * 1024  # a longer unfinished line is not kept back
 
 
 class PolicyInspection(Inspection, Protocol):
-    """The judging of one answer by the policy, and of what its head says."""
+    """The judging of one answer and of its headers by the policy."""
 
     def head(self, headers: Headers) -> Headers:
         """The headers that may leave."""
@@ -40,7 +37,7 @@ class Guard(Protocol):
 
 
 class Moderated(Inspection, Protocol):
-    """The moderation that a request asks for. Only where it `blocks` is a stream held for it."""
+    """The moderation that a request asks for. A stream is held for it only if it `blocks`."""
 
     @property
     def blocks(self) -> bool: ...
@@ -50,16 +47,16 @@ class Moderated(Inspection, Protocol):
         ...
 
 
-# A list without some of its entries, and how many those are. Raises GatewayError.
+# Gives a list without some of its entries, and how many were left out. Raises GatewayError.
 Sift = Callable[[bytes], tuple[bytes, int]]
 
 
 class Tap:
-    """`sample_bytes` bounds the transcript of a sampled answer, `held_bytes` what is held of one, `budget` what is
-    held of all.
+    """Brings answers to their clients.
 
-    `window_characters` of every text are held back where a route's streams go through a window. `observed` is told of
-    each stream that passes though a rule would have it judged first, so that the side path judges it for certain.
+    `sample_bytes` bounds the transcript of a sampled answer, `held_bytes` what is held of one answer, `budget` what is
+    held of all. `window_characters` of every text are held back where a route's streams go through a window. `observed`
+    is called for each stream that passes although a rule wants it judged, so that the side path surely judges it.
     """
 
     def __init__(
@@ -90,8 +87,8 @@ class Tap:
         moderated: Moderated | None = None,
         sift: Sift | None = None,
     ) -> None:
-        """Bring the answer to the client with these headers, and with its moderation if there is one. `sift` takes out
-        of a list what is not for this caller.
+        """Bring the answer to the client with these headers, and with its moderation if there is one. `sift` removes
+        from a list what is not for this caller.
 
         Raises UpstreamError, and GatewayError when the answer may not leave.
         """
@@ -116,8 +113,8 @@ class Tap:
         self, exchange: Exchange, answer: Answer, headers: Headers, reply: Reply, asked: Moderated | None, *,
         events: bool, guarded: bool, decided: bool,
     ) -> None:  # fmt: skip
-        """For the policy where the answer is `guarded` and can still be `decided` on, and for the moderation that was
-        `asked`."""
+        """Hold the answer for the policy if it is `guarded` and can still be `decided` on, and for the moderation that
+        was `asked` for."""
         policy = self._guard.inspection(exchange, failed=answer.status >= 400) if guarded and decided else None
         with ExitStack() as stack:
             if policy is not None:
@@ -145,14 +142,14 @@ class Tap:
             await (self._hold_stream if events else self._hold_body)(exchange, hold, policy, asked)
 
     async def _sifted(self, exchange: Exchange, answer: Answer, headers: Headers, sift: Sift) -> tuple[Answer, Headers]:
-        """The list without what is left out, and a header that tells how much that is."""
+        """The list without the entries of others, and headers that tell how many were left out."""
         _is_stream(exchange, answer.status, headers)  # notes the encoding
         with self._budget.share() as share:
             body = await collected(answer, self._held_bytes, share)
         encoding, more = exchange.transcript.encoding, False
         if encoding:
             try:
-                body, more = decode(body, encoding, self._held_bytes)
+                body, more = await asyncio.to_thread(decode, body, encoding, self._held_bytes)
             except EncodingError:
                 more = True
         body, left_out = await asyncio.to_thread(sift, b"" if more else body)
@@ -161,7 +158,7 @@ class Tap:
         return Whole(answer.status, body), told
 
     def _can_hold(self, exchange: Exchange, headers: Headers) -> bool:
-        """Whether an answer can be read at all: a download can when it may be text and is within the bounds."""
+        """Whether an answer can be read at all: a download only if it may be text and is not too large."""
         if not SURFACES[exchange.asked.operation].of_any_size:
             return True
         named = dict(headers)
@@ -172,23 +169,23 @@ class Tap:
     async def _pass_scanned(
         self, exchange: Exchange, hold: Hold, policy: Inspection, answer: Answer, headers: Headers, reply: Reply
     ) -> None:
-        """An answer that has no texts, as it comes: nothing leaves from where it says something all the same, if a rule
-        stops that. Raises GatewayError."""
+        """Pass on an answer that should have no texts, as it comes. If it contains text and a rule stops that, nothing
+        from there on leaves: raises GatewayError."""
         lookout = Lookout(exchange.transcript.encoding)
 
-        def seen(data: bytes) -> bytes:
-            reason = lookout.feed(data) if data else lookout.close()
+        async def seen(data: bytes) -> bytes:
+            reason = await lookout.feed(data) if data else lookout.close()
             if reason is not None:
                 hold.raise_unread([policy], reason)
             exchange.transcript.keep(data, self._sample_bytes)
             return data
 
         if answer.complete:
-            data = seen(answer.take())
-            seen(b"")
+            data = await seen(answer.take())
+            await seen(b"")
             await reply.at_once(answer.status, headers, data)
             return
-        while data := seen(await answer.more()):
+        while data := await seen(await answer.more()):
             if not reply.started:
                 await reply.start(answer.status, headers)
             await reply.send(data)
@@ -204,7 +201,7 @@ class Tap:
     async def _hold_stream(
         self, exchange: Exchange, hold: Hold, policy: Inspection | None, asked: Moderated | None
     ) -> None:
-        """Through the policy's window and the moderation's; either may be missing."""
+        """Deliver a stream through the policy's window and the moderation's; either may be missing."""
         assert exchange.route is not None
         packed = bool(exchange.transcript.encoding)
         slides = exchange.route.streams == "window" and not packed
@@ -258,9 +255,9 @@ class Tap:
         await reply.finish(last)
 
     async def _pass_events(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
-        """Whole lines, so that a stream that breaks off can still end with an event of ours.
+        """Pass on whole lines, so that a stream that breaks off can still end with an event of ours.
 
-        Not whole events: comments, and the events of servers that part them by a single LF, would wait for an empty
+        Not whole events: comments, and events of servers that separate them by a single LF, would wait for an empty
         line that never comes.
         """
         rest = b""
@@ -283,7 +280,7 @@ class Tap:
 
 
 def _is_stream(exchange: Exchange, status: int, headers: Headers) -> bool:
-    """Whether the answer comes as events; noted in the transcript, as is its content-encoding."""
+    """Whether the answer comes as events. Notes that and the content-encoding in the transcript."""
     events = False
     for name, value in headers:
         if name == b"content-type":

@@ -1,9 +1,8 @@
 """A sliding window over a streamed answer: events in, stretches of text to judge out, then the events that may leave.
 
-Of every text (a channel of a choice) the last characters are held back until more of it came, so that what a rule finds
+The last characters of every text (a channel of a choice) are held back until more of it has come. So what a rule finds
 within so many characters is found before any of it has left. What leaves is the upstream's own bytes, in order; an
-event is written anew only when a part of its text is cut out. No I/O, and no opinion of its own: what becomes of a text
-is passed in.
+event is rewritten only when a part of its text is cut out. No I/O, and no decisions: those are passed in.
 """
 
 import re
@@ -41,12 +40,12 @@ from gateway.openai_api import (
 )
 from gateway.openai_api.bodies import texts
 
-_CONTEXT = 128  # characters that left already and are judged again, at least: what a rule looks at before a finding
-# A word, which is no part of an address, and its full stop; or a line.
+_CONTEXT = 128  # least characters that have left and are judged again, because rules look at what precedes a finding
+# A word that is not part of an address, with its full stop; or a line.
 _SENTENCE_OVER = re.compile(r"(?:\b[^\W\d_]+[.!?…:;][\"')\]”’*`]*\s*|\n\s*|[。！？]\s*)\Z")
 _LONGEST_ENDING = 64
-_WRITTEN_ANEW = 16  # times the work of an event that leaves as it came
-_EVENT_WORK = 256  # what an event costs beside its bytes, as a number of those
+_WRITTEN_ANEW = 16  # times as much work as an event that leaves as it came
+_EVENT_WORK = 256  # what an event costs beside its bytes, in bytes
 
 
 class _Piece(NamedTuple):
@@ -70,14 +69,13 @@ class _Entry(NamedTuple):
 class Window:
     """`characters` of every text are held back, None for all of it until the end.
 
-    `choices` is how many the request asked for: when all of them are blocked, nothing more of the upstream is needed
-    (`over`), unless the client asked for the usage at its end (`include_usage`). A text that pauses at the end of a
-    sentence while as many characters come of others in the same choice counts as ended; one that pauses elsewhere keeps
-    what comes after it back, until it goes on or ends. `drops_alternatives`: no alternatives to tokens leave. `asked`
-    is the request: what the answer repeats of it says nothing.
+    `choices` is how many the request asked for: when all of them are blocked, nothing more from the upstream is needed
+    (`over`), unless the client asked for the usage at the end (`include_usage`). A text that pauses at the end of a
+    sentence counts as ended when other texts of its choice have said as many characters since. A text that pauses
+    within a sentence holds back what follows until it goes on or ends. `drops_alternatives`: alternatives to tokens do
+    not leave. `asked` is the request: what the answer repeats of it says nothing new.
 
-    What is gathered of strays waits as a text of its own from the fourth word on; when it is blocked, all of the answer
-    is.
+    Strays wait as a text of their own from the fourth word on; if that text is blocked, the whole answer is.
     """
 
     def __init__(
@@ -108,20 +106,20 @@ class Window:
         self._passed = 0  # pieces of the next event that may leave
         self._strands = Strands(characters)
         self._gatherer = gatherer_of_answer(asked)
-        self._told: dict[Path, str] = {}  # what the last event said where nothing is known of the form
+        self._told: dict[Path, str] = {}  # what the last event said in fields of unknown form
         self._asked: list[tuple[Strand, int, texts.Written | None, int]] = []  # and the number of its stretch
         self._notice: list[bytes] = []
         self._going: set[int] = set()  # choices that came and are not blocked
-        self._speaking: set[int] = set()  # of which something has left
+        self._speaking: set[int] = set()  # choices of which something has left
         self._blocked: set[int] = set()
-        self._replaced: set[int] = set()  # those in whose place a message stands
-        self._cut: set[int] = set()  # those of which something was cut out
+        self._replaced: set[int] = set()  # choices that a message replaces
+        self._cut: set[int] = set()  # choices from which something was cut out
         self._message = ""
         self.size = 0  # bytes that wait
         self.sent = 0  # bytes that came and have left
         self.held = 0  # bytes of memory that are held for it, about
-        self.unread: list[Unread] = []  # what came that nobody can read; for the caller to act on and to reset
-        self.changed = False  # what left is not the upstream's own bytes
+        self.unread: list[Unread] = []  # what nobody can read; the caller acts on it and resets it
+        self.changed = False  # what left differs from the upstream's own bytes
         self.over = False
 
     @property
@@ -131,7 +129,7 @@ class Window:
 
     @property
     def all_blocked(self) -> bool:
-        """Whether no choice of those that came may be served."""
+        """Whether every choice that has come is blocked."""
         return bool(self._blocked) and not self._going
 
     @property
@@ -177,7 +175,7 @@ class Window:
             self._usage = (ended.get("usage") if isinstance(ended, dict) else None) or self._usage
 
     def _strays(self, read: EventRead) -> list[_Piece]:
-        """What an event says where no row reads it, as pieces of one text; that belongs to a choice that goes on."""
+        """What an event says where no row reads it, as pieces of one text, which counts as a choice that goes on."""
         pieces = []
         for stray in self._gatherer.take_event(read.value, read.said):
             choice, defined = min(self._going, default=0), stray.is_defined
@@ -191,7 +189,7 @@ class Window:
         return pieces
 
     def _piece(self, said: EventText) -> _Piece:
-        """A text of an event; one that comes whole most often came in deltas before."""
+        """A text of an event. One that comes whole has mostly come in deltas before."""
         begun = self._strands.begun
         if said.whole:
             strand, start = self._strands.whole(said)
@@ -220,11 +218,11 @@ class Window:
         return self.size + _EVENT_WORK * len(self._going)
 
     def stretches(self) -> list[Stretch]:
-        """What is to be judged now; empty when nothing could be released by it. `settle` takes the treatments."""
+        """What has to be judged now; empty if that would release nothing. `settle` takes the treatments."""
         self._asked = []
         if not self.is_due:
             return []
-        numbers: dict[Stretch, int] = {}  # what tokens spell of a text is the same stretch
+        numbers: dict[Stretch, int] = {}  # a text and what its tokens spell are the same stretch
         for strand in self._strands.take_due():
             target = self._target(strand)
             if strand.says_little:
@@ -237,13 +235,13 @@ class Window:
         return list(numbers)
 
     def _target(self, strand: Strand) -> int:
-        """Up to where the text may leave if nothing is found."""
+        """How far the text may leave if nothing is found."""
         if strand.closed or self._characters is None or self._is_left_behind(strand, self._characters):
             return strand.length
         if strand.length < strand.look_at:
             return 0
         if strand.is_json and strand.channel == "arguments":
-            strand.wait_for_end()  # nobody can use a part of them
+            strand.wait_for_end()  # nobody can use a part of the arguments
             return 0
         held = strand.waiting()
         at = boundary(held, len(held) - self._characters, self._characters // 2)
@@ -254,14 +252,14 @@ class Window:
         return strand.released + at
 
     def _is_left_behind(self, strand: Strand, characters: int) -> bool:
-        """Whether a text counts as ended because another one took over: in the middle of a sentence it may go on."""
+        """Whether a text counts as ended because others went on; within a sentence it does not."""
         paused = self._strands.said_since(strand) >= characters
         if strand.is_of_strays:
             return paused
         return paused and bool(_SENTENCE_OVER.search(strand.ending(_LONGEST_ENDING)[-_LONGEST_ENDING:]))
 
     def settle(self, treatments: Sequence[Treatment]) -> None:
-        """Treatments on what `stretches` gave, in its order."""
+        """Take the treatments of what `stretches` gave, in the same order."""
         asked, self._asked = self._asked, []
         for strand, _, _, number in asked:
             if treatments[number].blocked:
@@ -274,7 +272,7 @@ class Window:
                 self._release(strand, target, cuts)
 
     def block_all(self) -> None:
-        """No choice may go on, and none that is still to come."""
+        """Block all choices, those that are still to come too."""
         if not self._going and not self._blocked:
             self._block(0)
         self._block_others()
@@ -305,7 +303,8 @@ class Window:
             self._strands.ruled_on(strand)
 
     def _before_cuts(self, strand: Strand, target: int, found: Sequence[Cut]) -> int:
-        """A finding that reaches past the target may yet grow: it stays whole, with the word it begins in."""
+        """The target, moved before findings that reach past it: they may still grow, so all of them stays, with the
+        word in which they begin."""
         held = strand.waiting()
         for start, end, _ in reversed(found):
             if start < target < end:
@@ -332,7 +331,7 @@ class Window:
             self.over = True
 
     def _drop(self) -> None:
-        """Nothing of what waits leaves."""
+        """Drop everything that waits."""
         self.held -= sum(entry.cost for entry in self._queue)
         self._queue.clear()
         self._passed = self.size = 0
@@ -345,9 +344,8 @@ class Window:
     # --- out
 
     def take(self, most: int = sys.maxsize) -> bytes:
-        """What may leave now, as whole events: so many that they take about as much work as `most` bytes.
-
-        More may leave as long as `has_more`.
+        """Whole events that may leave now, about as many as take the work of `most` bytes. `has_more` says whether more
+        may leave.
         """
         out, self._notice = self._notice, []
         done = 0
@@ -368,12 +366,12 @@ class Window:
 
     @property
     def has_more(self) -> bool:
-        """Whether more may leave than what was taken."""
+        """Whether more may leave after what was taken."""
         return bool(self._notice) or self._may_go_on()
 
     @property
     def next_size(self) -> int:
-        """Bytes of the event that is next."""
+        """Bytes of the next event."""
         return len(self._queue[0].event.raw) if self._queue else 0
 
     def _may_go_on(self) -> bool:
@@ -406,7 +404,7 @@ class Window:
         if changes and self._has_choices and not any(changes.values()):
             data = None if says_nothing(data or b"") else data
         if any(piece.strand.choice in self._blocked and piece.said.at[0] != "choices" for piece in entry.pieces):
-            data = None  # what it says stands beside its choices
+            data = None  # its text stands beside its choices
         if data is not None and not self._blocked.isdisjoint(read.choices):
             data = without_choices(data, self._blocked)
         if data is not None and not self._cut.isdisjoint(read.with_logprobs):

@@ -1,8 +1,8 @@
 """What a policy remembers about callers and their end users: how often a rule's condition held, and who is throttled
 for how long.
 
-In memory, so each gateway process counts for itself: with N processes a caller may get up to N times as far. Times are
-seconds of the clock that is passed in.
+It is kept in memory, so each gateway process counts for itself: with N processes a caller may get N times as far.
+Times are seconds of the clock that is passed in.
 """
 
 import math
@@ -13,7 +13,7 @@ from gateway.enforcement.subjects import MOST_MOMENTS, Remembered, Subject
 from policies.engine import Throttle
 
 _MINUTE = 60.0
-_REMEMBERED = 10_000  # of one subject and rule: the largest `at_least`
+_REMEMBERED = 10_000  # moments of one subject and rule: the largest `at_least`
 
 
 class _Matches:
@@ -35,7 +35,7 @@ class Counts:
     def earlier(
         self, subject: Subject, windows: Mapping[str, float], by_end_user: Container[str] = ()
     ) -> dict[str, int]:
-        """By rule, how often within its window (seconds); rules that never did are left out."""
+        """For each rule, how often its condition held within its window (seconds); rules without any are left out."""
         found: dict[str, int] = {}
         now = self._clock()
         for rule, seconds in windows.items():
@@ -54,7 +54,7 @@ class Counts:
         return found
 
     def add(self, subject: Subject, rules: Iterable[str], by_end_user: Container[str] = ()) -> None:
-        """Once more, now."""
+        """Count these rules once more, now."""
         for rule in rules:
             of = _counted(subject, rule, by_end_user)
             matches = self._matches.get(of, rule) or _Matches()
@@ -67,7 +67,7 @@ def _counted(subject: Subject, rule: str, by_end_user: Container[str]) -> Subjec
 
 
 class _Limit:
-    """One subject's: at most `per_minute` in any minute, until a moment."""
+    """The limit of one subject: at most `per_minute` requests in any minute, until a moment."""
 
     __slots__ = ("per_minute", "rule", "times", "until")
 
@@ -102,9 +102,9 @@ class Throttles:
         return self._limits.has_end_users
 
     def start(self, subject: Subject, throttle: Throttle) -> None:
-        """Slow the caller, or the end user as the rule says, down from now on.
+        """Slow down the caller, or the end user if the rule says so, from now on.
 
-        A limit in force stays if it is stricter, and lasts as long as either.
+        The stricter of this limit and one in force holds, as long as the longer of the two.
         """
         of = subject if throttle.by == "end_user" else Subject(subject.caller)
         self.is_used = True
@@ -119,8 +119,8 @@ class Throttles:
         self._limits.put(of, limit)
 
     def refusal(self, subject: Subject) -> tuple[str, int] | None:
-        """The rule and the seconds to wait (1 or more) when this very subject may not send now; else the request
-        counts."""
+        """If this very subject may not send now, the rule and the seconds to wait (1 or more). Otherwise None, and the
+        request is counted."""
         limit = self._limits.get(subject)
         if limit is None:
             return None

@@ -1,4 +1,4 @@
-"""One direction of one exchange before the policy: asks the detectors, decides by choice, and records what came of it.
+"""Decides about one direction of one exchange: asks the detectors, decides for each choice, and records the outcome.
 
 When the detectors do not answer, each rule's `on_error` decides, and what passes unjudged is counted with its reason.
 """
@@ -21,11 +21,11 @@ from gateway.telemetry import metrics
 from gateway.turns import LARGE_BYTES, Turns
 from policies.engine import ALL_DETECTORS, Action, Context, Decision, Policy, Silent, Throttle, decide, join, on_failure
 
-PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # whatever is neither these nor cut stops a text
-_COUNTED = frozenset(action for action in Action if action.acts)  # flags are counted on the side path, for all alike
+PASSING = frozenset({Action.ALLOW, Action.FLAG, Action.THROTTLE})  # any other action but a cut stops a text
+_COUNTED = frozenset(action for action in Action if action.acts)  # flags are counted on the side path, for all traffic
 NOT_WHOLLY_READ = frozenset({"truncated", "unreadable", "timed_out"})
 _IN_ITS_CHANNEL = frozenset({"image", "audio", "file", "tokens", "part"})  # other reasons may hide texts of any channel
-_UNJUDGED = "detector_error"  # the reason of a decision that no verdict stands behind
+_UNJUDGED = "detector_error"  # the reason of a decision that rests on no verdict
 _SEVERITY = {action.value: action.severity for action in Action}
 
 
@@ -49,7 +49,7 @@ class Shared:
 
 
 class Decider:
-    """For one direction of one exchange. To be closed."""
+    """Decides about one direction of one exchange. Close it when done."""
 
     def __init__(self, shared: Shared, exchange: Exchange, direction: Direction, needed: Collection[str]) -> None:
         assert exchange.route is not None
@@ -78,25 +78,25 @@ class Decider:
         self._counted: set[tuple[str, Action]] = set()
 
     def _earlier(self, counts: Counts) -> dict[str, int]:
-        """How often each rule's condition held for this caller or end user in other exchanges than this one."""
+        """How often each rule's condition held for this caller or end user in earlier exchanges."""
         earlier = counts.earlier(self._subject, self.policy.counted, self.policy.counted_by_end_user)
         return {rule: often - (rule in self._exchange.ruling.counted) for rule, often in earlier.items()}
 
     @property
     def judged_all(self) -> bool:
-        """Whether all that was there was read and judged."""
+        """Whether everything was read and judged."""
         return not (self._unread or self._failures or self._error)
 
     @property
     def compared(self) -> Collection[str]:
-        """The slugs that detectors judge beside what was said before."""
+        """The slugs for which detectors compare a text with what was said before."""
         return self._shared.judging.compared
 
     async def ask(self, wanted: JudgingRequest, seconds: float | None = None) -> Findings:
-        """The findings; none when the detectors do not answer, which `rule` then takes into account.
+        """The findings; none if the detectors do not answer, which `rule` then takes into account.
 
-        `seconds` to wait at most; else as the rules' own budgets allow. What is large is offered in a turn of its own,
-        and settled in another: the time of many runs out at once. A stretch of a stream is not kept waiting.
+        Waits at most `seconds`, or as long as the rules' own budgets allow. A large request is sent in a turn of its
+        own and settled in another, because many may run out of time at once. Stretches of a stream do not wait.
         """
         is_large = len(wanted.prompt) + len(wanted.answer) > LARGE_BYTES and not wanted.stretches
         if is_large:
@@ -117,13 +117,13 @@ class Decider:
         return findings
 
     def _patience(self) -> float:
-        """Seconds to wait at most: no longer than the rules' own budgets allow."""
+        """The longest wait in seconds that the rules' own budgets allow."""
         about = self._about
         own = self.policy.patience(self._direction, self._route, about.draw, model=about.model, caller=about.caller)
         return min(self._shared.timeout_seconds, own)
 
     def rule(self, groups: Mapping[int, Sequence[Finding]], found: Findings) -> dict[int, Decision]:
-        """One decision for each group of texts, by the number of its choice; for choice 0 where there are no texts."""
+        """One decision for each group of texts, by the number of its choice; for choice 0 if there are no texts."""
         failures = {Silent(ALL_DETECTORS): self._error} if self._error else _failures_of(found, self._direction)
         about = replace(self._about, silent=frozenset(failures))
         by_failure = {silent: self._without(silent, about) for silent in failures}
@@ -132,7 +132,7 @@ class Decider:
         for choice, findings in (groups or {0: ()}).items():
             heard = signals(findings, self._direction, self.policy)
             decisions[choice] = reduce(join, fallbacks, decide(self.policy, heard, route=self._route, about=about))
-        # Where no enforced rule listens to what failed, nothing was passed by.
+        # If no enforced rule listens to what failed, that is no bypass.
         reasons = dict.fromkeys(failures[silent] for silent, fallback in by_failure.items() if fallback.rule)
         if any(decision.action is not Action.BLOCK for decision in decisions.values()):
             for reason in reasons.keys() - self._bypassed:
@@ -145,7 +145,7 @@ class Decider:
         return decisions
 
     def _without(self, silent: Silent, about: Context) -> Decision:
-        """What `on_error` says where this one gave no answer."""
+        """What `on_error` says if this detector gave no answer."""
         return on_failure(
             self.policy,
             self.needed,
@@ -170,7 +170,7 @@ class Decider:
         return self.rule({}, Findings(0, [], [], {}, unread=told))[0]
 
     def error(self, what: str, decision: Decision, param: str | None = None, *, place: str = "") -> GatewayError:
-        """What the exchange ends with when this decision stops its prompt or its answer, or the `place` in it."""
+        """The error with which this decision stops a prompt or an answer, or the `place` in it."""
         place = place or f"the {what}"
         if decision.reason != _UNJUDGED:
             sentence = f"{place} was blocked by rule {decision.rule!r} (policy {decision.revision}): "
@@ -199,7 +199,7 @@ class Decider:
             self._exchange.ruling.decision = decision.action.value
 
     def close(self) -> None:
-        """Write down the severest decision, if there is anything to tell, and what to remember of the caller."""
+        """Record the severest decision, if there is anything to record, and what to remember about the caller."""
         exchange, decision = self._exchange, self._severest
         again = self._counts.keys() - exchange.ruling.counted
         self._shared.counts.add(self._subject, again, self.policy.counted_by_end_user)
@@ -233,7 +233,7 @@ class Decider:
 
 
 def is_unjudged(decision: Decision) -> bool:
-    """Whether no verdict stands behind it, so that nobody knows which text it is about."""
+    """Whether the decision rests on no verdict, so that nobody knows which text it is about."""
     return decision.reason == _UNJUDGED
 
 
@@ -242,7 +242,7 @@ def caller_of(exchange: Exchange) -> str:
 
 
 def subject_of(exchange: Exchange) -> Subject:
-    """The end user that the request names, else its caller. What was read once is kept."""
+    """The end user that the request names, else its caller. The result is kept."""
     asked, caller = exchange.asked, caller_of(exchange)
     if asked.end_user is None:
         asked.end_user = subject_named(caller, asked.operation, asked.body).end_user
@@ -250,7 +250,7 @@ def subject_of(exchange: Exchange) -> Subject:
 
 
 def needed_of(policy: Policy, direction: Direction, exchange: Exchange) -> frozenset[str]:
-    """What must be judged of this exchange, the canaries left out that do not act on it."""
+    """What must be judged in this exchange, without canary rules that do not act on it."""
     if not policy.acts:
         return frozenset()
     assert exchange.route is not None
@@ -259,10 +259,10 @@ def needed_of(policy: Policy, direction: Direction, exchange: Exchange) -> froze
 
 
 def _failures_of(findings: Findings, direction: str) -> dict[Silent, str]:
-    """Who did not judge all of the text, and why. Unread text is no clean text.
+    """Who did not judge all of the text, and why. Unread text never counts as clean.
 
-    What a detector did not read silences the rules that listen to it in that channel; what nobody read silences all
-    that look there.
+    What one detector did not read silences the rules that listen to it in that channel; what nobody read silences all
+    rules that look there.
     """
     failures = {
         Silent(detector, channel, findings.read_instead_of(detector)): state if state in NOT_WHOLLY_READ else "detector"
@@ -274,7 +274,7 @@ def _failures_of(findings: Findings, direction: str) -> dict[Silent, str]:
     anywhere |= dict.fromkeys(findings.failed, "detector")
     failures |= {Silent(detector): why for detector, why in anywhere.items() if detector not in placed}
     for channel, reason in findings.unread_in(direction):
-        if reason != "language":  # that, each detector tells
+        if reason != "language":  # each detector reports that itself
             nobody = Silent(ALL_DETECTORS, channel if reason in _IN_ITS_CHANNEL else "")
             only_long = reason == "too_long" and failures.get(nobody, "truncated") == "truncated"
             failures[nobody] = "truncated" if only_long else "unreadable"
@@ -282,7 +282,7 @@ def _failures_of(findings: Findings, direction: str) -> dict[Silent, str]:
 
 
 def edits_of(by_path: Mapping[Path, Passage], findings: Sequence[Finding], decision: Decision) -> dict[Path, str]:
-    """The strings of the body with what is to be cut out of them. Findings name the places of their texts."""
+    """The strings of the body that change, as they are after the cuts. Findings name the places of their texts."""
     found: dict[Path, str] = {}
     for index, finding in enumerate(findings):
         if cuts := decision.cuts(index):

@@ -1,4 +1,4 @@
-"""Inline enforcement in a time budget: judges a prompt before it goes upstream and an answer before it goes out.
+"""Inline enforcement within a time budget: judges a prompt before it goes upstream and an answer before it leaves.
 
 Only what an enforced rule needs is judged here; a policy that only monitors costs nothing.
 """
@@ -44,9 +44,9 @@ _NOTHING = frozenset({b"", b"{}"})
 
 
 class Guard:
-    """`adopt` exchanges `policy` at any time; an exchange uses the one that is in force at each of its stages.
+    """Enforces `policy`, which `adopt` may replace at any time; each stage of an exchange uses the one then in force.
 
-    `forwards` tells of a request header's name whether it goes upstream. `clock` is monotonic seconds, by which callers
+    `forwards` says whether a request header goes upstream, by its name. `clock` is monotonic seconds, by which callers
     are counted and throttled.
     """
 
@@ -69,7 +69,7 @@ class Guard:
         self.adopt(policy)
 
     def adopt(self, policy: Policy) -> None:
-        """Put a policy into force, from the next stage of every exchange on."""
+        """Put a policy into force from the next stage of every exchange on."""
         self._shared.policy = policy
         self.revision = policy.revision.encode("ascii")
         self.acts = policy.acts
@@ -77,7 +77,7 @@ class Guard:
 
     @property
     def policy(self) -> Policy:
-        """The one in force."""
+        """The policy in force."""
         return self._shared.policy
 
     def holds(self, exchange: Exchange) -> bool:
@@ -100,15 +100,15 @@ class Guard:
         if refusal is None:
             return
         rule, seconds = refusal
-        what = f"rule {rule!r} of the policy allows this {who} fewer requests for a while; try again in {seconds} s"
+        what = f"rule {rule!r} of the policy slows this {who} down for a while; try again in {seconds} s"
         raise GatewayError("throttled", what, retry_after_seconds=seconds)
 
     async def prompt(self, exchange: Exchange, body: bytes) -> bytes:
         """The body that may go upstream: the same, or with spans cut out. Raises GatewayError prompt_blocked,
         prompt_unjudged, and bad_body for what servers could read in two ways.
 
-        Sets the exchange's `replacement` when that is the answer and nothing goes upstream, and its `detour` when the
-        body goes elsewhere.
+        Sets the exchange's `replacement` if that is the answer and nothing goes upstream, and its `detour` if the body
+        goes elsewhere.
         """
         if not self.acts:
             return body
@@ -125,7 +125,7 @@ class Guard:
             self._refuse_body(exchange, body, decider)
             return body
         if exchange.asked.operation is Operation.BATCHES and exchange.asked.file_revision != self.policy.revision:
-            self._refuse_unread(decider, "file", "input_file_id")  # nobody judged it, or another policy did
+            self._refuse_unread(decider, "file", "input_file_id")  # the file was not judged by this policy
         if completes_upload(exchange.asked.operation, exchange.asked.path):
             await self._put_together(exchange, decider)
         found = await decider.ask(wanted)
@@ -155,19 +155,19 @@ class Guard:
         return _redacted(exchange.asked.operation, body, found, decision)
 
     def _refuse_body(self, exchange: Exchange, body: bytes, decider: Decider) -> None:
-        """What asks for a list has no body: nobody reads one that it has all the same. Raises GatewayError."""
+        """A request for a list should have no body, and nobody reads one: raises GatewayError if a rule stops that."""
         if SURFACES[exchange.asked.operation].turns is None and body.strip() not in _NOTHING:
             self._refuse_unread(decider, "operation", None)
         decider.close()
 
     def _head_says_something(self, asked: Asked) -> bool:
-        """Whether the path, the query or a header that goes upstream holds a text: no API has a place for one there."""
+        """Whether the path, the query or a header that goes upstream holds a text, which no API puts there."""
         if target_says_something(asked.path, asked.query):
             return True
         return bool(headers_with_text(header for header in asked.headers if self._forwards(header[0])))
 
     async def _put_together(self, exchange: Exchange, decider: Decider) -> None:
-        """What stands where the pieces of a file meet. Raises GatewayError like `upload`."""
+        """Judge the lines in which the pieces of a file meet. Raises GatewayError like `upload`."""
         if exchange.asked.file_revision != self.policy.revision:
             self._refuse_unread(decider, "file", "part_ids")
             return
@@ -180,23 +180,23 @@ class Guard:
 
     @staticmethod
     def _refuse_unread(decider: Decider, reason: Reason, param: str | None) -> None:
-        """Where a rule lets nothing pass that is not read. Raises GatewayError prompt_unjudged."""
+        """Raises GatewayError prompt_unjudged if a rule lets nothing pass that is unread."""
         decision = decider.unread([Unread("user", reason)])
         if decision.action not in PASSING:
             decider.close()
             raise decider.error("prompt", decision, param)
 
     def inspection(self, exchange: Exchange, *, failed: bool = False) -> PolicyInspection:
-        """The judging of one answer, which may be an error of the upstream; to be closed."""
+        """The judging of one answer, which may be an error of the upstream. Close it when done."""
         return PolicyInspection(self._shared, exchange, failed=failed)
 
     def judges_uploads(self, exchange: Exchange) -> bool:
-        """Whether an upload of this exchange is to be judged before it goes on."""
+        """Whether an upload of this exchange has to be judged before it goes on."""
         return bool(needed_of(self._shared.policy, "prompt", exchange))
 
     async def upload(self, exchange: Exchange, body: bytes, headers: Mapping[bytes, bytes], *, whole: bool) -> None:
-        """Judge an upload, or its beginning: what in it is text. Raises GatewayError prompt_blocked, prompt_unjudged
-        and bad_body."""
+        """Judge the text in an upload, or in its beginning. Raises GatewayError prompt_blocked, prompt_unjudged and
+        bad_body."""
         decider = Decider(self._shared, exchange, "prompt", needed_of(self._shared.policy, "prompt", exchange))
         try:
             if self._head_says_something(exchange.asked):
@@ -217,6 +217,6 @@ def _redacted(operation: Operation, body: bytes, findings: Sequence[Finding], de
 def _ambiguous() -> GatewayError:
     return GatewayError(
         "bad_body",
-        "a key of the request body is there twice or in another case, so that servers differ in what it says; "
-        "write each key once, as the API does",
+        "the request body has a key twice, or in another case than the API, and servers read that differently; write "
+        "each key once, as the API does",
     )

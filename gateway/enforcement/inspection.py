@@ -1,7 +1,8 @@
-"""The policy on one answer: of a whole body, or of a stream stretch by stretch."""
+"""Applies the policy to one answer: to a whole body, or to a stream stretch by stretch."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from gateway.enforcement.deciding import PASSING, Decider, Shared, edits_of, is_unjudged, needed_of
 from gateway.errors import GatewayError
@@ -27,16 +28,16 @@ from gateway.openai_api import (
 from gateway.telemetry import metrics
 from policies.engine import Action, Decision
 
+T = TypeVar("T")
 _CUT_OR_LEFT = PASSING | {Action.REDACT}
-_KEPT = PASSING | {Action.REDACT, Action.REPLACE}  # a choice that is neither of these is emptied
+_KEPT = PASSING | {Action.REDACT, Action.REPLACE}  # a choice with any other action is emptied
 
 
 class PolicyInspection:
-    """Decides on one answer. A stretch of a stream is shown to the detectors with what was said before.
+    """Decides about one answer. A stretch of a stream is shown to the detectors with what was said before.
 
-    The policy stays the same throughout. `failed`: the answer is an error of the upstream, of which any text is read.
-    `drops_alternatives`: a rule stops what nobody can read, as are the alternatives to the tokens of an answer. To be
-    closed.
+    The policy stays the same throughout. `failed`: the answer is an error of the upstream, in which any text is read.
+    `drops_alternatives`: a rule stops what nobody can read, which alternatives to tokens are. Close it when done.
     """
 
     def __init__(self, shared: Shared, exchange: Exchange, *, failed: bool) -> None:
@@ -49,8 +50,8 @@ class PolicyInspection:
         self.drops_alternatives = self._decider.stops_unread()
 
     def head(self, headers: Headers) -> Headers:
-        """The headers that may leave. What says something there is unread; where a rule stops that, it is left out and
-        the answer stays."""
+        """The headers that may leave. A header with text is unread; if a rule stops that, it is left out, and the
+        answer stays."""
         told = headers_with_text(headers, answered=True)
         if not told:
             return headers
@@ -61,10 +62,10 @@ class PolicyInspection:
         return [header for header in headers if header[0] not in told]
 
     async def whole(self, body: bytes) -> bytes:
-        """The whole answer that may go out: the very same object, or a rewritten one.
+        """The whole answer that may leave: the very same object, or a rewritten one.
 
-        Each choice is judged by itself: one that is blocked is emptied and ends with "content_filter" as long as there
-        is another one, one that is replaced says the policy's message. Raises GatewayError answer_blocked.
+        Each choice is judged by itself. A blocked one is emptied and ends with "content_filter" as long as another one
+        stays; a replaced one says the policy's message. Raises GatewayError answer_blocked.
         """
         asked = self._exchange.asked
         wanted = judging_request(
@@ -79,18 +80,15 @@ class PolicyInspection:
         by_choice = _by_choice(found.findings)
         decisions = self._decider.rule(by_choice, found)
         stopped = {choice: decision for choice, decision in decisions.items() if _is_stopped(choice, decision)}
-        if stopped and not self._parts(body, stopped, decisions):
+        if stopped and not await _done(body, self._parts, stopped, decisions):
             raise self._decider.error("answer", next(iter(stopped.values())))
         if self.drops_alternatives:
-            large = len(body) > LARGE_BODY
-            body = await asyncio.to_thread(without_alternatives, body) if large else without_alternatives(body)
+            body = await _done(body, without_alternatives)
         if all(decision.action in PASSING for decision in decisions.values()):
             return body
         try:
-            if len(body) > LARGE_BODY:
-                return await asyncio.to_thread(self._rewritten, body, by_choice, decisions, stopped)
-            return self._rewritten(body, by_choice, decisions, stopped)
-        except (ValueError, KeyError) as error:  # it has no place for what the policy asks, so nothing leaves
+            return await _done(body, self._rewritten, by_choice, decisions, stopped)
+        except (ValueError, KeyError) as error:  # what the policy asks cannot be done, so nothing leaves
             raise GatewayError("answer_blocked", f"the answer could not be redacted: {error}") from None
 
     def _parts(self, body: bytes, stopped: Mapping[int, Decision], decisions: Mapping[int, Decision]) -> bool:
@@ -129,14 +127,14 @@ class PolicyInspection:
         return surface.withheld(body, stopped) if stopped else body
 
     def _has_entries(self, body: bytes) -> bool:
-        """Whether it is a list, or a file of lines, of which each entry is an answer by itself."""
+        """Whether it is a list, or a file of lines, in which each entry is an answer by itself."""
         surface = SURFACES[self._operation]
         if surface.listed:
             return is_list(body)
         return surface.answers is None and lines_of_json(body) is not None
 
     async def judge(self, stretches: Sequence[Stretch]) -> list[Treatment]:
-        """A treatment for each; all stretches of a choice are decided on together. One call of the detectors."""
+        """A treatment for each stretch; those of one choice are decided together. Calls the detectors once."""
         decider = self._decider
         if self._before is None:
             self._before = await said_before(self._exchange.asked, decider.needed, decider.compared)
@@ -169,7 +167,7 @@ class PolicyInspection:
         return stops
 
     def refusal(self) -> GatewayError | None:
-        """What the exchange ends with when nothing of the answer may be served."""
+        """The error of the exchange if nothing of the answer may be served."""
         if self._refusal is None:
             return None
         return self._decider.error("answer", self._refusal)
@@ -179,9 +177,15 @@ class PolicyInspection:
         self._decider.close()
 
 
+async def _done(body: bytes, work: Callable[..., T], *arguments: object) -> T:
+    """The result of work on a body, which for a large one is done off the event loop."""
+    if len(body) > LARGE_BODY:
+        return await asyncio.to_thread(work, body, *arguments)
+    return work(body, *arguments)
+
+
 def _is_stopped(choice: int, decision: Decision) -> bool:
-    """Whether no part of the answer with this number may leave; nothing can be said in place of what stands beside
-    all parts."""
+    """Whether nothing of this choice may leave. What stands beside all choices cannot be replaced by a message."""
     return decision.action not in _KEPT or (choice == BESIDE and decision.action is Action.REPLACE)
 
 

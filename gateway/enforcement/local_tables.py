@@ -32,7 +32,7 @@ class LocalTable(msgspec.Struct, frozen=True):
         return self.detector, self.subcategory, self.direction
 
     def rate_of(self, score: float) -> float | None:
-        """The local rate whose threshold this score is; None where it is not from here."""
+        """The local rate that has this score as its threshold; None if the score is not from local labels."""
         return next((rate for rate, at in self.rows if at == score and rate in self.local_rates), None)
 
 
@@ -50,7 +50,7 @@ def local_tables_of(config: Config) -> Path | None:
 
 
 def read_local_tables(path: Path | None) -> LocalTables:
-    """Nothing where there is no file. Raises PolicyError when it cannot be read."""
+    """The tables in a file; none if there is no file. Raises PolicyError if it cannot be read."""
     if path is None:
         return {}
     try:
@@ -58,13 +58,13 @@ def read_local_tables(path: Path | None) -> LocalTables:
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        remedy = "make it anew with `assay calibrate --adopt`, or remove it to use the detectors' own tables"
+        remedy = "make it again with `assay calibrate --adopt`, or remove it to use the detectors' own tables"
         raise PolicyError([Problem(str(path), f"cannot be read: {error}", remedy)]) from None
     return {table.head: table for table in found.tables if _is_table(table.rows)}
 
 
 def operating_of(tables: LocalTables) -> dict[Head, Table]:
-    """The tables alone."""
+    """The rows alone, by head."""
     return {head: table.rows for head, table in tables.items()}
 
 

@@ -1,4 +1,4 @@
-"""The policy in force, and its file: a saved change comes into force without a restart, or is rejected and reported."""
+"""The policy in force and its file: a saved change takes effect without a restart, or is rejected and reported."""
 
 import asyncio
 import logging
@@ -20,14 +20,14 @@ from policies.source import PolicyError
 
 log = logging.getLogger("assay")
 
-# From a change of the file to its coming into force. Every process sees the same change time, so all of them, on this
-# machine, change at the same moment, whenever each of them looked and however long it compiled.
+# From a change of the file until it takes effect. All processes on this machine see the same change time, so they
+# change at the same moment, whenever each of them looked and however long it compiled.
 SETTLE_SECONDS = 2.0
-_CLOCKS_DIFFER_SECONDS = 1.0  # that the clocks of a file system and of this machine may be apart
+_CLOCKS_DIFFER_SECONDS = 1.0  # by which the clocks of a file system and of this machine may differ
 
 
 class _Stamp(NamedTuple):
-    """What tells one state of a file from another; `changed_at` in Unix seconds."""
+    """Tells one state of a file from another; `changed_at` is in Unix seconds."""
 
     changed_at: float
     size: int
@@ -42,14 +42,13 @@ _Stamps = tuple[_Stamp | None, ...]
 
 
 class PolicyFile:
-    """`current` is the policy in force; `refusal` says why the file's newest state is not, else empty.
+    """`current` is the policy in force; `refusal` says why the newest state of the file is not in force, else empty.
 
-    `adopt` is called with a policy before it comes into force and may raise AdoptionError, `on_change` with what is to
-    be put on record after it came. `wall_clock` is Unix
-    seconds, as in a file's change time; `targets` are the routes and upstreams that a rule may reroute to, `routes`
-    those that it may name, each any where there are none. `own` are the routes that have another policy, by its name or
-    path; its file is watched too. `detectors` are the operator's own. `local` is the file with the operator's own
-    tables; when it changes, the policy is compiled anew. Raises what `load_policy` raises.
+    `adopt` is called with a policy before it takes effect and may raise AdoptionError; `on_change` is called afterwards
+    with what has to be recorded. `wall_clock` is Unix seconds, as in a file's change time. `targets` are the routes and
+    upstreams that a rule may reroute to, `routes` those that it may name; if empty, any. `own` are routes with another
+    policy, by its name or path; its file is watched too. `detectors` are the operator's own. `local` is the file with
+    the operator's own tables; when it changes, the policy is compiled again. Raises what `load_policy` raises.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class PolicyFile:
         return self._compile(local=local), local
 
     def _look(self) -> _Stamps:
-        """What tells the state of the policies' files, and of the local tables."""
+        """The state of the policies' files and of the local tables."""
         return *map(_stamp, self._paths), None if self._local_path is None else _stamp(self._local_path)
 
     def look_again(self) -> None:
@@ -110,7 +109,7 @@ class PolicyFile:
             policy, local = await asyncio.to_thread(self._load)
             await asyncio.sleep(self._seconds_to_settle(stamps))
             if self._look() != stamps:
-                return  # saved again meanwhile: the next look takes that
+                return  # saved again meanwhile; the next look reads that
             self.adopt(policy)
         except (PolicyError, ModelError, OSError, AdoptionError) as error:
             if self._look() != stamps:
@@ -130,13 +129,13 @@ class PolicyFile:
         _publish(before, policy)
 
     def _seconds_to_settle(self, stamps: _Stamps) -> float:
-        """Until all processes take this state of the file up; never longer than that takes by a clock that is right."""
+        """Time until all processes adopt this state of the file; bounded, in case a clock is wrong."""
         changed_at = max(stamp.changed_at for stamp in stamps if stamp is not None)
         left = changed_at + self._settle_seconds - self._wall_clock()
         if left > self._settle_seconds + _CLOCKS_DIFFER_SECONDS:
             ahead = left - self._settle_seconds
             log.warning(
-                "%s was changed %.0f s ahead of this machine's clock; it is taken up all the same",
+                "%s was changed %.0f s ahead of this machine's clock; it is adopted all the same",
                 " or ".join(map(str, self._paths)),
                 ahead,
             )
@@ -146,7 +145,8 @@ class PolicyFile:
 def described(file: PolicyFile) -> dict[str, Any]:
     """The policy in force with its rules, each with its thresholds and the detector whose table they come from.
 
-    `routes` are those that have a policy of their own, with its source; of a rule, the only ones on which it applies.
+    `routes` are those that have a policy of their own, with its source. The `routes` of a rule are the only ones to
+    which it applies.
     """
     policy = file.current
     return {
@@ -172,8 +172,8 @@ def described(file: PolicyFile) -> dict[str, Any]:
 
 
 def _shown(threshold: Threshold, local: LocalTables) -> dict[str, Any]:
-    """`basis` says which table the threshold came from: the detector's `card`, or the operator's own (`local`), then
-    with its rate and the number of harmless exchanges behind it."""
+    """`basis` says which table the threshold came from: the detector's `card`, or the operator's own (`local`). The
+    latter comes with its rate and the number of harmless exchanges behind it."""
     shown = {
         "subcategory": threshold.slug,
         "direction": threshold.direction,

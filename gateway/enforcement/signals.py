@@ -1,4 +1,4 @@
-"""Where policies and detectors meet: a policy file becomes a `Policy`, findings become the signals it decides on."""
+"""Where policies and detectors meet: makes a `Policy` of a policy file, and of findings the signals it decides on."""
 
 import difflib
 import math
@@ -42,12 +42,11 @@ def load_policy(
     own: Mapping[str, str] = MappingProxyType({}),
     detectors: Iterable[manifest.DetectorInfo] = (),
 ) -> Policy:
-    """Compiled against the tables of the shipped detectors and of `detectors`, and `local` ones in their place.
-    Raises PolicyError, ModelError or OSError.
+    """Compiled with the tables of the shipped detectors and of `detectors`; `local` tables replace them. Raises
+    PolicyError, ModelError or OSError.
 
-    Rules may reroute to `targets` only and name `known_routes` only, or any where there are none. `own` are routes that
-    have another policy, by its name or path: it applies there in place of this one, and its rules are called
-    `policy/rule`.
+    Rules may reroute only to `targets` and name only `known_routes`; if these are empty, any. `own` are routes with
+    another policy, by its name or path: it applies there in place of this one, and its rules are called `policy/rule`.
     """
     known = [*manifest.load(weights=False).values(), *detectors]
     operating: dict[tuple[str, str, str], OperatingTable] = {
@@ -118,12 +117,12 @@ def categories() -> dict[str, tuple[str, ...]]:
 
 
 def draw_of(request: str) -> float:
-    """The request's number from 0, below 1, by which canary rules act or not: the same in every process, for good."""
+    """A number of the request, 0 <= n < 1, that decides whether canary rules act; the same in every process."""
     return int.from_bytes(blake2b(request.encode("utf-8", "surrogatepass"), digest_size=6).digest()) / 2**48
 
 
 def signals(findings: Iterable[Finding], direction: Direction, policy: Policy) -> list[Signal]:
-    """The opinions on one direction's texts that can reach a threshold; `passage` is the text's index among all."""
+    """The opinions on texts of one direction that can reach a threshold; `passage` is a text's index among all."""
     least, lowest = policy.least, policy.lowest
     return [
         Signal(

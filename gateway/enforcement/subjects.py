@@ -1,8 +1,8 @@
 """Whom a policy counts and slows down: a caller, or one of the end users that the caller names in its requests.
 
-An end user is known by a hash, keyed anew in every process, and belongs to its caller: two callers that name the same
-one mean two. Callers are the configured keys, so there are only so many of them; end users are as many as callers like
-to name, so what is remembered of them is bounded.
+An end user is known by a hash, whose key differs in every process, and belongs to its caller: two callers that name the
+same one mean two. Callers are the configured keys, so they are few. Callers may name any number of end users, so what
+is remembered about those is bounded.
 """
 
 import secrets
@@ -25,7 +25,7 @@ class Subject(NamedTuple):
 
 
 def subject_named(caller: str, operation: str, body: bytes) -> Subject:
-    """The end user that a request names, or the caller where it names none or cannot be read."""
+    """The end user that a request names, or its caller if it names none or cannot be read."""
     named = end_user_named(Operation(operation), body)
     if not named:
         return Subject(caller)
@@ -43,10 +43,10 @@ V = TypeVar("V", bound=Timed)
 
 
 class Remembered(Generic[V]):
-    """What is known of subjects, by a key that begins with one.
+    """What is known about subjects, by subject and a further key.
 
-    What is known of callers stays. End users share `most` moments, an entry without any being one. Where there are
-    more, the caller with the most moments loses the end user that was longest out of use, so that a caller that invents
+    What is known about callers stays. End users share `most` moments; an entry without moments counts as one. When
+    there are more, the caller with the most moments loses its least recently used end user, so a caller that invents
     end users pushes out its own.
     """
 
@@ -63,7 +63,7 @@ class Remembered(Generic[V]):
 
     @property
     def moments(self) -> int:
-        """Of end users, in all."""
+        """How many are kept of end users, in all."""
         return self._all
 
     def get(self, subject: Subject, key: Hashable = "") -> V | None:
@@ -74,7 +74,7 @@ class Remembered(Generic[V]):
         return found[0] if found else None
 
     def put(self, subject: Subject, value: V, key: Hashable = "") -> None:
-        """Keep a value that is new or has changed, as the one used last."""
+        """Keep a value that is new or has changed, as the most recently used."""
         if not subject.end_user:
             self._callers[subject, key] = value
             return

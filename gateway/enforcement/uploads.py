@@ -1,4 +1,4 @@
-"""The policy on an upload: its lines are judged a few at a time, and one that a rule stops keeps all of it back."""
+"""Applies the policy to an upload, a few lines at a time; if a rule stops one line, the whole upload is refused."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,16 +12,16 @@ from gateway.openai_api import Operation, Unread
 from gateway.openai_api.uploads import Ends, Line, Upload, read_seams, read_upload
 from policies.engine import Decision
 
-MOST_BYTES = 4 * 2**20  # of an upload are held to be judged
-MOST_TEXTS = 4_096  # of an upload are judged
-MOST_SECONDS = 60.0  # that its judging takes
-_TEXTS, _CHARACTERS = 32, 32_000  # judged together
+MOST_BYTES = 4 * 2**20  # held of an upload to be judged
+MOST_TEXTS = 4_096  # judged of an upload
+MOST_SECONDS = 60.0  # spent on judging an upload
+_TEXTS, _CHARACTERS = 32, 32_000  # judged at once
 
 
 async def judge_upload(
     decider: Decider, body: bytes, headers: Mapping[bytes, bytes], operation: Operation, *, whole: bool
 ) -> Ends | None:
-    """Judge what is here of an upload; `whole` False: this is only its beginning. Gives the ends of a piece of a file.
+    """Judge an upload, or only its beginning if `whole` is False. Gives the ends of a piece of a file.
 
     Raises GatewayError prompt_blocked and prompt_unjudged, which name the line, and bad_body.
     """
@@ -60,7 +60,7 @@ async def _judge_lines(decider: Decider, upload: Upload) -> None:
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes | None:
-    """What is in a content-encoding; None where that cannot be read here, or is too much."""
+    """The decoded body; None if it cannot be decoded or is too large."""
     try:
         return unpack(body, encoding, MOST_BYTES)
     except EncodingError:
@@ -80,19 +80,19 @@ async def _judge(decider: Decider, lines: Sequence[Line], until: float) -> None:
 
 
 def _refuse(decider: Decider, number: int, unread: Sequence[Unread]) -> None:
-    """Where a rule lets none pass that cannot be read."""
+    """Raises GatewayError for what is ambiguous, and for unread parts if a rule stops them."""
     if any(reason == "ambiguous" for _, reason in unread):
         raise GatewayError(
             "bad_body",
-            f"{_place(number)} can be read in two ways (a boundary or a head that is not as RFC 7578 has it, or a key "
-            "that is there twice); write it plainly",
+            f"{_place(number)} can be read in two ways (a boundary or a head that differs from RFC 7578, or a key that "
+            "occurs twice); write it plainly",
         )
     if unread:
         _stop(decider, number, decider.unread(unread))
 
 
 def _stop(decider: Decider, number: int, decision: Decision) -> None:
-    """Nothing can be cut out of an upload, or said in its place: whatever would not pass whole is refused."""
+    """Refuse what may not pass whole: nothing can be cut out of an upload, and no message can replace it."""
     if decision.action not in PASSING:
         raise decider.error("prompt", decision, place=_place(number))
 

@@ -1,7 +1,8 @@
 """The panel, asked with whole requests: reads their texts, asks, and tells by text what was found."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from detectors.base import PIECE_TEXTS, Comparing, Known, State, Steps, Text, finish
 from detectors.panel import Answer, Panel, Question, coverage
@@ -12,17 +13,26 @@ from gateway.judging.reading import TextToJudge, texts_to_judge
 from gateway.openai_api import Passage
 
 REMEMBERED_BYTES = 8 * 2**20
+_LARGE_BYTES = 32 * 1024  # of texts: reading more takes longer than a piece of work may
+_LOOK_SECONDS = 0.005  # between two looks whether a thread has read a request
 _JUDGED = frozenset({State.SCANNED.value, State.SKIPPED.value})
+
+
+Read = Callable[[JudgingRequest, Findings, frozenset[str]], Iterable[TextToJudge]]
 
 
 class RequestPanel:
     """`key` keys the hashes of texts; `remembered_bytes` bounds what is kept for when the same text comes again.
 
-    `compared` are the slugs that some detector judges beside what was said before.
+    `compared` are the slugs that some detector judges beside what was said before. `read` gives the texts of a request.
     """
 
-    def __init__(self, panel: Panel, key: bytes, remembered_bytes: int = REMEMBERED_BYTES) -> None:
+    def __init__(
+        self, panel: Panel, key: bytes, remembered_bytes: int = REMEMBERED_BYTES, *, read: Read = texts_to_judge
+    ) -> None:
         self.panel = panel
+        self._read = read
+        self._reader = ThreadPoolExecutor(1, "reader")  # begins with the first large request
         self.compared = frozenset[str]().union(
             *(detector.slugs for detector in panel.detectors if isinstance(detector, Comparing))
         )
@@ -42,7 +52,7 @@ class RequestPanel:
         for request in requests:
             reply = Findings(request.id, [], [], dict.fromkeys(self.panel.absent, "absent"))
             replies.append(reply)
-            for each in reversed(list(texts_to_judge(request, reply, self.compared))):
+            for each in reversed((yield from self._texts_of(request, reply))):
                 digest = self._memory.digest(each.passage.text)
                 text = Text(each.passage.text, each.passage.direction, each.context, each.turns)
                 asked.append((reply, _finding(each, digest)))
@@ -61,6 +71,24 @@ class RequestPanel:
         self._sum_up(replies, asked, answers)
         return replies
 
+    def _texts_of(self, request: JudgingRequest, reply: Findings) -> Steps[list[TextToJudge]]:
+        """The texts to judge, in their order; `reply` records what is unread.
+
+        A body of hundreds of thousands of strings takes seconds to read. So a thread reads what is large, one request
+        at a time, while other requests are judged. Stopped before its end, nothing of the request is read.
+        """
+        if request.text_size() <= _LARGE_BYTES:
+            return list(self._read(request, reply, self.compared))
+        told = Findings(request.id, [], [], {})
+        reading = self._reader.submit(lambda: list(self._read(request, told, self.compared)))
+        while not wait([reading], _LOOK_SECONDS).done:
+            if (yield):
+                reading.cancel()
+                _note_unread(request, reply)
+                return []
+        reply.unread += told.unread
+        return reading.result()
+
     @staticmethod
     def _sum_up(
         replies: Sequence[Findings], asked: Sequence[tuple[Findings, Finding]], answers: Sequence[Answer]
@@ -73,6 +101,14 @@ class RequestPanel:
             reply.findings.reverse()
             reply.coverage = [(detector, state, texts) for (detector, state), texts in coverage(own).items()]
             reply.remembered = list(Counter(detector for answer in own for detector in answer.remembered).items())
+
+
+def _note_unread(request: JudgingRequest, reply: Findings) -> None:
+    """Say of each side that was to be judged that it took too long to read."""
+    if request.prompt_slugs != [] and (request.prompt or request.said):
+        reply.note_unread("prompt", "user", "too_long")
+    if request.answer_slugs != [] and (request.answer or request.stretches):
+        reply.note_unread("response", "assistant", "too_long")
 
 
 def _note(reply: Findings, finding: Finding, answer: Answer) -> None:

@@ -75,7 +75,7 @@ def read_inputs(body: bytes) -> int | None:
 
 
 def number_of(path: Path, inputs: int | None) -> int:
-    """Which input the text at `path` belongs to."""
+    """Which input the text at `path`, which begins with `input`, belongs to."""
     return int(path[1]) if inputs is not None and len(path) > 1 else 0
 
 

@@ -53,15 +53,14 @@ class Moderation:
     async def _moderate(self, exchange: Exchange) -> bytes:
         inputs = read_inputs(exchange.asked.body)
         findings = await self._all(exchange)
-        by_input = _scored(findings.findings, lambda finding: number_of(tuple(finding.path), inputs))
+        by_input = _scored(_of_input(findings), lambda finding: number_of(tuple(finding.path), inputs))
         results = [by_input.get(number) or InputScores() for number in range(inputs or 1)]
         return moderation_body(exchange.id.removeprefix("req_"), self.model, results, failure=_failure(findings))
 
     async def _decide(self, exchange: Exchange) -> bytes:
         questions = read_questions(exchange.asked.body)
         findings = await self._all(exchange)
-        about = [finding for finding in findings.findings if finding.path[:1] == ["input"]]
-        scored = _scored(about, lambda _finding: 0).get(0) or InputScores()
+        scored = _scored(_of_input(findings), lambda _finding: 0).get(0) or InputScores()
         return decision_body(questions, scored, failure=_failure(findings))
 
     async def _all(self, exchange: Exchange) -> Findings:
@@ -149,6 +148,11 @@ def _scored(findings: Iterable[Finding], group: Callable[[Finding], int]) -> dic
             if opinion.flagged:
                 highest.flags.add(opinion.slug)
     return groups
+
+
+def _of_input(findings: Findings) -> list[Finding]:
+    """What was found in the field `input`: text in any other field gets no result."""
+    return [finding for finding in findings.findings if finding.path[:1] == ["input"]]
 
 
 def _nobody_answered(findings: Findings) -> bool:

@@ -2,7 +2,8 @@
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from gateway.openai_api.sse import PING
 from tests.support.fakes import DONE, chunk, upstream
 
 EVENTS: Headers = [(b"content-type", b"text/event-stream")]
+PACKED: Headers = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
 JSON: Headers = [(b"content-type", b"application/json"), (b"content-length", b"99"), (b"etag", b"1")]
 
 
@@ -438,3 +440,39 @@ async def test_what_left_a_window_is_judged_again_before_what_follows() -> None:
     assert len(later) > 3
     assert all(stretch in "".join(words) for stretch in later)
     assert min(map(len, later)) > 128, "a rule may look at so many characters before what it finds"
+
+
+# --- packed
+
+
+class Turns:
+    """How often others had a turn of the event loop."""
+
+    taken = 0
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.taken += 1
+
+
+@asynccontextmanager
+async def turns_of_others() -> AsyncIterator[Turns]:
+    turns = Turns()
+    async with asyncio.TaskGroup() as group:
+        others = group.create_task(turns.run())
+        yield turns
+        others.cancel()
+
+
+@pytest.mark.parametrize("operation", [Operation.CHAT, Operation.EMBEDDINGS])
+async def test_a_packed_answer_is_unpacked_while_others_have_their_turn(operation: Operation) -> None:
+    body = b'{"data":[' + b"0," * 50_000 + b"0]}"
+    packed = gzip.compress(body)
+    opened, screen = exchange(), Screen()
+    opened.asked.operation = operation
+    async with turns_of_others() as turns:
+        answer = ScriptedAnswer(packed, complete=True)
+        await tap(Ruler(holding=True), held=10**6).pass_on(opened, answer, [*PACKED], screen)
+    assert screen.body == packed
+    assert turns.taken > 0

@@ -1,7 +1,8 @@
 """Whole requests asked of the panel: which texts, with what found where, what is remembered, and the bounds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from threading import Event
 
 import msgspec
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from detectors.base import Judgement, Text
 from detectors.panel import Panel
 from gateway.judging.messages import Findings, JudgingRequest, judging_request
+from gateway.judging.reading import TextToJudge, texts_to_judge
 from gateway.judging.request_panel import RequestPanel
 from tests.support.fakes import DETECTOR, DONE, Words, chat, chunk, completion, request_panel
 
@@ -210,3 +212,48 @@ def test_what_was_stopped_before_it_was_read_says_so() -> None:
     (reply,) = done.value.value
     assert {state: texts for _, state, texts in reply.coverage} == {"scanned": 1, "stopped": 2}
     assert [bool(found.opinions) for found in reply.findings] == [False, False, True]
+
+
+class SlowToRead:
+    """Reads a large request only when it may."""
+
+    def __init__(self) -> None:
+        self.may_read = Event()
+
+    def __call__(self, request: JudgingRequest, reply: Findings, compared: frozenset[str]) -> Iterator[TextToJudge]:
+        if len(request.prompt) > 1_000:
+            assert self.may_read.wait(60)
+        return texts_to_judge(request, reply, compared)
+
+
+LARGE = judging_request("chat", prompt=chat("a grenade " * 9_000), prompt_slugs=None, answer_slugs=())
+
+
+def test_other_requests_are_judged_while_a_large_one_is_read() -> None:
+    slow = SlowToRead()
+    panel = RequestPanel(Panel([Words()], {(DETECTOR, "violence", "prompt"): 0.5}), b"key", read=slow)
+    under_way = panel.steps([LARGE])
+    for _ in range(3):
+        next(under_way)
+    small = findings_of(judging_request("chat", prompt=chat("a grenade"), prompt_slugs=None), panel)
+    assert len(small.findings) == 1
+    slow.may_read.set()
+    with pytest.raises(StopIteration) as done:
+        while True:
+            next(under_way)
+    (large,) = done.value.value
+    assert large.findings[0].opinions
+    assert large.unread == []
+
+
+def test_a_request_that_is_stopped_while_it_is_read_is_unread() -> None:
+    slow = SlowToRead()
+    panel = RequestPanel(Panel([Words()], {}), b"key", read=slow)
+    under_way = panel.steps([LARGE])
+    next(under_way)
+    with pytest.raises(StopIteration) as done:
+        while True:
+            under_way.send(True)
+    slow.may_read.set()
+    (large,) = done.value.value
+    assert (large.findings, large.unread) == ([], [("prompt", "user", "too_long")])

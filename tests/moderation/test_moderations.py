@@ -116,3 +116,10 @@ def test_a_narrow_category_needs_both_and_scores_the_lower() -> None:
     )
     assert second["category_scores"]["harassment/threatening"] == 0.7
     assert first["assay"]["truncated"]
+
+
+@pytest.mark.parametrize("field", ["documents", "query", "suffix"])
+async def test_text_in_another_field_is_no_input(field: str) -> None:
+    async with World() as world:
+        found = results(await ask(world, {"input": ["calm", "calm again"], field: {"text": "a grenade"}}))
+    assert [result["flagged"] for result in found] == [False, False]
