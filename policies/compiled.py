@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from policies.conditions import Expression, Leaf, RequestIs
 from policies.detectable import Threshold
+from policies.expressions import Expression, Leaf, RequestIs
 from policies.model import Action, Count, Direction, Mode, OnError, Whom
 
 

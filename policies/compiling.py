@@ -11,19 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from policies.compiled import Gate, Guards, Index, Inline, Policy, Reroute, Rule, Throttle
-from policies.conditions import (
-    AllOf,
-    CompiledCondition,
-    Expression,
-    Leaf,
-    RequestIs,
-    compile_condition,
-    directions_of,
-    leaves,
-    routes_of,
-    shape,
-)
+from policies.conditions import CompiledCondition, compile_condition
 from policies.detectable import Detectable, Operating
+from policies.expressions import AllOf, Expression, Leaf, RequestIs, directions_of, leaves, routes_of, shape
 from policies.model import DEFAULT_THROTTLE_SECONDS, DIRECTIONS, Action, Direction, Document
 from policies.model import Rule as WrittenRule
 from policies.source import PolicyError, Problem, nearest

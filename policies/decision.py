@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from policies.compiled import Reroute, Throttle
-from policies.conditions import Leaf
+from policies.expressions import Leaf
 from policies.model import Action, Mode
 
 Cut = tuple[int, int, str]

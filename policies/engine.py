@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from policies.compiled import Policy, Reroute, Rule, Throttle
 from policies.compiling import compile_policy
-from policies.conditions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 from policies.decision import (
     ALL_DETECTORS,
     ANY,
@@ -28,6 +27,7 @@ from policies.decision import (
     redact,
     unite,
 )
+from policies.expressions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 from policies.model import Action, Mode
 
 __all__ = [

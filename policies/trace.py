@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from policies.compiled import Policy, Rule
-from policies.conditions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 from policies.engine import Context, Hits, Signal, decide, hits_by_rule, matching_hits
+from policies.expressions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 
 _SIGNS = {True: "+", False: "-"}
 

@@ -31,8 +31,8 @@ from detectors.training import (
     data,
     everyday,
     evidence,
-    measure,
     prefixes,
+    public_sets,
     shipping,
     synthetic,
     tables,
@@ -174,7 +174,7 @@ def _streams(options: argparse.Namespace, found: Tables, held_out: Sequence[data
 def _benchmarks(options: argparse.Namespace, name: str) -> tuple[list[Measurement], cards.Series]:
     info = load_one(name, options.out)
     with Workers(partial(shipping.detector, name, options.out), options.threads) as workers:
-        found, curves = measure.benchmarks(workers.detect, info, measure.BENCHMARKS, options.data, options.date)
+        found, curves = public_sets.benchmarks(workers.detect, info, public_sets.BENCHMARKS, options.data, options.date)
         return [*found, *everyday.figures(workers.detect, info, options.date)], curves
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from detectors.trained.networks import NgramNetwork
-from detectors.training import compose, data, measure, synthetic, train
+from detectors.training import compose, data, measure, public_sets, synthetic, train
 
 OTHERS: Mapping[str, data.Source] = {
     "alpaca_eval_outputs": data.Source(),
@@ -84,14 +84,14 @@ def _areas(options: argparse.Namespace, sources: Mapping[str, data.Source], clas
 def _measured(network: NgramNetwork, folder: Path) -> _Areas:
     out: _Areas = {}
     heads = list(data.HEADS)
-    for item in measure.BENCHMARKS:
+    for item in public_sets.BENCHMARKS:
         rows = [
             row
             for row in data.read(folder / "eval" / f"{item.file}.jsonl.gz")
             if item.label in row["labels"] and item.where(row)
         ]
         labels = np.array([row["labels"][item.label] == 1 for row in rows], np.bool_)
-        found = network.score([measure.text_of(row, item.role) for row in rows])
+        found = network.score([public_sets.text_of(row, item.role) for row in rows])
         scores = np.nan_to_num(found.logits[:, heads.index(item.head)], nan=-np.inf)
         area = measure.auroc(scores, labels)
         if not math.isnan(area):

@@ -18,7 +18,7 @@ from detectors.catalogue import RULES
 from detectors.manifest import Measurement, Tables, load_one
 from detectors.registry import FACTORIES, FINGERPRINT
 from detectors.rules import fingerprint
-from detectors.training import cards, data, measure, shipping, synthetic, tables
+from detectors.training import cards, data, public_sets, shipping, synthetic, tables
 from detectors.training.leaks import measured as leaks
 from detectors.training.leaks import sets
 
@@ -27,7 +27,7 @@ EXCERPTS = 300  # of the corpus, each of this many words
 WORDS = (15, 60)
 # The sets whose labelled rows a rule should find, and the benchmarks it is measured on.
 POSITIVES: Mapping[str, Mapping[str, data.Source]] = {"pii": data.PERSONAL_DATA}
-ITEMS: Mapping[str, Sequence[measure.Benchmark]] = {"pii": measure.PERSONAL_DATA_BENCHMARKS}
+ITEMS: Mapping[str, Sequence[public_sets.Benchmark]] = {"pii": public_sets.PERSONAL_DATA_BENCHMARKS}
 
 log = logging.getLogger("detectors.training")
 
@@ -110,7 +110,7 @@ def _excerpts(corpus: Sequence[str], rng: random.Random) -> list[data.Row]:
 def benchmarks(name: str, out: Path, folder: Path, date: str) -> list[Measurement]:
     """The figures of a rule on the public sets that it can speak of."""
     info = load_one(name, out)
-    return measure.benchmarks(FACTORIES[name](info).detect, info, ITEMS.get(name, ()), folder, date)[0]
+    return public_sets.benchmarks(FACTORIES[name](info).detect, info, ITEMS.get(name, ()), folder, date)[0]
 
 
 if __name__ == "__main__":

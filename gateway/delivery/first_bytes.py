@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
-from gateway.delivery.hold import Answer
+from gateway.delivery.answers import Answer
 from gateway.exchange import Exchange
 
 _MOST_BYTES = 64 * 1024

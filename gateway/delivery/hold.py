@@ -5,177 +5,19 @@ bytes and gives back what may leave. What waits is bounded, and meanwhile the cl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Protocol, TypeVar
 
+from gateway.delivery.answers import Answer, collected
 from gateway.delivery.budget import Share
-from gateway.delivery.window import Window
+from gateway.delivery.screen import Inspection, Stage
 from gateway.encodings import EncodingError, decode
-from gateway.errors import GatewayError, UpstreamError
-from gateway.exchange import Exchange, Headers, Reply, Stretch, Treatment, rewritten
+from gateway.errors import UpstreamError
+from gateway.exchange import Exchange, Headers, Reply, rewritten
 from gateway.openai_api import Reason, Unread
-from gateway.openai_api.sse import PING, Decoder, Event, SseError, is_stream
+from gateway.openai_api.sse import PING
 
-# Bytes that go through a stage, and work for what leaves it, before others have their turn on the event loop.
-_FED_BYTES = 4 * 1024
-_TAKEN_WORK = 256 * 1024
-_LONG_WORK = 32 * 1024  # bytes of one piece of work that are too much for the event loop
-_ENOUGH = 8  # bytes that tell a stream from JSON
-_MOST_BLANKS = 4 * 1024  # bytes of white space before them: an answer may begin with any number
-T = TypeVar("T")
-
-
-class Answer(Protocol):
-    """An answer that is arriving, as far as it is used here: see `transport.Response`."""
-
-    status: int
-
-    @property
-    def complete(self) -> bool: ...
-
-    def take(self) -> bytes: ...
-
-    async def more(self) -> bytes: ...
-
-    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes: ...
-
-
-class Inspection(Protocol):
-    """The judging of one answer, by a policy or by the moderation that a request asks for. Close it when done."""
-
-    async def whole(self, body: bytes) -> bytes:
-        """The body that may leave: the very same object, or another one. May raise GatewayError answer_blocked."""
-        ...
-
-    async def judge(self, stretches: Sequence[Stretch]) -> list[Treatment]:
-        """What becomes of each stretch of a stream."""
-        ...
-
-    def unread(self, unread: Sequence[Unread]) -> bool:
-        """Whether the answer must end because it contains something unreadable."""
-        ...
-
-    @property
-    def drops_alternatives(self) -> bool:
-        """Whether alternatives to tokens, which no detector can read, are taken out of a stream."""
-        ...
-
-    def refusal(self) -> GatewayError | None:
-        """What the exchange ends with if nothing of the answer could be served."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class Stage(Protocol):
-    """One step between the events of an upstream and the client.
-
-    `over`: it needs nothing more from the upstream. `changed`: what left differs from what came. `held`: the bytes of
-    memory that it holds.
-    """
-
-    @property
-    def over(self) -> bool: ...
-
-    @property
-    def changed(self) -> bool: ...
-
-    @property
-    def held(self) -> int: ...
-
-    async def feed(self, data: bytes) -> bytes:
-        """What may leave after this came."""
-        ...
-
-    async def end(self, *, broken: bool) -> bytes:
-        """What may still leave at the end; `broken` if the upstream broke off before its own end."""
-        ...
-
-    def refusal(self) -> GatewayError | None: ...
-
-
-class Screen:
-    """A stage that lets out what an inspection has passed: all of it at the end, or what has left the window.
-
-    With a window, a stream that breaks off is served as far as it was judged.
-    """
-
-    def __init__(self, window: Window, inspection: Inspection, *, held_bytes: int) -> None:
-        self._window = window
-        self._inspection = inspection
-        self._held_bytes = held_bytes
-        self._decoder = Decoder(max_event_bytes=held_bytes)
-
-    @property
-    def over(self) -> bool:
-        return self._window.over
-
-    @property
-    def changed(self) -> bool:
-        return self._window.changed
-
-    @property
-    def held(self) -> int:
-        return self._window.held + self._decoder.size
-
-    async def feed(self, data: bytes) -> bytes:
-        if self.over:  # this came together with what ended the stream
-            return b""
-        await self._read(lambda: self._decoder.feed(data))
-        return await self._judged()
-
-    async def end(self, *, broken: bool) -> bytes:
-        if not broken and not self.over:
-            await self._read(self._decoder.close)
-        elif broken and not self._window.slides:
-            return b""  # an event that broke off in the middle is not sent
-        self._window.end()
-        return await self._judged()
-
-    def refusal(self) -> GatewayError | None:
-        refused = self._window.all_blocked and not self._window.replaced
-        return self._inspection.refusal() if refused else None
-
-    async def _read(self, events: Callable[[], Sequence[Event]]) -> None:
-        try:
-            for event in events():
-                if len(event.raw) <= _LONG_WORK:
-                    self._window.feed(event)
-                else:
-                    await asyncio.to_thread(self._window.feed, event)
-        except SseError:
-            raise too_large(self._held_bytes) from None
-        if self._window.size > self._held_bytes:
-            raise too_large(self._held_bytes)
-
-    async def _judged(self) -> bytes:
-        """Ask the inspection about what is due; returns what may leave then."""
-        window = self._window
-        if window.unread:
-            unread, window.unread = list(dict.fromkeys(window.unread)), []
-            if self._inspection.unread(unread):
-                await _worked(window.work, window.block_all)
-        if window.is_due and (stretches := await _worked(window.work, window.stretches)):
-            treatments = await self._inspection.judge(stretches)
-            await _worked(window.work, partial(window.settle, treatments))
-        return await self._taken()
-
-    async def _taken(self) -> bytes:
-        window = self._window
-        out = []
-        while True:
-            size = window.sent if window.over else window.next_size
-            out.append(await _worked(size, partial(window.take, _TAKEN_WORK)))
-            if not window.has_more:
-                return b"".join(out)
-            await asyncio.sleep(0)
-
-
-async def _worked(size: int, work: Callable[[], T]) -> T:
-    """The result of work on so many bytes, which is done off the event loop if they are many."""
-    return work() if size <= _LONG_WORK else await asyncio.to_thread(work)
+_FED_BYTES = 4 * 1024  # that go through a stage before others have their turn on the event loop
 
 
 class Hold:
@@ -344,81 +186,7 @@ class Hold:
                 await self._send(PING)
 
 
-class Begun:
-    """An answer whose first bytes show whether it is a stream, whatever its content type says."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.status = answer.status
-        self._answer = answer
-        self._first: list[bytes] = []
-
-    @property
-    def complete(self) -> bool:
-        return self._answer.complete
-
-    async def is_stream(self) -> bool:
-        """Whether it begins as a stream does. Waits for the first bytes. Raises UpstreamError."""
-        begun = b""
-        while len(begun) < _MOST_BLANKS and len(begun.strip()) < _ENOUGH and (data := await self._answer.more()):
-            begun += data
-        self._first = [begun] if begun else []
-        return is_stream(begun)
-
-    def take(self) -> bytes:
-        first, self._first = b"".join(self._first), []
-        return first + self._answer.take()
-
-    async def more(self) -> bytes:
-        return self._first.pop() if self._first else await self._answer.more()
-
-    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
-        if self._first and not offer(self._first.pop()):
-            await settle()
-        return await self._answer.pour(offer, settle)
-
-
-class Whole:
-    """An answer that has arrived completely."""
-
-    complete = True
-
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status = status
-        self._body = body
-
-    def take(self) -> bytes:
-        body, self._body = self._body, b""
-        return body
-
-    async def more(self) -> bytes:
-        return self.take()
-
-    async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:  # noqa: ARG002 - nothing comes before the last piece
-        return self.take()
-
-
-async def collected(answer: Answer, most: int, share: Share) -> bytes:
-    """The whole body. Raises GatewayError answer_too_large and overloaded, and UpstreamError."""
-    pieces: list[bytes] = []
-    size = 0
-    # The bytes of a complete answer may still be in the buffer.
-    while data := answer.take() if answer.complete else await answer.more():
-        size += len(data)
-        if size > most:
-            raise too_large(most)
-        share.hold(size)
-        pieces.append(data)
-    return b"".join(pieces)
-
-
 def _raise_first(judged: Sequence[Inspection | Stage]) -> None:
     for each in judged:
         if (refusal := each.refusal()) is not None:
             raise refusal
-
-
-def too_large(most: int) -> GatewayError:
-    """The error for an answer that is larger than what may be held."""
-    return GatewayError(
-        "answer_too_large", f"the answer is larger than {most} bytes, the most that is held to be judged"
-    )

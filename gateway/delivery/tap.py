@@ -6,9 +6,11 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Protocol
 
+from gateway.delivery.answers import Answer, Begun, Whole, collected
 from gateway.delivery.budget import MemoryBudget
-from gateway.delivery.hold import Answer, Begun, Hold, Inspection, Screen, Stage, Whole, collected
+from gateway.delivery.hold import Hold
 from gateway.delivery.lookout import Lookout
+from gateway.delivery.screen import Inspection, Screen, Stage
 from gateway.delivery.window import Window
 from gateway.encodings import EncodingError, decode
 from gateway.exchange import Exchange, Headers, Reply, rewritten

@@ -14,7 +14,8 @@ from gateway.moderation.categories import InputScores, flagged_categories, resul
 from gateway.openai_api import BESIDE, sse
 from gateway.openai_api.bodies.document import set_fields
 from gateway.openai_api.passages import choice_number
-from gateway.openai_api.surfaces import Operation, answers_of
+from gateway.openai_api.surface import Operation
+from gateway.openai_api.surfaces import answers_of
 
 EVERY_CHOICE = range(2**63)
 _encode = msgspec.json.encode

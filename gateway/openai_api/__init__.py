@@ -58,12 +58,9 @@ from gateway.openai_api.reading import (
 )
 from gateway.openai_api.sse import DONE_DATA
 from gateway.openai_api.strays import STRAYS, Scan, headers_with_text, target_says_something
+from gateway.openai_api.surface import Answers, Ending, Operation, Surface
 from gateway.openai_api.surfaces import (
     SURFACES,
-    Answers,
-    Ending,
-    Operation,
-    Surface,
     answers_of,
     completes_upload,
     error_event,

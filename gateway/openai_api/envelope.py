@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import msgspec
 
 from gateway.openai_api.bodies.document import MOST_VALUES, has_too_many_values, parse
-from gateway.openai_api.surfaces import Operation
+from gateway.openai_api.surface import Operation
 
 
 class BodyError(ValueError):

@@ -24,7 +24,8 @@ from gateway.openai_api.passages import (
     told_apart,
 )
 from gateway.openai_api.strays import DEFINED, STRAYS, Gatherer, Stray, claimed_by
-from gateway.openai_api.surfaces import SURFACES, Operation
+from gateway.openai_api.surface import Operation
+from gateway.openai_api.surfaces import SURFACES
 
 _BOM = b"\xef\xbb\xbf"
 _NOT_JSON = Reading([], [Unread("assistant", "not_json")])

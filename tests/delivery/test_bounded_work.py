@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.delivery.hold import Screen
+from gateway.delivery.screen import Screen
 from gateway.delivery.window import Window
 from gateway.errors import GatewayError
 from gateway.exchange import Stretch, Treatment

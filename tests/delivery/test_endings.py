@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.hold import Screen
+from gateway.delivery.screen import Screen
 from gateway.delivery.window import Window
 from gateway.errors import GatewayError
 from gateway.exchange import Stretch, Treatment

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from gateway.delivery.hold import Begun
+from gateway.delivery.answers import Begun
 from gateway.delivery.lookout import Lookout
 
 

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from policies.compiled import Policy
-from policies.conditions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 from policies.engine import ALL_DETECTORS, Action, Context, Decision, Signal, Silent, decide, join, on_failure, redact
+from policies.expressions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
 from policies.model import CHANNELS, Document
 from tests.support.running.examples import examples
 from tests.support.worlds.policy_world import with_tables

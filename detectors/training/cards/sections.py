@@ -9,8 +9,8 @@ from detectors.training import everyday, prefixes
 from detectors.training.cards.markdown import bullets, figure, grid
 from detectors.training.cards.words import GROWING
 from detectors.training.leaks import measured as leaks
-from detectors.training.measure import OWN_RATES, RELATED
 from detectors.training.multilingual import tables as multilingual
+from detectors.training.public_sets import OWN_RATES, RELATED
 from detectors.training.tables import BENIGN, DEV, LEFT_OUT
 
 _COLUMNS = (

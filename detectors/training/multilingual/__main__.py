@@ -20,7 +20,7 @@ from detectors.base import Role
 from detectors.manifest import DataSet, Tables, load_one
 from detectors.trained.networks import PieceNetwork
 from detectors.trained.unigram import UnigramTokenizer
-from detectors.training import compose, data, everyday, evidence, measure, shipping, synthetic
+from detectors.training import compose, data, everyday, evidence, public_sets, shipping, synthetic
 from detectors.training.encoder import graph
 from detectors.training.multilingual import finetune, start
 from detectors.training.multilingual import rows as own
@@ -123,8 +123,8 @@ def _measured(options: argparse.Namespace, found: Tables) -> Tables:
     """With figures in other languages; off are the heads that they do not bear out."""
     info = load_one(languages.NAME, options.out)
     detect = languages.Unswitched(info).detect
-    other = [item for item in measure.BENCHMARKS if item.title.startswith(languages.BY_LANGUAGE)]
-    figures, _ = measure.benchmarks(detect, info, [*other, *languages.TRANSLATED], options.data, options.date)
+    other = [item for item in public_sets.BENCHMARKS if item.title.startswith(languages.BY_LANGUAGE)]
+    figures, _ = public_sets.benchmarks(detect, info, [*other, *languages.TRANSLATED], options.data, options.date)
     more = [
         *figures,
         *languages.against_harmless(detect, found, options.data, options.date),

@@ -18,26 +18,15 @@ from detectors.trained.networks import Network
 from detectors.training.benign import HALVES, Half
 from detectors.training.data import BOTH, HEADS, read
 from detectors.training.evidence import Fitted
-from detectors.training.measure import (
-    CATEGORIES,
-    RATES,
-    RECALL,
-    SOME,
-    SUPPORT,
-    Benchmark,
-    Scores,
-    auroc,
-    average_precision,
-    f1,
-    scores_in,
-)
+from detectors.training.measure import RATES, RECALL, SUPPORT, Scores, auroc, average_precision, f1, scores_in
 from detectors.training.multilingual.rows import everyday
+from detectors.training.public_sets import CATEGORIES, SOME, Benchmark
 from detectors.training.tables import BENIGN, DEV, LEFT_OUT, MIN_UNSEEN_AUROC
 
 NAME = "encoder-multilingual"
 EVERYDAY = "harmless texts that we wrote in twenty languages, the half that chose nothing"
 ALARMS = "false alarms at 1 %"
-BY_LANGUAGE = ("Multilingual HateCheck, ", "RTP-LX, ")  # how sets of `measure.BENCHMARKS` in one language begin
+BY_LANGUAGE = ("Multilingual HateCheck, ", "RTP-LX, ")  # how sets of `public_sets.BENCHMARKS` in one language begin
 Detect = Callable[[Sequence[Text]], list[Judgement]]
 
 
@@ -117,7 +106,7 @@ def of_language(language: str) -> Callable[[Mapping[str, Any]], bool]:
 
 _CATEGORIES = tuple(slug for slug in CATEGORIES if slug != "cyberattack_misuse")  # as BeaverTails has them
 _BOTH_KINDS = ("zh", "th", "bn")  # that MultiJail and MGSM share
-# Beside what `measure.BENCHMARKS` has in other languages.
+# Beside what `public_sets.BENCHMARKS` has in other languages.
 TRANSLATED: tuple[Benchmark, ...] = tuple(
     Benchmark(
         f"BeaverTails 30k test, {language}", "beavertails_30k_test", slug, "response", slug, of_language(language), SOME

@@ -23,7 +23,8 @@ from gateway.openai_api.passages import (
     quiet,
 )
 from gateway.openai_api.reading import strays_of_request
-from gateway.openai_api.surfaces import SURFACES, Operation, operation_of
+from gateway.openai_api.surface import Operation
+from gateway.openai_api.surfaces import SURFACES, operation_of
 from gateway.openai_api.uploads.forms import FormError, Part, boundary_of, fields_of_query, parts_of
 
 _BLOCK_CHARACTERS = 4_000  # of plain text are shown to the detectors together
