@@ -1,10 +1,10 @@
-"""Findings that last, as alarms: what a look finds may be chance, and there are looks every few minutes.
+"""Alarms: findings that last. A finding of one look may be chance, and there are looks every few minutes.
 
-So an alarm does not read p-values of one look. For differences (gaps, leans, calibration errors) evidence adds up from
-each of the last days on and is valid whenever one looks; a shift is tested once a day, over the last whole day; an
-effect at times that are fixed before; and a trigger's bound counts every prompt that it came in as a look
-(`detectors.monitors.sequences`). Each series by itself then raises a false alarm once a year or more rarely, and of all
-alarms of a monitor at most 5 % are expected to be false. Needs numpy.
+So an alarm does not rest on the p-values of one look. For differences (gaps, leans, calibration errors) evidence adds
+up from each of the last days on, and is valid whenever one looks. A shift is tested once a day, over the last whole
+day. An effect is tested at times that are fixed beforehand. A trigger's bound counts every prompt with the trigger as a
+look (`detectors.monitors.sequences`). Each series by itself then raises a false alarm once a year or more rarely, and
+at most 5 % of all alarms of a monitor are expected to be false. Needs numpy.
 """
 
 import math
@@ -22,14 +22,14 @@ from gateway.monitoring.store import HOUR
 from gateway.monitoring.sums import calibrations, cohorts, moved, prompts_seen, series, sides
 
 DAY = 24 * HOUR
-_SHOWN = 20  # words
-TOLERATED = 0.05  # of a calibration error
+_SHOWN = 20  # words of a trigger
+TOLERATED = 0.05  # a calibration error up to this is no alarm
 _Key = TypeVar("_Key", bound=tuple[str, ...])
 _Compare = Callable[[Sketch], Mapping[_Key, Difference]]
 
 
 def alarms(looked: Looked) -> dict[str, list[Row]]:
-    """By sub-category, the clearest first."""
+    """The alarms by sub-category, the clearest first."""
     since = _since_days(looked)
     served, culture = _gaps(since)
     return {
@@ -44,7 +44,7 @@ def alarms(looked: Looked) -> dict[str, list[Row]]:
 
 
 def _since_days(looked: Looked) -> dict[float, Sketch]:
-    """By the beginning of each day that is kept, what there was since."""
+    """By the beginning of each day that is kept: the sum of everything since then."""
     days: dict[int, Sketch] = {}
     for start, sketch in looked.all_hours:
         days.setdefault(start // DAY * DAY, Sketch()).add(_without_words(sketch))
@@ -56,7 +56,7 @@ def _since_days(looked: Looked) -> dict[float, Sketch]:
 
 
 def _lasting(since: Mapping[float, Sketch], compare: _Compare[_Key]) -> list[Evidence[_Key]]:
-    """The series with an alarm. Evidence of each adds up from the beginning of each day that is kept."""
+    """The series that raise an alarm. The evidence of each adds up from the beginning of each day that is kept."""
     by_key: dict[_Key, dict[float, Difference]] = {}
     for start, sketch in since.items():
         for key, difference in compare(sketch).items():
@@ -70,7 +70,7 @@ def _without_words(sketch: Sketch) -> Sketch:
 
 
 def _first_of(found: Iterable[Evidence[_Key]], parts: int) -> list[Evidence[_Key]]:
-    """One for each beginning of a key: where one cohort stands out, the others stand out against it."""
+    """Only the first for each beginning of a key: where one cohort stands out, the others stand out against it."""
     seen: dict[tuple[str, ...], Evidence[_Key]] = {}
     for each in found:
         seen.setdefault(each.key[:parts], each)
@@ -113,7 +113,7 @@ def _leans(since: Mapping[float, Sketch]) -> list[Row]:
 
 
 def _shift(looked: Looked) -> list[Row]:
-    """The last whole day against what was before it, so one test of a feature a day."""
+    """The last whole day against the time before it: one test of each feature a day."""
     today = looked.at // DAY * DAY
     day = total(sketch for start, sketch in looked.all_hours if today - DAY <= start < today)
     before = looked.reference if looked.is_pinned else _before(looked.all_hours, today - DAY)
@@ -151,7 +151,7 @@ def _effects(looked: Looked) -> list[Row]:
             if difference is not None and not math.isnan(difference.estimate):
                 value = effects.evidence(hours, control, at, looked.at)
                 tested.append(Evidence((name, route, measure), value, 1, at, difference))
-    # An effect has an end: the looks are spent, and there is no mean time to an alarm.
+    # An effect is looked at a fixed number of times, so there is no mean time to a false alarm to ask for.
     return [
         _row(each, change=each.key[0], route=each.key[1] or None, measure=each.key[2])
         for each in sequences.chosen(tested, value=0.0)
@@ -165,7 +165,7 @@ def _triggers(looked: Looked) -> list[Row]:
 
 
 def trigger_row(alike: Sequence[Trigger]) -> Row:
-    """Words and openings that came together, by their hashes."""
+    """The row of words and openings that came together; they are shown by their hashes."""
     first = alike[0]
     return {
         "grams": [f"{found.gram & 0xFFFFFFFF:08x}" for found in alike[:_SHOWN]],

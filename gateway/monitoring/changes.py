@@ -1,4 +1,4 @@
-"""Changes of the system, as effects are measured against them: noticed in the traffic, or told by an operator."""
+"""Changes of the system whose effects are measured: noticed in the traffic, or posted by an operator."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
@@ -9,12 +9,12 @@ Kind = Literal["model", "policy", "detector", "system_prompt", "deployment", "da
 TOLD: tuple[Kind, ...] = ("model", "policy", "system_prompt", "deployment", "data", "other")
 MOST_WHAT = 200  # characters
 MOST_FUTURE_SECONDS = 300.0
-MOST_VALUES = 20  # of a kind and route: what changes more often is no change of the system
+MOST_VALUES = 20  # of a kind and route: a fact with more values varies by request and is no change of the system
 
 
 class Change(msgspec.Struct, array_like=True, frozen=True):
-    """At Unix seconds `at`; on one route, or on all where it is empty. For a `reference` it is the window from `at` to
-    `until` that shifts are measured against."""
+    """A change at Unix seconds `at`, on one route, or on all where `route` is empty. A `reference` is not a change but
+    the window from `at` to `until` that shifts are measured against."""
 
     at: float
     kind: Kind
@@ -24,7 +24,7 @@ class Change(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChangeError(ValueError):
-    """The message says what is wrong with a change that was told."""
+    """The message says what is wrong with a posted change."""
 
 
 class _Told(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,11 +36,11 @@ class _Told(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def told(body: bytes, now: float, routes: frozenset[str]) -> Change:
-    """The change that a posted body tells of. Raises ChangeError."""
+    """The change that a posted body describes. Raises ChangeError."""
     try:
         asked = msgspec.json.decode(body, type=_Told)
     except msgspec.DecodeError as error:
-        raise ChangeError(f"this is no change: {error}") from None
+        raise ChangeError(f"the body does not describe a change: {error}") from None
     if asked.kind not in (*TOLD, "reference"):
         raise ChangeError(f"kind: {asked.kind[:40]!r} is unknown; choose one of {', '.join((*TOLD, 'reference'))}")
     if asked.route and asked.route not in routes:
@@ -62,7 +62,8 @@ def _end(at: float, until: float | None, now: float) -> float:
 
 
 class Noticed:
-    """What of a route was seen before, so that what is new is noticed; a first sight of a route is no change."""
+    """Remembers what was seen on each route, and reports new values as changes. The first value of a kind on a route is
+    not a change."""
 
     def __init__(self, tell: Callable[[Change], None]) -> None:
         self._tell = tell
@@ -80,7 +81,7 @@ class Noticed:
 
 
 def distinct(changes: Iterable[Change], within_seconds: float = 7200.0) -> list[Change]:
-    """In the order of time; what several processes noticed of the same change is one, the first."""
+    """The changes in the order of time. Where several processes noticed the same change, only the first is kept."""
     kept: dict[tuple[str, str, str], Change] = {}
     found: list[Change] = []
     for change in sorted(changes, key=lambda each: each.at):

@@ -1,4 +1,4 @@
-"""What a monitor found, as the page and the gauges show it."""
+"""What the monitors found, in the form that the page and the gauges show."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ Row = dict[str, Any]
 
 
 class Report(msgspec.Struct):
-    """Of one sub-category: its rows, the clearest first, how many were found, and what is missing where there are
-    none. `headline` is (estimate, low, high) of its first row, None where it has none; `alarms` are the findings that
-    last (`gateway.monitoring.alarms`)."""
+    """What the monitor of one sub-category found: its rows, the clearest first; how many of them are findings; and what
+    evidence is missing where there are no rows. `headline` is (estimate, low, high) of the first row, if it has these.
+    `alarms` are the findings that last (`gateway.monitoring.alarms`)."""
 
     subcategory: str
     rows: list[Row] = []
@@ -25,7 +25,7 @@ class Report(msgspec.Struct):
 
 
 class Findings(msgspec.Struct):
-    """What a look found at Unix seconds `at`, over what had been written up to the mark `seen`."""
+    """The reports of a look at Unix seconds `at`; `seen` is the store's mark (`Store.written`) at that time."""
 
     at: float
     seen: int

@@ -1,4 +1,4 @@
-"""The sketches that a look reads."""
+"""The sketches that a look reads, summed for the monitors."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from gateway.monitoring.opinions import Opinions, add_opinions
 from gateway.monitoring.store import HOUR, Store
 
 DAY = 24 * HOUR
-NOW_SECONDS = DAY  # what is looked at
-REFERENCE_DAYS = 7  # before it, where no reference is pinned
+NOW_SECONDS = DAY  # the window that is looked at
+REFERENCE_DAYS = 7  # the days before that window, where no reference is pinned
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The sums of now and of the reference, the hours of now, every hour, and the changes; when that was (Unix
-    seconds), and whether the reference was pinned."""
+    """The sums of the latest day (`now`) and of the reference, the sketches of each hour of that day and of all hours,
+    the changes, the time of the look (`at`, Unix seconds), and whether the reference was pinned."""
 
     now: Sketch
     reference: Sketch
@@ -28,7 +28,7 @@ class Looked:
 
 
 async def read(store: Store, now: float, opinions: Opinions | None = None) -> Looked:
-    """The last 24 hours, the reference, and the hours of both, with what `opinions` say of them. Raises
+    """Read the last 24 hours, the reference, and the hours of both, with the second opinions on their samples. Raises
     MonitorError."""
     known = await store.changes()
     pinned = next((change for change in known if change.kind == "reference"), None)
@@ -51,7 +51,7 @@ async def read(store: Store, now: float, opinions: Opinions | None = None) -> Lo
 
 
 def total(sketches: Iterable[Sketch]) -> Sketch:
-    """Their sum."""
+    """The sum of these sketches."""
     found = Sketch()
     for sketch in sketches:
         found.add(sketch)

@@ -1,4 +1,4 @@
-"""How sure a model was of its tokens, where its answer carries their log probabilities."""
+"""How sure a model was of its tokens, where its answer has their log-probabilities."""
 
 import math
 
@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.encodings import EncodingError, decode
 
-_PER_BYTE = 16  # an unpacked answer is at most so many times as long as it came
+_PER_BYTE = 16  # an answer that unpacks to more than this many times its size is not read
 
 
 class _Token(msgspec.Struct):
@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 def token_confidence(answer: bytes, encoding: str) -> float | None:
-    """The geometric mean of the tokens' probabilities in a whole answer of one choice; None where it has none."""
+    """The geometric mean of the tokens' probabilities in an answer with one choice; None where there are none."""
     try:
         body, _ = decode(answer, encoding, len(answer) * _PER_BYTE)
         choices = _decode(body).choices if b'"logprobs"' in body else []

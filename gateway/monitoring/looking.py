@@ -1,5 +1,5 @@
-"""A look at the sketches, in a process of its own: it takes seconds of arithmetic and numpy, which a process that
-serves must not have. Started with what to look at on its standard input; its last line of output is what it found."""
+"""A look at the sketches, in a process of its own: it takes seconds of arithmetic, and numpy, which serving processes
+must not load. It reads an Asked from its standard input and writes an Answer to its standard output, both as JSON."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ async def _look(asked: Asked) -> Answer:
 
 
 def main() -> None:
-    """Raises msgspec.DecodeError for an input that is no Asked."""
+    """Raises msgspec.DecodeError for any input but an Asked."""
     os.nice(_NICE)
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
     sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_look(asked))) + b"\n")

@@ -1,4 +1,4 @@
-"""The sink of the monitors: hands judged samples to the process that observes, and writes the sketches it gives."""
+"""The sink of the monitors: hands judged samples to the process that observes, and stores the sketches it returns."""
 
 import asyncio
 import contextlib
@@ -23,20 +23,20 @@ log = logging.getLogger("assay")
 KEPT_DAYS = 15
 WRITE_SECONDS = 15.0
 PROGRAM = (sys.executable, "-m", "gateway.monitoring.sketching")
-_NICE = 15  # nobody waits for it: on a shared core traffic goes first
+_NICE = 15  # nobody waits for the process: on a shared core traffic goes first
 _MOST_BYTES = 64 * 2**20  # of samples that wait
-_MOST_UNWRITTEN = 100  # sketches, and changes
+_MOST_UNWRITTEN = 100  # as many sketches, and as many changes
 TELL_SECONDS = 5.0
 _FIRST_RESTART_SECONDS, _LAST_RESTART_SECONDS = 0.1, 30.0
 _decode = msgspec.msgpack.Decoder(Told).decode
 
 
 class Observing:
-    """A sink. `clock` is Unix seconds, as in `Judged.at`. A sample that finds no room is left out.
+    """A sink. `clock` gives Unix seconds, as in `Judged.at`. A sample for which there is no room is left out.
 
-    `run` keeps the process, which `program` starts with the first sample that comes: where nothing is judged there is
-    none. One that ends takes with it what it has seen since it was asked last, every `write_seconds`. It has
-    `tell_seconds` to answer.
+    `run` starts the process (`program`) with the first sample, so there is none where nothing is judged, and starts it
+    again when it ends. It is asked for its sketches every `write_seconds` and has `tell_seconds` to answer; if it ends,
+    what it observed since then is lost.
     """
 
     def __init__(
@@ -55,28 +55,28 @@ class Observing:
         self._program = program
         self._process: asyncio.subprocess.Process | None = None
         self._line: asyncio.WriteTransport | None = None
-        self._early: list[bytes] = []  # frames that came while there was no line
+        self._early: list[bytes] = []  # frames to send once the process has started
         self._early_bytes = 0
         self._wanted, self._gone, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._life = ""
-        self._asked, self._tellings = 0, 0  # of this life
-        self._sketches: dict[tuple[int, str], bytes] = {}  # by hour and writer: not written yet
+        self._life = ""  # names the running process: a new one for each start
+        self._asked, self._tellings = 0, 0  # questions to this process, and its answers
+        self._sketches: dict[tuple[int, str], bytes] = {}  # by hour and writer, to be written
         self._changes: deque[Change] = deque(maxlen=_MOST_UNWRITTEN)
         self.problem = ""
 
     @property
     def pids(self) -> list[int]:
-        """The process's, while it runs."""
+        """The id of the process, while it runs."""
         running = self._process is not None and self._process.returncode is None
         return [self._process.pid] if running and self._process else []
 
     @property
     def held_bytes(self) -> int:
-        """Of samples that wait here."""
+        """The bytes of samples that wait here."""
         return self._early_bytes + (self._line.get_write_buffer_size() if self._line else 0)
 
     def take(self, judged: Judged) -> None:
-        """Never waits, never raises."""
+        """Send a sample to the process. Never blocks and never raises."""
         packed = frame(seen_of(judged))
         if self.held_bytes + len(packed) > _MOST_BYTES:
             return
@@ -88,22 +88,26 @@ class Observing:
             self._wanted.set()
 
     async def run(self) -> None:
-        """Write until cancelled, and once more then."""
+        """Keep the process running and write its sketches until cancelled, and once more at the end."""
         pause = _FIRST_RESTART_SECONDS
         try:
             while True:
                 await self._wanted.wait()
                 await self._live()
                 pause = _FIRST_RESTART_SECONDS if self._tellings else min(2 * pause, _LAST_RESTART_SECONDS)
-                what = f"with what it has seen in the last {self._write_seconds:g} s"
-                log.warning("the process of the monitors ended, %s; it is started again in %.1f s", what, pause)
+                log.warning(
+                    "the monitors' process ended, and what it observed in the last %g s is lost; it starts again in "
+                    "%.1f s",
+                    self._write_seconds,
+                    pause,
+                )
                 await asyncio.sleep(pause)
         finally:
             await self._write()
             await self._store.close()
 
     async def _live(self) -> None:
-        """One life of the process."""
+        """Run the process once, until it ends."""
         try:
             await self._start()
             while not self._gone.is_set():
@@ -115,7 +119,7 @@ class Observing:
             await self._ask()
             raise
         except OSError as error:
-            log.error("the process of the monitors could not be started: %s", error)
+            log.error("the monitors' process could not be started: %s", error)
         finally:
             await self._stop()
 
@@ -144,7 +148,7 @@ class Observing:
         if self._process is not None:
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()  # what it had to tell it was asked for
+                    self._process.kill()  # its sketches were asked for already
             await self._process.wait()
             self._process = None
 
@@ -165,13 +169,13 @@ class Observing:
         self._news.set()
 
     async def write(self) -> None:
-        """Ask for what has changed, and write it; while the store cannot be used it stays here."""
+        """Ask for what has changed, and write it; it waits here while the store cannot be used."""
         await self._ask()
         await self._write()
 
     async def _ask(self) -> None:
-        """Until this question is answered, not one that was asked before. What is told too late is written with the
-        next time."""
+        """Ask, and wait for the answer to this question and not to an earlier one. An answer that comes too late is
+        written the next time."""
         if self._line is None or self._gone.is_set():
             return
         self._asked += 1
@@ -188,7 +192,7 @@ class Observing:
             await self._put()
         except MonitorError as error:
             if not self.problem:  # the transition only
-                log.warning("the monitors' sketches cannot be written, and wait: %s", error)
+                log.warning("the monitors' sketches cannot be written and wait in memory: %s", error)
             self.problem = str(error)
         else:
             self.problem = ""
@@ -207,7 +211,7 @@ class Observing:
 
 
 def seen_of(judged: Judged) -> Seen:
-    """What the process that observes needs to know of it."""
+    """The message about a judged sample for the process that observes."""
     sample, decision = judged.sample, judged.decisions.get("prompt")
     is_whole = sample is not None and judged.outcome == "completed"
     return Seen(

@@ -1,4 +1,4 @@
-"""Where sketches lie: in Redis, or in a file beside the ledger."""
+"""Opens the monitors' store, in Redis or in a file beside the ledger."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Monitoring:
 
 
 def monitoring(config: Config, clock: Callable[[], float]) -> Monitoring | None:
-    """None where monitors are turned off. `clock` is Unix seconds."""
+    """None where monitors are turned off. `clock` gives Unix seconds."""
     if not config.monitors:
         return None
     place = _place(config)

@@ -1,8 +1,8 @@
-"""What judge models and people said of samples, in the sums of the hours that these came in.
+"""Adds what judge models and people say of samples to the sums of the hours of these samples.
 
-A second opinion comes long after the sample was observed, often in another process. So the ledger keeps it, and who
-looks adds it to the sums: whether the answer had a fault, for cohorts and changes; and, of answers that told how sure
-they are, whether they were right. Each stands for as many exchanges as the two probabilities say by which it was drawn.
+A second opinion comes long after the sample was observed, often in another process. So the ledger keeps it, and a look
+adds it to the sums: whether the answer had a fault, for cohorts and changes; and, for answers that state how sure they
+are, whether they were right. Its weight is 1 divided by both probabilities with which it was drawn.
 """
 
 import logging
@@ -16,9 +16,9 @@ from gateway.trust.second_opinion import KINDS, WRONG, Kind, SecondOpinion
 
 log = logging.getLogger("assay")
 
-# The measure in which cohorts are compared: the worst that is said of the answer.
+# The measure in which cohorts are compared: the worst label of the answer.
 FAULT: Mapping[Kind, str] = {"judge": "fault_by_judge", "person": "fault_by_people"}
-SOURCE: Mapping[Kind, str] = {"judge": "judge", "person": "people"}  # of what was right
+SOURCE: Mapping[Kind, str] = {"judge": "judge", "person": "people"}  # who says what was right
 _NO_FAULT = frozenset({"refusal"})
 _MOST_AN_HOUR = 5_000
 
@@ -31,13 +31,13 @@ class Opinions(Protocol):
     async def opinions(
         self, since: float, until: float, most: int, kind: Kind | None = None, *, scores: bool = True
     ) -> list[Given]:
-        """On samples of the half-open range, each with its sample, which need not have `scores`. Raises LedgerError."""
+        """See `gateway.trust.ledger.Store.opinions`. Raises LedgerError."""
         ...
 
 
 async def add_opinions(hours: Mapping[int, Sequence[Sketch]], sums: Mapping[int, Sketch], opinions: Opinions) -> None:
-    """`hours` has the sketches of each process by the hour's start, `sums` what they add up to, which gets the opinions
-    on samples of the hour. Without the ledger there are none."""
+    """Add the opinions on the samples of each hour to the hour's sum in `sums`. `hours` has the sketches of all
+    processes by the hour's start. Where the ledger cannot be read, nothing is added."""
     try:
         for start in sorted(hours):
             given = await opinions.opinions(start, start + HOUR, _MOST_AN_HOUR, scores=False)
@@ -47,7 +47,7 @@ async def add_opinions(hours: Mapping[int, Sequence[Sketch]], sums: Mapping[int,
 
 
 def add_given(sums: Sketch, parts: Sequence[Sketch], given: Iterable[Given]) -> None:
-    """Opinions on the samples of an hour, whose sketches by process are `parts`."""
+    """Add the opinions on the samples of one hour; `parts` are the hour's sketches, one of each process."""
     stated = {
         sample: (each, share) for known, share in map(Sketch.known_stated, parts) for sample, each in known.items()
     }

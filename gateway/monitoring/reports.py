@@ -1,4 +1,4 @@
-"""What the monitors find, over the sketches of all processes. Needs numpy: for the process beside (`looking`)."""
+"""What the monitors find over the sketches of all processes. Needs numpy, so only the process `looking` loads it."""
 
 from collections.abc import Sequence, Set
 
@@ -10,11 +10,11 @@ from gateway.monitoring.findings import Report, Row
 from gateway.monitoring.history import Looked
 from gateway.monitoring.sums import calibrations, cohorts, moved, prompts_seen, series, sides
 
-_SHOWN = 20  # rows of a monitor
+_SHOWN = 20  # rows of a monitor at most
 
 
 def reports(looked: Looked) -> list[Report]:
-    """Of every monitor, with what has become an alarm."""
+    """The report of every monitor, with its alarms."""
     found = [
         _calibration(looked.now),
         *_gaps(looked.now),
@@ -37,7 +37,7 @@ def _report(subcategory: str, rows: Sequence[Row], missing: str) -> Report:
 
 
 def _calibration(now: Sketch) -> Report:
-    """By route, model and what said what was right: found where the error is surely more than five points."""
+    """A row by route, model and source of what was right; it is a finding where the error is surely above 0.05."""
     rows = []
     for (route, model, source), bins in calibrations(now).items():
         found = calibration.figures(bins)
@@ -73,7 +73,7 @@ def _difference(found: Difference) -> Row:
 
 
 def _times(measure: str, by: float) -> Row:
-    """Of a measure that is a logarithm, how many times as much a difference is."""
+    """For a measure that is a logarithm: the difference as a factor."""
     return {"times": round(2.0 ** (POWERS[measure] * by), 3)} if measure in POWERS else {}
 
 
@@ -140,7 +140,8 @@ def _shifts(looked: Looked) -> Report:
 
 
 def _not_compared(old: Set[str], new: Set[str]) -> list[Row]:
-    """Detectors, as name and version, that judged before and not now; none where nothing judged now."""
+    """A row for each reason why the scores of detectors (name@version) that judged before are not compared; none where
+    nothing was judged now."""
     names = {detector.partition("@")[0] for detector in new}
     by_why: dict[str, list[str]] = {}
     for detector in sorted(old - new) if new else ():
@@ -154,7 +155,7 @@ def _not_compared(old: Set[str], new: Set[str]) -> list[Row]:
 
 
 def _hourly(looked: Looked) -> list[float]:
-    """The p-values of the hours of now against the reference, of those with enough samples."""
+    """The p-values of the latest hours against the reference, of those with enough samples."""
     reference = looked.reference.array()
     tests = (drift.topics_test(reference, sketch.array()) for _, sketch in looked.hours)
     return [test[1] for test in tests if test]

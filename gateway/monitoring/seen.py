@@ -1,19 +1,19 @@
-"""What is said between the process that judges and the one that observes, as frames with msgpack in them."""
+"""The messages between the process that judges and the one that observes: frames of msgpack."""
 
 import msgspec
 
 from detectors.opinions import Opinion
 from gateway.monitoring.changes import Change
 
-SYSTEM, PROMPT, RETRIEVED, ANSWER = "system", "prompt", "retrieved", "response"  # which part a text belongs to
+SYSTEM, PROMPT, RETRIEVED, ANSWER = "system", "prompt", "retrieved", "response"  # the part that a text belongs to
 
 
 class Seen(msgspec.Struct, array_like=True, tag="seen", gc=False):
-    """A judged sample: its bodies, and what of them was judged.
+    """A judged sample: its bodies, and which of their texts were judged.
 
-    `at` is Unix seconds, `weight` one over the probability of being sampled. `texts` names what is to be read as (part,
-    direction, path). `seconds` the answer took; None where it is not known, or was not given to its end. `orders`: does
-    a retrieved passage give orders; None where there is no passage.
+    `at` is Unix seconds, `weight` is 1 divided by the inclusion probability. `texts` lists the texts to read as (part,
+    direction, path). `seconds` is how long the answer took; None where that is unknown or the answer did not end.
+    `orders` says whether a retrieved passage gives orders; None where there is no passage.
     """
 
     id: str
@@ -36,15 +36,15 @@ class Seen(msgspec.Struct, array_like=True, tag="seen", gc=False):
 
 
 class Ask(msgspec.Struct, array_like=True, tag="ask"):
-    """For what has changed since it was asked last. `now` is Unix seconds."""
+    """Asks for what has changed since the last Ask. `now` is Unix seconds."""
 
     now: float
 
 
 class Told(msgspec.Struct, array_like=True):
-    """The answer: sketches as a store keeps them, and the changes that were noticed. A sketch has the beginning of its
-    hour and a number of its own: an hour that was forgotten and came once more has another one, beside the first.
-    `failed` are samples that could not be observed; `why` names the last error by its type."""
+    """The answer to Ask. `sketches` are (start of the hour, number, sketch as a store keeps it). If an hour was
+    forgotten and gets samples again, its new sketch has another number and stands beside the first. `changes` are those
+    that were noticed. `failed` counts samples that could not be observed; `why` is the type of the last error."""
 
     sketches: list[tuple[int, int, bytes]]
     changes: list[Change]

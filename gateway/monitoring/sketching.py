@@ -1,8 +1,8 @@
 """The process that observes: `python -m gateway.monitoring.sketching FD NICE`.
 
-`gateway.monitoring.observing` starts it. It reads judged samples from the socket, adds them to the sketch of their
-hour, and gives the sketches when it is asked. It ends when the other side closes the line, whatever becomes of that
-process. It knows no settings, no store and no event loop, and is small.
+`gateway.monitoring.observing` starts it. It reads judged samples from the socket, adds each to the sketch of its hour,
+and sends the sketches when it is asked. It ends when the other side closes the socket, even by dying. It uses no
+settings, no store and no event loop, so that it stays small.
 """
 
 import itertools
@@ -25,18 +25,18 @@ from gateway.monitoring.logprobs import token_confidence
 from gateway.monitoring.seen import ANSWER, PROMPT, RETRIEVED, SYSTEM, Ask, Seen, Told
 
 HOUR = 3600
-OTHER = "(other)"  # stands for what is beyond the first: clients may name any model, and keys may be many
+OTHER = "(other)"  # all names beyond the first MOST_NAMES: clients may name any model, and keys may be many
 MOST_NAMES = 50
-_MOST_TOLD = 100  # changes that wait
-_MOST_HOURS = 48  # that are not forgotten: a queue that stood still for days brings samples of many
-_MOST_SHINGLES = 20_000  # of earlier answers that are remembered
+_MOST_TOLD = 100  # changes that wait to be sent
+_MOST_HOURS = 48  # hours kept at once: a queue that stood still for days brings samples of many
+_MOST_SHINGLES = 20_000  # runs of words remembered from earlier answers
 _READ_CHARACTERS = 20_000
-_RECEIVED = 1 << 18  # bytes taken off the line at once: what comes in one is observed together
+_RECEIVED = 1 << 18  # bytes read from the socket at once; the samples in them are observed together
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class _Hour:
-    """A sketch, its number, and when it was told last."""
+    """The sketch of an hour, its number, and when it was last sent."""
 
     __slots__ = ("number", "sketch", "told")
 
@@ -62,20 +62,20 @@ class Sketching:
         self._why = ""
 
     def observe(self, batch: Iterable[Seen]) -> None:
-        """Add these to the sketches of their hours. One that cannot be read costs itself only."""
+        """Add these to the sketches of their hours. One that cannot be read is left out and counted."""
         means: dict[int, Means] = {}
         for seen in batch:
             try:
                 self._observe(seen, means)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the message may hold a text
+            except Exception as error:  # noqa: BLE001 - only its type is kept: the message may quote a text
                 self._failed += 1
                 self._why = type(error).__name__
         for start, gathered in means.items():
             gathered.pour(self._hours[start].sketch)
 
     def tell(self, now: float) -> Told:
-        """What has changed since the last time. Hours that are over, and of which nothing came for a while, are
-        forgotten then. `now` is Unix seconds."""
+        """What has changed since the last call; `now` is Unix seconds. Then forget hours that are over and that got no
+        sample for two hours."""
         changed = [(start, self._hours[start]) for start in sorted(self._changed)]
         told = Told(
             [(start, hour.number, _encode(hour.sketch)) for start, hour in changed],
@@ -93,7 +93,7 @@ class Sketching:
         return told
 
     def _observe(self, seen: Seen, means: dict[int, Means]) -> None:
-        """Its means go into those of its hour."""
+        """Add a sample to the sketch of its hour; its means are gathered in `means`, by hour."""
         said = _said(seen)
         observed = self._observation(seen, said[PROMPT], said[RETRIEVED], said[ANSWER])
         start = int(seen.at // HOUR) * HOUR
@@ -131,7 +131,7 @@ class Sketching:
         return value
 
     def _echo(self, prompt: str, answer: str) -> bool | None:
-        """Does the prompt hold a run of words that an earlier answer held? None for a prompt too short to tell."""
+        """Whether the prompt repeats a run of words of an earlier answer; None for a prompt too short to tell."""
         asked = shingles(prompt)
         found = any(value in self._echoes for value in asked) if asked else None
         self._echoes.update(dict.fromkeys(shingles(answer)))
@@ -141,8 +141,8 @@ class Sketching:
 
 
 def _said(seen: Seen) -> dict[str, str]:
-    """The system prompts, what is new of the prompt as the user wrote it and of what was retrieved for it, and the
-    answer; each as one text, cut."""
+    """The system prompts, the user's new messages, the newly retrieved passages, and the answer: each joined to one
+    text and cut at _READ_CHARACTERS."""
     found: dict[str, list[str]] = {SYSTEM: [], PROMPT: [], RETRIEVED: [], ANSWER: []}
     if seen.texts:
         texts = texts_in(seen.operation, seen.prompt, seen.answer, encoding=seen.encoding, stream=seen.stream)
@@ -153,7 +153,7 @@ def _said(seen: Seen) -> dict[str, str]:
 
 
 def _facts(seen: Seen, model: str, system: str) -> Mapping[Kind, str]:
-    """What may have changed. A system prompt is told by a hash."""
+    """The facts whose changes are noticed. The system prompt is represented by a hash."""
     versions = {opinion.detector for _, opinion in seen.scores}
     return {
         "model": model,
@@ -180,14 +180,14 @@ def serve(line: socket.socket, sketching: Sketching) -> None:
 
 
 def main() -> None:
-    """Signals are for the process that started it: that one closes the line when nothing more will come."""
+    """Run until the starting process closes the socket. Signals are ignored here: they are meant for that process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.nice(int(sys.argv[2]))
     try:
         serve(socket.socket(fileno=int(sys.argv[1])), Sketching())
     except (BrokenPipeError, ConnectionResetError):
-        return  # nobody is there any more
+        return  # the process that started this one is gone
 
 
 if __name__ == "__main__":

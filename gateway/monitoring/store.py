@@ -1,7 +1,7 @@
-"""Where sketches and changes lie: one contract, in a file for the processes of one machine, in Redis for many.
+"""Stores of sketches and changes: a file for the processes of one machine, or Redis for those of many.
 
-Each process writes its own sketches of an hour, over and over as they grow, and nobody else's: so nothing is read
-before it is written, and a process that vanishes loses what it had not written.
+Each process writes only its own sketches of an hour, again and again as they grow. So it need not read before it
+writes, and a process that dies loses only what it had not written.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,19 +24,21 @@ CREATE TABLE IF NOT EXISTS sketches (
   start INTEGER, writer TEXT, sketch BLOB NOT NULL, PRIMARY KEY (start, writer)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS changes (at REAL, change BLOB, PRIMARY KEY (at, change)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reference (id INTEGER PRIMARY KEY, change BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS findings (id INTEGER PRIMARY KEY, findings BLOB NOT NULL);
 """
 _WROTE = "INSERT INTO marks VALUES ('written', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
-# A claim that reaches further than one may is of a clock that was set back since.
+# A claim that reaches further ahead than any new one was made before the clock was set back, and does not count.
 _CLAIM = """
 INSERT INTO marks VALUES ('look', ?1 + ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 WHERE value <= ?1 OR value > ?1 + ?2
 """
-_SKETCHES = "{assay:monitors}:sketches:"  # and the hour: the sketch of each process
+_SKETCHES = "{assay:monitors}:sketches:"  # followed by the hour: the sketches of each process
 _CHANGES = "{assay:monitors}:changes"  # by their time
-_WRITTEN = "{assay:monitors}:written"  # how often
-_LOOK = "{assay:monitors}:look"  # there while a look is claimed
+_REFERENCE = "{assay:monitors}:reference"  # the window that is pinned
+_WRITTEN = "{assay:monitors}:written"  # counts writes
+_LOOK = "{assay:monitors}:look"  # exists while a look is claimed
 _FINDINGS = "{assay:monitors}:findings"
 _T = TypeVar("_T")
 
@@ -51,8 +53,8 @@ class MonitorError(Exception):
 
 
 class Place(msgspec.Struct):
-    """Where the sketches are: in this file, or in Redis with so many days to keep them. `ledger` is the file of the
-    ledger, which is in Redis where they are; empty where its second opinions are not wanted."""
+    """Where the sketches are: in `file`, or at the URL `redis`, where they are kept for `days`. `ledger` is the file of
+    the ledger, empty where its second opinions are not wanted; with `redis` the ledger is in the same Redis."""
 
     file: str = ""
     redis: str = ""
@@ -64,41 +66,41 @@ class Store(Protocol):
     """tests/contracts/test_sketches.py is the contract. All raise MonitorError."""
 
     async def put(self, start: int, writer: str, sketch: bytes) -> None:
-        """A writer's own of the hour that begins then, in place of what it had put there; in msgpack. A process writes
-        under a name for each of its sketches."""
+        """Store a writer's sketch (msgpack) of the hour that begins at `start`, in place of its earlier one. A process
+        uses a different writer's name for each of its sketches."""
         ...
 
     async def sketches(self, since: float, until: float) -> list[tuple[int, Sketch]]:
-        """Of all processes, of the hours that begin in the half-open range, in the order of time."""
+        """The sketches of all processes, with the hours that begin in the half-open range, in the order of time."""
         ...
 
     async def tell(self, change: Change) -> None:
-        """Keep a change; the oldest of too many go."""
+        """Keep a change; of too many the oldest are dropped. A reference replaces the one before it, and stays."""
         ...
 
     async def changes(self) -> list[Change]:
-        """All that are kept, the latest first."""
+        """All that are kept: the reference, if there is one, then the changes, the latest first."""
         ...
 
     async def prune(self, oldest: float) -> None:
-        """Forget the sketches of hours before."""
+        """Forget the sketches of hours that begin before `oldest`."""
         ...
 
     async def written(self) -> int:
-        """A mark that grows whenever a sketch or a change was written."""
+        """A number that grows whenever a sketch or a change is written."""
         ...
 
     async def claim(self, now: float, seconds: float) -> bool:
-        """Whether this process is to look now: one of all is, and none for so many seconds after. `now` is Unix
+        """Whether this process may look now: only one of all processes may, once in so many seconds. `now` is Unix
         seconds."""
         ...
 
     async def keep(self, findings: Findings) -> None:
-        """In place of what was found before."""
+        """Store findings in place of the earlier ones."""
         ...
 
     async def findings(self) -> Findings | None:
-        """The latest that were kept, by whichever process; None where none were, or by another release."""
+        """The findings that any process kept last; None where there are none, or another release wrote them."""
         ...
 
     async def close(self) -> None: ...
@@ -128,18 +130,23 @@ class SqliteSketches:
 
     async def tell(self, change: Change) -> None:
         def work(file: Connection) -> None:
-            file.execute("INSERT OR IGNORE INTO changes VALUES (?, ?)", (change.at, _encode(change)))
-            file.execute(
-                "DELETE FROM changes WHERE at < (SELECT at FROM changes ORDER BY at DESC LIMIT 1 OFFSET ?)",
-                (MOST_CHANGES - 1,),
-            )
+            if change.kind == "reference":
+                file.execute("INSERT OR REPLACE INTO reference VALUES (1, ?)", (_encode(change),))
+            else:
+                file.execute("INSERT OR IGNORE INTO changes VALUES (?, ?)", (change.at, _encode(change)))
+                file.execute(
+                    "DELETE FROM changes WHERE at < (SELECT at FROM changes ORDER BY at DESC LIMIT 1 OFFSET ?)",
+                    (MOST_CHANGES - 1,),
+                )
             file.execute(_WROTE)
 
         await self._do(work)
 
     async def changes(self) -> list[Change]:
         def work(file: Connection) -> list[Change]:
-            return [_decode_change(row[0]) for row in file.execute("SELECT change FROM changes ORDER BY at DESC")]
+            rows = file.execute("SELECT change FROM reference").fetchall()
+            rows += file.execute("SELECT change FROM changes ORDER BY at DESC").fetchall()
+            return [_decode_change(row[0]) for row in rows]
 
         return await self._do(work)
 
@@ -172,7 +179,7 @@ class SqliteSketches:
 
 
 class RedisSketches:
-    """A Store in Redis; a sketch is kept so many days. Raises ValueError for something that is no URL of Redis."""
+    """A Store in Redis that keeps sketches for so many days. Raises ValueError for what is not a Redis URL."""
 
     def __init__(self, url: str, *, days: float, answer_seconds: float = 2.0) -> None:
         self._client = connect(url, answer_seconds)
@@ -186,7 +193,7 @@ class RedisSketches:
         await self._ask(pipeline.execute())
 
     async def sketches(self, since: float, until: float) -> list[tuple[int, Sketch]]:
-        first = -int(-since // HOUR) * HOUR
+        first = -int(-max(since, until - self._seconds) // HOUR) * HOUR  # older ones have expired
         starts = [start for start in range(first, int(until) + HOUR, HOUR) if start < until]
         pipeline = self._client.pipeline(transaction=False)
         for start in starts:
@@ -200,22 +207,27 @@ class RedisSketches:
 
     async def tell(self, change: Change) -> None:
         pipeline = self._client.pipeline(transaction=True)
-        pipeline.zadd(_CHANGES, {_encode(change): change.at})
-        pipeline.zremrangebyrank(_CHANGES, 0, -MOST_CHANGES - 1)
+        if change.kind == "reference":
+            pipeline.set(_REFERENCE, _encode(change))
+        else:
+            pipeline.zadd(_CHANGES, {_encode(change): change.at})
+            pipeline.zremrangebyrank(_CHANGES, 0, -MOST_CHANGES - 1)
         pipeline.incr(_WRITTEN)
         await self._ask(pipeline.execute())
 
     async def changes(self) -> list[Change]:
-        return [self._of(_decode_change, blob) for blob in await self._ask(self._client.zrevrange(_CHANGES, 0, -1))]
+        pinned = await self._ask(self._client.get(_REFERENCE))
+        known = await self._ask(self._client.zrevrange(_CHANGES, 0, -1))
+        return [self._of(_decode_change, blob) for blob in ([pinned] if pinned else []) + known]
 
     async def prune(self, oldest: float) -> None:
-        """They expire in Redis itself."""
+        """Nothing to do: they expire in Redis by themselves."""
 
     async def written(self) -> int:
         return int(await self._ask(self._client.get(_WRITTEN)) or 0)
 
     async def claim(self, now: float, seconds: float) -> bool:
-        """By the clock of Redis."""
+        """The seconds are counted by the clock of Redis."""
         return bool(await self._ask(self._client.set(_LOOK, str(now), nx=True, px=max(1, int(1000 * seconds)))))
 
     async def keep(self, findings: Findings) -> None:
@@ -250,5 +262,5 @@ def _found(blob: bytes) -> Findings | None:
 
 
 def open_store(place: Place) -> Store:
-    """Raises ValueError for something that is no URL of Redis."""
+    """Raises ValueError for something that is not a Redis URL."""
     return RedisSketches(place.redis, days=place.days) if place.redis else SqliteSketches(Path(place.file))

@@ -1,4 +1,4 @@
-"""The sums of sketches, as each monitor reads them. Needs numpy."""
+"""The sums of sketches, arranged as each monitor needs them. Needs numpy."""
 
 from detectors.monitors import drift, gaps, lean
 from detectors.monitors.drift import Histogram, Shift
@@ -8,21 +8,21 @@ from detectors.monitors.statistics import Mean
 from gateway.monitoring.history import Looked, total
 from gateway.monitoring.opinions import FAULT
 
-# What cohorts are compared in: the rest of the measures are for effects.
+# The measures in which cohorts are compared; the others are for effects.
 COMPARED = (*gaps.MEASURES, *FAULT.values())
 _Series = dict[tuple[str, str], list[Hour]]
 
 
 def prompts_seen(looked: Looked) -> Sketch:
-    """Now and the reference, in which triggers are looked for; now alone where another version of a detector judged in
-    the reference: what it flagged is no measure for what this one flags."""
+    """The sketch in which triggers are looked for: now and the reference together. Now alone where another version of a
+    detector judged in the reference, because what that one flagged cannot be compared."""
     now, before = _versions(looked.now), _versions(looked.reference)
     is_same = all(now[name] == before[name] for name in now.keys() & before.keys())
     return total([looked.reference, looked.now] if is_same else [looked.now])
 
 
 def _versions(of: Sketch) -> dict[str, set[str]]:
-    """Of each detector, by name."""
+    """The versions of each detector, by its name."""
     found: dict[str, set[str]] = {}
     for detector in of.detectors:
         found.setdefault(detector.partition("@")[0], set()).add(detector)
@@ -30,7 +30,7 @@ def _versions(of: Sketch) -> dict[str, set[str]]:
 
 
 def calibrations(of: Sketch) -> dict[tuple[str, str, str], dict[int, list[float]]]:
-    """By route, model and what said what was right, the bins."""
+    """The bins by route, model and the source that says what was right."""
     by: dict[tuple[str, str, str], dict[int, list[float]]] = {}
     for (route, model, source, at), row in of.counted_once().calibration.items():
         by.setdefault((route, model, source), {})[int(at)] = row
@@ -38,7 +38,7 @@ def calibrations(of: Sketch) -> dict[tuple[str, str, str], dict[int, list[float]
 
 
 def cohorts(of: Sketch) -> dict[tuple[str, str], dict[str, dict[gaps.Stratum, Mean]]]:
-    """By measure and kind of cohort, then by cohort and stratum."""
+    """The means by measure and kind of cohort, then by cohort and stratum."""
     by: dict[tuple[str, str], dict[str, dict[gaps.Stratum, Mean]]] = {}
     alike = _alike(of)
     for (kind, measure, *rest), row in of.counted_once().means.items():
@@ -52,8 +52,8 @@ def cohorts(of: Sketch) -> dict[tuple[str, str], dict[str, dict[gaps.Stratum, Me
 
 
 def _alike(of: Sketch) -> dict[Key, float]:
-    """Of two exchanges of a cohort and stratum, drawn at random, how likely they have the same prompt. Second opinions
-    come without their prompts, so they are taken to repeat them as their exchanges do."""
+    """How likely two random exchanges of a cohort and stratum have the same prompt. Second opinions come without their
+    prompts, so they are assumed to repeat prompts as often as the exchanges do."""
     sizes, pairs = {key: row[0] for key, row in of.means.items() if _counts(key)}, dict[Key, float]()
     for text in of.texts.values():
         for key, row in text.means.items():
@@ -68,7 +68,7 @@ def _counts(key: Key) -> bool:
 
 
 def sides(of: Sketch) -> dict[tuple[str, str, str], dict[lean.Stratum, Mean]]:
-    """By topic, side and measure."""
+    """The means by topic, side and measure, then by stratum."""
     by: dict[tuple[str, str, str], dict[lean.Stratum, Mean]] = {}
     for (kind, measure, *rest), row in of.counted_once().means.items():
         if kind == "lean" and measure in lean.MEASURES:
@@ -78,15 +78,15 @@ def sides(of: Sketch) -> dict[tuple[str, str, str], dict[lean.Stratum, Mean]]:
 
 
 def moved(reference: Sketch, now: Sketch) -> list[Shift]:
-    """Of every feature that both have, the clearest shift first."""
+    """The shift of every feature that both have, the clearest first."""
     features = {key[0] for key in now.bins} & {key[0] for key in reference.bins}
     histograms = {feature: (_histogram(reference, feature), _histogram(now, feature)) for feature in features}
     return drift.shifts(histograms, (reference.array(), now.array()))
 
 
 def _histogram(sketch: Sketch, feature: str) -> Histogram:
-    """A prompt counts once in a sketch, and so once an hour and process: the more sketches have it, the less they tell
-    (the design effect of clusters)."""
+    """The counts of a feature's values. A prompt counts once in each sketch, that is once an hour and process. If many
+    sketches have the same prompt they tell less; Σw² grows by that design effect of clusters."""
     rows = {key[1]: row for key, row in sketch.bins.items() if key[0] == feature}
     total = sum(n for n, *_ in rows.values())
     again = sum(text.sketches * (text.sketches - 1) for text in sketch.texts.values())
@@ -95,7 +95,8 @@ def _histogram(sketch: Sketch, feature: str) -> Histogram:
 
 
 def series(looked: Looked) -> tuple[dict[str, tuple[float, str]], _Series, _Series]:
-    """The changes by name, and by route and measure the hours of the route's own traffic and of all other traffic."""
+    """The changes by name; and, by route and measure, the hours of the route's own traffic and those of all other
+    traffic. The route "" is all traffic."""
     routes = {key[2] for _, sketch in looked.all_hours for key in sketch.means if key[0] == "all"}
     changes = {f"{change.kind}: {change.what}": (change.at, change.route) for change in looked.changes}
     own: _Series = {}

@@ -1,4 +1,4 @@
-"""Looks at the sketches now and then, in a process beside, and shows what was found."""
+"""Starts a look at the sketches now and then, in a separate process, and shows what it found."""
 
 import asyncio
 import contextlib
@@ -17,18 +17,18 @@ from gateway.telemetry import metrics
 log = logging.getLogger("assay")
 
 _FIRST_SECONDS = 30.0
-_POLL_SECONDS = 15.0  # between two questions whether something was found
-_STILL_SECONDS = 3600.0  # after which there is a look though nothing was written
-_LOOK_SECONDS = 240.0  # a look that takes longer is given up
+_POLL_SECONDS = 15.0  # between two checks for new findings
+_STILL_SECONDS = 3600.0  # after this time there is a look even if nothing was written
+_LOOK_SECONDS = 240.0  # a look that takes longer is stopped
 
 Look = Callable[[float], Awaitable[Sequence[Report]]]  # at Unix seconds; raises MonitorError
 
 
 class Reports:
-    """`latest` by sub-category, after the first look. `clock` is Unix seconds.
+    """`latest` has the reports by sub-category, after the first look. `clock` gives Unix seconds.
 
-    Of all processes that share the store one looks, every `look_seconds` while something new was written and every hour
-    otherwise; all show what it found."""
+    One of the processes that share the store looks: every `look_seconds` while something new is written, and every hour
+    otherwise. All of them show what it found."""
 
     def __init__(self, store: Store, look: Look, *, clock: Callable[[], float], look_seconds: float = 300.0) -> None:
         self._store = store
@@ -39,18 +39,18 @@ class Reports:
         self._seen = -1
         self._alarms: dict[str, int] = {}
         self.latest: Mapping[str, Report] = {}
-        self._show([Report(slug) for slug in SUBCATEGORIES])  # series are there from the start, without a number
+        self._show([Report(slug) for slug in SUBCATEGORIES])  # the series exist from the start, as NaN
 
     async def run(self) -> None:
-        """Until cancelled. While nothing can be read what was found stays."""
+        """Look until cancelled. While the store cannot be read the latest findings stay."""
         await asyncio.sleep(min(_FIRST_SECONDS, self._seconds))
         while True:
-            with contextlib.suppress(MonitorError):  # the sink says so
+            with contextlib.suppress(MonitorError):  # the sink logs it
                 await self.turn()
             await asyncio.sleep(min(_POLL_SECONDS, self._seconds))
 
     async def turn(self) -> None:
-        """Show what another process found, and look where it is time to. Raises MonitorError."""
+        """Show what another process found, and look if it is time to. Raises MonitorError."""
         found = await self._store.findings()
         if found is not None and found.at > self._at:
             self._adopt(found)
@@ -60,7 +60,7 @@ class Reports:
             await self._look_now(now, seen)
 
     async def look(self) -> None:
-        """Whatever others do. Raises MonitorError."""
+        """Look now, whether or not another process does. Raises MonitorError."""
         await self._look_now(self._clock(), await self._store.written())
 
     async def _look_now(self, now: float, seen: int) -> None:
@@ -74,11 +74,11 @@ class Reports:
         self._show(self.latest.values())
 
     async def tell(self, change: Change) -> None:
-        """Raises MonitorError."""
+        """Store a change. Raises MonitorError."""
         await self._store.tell(change)
 
     async def changes(self) -> list[Change]:
-        """Those that effects are told of, the latest first, and the pinned reference. Raises MonitorError."""
+        """The changes whose effects are measured, the latest first, then the pinned reference. Raises MonitorError."""
         known = await self._store.changes()
         pinned = [change for change in known if change.kind == "reference"][:1]
         return [*distinct(change for change in known if change.kind != "reference")[::-1], *pinned]

@@ -58,6 +58,34 @@ async def test_changes_are_kept_the_latest_first(opened: Open) -> None:
     await store.close()
 
 
+async def test_a_reference_stays_until_another_one_replaces_it(opened: Open) -> None:
+    """It is not one of the changes, of which only the latest are kept, and lies before most of them."""
+    store = opened()
+    await store.tell(Change(5.0, "reference", "the launch", "", 9.0))
+    for at in range(MOST_CHANGES + 5):
+        await store.tell(Change(100.0 + at, "system_prompt", f"p{at}", "chat"))
+    first, *rest = await store.changes()
+    assert first == Change(5.0, "reference", "the launch", "", 9.0)
+    assert len(rest) == MOST_CHANGES
+    earlier = Change(2.0, "reference", "the week before", "", 4.0)
+    await store.tell(earlier)
+    assert [change for change in await store.changes() if change.kind == "reference"] == [earlier]
+    await store.close()
+
+
+@pytest.mark.server
+@needs_redis
+async def test_redis_is_not_asked_for_hours_that_have_expired(ledger_server: RedisServer) -> None:
+    """A reference may be posted that begins in 1970."""
+    ledger_server.empty()
+    store = RedisSketches(ledger_server.url, days=2, answer_seconds=PATIENCE_SECONDS)
+    await store.put(99 * 24 * HOUR, "one", sketch(1))
+    ledger_server.client.config_resetstat()
+    assert [start for start, _ in await store.sketches(5.0, 100 * 24 * HOUR)] == [99 * 24 * HOUR]
+    assert ledger_server.client.info("commandstats")["cmdstat_hvals"]["calls"] == 48
+    await store.close()
+
+
 async def test_one_process_looks_and_all_read_what_it_found(opened: Open) -> None:
     one, other = opened(), opened()
     assert await one.findings() is None

@@ -50,8 +50,8 @@ def test_a_change_that_is_told() -> None:
 @together(
     ("posted", "says"),
     [
-        (b"not json", "this is no change"),
-        (b"[]", "this is no change"),
+        (b"not json", "does not describe a change"),
+        (b"[]", "does not describe a change"),
         (body(what="x"), "kind"),
         (body(kind="weather", what="rain"), "one of model"),
         (body(kind="detector", what="mine"), "one of model"),

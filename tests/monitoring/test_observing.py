@@ -166,7 +166,7 @@ async def test_one_that_dies_is_followed_by_another_that_loses_nothing_of_what_w
         await written(store)
         (first,) = sink.pids
         os.kill(first, signal.SIGKILL)
-        await until(lambda: "the process of the monitors ended" in caplog.text)
+        await until(lambda: "the monitors' process ended" in caplog.text)
         sink.take(judged("b"))
         await handed(sink)
         assert sink.pids != [first]
