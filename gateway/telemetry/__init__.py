@@ -1,1 +1,1 @@
-"""What the gateway reports about itself: metrics, the audit file, one outcome for each exchange."""
+"""What the gateway reports about itself: metrics, the audit file, logs, traces, and one outcome for each exchange."""

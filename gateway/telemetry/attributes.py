@@ -1,6 +1,7 @@
-"""The names of spans' attributes: OpenTelemetry's, which are still in development for GenAI (v0.1.0), and our own.
+"""The names of spans' attributes: OpenTelemetry's and our own. Those for GenAI are still in development (v0.1.0); when
+they change, only this file has to.
 
-Only this file changes when they do. None of them ever holds a text of a request or an answer.
+None of these attributes ever holds a text of a request or an answer.
 """
 
 from collections.abc import Mapping
@@ -65,7 +66,7 @@ _PROVIDERS = (
 
 
 def provider_of(host: str, operation: Operation) -> str:
-    """Who serves the model, as far as the host's name tells; else whose dialect is spoken."""
+    """Who serves the model, by the host's name; where that does not tell, by the dialect of the request."""
     for ending, name in _PROVIDERS:
         if f".{host}".endswith(ending):
             return name

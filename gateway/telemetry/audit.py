@@ -1,4 +1,5 @@
-"""The append-only record of decisions and verdicts: JSON lines, hashes and offsets, no text unless asked for."""
+"""The append-only record of decisions and verdicts: JSON lines with hashes and offsets, and texts only if the operator
+asks for them."""
 
 import asyncio
 import contextlib
@@ -36,7 +37,8 @@ _read = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def _append(path: Path, lines: Sequence[bytes]) -> int:
-    """How many whole lines the file took; what a full disk took of the next one is taken back. Raises OSError."""
+    """Append lines; returns how many whole ones the file took. A part of a line that a full disk took is removed again.
+    Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         written = os.write(fd, b"".join(lines))
@@ -53,8 +55,9 @@ def _append(path: Path, lines: Sequence[bytes]) -> int:
 
 
 def _take_back(fd: int, torn: int) -> None:
-    """Cut off the torn line at the end; where others have written behind it, end it, so that it harms no other."""
-    end = os.lseek(fd, 0, os.SEEK_CUR)  # of our own write: the file is opened anew for each
+    """Cut off the incomplete line at the end. If other processes have written after it, only end it with a line break,
+    so that it does not spoil the next line."""
+    end = os.lseek(fd, 0, os.SEEK_CUR)  # the end of our own write, because the file is opened anew for each
     if os.fstat(fd).st_size == end:
         os.ftruncate(fd, end - torn)
     else:
@@ -65,10 +68,9 @@ def _take_back(fd: int, torn: int) -> None:
 class Audit:
     """Collects lines and appends them off the event loop, a few times a second.
 
-    The file is opened for every flush, so an operator may rotate it at any time; lines of several processes do
-    not mix because each flush is one write in append mode. Only the owner may read it. When the disk refuses or falls
-    behind, whole lines are dropped and counted (`assay_audit_lines_total{result="dropped"}`): traffic never waits
-    for the disk.
+    The file is opened for every flush, so an operator may rotate it at any time. Lines of several processes do not mix,
+    because each flush is one write in append mode. Only the owner may read the file. When the disk is full or too slow,
+    whole lines are dropped and counted (`assay_audit_lines_total{result="dropped"}`): traffic never waits for the disk.
     """
 
     def __init__(self, path: Path | None, *, clock: Callable[[], datetime] = _utc_now) -> None:
@@ -81,7 +83,7 @@ class Audit:
         self._dropped = metrics.AUDIT_LINES.labels("dropped")
 
     def append(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Add a line `{"at": …, "kind": kind, …}`; never waits, never raises."""
+        """Add a line `{"at": …, "kind": kind, …}`. Never blocks and never raises."""
         if self.path is None:
             return
         line = _encode({"at": self._clock().isoformat(timespec="milliseconds"), "kind": kind, **fields})
@@ -92,7 +94,7 @@ class Audit:
         self._bytes += len(line) + 1
 
     async def run(self) -> None:
-        """Flush until cancelled, and once more then."""
+        """Flush until cancelled, and once more at the end."""
         try:
             while True:
                 await beat()
@@ -120,7 +122,8 @@ class Audit:
         refusing = written < len(lines)
         if refusing and not self._refusing:  # the transition only, not every flush
             log.error(
-                "audit lines are dropped: %s cannot be written: %s. Free or mend its folder; traffic goes on",
+                "audit lines are dropped: %s cannot be written: %s. Free space in its folder, or repair it; "
+                "traffic goes on",
                 self.path,
                 why,
             )
@@ -135,14 +138,14 @@ class Audit:
             file.seek(max(0, size - _TAIL_BYTES))
             lines = file.read().split(b"\n")
         if size > _TAIL_BYTES:
-            del lines[0]  # most likely cut
+            del lines[0]  # the beginning of this line is most likely missing
         found: list[dict[str, Any]] = []
         for line in reversed(lines):
             if len(found) == most:
                 break
             try:
                 record = _read(line)
-            except msgspec.DecodeError:  # nothing, or what a full disk left of a line
+            except msgspec.DecodeError:  # an empty line, or the part of a line that a full disk left
                 continue
             if record.get("kind") in kinds:
                 found.append(record)

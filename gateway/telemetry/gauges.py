@@ -1,4 +1,4 @@
-"""Gauges that are read off the living objects, a few times a second and before every scrape, rather than counted."""
+"""Gauges that are set from the state of objects, a few times a second and before every scrape."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,19 +7,19 @@ from gateway.telemetry import metrics
 
 
 class Gauges:
-    """`readers` set gauges; each is quick."""
+    """`readers` are functions that set gauges; each must be quick."""
 
     def __init__(self, readers: Iterable[Callable[[], None]]) -> None:
         self._readers = tuple(readers)
 
     def read(self) -> None:
-        """Bring everything that is shown up to date. From the event loop's thread."""
+        """Bring all metrics up to date. Call it from the event loop's thread."""
         metrics.flush()
         for reader in self._readers:
             reader()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Read until cancelled."""
         while True:
             self.read()
             await beat()

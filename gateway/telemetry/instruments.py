@@ -1,4 +1,4 @@
-"""How metrics are kept and shown: made, added to cheaply, and rendered for Prometheus.      [prometheus_client]
+"""Makes metrics, adds to them cheaply, and renders them for Prometheus.      [prometheus_client]
 
 With several worker processes the values live in memory-mapped files (prometheus_client's multiprocess mode, switched on
 by `PROMETHEUS_MULTIPROC_DIR` before this module is imported) and `render` sums them.
@@ -25,13 +25,13 @@ from prometheus_client.exposition import choose_encoder
 from gateway.telemetry.shared_files import SharedFiles
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for every counter, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter, which nobody needs
 REGISTRY = CollectorRegistry()
-problem = ""  # what the log is to tell when it is there
+problem = ""  # a message for the log, which is not set up yet while this module is loaded
 
 
 def _shared_files() -> SharedFiles | None:
-    """Those of this process, where it is one of several. One that cannot have any counts for itself."""
+    """The shared files, where this process is one of several. If there is no room for them it counts for itself."""
     global problem
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
@@ -41,8 +41,8 @@ def _shared_files() -> SharedFiles | None:
         files.reserve()
     except OSError as error:
         problem = (
-            f"no room for metrics in {folder} ({error.strerror}): this process counts for itself alone, and /metrics "
-            "shows the others without it; free some, or name a larger folder in TMPDIR, and restart"
+            f"no room for metrics in {folder} ({error.strerror}): /metrics of the other processes leaves this one out; "
+            "free some disk space, or name a larger folder in TMPDIR, and restart"
         )
         values.ValueClass = values.MutexValue
         return None
@@ -66,9 +66,9 @@ def histogram(name: str, question: str, buckets: tuple[float, ...], *labels: str
 
 
 class Tally:
-    """A labelled counter that adds up here and reaches the metric with the next `flush`: cheap for every request.
+    """A labelled counter that adds up here and is added to the metric by the next `flush`, so that counting is cheap.
 
-    `waiting` is what has come since the last one; where every call counts, add to it.
+    `waiting` is the count since the last flush; code that runs for every request may add to it directly.
     """
 
     __slots__ = ("_child", "waiting")
@@ -87,7 +87,7 @@ class Tally:
 
 
 class Spread:
-    """A labelled histogram in the same way: `observe` only keeps a value, and `flush` puts all of them into buckets."""
+    """The same for a labelled histogram: `observe` only keeps a value, and `flush` puts all of them into buckets."""
 
     __slots__ = ("_child", "_values", "observe")
 
@@ -97,12 +97,12 @@ class Spread:
         self.observe = self._values.append
 
     def flush(self) -> None:
-        # The library takes observations one at a time only; its buckets are counters of their own, not cumulative
-        # (tests/telemetry/test_metrics.py compares the outcome with `observe`).
+        # The library can only observe values one by one. Its buckets are separate counters, not cumulative ones
+        # (tests/telemetry/test_metrics.py compares the result with that of the library's `observe`).
         values = self._values
         if not values:
             return
-        self._child._sum.inc(sum(values))  # noqa: SLF001 - observes without the library's locks
+        self._child._sum.inc(sum(values))  # noqa: SLF001 - without taking the library's locks for each value
         values.sort()
         before = 0
         for bucket, bound in zip(self._child._buckets, self._child._upper_bounds, strict=True):  # noqa: SLF001
@@ -118,7 +118,7 @@ _spreads: dict[tuple[Histogram, tuple[str, ...]], Spread] = {}
 
 
 def tally(counter: Counter, *labels: str) -> Tally:
-    """The one tally of these labels; keep it where it is used often."""
+    """The tally of these labels, always the same object. Code that uses it often should keep it."""
     found = _tallies.get((counter, labels))
     if found is None:
         found = _tallies[counter, labels] = Tally(counter, labels)
@@ -126,7 +126,7 @@ def tally(counter: Counter, *labels: str) -> Tally:
 
 
 def spread(histogram: Histogram, *labels: str) -> Spread:
-    """The one spread of these labels."""
+    """The spread of these labels, always the same object."""
     found = _spreads.get((histogram, labels))
     if found is None:
         found = _spreads[histogram, labels] = Spread(histogram, labels)
@@ -134,7 +134,7 @@ def spread(histogram: Histogram, *labels: str) -> Spread:
 
 
 def flush() -> None:
-    """Bring what tallies and spreads have gathered into the metrics. From the thread that fills them."""
+    """Add what tallies and spreads have gathered to the metrics. Call it from the thread that fills them."""
     for counted in _tallies.values():
         counted.flush()
     for timed in _spreads.values():
@@ -142,7 +142,7 @@ def flush() -> None:
 
 
 def render(accept: str = "") -> tuple[bytes, str]:
-    """The exposition, summed over all worker processes, and its content type: OpenMetrics for who accepts that.
+    """The exposition, summed over all worker processes, and its content type: OpenMetrics for clients that accept it.
 
     May take milliseconds: call it off the event loop.
     """
@@ -163,7 +163,7 @@ def _whole() -> CollectorRegistry:
 
 
 def samples(name: str) -> dict[tuple[tuple[str, str], ...], float]:
-    """The current values of one metric over all workers, by sorted label pairs. Not for the request path."""
+    """The current values of one metric over all workers, by sorted pairs of labels. Too slow for the request path."""
     return {
         tuple(sorted(sample.labels.items())): sample.value
         for metric in _collected(name)
@@ -181,13 +181,13 @@ def _collected(name: str) -> Iterable[Metric]:
 
 
 def keep_room() -> None:
-    """Take room on the disk for what the metrics of this process have grown by, if they are kept in files."""
+    """Reserve disk space for what the metrics of this process have grown by, if they are kept in files."""
     if _files is not None:
         _files.look()
 
 
 def _forget_dead_workers(folder: str) -> None:
-    """A worker that crashed must not leave its live gauges (in flight, connections) in the sum for ever."""
+    """Remove the live gauges (in flight, connections) of workers that crashed; else they would stay in the sum."""
     for file in Path(folder).glob("gauge_live*_*.db"):
         pid = int(file.stem.rsplit("_", 1)[1])
         if not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
@@ -195,6 +195,6 @@ def _forget_dead_workers(folder: str) -> None:
 
 
 def forget_this_process() -> None:
-    """At the end of a worker: its live gauges leave the sum."""
+    """Called at the end of a worker: removes its live gauges from the sum."""
     if _MULTIPROCESS:
         multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""How the gateway logs: a line each with time, level and request id, as text or JSON. Never what people said."""
+"""The gateway's logging: lines with time, level and request id, as text or JSON. Never with prompts or answers."""
 
 import json
 import logging
@@ -9,13 +9,13 @@ from typing import Any, Literal
 Format = Literal["text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 
-# The request that is being worked on, in its task and those that it starts.
+# The id of the request that is being worked on, in its task and in the tasks that this one starts.
 REQUEST: ContextVar[str] = ContextVar("request", default="")
 
 
 def configure(format: Format, level: Level, *, one_of_many: bool = False) -> None:
-    """Send all logging of this process to standard error, from `level` on. `one_of_many` processes that write to the
-    same place names itself in lines of text; JSON always does."""
+    """Send all logging of this process to standard error, from `level` on. With `one_of_many` a line of text names the
+    process, because several write to the same place; JSON always names it."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if format == "json" else TextLines(one_of_many=one_of_many))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
@@ -26,7 +26,7 @@ def _time_of(record: logging.LogRecord) -> str:
 
 
 class TextLines(logging.Formatter):
-    """`TIME LEVEL [PID] [REQUEST] MESSAGE`, and a traceback below where there is one."""
+    """`TIME LEVEL [PID] [REQUEST] MESSAGE`, followed by the traceback if there is one."""
 
     def __init__(self, *, one_of_many: bool = False) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `pid`, `message`; `request_id` and `exception` where there is
+    """One JSON object a line: `time`, `level`, `logger`, `pid`, `message`, and `request_id` and `exception` if there is
     one."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -61,5 +61,5 @@ class JsonLines(logging.Formatter):
 
 
 def _one_line(message: str) -> str:
-    """Line ends written out: what a message quotes must not look like a line of its own."""
+    """The message with line breaks escaped, so that quoted text cannot look like another line of the log."""
     return message.replace("\r", "\\r").replace("\n", "\\n")

@@ -1,4 +1,4 @@
-"""Adds up the tokens that exchanges took and what they cost, by caller, route and model."""
+"""Adds up the tokens that exchanges used and what they cost, by caller, route and model."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,8 +16,8 @@ Append = Callable[[str, Mapping[str, Any]], None]
 
 
 class Models:
-    """Names of models as labels: those that are known, the first `most` others that an upstream served, then
-    `other`."""
+    """Names of models as labels: the `known` ones, and the first `most` other names that were asked for; every other
+    name becomes `other`."""
 
     def __init__(self, known: Iterable[str], most: int) -> None:
         self._labels = {name: name[:MODEL_CHARACTERS] for name in known}
@@ -54,7 +54,7 @@ class _Account:
 
 
 class Meter:
-    """`cost` gives what tokens of a model cost, None where no price is known; `append` writes a line of the audit.
+    """`cost` gives what tokens of a model cost, None where no price is known; `append` writes a line to the audit file.
 
     `known` are the models that each route names; their series begin at zero.
     """
@@ -73,7 +73,7 @@ class Meter:
                 self._begin(route, model)
 
     def count(self, exchange: Exchange) -> None:
-        """Set the exchange's `usage`, and add it up. Never raises, never waits."""
+        """Set the exchange's `usage`, and add it up. Never raises and never blocks."""
         route, upstream = exchange.route, exchange.upstream
         if route is None or upstream is None or exchange.asked.operation._value_ not in METERED:
             return
@@ -95,13 +95,13 @@ class Meter:
             account.costs(self._cost(served, usage))
 
     async def run(self) -> None:
-        """Write down each account that was used, once a minute, until cancelled."""
+        """Write a line for each account that was used, once a minute, until cancelled."""
         while True:
             await beat(SECONDS)
             self.write()
 
     def write(self) -> None:
-        """Write down now what was used since the last time."""
+        """Write a line for each account that was used since the last call."""
         for (caller, route, model), account in self._accounts.items():
             if account.requests:
                 self._append(
@@ -121,7 +121,7 @@ class Meter:
                 account.clear()
 
     def _account(self, caller: str, route: str, model: str) -> _Account:
-        """The account of a model with a label of its own, else the one of all others."""
+        """The account of a model that has a label of its own, else the shared account of all other models."""
         label = self._models.label(model)
         key = (caller, route, model if label != OTHER else OTHER)
         found = self._accounts.get(key)

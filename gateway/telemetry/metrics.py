@@ -68,8 +68,8 @@ GUARD = _histogram(
 )
 TOKENS = _counter(
     "assay_tokens_total",
-    "How many tokens did a model take in (input) and give out (output), as its answers say? By the name that the "
-    "upstream knows the model by: of those that the configuration does not name only the first, then `other`.",
+    "How many tokens did a model take in (input) and give out (output), by its answers? Labelled with the upstream's "
+    "name for the model; of names that the configuration does not have only the first get a label, the rest `other`.",
     "route",
     "model",
     "direction",
@@ -83,7 +83,7 @@ COST = _counter(
 )
 UNTOLD_USAGE = _counter(
     "assay_answers_without_usage_total",
-    "How many completed answers of models told no usage, so that their tokens are in no count?",
+    "How many completed answers of models stated no usage, so that their tokens are not counted?",
     "route",
 )
 
@@ -114,8 +114,8 @@ UPSTREAM_FAILOVERS = _counter(
 )
 UPSTREAM_HEDGES = _counter(
     "assay_upstream_hedges_total",
-    "What came of second tries beside a slow first one: did the second win, lose, or fail too, or was the retry budget "
-    "spent (refused)?",
+    "How did second tries beside a slow first one end: did the second win, lose or fail too, or was none made because "
+    "the retry budget was spent (refused)?",
     "route",
     "result",
 )
@@ -136,7 +136,7 @@ UPSTREAM_CONNECTIONS = _gauge(
 # --- samples
 SAMPLES = _counter(
     "assay_samples_total",
-    "What became of every sample? judged, dropped, expired or failed: one fate each, once it is known.",
+    "How did every sample end: judged, dropped, expired or failed? One fate for each, once it is known.",
     "fate",
     "reason",
 )
@@ -149,7 +149,7 @@ QUEUE_ITEMS = _gauge("assay_sample_queue_items", "How many samples wait?")
 QUEUE_BYTES = _gauge("assay_sample_queue_bytes", "How much memory do waiting samples hold?")
 SAMPLING_SHARE = _gauge(
     "assay_sampling_share",
-    "Which share of the routes' sample rates is in force, so that samples keep to their budget?",
+    "Which share of the routes' sample rates is in force, so that samples stay within their budget?",
     over_workers="mostrecent",
 )
 SAMPLE_AGE = _histogram("assay_sample_age_seconds", "How old was a sample when its verdicts came?", _AGE)
@@ -158,20 +158,20 @@ SAMPLE_AGE = _histogram("assay_sample_age_seconds", "How old was a sample when i
 COVERAGE = _counter(
     "assay_detector_texts_total",
     "What did each detector do with the texts it was given: scanned, skipped, truncated, unreadable, errored? "
-    "Texts that it was not there for are absent; each request that it did not answer in time is one timed_out.",
+    "Texts that came while it was not loaded are absent; each request that it did not answer in time is one timed_out.",
     "detector",
     "state",
 )
 REMEMBERED = _counter(
     "assay_detector_remembered_total",
-    "How many of a detector's texts had it judged before, so that it was not asked again? They count in "
+    "For how many texts was a detector not asked again because it had judged the same text before? They count in "
     "assay_detector_texts_total as well.",
     "detector",
 )
 UNREAD = _counter(
     "assay_unread_total",
-    "How much of the traffic was shown to no detector, by who said it and why? Once for each exchange, or for each "
-    "event of a stream. What is not read is not clean: the `on_error` of each rule decides.",
+    "How much of the traffic was shown to no detector, by channel and reason? Counted once for each exchange, or for "
+    "each event of a stream. What is not read is not clean: the `on_error` of each rule decides.",
     "channel",
     "reason",
 )
@@ -211,7 +211,7 @@ FLAGGED_WEIGHT = _counter(
 )
 FLAGGED_WEIGHT_SQUARED = _counter(
     "assay_trust_flagged_weight_squared_total",
-    "Sum of squared weights of the flagged samples: do they weigh more than others, so that fewer tell as much?",
+    "Sum of squared weights of the flagged samples: with the sums above it gives the interval of the flagged share.",
     "subcategory",
     "direction",
 )
@@ -237,7 +237,7 @@ TRUST_HIGH = _gauge(
 )
 TRUST_EFFECTIVE = _gauge(
     "assay_trust_effective_samples",
-    "How many simple random labels (basis labels or judge) or samples (card, flags) would tell as much of the rate?",
+    "How many simple random labels (basis labels or judge) or samples (card, flags) would tell as much about the rate?",
     *_TRUST_LABELS,
     over_workers="mostrecent",
 )
@@ -245,7 +245,7 @@ _LANGUAGE_LABELS = ("subcategory", "direction", "language", "basis")
 TRUST_LANGUAGE_RATE = _gauge(
     "assay_trust_language_rate",
     "Which share of the last 24 hours' traffic in a language (that of the prompt's last text) shows this? As "
-    "assay_trust_rate; `unknown` where none was made out, `other` beyond the first 8 languages.",
+    "assay_trust_rate; `unknown` where no language was recognised, `other` beyond the first 8 languages.",
     *_LANGUAGE_LABELS,
     over_workers="mostrecent",
 )
@@ -263,8 +263,8 @@ TRUST_LANGUAGE_HIGH = _gauge(
 )
 TRUST_MODEL_TIMES = _gauge(
     "assay_trust_model_times",
-    "At least how many times as much of a sub-category does a model show as some other one? Only where that is surely "
-    "more than once: over all models and rows together at most 5 % of the findings are expected to be false.",
+    "At least how many times as much of a sub-category does a model show as some other model? Only where that is "
+    "surely above 1: over all models and sub-categories at most 5 % of the findings are expected to be false.",
     "subcategory",
     "direction",
     "model",
@@ -306,8 +306,8 @@ MONITOR_HIGH = _gauge(
 )
 MONITOR_ALARM = _gauge(
     "assay_monitor_alarm",
-    "How many findings of a monitor have lasted long enough to be believed whenever one looks? No number until it has "
-    "enough traffic; /trust/v1/alarms names them.",
+    "How many findings of a monitor have lasted long enough to raise an alarm? No number until it has enough traffic; "
+    "/trust/v1/alarms names them.",
     "subcategory",
     over_workers="mostrecent",
 )
@@ -329,15 +329,15 @@ FALSE_POSITIVE_RATE = _gauge(
 # --- second opinions
 OPINION_ITEMS = _counter(
     "assay_opinion_items_total",
-    "What became of the judged samples that were drawn for a judge model: answered, failed, expired, or dropped while "
-    "it was behind (what is left then weighs more)?",
+    "How did the judged samples that were drawn for a judge model end: answered, failed, expired, or dropped while it "
+    "was behind (those that are left then weigh more)?",
     "fate",
 )
 OPINION_WAITING = _gauge("assay_opinion_waiting_items", "How many judged samples wait for a judge model?")
 OWN_CALLS = _counter(
     "assay_detector_calls_total",
-    "What became of the texts that were to be shown to a detector that a server runs: was each answered, or did it "
-    "fail, was out of time, of budget or of room, too long, or answered with nonsense?",
+    "How did the texts for a detector that a server runs end? Answered; failed; not asked for want of time, budget or "
+    "room; too long; or answered in a form that cannot be read?",
     "detector",
     "result",
 )
@@ -354,7 +354,7 @@ OPINION_CALLS = _counter(
 )
 OPINION_FAILURES = _counter(
     "assay_opinion_failures_total",
-    "Why did the judge model give no opinion: a failure of the call, its status, or an answer that is nonsense?",
+    "Why did the judge model give no opinion: a failed call, a status, or an answer that cannot be read?",
     "reason",
 )
 OPINION_DURATION = _histogram(
@@ -378,7 +378,7 @@ OPINION_BUDGET = _counter(
 )
 OPINION_VERDICTS = _counter(
     "assay_opinion_verdicts_total",
-    "How often did the judge model say yes (flagged 1) or no (0) of a sub-category? One that always says the same "
+    "How often did the judge model say yes (flagged 1) or no (0) to a sub-category? A judge that always says the same "
     "tells nothing.",
     "subcategory",
     "direction",
@@ -386,7 +386,7 @@ OPINION_VERDICTS = _counter(
 )
 OPINION_CONTROLS = _counter(
     "assay_opinion_controls_total",
-    "How often did the judge model say yes (flagged 1) or no (0) of harmless texts that it is shown as a check?",
+    "How often did the judge model say yes (flagged 1) or no (0) to harmless texts that it is shown as a check?",
     "subcategory",
     "direction",
     "flagged",
@@ -395,14 +395,14 @@ OPINION_CONTROLS = _counter(
 # --- probes
 PROBE_ITEMS = _counter(
     "assay_probe_items_total",
-    "What became of the sampled requests that were drawn to be sent again: answered, undecided (the answers decide "
-    "nothing), failed, expired, or dropped while probes were behind (what is left then weighs more)?",
+    "How did the sampled requests that were drawn to be sent again end: answered, undecided (the answers decide "
+    "nothing), failed, expired, or dropped while probes were behind (those that are left then weigh more)?",
     "probe",
     "fate",
 )
 PROBE_PASSED = _counter(
     "assay_probe_passed_over_total",
-    "Why was a sampled request of a probed route not to be sent again?",
+    "Why could a sampled request of a probed route not be sent again?",
     "reason",
 )
 PROBE_WAITING = _gauge("assay_probe_waiting_items", "How many sampled requests wait to be sent again?")
@@ -432,7 +432,7 @@ PROBE_FINDINGS = _counter(
 )
 PROBE_COMPARISONS = _counter(
     "assay_probe_comparisons_total",
-    "By what were answers compared: verdicts, refusals, contradiction, the words they share, or the panel?",
+    "How were answers compared: by verdicts, refusals, contradiction, shared words, or the panel?",
     "probe",
     "by",
 )
@@ -446,8 +446,8 @@ SUBCATEGORY_DETECTORS = _gauge(
 )
 SUBCATEGORY_INFO = _gauge(
     "assay_subcategory_info",
-    "Which entries of lists that others keep (OWASP, NIST AI 600-1, AILuminate, Llama Guard, OpenAI) does this "
-    "sub-category measure some of? Their codes with commas between, empty for none. Always 1.",
+    "Which entries of public lists (OWASP, NIST AI 600-1, AILuminate, Llama Guard, OpenAI) does this sub-category "
+    "measure, at least in part? Codes separated by commas, empty for none. Always 1.",
     "category",
     "subcategory",
     "owasp",
@@ -461,9 +461,9 @@ SUBCATEGORY_INFO = _gauge(
 # --- decisions
 DECISIONS = _counter(
     "assay_decisions_total",
-    "What did the policy decide, and was it carried out (enforced), only noted (monitored: by a rule that watches; "
-    "canary: by one that this request was not drawn for), or seen after the answer had left (leaked)? "
-    "The action of what was noted is what would have been done.",
+    "What did the policy decide, and was it carried out (enforced), only recorded (monitored: by a rule that only "
+    "monitors; canary: by a rule that this request was not drawn for), or found after the answer had left (leaked)? "
+    "For what was only recorded, the action is the one that would have been taken.",
     "direction",
     "action",
     "rule",
@@ -477,21 +477,22 @@ BYPASSES = _counter(
 )
 MODERATIONS = _counter(
     "assay_moderations_total",
-    "What came of the moderation that requests asked for, on each side: clean, flagged, or failed?",
+    "What was the result of the moderation that requests asked for, on each side: clean, flagged, or failed?",
     "side",
     "mode",
     "result",
 )
 POLICY_INFO = _gauge(
     "assay_policy_info",
-    "Which policy revision is in force? 1 for it, 0 for those before it.",
+    "Which policy revision is in force? 1 for the current one, 0 for earlier ones.",
     "revision",
     "mode",
     over_workers="mostrecent",
 )
 POLICY_FALSE_ALARMS = _gauge(
     "assay_policy_false_alarm_ratio",
-    "Which share of benign texts reaches a threshold of a rule, at most, in the detector's table? NaN once it is gone.",
+    "At most which share of benign texts reaches a threshold of a rule, by the detector's table? NaN once the rule is "
+    "gone.",
     "rule",
     "subcategory",
     "direction",
@@ -499,12 +500,12 @@ POLICY_FALSE_ALARMS = _gauge(
 )
 POLICY_LOADS = _counter(
     "assay_policy_loads_total",
-    "How often was a changed policy file adopted or refused? A refused one leaves the last good one in force.",
+    "How often was a changed policy file adopted or refused? After a refusal the last good one stays in force.",
     "result",
 )
 KEY_LOADS = _counter(
     "assay_key_loads_total",
-    "How often were changed keys taken up or refused? Refused ones leave those before them in force.",
+    "How often were changed keys adopted or refused? After a refusal the earlier keys stay in force.",
     "result",
 )
 BACKGROUND_RESTARTS = _counter(
@@ -514,8 +515,8 @@ BACKGROUND_RESTARTS = _counter(
 )
 PROCESS_CPU = _gauge(
     "assay_process_cpu_seconds",
-    "How much processor time has a process taken since it began: the gateway's own, its detectors', its monitors'? "
-    "With several workers by `pid`, as the other figures of processes.",
+    "How much processor time has a process used since it began: the gateway's own, its detectors', its monitors'? "
+    "With several workers there is a series for each `pid`, as for all figures of processes.",
     "process",
     over_workers="liveall",
 )
@@ -543,7 +544,7 @@ DETECTORS_READY = _gauge(
 )
 DETECTORS_WANTED = _gauge(
     "assay_detectors_wanted",
-    "In how many processes should the detectors answer? None in a gateway that leaves judging to `assay worker`.",
+    "In how many processes should the detectors answer? 0 for a gateway that leaves judging to `assay worker`.",
 )
 LEDGER_SAMPLES = _counter(
     "assay_ledger_samples_total",
@@ -552,7 +553,7 @@ LEDGER_SAMPLES = _counter(
 )
 LEDGER_CLOCK_JUMPS = _counter(
     "assay_ledger_clock_jumps_total",
-    "How often was the clock further ahead than time had passed? Then nothing is forgotten by it for a day.",
+    "How often was the clock ahead of the time that has passed? Then nothing is forgotten by its age for a day.",
 )
 AUDIT_LINES = _counter(
     "assay_audit_lines_total",
@@ -566,8 +567,8 @@ def covered(
     remembered: Iterable[tuple[str, int]],
     unread: Iterable[tuple[str, str, str]],
 ) -> None:
-    """Count what became of texts, by (detector, state), by detector those that it had judged before, and what was shown
-    to none, as (direction, channel, reason)."""
+    """Count texts: what detectors did with them, as (detector, state, number); those that a detector had judged before,
+    as (detector, number); and what was shown to no detector, as (direction, channel, reason)."""
     for detector, state, texts in coverage:
         tally(COVERAGE, detector, state).add(texts)
     for detector, texts in remembered:

@@ -1,4 +1,4 @@
-"""What the processes of a gateway take of the machine: processor, memory, file descriptors. Read from Linux' `/proc`.
+"""What the processes of a gateway use: processor time, memory, file descriptors. Read from Linux' `/proc`.
 
 Each gateway process reports itself and its detector processes; with several workers Prometheus sees each by its `pid`.
 """
@@ -13,7 +13,7 @@ from gateway.telemetry import metrics
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-# Fields of /proc/PID/stat after the name in brackets, which may hold anything.
+# Positions of fields in /proc/PID/stat after the name in brackets; the name itself may contain anything.
 _USER_TICKS, _SYSTEM_TICKS, _PAGES = 11, 12, 21
 
 
@@ -28,8 +28,8 @@ class Taken(NamedTuple):
 def open_files(folder: Path) -> int:
     """How many files a process has open; `folder` is its `fd` in /proc. Raises OSError.
 
-    Since Linux 6.2 the size of the folder says so. To look at each takes milliseconds where thousands are open, and in
-    these no stream moves.
+    Since Linux 6.2 the size of the folder is that number. Listing thousands of open files would block the event loop
+    for milliseconds.
     """
     size = folder.stat().st_size if folder.is_relative_to("/proc") else 0
     if size:
@@ -39,7 +39,7 @@ def open_files(folder: Path) -> int:
 
 
 def taken(pid: int, proc: Path = Path("/proc")) -> Taken | None:
-    """None where the process is gone, or the system does not tell."""
+    """What a process uses; None where it has ended, or the system does not say."""
     try:
         fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
         descriptors = open_files(proc / str(pid) / "fd")
@@ -50,13 +50,13 @@ def taken(pid: int, proc: Path = Path("/proc")) -> Taken | None:
 
 
 def children_seconds(pids: Iterable[int]) -> float:
-    """Processor time in seconds of these children of this process, while they run, and of all that have ended."""
+    """Processor time in seconds of these running children of this process and of all children that have ended."""
     ended = os.times()
     return ended.children_user + ended.children_system + sum(each.cpu_seconds for pid in pids if (each := taken(pid)))
 
 
 class Processes:
-    """`pids` gives the processes by what they are; several of one kind are added up."""
+    """`pids` gives the ids of processes by their kind; several of one kind are added up."""
 
     def __init__(self, pids: Callable[[], Mapping[str, Iterable[int]]]) -> None:
         self._pids = pids

@@ -1,4 +1,4 @@
-"""What happens to every exchange when it closes: counted, timed, and offered as a sample when it was chosen."""
+"""Records every exchange when it closes: counts it, times it, and offers it as a sample if it was chosen."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from gateway.telemetry import metrics
 from gateway.telemetry.metrics import Spread, Tally
 
 _STATUS = {1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
-_COMPLETED = Outcome.COMPLETED  # bound here: to look it up in the enumeration costs more than to use it
+_COMPLETED = Outcome.COMPLETED  # bound here because looking it up in the enumeration is slow
 _NOT_SAMPLED = frozenset({Outcome.REJECTED, Outcome.INTERNAL})
 
 
@@ -25,10 +25,8 @@ class Meter(Protocol):
 
 
 class Recorder:
-    """Keeps tallies by what it finds on the exchange: this runs for every request. They show after `metrics.flush`.
-
-    Without a `meter` no tokens are counted.
-    """
+    """Remembers the tallies of each kind of exchange, because it runs for every request; `metrics.flush` shows them.
+    Without a `meter` no tokens are counted."""
 
     def __init__(self, sampler: Sampler, queue: SampleQueue, meter: Meter | None) -> None:
         self._sampler = sampler
@@ -38,7 +36,7 @@ class Recorder:
         self._added = metrics.spread(metrics.ADDED)
 
     def closed(self, exchange: Exchange) -> None:
-        """Record a closed exchange. Never raises, never waits."""
+        """Record a closed exchange. Never raises and never blocks."""
         assert exchange.outcome is not None
         route = exchange.route.name if exchange.route else "none"
         operation, outcome, timing, transcript = (
@@ -76,6 +74,6 @@ class Recorder:
 
 
 def _kind(route: str, operation: str, outcome: str, hundreds: int, stream: bool) -> tuple[Tally, Spread]:
-    """Where exchanges of a kind are counted, and how long they took."""
+    """The counter of a kind of exchange, and the histogram of its durations."""
     requests = metrics.tally(metrics.REQUESTS, route, operation, outcome, _STATUS.get(hundreds, "none"))
     return requests, metrics.spread(metrics.DURATION, operation, "stream" if stream else "plain")

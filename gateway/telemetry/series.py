@@ -1,6 +1,6 @@
-"""The series that are known from the configuration begin at zero, so that the first event of each is an increase.
+"""Creates, at zero, the series that are known from the configuration, so that the first event of each is an increase.
 
-A counter that appears with its first event shows no increase to Prometheus: the first blocks of a fresh gateway, the
+Prometheus sees no increase in a counter that appears with its first event: the first blocks of a new gateway and the
 first failures of an upstream would be invisible.
 """
 
@@ -13,7 +13,7 @@ from gateway.openai_api import SURFACES
 from gateway.telemetry import metrics
 
 _DIRECTIONS = ("prompt", "response")
-_ROUTES = 50  # with more, series that may stay at zero for ever would weigh more than they tell
+_ROUTES = 50  # of more routes only these: series that may stay at zero for ever cost more than they tell
 _ENDS = (
     (Outcome.COMPLETED, "2xx"),
     (Outcome.COMPLETED, "4xx"),
@@ -36,7 +36,7 @@ _STATES = ("scanned", "skipped", "truncated", "unreadable", "stopped", "errored"
 
 
 def begin_traffic(routes: Iterable[str], upstreams: Iterable[str]) -> None:
-    """What becomes of requests and of calls to upstreams."""
+    """The series of requests and of calls to upstreams."""
     named = list(routes)
     operations = [surface.operation for surface in SURFACES.values() if surface.metered]
     for operation in operations:
@@ -58,7 +58,7 @@ def begin_traffic(routes: Iterable[str], upstreams: Iterable[str]) -> None:
 
 
 def begin_guard() -> None:
-    """Inline judging, and the moderation that requests ask for."""
+    """The series of inline judging, and of the moderation that requests ask for."""
     for direction in _DIRECTIONS:
         metrics.GUARD.labels(direction)
         for reason in _UNJUDGED:
@@ -68,7 +68,7 @@ def begin_guard() -> None:
 
 
 def begin_judging(detectors: Iterable[str]) -> None:
-    """What detectors, named as name@version, do with texts, and what becomes of samples."""
+    """The series of detectors, given as name@version, and of samples."""
     for fate in _FATES:
         metrics.SAMPLES.labels(*fate)
     for detector in detectors:

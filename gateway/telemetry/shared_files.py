@@ -1,6 +1,6 @@
-"""The files in which worker processes keep their metrics for each other, with their room on the disk taken in advance.
+"""The files through which worker processes share their metrics, with disk space reserved in advance.
 
-They are mapped into memory: where the disk is full when such a file is first written to somewhere, the system ends the
+They are mapped into memory. If the disk is full when a new part of such a file is first written, the system kills the
 process (SIGBUS).
 """
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 log = logging.getLogger("assay")
 
-# By the beginning of their names: what a process has at first. One that grows beyond doubles, and is looked after.
+# The first size of each file of a process, by the beginning of its name. The library doubles a file that is full, and
+# `look` then reserves the added part.
 _KINDS = {
     "counter": 2**20,
     "histogram": 2**20,
@@ -22,7 +23,7 @@ BYTES = sum(_KINDS.values())  # of one process
 
 
 class SharedFiles:
-    """Those of one process."""
+    """The files of one process."""
 
     def __init__(self, folder: Path, pid: int) -> None:
         self._folder = folder
@@ -30,12 +31,12 @@ class SharedFiles:
         self._is_short = False
 
     def reserve(self) -> None:
-        """Make those that are missing. Raises OSError; then there are none."""
+        """Create the files that are missing. If that fails all of them are removed. Raises OSError."""
         try:
             for kind, size in _KINDS.items():
                 file = self._folder / f"{kind}_{self._pid}.db"
                 if not file.exists():
-                    # Others read every file with this ending: it appears when it is whole.
+                    # Other processes read every file with the ending .db, so it gets its name when it is complete.
                     making = file.with_suffix(".new")
                     take_room(making, size)
                     making.rename(file)
@@ -45,7 +46,7 @@ class SharedFiles:
             raise
 
     def look(self) -> None:
-        """Take the room of those that have grown; where there is none, the log tells of it once."""
+        """Reserve the disk space of files that have grown. If there is none, say so in the log, once."""
         try:
             for kind in _KINDS:
                 file = self._folder / f"{kind}_{self._pid}.db"
@@ -53,8 +54,8 @@ class SharedFiles:
         except OSError as error:
             if not self._is_short:
                 log.error(
-                    "no room is left for metrics in %s (%s), so that a worker process may end at any time; free some, "
-                    "or name a larger folder in TMPDIR and restart",
+                    "no disk space is left for metrics in %s (%s), and a worker process may crash at any time; free "
+                    "some, or name a larger folder in TMPDIR and restart",
                     self._folder,
                     error.strerror,
                 )
@@ -64,7 +65,7 @@ class SharedFiles:
 
 
 def take_room(file: Path, size: int) -> None:
-    """Give a file so many bytes on the disk, where the system can. Raises OSError."""
+    """Reserve so many bytes of disk space for a file, where the system can. Raises OSError."""
     with file.open("ab") as opened:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(opened.fileno(), 0, size)

@@ -1,7 +1,8 @@
-"""Traces of requests for an OpenTelemetry collector: a span for each request, and below it one for each judging by the
-detectors and for each try of an upstream. No text of anybody is in them.
+"""Traces of requests for an OpenTelemetry collector: a span for each request, and below it a span for each judging by
+the detectors and for each try of an upstream. They hold no texts of requests or answers.
 
-The only module that knows OpenTelemetry's libraries, which are an extra (`otel`); it is loaded where traces are wanted.
+The only module that uses OpenTelemetry's libraries, which are an extra (`otel`); it is loaded only if traces are
+configured.
 """
 
 import logging
@@ -37,7 +38,7 @@ _CONTEXT = TraceContextTextMapPropagator()
 _CONTEXT_HEADERS = frozenset({b"traceparent", b"tracestate"})
 _PATH_CHARACTERS = 200
 _MOST_GUARD_SPANS = 64  # of one request: a long stream is judged hundreds of times
-_SILENT_SECONDS = 60.0  # between two lines in the log about spans that cannot be sent
+_SILENT_SECONDS = 60.0  # between two log lines about spans that cannot be sent
 _NANO = 1_000_000_000
 _EXPORT_SECONDS = 5.0
 
@@ -45,7 +46,8 @@ _TRACE: ContextVar["_Trace | None"] = ContextVar("trace", default=None)
 
 
 class _Clock:
-    """Wall-clock nanoseconds for monotonic seconds. Fixed for each trace, so that its spans fit each other."""
+    """Turns monotonic seconds into wall-clock nanoseconds. Each trace has its own, so that its spans fit together even
+    if the wall clock jumps."""
 
     def __init__(self) -> None:
         self._offset = time.time_ns() - int(monotonic() * _NANO)
@@ -58,7 +60,7 @@ class _Clock:
 
 
 class Attempt:
-    """One try of an upstream. `asked` is the request with the headers that tell the upstream of its span."""
+    """One try of an upstream. `asked` is the request with the headers that pass this span on to the upstream."""
 
     def __init__(self, span: Span, asked: Asked, clock: _Clock) -> None:
         self.asked = asked
@@ -68,7 +70,7 @@ class Attempt:
         self._ended_at = 0
 
     def answered(self, status: int) -> None:
-        """The answer's head is here."""
+        """The answer's headers have arrived."""
         self.span.set_attribute(named.STATUS, status)
         self.span.set_attribute(named.FIRST_BYTE_SECONDS, monotonic() - self._began)
         if status >= 400:
@@ -76,13 +78,13 @@ class Attempt:
             self.span.set_status(StatusCode.ERROR)
 
     def failed(self, reason: str) -> None:
-        """It came to nothing, or its answer broke off."""
+        """The try failed, or its answer broke off."""
         self.over()
         self.span.set_attribute(named.ERROR_TYPE, reason)
         self.span.set_status(StatusCode.ERROR)
 
     def over(self) -> None:
-        """Its last byte is here, or no more is wanted. The first call counts."""
+        """The last byte has arrived, or no more is wanted. Only the first call counts."""
         self._ended_at = self._ended_at or self._clock.now()
 
     def close(self) -> None:
@@ -142,10 +144,10 @@ class _Trace:
 
 
 class Tracing:
-    """Hands out spans. One for a process; `close` sends what waits, and blocks for that.
+    """Makes spans; a process has one. `close` sends those that wait, and blocks meanwhile.
 
-    `processors` get the spans as they end. `sample_rate` is the share of the traces that begin here; one that a caller
-    began is kept if the caller keeps it.
+    `processors` receive the spans as they end. Of the traces that begin here the share `sample_rate` is kept; a trace
+    that a caller began is kept if the caller keeps it.
     """
 
     def __init__(self, *processors: SpanProcessor, sample_rate: float = 1.0, version: str = "") -> None:
@@ -156,7 +158,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer("assay", version)
 
     def around(self, application: Application) -> Application:
-        """The same application, each of whose requests begins a trace, or goes on with its caller's."""
+        """The application, with a trace for each request: a new one, or the caller's continued."""
 
         async def traced(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
             _TRACE.set(self._begin(scope["method"], scope["headers"]))
@@ -165,11 +167,11 @@ class Tracing:
         return traced
 
     def recording(self, recorder: Recorder) -> Recorder:
-        """The same recorder, which ends the trace of each exchange that is closed."""
+        """A recorder that does what this one does and then ends the exchange's trace."""
         return _TracingRecorder(recorder)
 
     def attempt(self, asked: Asked, upstream: Upstream) -> Attempt:
-        """A try of this upstream begins."""
+        """Begin the span of a try of this upstream."""
         trace = _TRACE.get() or self._begin(asked.method, asked.headers)
         about = _model_of(asked)
         about[named.GEN_AI_PROVIDER] = named.provider_of(upstream.host, asked.operation)
@@ -187,7 +189,7 @@ class Tracing:
 
     @contextmanager
     def guarding(self, direction: str) -> Iterator[None]:
-        """The detectors are asked about a request. What is raised is noted by its `reason`."""
+        """A span around asking the detectors about a request. Of an exception only the `reason` or type is recorded."""
         trace = _TRACE.get()
         if trace is None or trace.guard_calls >= _MOST_GUARD_SPANS:
             if trace is not None:
@@ -211,7 +213,7 @@ class Tracing:
             span.end(trace.clock.now())
 
     def close(self, seconds: float = _EXPORT_SECONDS) -> None:
-        """Send what waits, for so long at most, and end. Blocks; a collector that hangs must not hold the end up."""
+        """Send the spans that wait, and end. Blocks for `seconds` at most, because the collector may hang."""
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(seconds)
@@ -224,8 +226,8 @@ class Tracing:
 
 
 def tracing_to(endpoint: str, *, sample_rate: float, version: str) -> Tracing:
-    """Traces for the collector at this base URL, by OTLP over HTTP. `OTEL_EXPORTER_OTLP_HEADERS` and the other
-    variables of the exporter apply."""
+    """Traces that are sent to the collector at this base URL, by OTLP over HTTP. `OTEL_EXPORTER_OTLP_HEADERS` and the
+    exporter's other environment variables apply."""
     _report_rarely(endpoint)
     url = endpoint if endpoint.endswith("/v1/traces") else endpoint + "/v1/traces"
     exporter = OTLPSpanExporter(url, timeout=_EXPORT_SECONDS)
@@ -245,7 +247,7 @@ class _TracingRecorder:
 
 
 def _resource(version: str) -> Resource:
-    """What `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say comes before our own."""
+    """Our name and version; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` take precedence."""
     found = Resource.create({SERVICE_VERSION: version})
     if str(found.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         found = found.merge(Resource({SERVICE_NAME: "assay"}))
@@ -274,13 +276,13 @@ def _model_of(asked: Asked) -> dict[str, str | int | float]:
     if (operation := named.OPERATIONS.get(asked.operation)) is not None:
         about[named.GEN_AI_OPERATION] = operation
     if asked.model:
-        # Half a surrogate pair, which JSON allows, would keep a whole batch of spans from being sent.
+        # JSON allows half a surrogate pair, with which a whole batch of spans could not be sent.
         about[named.GEN_AI_REQUEST_MODEL] = asked.model[:MODEL_CHARACTERS].encode("utf-8", "replace").decode()
     return about
 
 
 class RareLines(logging.Handler):
-    """Passes on, to our own log, the first thing that OpenTelemetry's libraries say in a minute."""
+    """Writes to our own log the first message of OpenTelemetry's libraries in each minute."""
 
     def __init__(self, endpoint: str, clock: Callable[[], float] = monotonic) -> None:
         super().__init__(logging.WARNING)
@@ -293,7 +295,7 @@ class RareLines(logging.Handler):
         if now >= self._silent_until:
             self._silent_until = now + _SILENT_SECONDS
             log.warning(
-                "traces are lost on their way to %s (otlp_endpoint); requests are not affected: %s",
+                "traces cannot be sent to %s (otlp_endpoint) and are lost; requests are not affected: %s",
                 self._endpoint,
                 record.getMessage(),
             )

@@ -1,4 +1,4 @@
-"""What becomes of calls to upstreams, as metrics."""
+"""Metrics of calls to upstreams."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ class UpstreamMetrics:
                 metrics.UPSTREAM_HEDGES.labels(route.name, result)
 
     def answered(self, upstream: str, seconds: float) -> None:
-        """A first byte came so long after the request was sent."""
+        """The first byte of an answer came this many seconds after the request was sent."""
         found = self._answered.get(upstream)
         if found is None:
             found = self._answered[upstream] = (
@@ -55,11 +55,11 @@ class UpstreamMetrics:
         metrics.tally(metrics.UPSTREAM_FAILOVERS, route, upstream).add()
 
     def hedged(self, route: str, result: str) -> None:
-        """A first try was slow, and this came of a second one beside it."""
+        """Count how a second try beside a slow first one ended."""
         metrics.tally(metrics.UPSTREAM_HEDGES, route, result).add()
 
     def show(self, states: Mapping[str, str]) -> None:
-        """Set the gauge of each upstream's state. One that is set aside, or answers again, gets a line in the log."""
+        """Set the gauge of each upstream's state, and log when one is set aside or answers again."""
         for name, current in states.items():
             for state in _STATES:
                 metrics.UPSTREAM_STATE.labels(name, state).set(current == state)

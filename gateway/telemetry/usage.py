@@ -1,7 +1,7 @@
-"""The tokens that an upstream says it took in and gave out, read off the ends of an answer.
+"""The token counts that an upstream states in its answer.
 
-The object `usage` stands near the end of a whole answer, and in the last events of a stream; nothing else of the answer
-is parsed for it. A stream of Anthropic's dialect tells in its first event what went in.
+The object `usage` stands near the end of a whole answer, or in the last events of a stream; only the ends of an answer
+are searched for it. In Anthropic's dialect the first event of a stream states the input tokens.
 """
 
 import re
@@ -12,16 +12,16 @@ import msgspec
 from gateway.exchange import Exchange, Usage
 from gateway.openai_api import SURFACES
 
-# An object of numbers, in which others stand two deep at most. A quote inside a JSON text is escaped, so that nothing a
-# model says looks like this. Possessive throughout: what does not match is given up at once.
+# An object of numbers, with objects nested two deep at most. A quote inside a JSON text is escaped, so no text that a
+# model writes looks like this. All quantifiers are possessive, so that a mismatch is given up at once.
 _OBJECT = re.compile(rb'"usage"\s*+:\s*+(\{[^{}]*+(?:\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}[^{}]*+)*+\})')
 _KEY = b'"usage"'
-_LOOKS = 4  # at places that are called `usage`: the last events of a stream may say that there is none
-_NEAR_BYTES = 64 * 1024  # from the end, or from the beginning
-# As plain strings: an enum's own hash is Python's slowest.
+_LOOKS = 4  # keys named `usage` that are tried: in the last events of a stream it may be null
+_NEAR_BYTES = 64 * 1024  # searched from the end, or from the beginning
+# Plain strings, because hashing a member of an enumeration is slow.
 METERED = frozenset(surface.operation._value_ for surface in SURFACES.values() if surface.metered)
 
-_Tokens = Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None  # what claims more is no count
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None  # a larger number cannot be a count
 
 
 class _Details(msgspec.Struct, gc=False):
@@ -29,7 +29,7 @@ class _Details(msgspec.Struct, gc=False):
 
 
 class _Told(msgspec.Struct, gc=False):
-    """What any of the dialects says."""
+    """The fields of all dialects."""
 
     prompt_tokens: _Tokens = None
     completion_tokens: _Tokens = None
@@ -37,7 +37,7 @@ class _Told(msgspec.Struct, gc=False):
     output_tokens: _Tokens = None
     prompt_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
-    cache_read_input_tokens: _Tokens = None  # with Anthropic these two come on top of `input_tokens`
+    cache_read_input_tokens: _Tokens = None  # Anthropic does not count this one and the next in `input_tokens`
     cache_creation_input_tokens: _Tokens = None
 
     @property
@@ -53,13 +53,13 @@ _decode = msgspec.json.Decoder(_Told).decode
 
 
 def read_usage(exchange: Exchange) -> Usage | None:
-    """What the upstream told of this exchange; None where it told nothing that can be read."""
+    """The usage that the upstream stated for this exchange; None where there is none that can be read."""
     transcript = exchange.transcript
     end = transcript.end
     if not end or transcript.encoding:
         return None
     told = _flat(end)
-    if told is not None and told.prompt_tokens is not None:  # the most usual, and nothing else is to be looked at
+    if told is not None and told.prompt_tokens is not None:  # the usual case, and the quickest
         return Usage(told.prompt_tokens, told.completion_tokens or 0)
     told = _last(end)
     if transcript.stream and (told is None or not told.says_input):
@@ -68,7 +68,7 @@ def read_usage(exchange: Exchange) -> Usage | None:
 
 
 def _flat(data: bytes | bytearray) -> _Told | None:
-    """The last object that is called `usage`, where it has no others in it."""
+    """The last object named `usage`, if it has no objects in it."""
     at = data.rfind(_KEY, -_NEAR_BYTES)
     start = at + len(_KEY) + 1
     end = data.find(b"}", start) + 1
@@ -81,7 +81,7 @@ def _flat(data: bytes | bytearray) -> _Told | None:
 
 
 def _last(data: bytes | bytearray) -> _Told | None:
-    """The last usable object that is called `usage`."""
+    """The last object named `usage` that states input or output tokens."""
     at = len(data)
     for _ in range(_LOOKS):
         at = data.rfind(_KEY, -_NEAR_BYTES, at)
@@ -93,7 +93,7 @@ def _last(data: bytes | bytearray) -> _Told | None:
 
 
 def _first(data: bytes | bytearray) -> _Told | None:
-    """The first one."""
+    """The first object named `usage` that states input or output tokens."""
     at = -1
     for _ in range(_LOOKS):
         at = data.find(_KEY, at + 1, _NEAR_BYTES)
@@ -116,7 +116,8 @@ def _read(data: bytes | bytearray, at: int) -> _Told | None:
 
 
 def _merged(opening: _Told | None, ending: _Told | None) -> _Told | None:
-    """Of a stream that tells in two places; what is told twice is a running sum, so that the last one counts."""
+    """The usage of a stream that states it in two places. A figure that is stated twice is a running sum: the later one
+    counts."""
     if opening is None or ending is None:
         return opening or ending
     later = {name: value for name in ending.__struct_fields__ if (value := getattr(ending, name)) is not None}

@@ -81,7 +81,7 @@ def test_full_disks_for_audit_and_ledger_cost_lines_and_no_request_and_no_guard(
         assert set(statuses.values()) == {(200, 400)}
         assert gateway.http.get(gateway.url + "/healthz").status_code == 200
     assert 1 <= gateway.output.count("audit lines are dropped: ") < 5  # a short one may still find room
-    assert "Free or mend its folder; traffic goes on" in gateway.output
+    assert "Free space in its folder, or repair it; traffic goes on" in gateway.output
     assert re.search(rf"cannot be used: {re.escape(str(state))}/ledger.db: .*; free space in", gateway.output)
     assert "Traceback" not in gateway.output
 

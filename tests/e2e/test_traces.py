@@ -112,7 +112,7 @@ def _told_once(upstream: DemoUpstream, endpoint: str) -> None:
     }
     with GatewayProcess(settings) as gateway:
         body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]})
-        line = f"traces are lost on their way to {endpoint} (otlp_endpoint)"
+        line = f"traces cannot be sent to {endpoint} (otlp_endpoint)"
 
         def is_told() -> bool:
             answered = gateway.http.post(

@@ -94,7 +94,7 @@ async def test_a_disk_that_refuses_costs_lines_and_one_log_line(
     assert counts.added() == {("dropped",): 6}
     assert [record.message for record in caplog.records] == [
         f"audit lines are dropped: {folder / 'a.jsonl'} cannot be written: No such file or directory. "
-        "Free or mend its folder; traffic goes on"
+        "Free space in its folder, or repair it; traffic goes on"
     ]
     folder.mkdir()
     async with running(audit):

@@ -49,7 +49,7 @@ def test_a_process_goes_on_counting_when_the_disk_gets_full(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_process_that_finds_the_disk_full_counts_for_itself_and_says_so(tmp_path: Path) -> None:
     told = counting(tmp_path, "300k", 3000)
-    assert f"problem: no room for metrics in {tmp_path} (No space left on device): this process counts for" in told
+    assert f"problem: no room for metrics in {tmp_path} (No space left on device): /metrics of the other" in told
     assert "requests: 3000.0" in told
 
 
@@ -93,4 +93,4 @@ def test_a_disk_that_gets_full_is_told_once(tmp_path: Path, caplog: pytest.LogCa
         for _ in range(3):
             files.look()
     assert len(caplog.messages) == 1
-    assert f"no room is left for metrics in {tmp_path}" in caplog.messages[0]
+    assert f"no disk space is left for metrics in {tmp_path}" in caplog.messages[0]

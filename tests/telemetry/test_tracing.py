@@ -316,6 +316,6 @@ def test_a_collector_that_does_not_answer_gets_one_line_a_minute(caplog: pytest.
         now[0] += seconds
         library.error("Failed to export span batch: %s", "refused")
     assert [record.getMessage() for record in caplog.records] == [
-        "traces are lost on their way to http://collector:4318 (otlp_endpoint); requests are not affected: "
+        "traces cannot be sent to http://collector:4318 (otlp_endpoint) and are lost; requests are not affected: "
         "Failed to export span batch: refused"
     ] * 2
