@@ -177,7 +177,7 @@ class Pipeline:
         try:
             await self._tap.pass_on(exchange, seen or answer, downstream(answer.headers), reply, moderated, sift)
         except UpstreamError as error:
-            self._upstreams.broke_off(exchange, error)
+            self._upstreams.broke_off(exchange, error, answer.status)
             raise
         finally:
             if seen is not None:

@@ -18,10 +18,9 @@ from gateway.upstream.hedging import Delays, Race
 from gateway.upstream.outgoing import CHUNKED, SAFE_METHODS, Target, retry_after_seconds
 from gateway.upstream.sending import ask, followed, uploaded
 from gateway.upstream.traced import TracedResponse, Tracing, reason_of
-from gateway.upstream.transport import Limits, Response
+from gateway.upstream.transport import FAILURES, Limits, Response
 from gateway.upstream.transports import Transports
 
-_FAILURES = 400  # and above: `Tries.statuses` names no other
 _BUSY = 429
 # Those among them that say it was not even begun.
 _NOT_BEGUN = frozenset({429, 503, 529})
@@ -175,8 +174,10 @@ class Upstreams:
             raise
         return TracedResponse(answer, attempt)
 
-    def broke_off(self, exchange: Exchange, error: UpstreamError) -> None:
-        """An answer that had begun failed."""
+    def broke_off(self, exchange: Exchange, error: UpstreamError, status: int) -> None:
+        """An answer with this status failed after it had begun. If it is an error, the message tells its status."""
+        if status >= FAILURES:
+            error.message += f"; its status was {status}"
         if exchange.upstream is not None:
             self._observer.failed(exchange.upstream.name, error.reason, begun=True)
 
@@ -216,7 +217,7 @@ class Upstreams:
     def _may_be_bettered(self, answer: Response, repeatable: bool) -> bool:
         """Whether another upstream is to be asked in place of this answer, because it says that it failed."""
         status = answer.status
-        if status < _FAILURES or status not in self._tries.statuses:
+        if status < FAILURES or status not in self._tries.statuses:
             return False
         if not repeatable and status not in _NOT_BEGUN:
             return False
@@ -345,11 +346,11 @@ class Upstreams:
         seconds = now - began
         exchange.timing.upstream_seconds += seconds
         self._observer.answered(target.upstream.name, seconds)
-        if answer.status < _FAILURES or answer.status not in self._tries.statuses:
+        if answer.status < FAILURES or answer.status not in self._tries.statuses:
             target.health.answered(now, None if uploaded else seconds)
         else:
             target.health.answered_badly(began, now, retry_after_seconds(answer.headers))
-        if answer.status >= _FAILURES and (answer.status >= 500 or answer.status in self._tries.statuses):
+        if answer.status >= FAILURES and (answer.status >= 500 or answer.status in self._tries.statuses):
             self._observer.failed(target.upstream.name, _STATUS, begun=True)
 
 

@@ -76,39 +76,44 @@ class Poster:
         self._numbers = count()
 
     async def post(self, path: str, body: bytes) -> Answer:
-        """Send `body` to `path` below the upstream's base; the whole answer. Raises PostError."""
+        """Send `body` to `path` below the upstream's base; returns the whole answer. Raises PostError."""
         began = self._clock()
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                answer = await self._whole(path, body)
-        except TimeoutError:
-            raise PostError("timeout", f"no answer within {self._timeout_seconds:g} s") from None
-        except UpstreamError as error:
-            raise PostError(error.reason, error.message) from error
-        except EncodingError as error:
-            raise PostError("bad_response", str(error)) from error
-        return Answer(answer, self._clock() - began)
-
-    async def _whole(self, path: str, body: bytes) -> bytes:
         headers = _MESSAGES if path == "/messages" else _JSON
         asked = Asked("POST", "/v1" + path, headers=headers, operation=Operation.CHAT, body=body)
         exchange = Exchange(f"post-{next(self._numbers)}", asked, route=self._route)
-        answer = await self._upstreams.call(exchange, body, asked.tail)
+        answer: Response | None = None
         try:
-            whole = await _read(answer)
-        except (UpstreamError, EncodingError, PostError):
-            if 200 <= answer.status < 300:
-                raise
+            async with asyncio.timeout(self._timeout_seconds):
+                answer = await self._upstreams.call(exchange, body, asked.tail)
+                whole = await _read(answer)
+        except (TimeoutError, UpstreamError, EncodingError, PostError) as error:
+            if answer is None or _is_success(answer):
+                raise self._failure(error) from None
             whole = b""  # the status tells enough
         finally:
-            answer.abort()
-        if not 200 <= answer.status < 300:
+            if answer is not None:
+                answer.abort()
+        if not _is_success(answer):
             raise _refused(answer, whole)
-        return whole
+        return Answer(whole, self._clock() - began)
+
+    def _failure(self, error: Exception) -> PostError:
+        """The error of an answer that did not come, or broke off."""
+        if isinstance(error, PostError):
+            return error
+        if isinstance(error, UpstreamError):
+            return PostError(error.reason, error.message)
+        if isinstance(error, TimeoutError):
+            return PostError("timeout", f"no answer within {self._timeout_seconds:g} s")
+        return PostError("bad_response", str(error))
 
     async def close(self) -> None:
         """Drop the connections; requests under way fail."""
         await self._upstreams.close()
+
+
+def _is_success(answer: Response) -> bool:
+    return 200 <= answer.status < 300
 
 
 async def _read(answer: Response) -> bytes:

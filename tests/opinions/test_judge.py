@@ -15,7 +15,7 @@ from gateway.upstream.posts import Answer, Poster, PostError
 from gateway.upstream.transport import Limits
 from tests.support.fakes import Counts
 from tests.support.judges.judge_models import chat_answer, serve_judges
-from tests.support.servers.scripted_server import JSON, Script, always, answer, hang, serve
+from tests.support.servers.scripted_server import JSON, Peer, Script, always, answer, hang, serve
 
 EXCHANGE = [Text("How do I do it?", "prompt"), Text("Like so: [violence].", "response", "How do I do it?")]
 WANTED: dict[Role, frozenset[str]] = {
@@ -180,6 +180,21 @@ async def test_each_failure_has_its_reason(script: Script, reason: str, again: b
             await post.post("/chat/completions", b"{}")
         await post.close()
     assert (raised.value.reason, raised.value.again) == (reason, again)
+
+
+@pytest.mark.parametrize(("status", "again"), [(b"401 Unauthorized", True), (b"400 Bad", False)])
+async def test_an_error_whose_body_never_ends_is_known_by_its_status(status: bytes, again: bool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 " + status + b"\r\nretry-after: 7\r\ncontent-length: 100\r\n\r\n{")
+        await hang(peer)
+
+    async with serve(script) as server:
+        post = poster(server.port)
+        with pytest.raises(PostError, match=f"status {status[:3].decode()}") as raised:
+            await post.post("/chat/completions", b"{}")
+        await post.close()
+    assert (raised.value.reason, raised.value.again, raised.value.wait_seconds) == ("status", again, 7.0)
 
 
 BLOCKED = b'{"error": {"message": "kept back", "code": "content_filter"}}'

@@ -235,7 +235,7 @@ async def test_a_throttled_end_user_is_refused_and_others_of_its_caller_are_not(
         assert (await world.ask(path, body("hi", "wilma"), headers=AUTH)).status == 200
         refused = await world.ask(path, body("hi", "wilma"), headers=AUTH)
         assert (refused.status, world.last.reason) == (429, "throttled")
-        assert b"this end user fewer requests" in refused.body
+        assert b"slows this end user down for a while" in refused.body
         assert b"wilma" not in refused.body
         assert (await world.ask(path, body("hi", "bob"), headers=AUTH)).status == 200
         assert (await world.ask(path, body("hi", "wilma"), headers=OTHER)).status == 200

@@ -7,8 +7,9 @@ from typing import Any
 import brotli
 import pytest
 
-from tests.support.fakes import Counts, World, rules
-from tests.support.servers.scripted_server import JSON, Peer, answer, answering, serve
+from gateway.upstream.transport import Limits
+from tests.support.fakes import OBSERVE, Counts, World, rules
+from tests.support.servers.scripted_server import JSON, Peer, answer, answering, hang, serve
 from tests.support.wire.surfaces import CHAT, Delta
 
 STRICT = rules("id: r, when: {subcategory: violence, on: [prompt, response]}, then: block, on_error: block")
@@ -126,3 +127,20 @@ async def test_a_header_of_an_answer_that_says_something_is_left_out(line: bytes
         assert all(each.partition(b":")[0] in seen.headers for each in ORDINARY)
         assert unread.added() == {("assistant", "field"): 1}
         assert world.fate == ("completed", "")
+
+
+@pytest.mark.parametrize(("policy", "status"), [(LENIENT, 504), (OBSERVE, 500)])
+async def test_an_error_whose_body_never_ends_tells_its_status(policy: str, status: int) -> None:
+    """Held for the policy it is given up, with its status in the message; else the status leaves at once."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 500 Oh no\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
+        await hang(peer)
+
+    limits = Limits(first_byte_seconds=5.0, idle_seconds=0.5)
+    async with serve(script) as server, World(server.port, rules=policy, limits=limits) as world:
+        seen = await world.ask(CHAT.path, CHAT.request())
+    assert seen.status == status
+    assert world.fate[1] == "idle_timeout"
+    assert (b"its status was 500" in seen.body) is (status == 504)

@@ -239,19 +239,34 @@ async def test_a_request_arrives_as_it_was_written(way: str, certificates: Certi
 
 
 @on_every_way
+async def test_the_status_of_an_error_is_known_though_its_body_never_ends(way: str, certificates: Certificates) -> None:
+    async def script(turn: Turn) -> None:
+        await turn.start(503, (b"retry-after", b"7"), length=100)
+        await turn.send(b"{")
+        await asyncio.Event().wait()
+
+    async with opened(way, script, certificates) as at:
+        answer = await at.begin(method=b"GET")
+        await answer.head()
+        assert (answer.status, answer.complete) == (503, False)
+        assert (b"retry-after", b"7") in answer.headers
+        answer.abort()
+
+
+@on_every_way
 async def test_an_answer_comes_back_as_it_was_written(way: str, certificates: Certificates) -> None:
     packed = b"\x1f\x8b not really gzip"
 
     async def script(turn: Turn) -> None:
         headers = [(b"content-encoding", b"gzip"), (b"x-a", b"1"), (b"x-a", b"2"), (b"x-b", b"\xff")]
-        await turn.start(418, *headers, length=len(packed))
+        await turn.start(298, *headers, length=len(packed))
         await turn.send(packed)
         await turn.end()
 
     async with opened(way, script, certificates) as at:
         answer = await at.begin(method=b"GET")
         await answer.head()
-        assert answer.status == 418
+        assert answer.status == 298
         assert answer.complete
         assert answer.settled
         assert answer.headers == [

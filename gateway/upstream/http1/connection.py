@@ -11,7 +11,7 @@ from gateway.heads import TAB, has_tab_behind, untabbed
 from gateway.upstream.http1.known_answer import KnownAnswer, known_answer
 from gateway.upstream.http1.response import Http1Response
 from gateway.upstream.http1.states import BEGUN, TRANSITIONS, Event, Framing, State
-from gateway.upstream.transport import HIGH_WATER, MAX_HEADERS, STATUSES, WHOLE_BYTES, Limits, late
+from gateway.upstream.transport import FAILURES, HIGH_WATER, MAX_HEADERS, STATUSES, WHOLE_BYTES, Limits, late
 
 _MAX_HEAD_BYTES = 64 * 1024  # of headers, interim answers, chunk extensions or trailers, before a byte of body comes
 _VERSIONS = ("1.0", "1.1")
@@ -230,7 +230,7 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             answer.status = status
             answer.started = True
-            answer.is_small = self._framing is _SMALL
+            answer.is_small = self._framing is _SMALL and status < FAILURES
             self.state = _ON_HEAD[self.state]
             if self._head_only:
                 self._finish(again=False)  # the parser would wait for a body that never comes

@@ -51,7 +51,7 @@ class Http1Response:
         self._loop = loop
 
     async def head(self) -> None:
-        """Wait for status and headers; a small announced body is then here as well. Raises UpstreamError."""
+        """Wait for the head, and for a small announced body unless it is an error's. Raises UpstreamError."""
         while not self.complete and (not self.started or self.is_small):
             if self._error is not None:
                 raise self._error

@@ -12,7 +12,16 @@ from gateway.errors import UpstreamError
 from gateway.exchange import Headers
 from gateway.upstream.library.network import WRITTEN, Connection, Written
 from gateway.upstream.library.reasons import TRANSPORT_ERRORS, failure
-from gateway.upstream.transport import HIGH_WATER, MAX_HEADERS, SHUTTING_DOWN, STATUSES, WHOLE_BYTES, Limits, late
+from gateway.upstream.transport import (
+    FAILURES,
+    HIGH_WATER,
+    MAX_HEADERS,
+    SHUTTING_DOWN,
+    STATUSES,
+    WHOLE_BYTES,
+    Limits,
+    late,
+)
 
 _HEAD_WRITTEN = "send_request_headers.complete"
 _PIECE_BYTES = 64 * 1024  # of a request body that is handed over at once: time limits count from piece to piece
@@ -99,7 +108,7 @@ class LibraryResponse:
     # --- for the one who asked: see `transport.Response`
 
     async def head(self) -> None:
-        """Wait for status and headers; a small announced body is then here as well. Raises UpstreamError."""
+        """Wait for the head, and for a small announced body unless it is an error's. Raises UpstreamError."""
         while not self.started or (self._whole and not self.complete):
             if self._error is not None:
                 raise self._error
@@ -293,7 +302,7 @@ class LibraryResponse:
         self.status = status
         self.headers = headers
         length = dict(headers).get(b"content-length", b"")
-        self._whole = length.isdigit() and int(length) <= WHOLE_BYTES
+        self._whole = status < FAILURES and length.isdigit() and int(length) <= WHOLE_BYTES
         self._pieces.let_go()  # what is left of the request goes nowhere
         self._allow("idle_timeout")
         if not self._whole:

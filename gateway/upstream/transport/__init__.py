@@ -1,6 +1,7 @@
 """What every way to a model server promises, and what the ways share: limits, TLS, and the wording of failures."""
 
 from gateway.upstream.transport.contract import (
+    FAILURES,
     HIGH_WATER,
     MAX_HEADERS,
     SHUTTING_DOWN,
@@ -14,6 +15,7 @@ from gateway.upstream.transport.contract import (
 from gateway.upstream.transport.reach import tls_context, tls_refused, unreachable
 
 __all__ = [
+    "FAILURES",
     "HIGH_WATER",
     "MAX_HEADERS",
     "SHUTTING_DOWN",

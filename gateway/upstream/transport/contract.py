@@ -12,6 +12,7 @@ from gateway.errors import UpstreamError
 from gateway.exchange import Headers
 
 WHOLE_BYTES = 64 * 1024  # an announced answer up to this size is waited for, and leaves in one piece
+FAILURES = 400  # and above: such an answer is not waited for, since its status says enough
 HIGH_WATER = 256 * 1024  # bytes an answer may buffer before reading from the upstream pauses
 MAX_HEADERS = 200  # of one answer
 STATUSES = range(200, 600)  # what a final answer may have (RFC 9110, section 15)
@@ -51,7 +52,7 @@ class Response(Protocol):
         ...
 
     async def head(self) -> None:
-        """Wait for status and headers; a small announced body is then here as well. Raises UpstreamError."""
+        """Wait for the head, and for a small announced body unless it is an error's. Raises UpstreamError."""
         ...
 
     def take(self) -> bytes:
