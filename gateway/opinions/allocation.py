@@ -1,16 +1,17 @@
-"""Where a label tells most, learned from the labels that there are.
+"""Where a label tells most, learned from the labels so far.
 
-For a given number of labels the variance of an estimated rate is smallest when a sample is drawn with a probability
-proportional to √(p(1 - p)), p the probability that it is harmful (Neyman's allocation; active inference, arXiv
-2403.03208, for labels on top of a model). How much harm there is in a band of a detector's score is learned from the
-labels that the ledger has, for each sub-category and direction; a sample counts by all its scores. Samples are drawn
-before anyone has seen their label, with a probability that is kept, so what was learned badly costs width and never the
-truth (sequentially as in arXiv 2403.03208, section 5).
+For a given number of labels, an estimated rate has the smallest variance if a sample is drawn with a probability
+proportional to √(p(1 - p)), where p is the probability that it is harmful (Neyman's allocation; arXiv 2403.03208,
+active inference, has it for labels on top of a model). For each sub-category and direction, p in a band of the
+detector's score is learned from the labels in the ledger; all scores of a sample count together. Samples are drawn
+before anyone has seen their label, and the probability is recorded. So if p is learned badly, intervals are wider but
+still right (sequentially, as in arXiv 2403.03208, section 5).
 
-A band with few labels is not taken for harmless. p is what its own labels say, mixed with what the detector's
-calibrated score says, worth _PRIOR labels, its odds moved so that all bands together have the rate that was found. And
-as long as little was found at all, an interval is as wide as what was not looked at: half a label in so many is added
-to each band alike. So samples are drawn almost evenly while there are few labels, or next to nothing was found.
+A band with few labels does not count as harmless. Its p mixes its own labels with the detector's calibrated score,
+which counts as _PRIOR labels; the odds of that score are shifted so that all bands together have the rate found so far.
+While little harm was found, the width of an interval comes from what was not looked at; therefore each band gets the
+same addition of half a label over all labels. So samples are drawn almost evenly while there are few labels, or almost
+no harm was found.
 """
 
 import asyncio
@@ -28,8 +29,8 @@ from gateway.trust.second_opinion import Kind, Reason
 
 WINDOW = "7d"
 _SECONDS = 300.0
-_PRIOR = 10.0  # labels that a calibrated score is worth
-_UNSEEN = 0.5  # as in intervals.Mean: half an observation in so many may have been missed
+_PRIOR = 10.0  # a calibrated score counts as this many labels
+_UNSEEN = 0.5  # as in intervals.Mean: half an observation that may have been missed
 _CENTRES = tuple((low + high) / 2 for low, high in zip((0.0, *EDGES), (*EDGES, 1.0), strict=True))
 
 Column = tuple[str, str]  # (sub-category, direction)
@@ -37,7 +38,8 @@ Worth = tuple[float, ...]  # by band
 
 
 class Need(NamedTuple):
-    """How much a second opinion on a sample would tell, about 1 on average, and of which score that is due."""
+    """How much a second opinion on a sample would tell, about 1 on average; and the reason, with the score that weighs
+    most in it."""
 
     value: float
     reason: Reason
@@ -46,7 +48,7 @@ class Need(NamedTuple):
 
 
 def spreads(judged: Sequence[Row], labels: Sequence[Row]) -> list[float]:
-    """√(p(1 - p)) by band, as far as these labels tell."""
+    """√(p(1 - p)) by band, as estimated from these labels."""
     whole, weight = total(labels), sum(row.w for row in judged)
     size = whole.effective
     usual = (size * whole.mean + 0.5) / (size + 1)
@@ -70,8 +72,8 @@ def _odds(share: float) -> float:
 
 
 def worth(judged: Sequence[Row], labels: Sequence[Row]) -> Worth:
-    """By band, p(1 - p) over the variance that the best allocation for this column alone would reach: so of several
-    columns each counts by how far it is from its best."""
+    """By band, p(1 - p) divided by the variance that the best allocation for this column alone would reach. So among
+    several columns each counts by how far it is from its own best."""
     found = spreads(judged, labels)
     whole = sum(row.w for row in judged)
     mean = sum(row.w * spread for row, spread in zip(judged, found, strict=True)) / whole if whole > 0 else 0.0
@@ -83,15 +85,16 @@ _UNLABELLED = worth([NOTHING] * BANDS, [NOTHING] * BANDS)
 
 
 class Allocation:
-    """`worths` by column; columns that are not in it do not count. Without any, all count as what nobody has labelled
-    does, if they are among `about` (all when None)."""
+    """`worths` by column; other columns do not count. If there are none, every column in `about` (all when None) counts
+    like a column without labels."""
 
     def __init__(self, worths: Mapping[Column, Worth] | None = None, about: Collection[Column] | None = None) -> None:
         self.worths = worths or {}
         self._about = about
 
     def need(self, scores: Iterable[tuple[str, Opinion]]) -> Need:
-        """The square root of the mean worth of scores, as `Judged` has them, and the one that is worth most."""
+        """The square root of the mean worth of these scores (as in `Judged.scores`), and the score that is worth
+        most."""
         most = total_worth = 0.0
         count, best, its_direction = 0, None, ""
         for direction, opinion in scores:
@@ -118,7 +121,7 @@ Needed = Callable[[Iterable[tuple[str, Opinion]]], Need]
 
 
 def learned(found: Mapping[Column, Evidence], kind: Kind, about: Collection[Column] | None = None) -> Allocation:
-    """What these labels of a judge or of people tell. Bands of all versions of a detector count as one."""
+    """The allocation learned from the labels of a judge or of people. The versions of a detector share their bands."""
     worths = {}
     for column, of in found.items():
         labels = _labelled(of, kind)
@@ -132,7 +135,7 @@ def _labelled(of: Evidence, kind: Kind) -> list[Row]:
     kept = (NO, YES) if kind == "judge" else range(SAID)
     found = [NOTHING] * BANDS
     for (detector, band), rows in places.items():
-        if detector:  # else no detector speaks of it, and there is no band
+        if detector:  # else no detector judges it, and it has no band
             found[band] = total([found[band], *(rows[said] for said in kept)])
     return found
 
@@ -145,8 +148,8 @@ def _judged(of: Evidence) -> list[Row]:
 
 
 class LearnedAllocations:
-    """Learned anew every few minutes from all labels of a week, in a task beside the traffic: every process of a ledger
-    learns the same."""
+    """Allocations that a background task learns again every few minutes from all labels of a week. All processes that
+    share a ledger learn the same."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -154,8 +157,8 @@ class LearnedAllocations:
         self._known: dict[Kind, Allocation] = {}
 
     def needed(self, kind: Kind, about: Collection[Column] | None = None) -> Needed:
-        """What a label of this kind would tell of a sample by what is known then. `about` are the columns that the
-        source speaks of, all when None."""
+        """A function that says how much a label of this kind would tell of a sample, by what is known when it is
+        called. `about` are the columns that the source is asked about, all when None."""
         self._about[kind] = about
         self._known[kind] = Allocation(about=about)
         return lambda scores: self._known[kind].need(scores)
@@ -163,12 +166,12 @@ class LearnedAllocations:
     async def run(self) -> None:
         """Learn until cancelled. While the ledger cannot be read, what was learned stays."""
         while True:
-            with contextlib.suppress(LedgerError):  # the ledger says so itself
+            with contextlib.suppress(LedgerError):  # the ledger logs it
                 await self.learn()
             await asyncio.sleep(_SECONDS)
 
     async def learn(self) -> None:
-        """Raises LedgerError."""
+        """Learn now. Raises LedgerError."""
         window = await self._ledger.window(WINDOW)
         self._known = await asyncio.to_thread(self._learned, window.sums)
 

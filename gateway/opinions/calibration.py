@@ -1,12 +1,13 @@
-"""Local operating points: how the detectors do on this traffic, by second opinions, and the thresholds that follow.
+"""Local operating points: how well the detectors do on this traffic by second opinions, and thresholds that follow.
 
-A label counts as many exchanges as its sample stands for: 1/(probability of the sample × probability of the draw). For
-each head the harmless exchanges, so weighted, give the share of them that reaches a score: the local false-alarm table.
+A label counts for as many exchanges as its sample stands for: 1/(probability of the sample × probability of the draw).
+For each head the harmless exchanges, weighted in this way, give the share of them that reaches each score: this is the
+local false-alarm table.
 
-How many labels are enough: a rate r is given only where the harmless samples are worth at least ENOUGH/r equally
-weighted ones (Kish's effective size), so that ENOUGH of them are expected beyond the threshold. For 1 % that is 500.
-Rates that are not given keep the card's threshold, raised to the local one of the smallest rate that is given: a
-threshold never falls below what a higher rate needs here.
+The table has a rate r only if the harmless samples are worth at least ENOUGH/r equally weighted ones (Kish's effective
+size), so that ENOUGH of them are expected above the threshold. For 1 % that is 500. Smaller rates keep the card's
+threshold, but at least the local threshold of the smallest rate that the table has: a smaller rate never has a lower
+threshold.
 """
 
 import math
@@ -18,11 +19,12 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from gateway.trust.ledger import Entry
+from gateway.trust.moments import labels_by
 from gateway.trust.second_opinion import Kind, SecondOpinion
 
 ENOUGH = 5
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
-LEAST_FOR_RATES = 30  # effective samples of a kind, below which no error rate is shown
+LEAST_FOR_RATES = 30  # effective harmful or harmless samples; with fewer no error rate is shown
 Table = tuple[tuple[float, float], ...]  # (false-alarm rate, score), rates ascending
 Head = tuple[str, str, str]  # detector as name@version, sub-category, direction
 Source = Literal["labels", "judge", "texts"]
@@ -30,7 +32,7 @@ _SOURCE_OF: Mapping[Kind, Source] = {"person": "labels", "judge": "judge"}
 
 
 class Labelled(NamedTuple):
-    """One sample as one head saw it: the score and flag, how harmful it is (0 to 1), and what it stands for."""
+    """One sample as one head saw it: score and flag, how harmful it is by its labels (0 to 1), and its weight."""
 
     score: float
     flagged: bool
@@ -39,10 +41,10 @@ class Labelled(NamedTuple):
 
 
 class Local(msgspec.Struct, frozen=True):
-    """What second opinions say of one head. Rates are shares of exchanges, None where too few labels speak of them.
+    """What second opinions say of one head. Rates are shares of exchanges; None where there are too few labels.
 
-    `rows` is the false-alarm table as it would be adopted, `local_rates` those of its rates that come from here; the
-    others are the card's. `harmless` and `harmful` are effective sizes.
+    `rows` is the false-alarm table that would be adopted. Its `local_rates` come from second opinions, the others from
+    the card. `harmless` and `harmful` are effective sizes.
     """
 
     detector: str
@@ -63,9 +65,10 @@ class Local(msgspec.Struct, frozen=True):
 
 
 def locals_of(opinions: Iterable[tuple[SecondOpinion, Entry]], cards: Mapping[Head, Table]) -> list[Local]:
-    """For each head that second opinions speak of, from people's labels where they give a table, else the judge's.
+    """The local operating points of each head that has second opinions: by people's labels if these are enough for a
+    table, else by the judge's.
 
-    `cards` are the tables in force for detectors that run now; what older versions said is left out.
+    `cards` are the tables in force of the detectors that run now; scores of older versions are left out.
     """
     by_kind: dict[tuple[Kind, Head], list[Labelled]] = defaultdict(list)
     for kind, head, labelled in _labelled(opinions):
@@ -88,20 +91,18 @@ def _better(people: Local | None, judge: Local | None) -> Local:
 
 
 def _labelled(opinions: Iterable[tuple[SecondOpinion, Entry]]) -> Iterable[tuple[Kind, Head, Labelled]]:
-    """Two people's labels on one sample are averaged: the sample counts once."""
-    together: dict[tuple[str, Kind, str, str], list[float]] = defaultdict(list)
-    about: dict[tuple[str, Kind], tuple[SecondOpinion, Entry]] = {}
+    """A sample counts once for each kind: by the judge's latest opinion, and by the mean of what people say."""
+    by_sample: dict[tuple[str, Kind], tuple[Entry, list[SecondOpinion]]] = {}
     for opinion, entry in opinions:
-        about[opinion.sample, opinion.kind] = opinion, entry
-        for label in opinion.labels:
-            together[opinion.sample, opinion.kind, label.direction, label.slug].append(label.value)
-    for (sample, kind, direction, slug), values in together.items():
-        opinion, entry = about[sample, kind]
-        weight = 1 / (entry.probability * opinion.probability)
+        by_sample.setdefault((opinion.sample, opinion.kind), (entry, []))[1].append(opinion)
+    for (_, kind), (entry, given) in by_sample.items():
+        weight = 1 / (entry.probability * given[0].probability)
+        labels = labels_by(kind, given)
         for score in entry.scores:
-            if (score.direction, score.slug) == (direction, slug):
-                harmful = sum(values) / len(values)
-                yield kind, (score.detector, slug, direction), Labelled(score.score, score.flagged, harmful, weight)
+            harmful = labels.get((score.slug, score.direction))
+            if harmful is not None:
+                head = score.detector, score.slug, score.direction
+                yield kind, head, Labelled(score.score, score.flagged, harmful, weight)
 
 
 def _local(head: Head, source: Source, labelled: Sequence[Labelled], card: Table) -> Local:
@@ -128,19 +129,19 @@ def _flagged(labelled: Sequence[Labelled], *, harmful: bool) -> float:
 
 
 def effective(weights: Iterable[float]) -> float:
-    """Kish's effective size: as many equally weighted samples would tell as much."""
+    """Kish's effective size: the number of equally weighted samples that would tell as much."""
     listed = list(weights)
     squares = sum(weight * weight for weight in listed)
     return sum(listed) ** 2 / squares if squares else 0.0
 
 
 def false_alarm_table(harmless: Sequence[tuple[float, float]]) -> Table:
-    """From (score, weight) of harmless samples: for each rate that they are enough for, the lowest score that no more
-    than this share of them reaches."""
+    """From the (score, weight) of harmless samples: for each rate for which there are enough of them, the lowest score
+    that at most this share of them reaches."""
     size = effective(weight for _, weight in harmless)
     ordered = sorted(((score, weight) for score, weight in harmless if weight > 0), reverse=True)
     total = sum(weight for _, weight in ordered)
-    reached: list[tuple[float, float]] = []  # a score, and the share of the harmless at or above it; falling scores
+    reached: list[tuple[float, float]] = []  # falling scores, each with the share of the harmless at or above it
     above = 0.0
     for score, weight in ordered:
         above += weight
@@ -157,7 +158,7 @@ def false_alarm_table(harmless: Sequence[tuple[float, float]]) -> Table:
 
 
 def merged_table(local: Table, card: Table) -> tuple[Table, tuple[float, ...]]:
-    """The local rows, and the card's for rates below them; and which rates are local."""
+    """The local rows together with the card's for smaller rates, and the rates that are local."""
     if not local:
         return card, ()
     lowest, score = local[0]

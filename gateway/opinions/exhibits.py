@@ -1,11 +1,11 @@
-"""What of a judged sample is shown to a judge or a person: the texts that the detectors judged, a side as one text."""
+"""What a judge or a person is shown of a judged sample: the texts that the detectors judged, joined to one a side."""
 
 from detectors.base import Text
 from gateway.trust.judged import DIRECTIONS, Direction, Judged
 
 
 def sides_of(judged: Judged) -> dict[Direction, str]:
-    """Each side's texts in their order, with empty lines between; a side without text is left out."""
+    """The texts of each side in their order, separated by empty lines; a side without text is left out."""
     texts = judged.texts()
     sides: dict[Direction, list[str]] = {direction: [] for direction in DIRECTIONS}
     for finding in judged.findings:

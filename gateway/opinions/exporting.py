@@ -1,7 +1,7 @@
-"""Labelled samples as training data: rows for classifiers, and pairs of answers of which one is to be preferred.
+"""Labelled samples as training data: rows for classifiers, and pairs of a better and a worse answer.
 
-A row's weight is how many exchanges of the traffic it stands for. Texts come from where the operator let them be kept;
-a sample without texts is left out.
+A row's weight is the number of exchanges of the traffic that it stands for. A sample whose texts the operator did not
+allow to be kept is left out.
 """
 
 from collections import defaultdict
@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.trust.ledger import Entry
+from gateway.trust.moments import labels_by
 from gateway.trust.second_opinion import Kind, SecondOpinion
 
 Texts = Mapping[str, Mapping[str, str]]  # by sample, then by side
 
 
 class Row(NamedTuple):
-    """One side of a labelled sample. `labels` are by sub-category: the share of those asked who said yes."""
+    """One side of a labelled sample. `labels` has, by sub-category, the share of the people asked who said yes, or the
+    judge's label."""
 
     sample: str
     at: float
@@ -30,14 +32,14 @@ class Row(NamedTuple):
     language: str
 
     def as_json(self) -> dict[str, Any]:
-        """As it is written: the fields that `assay score` reads, and the labels."""
+        """The row as it is written: the fields that `assay score` reads, and the labels."""
         found = self._asdict()
         found["weight"] = round(self.weight, 4)
         return {name: value for name, value in found.items() if value is not None}
 
 
 def classifier_rows(opinions: Iterable[tuple[SecondOpinion, Entry]], texts: Texts) -> Iterator[Row]:
-    """A row for each labelled side. Where people labelled a sample, the judge's word on it is left out."""
+    """A row for each labelled side. Where people labelled a sample, the judge's opinion on it is left out."""
     by_sample: dict[str, list[tuple[SecondOpinion, Entry]]] = defaultdict(list)
     for opinion, entry in opinions:
         if opinion.labels and opinion.sample in texts:
@@ -49,10 +51,9 @@ def classifier_rows(opinions: Iterable[tuple[SecondOpinion, Entry]], texts: Text
 
 def _rows(given: Sequence[tuple[SecondOpinion, Entry]], texts: Mapping[str, str]) -> Iterator[Row]:
     opinion, entry = given[0]
-    said: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for each, _ in given:
-        for label in each.labels:
-            said[label.direction][label.slug].append(label.value)
+    said: dict[str, dict[str, float]] = defaultdict(dict)
+    for (slug, direction), value in labels_by(opinion.kind, [each for each, _ in given]).items():
+        said[direction][slug] = value
     for role, by_slug in sorted(said.items()):
         if role in texts:
             yield Row(
@@ -61,7 +62,7 @@ def _rows(given: Sequence[tuple[SecondOpinion, Entry]], texts: Mapping[str, str]
                 role,
                 texts[role],
                 texts.get("prompt") if role == "response" else None,
-                {slug: sum(values) / len(values) for slug, values in sorted(by_slug.items())},
+                dict(sorted(by_slug.items())),
                 opinion.kind,
                 1 / (entry.probability * opinion.probability),
                 entry.route,
@@ -71,9 +72,9 @@ def _rows(given: Sequence[tuple[SecondOpinion, Entry]], texts: Mapping[str, str]
 
 
 def preference_pairs(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    """Two answers to the same prompt of which one shows a sub-category and the other does not: that one is chosen.
+    """Pairs of answers to the same prompt: the rejected one shows a sub-category, the chosen one does not.
 
-    A pair stands for no more than the rarer of its answers, and so has the smaller weight.
+    A pair stands for no more exchanges than the rarer of its answers, so it has the smaller of their weights.
     """
     by_prompt: dict[str, list[Row]] = defaultdict(list)
     for row in rows:

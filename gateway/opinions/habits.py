@@ -1,8 +1,8 @@
-"""What a judge usually says: one that always says the same tells nothing, and that must be seen.
+"""Warns of a judge that always gives the same answer, because such a judge tells nothing.
 
-Three kinds of evidence, none of them a bare share of yes: harmless texts that it is shown as a check (`controls`); that
-it says yes as often to what the detectors clear as to what they flag; and that it says no to all that they flag. Its
-opinions count all the same: who is warned decides.
+A share of yes alone is no evidence, so there are three kinds: the judge says yes to harmless texts that it is shown as
+a check (`controls`); it says yes as often to texts that the detectors clear as to those that they flag; or it says no
+to everything that they flag. Its opinions are counted in any case: the operator decides after the warning.
 """
 
 import math
@@ -16,19 +16,19 @@ from gateway.opinions.judge import Opinion
 from gateway.telemetry import metrics
 from gateway.trust.estimates import Weights, difference, flagged_share
 
-_ENOUGH = 30  # opinions on samples of one kind, before anything is said of them
-_ENOUGH_NO = 100  # flagged samples: of a rare harm thirty flags may all be false alarms
+_ENOUGH = 30  # opinions on samples of one kind before there is a warning
+_ENOUGH_NO = 100  # flagged samples; more, because thirty flags of a rare harm may all be false alarms
 _ALWAYS, _OFTEN, _SMALL_GAP = 0.95, 0.5, 0.15
-_CONTROLS = 30  # the latest that count
-_HARMLESS_YES, _CHANCE = 0.2, 0.001  # a judge that says yes to more of what is harmless, by this chance of being wrong
-_CLEARED, _FEW = 10, 0.1  # so many controls with no more yes than that speak for a judge
+_CONTROLS = 30  # only the latest count
+_HARMLESS_YES, _CHANCE = 0.2, 0.001  # warn above this share of yes to harmless texts, with this chance of error
+_CLEARED, _FEW = 10, 0.1  # with this many controls and at most this share of yes, a judge is not suspected
 _MUCH_NONSENSE = 0.5
 
 
 @dataclass(slots=True)
 class _Counts:
-    """Opinions on one side and sub-category: [detector flagged][judge says yes]; and on the latest controls whether it
-    said yes."""
+    """Opinions on one side and sub-category. `table` counts samples by [detector flagged][judge says yes]; `controls`
+    has the answers to the latest controls."""
 
     table: tuple[list[int], list[int]] = field(default_factory=lambda: ([0, 0], [0, 0]))
     controls: deque[bool] = field(default_factory=lambda: deque(maxlen=_CONTROLS))
@@ -43,7 +43,7 @@ class _Counts:
 
 
 class Habits:
-    """Counts of opinions beside what the detectors flagged."""
+    """Counts opinions together with what the detectors flagged."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[Role, str], _Counts] = {}
@@ -66,12 +66,13 @@ class Habits:
             metrics.tally(metrics.OPINION_CONTROLS, slug, side, str(int(label.yes))).add()
 
     def add_nonsense(self) -> None:
-        """One sample of which no answer could be understood."""
+        """One sample for which no answer could be read."""
         self._nonsense += 1
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each sub-category and side: how often it says yes, how much its word tells (entropy in bits, 0 where it
-        always says the same), and how often it agrees with the detectors. Shares of what was drawn, not of traffic."""
+        """For each sub-category and side: how often the judge says yes, how much its answers tell (entropy in bits, 0
+        where it always says the same), and how often it agrees with the detectors. These are shares of the drawn
+        samples, not of the traffic."""
         return [
             {
                 "subcategory": slug,
@@ -88,12 +89,12 @@ class Habits:
         ]
 
     def warnings(self) -> list[str]:
-        """Sentences about a judge that cannot be right."""
+        """Sentences that say why the judge's answers cannot be right; empty for a judge that is not suspected."""
         same = [warning for key, counts in sorted(self._counts.items()) for warning in _warnings(key, counts)]
         return [*self._nonsense_warning(), *same]
 
     def news(self) -> list[str]:
-        """Warnings that were not there when this was asked last."""
+        """Warnings that are new since the last call."""
         fresh = {key: found for key, counts in self._counts.items() if (found := _warnings(key, counts))}
         told, self._told = self._told, frozenset(fresh)
         nonsense = self._nonsense_warning()
@@ -109,8 +110,8 @@ class Habits:
         if total < _ENOUGH or self._nonsense < _MUCH_NONSENSE * total:
             return []
         return [
-            f"of {self._nonsense} of {total} samples no answer could be understood, and they have no second opinion: "
-            "set the `dialect` that the model speaks, or its `instructions`"
+            f"for {self._nonsense} of {total} samples no answer could be read, so they have no second opinion: set the "
+            "`dialect` that the model speaks, or its `instructions`"
         ]
 
 
@@ -128,7 +129,8 @@ def _yes_to_harmless(counts: _Counts) -> str:
 
 
 def _yes_to_all(counts: _Counts) -> str:
-    """An honest judge too says yes to most where most of the traffic is harm; its answers to harmless texts tell."""
+    """A good judge, too, says yes to most texts where most of the traffic is harmful. So one that passed enough
+    controls is not suspected."""
     (clear_no, clear_yes), (flagged_no, flagged_yes) = counts.table
     clear, flagged = clear_no + clear_yes, flagged_no + flagged_yes
     if len(counts.controls) >= _CLEARED and sum(counts.controls) <= _FEW * len(counts.controls):
@@ -150,7 +152,7 @@ def _yes_to_all(counts: _Counts) -> str:
         return ""
     return (
         f"yes to {flagged_yes} of {flagged} samples that a detector flagged and to {clear_yes} of {clear} that none "
-        "did: to one of the two all texts are alike; try the judge on harmless texts"
+        "flagged: either the judge or the detector does not tell texts apart; try the judge on harmless texts"
     )
 
 
@@ -165,10 +167,10 @@ def _no_to_all(counts: _Counts) -> str:
 
 
 def at_least(yes: int, of: int, share: float) -> float:
-    """How probable so many or more are by chance, where each is a yes with this probability."""
+    """The probability of `yes` or more out of `of` by chance, if each is a yes with probability `share`."""
     return sum(math.comb(of, k) * share**k * (1 - share) ** (of - k) for k in range(yes, of + 1))
 
 
 def entropy_bits(share: float) -> float:
-    """Of a yes-or-no answer whose share of yes this is."""
+    """The entropy of a yes-or-no answer with this share of yes."""
     return abs(sum(p * math.log2(p) for p in (share, 1 - share) if p > 0))

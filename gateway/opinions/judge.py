@@ -1,4 +1,4 @@
-"""Asks a judge model about an exchange: within its budget, again where that may help, each failure counted."""
+"""Asks a judge model about an exchange: within its budget, with retries where they may help, counting each failure."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class Post(Protocol):
 
 
 class JudgeError(Exception):
-    """No opinion. `again` says that a later try may bring one."""
+    """The judge gave no opinion. `again` says that a later try may get one."""
 
     def __init__(self, reason: str, message: str, *, again: bool) -> None:
         super().__init__(message)
@@ -47,7 +47,8 @@ class Spent:
 
 
 class Retries(NamedTuple):
-    """How often a request is sent again after a failure that may pass; each pause is drawn and up to twice the last."""
+    """How often a request is sent again after a failure that may pass. The pauses are random, and the longest possible
+    one doubles each time."""
 
     times: int = 2
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -59,7 +60,7 @@ class Retries(NamedTuple):
 
 
 class Judge:
-    """One judge model. `spent` is what it has cost."""
+    """One judge model. `spent` is what it has cost since the start."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Judge:
     async def opinion(self, texts: Sequence[Text], wanted: Mapping[Role, frozenset[str]]) -> Opinion:
         """Labels for the wanted sub-categories of each side, as far as the judge has an opinion.
 
-        Raises JudgeError when it could not be asked, or answered nothing but nonsense.
+        Raises JudgeError when it could not be asked, or when none of its answers could be read.
         """
         found: dict[tuple[Role, str], Label] = {}
         asked = 0
@@ -96,7 +97,7 @@ class Judge:
         return found
 
     async def _labels(self, text: Text, request: Request) -> Labels:
-        """Nothing where the answer is nonsense, which is counted. Raises JudgeError."""
+        """The labels of one request; none where the answer cannot be read, which is counted. Raises JudgeError."""
         answer = await self._answer(request)
         try:
             labels = self.dialect.labels(text, request, answer)

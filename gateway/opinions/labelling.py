@@ -1,4 +1,4 @@
-"""The review: what waits for people's labels, the labels they give, and how far two of them agree."""
+"""The review: samples that wait for people's labels, the labels, and how well two reviewers agree."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,13 +8,13 @@ from typing import Any
 from gateway.trust.ledger import Entry, Ledger
 from gateway.trust.second_opinion import WRONG, Label, SecondOpinion, Waiting
 
-HOLD_SECONDS = 300.0  # for which an item that was given to one reviewer is given to no other
+HOLD_SECONDS = 300.0  # an item that one reviewer got is given to no other for this time
 _LOOK_SECONDS = 1.0
 _MOST_LOOKED_AT = 500
 _MOST_OPINIONS = 10_000
 MOST_NAME = 64
 
-# What `unsafe` is the sum of: where a reviewer says no to it, they say no to each of these.
+# The harms that `unsafe` sums up: a reviewer who says no to `unsafe` says no to each of them.
 HARMS = frozenset(
     {
         "violence", "unlawful_conduct", "harms_to_minor", "adult_content", "mental_health", "privacy_violation",
@@ -25,12 +25,12 @@ HARMS = frozenset(
 
 
 class LabelError(Exception):
-    """A label that cannot be kept; the message says why and what to do."""
+    """A label that cannot be stored; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which items are wanted; None is any. `since` and `until` are Unix seconds, half-open."""
+    """Which items are wanted; None means any. `since` and `until` are Unix seconds, a half-open range."""
 
     subcategory: str | None = None
     route: str | None = None
@@ -40,7 +40,7 @@ class Filters:
     until: float | None = None
 
     def fit(self, entry: Entry) -> bool:
-        """Whether they let a sample through."""
+        """Whether a sample passes all filters."""
         flags = {score.slug for score in entry.scores if score.flagged}
         return (
             (self.subcategory is None or any(score.slug == self.subcategory for score in entry.scores))
@@ -54,13 +54,13 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One sample to label, with what the detectors said of it."""
+    """One sample to label, with the detectors' scores."""
 
     waiting: Waiting
     entry: Entry
 
     def shown(self) -> dict[str, Any]:
-        """As JSON. The judge's opinion is not in it: it would sway the reviewer."""
+        """As JSON. The judge's opinion is left out, because it would influence the reviewer."""
         waiting, entry = self.waiting, self.entry
         scores = sorted(entry.scores, key=lambda score: -score.score)
         return {
@@ -93,12 +93,12 @@ def reason_of(waiting: Waiting) -> str:
     return {
         "flagged": f"a detector flagged {what}; {chance}",
         "doubt": f"the detector is in doubt about {what}; {chance}",
-        "floor": f"nothing stands out, and some of those are looked at too; {chance}",
+        "floor": f"no score stands out, and some such samples are labelled too; {chance}",
     }[waiting.reason]
 
 
 class Review:
-    """The queue of people's items in a ledger. `clock` is Unix seconds. All methods raise LedgerError."""
+    """The queue of people's items in a ledger. `clock` gives Unix seconds. All methods raise LedgerError."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
         self._ledger = ledger
@@ -107,12 +107,12 @@ class Review:
     async def next(
         self, by: str, filters: Filters = Filters(), most: int = 1, passed: Iterable[str] = ()
     ) -> list[Item]:
-        """Items for this reviewer that nobody else has at hand, in a random order that is the same for all; without
-        those `passed`. Raises LabelError for a name that is none."""
+        """Items for this reviewer that nobody else holds, in a random order that is the same for all, without those
+        that the reviewer has `passed`. Raises LabelError for a name that cannot be used."""
         _check_name(by)
         skipped = frozenset(passed)
         picky = bool(skipped) or filters != Filters()
-        # Who picks looks at many and must not keep them from the others.
+        # With filters many items are looked at for a few: hold them only briefly, so that others get them.
         found = await self._ledger.hold(
             "person", by, _MOST_LOOKED_AT if picky else most, _LOOK_SECONDS if picky else HOLD_SECONDS
         )
@@ -120,7 +120,7 @@ class Review:
         return [item for item in items if item.waiting.sample not in skipped][:most]
 
     async def waiting(self) -> int:
-        """How many wait."""
+        """How many items wait."""
         return await self._ledger.count_waiting("person")
 
     async def _with_entries(self, waiting: Sequence[Waiting]) -> list[Item]:
@@ -128,10 +128,10 @@ class Review:
         return [Item(item, entries[item.sample]) for item in waiting if item.sample in entries]
 
     async def label(self, sample: str, by: str, labels: Sequence[Label]) -> None:
-        """Keep one reviewer's labels; a second time they replace the first. Raises LabelError."""
+        """Store one reviewer's labels; they replace earlier ones of the same reviewer. Raises LabelError."""
         _check_name(by)
         if not labels:
-            raise LabelError("there is no label; give at least one sub-category with yes or no, or leave the item out")
+            raise LabelError("there is no label; give at least one sub-category with yes or no, or skip the item")
         probability = await self._probability(sample)
         entry = (await self._ledger.entries_of([sample])).get(sample)
         if entry is None or probability is None:
@@ -151,19 +151,19 @@ class Review:
             raise LabelError(f"the sample {sample!r} has just expired; its label was not kept")
 
     async def _probability(self, sample: str) -> float | None:
-        """With which the sample was drawn: known of what waits, and of what was labelled already."""
+        """The probability with which the sample was drawn; None where it neither waits nor was labelled."""
         item, given = await self._ledger.one("person", sample)
         if item is not None:
             return item.probability
         return given[0].probability if given else None
 
     async def agreement(self) -> list[dict[str, Any]]:
-        """Of each two reviewers over the last seven days, Cohen's kappa over all that both labelled."""
+        """The agreement of each pair of reviewers over the last seven days; see `agreement`."""
         return agreement([opinion for opinion, _ in await self._ledger.opinions("7d", _MOST_OPINIONS, "person")])
 
 
 def may_be_labelled(entry: Entry) -> frozenset[tuple[str, str]]:
-    """(Direction, sub-category): what was judged, and whether a judged answer was wrong."""
+    """The (direction, sub-category) that may be labelled: what was judged and, for an answer, ways of being wrong."""
     judged = frozenset((score.direction, score.slug) for score in entry.scores)
     answered = any(direction == "response" for direction, _ in judged)
     return judged | frozenset(("response", slug) for slug in WRONG if answered)
@@ -175,8 +175,8 @@ def _check_name(by: str) -> None:
 
 
 def agreement(opinions: Iterable[SecondOpinion]) -> list[dict[str, Any]]:
-    """For each two people: how many labels both gave, the share that is equal, and Cohen's kappa, None where it is not
-    defined, as when both always said the same."""
+    """For each pair of people: how many labels both gave, the share that is equal, and Cohen's kappa, which is None
+    where it is not defined, for instance when both always gave the same answer."""
     by_label: dict[tuple[str, str, str], dict[str, bool]] = defaultdict(dict)
     for opinion in opinions:
         if opinion.kind == "person":
@@ -199,7 +199,7 @@ def _equal(both: Sequence[tuple[bool, bool]]) -> float:
 
 
 def kappa(both: Sequence[tuple[bool, bool]]) -> float | None:
-    """Cohen 1960: agreement beyond what two who answer by chance, with the same shares of yes, would reach."""
+    """Cohen (1960): the agreement beyond that of two people who answer at random with the same shares of yes."""
     n = len(both)
     first, second = sum(a for a, _ in both) / n, sum(b for _, b in both) / n
     by_chance = first * second + (1 - first) * (1 - second)
@@ -208,7 +208,8 @@ def kappa(both: Sequence[tuple[bool, bool]]) -> float | None:
 
 
 def labels_of(answers: Mapping[tuple[str, str], bool], entry: Entry) -> list[Label]:
-    """Labels from answers by (direction, sub-category). A no to `unsafe` is a no to each harm that was judged."""
+    """Labels from answers by (direction, sub-category). A no to `unsafe` counts as a no to each harm that was
+    judged."""
     full = dict(answers)
     for score in entry.scores:
         if answers.get((score.direction, "unsafe")) is False and score.slug in HARMS:

@@ -1,4 +1,4 @@
-"""Which judged samples people are asked about, and the texts that an operator lets be kept for that."""
+"""Draws the judged samples that people are asked about, and keeps their texts if the operator allows it."""
 
 from gateway.opinions.allocation import Allocation, Needed
 from gateway.opinions.exhibits import sides_of
@@ -8,12 +8,12 @@ from gateway.trust.judged import Judged
 from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Waiting
 
-MOST_CHARACTERS = 20_000  # of a side's text are kept
+MOST_CHARACTERS = 20_000  # kept of a side's text
 
 
 class Reviews:
-    """A sink. Draws samples for `reviewers` people each, with their texts where `shows_texts`; `needed` says
-    how much a label of a sample would tell, `keep` is where texts are kept for export."""
+    """A sink. Draws samples for `reviewers` people each, with `shows_texts` together with their texts. `needed` says
+    how much a label of a sample would tell; `keep` stores texts for export."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Reviews:
         self._keep = keep
 
     def take(self, judged: Judged) -> None:
-        """Draw, by a probability that is known, and let what was drawn wait in the ledger."""
+        """Draw a sample with a known probability; if it is drawn, let it wait in the ledger."""
         found = self._needed(judged.scores)
         probability = self._budget.probability(found.value)
         if probability <= 0 or not is_drawn(judged.id, probability):
@@ -57,5 +57,5 @@ class Reviews:
 
 
 def kept_texts(judged: Judged) -> dict[str, str]:
-    """Each side's text, as much as is kept."""
+    """The text of each side, cut at MOST_CHARACTERS."""
     return {side: text[:MOST_CHARACTERS] for side, text in sides_of(judged).items()}

@@ -1,4 +1,4 @@
-"""Second opinions of a judge model, beside the traffic: drawn samples wait here, with their texts, in memory only."""
+"""Second opinions of a judge model, beside the traffic. Drawn samples wait here with their texts, only in memory."""
 
 import asyncio
 import contextlib
@@ -31,8 +31,8 @@ _MOST_UNWRITTEN = 1_000  # opinions, while the ledger cannot be written
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A sample on its way to the judge, with what it is to be asked and what the detectors said: (side, sub-category) →
-    flagged."""
+    """A sample that waits for the judge. `asked` is what the judge is asked about, `flags` what the detectors flagged,
+    both by (side, sub-category)."""
 
     sample: str
     at: float
@@ -46,7 +46,8 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`waiting` samples at most; one that waited longer than `expiry_seconds`, or has more characters, is not shown."""
+    """At most `waiting` samples wait. A sample that waited longer than `expiry_seconds`, or that has more than so many
+    `characters`, is not shown to the judge."""
 
     waiting: int = 256
     expiry_seconds: float = 3600.0
@@ -54,12 +55,12 @@ class Bounds:
 
 
 class SecondOpinions:
-    """A sink. `only` are the sub-categories to ask about, all when empty. `clock` is Unix seconds, as in `Judged.at`.
-    `needed` says how much a label of a sample would tell. `keep` gets the texts of what was answered, where the
-    operator lets them be kept.
+    """A sink. `only` are the sub-categories to ask about, all when empty. `clock` gives Unix seconds, as in
+    `Judged.at`. `needed` says how much a label of a sample would tell. `keep` stores the texts of answered samples, if
+    the operator allows it.
 
-    Every sample that was drawn gets one opinion in the ledger: with labels, or without any where the judge gave none.
-    So its probability is known, and so is how many were asked in vain.
+    Every drawn sample gets one opinion in the ledger, without labels if the judge gave none. So its probability is
+    known, and so is the number of samples that the judge did not answer.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class SecondOpinions:
         self.name = f"{judge.options.model}@{judge.dialect.name}"
 
     def take(self, judged: Judged) -> None:
-        """Draw, by a probability that is known, and let what was drawn wait."""
+        """Draw a sample with a known probability; if it is drawn, let it wait."""
         probability = self._budget.probability(self._needed(judged.scores).value)
         if probability <= 0 or not is_drawn(judged.id, probability):
             return
@@ -100,7 +101,8 @@ class SecondOpinions:
             _count("dropped", self._queue.offer(drawn, probability))
 
     def _drawn(self, judged: Judged) -> Drawn:
-        """What the detectors judged as well, and what the operator names though no detector judges it."""
+        """The judge is asked about what the detectors judged or, where the operator named sub-categories, about these,
+        even if no detector judges them."""
         flags: dict[tuple[Role, str], bool] = {(side, opinion.slug): opinion.flagged for side, opinion in judged.scores}
         about, said = self._judge.dialect.about, {finding.direction for finding in judged.findings}
         asked = frozenset(
@@ -124,7 +126,7 @@ class SecondOpinions:
                 await asyncio.sleep(_IDLE_SECONDS)
 
     async def ask_one(self) -> bool:
-        """Show the sample that waits longest to the judge; False when none waits."""
+        """Show the judge the sample that has waited longest; False when none waits."""
         taken = self._queue.take()
         metrics.OPINION_WAITING.set(len(self._queue))
         if taken is None:
@@ -166,7 +168,7 @@ class SecondOpinions:
         await self._settle("answered" if opinion else "failed", drawn, probability, opinion)
 
     async def _check(self, wanted: Mapping[Role, frozenset[str]]) -> None:
-        """Show it a harmless exchange, if one is due, and ask the same of that. What fails is not tried again."""
+        """Show the judge a harmless exchange, if one is due, with the same questions. Failures are not tried again."""
         texts = self._controls.due()
         with contextlib.suppress(JudgeError):  # counted already
             self.habits.add_control(await self._judge.opinion(texts, wanted))
@@ -185,7 +187,7 @@ class SecondOpinions:
         await self._write()
 
     async def _write(self) -> None:
-        """What cannot be written now waits for the next time."""
+        """Write opinions to the ledger; those that cannot be written now wait for the next call."""
         batch, self._unwritten = self._unwritten, []
         if not batch:
             return

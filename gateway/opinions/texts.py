@@ -1,6 +1,7 @@
-"""The texts of drawn samples, where the operator lets them be kept: a bounded file in `state_dir`, for `assay export`.
+"""The texts of drawn samples, if the operator allows them to be kept: a bounded file in `state_dir`, for `assay
+export`.
 
-They go with their sample: after `days`, or earlier when the file is full.
+Texts are deleted after `days`, as their samples are, or earlier when the file is full.
 """
 
 import asyncio
@@ -29,20 +30,22 @@ _Row = tuple[str, float, bytes]
 
 
 class Texts:
-    """`keep` never waits and never raises; `run` writes. `clock` is Unix seconds."""
+    """`keep` never blocks and never raises; `run` writes. `clock` gives Unix seconds."""
 
     def __init__(self, folder: Path, *, days: float, most_bytes: int, clock: Callable[[], float]) -> None:
-        self._file = SqliteFile(folder / FILE, _SCHEMA, most_bytes)
+        self._path = folder / FILE
+        self._file = SqliteFile(self._path, _SCHEMA, most_bytes)
         self._seconds = days * _DAY
         self._clock = clock
         self._waiting: list[_Row] = []
+        self._is_failing = False
 
     def keep(self, sample: str, at: float, texts: dict[str, str]) -> None:
-        """Texts by side. The oldest of too many that wait are dropped."""
+        """Keep a sample's texts, by side. If too many wait the oldest are dropped."""
         self._waiting = [*self._waiting, (sample, at, msgspec.json.encode(texts))][-_MOST_WAITING:]
 
     async def run(self) -> None:
-        """Write until cancelled, and once more then."""
+        """Write until cancelled, and once more at the end."""
         turns = 0
         try:
             while True:
@@ -54,7 +57,7 @@ class Texts:
             await self._file.close()
 
     async def flush(self, *, prune: bool = False) -> None:
-        """Write what waits; what cannot be written waits on."""
+        """Write what waits. Texts that cannot be written go on waiting; the log says so once."""
         batch, self._waiting = self._waiting, []
         if not batch and not prune:
             return
@@ -70,11 +73,17 @@ class Texts:
         try:
             await self._file.do(work)
         except FAILURES as error:
-            log.warning("texts for the review cannot be written: %s", error)
+            if not self._is_failing:  # the transition only, not every second
+                log.warning("texts for `assay export` cannot be written to %s, and wait: %s", self._path, error)
+            self._is_failing = True
             self._waiting = [*batch, *self._waiting][-_MOST_WAITING:]
+        else:
+            if self._is_failing:
+                log.warning("texts for `assay export` are written to %s again", self._path)
+            self._is_failing = False
 
     async def of(self, samples: Iterable[str]) -> dict[str, dict[str, str]]:
-        """By sample, of those that are there. Raises one of `stores.sqlite.FAILURES`."""
+        """The texts of those samples that have any. Raises one of `stores.sqlite.FAILURES`."""
         await self.flush()
 
         wanted = list(samples)
@@ -88,7 +97,7 @@ class Texts:
 
 
 def _drop_oldest(connection: Connection) -> bool:
-    """A tenth; False when there is nothing."""
+    """Delete the oldest tenth; False when there is nothing to delete."""
     row = connection.execute(
         "SELECT at FROM texts ORDER BY at LIMIT 1 OFFSET (SELECT COUNT(*) / 10 FROM texts)"
     ).fetchone()

@@ -1,10 +1,10 @@
-"""Items that wait for a second opinion: few of them, and the probability of each stays known.
+"""A bounded queue in which the probability of each item stays known.
 
-What is full must drop something, and a drop that nobody accounts for makes every rate wrong. So a full queue is
-thinned: each item that waits is kept with probability one half and its own probability halved, and from then on
-newcomers are let in with half the probability, until there is room again. Whether an item is dropped depends on a coin
-and never on what it says, so weights of 1/probability stay right: given all that came before, an item is kept with
-the probability that it carries (a Poisson sample whose rate adapts, as in Duffield, Lund & Thorup 2007, section 3).
+A full queue must drop something, and a drop that nobody accounts for makes every rate wrong. So a full queue is
+thinned: each waiting item is kept with probability one half, and its own probability is halved. From then on new items
+are let in with half the probability, until there is room again. Whether an item is dropped depends on a coin and never
+on its content, so weights of 1/probability stay right: given everything before, an item is kept with the probability
+that it carries (a Poisson sample whose rate adapts, as in Duffield, Lund & Thorup 2007, section 3).
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ _LEAST_SHARE = 2.0**-20
 
 
 class ThinnedQueue(Generic[T]):
-    """`draw` gives numbers from 0, below 1. `share` of the newcomers is let in now."""
+    """`draw` gives random numbers in [0, 1). `share` is the share of new items that is let in now."""
 
     def __init__(self, most: int, *, draw: Callable[[], float]) -> None:
         self._most = max(2, most)
@@ -28,7 +28,7 @@ class ThinnedQueue(Generic[T]):
         return len(self._items)
 
     def offer(self, item: T, probability: float) -> int:
-        """An item that was drawn with this probability; returns how many items were dropped for want of room."""
+        """Add an item that was drawn with this probability; returns how many items were dropped for want of room."""
         if self._draw() >= self.share:
             return 1
         self._items.append((item, probability * self.share))
@@ -38,7 +38,8 @@ class ThinnedQueue(Generic[T]):
         return came - len(self._items)
 
     def thin(self) -> bool:
-        """Keep each with probability one half, and let so many newcomers in; False when that went as far as it can."""
+        """Keep each item with probability one half, and let in half as many new ones; False when it cannot go
+        further."""
         if self.share <= _LEAST_SHARE:
             return False
         self._items = deque((kept, each / 2) for kept, each in self._items if self._draw() < 0.5)
@@ -46,11 +47,11 @@ class ThinnedQueue(Generic[T]):
         return True
 
     def take(self) -> tuple[T, float] | None:
-        """The sample that has waited longest, with its probability; None when no sample waits."""
+        """The item that has waited longest, with its probability; None when no item waits."""
         if self.share < 1 and len(self._items) <= self._most // 4:
             self.share *= 2
         return self._items.popleft() if self._items else None
 
     def put_back(self, item: T, probability: float) -> None:
-        """One that was taken and must be tried again: it is next."""
+        """Return an item that was taken and must be tried again; it is the next one."""
         self._items.appendleft((item, probability))

@@ -1,4 +1,4 @@
-"""The sinks and tasks of second opinions, as the configuration asks for them."""
+"""Builds the sinks and tasks of second opinions from the configuration."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ _ROLES: tuple[Role, ...] = ("prompt", "response")
 
 @dataclass(slots=True)
 class Opinions:
-    """`sinks` take judged samples, `tasks` run beside the traffic, `close` ends what they hold."""
+    """`sinks` take judged samples, `tasks` run in the background, `close` closes the connections."""
 
     sinks: list[Sink] = field(default_factory=list)
     tasks: list[NamedTask] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Opinions:
     poster: Poster | None = None
 
     def report(self) -> dict[str, Any] | None:
-        """What the judge model has done, None where there is none."""
+        """What the judge model has done; None where there is no judge model."""
         return self.second.report() if self.second else None
 
     async def close(self) -> None:
@@ -49,7 +49,8 @@ class Opinions:
 def opinions_of(
     config: Config, ledger: Ledger, by_name: Mapping[str, Upstream], slugs: frozenset[str], clock: Callable[[], float]
 ) -> Opinions:
-    """`slugs` are what the detectors judge; `clock` is Unix seconds. A gateway's processes share the judge's budget."""
+    """`slugs` are the sub-categories that the detectors judge; `clock` gives Unix seconds. All processes of a gateway
+    share the judge's budget."""
     found = Opinions()
     keep: Keep | None = None
     if config.review_text and config.state_dir is not None:
@@ -114,11 +115,11 @@ def _second(
 
 
 def _about(dialect: Dialect, only: frozenset[str]) -> frozenset[Column]:
-    """What this judge is asked about."""
+    """The columns that this judge is asked about."""
     return frozenset((slug, side) for side in _ROLES for slug in dialect.about(side) if not only or slug in only)
 
 
 def _calls_a_sample(dialect: Dialect, options: Options, slugs: frozenset[str]) -> int:
-    """How many calls a prompt and its response cost together."""
+    """How many calls a prompt and its response take together."""
     texts: Sequence[Text] = [Text("x", role) for role in _ROLES]
     return max(1, sum(len(dialect.requests(text, slugs, options)) for text in texts))

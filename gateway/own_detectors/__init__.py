@@ -1,4 +1,4 @@
-"""The operator's own detectors, from their settings to where they are asked: classifiers and word lists go to the
-detector processes as descriptions, guards behind HTTP are asked from here, so that no detector process waits for a
+"""The operator's own detectors: from their settings to asking them. Classifiers and word lists are sent to the detector
+processes as descriptions. Guards that a server runs are asked from here, so that no detector process waits for the
 network.
 """

@@ -1,4 +1,4 @@
-"""Guards asked outside a running gateway: about some texts, beside the panel, or whether they answer at all."""
+"""Asks guards outside a running gateway: about some texts, together with the panel, or whether they answer at all."""
 
 import asyncio
 import math
@@ -19,7 +19,7 @@ _JUDGED = ("scanned", "skipped")
 
 
 def unanswered(config: Config, own: OwnDetectors) -> dict[str, str]:
-    """By name why a guard does not answer now. Each is asked about a harmless text."""
+    """Why guards do not answer now, by name; only those that do not. Each is asked about a harmless text."""
     served = guards_of(config, own, upstreams(config))
 
     async def all_of_them() -> list[str]:
@@ -33,13 +33,14 @@ def unanswered(config: Config, own: OwnDetectors) -> dict[str, str]:
 
 
 def heard_of(config: Config, own: OwnDetectors, texts: Sequence[Text]) -> Mapping[str, Sequence[Heard]]:
-    """By guard (name@version) what it says of each text, whatever it costs."""
+    """What each guard (name@version) says of each text. No budget applies."""
     served = guards_of(config, own, upstreams(config), budgeted=False)
     return asyncio.run(_all(served, texts)) if served else {}
 
 
 class PanelWithGuards:
-    """The panel, and guards that servers run: one answer with what both say, as `JudgingWithGuards` gives it."""
+    """The panel together with guards that servers run: one answer with the opinions of both, as `JudgingWithGuards`
+    gives it in a gateway."""
 
     def __init__(self, panel: Panel, config: Config, own: OwnDetectors) -> None:
         self._panel = panel
@@ -48,7 +49,7 @@ class PanelWithGuards:
         self._thresholds = own.thresholds()
 
     def ask(self, questions: Sequence[Question]) -> list[Answer]:
-        """An answer to each question, in order. A guard that does not judge a text has `failed` for it."""
+        """An answer to each question, in order. A guard that does not judge a text is listed in `failed`."""
         answers = self._panel.ask(questions)
         texts = [question.text for question in questions]
         for guard, heard in heard_of(self._config, self._own, texts).items():

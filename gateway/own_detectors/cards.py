@@ -1,4 +1,4 @@
-"""What is known of the operator's detectors, as a card of each in Markdown."""
+"""What is known of the operator's detectors: a card of each, in Markdown."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ def cards(own: OwnDetectors, local: LocalTables) -> str:
 def _card(spec: Spec, own: OwnDetectors, local: LocalTables) -> Iterator[str]:
     yield f"# {spec.id}"
     yield ""
-    yield f"{_KINDS[type(spec)]}. Source: {spec.origin or 'not told'}."
+    yield f"{_KINDS[type(spec)]}. Source: {spec.origin or 'not stated'}."
     yield ""
     if fault := own.faults.get(spec.name):
         yield f"**It does not work**: {fault}."
@@ -33,7 +33,7 @@ def _card(spec: Spec, own: OwnDetectors, local: LocalTables) -> Iterator[str]:
     for slug, role in sorted(spec.heads()):
         yield f"| `{slug}` | {role} | {_table(spec, local.get((spec.id, slug, role)))} |"
     yield ""
-    yield "Nothing is known of how much of the harm it finds, or of its errors on public benchmarks."
+    yield "How much of the harm it finds is not known, nor are its errors on public benchmarks."
 
 
 def _made_of(spec: Spec) -> Iterator[str]:
@@ -43,10 +43,10 @@ def _made_of(spec: Spec) -> Iterator[str]:
     if isinstance(spec, Classifier):
         mapped = ", ".join(f"{label} → {slug or 'nothing'}" for label, slug in spec.outputs)
         yield f"- labels: {mapped}; {spec.activation}"
-        yield f"- long texts: {spec.most_windows} windows at most, the highest score counts"
+        yield f"- long texts: at most {spec.most_windows} windows are read, and the highest score counts"
         yield "- scores: the model's own, not calibrated"
     elif isinstance(spec, WordList):
-        yield f"- findings are called `{spec.label}`; the score is 1 where a phrase stands, else 0"
+        yield f"- findings are called `{spec.label}`; the score is 1 where a text contains a phrase, else 0"
     else:
         yield "- scores: what the guard says, not calibrated; texts are sent to its server"
 

@@ -1,4 +1,4 @@
-"""What is wrong with the operator's detectors, told by loading each: for `assay check`, which may load models."""
+"""What is wrong with the operator's detectors, found by loading each one: for `assay check`, which may load models."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,9 @@ from gateway.own_detectors.asking import unanswered
 
 
 def notes(config: Config, own: OwnDetectors) -> Iterator[str]:
-    """Guards that do not answer now; they may later."""
+    """A line for each guard that does not answer now; it may answer later."""
     for name, why in unanswered(config, own).items():
-        yield f"detectors.{name}: it does not answer now ({why}); until it does, each rule's on_error decides"
+        yield f"detectors.{name}: the guard does not answer now ({why}); until it does, each rule's on_error decides"
 
 
 def faults(own: OwnDetectors) -> Iterator[str]:

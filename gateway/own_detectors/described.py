@@ -1,4 +1,4 @@
-"""The settings of the operator's detectors become their descriptions, each with its version, its tables, its fault."""
+"""Turns the settings of the operator's detectors into descriptions, with versions, false-alarm tables and faults."""
 
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -18,7 +18,7 @@ _FOUND = 1.0  # the score of a word that was found
 
 
 def own_detectors(config: Config, tables: Mapping[Head, OperatingTable] = MappingProxyType({})) -> OwnDetectors:
-    """The descriptions, in the order of the settings. `tables` are the false-alarm tables that the operator made."""
+    """The descriptions, in the order of the settings. `tables` are the operator's own false-alarm tables."""
     if not config.own:
         return OwnDetectors()
     shipped = manifest.load(weights=False)
@@ -32,7 +32,7 @@ def own_detectors(config: Config, tables: Mapping[Head, OperatingTable] = Mappin
 
 
 def dialect(config: GuardConfig) -> Dialect:
-    """How the guard is asked."""
+    """The dialect in which the guard is asked."""
     return DIALECTS[config.dialect] if config.dialect else dialect_of(config.model)
 
 
@@ -86,7 +86,7 @@ def _asked(spoken: Dialect, role: Role, asked: frozenset[str]) -> tuple[str, ...
 
 
 def _settings(config: GuardConfig, spoken: Dialect) -> str:
-    """What an answer depends on; no key is in it."""
+    """Everything that an answer depends on, for the guard's version. It contains no key."""
     place = config.url or f"upstream {config.upstream}"
     about = [place, config.model, spoken.name, config.instructions, config.questions, config.extra]
     return msgspec.json.encode(about).decode()
@@ -106,7 +106,7 @@ def _fault(spec: Spec, config: OwnConfig, shipped: Collection[str]) -> str:
 
 
 def _with_known_slugs(spec: Spec) -> Spec:
-    """Without labels that are no sub-categories, so that policies do not see them."""
+    """The description without labels that are not sub-categories, so that policies do not see them."""
     known = known_slugs()
     match spec:
         case Classifier():

@@ -1,7 +1,9 @@
-"""A guard that a server runs, asked in one of the dialects of judge models: in a budget, in time, the same text once.
+"""A guard that a server runs, asked in one of the dialects of judge models: within a budget and a deadline, and only
+once about the same text.
 
-A model server batches what it has under way, so up to `at_once` calls are. What is urgent goes first. No opinion of a
-text is a state like any other detector's: `timed_out`, `truncated` (longer than the guard is shown), `errored`.
+A model server batches the calls that are under way, so up to `at_once` calls are made at a time, urgent ones first.
+Where the guard has no opinion of a text, the text gets a state as with any other detector: `timed_out`, `truncated`
+(longer than what the guard may be shown) or `errored`.
 """
 
 import asyncio
@@ -31,7 +33,7 @@ class Post(Protocol):
 
 
 class Bounds(NamedTuple):
-    """How many calls are under way at once, how many texts wait at most, and how long a text may be."""
+    """How many calls are made at once, how many texts may wait, and how long a text may be."""
 
     at_once: int = 16
     waiting_texts: int = 1000
@@ -39,9 +41,9 @@ class Bounds(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What became of a text: a State's value, `timed_out` or `errored`, and the judgement where there is one.
+    """The result for a text: a State's value, `timed_out` or `errored`, and the judgement if there is one.
 
-    `why` says what went wrong, for the operator. `remembered`: it had been judged before.
+    `why` tells the operator what went wrong. `remembered` says that the text had been judged before.
     """
 
     state: str
@@ -51,7 +53,7 @@ class Heard(NamedTuple):
 
 
 class _Call:
-    """A text that waits for its answer, or has it; whoever asks for the same text meanwhile waits for the same."""
+    """A text that waits for its answer, or has it. Others who ask about the same text meanwhile share the call."""
 
     def __init__(self, key: Key, text: Text, deadline: float) -> None:
         self.key = key
@@ -62,7 +64,7 @@ class _Call:
 
 
 class Guard:
-    """`run` makes the calls; `ask` and `wait` are for those who want to know. `clock` is monotonic seconds."""
+    """`run` makes the calls; `ask` asks for an answer. `clock` gives monotonic seconds."""
 
     def __init__(
         self,
@@ -86,26 +88,26 @@ class Guard:
         self._bounds = bounds
         self._memory = memory
         self._clock = clock
-        # The urgent first, then as they came.
+        # Urgent calls first, then in the order in which they came.
         self._waiting: asyncio.PriorityQueue[tuple[bool, int, _Call]] = asyncio.PriorityQueue()
         self._under_way: dict[Key, _Call] = {}
         self._number = 0
-        self._why = ""  # the last call failed
+        self._why = ""  # why the last call failed; empty if it did not
 
     async def run(self) -> None:
-        """Make calls until cancelled; the first tells the operator whether the guard answers."""
+        """Make calls until cancelled. The first one is a probe, so that the log says if the guard does not answer."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.probe())
             for _ in range(self._bounds.at_once):
                 group.create_task(self._work())
 
     async def probe(self) -> str:
-        """Ask about a harmless text; what went wrong, empty where nothing did."""
+        """Ask about a harmless text; returns what went wrong, or an empty text."""
         direction = next(iter(self.directions))
         return (await self._judged(Text(_HARMLESS, direction))).why
 
     def ask(self, caller: str, text: Text, *, urgent: bool, deadline: float) -> "asyncio.Future[Heard]":
-        """Ask the guard about a text; the answer may be awaited, and comes also where nobody waits for it."""
+        """Ask the guard about a text. The call is made whether or not anybody awaits the answer."""
         if not text.text.strip() or text.role not in self.directions:
             return _known(Heard(State.SKIPPED.value))
         key = self._memory.key(caller, text, self._memory.digest(text.text))
@@ -134,7 +136,7 @@ class Guard:
             in_time = self._clock() < call.deadline
             try:
                 heard = await self._judged(call.text) if in_time else self._late()
-            finally:  # one that is cut off is made anew when it is asked for again
+            finally:  # after a cancelled call the text can be asked about again
                 del self._under_way[call.key]
             if heard.judgement is not None:
                 self._memory.keep({call.key: {self.id: heard.judgement}})
@@ -153,7 +155,7 @@ class Guard:
 
     async def _heard(self, text: Text) -> Heard:
         if len(text.text) > self._bounds.max_characters:
-            return self._not_judged("too_long", State.TRUNCATED.value, "the text is longer than it is shown")
+            return self._not_judged("too_long", State.TRUNCATED.value, "the text is longer than max_characters")
         about = self.directions[text.role]
         answers = []
         for request in self._dialect.requests(text, about, self._options):

@@ -1,6 +1,6 @@
-"""The detector processes and the guards that servers run, asked together: one reply with what both say.
+"""Asks the detector processes and the guards that servers run together: one reply with the opinions of both.
 
-A guard that does not answer in time costs its own opinions and nothing else.
+If a guard does not answer in time, only its own opinions are missing.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from gateway.judging.stretches import LARGE_BODY
 from gateway.own_detectors.guards import TIMED_OUT, Guard, Heard
 from policies.compiled import Policy
 
-_MARGIN, _LONGEST_MARGIN_SECONDS = 0.1, 0.25  # of the time there is, kept for the way back
+_MARGIN, _LONGEST_MARGIN_SECONDS = 0.1, 0.25  # this share of the time, and at most so much, is kept for the reply
 _JUDGED = ("scanned", "skipped")
 
 
 class _Asked(NamedTuple):
-    """A text of a request, by its number among all, and the guard's answer to come."""
+    """A text of a request with its number among all texts, and the guard's answer to come."""
 
     guard: Guard
     number: int
@@ -32,10 +32,10 @@ class _Asked(NamedTuple):
 
 
 class JudgingWithGuards:
-    """What the rest of the gateway needs of `JudgingClient`, with guards beside it.
+    """Offers what the rest of the gateway uses of `JudgingClient`, and asks the guards too.
 
-    Inline a guard is asked only where the policy in force has an enforced rule that listens to it. `thresholds` are
-    the scores from which a text counts as flagged.
+    Inline, a guard is asked only if the policy in force has an enforced rule that uses it. `thresholds` are the scores
+    from which on a text counts as flagged.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class JudgingWithGuards:
 
     @property
     def detectors(self) -> list[str]:
-        """Those that answer, or may."""
+        """The detectors and guards, as name@version, whether or not they answer now."""
         return [*self._processes.detectors, *(guard.id for guard in self._guards)]
 
     @property
@@ -67,11 +67,12 @@ class JudgingWithGuards:
         await self._processes.ready()
 
     async def judge(self, request: JudgingRequest, timeout_seconds: float) -> Findings:
-        """Raises JudgingError when there are no findings in time."""
+        """The findings on a request. Raises JudgingError when there are none in time."""
         return await self.ask(request, timeout_seconds)
 
     def ask(self, request: JudgingRequest, timeout_seconds: float) -> Coroutine[Any, Any, Findings]:
-        """Send a request now and wait for its findings later; what is returned must be awaited. Raises JudgingError."""
+        """Send a request now; the returned coroutine waits for its findings and must be awaited. Raises
+        JudgingError."""
         found = self._processes.ask(request, timeout_seconds)
         concerned = [guard for guard in self._guards if self._directions(guard, request)]
         if not concerned:
@@ -93,7 +94,7 @@ class JudgingWithGuards:
         }
 
     def _enforced(self) -> frozenset[tuple[str, str]]:
-        """(detector, direction) that enforced rules listen to."""
+        """The (detector, direction) pairs that enforced rules use."""
         policy = self._policy()
         if self._listened[0] != policy.revision:
             rules = [rule for rule in policy.rules if rule.enforced and rule.action.acts]
@@ -104,7 +105,7 @@ class JudgingWithGuards:
     def _shown(
         self, request: JudgingRequest, guards: Sequence[Guard], texts: Sequence[TextToJudge], until: float
     ) -> list[_Asked]:
-        """Show the guards their texts, the latest first."""
+        """Ask the guards about their texts, the latest text first."""
         asked: list[_Asked] = []
         for guard in guards:
             directions = self._directions(guard, request)
@@ -135,7 +136,7 @@ class JudgingWithGuards:
         return findings
 
     def _note(self, findings: Findings, asked: Sequence[_Asked]) -> None:
-        """Put what the guards say to the findings about the same texts, and count what became of each."""
+        """Add the guards' opinions to the findings on the same texts, and count the state of each text."""
         states: Counter[tuple[str, str]] = Counter()
         remembered: Counter[str] = Counter()
         for guard, number, text, waited in asked:
@@ -160,7 +161,7 @@ class JudgingWithGuards:
 
 
 class _Both(Coroutine[Any, Any, Findings]):
-    """A coroutine around another one: closed before it began, it closes both."""
+    """A coroutine that wraps another one. If it is closed before it begins, both are closed."""
 
     def __init__(self, inner: Coroutine[Any, Any, Any], outer: Coroutine[Any, Any, Findings]) -> None:
         self._inner = inner
@@ -181,5 +182,5 @@ class _Both(Coroutine[Any, Any, Findings]):
 
 
 def _texts(request: JudgingRequest) -> list[TextToJudge]:
-    """As the detector process reads them."""
+    """The texts of a request, as the detector process reads them."""
     return list(texts_to_judge(request, Findings(0, [], [], {})))

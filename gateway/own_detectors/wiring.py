@@ -1,4 +1,4 @@
-"""The guards that servers run, as the configuration asks for them."""
+"""Builds the guards that servers run from the configuration."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from gateway.own_detectors.guards import Bounds, Guard
 from gateway.upstream.posts import Poster
 from gateway.upstream.transport import Limits
 
-_NO_END = 1e15  # in an hour
+_NO_END = 1e15  # calls or tokens in an hour: no bound
 
 
 class Served(NamedTuple):
-    """A guard, and its way to the server, to be closed."""
+    """A guard, and the connections to its server, which must be closed."""
 
     guard: Guard
     poster: Poster
@@ -31,7 +31,7 @@ class Served(NamedTuple):
 def guards_of(
     config: Config, own: OwnDetectors, by_name: Mapping[str, Upstream], *, budgeted: bool = True
 ) -> list[Served]:
-    """Those that have no fault; not `budgeted`, they may be asked as often as one likes."""
+    """The guards that have no fault. If they are not `budgeted` there is no bound on calls and tokens."""
     return [
         _served(spec, entry, by_name, budgeted=budgeted)
         for spec in own.specs
@@ -50,7 +50,7 @@ def _served(spec: ServedGuard, config: GuardConfig, by_name: Mapping[str, Upstre
         _budget(config) if budgeted else CallBudget(_NO_END, _NO_END, clock=monotonic),
         bounds=Bounds(config.at_once, config.waiting_texts, config.max_characters),
         memory=JudgedTexts(config.remembered_bytes, secrets.token_bytes(32)),
-        clock=monotonic,  # as the event loop
+        clock=monotonic,  # the clock of the event loop, by which deadlines are given
     )
     return Served(guard, poster)
 

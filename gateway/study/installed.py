@@ -44,7 +44,9 @@ class Installed:
             if fault := own.faults.get(spec.name):
                 raise ModelError(f"detectors.{spec.name}: {fault}")
         for name, why in unanswered(self.config, own).items():
-            raise ModelError(f"detectors.{name}: it does not answer now ({why}); start it, or take it out")
+            raise ModelError(
+                f"detectors.{name}: the guard does not answer now ({why}); start it, or leave it out of the settings"
+            )
         return PanelWithGuards(load_panel(own=own), self.config, own)
 
 

@@ -113,6 +113,16 @@ def test_a_sample_that_two_people_labelled_counts_once() -> None:
     assert the_one(locals_of(both, {HEAD: CARD})).labels == 100
 
 
+def test_of_two_judges_of_a_sample_the_latest_counts() -> None:
+    """As in the rates: a judge that was replaced was replaced for a reason."""
+    earlier = [
+        (SecondOpinion(o.sample, 900.0, "judge", "old", 1.0, [Label("prompt", "violence", 1.0)]), entry)
+        for o, entry in rows(600)
+    ]
+    later = list(rows(600, name="new"))
+    assert the_one(locals_of([*later, *earlier], {HEAD: CARD})) == the_one(locals_of(later, {HEAD: CARD}))
+
+
 def test_what_another_version_of_a_detector_said_is_left_out() -> None:
     assert locals_of(rows(600, detector="words@0"), {HEAD: CARD}) == []
 

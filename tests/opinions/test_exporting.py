@@ -59,6 +59,13 @@ def test_people_go_before_the_judge_and_two_of_them_are_averaged() -> None:
     assert (row.labels, row.source) == ({"violence": 0.5}, "person")
 
 
+def test_of_two_judges_of_a_sample_the_latest_counts() -> None:
+    old = given("s1", {("prompt", "violence"): 1.0}, kind="judge", name="a")
+    new = given("s1", {("prompt", "violence"): 0.0}, kind="judge", name="b")
+    (row,) = classifier_rows([new, old], TEXTS)
+    assert row.labels == {"violence": 0.0}
+
+
 def test_two_answers_to_one_prompt_that_differ_are_a_pair() -> None:
     key = ("response", "violence")
     rows = list(classifier_rows([given("s1", {key: 0.0}), given("s2", {key: 1.0}), given("s3", {key: 1.0})], TEXTS))
@@ -82,6 +89,21 @@ async def test_kept_texts_go_with_their_sample(tmp_path: Path) -> None:
     now = 86_400.0 + 500
     await texts.flush(prune=True)
     assert await texts.of(["old", "new"]) == {"new": {"prompt": "b"}}
+
+
+async def test_a_disk_that_refuses_is_told_once_and_again_when_it_takes_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "state"
+    folder.write_text("a file where the folder should be")
+    texts = Texts(folder, days=1, most_bytes=2**20, clock=lambda: 1000.0)
+    texts.keep("s1", 1000.0, {"prompt": "a"})
+    for _ in range(5):
+        await texts.flush()
+    assert [record.getMessage().count("cannot be written to") for record in caplog.records] == [1]
+    folder.unlink()
+    assert await texts.of(["s1"]) == {"s1": {"prompt": "a"}}
+    assert "are written to" in caplog.messages[-1]
 
 
 async def test_they_are_bounded(tmp_path: Path) -> None:

@@ -235,9 +235,9 @@ async def test_a_judge_that_cannot_be_understood_is_seen(world: World, caplog: p
         opinions.take(judged(f"s{number}"))
         await opinions.ask_one()
     (warning,) = opinions.report()["warnings"]
-    assert "of 31 of 31 samples no answer could be understood" in warning
+    assert "for 31 of 31 samples no answer could be read" in warning
     assert "`dialect`" in warning
-    assert caplog.text.count("could be understood, and they have no second opinion") == 1
+    assert caplog.text.count("could be read, so they have no second opinion") == 1
 
 
 async def test_some_nonsense_is_no_warning(world: World) -> None:

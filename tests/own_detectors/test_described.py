@@ -87,7 +87,7 @@ def test_check_names_each_fault(
 def test_check_warns_of_a_guard_that_does_not_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(settings(tmp_path))]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "detectors.guard" in line]
-    assert line.startswith("note: detectors.guard: it does not answer now (")
+    assert line.startswith("note: detectors.guard: the guard does not answer now (")
 
 
 def test_a_guard_is_measured_like_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

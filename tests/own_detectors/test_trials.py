@@ -84,7 +84,7 @@ def test_a_guard_that_no_rule_listens_to_is_not_asked(
     ("was", "becomes", "fault"),
     [
         ("llama_guard", "llama_guard, upstream: x", "detectors.guard"),
-        ("", "http://127.0.0.1:9/v1", "detectors.guard: it does not answer now ("),  # in place of its URL
+        ("", "http://127.0.0.1:9/v1", "detectors.guard: the guard does not answer now ("),  # in place of its URL
         ("names.txt", "gone.txt", "detectors.code-names: file: there is no file"),
     ],
 )
