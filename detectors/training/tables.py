@@ -56,25 +56,34 @@ def head_tables(fitted: Fitted, date: str) -> Tables:
     off: dict[str, str] = {}
     for slug, roles in HEADS.items():
         labelled = {role: _labelled(fitted, slug, role) for role in roles if slug in fitted.odds}
-        firm = [role for role, (scores, labels) in labelled.items() if _is_firm(scores, labels)]
-        if not firm:
-            off[slug] = _all_aurocs(labelled)
-            for by_slug in (tables.calibration, tables.composite, tables.shifts, tables.caps, tables.yields):
-                by_slug.pop(slug, None)
+        firm = {role: found for role, found in labelled.items() if _is_firm(*found)}
+        if firm:
+            measured += _add_head(tables, fitted, slug, firm, date)
             continue
-        for role in roles:
-            rest = _probability(fitted.odds[slug][role][fitted.found[role].benign(slug)])
-            table = operating_table(rest)
-            tables.operating.setdefault(slug, {})[role] = table
-            tables.benign_rows.setdefault(slug, {})[role] = len(rest)
-            if role in firm:
-                scores, labels = labelled[role]
-                tables.rates.setdefault(slug, {})[role] = _rates(scores[labels], rest, table)
-                measured += _dev_figures(slug, role, scores, labels, rest, date)
+        off[slug] = _all_aurocs(labelled)
+        for by_slug in (tables.calibration, tables.composite, tables.shifts, tables.caps, tables.yields):
+            by_slug.pop(slug, None)
     for slug in tables.operating:
         measured += _pair_figures(fitted, slug, date)
     measured += left_out_figures(fitted, date)
     return msgspec.structs.replace(tables, slugs=tuple(tables.operating), measured=tuple(measured), off=off)
+
+
+def _add_head(
+    tables: Tables, fitted: Fitted, slug: str, firm: Mapping[Role, tuple[Scores, Labels]], date: str
+) -> list[Measurement]:
+    """Put the operating tables of a head into `tables`; the figures of the roles in which held-out rows are `firm`."""
+    measured: list[Measurement] = []
+    for role in HEADS[slug]:
+        rest = _probability(fitted.odds[slug][role][fitted.found[role].benign(slug)])
+        table = operating_table(rest)
+        tables.operating.setdefault(slug, {})[role] = table
+        tables.benign_rows.setdefault(slug, {})[role] = len(rest)
+        if role in firm:
+            scores, labels = firm[role]
+            tables.rates.setdefault(slug, {})[role] = _rates(scores[labels], rest, table)
+            measured += _dev_figures(slug, role, scores, labels, rest, date)
+    return measured
 
 
 MIN_UNSEEN_AUROC = 0.75

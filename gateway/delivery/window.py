@@ -9,9 +9,9 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
 
 from gateway.delivery.budget import STRAND_COST, event_cost
+from gateway.delivery.leaving import Choices, Entry, Piece, Writer
 from gateway.delivery.strand import Cut, Strand, boundary, run_start
 from gateway.delivery.strands import Strands
 from gateway.exchange import Stretch, Treatment
@@ -24,19 +24,12 @@ from gateway.openai_api import (
     Operation,
     Path,
     Unread,
-    answers_of,
     gatherer_of_answer,
     has_too_many_values,
-    parse,
     place_of,
     read_event,
-    rewrite,
-    says_nothing,
     sse,
     told_apart,
-    without_alternatives,
-    without_choices,
-    without_logprobs,
 )
 from gateway.openai_api.bodies import texts
 
@@ -46,24 +39,6 @@ _SENTENCE_OVER = re.compile(r"(?:\b[^\W\d_]+[.!?…:;][\"')\]”’*`]*\s*|\n\s*
 _LONGEST_ENDING = 64
 _WRITTEN_ANEW = 16  # times as much work as an event that leaves as it came
 _EVENT_WORK = 256  # what an event costs beside its bytes, in bytes
-
-
-class _Piece(NamedTuple):
-    """A text in an event: which part of which strand."""
-
-    strand: Strand
-    said: EventText
-    start: int
-    end: int
-
-
-class _Entry(NamedTuple):
-    """An event that waits, and what was read in it."""
-
-    event: sse.Event
-    read: EventRead | None
-    pieces: list[_Piece]
-    cost: int
 
 
 class Window:
@@ -91,35 +66,21 @@ class Window:
     ) -> None:
         self._operation = operation
         self._characters = characters
-        self._choices = choices
+        self._wanted = choices
         self._include_usage = include_usage
-        self._drops_alternatives = drops_alternatives
-        self._usage: Any = None  # of a response that ended
-        answers = answers_of(operation)
-        self._has_choices = answers.has_choices
-        self._ending = answers.ending(model)
-        self._begun = False
+        self._choices = Choices()
+        self._writer = Writer(operation, model, self._choices, drops_alternatives=drops_alternatives)
         self._ended = False
-        self._closed = False  # the ending was written
-        self._done = False  # the upstream's [DONE] has left
-        self._queue: deque[_Entry] = deque()
+        self._queue: deque[Entry] = deque()
         self._passed = 0  # pieces of the next event that may leave
         self._strands = Strands(characters)
         self._gatherer = gatherer_of_answer(asked)
         self._told: dict[Path, str] = {}  # what the last event said in fields of unknown form
         self._asked: list[tuple[Strand, int, texts.Written | None, int]] = []  # and the number of its stretch
-        self._notice: list[bytes] = []
-        self._going: set[int] = set()  # choices that came and are not blocked
-        self._speaking: set[int] = set()  # choices of which something has left
-        self._blocked: set[int] = set()
-        self._replaced: set[int] = set()  # choices that a message replaces
-        self._cut: set[int] = set()  # choices from which something was cut out
-        self._message = ""
         self.size = 0  # bytes that wait
         self.sent = 0  # bytes that came and have left
         self.held = 0  # bytes of memory that are held for it, about
         self.unread: list[Unread] = []  # what nobody can read; the caller acts on it and resets it
-        self.changed = False  # what left differs from the upstream's own bytes
         self.over = False
 
     @property
@@ -130,19 +91,24 @@ class Window:
     @property
     def all_blocked(self) -> bool:
         """Whether every choice that has come is blocked."""
-        return bool(self._blocked) and not self._going
+        return self._choices.all_blocked
 
     @property
     def replaced(self) -> bool:
         """Whether a message replaces some choice."""
-        return bool(self._replaced)
+        return bool(self._choices.replaced)
+
+    @property
+    def changed(self) -> bool:
+        """Whether what left differs from the upstream's own bytes."""
+        return self._writer.changed
 
     # --- in
 
     def feed(self, event: sse.Event) -> None:
         """The next event of the upstream."""
         data = event.data.strip()
-        pieces: list[_Piece] = []
+        pieces: list[Piece] = []
         read = None
         if data == DONE_DATA:
             self._strands.close(())
@@ -158,27 +124,26 @@ class Window:
         cost = event_cost(event, read)
         self.size += len(event.raw)
         self.held += cost
-        self._queue.append(_Entry(event, read, pieces, cost))
+        self._queue.append(Entry(event, read, pieces, cost))
 
-    def _read(self, data: bytes, read: EventRead, pieces: list[_Piece]) -> None:
-        if not self._begun:
-            self._begun = True
-            self._ending.first(data)
+    def _read(self, data: bytes, read: EventRead, pieces: list[Piece]) -> None:
+        self._writer.first(data)
         self.unread += read.unread
-        self._going.update(choice for choice in read.choices if choice not in self._blocked)
-        pieces += [self._piece(said) for said in told_apart(read.said, self._told) if said.choice not in self._blocked]
+        blocked = self._choices.blocked
+        self._choices.going.update(choice for choice in read.choices if choice not in blocked)
+        pieces += [self._piece(said) for said in told_apart(read.said, self._told) if said.choice not in blocked]
         pieces += self._strays(read)
         for path in read.ends:
             self._strands.close(path)
         if () in read.ends:  # the usage is the event's own, or that of the response in it
             ended = read.value.get("response", read.value)
-            self._usage = (ended.get("usage") if isinstance(ended, dict) else None) or self._usage
+            self._writer.usage = (ended.get("usage") if isinstance(ended, dict) else None) or self._writer.usage
 
-    def _strays(self, read: EventRead) -> list[_Piece]:
+    def _strays(self, read: EventRead) -> list[Piece]:
         """What an event says where no row reads it, as pieces of one text, which counts as a choice that goes on."""
         pieces = []
         for stray in self._gatherer.take_event(read.value, read.said):
-            choice, defined = min(self._going, default=0), stray.is_defined
+            choice, defined = min(self._choices.going, default=0), stray.is_defined
             path: Path = (STRAYS, choice, int(defined))
             channel: Channel = "system" if defined else "assistant"
             pieces.append(self._piece(EventText(channel, place_of(stray), path, stray.text, False, choice)))
@@ -188,7 +153,7 @@ class Window:
             self._strands.look_at(strand)
         return pieces
 
-    def _piece(self, said: EventText) -> _Piece:
+    def _piece(self, said: EventText) -> Piece:
         """A text of an event. One that comes whole has mostly come in deltas before."""
         begun = self._strands.begun
         if said.whole:
@@ -197,7 +162,7 @@ class Window:
             strand = self._strands.delta(said)
             start = strand.length - len(said.text)
         self.held += STRAND_COST * (self._strands.begun - begun)
-        return _Piece(strand, said, start, start + len(said.text))
+        return Piece(strand, said, start, start + len(said.text))
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -215,7 +180,7 @@ class Window:
     @property
     def work(self) -> int:
         """How much the next ruling may touch, as a number of bytes."""
-        return self.size + _EVENT_WORK * len(self._going)
+        return self.size + _EVENT_WORK * len(self._choices.going)
 
     def stretches(self) -> list[Stretch]:
         """What has to be judged now; empty if that would release nothing. `settle` takes the treatments."""
@@ -267,18 +232,18 @@ class Window:
                 if strand.is_of_strays:
                     self._block_others()
         for strand, target, written, number in asked:
-            if strand.choice not in self._blocked:
+            if strand.choice not in self._choices.blocked:
                 cuts = treatments[number].cuts if written is None else written.put_back(treatments[number].cuts)
                 self._release(strand, target, cuts)
 
     def block_all(self) -> None:
         """Block all choices, those that are still to come too."""
-        if not self._going and not self._blocked:
+        if not self._choices.going and not self._choices.blocked:
             self._block(0)
         self._block_others()
 
     def _block_others(self) -> None:
-        for choice in sorted(self._going):
+        for choice in sorted(self._choices.going):
             self._block(choice)
         self._drop()
         self.over = True
@@ -294,11 +259,11 @@ class Window:
         characters = self._characters or 0
         kept = [cut for cut in found if cut[1] <= target]
         if kept:
-            self._cut.add(strand.choice)
+            self._choices.cut.add(strand.choice)
         strand.release(target, kept, max(_CONTEXT, characters // 2))
         strand.look_at = strand.length + max(1, characters // 2, (strand.length - target) // 4)
         if strand.released and not strand.is_of_strays:
-            self._speaking.add(strand.choice)
+            self._choices.speaking.add(strand.choice)
         if strand.released == strand.length:
             self._strands.ruled_on(strand)
 
@@ -312,19 +277,16 @@ class Window:
         return target
 
     def _block(self, choice: int, message: str = "") -> None:
-        if choice in self._blocked:
+        if choice in self._choices.blocked:
             return
-        if choice in self._speaking:
+        if choice in self._choices.speaking:
             message = ""
-        self._blocked.add(choice)
-        self._going.discard(choice)
+        self._choices.block(choice)
         if message:
-            self._replaced.add(choice)
-        self.changed = True
-        self._message = message
-        self._notice.append(self._ending.blocked(choice, message))
+            self._choices.replaced.add(choice)
+        self._writer.block(choice, message)
         self._strands.drop(choice)
-        if self._has_choices:
+        if self._writer.has_choices:
             self.over = self._is_over()
         else:
             self._drop()
@@ -339,7 +301,7 @@ class Window:
     def _is_over(self) -> bool:
         """Whether every choice of chat or completions is blocked and nothing else is waited for."""
         waits = self._include_usage and not self._ended
-        return self.all_blocked and len(self._blocked) >= self._choices and not waits
+        return self.all_blocked and len(self._choices.blocked) >= self._wanted and not waits
 
     # --- out
 
@@ -347,7 +309,7 @@ class Window:
         """Whole events that may leave now, about as many as take the work of `most` bytes. `has_more` says whether more
         may leave.
         """
-        out, self._notice = self._notice, []
+        out = self._writer.notices()
         done = 0
         while self._may_go_on() and done < most:
             entry = self._queue.popleft()
@@ -355,19 +317,17 @@ class Window:
             self.size -= len(entry.event.raw)
             self.sent += len(entry.event.raw)
             self.held -= entry.cost
-            self._done = self._done or entry.event.data.strip() == DONE_DATA
-            out.append(self._written(entry))
+            out.append(self._writer.event(entry))
             work = 1 if out[-1] is entry.event.raw else _WRITTEN_ANEW
             done += len(entry.event.raw) * work + _EVENT_WORK
-        if self.over and not self._closed and not self.has_more:
-            self._closed = True
-            out.append(self._ending.close(done=self._done, message=self._message, usage=self._usage))
+        if self.over and not self.has_more:
+            out.append(self._writer.close())
         return b"".join(out)
 
     @property
     def has_more(self) -> bool:
         """Whether more may leave after what was taken."""
-        return bool(self._notice) or self._may_go_on()
+        return self._writer.has_notices or self._may_go_on()
 
     @property
     def next_size(self) -> int:
@@ -382,44 +342,5 @@ class Window:
             self._passed += 1
         return bool(self._queue) and self._passed == len(pieces)
 
-    def _may_leave(self, piece: _Piece) -> bool:
-        return piece.strand.released >= piece.end or piece.strand.choice in self._blocked
-
-    def _changes(self, entry: _Entry) -> dict[Path, str]:
-        """The texts of an event that lose something, each by its path."""
-        changes: dict[Path, str] = {}
-        for piece in entry.pieces:
-            if piece.strand.ends and piece.strand.choice not in self._blocked:
-                text = piece.strand.without_cuts(piece.said.text, piece.start)
-                if text != piece.said.text:
-                    changes[piece.said.at] = text
-        return changes
-
-    def _written(self, entry: _Entry) -> bytes:
-        event, read = entry.event, entry.read
-        if read is None:
-            return event.raw
-        changes = self._changes(entry)
-        data: bytes | None = rewrite(event.data, changes) if changes else event.data
-        if changes and self._has_choices and not any(changes.values()):
-            data = None if says_nothing(data or b"") else data
-        if any(piece.strand.choice in self._blocked and piece.said.at[0] != "choices" for piece in entry.pieces):
-            data = None  # its text stands beside its choices
-        if data is not None and not self._blocked.isdisjoint(read.choices):
-            data = without_choices(data, self._blocked)
-        if data is not None and not self._cut.isdisjoint(read.with_logprobs):
-            data = without_logprobs(data, self._cut)
-        if data is not None and self._drops_alternatives:
-            data = without_alternatives(data)
-        self._note(read, changes, None if data is event.data else data)
-        if data is event.data:
-            return event.raw
-        self.changed = True
-        if data is None:
-            return b""
-        return sse.encode(data, event.event.decode(errors="replace") if event.event is not None else None)
-
-    def _note(self, read: EventRead, changes: dict[Path, str], changed: bytes | None) -> None:
-        """Tell the ending what left: the texts as they left, and the event as `changed`."""
-        said = [one._replace(text=changes.get(one.at, one.text)) for one in read.said] if changes else read.said
-        self._ending.sent(read.value if changed is None else parse(changed), said)
+    def _may_leave(self, piece: Piece) -> bool:
+        return piece.strand.released >= piece.end or piece.strand.choice in self._choices.blocked

@@ -18,9 +18,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, MappingProxyType
+from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -40,6 +41,24 @@ _IDLE_SECONDS = 1.0  # that a connection may stay idle once the listener is clos
 _LOOK_SECONDS = 0.05
 _SWITCH_SECONDS = 0.0005  # after which a thread that computes lets traffic go on; Python's own is 5 ms
 _BACKLOG = 2048  # connections that the system accepts on our behalf
+# What is uvicorn's to do, and how: sockets, signals and workers, but no protocol, logs or headers of its own.
+_UVICORN: Mapping[str, Any] = MappingProxyType(
+    {
+        "factory": True,
+        "loop": "uvloop",
+        "http": ServerConnection,
+        "interface": "asgi3",
+        "ws": "none",
+        "lifespan": "on",
+        "access_log": False,
+        "log_config": None,
+        "date_header": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_keep_alive": 75,
+        "backlog": _BACKLOG,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +87,8 @@ def run(
     `announce` is called when nothing more can be wrong with the settings. Each of several workers calls `prepare`
     before it begins. Raises what the function raises.
     """
-    config = uvicorn.Config(
-        factory,
-        factory=True,
-        workers=workers,
-        loop="uvloop",
-        http=ServerConnection,
-        interface="asgi3",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        date_header=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        backlog=_BACKLOG,
-        timeout_graceful_shutdown=math.ceil(ending.drain_seconds),
-    )
+    drain_seconds = math.ceil(ending.drain_seconds)
+    config = uvicorn.Config(factory, workers=workers, timeout_graceful_shutdown=drain_seconds, **_UVICORN)
     # uvicorn stops gracefully on SIGTERM and then raises it again: by then it only means "done".
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     if workers > 1:
