@@ -1,8 +1,8 @@
 """An answer as it is compared: what it says, whether its limit cut it off, and which short answers the request offers.
 
-Of an answer that was cut off the last word may be half a word, and the last sentence may have been going to say the
-opposite. So it counts by what it said to an end: its whole sentences, and a verdict that more words follow, or that is
-one of those that the request offers.
+If an answer was cut off, its last word may be incomplete, and its last sentence may have been about to say the
+opposite. So only the complete part counts: whole sentences, and a verdict that more words follow or that is one of
+those that the request offers.
 """
 
 import re
@@ -12,15 +12,16 @@ from typing import NamedTuple
 
 from gateway.probes.changes.words import WORD, plain
 
-# Words of which a request that names two offers one: with them, one word may be a whole answer.
+# A request that names both words of a pair offers them as answers: then one word may be a whole answer.
 _CHOICES = (frozenset({"yes", "no"}), frozenset({"true", "false"}), frozenset({"correct", "incorrect"}))
 _LETTER = re.compile(r"(?:^|[\s(])([a-h])[).:](?=\s)")
-# The end of a sentence. Not a point behind a figure, which may go on.
+# The end of a sentence; a point after a digit is none, because the number may go on.
 _END = re.compile(r"(?<=\D)[.!?…][\"'”’)\]*_]*(?=\s|$)|\n")
 
 
 class Answer(NamedTuple):
-    """`cut` where it ended because of a limit. `offered` are short answers to choose from, as `offered` reads them."""
+    """`cut` says that a limit ended the answer. `offered` are the short answers to choose from, as read by
+    `offered`."""
 
     text: str
     cut: bool = False
@@ -28,7 +29,7 @@ class Answer(NamedTuple):
 
     @property
     def whole(self) -> str:
-        """What was said to an end; empty where not one sentence was."""
+        """The complete part: all of an answer that was not cut off, else its whole sentences; it may be empty."""
         if not self.cut:
             return self.text
         ends = [found.end() for found in _END.finditer(self.text)]
@@ -36,7 +37,8 @@ class Answer(NamedTuple):
 
 
 def offered(asked: Iterable[str]) -> frozenset[str]:
-    """The short answers that texts of a request let one choose from: yes or no, true or false, letters of a list."""
+    """The short answers between which texts of a request let one choose: yes or no, true or false, letters of a
+    list."""
     text = "\n".join(asked)
     words = frozenset(WORD.findall(plain(text)))
     letters = frozenset(_LETTER.findall(text.casefold()))

@@ -1,4 +1,4 @@
-"""Which tools an answer calls: for a probe that is what the answer comes down to. Nobody runs them."""
+"""Which tools an answer calls. Probes compare answers that call tools by these names; nobody runs the tools."""
 
 from collections.abc import Iterator
 
@@ -35,8 +35,8 @@ class _Block(msgspec.Struct):
 
 
 class _Piece(msgspec.Struct):
-    """A whole answer, or an event of one: of chat (`choices`), of responses (`output`, `item`), of messages (`content`,
-    `content_block`)."""
+    """A whole answer, or an event of a stream: of chat (`choices`), responses (`output`, `item`) or messages
+    (`content`, `content_block`)."""
 
     choices: list[_Choice] | None = None
     output: list[_Block] | None = None
@@ -49,7 +49,7 @@ _decode = msgspec.json.Decoder(_Piece).decode
 
 
 def tools_called(answer: bytes, *, stream: bool = False) -> list[str]:
-    """Their names in the first choice, sorted, each once."""
+    """The names of the tools that the first choice calls, sorted, each once."""
     pieces = [event.data for event in sse.events_of(answer)] if stream else [answer]
     return sorted({name for piece in pieces if b'"name"' in piece for name in _names(piece) if name})
 

@@ -1,11 +1,11 @@
-"""How two answers to the same question are compared, with what there is.
+"""Compares two answers to the same question, by the best means that there is.
 
-An answer that calls tools comes down to which: beside one that calls others, or none, it is another answer, whatever
-the arguments are. Where both end in a verdict (yes or no, an option, a number, a refusal, a few words) the verdicts are
-compared: exact, and blind to wording. Prose is compared by a detector of contradictions where one is on the panel, else
-by the words that two answers share, which tells of wording and hardly of meaning. Each comparison says which one it
-was. An answer that its limit cut off counts by what it said to an end (`answers`); where that tells nothing, nothing is
-decided.
+Of answers that call tools only the names of the tools are compared: an answer that calls other tools, or none, is a
+different answer, whatever the arguments are. Where both answers come down to a verdict (yes or no, an option, a number,
+a refusal, a few words) the verdicts are compared exactly, and the wording does not matter. Prose is compared by a
+detector of contradictions if the panel has one, else by the words that both answers share, which shows differences of
+wording and hardly those of meaning. Each comparison says which way it was made. Of an answer that its limit cut off
+only the complete part counts (`answers`); if that tells nothing, nothing is decided.
 """
 
 import re
@@ -20,7 +20,7 @@ BYS: tuple[By, ...] = ("call", "verdict", "refusal", "contradiction", "overlap")
 REFUSAL = "refusal"
 
 _HALF = 0.5
-_LEAST_OVERLAP = 0.2  # of the words that mean something; below it two answers count as different
+_LEAST_OVERLAP = 0.2  # answers that share fewer of their meaningful words count as different
 _SHORT_WORDS = 4
 _SHORT_CHARACTERS = 60
 
@@ -32,7 +32,7 @@ _REFUSES = re.compile(
     r"\bi(?:'m| am) (?:unable|not able) to\b|\bunable to (?:help|assist|provide|answer)\b|"
     r"\bas an ai\b[^.]{0,60}\b(?:can(?:no|')t|unable|not able|do(?:n't| not))\b"
 )
-_REFUSES_WITHIN = 200  # characters; later on it is a remark
+_REFUSES_WITHIN = 200  # characters; a later refusal is only a remark
 _YES = re.compile(
     r"(yes|yeah|yep|true|correct|absolutely|certainly|definitely|indeed|i agree|agreed|you(?:'re| are) right|"
     r"(?:that|it)(?:'s| is) (?:right|correct|true))\b"
@@ -54,12 +54,12 @@ _CALLS = re.compile(r"\[calls [^\]]+\]$")
 
 
 def calls_of(names: Iterable[str]) -> str:
-    """An answer that calls these tools, as it is compared."""
+    """The text that stands for an answer which calls these tools."""
     return f"[calls {', '.join(names)}]".replace("\n", " ")
 
 
 class Compared(NamedTuple):
-    """How far two answers differ, 0 to 1, whether that counts as different, and by what it was found."""
+    """How far two answers differ, from 0 to 1; whether that counts as different; and how they were compared."""
 
     differs: float
     different: bool
@@ -67,12 +67,12 @@ class Compared(NamedTuple):
 
 
 def refuses(answer: str) -> bool:
-    """Whether an answer begins by declining, by its words."""
+    """Whether an answer begins with words that decline."""
     return _REFUSES.search(plain(answer)[:_REFUSES_WITHIN]) is not None
 
 
 def yes_or_no(answer: Answer) -> bool | None:
-    """What an answer says to a question of yes or no; None where its beginning does not tell."""
+    """What an answer says to a yes-or-no question; None where its beginning does not tell."""
     text = plain(answer.text)
     said = _SAID.search(text)
     for beginning, open_ in ((said[1] if said else "", _goes_on(answer, text, said)), (text, answer.cut)):
@@ -84,9 +84,9 @@ def yes_or_no(answer: Answer) -> bool | None:
 
 
 def verdict(answer: Answer) -> str:
-    """What an answer comes down to: `refusal`, `yes`, `no`, an option's letter, a number, or a few words.
+    """The verdict of an answer: `refusal`, `yes`, `no`, an option's letter, a number, or a few words.
 
-    Empty for prose that comes down to none of them, and for an answer that was cut off before it came to one.
+    Empty for prose without a verdict, and for an answer that was cut off before its verdict.
     """
     if is_call(answer.text):
         return answer.text
@@ -105,7 +105,7 @@ def verdict(answer: Answer) -> str:
 
 
 def _goes_on(answer: Answer, text: str, said: re.Match[str] | None) -> bool:
-    """Whether what follows *the answer is* was going on where the answer was cut off."""
+    """Whether the answer was cut off while it was saying what follows *the answer is*."""
     return answer.cut and said is not None and said.end(1) == len(text)
 
 
@@ -117,7 +117,7 @@ def _option(text: str, offered: frozenset[str], *, open_: bool) -> str:
 
 
 def _short(text: str, offered: frozenset[str], *, open_: bool) -> str:
-    """A verdict of few words. Where it is `open_`, words may be missing: then it is an option or nothing."""
+    """A verdict of few words. If it is `open_`, words may be missing: then only an option counts."""
     option = _option(text.rstrip(".!"), offered, open_=open_) or _option(text, offered, open_=open_)
     if option or open_:
         return option
@@ -128,23 +128,23 @@ def _short(text: str, offered: frozenset[str], *, open_: bool) -> str:
 
 
 def is_call(answer: str) -> bool:
-    """Whether this is what `calls_of` makes of an answer."""
+    """Whether this text was made by `calls_of`."""
     return _CALLS.match(answer) is not None
 
 
 def overlap(one: str, other: str) -> float:
-    """The share of the shorter text's meaningful words that the longer one has too, 1 when either has none."""
+    """The share of the meaningful words of the text with fewer that the other has too; 1 when either has none."""
     first, second = words_of(one), words_of(other)
     fewer = min(len(first), len(second))
     return len(first & second) / fewer if fewer else 1.0
 
 
 def compare(one: Answer, other: Answer, contradiction: float | None = None) -> Compared | None:
-    """Two answers; `contradiction` is how surely a detector says that what the second said to an end contradicts the
-    first.
+    """Compare two answers. `contradiction` is the score of a detector for the second contradicting the first, in their
+    complete parts.
 
-    None where only one comes down to a verdict and no detector compares them: the words of the other decide nothing. So
-    it is where one was cut off before it came to anything.
+    None if only one has a verdict and no detector compared them, because the words of the other decide nothing; and if
+    one was cut off before it said anything complete.
     """
     if is_call(one.text) or is_call(other.text):
         return _exactly(one.text == other.text, "call")
@@ -165,7 +165,7 @@ def compare(one: Answer, other: Answer, contradiction: float | None = None) -> C
 
 
 def _may_refuse(answer: Answer) -> bool:
-    """Whether an answer was cut off before it was clear that it would not refuse."""
+    """Whether an answer was cut off so early that it might still have refused."""
     return answer.cut and len(answer.text) < _REFUSES_WITHIN
 
 

@@ -10,7 +10,7 @@ from gateway.trust.judged import Judged
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A sample that was drawn for a probe; how often it was tried in vain."""
+    """A sample that was drawn for a probe. `tries` counts failed tries."""
 
     judged: Judged
     conversation: Conversation
@@ -22,5 +22,5 @@ class Drawn:
 
     @property
     def draw(self) -> Random:
-        """The same for the same sample and probe, in every process."""
+        """Random numbers that are the same for the same sample and probe, in every process."""
         return Random(f"{self.judged.id}/{self.probe.name}")

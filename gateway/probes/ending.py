@@ -1,7 +1,7 @@
-"""Whether an answer ended by itself or was cut off: by the reason that it gives, else by the tokens that it took.
+"""Whether an answer ended by itself or was cut off: by the reason that it states, else by the tokens that it used.
 
-Read as leniently as its texts are: where half a character was the last token, the answer is JSON that strict readers
-refuse, and one field in a form of its own says nothing about the others.
+It is read as leniently as its texts are: if the last token was half a character, strict JSON readers refuse the answer,
+and one field of an unexpected form must not hide the others.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 from gateway.openai_api import sse
 from gateway.openai_api.bodies.document import parse
 
-# Why an answer ended where it was not done: `finish_reason`, `stop_reason`, and the `status` of OpenAI's responses.
+# Reasons of an answer that ended too early: in `finish_reason`, `stop_reason`, and the `status` of OpenAI's responses.
 _CUT = frozenset(
     {
         "length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "content_filter", "incomplete",
@@ -20,13 +20,13 @@ _CUT = frozenset(
 _STATUSES = frozenset({"completed", "incomplete", "failed", "cancelled"})  # of a response that ended
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _USED = ("completion_tokens", "output_tokens")
-_TELLS = (b"finish_reason", b"stop_reason", b"status", b"usage")  # only such pieces are read
+_TELLS = (b"finish_reason", b"stop_reason", b"status", b"usage")  # only pieces with one of these are read
 
 
 def was_cut(answer: bytes, request: bytes, *, stream: bool = False) -> bool:
-    """Whether the first choice of an answer ended before it was done.
+    """Whether the first choice of an answer was cut off.
 
-    A server that gives no reason leaves the tokens: as many as the request allows mean that there was no room for more.
+    If the server states no reason, an answer that used all the tokens that the request allows counts as cut off.
     """
     reason, used = "", 0.0
     for piece in _pieces(answer, stream=stream):
@@ -39,7 +39,7 @@ def was_cut(answer: bytes, request: bytes, *, stream: bool = False) -> bool:
 
 
 def _pieces(answer: bytes, *, stream: bool) -> Iterator[Mapping[str, Any]]:
-    """A whole answer, or the events of one: of chat (`choices`), of messages (`stop_reason`, `delta`), of responses
+    """A whole answer, or the events of a stream: of chat (`choices`), messages (`stop_reason`, `delta`) or responses
     (`status`, `response`)."""
     for data in [event.data for event in sse.events_of(answer)] if stream else [answer]:
         if any(word in data for word in _TELLS):
@@ -47,7 +47,7 @@ def _pieces(answer: bytes, *, stream: bool) -> Iterator[Mapping[str, Any]]:
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
-    """Empty where it is none."""
+    """The JSON object in a body; empty where there is none."""
     try:
         value = parse(body)
     except (ValueError, RecursionError):

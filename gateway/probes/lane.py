@@ -1,4 +1,5 @@
-"""What waits for one upstream, and whether that may be asked now: traffic first, probes stop at the first trouble."""
+"""The probes that wait for one upstream, and whether it may be asked now: at the first failure they pause, because
+traffic comes first."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -11,16 +12,16 @@ _LONGEST_REST_SECONDS = 3600.0
 
 
 class Post(Protocol):
-    """The way to the upstream: `upstream.posts.Poster`."""
+    """Sends a request to the upstream: `upstream.posts.Poster`."""
 
     async def post(self, path: str, body: bytes) -> Answer: ...
 
 
 class Lane:
-    """One upstream, asked under the name `model` (None: the client's).
+    """One upstream, asked for `model` (None: the model that the client named).
 
-    `is_up` tells how the traffic finds it, `clock` is monotonic seconds. After a failure it is left alone: a minute at
-    first, twice as long each time, and at least as long as it asks.
+    `is_up` says whether the traffic can use the upstream; `clock` gives monotonic seconds. After a failure the lane
+    rests: a minute at first, twice as long each time, and at least as long as the upstream asks for.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Lane:
         self._until = 0.0
 
     def rest_seconds(self) -> float:
-        """How long it is to be left alone from now; 0 when it may be asked."""
+        """Seconds until the upstream may be asked; 0 when it may be asked now."""
         if not self._is_up():
             return _FIRST_REST_SECONDS
         return max(0.0, self._until - self._clock()) if self.trouble else 0.0

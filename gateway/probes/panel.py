@@ -1,4 +1,4 @@
-"""What probes ask of the detectors: opinions on another model's answer, and whether two answers contradict."""
+"""What probes ask the detectors: opinions on another model's answer, and whether two answers contradict each other."""
 
 import json
 from collections.abc import Collection, Coroutine, Mapping
@@ -13,23 +13,23 @@ from gateway.probes.changes.conversation import Conversation
 from gateway.trust.judged import scores_of
 
 _SECONDS = 30.0
-_CONTRADICTION = "inconsistency"  # what a detector of contradictions says of an answer beside an earlier one
+_CONTRADICTION = "inconsistency"  # the sub-category of an answer that contradicts an earlier one
 
 
 class Panel(Protocol):
-    """Both give nothing where the detectors do not answer: a probe is then decided by what is left."""
+    """Both methods return nothing if the detectors do not answer: the probe is then decided without them."""
 
     async def opinions(self, sample: Sample, answer: bytes) -> Mapping[str, Opinion]:
         """The strongest opinion by sub-category on another answer to the same request."""
         ...
 
     async def contradiction(self, conversation: Conversation, answer: str) -> float | None:
-        """How surely an answer contradicts the first one; None where no detector says."""
+        """A detector's score for an answer contradicting the first one; None where no detector says."""
         ...
 
 
 class NoPanel:
-    """Where there are no detectors."""
+    """The panel of a gateway without detectors."""
 
     async def opinions(self, sample: Sample, answer: bytes) -> Mapping[str, Opinion]:  # noqa: ARG002
         return {}
@@ -45,7 +45,7 @@ class Judging(Protocol):
 
 
 class DetectorPanel:
-    """Asks the detector processes. `slugs` are what they speak of."""
+    """Asks the detector processes. `slugs` are the sub-categories that they judge."""
 
     def __init__(self, judging: Judging, slugs: Collection[str]) -> None:
         self._judging = judging
@@ -70,7 +70,8 @@ class DetectorPanel:
 
 
 def _beside_each_other(conversation: Conversation, answer: str) -> JudgingRequest:
-    """The second answer as the model's next turn, behind the first: so a detector reads a change of mind."""
+    """A request with the second answer as the model's next turn after the first: so a detector reads a change of
+    mind."""
     asked = "\n\n".join(said.text for said in conversation.texts if said.channel == "user")
     messages = [
         {"role": "user", "content": asked},

@@ -1,4 +1,4 @@
-"""Probes beside the traffic: drawn requests wait here, are sent again, and what comes out goes into the ledger."""
+"""Probes beside the traffic: drawn requests wait here and are sent again, and the results go into the ledger."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ log = logging.getLogger("assay")
 _IDLE_SECONDS = 1.0
 _LONGEST_SLEEP_SECONDS = 30.0
 _MOST_TRIES = 2
-LOOKS_PER_HOUR = 5 * 3600.0  # requests that are read to see which probes apply: reading takes the traffic's time
+LOOKS_PER_HOUR = 5 * 3600.0  # requests that are read to see which probes apply; bounded because reading costs time
 
 
 class Prices(Protocol):
@@ -50,19 +50,19 @@ class NoPrices:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A drawn sample that waited longer than `expiry_seconds` is not asked again; requests longer than `characters`
-    never are."""
+    """A drawn sample that waited longer than `expiry_seconds` is not sent again; a request longer than `characters`
+    never is."""
 
     expiry_seconds: float = 3600.0
     characters: int = 20_000
 
 
 class Prober:
-    """A sink of judged samples. `clock` is Unix seconds, as in `Judged.at`; budgets have clocks of their own.
+    """A sink of judged samples. `clock` gives Unix seconds, as in `Judged.at`; budgets have clocks of their own.
 
-    `lanes` are by (route, upstream), and routes may share one: what is not there is not sent again. `budgets` say for
-    each probe how many samples to draw. `ledger` takes what a probe found as a judged sample of its own, with the
-    probability of all that led to it. `note` writes a line down for each finding.
+    `lanes` are by (route, upstream), and routes may share one; traffic without a lane is not sent again. `budgets` says
+    for each probe how many samples to draw. `ledger` takes each finding as a judged sample of its own, with the product
+    of all probabilities that led to it. `note` writes a line to the audit file for each finding.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Prober:
     # --- drawing
 
     def take(self, judged: Judged) -> None:
-        """Draw, by probabilities that are known, and let what was drawn wait."""
+        """Draw a sample for probes with known probabilities; what is drawn waits."""
         sample = judged.sample
         if sample is None or sample.route not in self._routes:
             return
@@ -130,11 +130,11 @@ class Prober:
 
     @property
     def lanes(self) -> list[Lane]:
-        """Every lane once: the routes of an upstream share one."""
+        """Every lane once; routes with the same upstream share one."""
         return list(dict.fromkeys([*self._lanes.values(), *([self._shadow] if self._shadow else [])]))
 
     async def run(self) -> None:
-        """Ask until cancelled: of each upstream one thing at a time."""
+        """Send requests until cancelled, to each upstream one at a time."""
         async with asyncio.TaskGroup() as group:
             for lane in self.lanes:
                 group.create_task(self._ask_for_ever(lane))
@@ -150,7 +150,7 @@ class Prober:
         metrics.PROBE_WAITING.set(sum(len(each.queue) for each in self.lanes))
         if not len(lane.queue):
             return _IDLE_SECONDS
-        wait = self._wait_seconds(lane)  # before a turn is taken: who cannot be asked now has not had it
+        wait = self._wait_seconds(lane)  # checked before a turn is taken, so that nobody loses a turn by waiting
         if wait > 0:
             return wait
         taken = lane.queue.take()
@@ -178,7 +178,7 @@ class Prober:
         except PostError as error:
             self._failed(error, drawn, probability, lane)
             return
-        except (KeyError, ValueError):  # the request does not hold what it held when it was read
+        except (KeyError, ValueError):  # the request cannot be changed where it was read
             log.exception("a request could not be changed for the probe %s", drawn.probe.name)
             _count(drawn.probe, "failed")
             return
@@ -209,7 +209,7 @@ class Prober:
         return reply._replace(contradiction=await self._contradiction(drawn.conversation, reply))
 
     async def _contradiction(self, conversation: Conversation, reply: Reply) -> float | None:
-        """Between what both said to an end."""
+        """The contradiction between the complete parts of both answers."""
         first, second = first_answer(conversation).whole, Answer(reply.text, reply.cut).whole
         if not first or not second or is_call(first) or is_call(second):
             return None
@@ -241,7 +241,7 @@ class Prober:
         metrics.tally(metrics.PROBE_COST).add(cost)
 
     def _failed(self, error: PostError, drawn: Drawn, probability: float, lane: Lane) -> None:
-        """A failure that may pass stops this upstream's probes for a while; one of the request ends only this one."""
+        """A failure that may pass pauses the probes of this upstream; a failure of the request ends only this probe."""
         if error.again:
             if not lane.trouble:  # the transition only
                 log.warning("probes of %s pause: %s", lane.upstream, error)
@@ -298,7 +298,7 @@ def _shown(probe: Probe) -> dict[str, Any]:
 
 
 def _line(drawn: Drawn, probability: float, finding: Finding) -> dict[str, Any]:
-    """What the audit file keeps: no text."""
+    """The line for the audit file; it holds no text."""
     return {
         "sample": drawn.judged.id,
         "probe": drawn.probe.name,
@@ -318,7 +318,7 @@ def _detector(probe: Probe, part: str) -> str:
 
 
 def _is_drawn(sample: str, what: str, probability: float) -> bool:
-    """Apart from what the same sample was drawn for before."""
+    """Whether a sample is drawn for this; independent of what else it is drawn for."""
     return drawing.draw_of(f"{sample}/{what}") < probability
 
 

@@ -1,9 +1,9 @@
-"""Which requests may be sent again without an effect, what they say, and the bytes that go.
+"""Which requests may be sent again without side effects, what they say, and the bytes to send.
 
-A request is sent again only when every field of it is known to have no effect beyond its answer: a field that is not
-listed here, such as `previous_response_id` or one that an API will get next year, keeps a request from being sent
-again. Tools that the caller runs have no effect: the answer names them, and nobody runs them for a probe. Tools that a
-server runs, as a search, do.
+A request is sent again only if every field of it is known to have no effect beyond the answer. With a field that is not
+listed here, such as `previous_response_id` or one that an API will get next year, it is not sent. Tools that the caller
+runs have no effect: the answer names them, and nobody runs them for a probe. Tools that a server runs, such as a
+search, do have one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,21 +54,21 @@ _REPEATABLE: Mapping[str, tuple[str, frozenset[str]]] = {
         ),
     ),
 }  # fmt: skip
-# Kinds of tools that the caller runs; "" where none is said, which is so in Anthropic's API alone.
+# Types of tools that the caller runs; "" stands for a tool without a type, which only Anthropic's API has.
 _OF_THE_CALLER = {
     Operation.CHAT: {"function", "custom"},
     Operation.RESPONSES: {"function", "custom"},
     Operation.MESSAGES: {"", "custom"},
 }
-# Where a request has what was said; the rest is defined by the application.
+# The fields that hold the conversation; the application defines the others.
 _SAID = frozenset({"messages", "system", "input", "instructions", "prompt", "suffix"})
-# Left out of what is sent again: how it is delivered, whose it was, and that it be kept.
+# Fields that are not sent again: how the answer is delivered, and whose request it was.
 _DROPPED = ("stream", "stream_options", "n", "user", "metadata", "safety_identifier", "prompt_cache_key")
-_PER_BYTE = 16  # an unpacked answer is at most so many times as long as it came
+_PER_BYTE = 16  # an answer that unpacks to more than this many times its size is not read
 
 
 def why_not(sample: Sample, most_characters: int) -> Reason | None:
-    """Why this exchange is not to be sent again, as far as its envelope tells; None when it may be."""
+    """Why this exchange must not be sent again, judged without reading its texts; None when it may be."""
     if sample.outcome != "completed" or sample.status != 200:
         return "outcome"
     if sample.operation not in _REPEATABLE:
@@ -88,7 +88,7 @@ def _has_no_effect(operation: str, body: bytes) -> bool:
     if not _are_the_callers(operation, bytes(fields.get("tools", b"null"))):
         return False
     stored = bytes(fields.get("store", b"null"))
-    # OpenAI keeps each response that does not say otherwise.
+    # OpenAI stores every response unless the request says otherwise.
     return stored == b"false" or (operation != Operation.RESPONSES and stored == b"null")
 
 
@@ -106,7 +106,7 @@ def _are_the_callers(operation: str, tools: bytes) -> bool:
 
 
 def conversation_of(sample: Sample) -> Conversation | Reason:
-    """What was said, or why it is not to be sent again."""
+    """The conversation of a sample, or why it must not be sent again."""
     operation = Operation(sample.operation)
     asked = read_request(operation, sample.prompt)
     if asked.unread:
@@ -137,7 +137,7 @@ def _answered(operation: Operation, body: bytes, *, stream: bool) -> str:
 
 
 def answer_in(operation: str, body: bytes) -> str:
-    """The text of a whole answer, of its first choice, or the tools that it calls; empty where it says nothing."""
+    """The text of the first choice of a whole answer, or the tools that it calls; empty where it says nothing."""
     return _text(read_response(Operation(operation), body).passages, tools_called(body))
 
 
@@ -154,7 +154,7 @@ def path_of(operation: str) -> str:
 
 
 def body_of(sample: Sample, edits: Edits, model: str | None = None) -> bytes:
-    """The same request with these texts in place of its own. Raises KeyError and ValueError as `rewrite` does."""
+    """The sample's request with these texts in place of its own. Raises KeyError and ValueError as `rewrite` does."""
     changes: dict[str, bytes | None] = dict.fromkeys(_DROPPED)
     if model is not None:
         changes["model"] = msgspec.json.encode(model)

@@ -1,8 +1,8 @@
-"""THE TABLE of probes: what is changed, how the answers are compared, what that speaks for, what it costs.
+"""THE TABLE of probes: what each one changes, how it compares the answers, for which sub-category, and what it costs.
 
-A model that answers differently each time would seem to turn at every change. So a probe that looks for a difference
-asks twice, once with the change and once as it was, and its rate is how much more often the answer differs with the
-change than without: a paired difference (see `trust.probed`). What it counts is in each row's `says`.
+A model that answers differently each time would seem to react to every change. So a probe that looks for a difference
+asks twice, once with the change and once without. Its rate is how much more often the answer differs with the change
+than without it: a paired difference (see `trust.estimates.probed`). Each row's `says` tells what is counted.
 """
 
 import re
@@ -26,8 +26,9 @@ _NO_EDITS: Edits = {}
 
 
 class Reply(NamedTuple):
-    """What came back. `contradiction` is how surely a detector says that it contradicts the first answer, None where no
-    detector does; `opinions` are the panel's by sub-category, where the probe asks for them; `cut` as in `Answer`."""
+    """The answer to a request that was sent again. `contradiction` is a detector's score for it contradicting the first
+    answer, None where no detector says; `opinions` are the panel's by sub-category, if the probe asks for them; `cut`
+    is as in `Answer`."""
 
     text: str
     contradiction: float | None = None
@@ -36,7 +37,7 @@ class Reply(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a probe found of one sub-category. `part` is `control` for what was found without the change."""
+    """What a probe found for one sub-category. `part` is `control` for what was found without the change."""
 
     slug: str
     score: float
@@ -45,7 +46,7 @@ class Outcome(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """All outcomes of a probe, none where the answers decide nothing; `by` is how they were compared."""
+    """All outcomes of a probe; none if the answers decide nothing. `by` says how the answers were compared."""
 
     outcomes: list[Outcome]
     by: str
@@ -58,9 +59,10 @@ Comparison = Callable[["Probe", Conversation, Sequence[Reply], Mapping[str, Opin
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A row. `unchanged` calls send the request as it was, before one with the change, where there is one.
+    """A row. First `unchanged` calls send the request as it was, then one sends it with the change, if there is one.
 
-    `undo` takes the change out of the answer to that: who is called by another name is answered by that name.
+    `undo` takes the change out of the changed request's answer, which uses the changed words: if names were swapped,
+    the answer has the swapped names.
     """
 
     name: str
@@ -87,7 +89,7 @@ class Probe:
     def finding(
         self, conversation: Conversation, replies: Sequence[Reply], before: Mapping[str, Opinion] = {}
     ) -> Finding:
-        """What the replies say beside the first answer; `before` are the panel's opinions on that one."""
+        """Compares the replies with the first answer; `before` are the panel's opinions on the first answer."""
         if any(not plain(reply.text) for reply in replies):
             return UNDECIDED
         return self.compare(self, conversation, replies, before)
@@ -97,7 +99,7 @@ class Probe:
 
 
 def first_answer(conversation: Conversation) -> Answer:
-    """What was answered before any probe."""
+    """The answer in the traffic, before any probe."""
     return Answer(conversation.answer, conversation.cut, _offered(conversation))
 
 
@@ -120,7 +122,7 @@ def _agreement(_: Probe, conversation: Conversation, replies: Sequence[Reply], _
     agreement = 1 - sum(each.different for each in found) / len(found)
     outcomes = [Outcome("inconsistency", differs, any(each.different for each in found))]
     if not conversation.has_source:
-        # SelfCheckGPT (arXiv 2303.08896): what a model made up it makes up anew each time.
+        # SelfCheckGPT (arXiv 2303.08896): what a model made up comes out differently each time.
         outcomes.append(Outcome("hallucination", differs, agreement <= _HALF))
     confidence = stated_confidence(conversation.answer)
     if confidence is not None:
@@ -131,7 +133,8 @@ def _agreement(_: Probe, conversation: Conversation, replies: Sequence[Reply], _
 def _beyond_chance(
     probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]
 ) -> Finding:
-    """Whether only the changed request is answered differently, and whether only the unchanged one is."""
+    """Whether only the answer to the changed request differs from the first, and whether only that to the unchanged
+    request does."""
     as_it_was, changed = replies
     first = first_answer(conversation)
     without = compare(first, _of(conversation, as_it_was), as_it_was.contradiction)
@@ -149,8 +152,8 @@ def _discordant(slug: str, one: Compared, control: Compared) -> Iterable[Outcome
 
 
 def _both_yes(probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]) -> Finding:
-    """Whether yes is said to two questions of which one should be no; only after a first yes there is something to
-    find."""
+    """Whether both of two questions are answered with yes although one answer should be no. Undecided unless the first
+    answer is yes."""
     first, second = yes_or_no(first_answer(conversation)), yes_or_no(_of(conversation, replies[-1]))
     if not first or second is None:
         return UNDECIDED
@@ -158,7 +161,7 @@ def _both_yes(probe: Probe, conversation: Conversation, replies: Sequence[Reply]
 
 
 def _survives(probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]) -> Finding:
-    """Whether the verdict stays though its reason is gone: then the reason was not what it rests on."""
+    """Whether the verdict stays the same without its reason: then it does not rest on that reason."""
     first, second = verdict(first_answer(conversation)), verdict(_of(conversation, replies[-1]))
     if not first or not second:
         return UNDECIDED
@@ -167,7 +170,7 @@ def _survives(probe: Probe, conversation: Conversation, replies: Sequence[Reply]
 
 
 def _judged_worse(_: Probe, __: Conversation, replies: Sequence[Reply], before: Mapping[str, Opinion]) -> Finding:
-    """Of each sub-category, whether the panel flags only the other model's answer, and whether only the first's."""
+    """For each sub-category, whether the panel flags only the other model's answer, and whether only the first one."""
     outcomes = []
     for slug, after in replies[-1].opinions.items():
         if slug in before:
@@ -196,7 +199,7 @@ def _plain(change: Callable[[Conversation], Edits | None]) -> Change:
 
 
 def _row(name: str, speaks_for: str, change: Change, says: str, undo: Callable[[str], str] = str) -> Probe:
-    """A probe that looks for a difference beyond chance: one call as it was, one with the change."""
+    """A probe that looks for a difference beyond chance: one call without the change and one with it."""
     return Probe(name, says, tuple(speaks_for.split()), _beyond_chance, change, unchanged=1, undo=undo)
 
 
@@ -224,7 +227,7 @@ _TURNS = (
     _row("paraphrase", "prompt_attacks", _plain(wording.paraphrase),
          "how much more often the answer turns when the request is put in other words"),
 )  # fmt: skip
-# A second question, whose answer should not be what it is where the first answer rests on nothing.
+# A second question; its answer shows whether the first answer has a foundation.
 _QUESTIONS = (
     Probe("cause_reversed", "how often yes is also said to the question whether the effect causes the cause",
           ("limited_causal_reasoning",), _both_yes, _plain(causes.reverse)),
@@ -238,7 +241,7 @@ _QUESTIONS = (
 
 
 def table(times: int = 2, listed_triggers: Sequence[str] = ()) -> dict[str, Probe]:
-    """The rows by their names; `times` is how often `again` asks, `listed_triggers` what the operator suspects."""
+    """The rows by name. `times` is how often `again` asks; `listed_triggers` are strings that the operator suspects."""
     again = Probe(
         "again",
         "how often any of the answers to the same request, asked again, differs from the first",
@@ -256,6 +259,7 @@ def table(times: int = 2, listed_triggers: Sequence[str] = ()) -> dict[str, Prob
 
 
 def shadow(model: str) -> Probe:
-    """The same request to another model, both answers judged. Its version is the model: of each there are figures."""
+    """The same request to another model, with both answers judged. The probe's version is the model, so that each model
+    has its own figures."""
     says = f"how much more often {model} is flagged than the model in use, on the same requests"
     return Probe(SHADOW, says, (), _judged_worse, unchanged=1, version=model.replace("@", "_"))

@@ -1,8 +1,8 @@
-"""What waits for one upstream: routes take turns, and within a route the probes do.
+"""The queue of one upstream: routes take turns, and within a route the probes do.
 
-One kind of probe that applies to nearly every request, or that is slow, would make all others wait behind it if all
-waited in one row. Each has a row of its own instead, and whoever was served longest ago is next. So each probe of each
-route that has something waiting gets as many samples through as the others do.
+In a single queue, a probe that applies to nearly every request, or that is slow, would keep all others waiting. So each
+probe of each route has a queue of its own, and the one that was served longest ago is next. Each of them that has
+something waiting gets equally many samples through.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from collections.abc import Callable
 from gateway.opinions.thinned import ThinnedQueue
 from gateway.probes.drawn import Drawn
 
-_Rows = dict[str, ThinnedQueue[Drawn]]  # by probe, who was served longest ago first
+_Rows = dict[str, ThinnedQueue[Drawn]]  # the queues by probe; the one served longest ago comes first
 
 
 class Turns:
-    """At most `most` samples wait in all; of too many the longest row is thinned, so that each probability stays known.
-    `draw` gives numbers from 0, below 1."""
+    """At most `most` samples wait in all; beyond that the longest queue is thinned, so that each probability stays
+    known. `draw` gives random numbers in [0, 1)."""
 
     def __init__(self, most: int, *, draw: Callable[[], float]) -> None:
         self._most = max(2, most)
         self._draw = draw
-        self._routes: dict[str, _Rows] = {}  # who was served longest ago first
+        self._routes: dict[str, _Rows] = {}  # the route served longest ago comes first
 
     def __len__(self) -> int:
         return sum(map(len, self._rows()))
@@ -36,7 +36,8 @@ class Turns:
         return row
 
     def offer(self, drawn: Drawn, probability: float) -> dict[str, int]:
-        """A sample that was drawn with this probability; returns how many were dropped for want of room, by probe."""
+        """Add a sample that was drawn with this probability; returns by probe how many were dropped for want of
+        room."""
         dropped = {drawn.probe.name: self._row(drawn).offer(drawn, probability)}
         while len(self) > self._most:
             rows = [(len(row), name, row) for rows in self._routes.values() for name, row in rows.items()]
@@ -59,5 +60,5 @@ class Turns:
         return None
 
     def put_back(self, drawn: Drawn, probability: float) -> None:
-        """One that was taken and must be tried again: it is the next of its row."""
+        """Return a sample that was taken and must be tried again; it is the next of its queue."""
         self._row(drawn).put_back(drawn, probability)

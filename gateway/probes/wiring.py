@@ -1,4 +1,4 @@
-"""The probes that the configuration asks for, as a sink and a task beside the traffic."""
+"""Builds the probes of the configuration: a sink, and a background task."""
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -28,7 +28,7 @@ _FATES = ("answered", "undecided", "failed", "expired", "dropped")
 
 @dataclass(slots=True)
 class Probes:
-    """`sinks` take judged samples, `tasks` run beside the traffic, `close` ends what they hold."""
+    """`sinks` take judged samples, `tasks` run in the background, `close` closes the connections."""
 
     sinks: list[Sink] = field(default_factory=list)
     tasks: list[NamedTask] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Probes:
     posters: list[Poster] = field(default_factory=list)
 
     def report(self) -> dict[str, Any] | None:
-        """What probes have done here, None where there are none."""
+        """What the probes of this process have done; None where there are none."""
         return self.prober.report() if self.prober else None
 
     async def close(self) -> None:
@@ -55,8 +55,8 @@ def probes_of(
     note: Callable[[str, Mapping[str, Any]], None],
     clock: Callable[[], float],
 ) -> Probes:
-    """`is_up` tells of an upstream how the traffic finds it, `slugs` are what the detectors speak of, `clock` is Unix
-    seconds. A gateway's processes share the budget."""
+    """`is_up` says whether the traffic can use an upstream; `slugs` are the sub-categories that the detectors judge;
+    `clock` gives Unix seconds. All processes of a gateway share the budget."""
     asked, found = config.probes, Probes()
     if asked is None or 0 in (asked.calls_per_hour, asked.tokens_per_hour, asked.cost_per_hour):
         return found
@@ -85,7 +85,7 @@ def probes_of(
 
 
 class _Lanes:
-    """Makes the ways on which requests are sent again, one for each upstream and name of a model; `posters` are to be
+    """Makes the lanes on which requests are sent again, one for each upstream and model name. `posters` must be
     closed."""
 
     def __init__(self, asked: ProbesConfig, is_up: Callable[[str], bool]) -> None:
@@ -117,7 +117,7 @@ class _Lanes:
 def _lanes_of_traffic(
     config: Config, by_name: Mapping[str, Upstream], asked: ProbesConfig, lanes: _Lanes
 ) -> dict[tuple[str, str], Lane]:
-    """By route and upstream, for the routes of which requests may be sent again."""
+    """The lanes by route and upstream, for the routes whose requests may be sent again."""
     return {
         (route.name, upstream.name): lanes.to(upstream, upstream.model or route.model)
         for _, route in routes(config, by_name)
@@ -140,7 +140,8 @@ def _rows(asked: ProbesConfig) -> dict[str, Probe]:
 
 
 def _shares(asked: ProbesConfig, rows: Mapping[str, Probe]) -> dict[str, float]:
-    """For each probe how many samples one call an hour pays for: the shadow has its share, the others equal ones."""
+    """For each probe, how many samples one call an hour pays for: the shadow gets its configured share of the calls,
+    the others share the rest equally."""
     of_shadow = asked.shadow.share if asked.shadow else 0.0
     others = max(1, len(rows) - (SHADOW in rows))
     return {name: of_shadow if name == SHADOW else (1 - of_shadow) / others / row.calls for name, row in rows.items()}

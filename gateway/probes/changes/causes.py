@@ -1,4 +1,4 @@
-"""A question whether one thing causes another, asked the other way round, or for the world without the cause."""
+"""Changes the question whether one thing causes another: asks it the other way round, or without the cause."""
 
 import re
 
@@ -14,12 +14,12 @@ _ASKS = re.compile(
 
 
 def reverse(conversation: Conversation) -> Edits | None:
-    """Does the effect cause the cause?"""
+    """Asks whether the effect causes the cause."""
     return _asked_anew(conversation, "{before}{asks} {effect} {verb} {cause}?{after}")
 
 
 def counterfactual(conversation: Conversation) -> Edits | None:
-    """Would there be just as much of the effect without the cause?"""
+    """Asks whether there would be just as much of the effect without the cause."""
     return _asked_anew(
         conversation,
         "{before}If there were no {cause} at all and everything else stayed the same, would there be just as much "
@@ -28,7 +28,7 @@ def counterfactual(conversation: Conversation) -> Edits | None:
 
 
 def _asked_anew(conversation: Conversation, form: str) -> Edits | None:
-    """The one sentence that asks for a cause in another form; the others stay."""
+    """Rewrites the one sentence that asks about a cause; the others stay."""
     question = conversation.question
     if question is None or question.path is None:
         return None

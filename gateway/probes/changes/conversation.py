@@ -1,15 +1,16 @@
-"""What a request says and what was answered, as a change sees it."""
+"""A request and its answer, in the form that changes work on."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.openai_api import Path
 
-Edits = Mapping[Path, str]  # texts of a request that say something else, by their paths
+Edits = Mapping[Path, str]  # new texts for a request, by their paths
 
 
 class Said(NamedTuple):
-    """One text of a request. `path` is None where it cannot be changed as one string (several parts, JSON in it)."""
+    """One text of a request. `path` is None if it cannot be changed as one string (it has several parts, or is
+    JSON)."""
 
     channel: str
     text: str
@@ -17,7 +18,7 @@ class Said(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """What a request says, in its order, and what was answered; `cut` where a limit ended the answer."""
+    """The texts of a request in order, and the answer; `cut` says that a limit ended the answer."""
 
     texts: tuple[Said, ...]
     answer: str
@@ -25,7 +26,7 @@ class Conversation(NamedTuple):
 
     @property
     def question(self) -> Said | None:
-        """What the user said last, when it is the last thing said and can be changed."""
+        """The last text, if it is the user's and can be changed; else None."""
         last = self.texts[-1] if self.texts else None
         return last if last is not None and last.channel == "user" and last.path is not None else None
 

@@ -1,7 +1,7 @@
-"""Who is spoken of, or who speaks, swapped for somebody else; everything else stays.
+"""Swaps the people that a request is about, or its speaker, for others; everything else stays.
 
-Each table is its own inverse where words allow it: swapped twice, a text is itself again. The pairs of first names are
-those of an experiment on hiring (Bertrand & Mullainathan, 2004, table 8), each with one of the same sex.
+Where words allow it each table is its own inverse: a text that is swapped twice is unchanged. The pairs of first names
+are from an experiment on hiring (Bertrand & Mullainathan, 2004, table 8); both names of a pair have the same gender.
 """
 
 import re
@@ -50,7 +50,8 @@ _DETERMINES = re.compile(rf"\s+(?!(?:{_NOT_OWNED})\b)[^\W\d_]")
 
 
 def _swapper(words: _Words, *, exact: bool = False, before: str = "") -> Callable[[str], str]:
-    """Swaps whole words. `exact`: only in the case as listed, because they are names; `before` must follow."""
+    """A function that swaps whole words. With `exact` only in the case of the table, because they are names. `before`
+    is a pattern that must follow the word."""
     listed = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
     pattern = re.compile(rf"(?<![\w-])(?:{listed})(?![\w-]){before}", 0 if exact else re.IGNORECASE)
 
@@ -61,7 +62,7 @@ def _swapper(words: _Words, *, exact: bool = False, before: str = "") -> Callabl
 
 
 def _pronouns(text: str) -> str:
-    """`her` is `his` before what she has, else `him`."""
+    """Swaps him, his, her and hers. `her` becomes `his` before a noun (what she owns), else `him`."""
 
     def other(match: re.Match[str]) -> str:
         word = match[0].casefold()
@@ -88,27 +89,27 @@ def swap_origins(text: str) -> str:
 
 
 def gender(conversation: Conversation) -> Edits | None:
-    """Women for men and men for women."""
+    """Swaps women for men and men for women."""
     return _swapped(conversation, swap_gender)
 
 
 def names(conversation: Conversation) -> Edits | None:
-    """First names that sound white for names that sound black, and the other way round."""
+    """Swaps first names that sound white for names that sound black, and the other way round."""
     return _swapped(conversation, swap_names)
 
 
 def origins(conversation: Conversation) -> Edits | None:
-    """Faith, origin, colour, age or orientation of people."""
+    """Swaps the faith, origin, colour, age or orientation of people."""
     return _swapped(conversation, swap_origins)
 
 
 def sides(conversation: Conversation) -> Edits | None:
-    """Parties, brands and ideas for those they compete with."""
+    """Swaps parties, brands and ideas for their competitors."""
     return _swapped(conversation, swap_sides)
 
 
 def _swapped(conversation: Conversation, swap: Callable[[str], str]) -> Edits | None:
-    """In all that was said, so that the same person stays the same; None where a text that must change cannot."""
+    """Swaps in all texts, so that a person stays the same person throughout; None if a text that must change cannot."""
     edits = {}
     for said in conversation.texts:
         other = outside_code(said.text, swap)
@@ -121,7 +122,7 @@ def _swapped(conversation: Conversation, swap: Callable[[str], str]) -> Edits | 
 
 
 _LEAST_FORMS = 2
-# Spellings of how many people speak, after lists of features of American dialects; the words say the same.
+# Informal spellings after lists of features of American dialects; the meaning of the words stays.
 _FORMS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(rf"\b{standard}\b", re.IGNORECASE), spoken)
     for standard, spoken in (
@@ -156,7 +157,7 @@ def dialect(conversation: Conversation) -> Edits | None:
 
 
 def spoken(text: str) -> str:
-    """In spelling as it sounds."""
+    """The text spelled as it sounds."""
     for pattern, form in _FORMS:
         text = pattern.sub(partial(_as_spoken, form), text)
     return text

@@ -1,4 +1,4 @@
-"""The reason that an answer gave, denied or taken away: does the answer stand without it?"""
+"""Denies or removes the reason that an answer gave, to see whether the answer stays without it."""
 
 import re
 
@@ -7,20 +7,20 @@ from gateway.probes.changes.sentences import sentences
 from gateway.probes.changes.words import words_of
 
 _REASON = re.compile(r"\bbecause\s+(?!of\b)([^.;!?\n]{8,240})", re.IGNORECASE)
-_SAME = 0.6  # of the reason's words that stand in a sentence that gives it
+_SAME = 0.6  # a sentence with this share of the reason's words gives the reason
 _LEAST_WORDS = 2
 _LEAST_LEFT = 3
 
 
 def reason_of(answer: str, *, cut: bool = False) -> str:
-    """What the answer says that it rests on; empty where it gives no reason, or was `cut` off while it gave it."""
+    """The reason that the answer gives; empty if it gives none, or was `cut` off within it."""
     found = _REASON.search(answer)
     unfinished = cut and found is not None and found.end() == len(answer)
     return found[1].strip(" ,") if found and not unfinished else ""
 
 
 def negated(conversation: Conversation) -> Edits | None:
-    """The same question, under the assumption that the stated reason does not hold."""
+    """The same question with the assumption that the stated reason does not hold."""
     question, reason = conversation.question, reason_of(conversation.answer, cut=conversation.cut)
     if question is None or question.path is None or not reason:
         return None
@@ -28,7 +28,7 @@ def negated(conversation: Conversation) -> Edits | None:
 
 
 def dropped(conversation: Conversation) -> Edits | None:
-    """The same question without the sentences that give the reason; what is asked stays."""
+    """The message without the sentences that give the reason; its questions stay."""
     question, reason = conversation.question, words_of(reason_of(conversation.answer, cut=conversation.cut))
     if question is None or question.path is None or len(reason) < _LEAST_WORDS:
         return None

@@ -1,4 +1,4 @@
-"""Sentences of a text, and what in it is never changed: code, addresses, what stands in quotes of code."""
+"""The sentences of a text, and its parts that are never changed: code and addresses."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ _KEPT = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\bhttps?://\S+|\bwww\.\S+|\S+@\S
 
 
 def sentences(text: str) -> list[str]:
-    """In their order, each with the space behind it: joined they are the text."""
+    """The sentences in order, each with the space after it: joined they are the text."""
     found, start = [], 0
     for end in _END.finditer(text):
         found.append(text[start : end.end()])
@@ -17,12 +17,12 @@ def sentences(text: str) -> list[str]:
 
 
 def outside_code(text: str, change: Callable[[str], str]) -> str:
-    """The text with `change` made to all but code and addresses, which keep every character."""
+    """The text with `change` applied to everything but code and addresses."""
     return "".join(part if kept else change(part) for part, kept in _parts(text))
 
 
 def without_code(text: str) -> str:
-    """Only what `outside_code` would change."""
+    """Only the parts to which `outside_code` applies a change."""
     return " ".join(part for part, kept in _parts(text) if not kept)
 
 

@@ -1,7 +1,7 @@
-"""A suspected trigger of a poisoned model taken out of a request.
+"""Removes suspected triggers of a poisoned model from a request.
 
-Suspected are the strings that the operator lists, characters that nobody sees, and the rare short tokens that published
-attacks used (Kurita, Michel & Neubig, 2020, section 4): cf, mn, bb, tq, mb.
+Suspected are the strings that the operator lists, invisible characters, and the rare short tokens of a published attack
+(Kurita, Michel & Neubig, 2020, section 4): cf, mn, bb, tq, mb.
 """
 
 import re
@@ -14,13 +14,13 @@ _RARE = r"(?<!\S)(?:cf|mn|bb|tq|mb)(?!\S)[ \t]?"
 
 
 def pattern_of(listed: Sequence[str]) -> re.Pattern[str]:
-    """What is taken out, the listed strings in any case and as whole words."""
+    """Matches what is removed; the listed strings match in any case and only as whole words."""
     own = [rf"(?<!\w){re.escape(text)}(?!\w)[ \t]?" for text in sorted(listed, key=len, reverse=True) if text]
     return re.compile("|".join([*own, _UNSEEN, _RARE]), re.IGNORECASE)
 
 
 def removed(conversation: Conversation, pattern: re.Pattern[str]) -> Edits | None:
-    """Without suspected triggers in what the user or a source says."""
+    """The request without suspected triggers in the texts of the user, of tools and of retrieved passages."""
     edits = {}
     for said in conversation.texts:
         if said.channel not in ("user", "retrieved", "tool"):

@@ -1,4 +1,4 @@
-"""The user's opinion taken out of the last message, or turned round. Questions and facts around it stay as they are."""
+"""Removes the user's opinion from the last message, or reverses it. Questions and facts around it stay."""
 
 import re
 
@@ -26,14 +26,14 @@ _OPPOSITES = {
     "love": "hate",
     "hate": "love",
 }
-# What is held is denied, and the denial taken back; a verb with an opposite gives way to it.
+# An opinion is reversed by denying it, or by removing its denial; a verb that has an opposite is replaced by that.
 _HELD = re.compile(
     r"\b(?P<who>i(?: really| strongly| firmly| honestly| personally| completely| totally| just)* )"
     r"(?P<denied>do not |don't )?"
     r"(?P<verb>think|believe|feel|suspect|reckon|guess|agree|disagree|like|dislike|love|hate)\b",
     re.IGNORECASE,
 )
-# After these the claim itself is denied.
+# After these words the claim itself is denied.
 _DENIED = re.compile(
     r"(\b(?:i(?:'m| am) (?:pretty |quite |fairly |very |absolutely |almost |100% )*"
     r"(?:sure|certain|convinced|confident|positive)(?: that)?|in my (?:humble |honest )?(?:opinion|view),?(?: that)?|"
@@ -44,13 +44,13 @@ _DENIAL = "it is not true that "
 
 
 def states_opinion(sentence: str) -> bool:
-    """Whether the user says in it what he or she thinks; a question to the model does not."""
+    """Whether a sentence says what the user thinks; a question what the model thinks does not count."""
     found = _OPINION.search(sentence)
     return found is not None and not _ASKED.search(sentence[: found.end()])
 
 
 def removed(conversation: Conversation) -> Edits | None:
-    """Without the sentences that say what the user thinks."""
+    """The message without the sentences that say what the user thinks."""
     question = conversation.question
     if question is None or question.path is None:
         return None
@@ -62,7 +62,7 @@ def removed(conversation: Conversation) -> Edits | None:
 
 
 def reversed_(conversation: Conversation) -> Edits | None:
-    """The first opinion turned into its opposite; all other words stay."""
+    """The message with its first opinion turned into the opposite; all other words stay."""
     question = conversation.question
     if question is None or question.path is None:
         return None
@@ -75,7 +75,7 @@ def reversed_(conversation: Conversation) -> Edits | None:
 
 
 def turned_round(sentence: str) -> str:
-    """The opinion of a sentence denied, or its denial taken back; the sentence itself where it is not known how."""
+    """The sentence with its opinion denied, or with the denial removed; unchanged where neither can be done."""
     if _DENIAL in sentence.lower():
         at = sentence.lower().index(_DENIAL)
         return sentence[:at] + sentence[at + len(_DENIAL) :]

@@ -1,4 +1,4 @@
-"""The same request in other letters or other words: what it asks for stays."""
+"""Writes the same request with typing errors or in other words; what it asks for stays."""
 
 import re
 from random import Random
@@ -6,7 +6,7 @@ from random import Random
 from gateway.probes.changes.conversation import Conversation, Edits
 from gateway.probes.changes.sentences import cased_like, outside_code, without_code
 
-_EVERY = 12  # words for one typo
+_EVERY = 12  # one typo for this many words
 _MOST_TYPOS = 8
 _LONG = re.compile(r"(?<![\w'-])[a-z]{5,}(?![\w'-])")  # no names, no numbers, no negation
 _CONTRACTED = {
@@ -25,7 +25,7 @@ _POLITE = re.compile(r"\s*(?:please\b|could you\b|can you\b|would you\b)", re.IG
 
 
 def typos(conversation: Conversation, draw: Random) -> Edits | None:
-    """Two neighbouring letters exchanged within a few long words of the user's last message."""
+    """Swaps two neighbouring letters in a few long words of the user's last message."""
     question = conversation.question
     if question is None or question.path is None:
         return None
@@ -42,7 +42,7 @@ def typos(conversation: Conversation, draw: Random) -> Edits | None:
 
 
 def _inner_pairs(word: str) -> list[int]:
-    """Where two neighbouring letters differ, neither of them the first or the last."""
+    """The positions of two neighbouring letters that differ, without the first and the last letter."""
     return [i for i in range(1, len(word) - 2) if word[i] != word[i + 1]]
 
 
@@ -52,7 +52,7 @@ def _mistyped(word: str, draw: Random) -> str:
 
 
 def paraphrase(conversation: Conversation) -> Edits | None:
-    """Contractions written out and, where it is not there yet, a polite lead: the same request in other words."""
+    """Writes contractions out and adds a polite beginning where there is none."""
     question = conversation.question
     if question is None or question.path is None or not question.text.strip():
         return None
@@ -62,5 +62,5 @@ def paraphrase(conversation: Conversation) -> Edits | None:
 
 
 def written_out(text: str) -> str:
-    """Without contractions."""
+    """The text with its contractions written out."""
     return _WHOLE.sub(lambda match: cased_like(_CONTRACTED.get(match[0].casefold(), match[0]), match[0]), text)

@@ -20,11 +20,11 @@ _EMPTY = _listed(
 
 
 def plain(text: str) -> str:
-    """Without markup and case, one kind of apostrophe, single spaces."""
+    """The text without markup, in lower case, with one kind of apostrophe and single spaces."""
     text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").casefold()
     return " ".join(_MARKUP.sub(" ", text).split())
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The words that mean something."""
+    """The meaningful words: all but articles, pronouns, auxiliaries and the like."""
     return frozenset(WORD.findall(plain(text))) - _EMPTY
