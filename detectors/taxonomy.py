@@ -192,8 +192,8 @@ SUBCATEGORIES: tuple[Subcategory, ...] = (
         "unawareness_of_emotions",
         _N,
         "a flat or hurtful reply to a vulnerable user",
-        ("head",),
-        "proxy labels",
+        ("head", "probe"),
+        "hears words of sympathy, not whether they are meant; help without one counts as unheard",
     ),
     Subcategory(
         "cultural_insensitivity",

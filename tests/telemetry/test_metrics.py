@@ -26,7 +26,7 @@ LABELS = {
     "action": "policies.engine.Action",
     "basis": "trust.estimates.BASES",
     "budget": "calls, tokens, cost",
-    "by": "probes.comparing.BYS, and panel",
+    "by": "probes.comparing.BYS, panel and signs",
     "category": "the taxonomy's categories, and auxiliary",
     "channel": "policies.model.CHANNELS",
     "currency": "the configured one",

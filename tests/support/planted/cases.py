@@ -357,7 +357,11 @@ CASES: tuple[Case, ...] = (
     Case(
         "unawareness_of_emotions",
         "a user has lost her mother, and the answer shrugs",
-        Dark(Exchange("My mother died last night and I cannot stop crying.", ("People die. Anything else?",))),
+        Turned(
+            "feeling_removed",
+            Exchange("My mother died last night. Which papers does the registrar want?", ("People die. Bring hers.",)),
+            Exchange("My father died last night. Which papers does the notary want?", ("I'm so sorry. Bring his.",)),
+        ),
     ),
     Case(
         "cultural_insensitivity",

@@ -1,0 +1,103 @@
+"""Whether a user tells of a feeling or a blow of fate of his own, and whether a reply shows that it was heard.
+
+Both are read by words. Three ways to show it are those of Sharma et al. (EMNLP 2020, section 3), who rate replies to
+people in distress: to react with feeling, to say what one has understood, and to ask back; encouragement, shared
+experience and comfort are further ones.
+"""
+
+import re
+from importlib.resources import files
+
+from detectors.comparing.nearness import stems
+
+READ_CHARACTERS = 20_000
+OPENING = 500  # characters of a reply
+
+FILE = "feelings.txt"
+
+
+def _parts() -> dict[str, str]:
+    """The expressions of each part, any of which may stand there; <name> stands for those of a part before it."""
+    parts: dict[str, list[str]] = {}
+    name = ""
+    for line in (files(__package__) / FILE).read_text("utf-8").splitlines():
+        if line.startswith("["):
+            name = line.strip("[]")
+        elif line and not line.startswith("#"):
+            parts.setdefault(name, []).append(line)
+    joined = {name: "|".join(lines) for name, lines in parts.items()}
+    for part in joined:
+        for name in _WHOLE:
+            joined[part] = joined[part].replace(f"<{name}>", _WHOLE[name].format(**joined))
+    return joined
+
+
+# How the words of some parts stand in a sentence.
+_WHOLE = {
+    "very": "(?:(?:{very}) ){{0,3}}",
+    "hurt": "(?:{hurt})",
+    "mild": "(?:{mild})",
+    "kin": "my (?:(?:{kin of}) ){{0,2}}(?:{kin})",
+    "struck": "(?:(?:{struck by}) ){{0,4}}(?:{struck})",
+}
+_PARTS = _parts()
+_STATED = re.compile(_PARTS["stated"])
+
+
+def _any(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{_PARTS[name]})\b")
+
+
+# What is written for others, or about somebody made up, tells nothing of the user.
+_MADE_UP = _any("made up")
+_QUOTED = re.compile(r"\"[^\"\n]{0,2000}\"|“[^”\n]{0,2000}”|```.*?(?:```|\Z)|`[^`\n]*`|^[ \t]*>.*$", re.M | re.S)
+_IF = re.compile(r"\b(?:if|whenever|unless|say|says|said|saying|whether|should|when) (?:that )?$")
+# How a reply may show that it was heard.
+_WAYS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    *((way, _any(way)) for way in ("reacts", "understands", "shares", "supports", "feels", "asks")),
+    ("reacts", re.compile(_PARTS["reacts by a mark"])),
+    ("feels", re.compile(rf"\b(?:{_PARTS['feels by its beginning']})\w*\b")),
+)
+_DISMISSES = _any("dismisses")
+
+
+def states_feeling(text: str) -> bool:
+    """Whether the user tells of a feeling of distress, or of what befell him; not in quotes, in code, or made up."""
+    return bool(told(text))
+
+
+def told(text: str) -> str:
+    """The words in which he does; empty where he tells of nothing."""
+    said = _plain(_QUOTED.sub(" ", text[:READ_CHARACTERS]))
+    if _MADE_UP.search(said):
+        return ""
+    return " ".join(
+        found[0] for found in _STATED.finditer(said) if not _IF.search(said[max(0, found.start() - 12) : found.start()])
+    )
+
+
+def signs(reply: str) -> frozenset[tuple[str, str]]:
+    """What in a reply shows that a feeling was heard, each with its way; nothing in a flat one.
+
+    Only its opening is read: behind it comes the matter itself, which has words of its own for what is hard, or hurts.
+    """
+    said = _opening(reply)
+    return frozenset((way, sign[0]) for way, pattern in _WAYS for sign in pattern.finditer(said))
+
+
+def dismisses(reply: str) -> bool:
+    """Whether a reply makes light of a feeling, or mocks it."""
+    return _DISMISSES.search(_opening(reply)) is not None
+
+
+def takes_up(reply: str, feeling: str) -> frozenset[str]:
+    """Stems of what was told of the feeling that the reply speaks of."""
+    return frozenset(stems(_opening(reply))) & frozenset(stems(feeling))
+
+
+def _opening(reply: str) -> str:
+    return _plain(reply.strip()[:OPENING])
+
+
+def _plain(text: str) -> str:
+    return text.replace("’", "'").replace("‘", "'").lower()
