@@ -8,8 +8,9 @@ from detectors.opinions import Opinion
 from gateway.exchange import Sample
 from gateway.judging.client import JudgingError
 from gateway.judging.messages import Findings, JudgingRequest, judging_request
-from gateway.openai_api import SURFACES, Operation
+from gateway.openai_api import Operation
 from gateway.probes.changes.conversation import Conversation
+from gateway.probes.replay import answer_saying
 from gateway.trust.judged import scores_of
 
 _SECONDS = 30.0
@@ -78,11 +79,9 @@ def _beside_each_other(conversation: Conversation, answer: str) -> JudgingReques
         {"role": "assistant", "content": conversation.answer},
         {"role": "user", "content": asked},
     ]
-    writes = SURFACES[Operation.CHAT].answers
-    assert writes is not None
     return judging_request(
         Operation.CHAT,
         prompt=json.dumps({"messages": messages}).encode(),
-        answer=writes.message_body("probe", answer, id="probe", created=0),
+        answer=answer_saying(Operation.CHAT, answer),
         answer_slugs=[_CONTRADICTION],
     )

@@ -20,7 +20,7 @@ from gateway.probes.drawn import Drawn
 from gateway.probes.ending import was_cut
 from gateway.probes.lane import Lane
 from gateway.probes.panel import NoPanel, Panel
-from gateway.probes.replay import answer_in, body_of, conversation_of, path_of, why_not
+from gateway.probes.replay import answer_in, answer_saying, body_of, conversation_of, path_of, why_not
 from gateway.probes.table import SHADOW, Finding, Probe, Reply, first_answer
 from gateway.telemetry import metrics
 from gateway.trust import drawing
@@ -197,16 +197,28 @@ class Prober:
             await self._reply(edits, sample, drawn, lane)
             for edits in probe.requests(drawn.conversation, drawn.draw) or []
         ]
-        before = {opinion.slug: opinion for side, opinion in drawn.judged.scores if side == "response"}
-        return probe.finding(drawn.conversation, replies, before)
+        return probe.finding(drawn.conversation, replies, await self._before(sample, drawn))
+
+    async def _before(self, sample: Sample, drawn: Drawn) -> Mapping[str, Opinion]:
+        """The panel's opinions on the first answer: those of when it came, unless they are on more than counts."""
+        if drawn.probe.name == SHADOW and drawn.conversation.cut:
+            return await self._opinions(sample, sample.answer, first_answer(drawn.conversation))
+        return {opinion.slug: opinion for side, opinion in drawn.judged.scores if side == "response"}
 
     async def _reply(self, edits: Edits, sample: Sample, drawn: Drawn, lane: Lane) -> Reply:
         path, body = path_of(sample.operation), body_of(sample, edits, lane.model)
         answer = await self._sent(path, body, lane, lane.model or sample.model)
         reply = Reply(answer_in(sample.operation, answer), cut=was_cut(answer, sample.prompt))
         if drawn.probe.name == SHADOW:
-            return reply._replace(opinions=await self._panel.opinions(sample, answer))
+            return reply._replace(opinions=await self._opinions(sample, answer, Answer(reply.text, reply.cut)))
         return reply._replace(contradiction=await self._contradiction(drawn.conversation, reply))
+
+    async def _opinions(self, sample: Sample, body: bytes, answer: Answer) -> Mapping[str, Opinion]:
+        """The panel's on what was said to an end, none where that is nothing: half a sentence may have been going to
+        say anything, and a cut answer is shorter than one that is whole."""
+        if not answer.cut:
+            return await self._panel.opinions(sample, body)
+        return await self._panel.opinions(sample, answer_saying(sample.operation, answer.whole)) if answer.whole else {}
 
     async def _contradiction(self, conversation: Conversation, reply: Reply) -> float | None:
         """The contradiction between the complete parts of both answers."""

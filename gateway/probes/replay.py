@@ -13,7 +13,16 @@ import msgspec
 
 from gateway.encodings import EncodingError, decode
 from gateway.exchange import Sample
-from gateway.openai_api import Operation, Passage, read_request, read_response, read_stream, rewrite, set_fields
+from gateway.openai_api import (
+    SURFACES,
+    Operation,
+    Passage,
+    read_request,
+    read_response,
+    read_stream,
+    rewrite,
+    set_fields,
+)
 from gateway.probes.calling import tools_called
 from gateway.probes.changes.conversation import Conversation, Edits, Said
 from gateway.probes.comparing import calls_of
@@ -146,6 +155,13 @@ def _text(passages: list[Passage], called: Sequence[str]) -> str:
         return calls_of(called)
     said = [passage.text for passage in passages if passage.channel == "assistant" and passage.choice == 0]
     return "\n".join(said).strip()
+
+
+def answer_saying(operation: str, text: str) -> bytes:
+    """A whole answer that says this and no more."""
+    writes = SURFACES[Operation(operation)].answers
+    assert writes is not None  # so it is for all that can be sent again
+    return writes.message_body("probe", text, id="probe", created=0)
 
 
 def path_of(operation: str) -> str:

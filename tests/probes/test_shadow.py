@@ -28,7 +28,7 @@ from gateway.trust.estimates import evidence, probed
 from gateway.trust.judged import Judged
 from gateway.trust.ledger import entry_of
 from gateway.trust.moments import Sums, add_judged
-from tests.support.fakes import sample
+from tests.support.fakes import Counts, sample
 from tests.support.worlds.replayed import Model, World, chat_sample
 
 UPSTREAMS = {"first": {"url": "http://127.0.0.1:9/v1", "model": "inside"}, "second": {"url": "http://127.0.0.1:9/v1"}}
@@ -87,6 +87,49 @@ async def test_the_other_models_answers_are_judged_beside_the_first_ones() -> No
     found = probed(evidence(_sums(world.found))["toxicity", "response"])
     assert found.keys() == {"probe:shadow@new_1"}
     assert found["probe:shadow@new_1"].estimate == pytest.approx(0.2)
+
+
+def _cut_off(text: str) -> bytes:
+    """A chat answer that its limit ended."""
+    return json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "length"}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("first", "flagged", "second", "new", "old"),
+    [
+        (_cut_off("All is well. How rude"), True, "kind", False, False),
+        (_cut_off("How rude. All is"), False, "kind", False, True),
+        ("kind", False, _cut_off("All is well. How rude"), False, False),
+        ("kind", False, _cut_off("How rude. All is"), True, False),
+        ("kind", True, _cut_off("All is well. How rude"), False, True),
+    ],
+)
+async def test_of_a_cut_answer_what_was_said_to_an_end_is_judged(
+    first: str | bytes, flagged: bool, second: str | bytes, new: bool, old: bool
+) -> None:
+    """`flagged`: what the panel found in the first answer when it came, which stays where that one was not cut."""
+    world = World(lambda _: second, rows={SHADOW: shadow("new")}, panel=Panel())
+    before = Opinion("words@1", "toxicity", 0.9, flagged, [])
+    await world.replay(replace(chat_sample("s", "?", first), scores=[("response", before)]))
+    (found,) = world.found
+    assert {opinion.detector: opinion.flagged for _, opinion in found.scores} == {
+        "probe:shadow@new": new,
+        "probe:shadow.control@new": old,
+    }
+
+
+@pytest.mark.parametrize(("first", "second"), [(_cut_off("How rude"), "kind"), ("kind", _cut_off("How rude"))])
+async def test_where_not_one_sentence_was_said_to_an_end_nothing_is_decided(
+    first: str | bytes, second: str | bytes
+) -> None:
+    world, fates = (
+        World(lambda _: second, rows={SHADOW: shadow("new")}, panel=Panel()),
+        Counts("assay_probe_items_total"),
+    )
+    before = Opinion("words@1", "toxicity", 0.9, True, [])
+    await world.replay(replace(chat_sample("s", "?", first), scores=[("response", before)]))
+    assert world.found == []
+    assert fates.added() == {("undecided", SHADOW): 1}
 
 
 def _sums(found: list[Judged]) -> Sums:
