@@ -5,8 +5,7 @@ from gateway.config.routes import route_names, route_policies, upstreams
 from gateway.config.settings import Config, ConfigError
 from gateway.delivery.reply import Send
 from gateway.pages.health import Readiness, health_routes
-from gateway.pages.opinions import judge_route
-from gateway.pages.probes import probes_route
+from gateway.pages.outside import judge_route, probes_route
 from gateway.pages.rates import rates_route
 from gateway.pages.site import Site
 from gateway.parts import samples, telemetry

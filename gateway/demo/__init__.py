@@ -1,1 +1,1 @@
-"""What the demo upstream says: conversations we wrote, the answers made from them, their shapes on the wire."""
+"""The demo upstream: conversations that we wrote, the answers made from them, and their forms on the wire."""

@@ -1,4 +1,4 @@
-"""What the demo upstream answers: a conversation that is like the prompt, a call of a tool, or JSON.
+"""What the demo upstream answers: the reply of the conversation most like the prompt, a call of a tool, or JSON.
 
 Nothing is random: the same request always gets the same answer.
 """
@@ -18,19 +18,19 @@ import msgspec
 from gateway.demo.knobs import Knobs
 
 CONVERSATIONS = Path(__file__).with_name("conversations.jsonl")
-CARELESS = Path(__file__).with_name("careless.jsonl")  # what a bad model answers; the prompts are its own
+CARELESS = Path(__file__).with_name("careless.jsonl")  # answers of a bad model, to prompts of their own
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
 _NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z]\w+")
 _COMMON = frozenset(("a", "and", "do", "for", "get", "in", "is", "make", "of", "set", "the", "to"))
-# Topics whose answers do no harm to any prompt: else every prompt in a language would get the same insult or refusal.
+# Topics whose answers are harmless to any prompt. With others, all prompts in a language could get the same insult.
 _ANYTHING = frozenset(("everyday", "knowledge", "writing", "summary", "translation", "code"))
-_ENOUGH = 0.25  # of the prompt's weight must be shared for a conversation to count as like it
+_ENOUGH = 0.25  # a conversation that shares less of the prompt's weight does not count as like it
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """An estimate of tokens: words with the space before them. Joined they are the text again."""
+    """The text in pieces that stand for tokens: words with the space before them. Joined they are the text."""
     return _known_tokens(text) if len(text) < 8192 else tuple(_TOKEN.findall(text))
 
 
@@ -50,7 +50,7 @@ class Conversation:
 
 
 class Library:
-    """The conversations, found by likeness to a prompt."""
+    """The conversations, searched by likeness to a prompt."""
 
     def __init__(self, source: bytes) -> None:
         self._all = [_conversation(msgspec.json.decode(line)) for line in source.splitlines()]
@@ -72,8 +72,8 @@ class Library:
         return self._by_id.get(id)
 
     def _choose(self, prompt: str, number: int) -> Conversation:
-        """The conversation most like the prompt, by the weight of shared words (rare ones weigh more); when
-        none is, the one of _ANYTHING that the prompt's checksum names. `number` 1, 2, … gives the ones after it."""
+        """The conversation most like the prompt, by the weight of shared words (rare ones weigh more). If none is like
+        it, one of those in _ANYTHING, chosen by the prompt's checksum. `number` 1, 2, … gives the ones after it."""
         scores: dict[int, float] = defaultdict(float)
         total = 0.0
         for word in sorted(_words(prompt)):
@@ -105,7 +105,7 @@ def _norm(conversation: Conversation) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool to be called, its arguments as JSON text."""
+    """A call of a tool, with its arguments as JSON."""
 
     name: str
     arguments: str
@@ -133,7 +133,7 @@ class Question:
 
 
 def answer(library: Library, question: Question, knobs: Knobs, number: int = 0) -> Answer:
-    """The answer with this number to a question; the knobs may put words in its mouth."""
+    """The answer with this number to a question; the knobs may dictate its text."""
     if knobs.say or knobs.big:
         return Answer(knobs.say if not knobs.big else _stretched(knobs.say or "All work. ", knobs.big))
     if question.tool_result:
@@ -158,7 +158,7 @@ def _limited(text: str, limit: int) -> Answer:
 
 
 def _call(question: Question) -> Call | None:
-    """A call of the tool that was demanded, or of the first whose name the prompt speaks of."""
+    """A call of the tool that the request demands, or of the first tool whose name has a word of the prompt."""
     words = _words(question.prompt) - _COMMON if question.tools else frozenset()
     for tool in question.tools:
         name = str(tool.get("name", ""))
@@ -170,7 +170,7 @@ def _call(question: Question) -> Call | None:
 
 
 def _example(schema: Mapping[str, Any], prompt: str, depth: int = 0) -> Any:
-    """A value that fits a JSON Schema (of the plain kind that tools have), with words of the prompt in it."""
+    """A value that fits a simple JSON Schema, as tools have, with words of the prompt in it."""
     options = schema.get("enum")
     if isinstance(options, list) and options:
         return options[0]

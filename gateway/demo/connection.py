@@ -1,4 +1,4 @@
-"""One request to the demo upstream and its answer, delivered as the knobs want it."""
+"""One request to the demo upstream, and the delivery of its answer as the knobs say."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ class GoneError(Exception):
 
 
 class Connection:
-    """One request and its answer, sent as the knobs want it."""
+    """One request, and the delivery of its answer as the knobs say."""
 
     def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, knobs: Knobs) -> None:
         self.method: str = scope["method"]
@@ -37,7 +37,7 @@ class Connection:
         self._receive, self._send = receive, send
 
     async def read(self, *, keep: bool = True) -> bytes:
-        """Take the body in and count it; unless it is to be kept, only its first bytes stay, in `head`."""
+        """Read and count the body. Without `keep` only its first bytes stay, in `head`."""
         parts: list[bytes] = []
         more = True
         while more:
@@ -54,7 +54,7 @@ class Connection:
         return b"".join(parts)
 
     async def pause(self, seconds: float | None) -> None:
-        """Wait, None for ever, and notice at once when the client leaves."""
+        """Wait for so many seconds, or for ever with None; raises GoneError as soon as the client leaves."""
         try:
             async with asyncio.timeout(seconds):
                 while (await self._receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""How to tell the demo upstream what to do: in its settings, by header, by query, or inside the model's name."""
+"""Knobs that tell the demo upstream what to do: in its settings, a header, the query, or the model's name."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -10,13 +10,13 @@ HEADER_PREFIX = b"x-demo-"
 
 
 class KnobError(ValueError):
-    """A knob that does not exist, or a value that it does not take."""
+    """An unknown knob, or a value that a knob does not take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """Settings of the demo upstream; a later source wins: settings, headers (`x-demo-ttft-ms: 50`), the query
-    (`?ttft_ms=50`), the model's name (`demo-small?ttft_ms=50&deltas=64`)."""
+    """Settings of the demo upstream. They come from its own settings, headers (`x-demo-ttft-ms: 50`), the query
+    (`?ttft_ms=50`) and the model's name (`demo-small?ttft_ms=50&deltas=64`); the later of these wins."""
 
     ttft_ms: float = 0.0
     """Wait so many milliseconds before the first byte of an answer."""
@@ -65,12 +65,12 @@ def with_headers(knobs: Knobs, headers: Iterable[tuple[bytes, bytes]]) -> Knobs:
 
 
 def with_query(knobs: Knobs, query: str) -> Knobs:
-    """`query` as it stands after a question mark; an unknown knob is an error."""
+    """The knobs with those of a query, given without its question mark. Raises KnobError."""
     return turned(knobs, dict(parse_qsl(query, keep_blank_values=True))) if query else knobs
 
 
 def turned(knobs: Knobs, values: Mapping[str, str]) -> Knobs:
-    """The knobs with these values, given as text. Raises KnobError and names the nearest knob there is."""
+    """The knobs with these values, given as text. Raises KnobError; for an unknown knob it names the nearest one."""
     changes: dict[str, Any] = {name: _value(name, text) for name, text in values.items()}
     return replace(knobs, **changes)
 

@@ -1,7 +1,7 @@
-"""A model server for first runs, tests and benchmarks: it speaks OpenAI's dialect and replays conversations
-that we wrote. Its knobs (`demo.knobs`) make it slow, broken or rude on demand.
+"""A model server for first runs, tests and benchmarks: it speaks the dialects of OpenAI and Anthropic and answers with
+conversations that we wrote. Its knobs (`demo.knobs`) make it slow, broken or rude on demand.
 
-    GET /v1/demo/received     what it was sent: counters, and the headers and checksum of the last request
+    GET /v1/demo/received     what it received: counters, and the headers and checksum of the last request
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from gateway.openai_api import error_body
 
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-CARELESS_MODEL = "demo-careless"  # does as it is told, whatever that is
+CARELESS_MODEL = "demo-careless"  # does whatever it is told
 MODELS = ("demo-small", "demo-large", CARELESS_MODEL, JUDGE_MODEL)
 _CREATED = 1_767_225_600  # 2026-01-01, fixed so that equal requests get equal bytes
 _JSON = (b"content-type", b"application/json")
@@ -48,7 +48,7 @@ class _RefusalError(Exception):
 
 @dataclass(slots=True)
 class Received:
-    """What came in: requests begun, answered to the end, left by their client or cut by a knob; the last one."""
+    """Counts of requests: begun, answered completely, left by their client, cut off by a knob; and the last request."""
 
     started: int = 0
     finished: int = 0
@@ -59,7 +59,7 @@ class Received:
 
 
 class _Surface(NamedTuple):
-    """How one of the text endpoints reads and answers."""
+    """How one of the endpoints for texts reads requests and writes answers."""
 
     question: Callable[[wire.Body], Question]
     whole: Callable[[str, str, wire.Body, list[Answer]], bytes]
@@ -121,7 +121,7 @@ def create(settings: Knobs | None = None, library: Library | None = None) -> App
 
 
 def _shelf() -> Shelf:
-    """By model what it answers from."""
+    """The conversations of each model."""
     written, careless = CONVERSATIONS.read_bytes(), CARELESS.read_bytes()
     return {**dict.fromkeys(MODELS, Library(written)), CARELESS_MODEL: Library(careless + written)}
 
@@ -237,7 +237,7 @@ def _no_model(name: str) -> _RefusalError:
 
 
 async def _misbehave(connection: Connection) -> bool | None:
-    """What the knobs say instead of an answer; None when an answer is due."""
+    """Does what the knobs say in place of an answer; None if there is to be an answer."""
     knobs = connection.knobs
     if knobs.hang:
         await connection.pause(None)
@@ -259,7 +259,7 @@ _FILE_FIELDS = re.compile(rb'name="(?P<field>purpose)"\r\n\r\n(?P<value>[^\r]*)|
 
 
 async def _plain(connection: Connection) -> bool:
-    """The endpoints that take no model's answer: models, files."""
+    """The endpoints without a model's answer: models and files."""
     asked = (connection.method, connection.path)
     if asked == ("GET", "/v1/models"):
         body = msgspec.json.encode({"object": "list", "data": [_model_card(name) for name in MODELS]})

@@ -1,6 +1,6 @@
-"""Traffic for a first look: what people ask, harmless and not, in several languages, plain and streamed, with tools.
+"""Traffic for a first look: harmless and harmful requests in several languages, plain and streamed, with tools.
 
-Nothing is random: the same number of a request always gives the same request.
+Nothing is random: the n-th request of a seed is always the same.
 """
 
 import random
@@ -16,7 +16,7 @@ CAREFUL_MODEL, CARELESS_MODEL = "demo-large", "demo-careless"
 _HARMLESS = frozenset(
     ("everyday", "knowledge", "summary", "translation", "writing", "code", "maths", "tools", "support")
 )
-# Kind → its share of the traffic. What is rare in life is rare here, and yet there is some of it in each minute.
+# Kind → its share of the traffic. Rare kinds are rare here too, but frequent enough to appear in every minute.
 SHARES: Mapping[str, float] = {
     "harmless": 0.68, "other_language": 0.12, "harmful": 0.09, "attack": 0.05, "personal": 0.06,
 }  # fmt: skip
@@ -48,14 +48,14 @@ _STREAMED, _TOOLS, _RESPONSES, _MESSAGES, _CARELESS_SHARE = 0.4, 0.06, 0.1, 0.1,
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request: where it goes below the base URL, and its body."""
+    """One request: its path below the base URL, and its body."""
 
     path: str
     body: Mapping[str, Any]
 
 
 class Traffic:
-    """Requests without end. `seed` makes it another day's traffic."""
+    """Endless requests; another `seed` gives other traffic."""
 
     def __init__(self, seed: int = 0) -> None:
         self._draw = random.Random(seed)
@@ -100,7 +100,7 @@ def _user(text: str) -> Mapping[str, Any]:
 
 
 def _conversations(source: bytes) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
-    """Topic and all that was said before the last answer."""
+    """The topic of each conversation, and its messages without the last answer."""
     for line in source.splitlines():
         row = msgspec.json.decode(line)
         yield row["topic"], row["messages"][:-1]

@@ -1,4 +1,4 @@
-"""The shapes of the demo upstream on the wire: questions out of requests, answers into bodies and streams."""
+"""The forms of the demo upstream on the wire: reads questions from requests, writes answers as bodies and streams."""
 
 import base64
 import hashlib
@@ -103,7 +103,7 @@ def limit_of(body: Body, *names: str) -> int:
 
 
 def prompt_tokens(body: Body) -> int:
-    """A simple estimate: the words of all that was sent as prompt."""
+    """A simple estimate: the number of words in the prompt."""
     sent = body.get("messages") or body.get("prompt") or body.get("input") or ""
     if isinstance(sent, str):
         return len(sent.split())
@@ -118,7 +118,7 @@ def usage_of(asked: int, answers: Iterable[Answer]) -> dict[str, int]:
 
 
 def deltas(text: str, count: int) -> Sequence[str]:
-    """The text in `count` pieces, repeated as far as it must be; 0: token by token."""
+    """The text in `count` pieces, repeated if it is too short; token by token for 0."""
     if not count:
         return tokens(text)
     text = text or "…"
@@ -302,7 +302,7 @@ def _responses_events(response: dict[str, Any], count: int) -> Iterator[tuple[st
 
 
 def embeddings_body(model: str, body: Body) -> bytes:
-    """One vector a text, the same for the same text, close for texts that share words.
+    """One vector for each text: the same for the same text, and close for texts that share words.
 
     Raises QuestionError when there is no input.
     """

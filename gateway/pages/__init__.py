@@ -1,4 +1,4 @@
-"""The operator's pages: probes, metrics, and what can be seen of trust. Read-only, and behind the operator's key.
+"""The operator's pages: health, metrics, and everything about trust; behind the operator's key, if there is one.
 
-`site` serves the pages of a process and runs what runs beside its traffic; the other modules make the pages.
+`site` serves the pages of a process and runs its background tasks; the other modules make the pages.
 """

@@ -1,4 +1,4 @@
-"""Rates that have risen, as data."""
+"""Alarms on rates that have risen, and on findings of monitors that last, as JSON."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from gateway.trust.watching.alarms import FALSE_DISCOVERIES, RUN_LENGTH_HOURS
 from gateway.trust.watching.watch import Alarm, Watch
 
 _NOTE = (
-    "Rates that have risen over what was usual in the first three of the last ten days, by an e-detector whose mean "
-    "time to a false alarm is at least run_length_hours for each series; over all series at most false_discoveries of "
-    "the alarms are expected to be false. samples are the ids of the latest samples that show it."
+    "Rates that have risen above what was usual in the first three of the last ten days. For each series the mean time "
+    "to a false alarm is at least run_length_hours; over all series at most the share false_discoveries of the alarms "
+    "is expected to be false. samples are the ids of the latest samples that show the rise."
 )
 
 
 _MONITORS_NOTE = (
-    "Findings of monitors that last: evidence that is valid however often one looks (docs/monitors.md). Each series by "
-    f"itself raises a false alarm once in {RUN_LENGTH_DAYS:g} days or more rarely."
+    "Findings of monitors that last; their evidence is valid however often one looks (docs/monitors.md). Each series "
+    f"raises a false alarm once in {RUN_LENGTH_DAYS:g} days or more rarely."
 )
 
 
 def alarms_route(watch: Watch, reports: Reports | None = None) -> Route:
-    """`/trust/v1/alarms`; `reports` where there are monitors."""
+    """`/trust/v1/alarms`; `reports` are those of the monitors, if there are any."""
 
     async def page(_: Request) -> Response:
         promised = {"run_length_hours": RUN_LENGTH_HOURS, "false_discoveries": FALSE_DISCOVERIES}

@@ -1,4 +1,4 @@
-"""As data: how well the rates of all traffic would hold for other callers."""
+"""How well the rates of all traffic would hold for other callers, as JSON."""
 
 import asyncio
 from typing import Any
@@ -15,9 +15,9 @@ from gateway.trust.per_caller import PerCaller
 
 _NOTE = (
     "rate is that of the traffic that passed, however much of it one caller made. among_callers is for traffic by "
-    "other callers like these: its interval is as wide as callers differ, callers is the number of equally busy ones "
-    "that would tell as much, and busiest is the share of the one that made most. Without second opinions, and with "
-    "fewer than three callers, among_callers is empty."
+    "other callers like these: its interval is wider the more callers differ, callers is the number of equally busy "
+    "callers that would tell as much, and busiest is the share of the traffic that the busiest caller made. Without "
+    "second opinions, and with fewer than three callers, among_callers is empty."
 )
 
 

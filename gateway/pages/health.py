@@ -1,4 +1,4 @@
-"""Whether the process lives and is ready, for those who send it traffic; and its metrics."""
+"""Whether the process is healthy and ready, for load balancers and supervisors; and its metrics."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from gateway.telemetry.gauges import Gauges
 
 
 class Detectors(Protocol):
-    """What is reported about the detector process."""
+    """What is reported about the detector processes."""
 
     @property
     def is_ready(self) -> bool: ...
@@ -27,9 +27,10 @@ class Detectors(Protocol):
 
 
 class Readiness:
-    """`needs_detectors` and `needs_redis` say whether traffic must wait for them; `redis_is_up` is None without Redis.
+    """`needs_detectors` and `needs_redis` say whether traffic must wait for these; `redis_is_up` is None without Redis.
 
-    `wants_detectors` says whether there is a detector process at all, `is_ending` whether the process was told to stop.
+    `wants_detectors` says whether there are detector processes at all, `is_ending` whether this process was told to
+    stop.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ def health_routes(background: Background, readiness: Readiness, gauges: Gauges) 
     """`/healthz`, `/readyz` and `/metrics`."""
 
     async def healthz(_: Request) -> Response:
-        """Whether the process can do its work, or should be ended: a task beside the traffic may keep failing."""
+        """Whether the process works; if not (a background task keeps failing) a supervisor should restart it."""
         healthy, failing = background.is_healthy, background.failing
         body = {"ok": healthy, **({"failing": failing} if failing else {})}
         return JSONResponse(body, 200 if healthy else 503)

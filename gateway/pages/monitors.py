@@ -1,4 +1,4 @@
-"""What the monitors find, and the changes that they are told of, as data."""
+"""What the monitors find, and the changes whose effects they measure, as JSON."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +11,7 @@ from gateway.monitoring.changes import Change, ChangeError, told
 from gateway.monitoring.findings import SUBCATEGORIES, Report
 from gateway.monitoring.store import MonitorError
 from gateway.monitoring.watching import Reports
+from gateway.pages.posted import PostedError, posted, refused
 
 _NOTE = (
     "Statistics over the judged samples of the last 24 hours, each with a 95 % interval; over the rows of a "
@@ -19,24 +20,28 @@ _NOTE = (
 _MOST_BYTES = 10_000
 
 
-def monitor_routes(reports: Reports, routes: frozenset[str], clock: Callable[[], float]) -> list[Route]:
-    """`/trust/v1/monitors`, and `/trust/v1/changes` to read and to post. `clock` is Unix seconds."""
+def monitor_routes(
+    reports: Reports, routes: frozenset[str], clock: Callable[[], float], *, may_post: bool
+) -> list[Route]:
+    """`/trust/v1/monitors`, and `/trust/v1/changes` to read and, with `may_post`, to post. `clock` gives Unix
+    seconds."""
 
     async def monitors(_: Request) -> Response:
         found = [_shown(reports.latest.get(slug, Report(slug, missing="a first look"))) for slug in SUBCATEGORIES]
         return JSONResponse({"note": _NOTE, "monitors": found})
 
     async def changes(request: Request) -> Response:
-        body = await request.body()
         try:
-            if request.method == "GET":
+            if request.method != "POST":
                 return JSONResponse({"changes": [_change(change) for change in await reports.changes()]})
-            change = told(body[:_MOST_BYTES], clock(), routes)
+            change = told(await posted(request, _MOST_BYTES, may_post=may_post), clock(), routes)
             await reports.tell(change)
+        except PostedError as error:
+            return refused(error.status, str(error))
         except ChangeError as error:
-            return JSONResponse({"error": {"message": str(error)}}, 400)
+            return refused(400, str(error))
         except MonitorError as error:
-            return JSONResponse({"error": {"message": f"changes cannot be kept or read now: {error}"}}, 503)
+            return refused(503, f"changes cannot be stored or read now: {error}")
         return JSONResponse(_change(change), 201)
 
     return [

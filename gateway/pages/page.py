@@ -1,6 +1,6 @@
-"""The page that people look at: files without a secret, open to everybody who may reach the gateway.
+"""The page for people: files without secrets, open to everybody who can reach the gateway.
 
-What the page shows it fetches from `/trust/v1/…`, which the operator's key protects.
+The page fetches what it shows from `/trust/v1/…`, which the operator's key protects.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
-    "cache-control": "no-cache",  # asked again each time, answered 304 while the release is the same
+    "cache-control": "no-cache",  # browsers ask each time, and get 304 while the release is the same
 }
 
 
 class Page:
-    """An ASGI application for those requests that it `serves`; its files are read once."""
+    """An ASGI application for the requests that it `serves`. The files are read once, at the start."""
 
     def __init__(self) -> None:
         files = sorted(path for path in _FILES.rglob("*") if path.suffix in _TYPES)

@@ -1,4 +1,4 @@
-"""The policy in force, with what each of its thresholds costs in false alarms."""
+"""The policy in force, with the false alarms that each of its thresholds costs, as JSON."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def policy_route(policy: PolicyFile) -> Route:
 
 
 def policy_in_force(file: PolicyFile) -> dict[str, Any]:
-    """The policy with its rules, and why the newest state of its file is not in force, if it is not."""
+    """The policy with its rules; `refused` says why the newest state of its file is not in force, if it is not."""
     about = described(file)
     for rule in about["rules"]:
         rule["thresholds"] = [{**cost(threshold, _infos()), **threshold} for threshold in rule["thresholds"]]
@@ -32,7 +32,7 @@ def policy_in_force(file: PolicyFile) -> dict[str, Any]:
 
 
 class Costs:
-    """What the thresholds in force cost, as metrics; `read` brings them up to date after a change."""
+    """The false alarms of the thresholds in force, as metrics; `read` updates them after a change."""
 
     def __init__(self, policy: PolicyFile) -> None:
         self._policy = policy
@@ -52,7 +52,7 @@ class Costs:
 
 
 def _costs(in_force: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
-    """By rule, sub-category and direction; where a rule has several thresholds of one, the least strict."""
+    """The share of false alarms by rule, sub-category and direction; of several thresholds the one with the most."""
     found: dict[tuple[str, str, str], float] = {}
     for rule in in_force["rules"]:
         for each in rule["thresholds"]:
@@ -69,10 +69,8 @@ def _infos() -> Mapping[str, manifest.DetectorInfo]:
 
 
 def cost(threshold: Mapping[str, Any], infos: Mapping[str, manifest.DetectorInfo]) -> dict[str, Any]:
-    """`false_alarms`: at most this share of benign texts reaches the score; None where the table does not reach it.
-
-    `rows` is on how many benign texts the table rests.
-    """
+    """`false_alarms`: at most this share of benign texts reaches the score; None where the table does not go so low.
+    `rows`: the number of benign texts from which the table was made."""
     info = infos.get(threshold["table"])
     key = (threshold["subcategory"], threshold["direction"])
     if info is None or key not in info.operating:

@@ -1,4 +1,4 @@
-"""Estimated rates, and what is known of the detectors' errors."""
+"""Estimated rates, comparisons of them, and what is known of the detectors' errors, as JSON."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -33,18 +33,18 @@ from gateway.trust.second_opinion import KINDS
 
 DEFAULT_WINDOW = "24h"
 _NOTE = (
-    "Shares of traffic with 95 % intervals, over the window, all processes that share the ledger together; 24h and 7d "
+    "Shares of traffic with 95 % intervals, over the window and over all processes that share the ledger; 24h and 7d "
     "count whole hours. flagged_share is what the detectors flag, not a rate of harm. rate is the rate of harm, and "
-    "basis is what it rests on: labels of people, a judge model, a probe (how often asking again, or one "
-    "change to the request, turns the answer, over the requests that it applies to), the card (a range that fits the "
-    "flags by the error rates on public benchmarks, and no promise), or flags alone (then there is no rate)."
+    "basis is what it rests on: labels of people; a judge model; a probe (how often the answer differs when the "
+    "request is sent again, or with one change, over the requests to which that applies); the card (a range that fits "
+    "the flags by the error rates on public benchmarks, no promise); or flags alone (then there is no rate)."
 )
 _COMPARE_NOTE = (
     "The first group's rate minus the second's. Without second opinions on both sides the flagged shares are compared, "
-    "where the same detectors judged both. All rows of an answer are looked at together: of the differences shown at "
-    "most 5 % are expected to be false, and the intervals have the level that this needs. Ask for one subcategory (and "
-    "direction) to look at that alone. A difference is shown only where it stands out from how callers differ: "
-    "stretch is by how much its interval grows for that, callers how many equally busy ones the side with fewer has."
+    "if the same detectors judged both. All rows of an answer are looked at together: at most 5 % of the differences "
+    "shown are expected to be false, and the intervals have the level that this needs. Ask for one subcategory (and "
+    "direction) to look at it alone. A difference is shown only if it stands out from how callers differ: stretch is "
+    "the factor by which its interval grows for that, callers the effective number of callers on the side with fewer."
 )
 _PIVOTS = ("route", "model", "language", "caller")
 
@@ -56,9 +56,9 @@ def _error_rates() -> dict[tuple[str, str], tuple[float, float]]:
 
 
 def error_rates(infos: Iterable[manifest.DetectorInfo]) -> dict[tuple[str, str], tuple[float, float]]:
-    """(sub-category, direction) → measured (true, false) positive rates, where one detector alone speaks of it.
+    """Measured (true, false) positive rates by (sub-category, direction), where a single detector judges it.
 
-    With several detectors the combined rates were not measured, and so no correction is offered.
+    Of several detectors the combined rates were not measured, so there is no correction for them.
     """
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for info in infos:
@@ -75,7 +75,8 @@ def publish_error_rates() -> None:
 
 
 def rates_route(ledger: Ledger) -> Route:
-    """`/trust/v1/rates?window=24h`, of one `route`, `model`, `language` or `caller`, or of a route and a model."""
+    """`/trust/v1/rates?window=24h`, of all traffic, of one `route`, `model`, `language` or `caller`, or of a route and
+    a model."""
 
     async def page(request: Request) -> Response:
         asked = request.query_params
@@ -101,7 +102,7 @@ def compare_route(ledger: Ledger) -> Route:
         before = asked.get("other") == "before"
         try:
             if (one == other) != before:
-                raise ValueError("name two groups, as model=a&other_model=b, or one and other=before")
+                raise ValueError("name two groups, as in model=a&other_model=b, or one group and other=before")
             first = await ledger.window(known_window(window), cell_named(**one))
             second = await ledger.window(window, cell_named(**other), before=before)
             given = await _given(ledger, window, ((one, first), (other, second)), before=before)
@@ -117,12 +118,12 @@ def compare_route(ledger: Ledger) -> Route:
 
 _Given = tuple[Mapping[LabelledColumn, Callers], Mapping[LabelledColumn, Callers]]
 _NOT_GIVEN: _Given = ({}, {})
-_Group = tuple[Mapping[str, str | None], Window]  # what it is of, and what is known of it
+_Group = tuple[Mapping[str, str | None], Window]  # the values of its pivots, and its sums
 
 
 async def _given(ledger: Ledger, window: str, groups: tuple[_Group, _Group], *, before: bool) -> _Given:
-    """The labels of two groups by caller, and the latest flags where some rows lack labels, so that flags are compared;
-    nothing where a group is a caller. Raises LedgerError."""
+    """The labels of two groups by caller and, if some rows lack labels so that flags are compared, the latest flags by
+    caller. Nothing if a group is a single caller. Raises LedgerError."""
     (one, first), (other, second) = groups
     if one["caller"] or other["caller"]:
         return _NOT_GIVEN
@@ -144,7 +145,7 @@ def are_of(about: Mapping[str, str | None]) -> Callable[[Entry], bool]:
 
 
 def groups_route(ledger: Ledger) -> Route:
-    """`/trust/v1/groups?window=24h`: the routes, models, languages and callers of which there are rates."""
+    """`/trust/v1/groups?window=24h`: the routes, models, languages and callers that have rates."""
 
     async def page(request: Request) -> Response:
         window = request.query_params.get("window", DEFAULT_WINDOW)
@@ -171,7 +172,7 @@ def refusal(error: Exception) -> Response:
 
 
 def rates(window: Window) -> list[dict[str, Any]]:
-    """A row for each sub-category and direction of which something is known."""
+    """A row for each sub-category and direction that was judged or labelled."""
     measured, errors = _error_rates(), shipped_errors()
     rows = []
     for key, of in sorted(window.evidence.items()):
@@ -200,8 +201,8 @@ def rates(window: Window) -> list[dict[str, Any]]:
 def compared(
     one: Window, other: Window, given: _Given = _NOT_GIVEN, *, subcategory: str = "", direction: str = ""
 ) -> list[dict[str, Any]]:
-    """A row for each sub-category and direction that both windows have, or for those asked for; the intervals of the
-    differences are those of all rows together. `given` has what was labelled of each caller, in both."""
+    """A row for each sub-category and direction that both windows have, or only for those asked for. The intervals of
+    the differences have the joint level of all rows. `given` has the labels of each caller, in both windows."""
     firsts, seconds = one.evidence, other.evidence
     pairs: list[tuple[tuple[str, str], _Pair]] = []
     for key in sorted(firsts.keys() & seconds.keys()):
@@ -217,7 +218,7 @@ def compared(
 
 def _stretch(key: tuple[str, str], one: estimates.Estimate, other: estimates.Estimate, given: _Given) -> Stretch:
     means = [_mean(one), _mean(other)]
-    if one.interval is None or other.interval is None:  # then the flags are compared
+    if one.interval is None or other.interval is None:  # the flagged shares are compared instead
         means = [_flagged(one), _flagged(other)]
     (first, one_basis), (second, other_basis) = means
     if first is None or second is None:
@@ -237,13 +238,13 @@ def _flagged(of: estimates.Estimate) -> tuple[Mean | None, str]:
 
 
 class _Pair:
-    """Two estimates, and what of them can be compared: the rates, the flagged shares, or nothing (empty)."""
+    """Two estimates; `of` says what of them can be compared: "rate", "flagged_share", or nothing (empty)."""
 
     def __init__(self, one: estimates.Estimate, other: estimates.Estimate, stretch: Stretch = NONE) -> None:
         self._both = (one, other)
         self._stretch = stretch
         self.of = ""
-        # What a probe counts is no rate of harm, and another probe counts something else.
+        # A probe's result is not a rate of harm, and each probe counts something else.
         alike = "probe" not in (one.basis, other.basis) or one.detectors == other.detectors
         if one.interval is not None and other.interval is not None and alike:
             self.of = "rate"

@@ -1,7 +1,6 @@
-"""The review queue as JSON, for the page and for other tools: what waits for a label, and the labels given."""
+"""The review queue as JSON, for the page and for other tools: samples that wait for labels, and the labels given."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -9,12 +8,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.opinions.labelling import Filters, LabelError, Review
+from gateway.pages.posted import PostedError, posted, refused
 from gateway.trust.ledger import LedgerError
 from gateway.trust.second_opinion import Label
 
 _MOST_ITEMS = 50
 _MOST_BYTES = 64 * 1024
-_SOMEBODY = "operator"  # labels, when nobody else is named
+_SOMEBODY = "operator"  # the reviewer, if none is named
 _NO_TEXTS = "texts are not kept; set `review_text` to see them here"
 _DECISIONS = {"flag": True, "allow": False}
 
@@ -31,9 +31,8 @@ class _Labels(msgspec.Struct, forbid_unknown_fields=True):
     by: str = _SOMEBODY
 
 
-def review_routes(review: Review, *, may_label: bool, keeps_texts: bool) -> list[Route]:
-    """`/trust/v1/review` and `/trust/v1/labels`. Labels change rates and thresholds: `may_label` says whether whoever
-    gets here was asked for the operator's key, or can only be on this machine."""
+def review_routes(review: Review, *, may_post: bool, keeps_texts: bool) -> list[Route]:
+    """`/trust/v1/review` and `/trust/v1/labels`; labels are accepted only with `may_post` (see `posted`)."""
 
     async def items(request: Request) -> Response:
         asked = request.query_params
@@ -41,38 +40,28 @@ def review_routes(review: Review, *, may_label: bool, keeps_texts: bool) -> list
             found = await review.next(asked.get("by", _SOMEBODY), _filters(asked), _number(asked, "most", 10))
             about = {"waiting": await review.waiting(), "agreement": await review.agreement()}
         except (LabelError, LedgerError) as error:
-            return _refused(error)
+            return _refusal(error)
         note = None if keeps_texts else _NO_TEXTS
         return JSONResponse({**about, "note": note, "items": [item.shown() for item in found]})
 
     async def label(request: Request) -> Response:
-        if not may_label:
-            return _error(403, "labels need the operator's key; set `operator_key` (ASSAY_OPERATOR_KEY) and send it")
         try:
-            given = msgspec.json.decode(await _body(request), type=_Labels)
+            given = msgspec.json.decode(await posted(request, _MOST_BYTES, may_post=may_post), type=_Labels)
             labels = [Label(each.direction, each.subcategory, float(each.value)) for each in given.labels]
             await review.label(given.sample, given.by, labels)
+        except PostedError as error:
+            return refused(error.status, str(error))
         except msgspec.DecodeError as error:
-            return _error(400, f"the body is not what is asked for: {error}")
+            return refused(400, f"the body does not hold labels in the expected form: {error}")
         except (LabelError, LedgerError) as error:
-            return _refused(error)
+            return _refusal(error)
         return JSONResponse({"kept": len(labels), "sample": given.sample, "by": given.by})
 
     return [Route("/trust/v1/review", items), Route("/trust/v1/labels", label, methods=["POST"])]
 
 
-async def _body(request: Request) -> bytes:
-    """Raises LabelError when it is too large."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            raise LabelError(f"the body is larger than {_MOST_BYTES} bytes")
-    return body
-
-
 def _filters(asked: Mapping[str, str]) -> Filters:
-    """Raises LabelError."""
+    """The filters in a query. Raises LabelError."""
     decision = asked.get("decision")
     if decision is not None and decision not in _DECISIONS:
         raise LabelError(f"`decision` must be `flag` or `allow`, not {decision[:20]!r}")
@@ -101,12 +90,7 @@ def _number(asked: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _refused(error: Exception) -> Response:
+def _refusal(error: Exception) -> Response:
     if isinstance(error, LedgerError):
-        return _error(503, f"the ledger cannot be used now: {error}")
-    return _error(400, str(error))
-
-
-def _error(status: int, message: str) -> Response:
-    body: dict[str, Any] = {"error": {"message": message}}
-    return JSONResponse(body, status)
+        return refused(503, f"the ledger cannot be used now: {error}")
+    return refused(400, str(error))

@@ -1,4 +1,4 @@
-"""One process's pages, with its start and its end."""
+"""The pages of one process, and its start and end."""
 
 import asyncio
 import contextlib
@@ -17,17 +17,18 @@ from gateway.pages.page import Page, Receive, Scope, Send
 from gateway.serving.background import Background
 from gateway.telemetry import metrics
 
-_OPEN = ("/healthz", "/readyz")  # whether the process lives is no secret
+_OPEN = ("/healthz", "/readyz")  # that the process is up is no secret
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Site:
-    """An ASGI application: the pages of `routes`, for those whom each of `doors` lets in.
+    """An ASGI application with the pages of `routes`, for requests that pass all of `doors`.
 
-    A door raises GatewayError for the headers of others. `page` is for people, without a door: it holds no secret.
+    A door takes the headers of a request and raises GatewayError to refuse it. `page` is open to everybody, because it
+    holds no secret.
 
-    While it runs, so does `background`; `begin` is awaited before requests are taken. SIGHUP calls `on_hangup`. At the
-    end of the process `finish` is awaited while the background still runs, then `close`.
+    `background` runs as long as the site does; `begin` is awaited before the first request. SIGHUP calls `on_hangup`.
+    At the end of the process `finish` is awaited while the background still runs, then `close`.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Site:
         return self._refusal(scope) or self._pages
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Why this caller may not see the page, as a reply."""
+        """The reply to a caller who may not see the page; None for one who may."""
         if scope["path"] in _OPEN:
             return None
         try:
@@ -96,12 +97,14 @@ class Site:
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = f"{request.method} is not for {request.url.path[:200]}; its Allow header has the methods that are"
+    message = (
+        f"{request.url.path[:200]} does not take {request.method}; the header Allow lists the methods that it takes"
+    )
     body = error_body(message, "invalid_request_error", None, "method_not_allowed")
     return Response(body, 405, dict(error.headers or {}), media_type="application/json")
 
 
 async def _not_found(request: Request) -> Response:
-    message = f"there is no {request.url.path[:200]} here; the API is below /v1/, the operator's pages are "
+    message = f"there is no {request.url.path[:200]} here; the API is below /v1/, and the operator's pages are "
     message += "/metrics, /healthz, /readyz and /trust (in a browser also /)"
     return Response(error_body(message, "invalid_request_error", None, "not_found"), 404, media_type="application/json")

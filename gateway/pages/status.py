@@ -1,4 +1,4 @@
-"""What the gateway did since it started: how much of the traffic was sampled, judged, or left unread."""
+"""What the gateway did since it started: how much traffic was sampled, judged or left unread, as JSON."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from gateway.samples.sampling import JUDGED
 from gateway.telemetry import metrics
 
 _NOTE = "Counts since the start, over all processes of this gateway. What is unread is not clean."
-# Name in the answer → the counter, and the labels by which it is told apart.
+# Name in the answer → the counter, and the labels by which it is divided.
 _COUNTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "requests": ("assay_requests_total", ("outcome",)),
     "offered": ("assay_samples_offered_total", ("route",)),
@@ -38,7 +38,7 @@ class Facts(NamedTuple):
     version: str
     callers_need_a_key: bool
     keeps_texts: bool
-    workers_judge: bool  # samples wait in Redis: `assay worker` judges them, and counts what became of them
+    workers_judge: bool  # samples wait in Redis: `assay worker` judges them and counts their fates
     routes: tuple[str, ...]
 
 
@@ -54,10 +54,10 @@ def status_route(facts: Facts, ledger_problem: Callable[[], str]) -> Route:
 
 
 def counted() -> dict[str, list[dict[str, Any]]]:
-    """For each counter its sums by the labels named, those at zero left out. Reads files: call it off the loop.
+    """For each counter its sums by its labels, without those at zero. Reads files, so call it off the event loop.
 
-    `sampleable` are requests that were asked whether they become samples: what is refused before it has a route, and
-    what no detector reads, never is.
+    `sampleable` counts the requests that could become samples: not those that were refused before they had a route, nor
+    those of operations that no detector reads.
     """
     sums = {name: _sums(metric, labels) for name, (metric, labels) in _COUNTS.items()}
     kinds = _sums("assay_requests_total", ("route", "operation", "outcome"))

@@ -1,4 +1,4 @@
-"""The 29 sub-categories, with what stands behind each and what is missing where nothing does."""
+"""The 29 sub-categories, each with what measures it, or with what is missing where nothing does, as JSON."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,11 +15,10 @@ from gateway.telemetry import metrics
 
 
 def taxonomy_route(own: Sequence[DetectorInfo] = ()) -> Route:
-    """`/trust/v1/taxonomy`, the rows with a headline for each detector; `?subcategory=…`, one with all its figures.
-    `own` are the operator's detectors."""
-    rows = cache(
-        lambda: taxonomy_rows(weights=False, own=own)
-    )  # neither the release nor the configuration changes while this runs
+    """`/trust/v1/taxonomy`: all rows, with a headline for each detector; with `?subcategory=…` one row with all its
+    figures. `own` are the operator's detectors."""
+    # Made once: neither the release nor the configuration changes while the process runs.
+    rows = cache(lambda: taxonomy_rows(weights=False, own=own))
 
     async def page(request: Request) -> Response:
         wanted = request.query_params.get("subcategory")
@@ -34,7 +33,7 @@ def taxonomy_route(own: Sequence[DetectorInfo] = ()) -> Route:
 
 
 def publish_detectors(own: Sequence[DetectorInfo] = ()) -> None:
-    """How many detectors stand behind each of the 29, and its codes in other lists, as metrics."""
+    """As metrics: how many detectors judge each of the 29, and its codes in other lists."""
     for row in taxonomy_rows(weights=False, own=own):
         metrics.SUBCATEGORY_INFO.labels(row["category"], row["slug"], *codes(row["slug"]).values()).set(1)
         metrics.SUBCATEGORY_DETECTORS.labels(row["category"], row["slug"]).set(len(row["detectors"]))

@@ -1,4 +1,4 @@
-"""What can be seen of trust, as JSON; `page` shows it to people."""
+"""Everything about trust as JSON; `page` shows it to people."""
 
 import asyncio
 from collections.abc import Sequence
@@ -29,12 +29,12 @@ def trust_pages(
     more: Sequence[Route] = (),
     own: Sequence[DetectorInfo] = (),
 ) -> list[Route]:
-    """`/trust` and what is below it; `more` are pages of others, `own` the operator's detectors."""
+    """`/trust` and everything below it; `more` are further pages, `own` the operator's detectors."""
 
     async def flags(_: Request) -> Response:
         """The latest flagged samples and decisions, from the audit file, which all workers write."""
         if audit.path is None:
-            return JSONResponse({"flags": [], "note": "set audit_path to keep flags"})
+            return JSONResponse({"flags": [], "note": "set `audit_path` to keep flags"})
         found = await asyncio.to_thread(audit.recent, _RECENT, frozenset({"flag", "decision"}))
         return JSONResponse({"flags": found})
 
@@ -53,7 +53,7 @@ def trust_pages(
 
 
 def _index(names: list[str]) -> Route:
-    """`/trust`: what is below it."""
+    """`/trust`: an index of the pages below it."""
 
     async def index(request: Request) -> Response:
         base = str(request.base_url).rstrip("/") + _BELOW

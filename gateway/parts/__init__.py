@@ -1,5 +1,5 @@
-"""The parts of a process, made of its configuration: `app` and `worker_app` ask for them and wire them together.
+"""The parts of a process, built from its configuration; `app` and `worker_app` wire them together.
 
-A function here takes the configuration, and parts that are there already, and gives one object. Nothing runs yet: what
-a part does beside the traffic it names in `tasks`, and the process's background runs it.
+A function here takes the configuration, and parts that exist already, and returns one object. Nothing runs yet: a part
+lists its background tasks in `tasks`, and the process's background runs them.
 """

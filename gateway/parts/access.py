@@ -1,4 +1,4 @@
-"""Who may come in: callers, operators, and pages in browsers."""
+"""Who may use the gateway: callers, operators, and web pages in browsers."""
 
 from dataclasses import dataclass
 
@@ -32,12 +32,12 @@ def access(config: Config) -> Access:
 
 
 def operators_only(config: Config) -> Admission:
-    """The door of a process that serves no callers."""
+    """The admission of a process that serves no callers."""
     return Admission(KeyRing(operators_of(config), wall_clock), local_only=False, hint=OPERATOR_HINT)
 
 
 def for_browsers(config: Config, app: Application) -> Application:
-    """The application with the headers that pages of other origins need; as it is where none may use it."""
+    """The application with the headers that web pages of other origins need; unchanged if no such page may use it."""
     if not config.cors_origins:
         return app
     return Cors(

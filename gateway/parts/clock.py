@@ -1,8 +1,8 @@
-"""The clock of the parts that write down when something was."""
+"""The clock of the parts that record when something happened."""
 
 import time
 
 
 def wall_clock() -> float:
-    """Unix seconds: samples and files carry them, and other processes understand them."""
+    """Unix seconds, because samples and files carry times that other processes must understand."""
     return time.time()  # noqa: TID251 - see above

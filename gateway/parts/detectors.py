@@ -1,4 +1,4 @@
-"""The detectors of a process: those that ship, in processes of their own, and those that the operator brings."""
+"""The detectors of a process: the shipped ones, in processes of their own, and the operator's."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from gateway.telemetry import metrics, series
 from gateway.trust.card import share
 from policies.engine import Policy
 
-NICE = 15  # of detectors that nobody waits for: on a shared core traffic goes first
+NICE = 15  # for detectors that no request waits for: on a shared core traffic goes first
 
 
 class NoDetectors:
@@ -44,8 +44,8 @@ class NoDetectors:
 
 @dataclass(frozen=True, slots=True)
 class Detectors:
-    """`processes` hold the detectors that ship and the operator's own, `guards` are asked of servers, and `judging`
-    asks both together; `own` describes what the operator brings."""
+    """`processes` hold the shipped detectors and the operator's, `guards` are detectors that servers run, and `judging`
+    asks both together. `own` describes the operator's detectors."""
 
     own: OwnDetectors
     processes: JudgingClient | NoDetectors
@@ -59,12 +59,12 @@ class Detectors:
 
     @property
     def slugs(self) -> frozenset[str]:
-        """What they judge."""
+        """The sub-categories that they judge."""
         return frozenset(slug for info in self.infos for slug, _ in info.operating)
 
     @property
     def are_wanted(self) -> bool:
-        """Whether there are processes."""
+        """Whether there are detector processes."""
         return isinstance(self.processes, JudgingClient)
 
     def tasks(self) -> list[NamedTask]:
@@ -74,14 +74,14 @@ class Detectors:
         return [("judge", self.processes.run), *guards]
 
     def begin_series(self) -> None:
-        """Let what is counted of them be there from the start."""
+        """Create their series, so that they exist from the start."""
         publish_error_rates()
         metrics.begin_unread(CHANNELS, UNREAD_REASONS)
         if self.are_wanted:
             series.begin_judging(info.id for info in self.infos)
 
     def publish(self) -> None:
-        """Let metrics say what stands behind each sub-category."""
+        """Set the metrics that say which detectors judge each sub-category."""
         publish_detectors(self.own.infos())
 
     def show(self) -> None:
@@ -94,7 +94,7 @@ class Detectors:
 
 
 def described(config: Config) -> OwnDetectors:
-    """The operator's own detectors, with the tables made here."""
+    """The operator's own detectors, with the false-alarm tables made on this traffic."""
     own = own_detectors(config, operating_of(read_local_tables(local_tables_of(config))))
     share(column for info in own.infos() for column in info.operating)
     return own
@@ -108,14 +108,14 @@ def detectors(
     *,
     nice: int,
 ) -> Detectors:
-    """`by_name` are the upstreams, `policy` gives the one in force; `nice` is the niceness of the processes."""
+    """`by_name` are the upstreams, `policy` gives the policy in force; `nice` is the niceness of the processes."""
     processes = _processes(config, own, nice=nice)
     guards = guards_of(config, own, by_name)
     return Detectors(own, processes, guards, _with_guards(processes, guards, own, policy))
 
 
 def no_detectors(own: OwnDetectors) -> Detectors:
-    """Where a process judges nothing."""
+    """For a process that judges nothing."""
     nothing = NoDetectors()
     return Detectors(own, nothing, (), nothing)
 
@@ -137,7 +137,7 @@ def _processes(config: Config, own: OwnDetectors, *, nice: int) -> JudgingClient
 def _with_guards(
     processes: JudgingClient, guards: Sequence[Served], own: OwnDetectors, policy: Callable[[], Policy]
 ) -> JudgingClient | JudgingWithGuards:
-    """The processes as they are where there is no guard."""
+    """The processes together with the guards; the processes alone if there are no guards."""
     if not guards:
         return processes
     return JudgingWithGuards(

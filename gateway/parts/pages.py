@@ -10,8 +10,7 @@ from gateway.enforcement.policy_file import PolicyFile
 from gateway.opinions.labelling import Review
 from gateway.pages.alarms import alarms_route
 from gateway.pages.monitors import monitor_routes
-from gateway.pages.opinions import judge_route
-from gateway.pages.probes import probes_route
+from gateway.pages.outside import judge_route, probes_route
 from gateway.pages.review import review_routes
 from gateway.pages.status import Facts
 from gateway.pages.trust import trust_pages
@@ -24,7 +23,7 @@ from gateway.trust.watching.watch import Watch
 def trust(
     config: Config, policy: PolicyFile, records: Records, watch: Watch, own: OwnDetectors, routes: Sequence[str]
 ) -> list[Route]:
-    """`/trust` and all below it; `routes` are the names of the gateway's routes."""
+    """`/trust` and everything below it; `routes` are the names of the gateway's routes."""
     facts = Facts(
         VERSION,
         callers_need_a_key=bool(config.keys),
@@ -33,24 +32,26 @@ def trust(
         routes=tuple(routes),
     )
     reports = records.monitors.reports if records.monitors else None
-    more = [alarms_route(watch, reports), *_monitors(records, routes), *_opinions(config, records)]
+    more = [alarms_route(watch, reports), *_monitors(config, records, routes), *_opinions(config, records)]
     return trust_pages(policy, records.audit, records.ledger, facts, more, own.infos())
 
 
-def _monitors(records: Records, routes: Sequence[str]) -> list[Route]:
+def _may_post(config: Config) -> bool:
+    """Whether the pages ask for the operator's key, or can be reached from this machine alone."""
+    return config.operator_key is not None or not (config.keys or config.allow_without_keys)
+
+
+def _monitors(config: Config, records: Records, routes: Sequence[str]) -> list[Route]:
     if records.monitors is None:
         return []
-    return monitor_routes(records.monitors.reports, frozenset(routes), wall_clock)
+    return monitor_routes(records.monitors.reports, frozenset(routes), wall_clock, may_post=_may_post(config))
 
 
 def _opinions(config: Config, records: Records) -> list[Route]:
-    local_only = not config.keys and not config.allow_without_keys
     review = review_routes(
-        Review(records.ledger, wall_clock),
-        may_label=config.operator_key is not None or local_only,
-        keeps_texts=config.review_text,
+        Review(records.ledger, wall_clock), may_post=_may_post(config), keeps_texts=config.review_text
     )
-    # With Redis it is `assay worker` that asks the judge and makes probes, and its own pages tell of it.
+    # With Redis `assay worker` asks the judge and makes probes, and its own pages show them.
     asks = config.redis_url is None
     judge, probes = (records.opinions.report, records.probes.report) if asks else (lambda: None, lambda: None)
     return [judge_route(judge), probes_route(probes), *review]

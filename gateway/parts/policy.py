@@ -1,4 +1,4 @@
-"""The policy in force, as the configuration names it, and what this process can make of it."""
+"""The policy file that the configuration names, and whether this process can enforce its policy."""
 
 from collections.abc import Callable, Iterable
 
@@ -16,7 +16,7 @@ from policies.engine import Policy
 def policy_file(
     config: Config, own: OwnDetectors, *, targets: Iterable[str] = (), routes: Iterable[str] = ()
 ) -> PolicyFile:
-    """`targets` and `routes` are the names that rules may use, any where there are none."""
+    """`targets` and `routes` are the names that rules may use; if there are none, rules may use any."""
     return PolicyFile(
         config.policy,
         wall_clock=wall_clock,
@@ -29,18 +29,18 @@ def policy_file(
 
 
 def enforces(policy: Policy) -> bool:
-    """Whether it can change or stop an exchange."""
+    """Whether a policy can change or stop an exchange."""
     return any(rule.enforced for rule in policy.rules)
 
 
 def may_enforce(config: Config, policy: Policy) -> bool:
-    """Whether it enforces, or may do so after a change of a policy's file: what ships does not change."""
+    """Whether the policy enforces, or may do so after its file changes; shipped policies do not change."""
     sources = (config.policy, *route_policies(config).values())
     return not set(SHIPPED).issuperset(sources) or enforces(policy)
 
 
 def adopting(guard: Guard, *, judges: bool) -> Callable[[Policy], None]:
-    """Hands a new policy to the guard; one that enforces is refused where this process `judges` nothing."""
+    """A function that hands a new policy to the guard. One that enforces is refused unless this process `judges`."""
 
     def adopt(policy: Policy) -> None:
         if enforces(policy) and not judges:

@@ -1,4 +1,4 @@
-"""What is made of judged samples: metrics, the audit file, the ledger, second opinions, monitors, probes."""
+"""The sinks of judged samples: metrics, the audit file, the ledger, second opinions, monitors, probes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from gateway.trust.watching.gauges import TrustGauges
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """All that a judged sample goes to. `monitors` is None where they are turned off."""
+    """Everything that receives judged samples. `monitors` is None where they are turned off."""
 
     audit: Audit
     ledger: Ledger
@@ -33,7 +33,7 @@ class Records:
     probes: Probes
 
     def sinks(self, config: Config, detectors: Detectors) -> list[Sink]:
-        """Those that the process which judges hands its samples to."""
+        """The sinks to which the process that judges hands its samples."""
         observing: list[Sink] = [] if self.monitors is None else [self.monitors.observing]
         audited = AuditSink(self.audit, keeps_texts=config.audit_text)
         return [
@@ -41,7 +41,7 @@ class Records:
         ]  # fmt: skip
 
     def tasks(self) -> list[NamedTask]:
-        """In every process."""
+        """The tasks of every process."""
         return [
             ("audit", self.audit.run),
             ("ledger", self.ledger.run),
@@ -49,12 +49,12 @@ class Records:
         ]
 
     def judging_tasks(self) -> list[NamedTask]:
-        """In the process that judges the samples."""
+        """The further tasks of a process that judges samples."""
         observing: list[NamedTask] = [] if self.monitors is None else [("monitors", self.monitors.observing.run)]
         return [*observing, *self.opinions.tasks, *self.probes.tasks]
 
     def monitor_pids(self) -> list[int]:
-        """Of the process that observes for the monitors, while it runs."""
+        """The id of the process that observes for the monitors, while it runs."""
         return [] if self.monitors is None else self.monitors.observing.pids
 
     async def close(self) -> None:
@@ -69,7 +69,7 @@ def records(
     *,
     is_up: Callable[[str], bool] = lambda _: True,
 ) -> Records:
-    """`is_up` tells how requests find an upstream, where this process sends any."""
+    """`is_up` says whether requests can use an upstream; a process that sends no requests leaves it out."""
     config = with_state_folder(config)
     audit, ledger, slugs = Audit(config.audit_path), open_ledger(config, wall_clock), detectors.slugs
     processes = detectors.processes

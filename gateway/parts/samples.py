@@ -1,4 +1,4 @@
-"""Where samples wait, and who judges them."""
+"""The queue in which samples wait, the sampler, and the worker that judges samples."""
 
 import os
 import time
@@ -20,14 +20,14 @@ from gateway.worker import Worker
 
 
 def queue(config: Config) -> SampleQueue:
-    """In memory, or in Redis for `assay worker`."""
+    """A queue in memory or, with `redis_url`, in Redis for `assay worker`."""
     if config.redis_url is None:
         return MemoryQueue(config.queue_items, config.queue_bytes)
     return redis_queue(config, config.redis_url.get_secret_value())
 
 
 def redis_queue(config: Config, url: str) -> RedisQueue:
-    """Raises ConfigError for a URL that leads nowhere."""
+    """Raises ConfigError for something that is not a Redis URL."""
     try:
         return RedisQueue(
             url,
@@ -35,7 +35,7 @@ def redis_queue(config: Config, url: str) -> RedisQueue:
             config.queue_bytes,
             on_fate=lambda fate, reason, samples: metrics.tally(metrics.SAMPLES, fate, reason).add(samples),
         )
-    except ValueError as error:  # a port that is no number, an option that is none
+    except ValueError as error:  # for instance a port that is not a number, or an unknown option
         raise ConfigError([f"redis_url: {error}; write it as redis://[:password@]host[:port]/0"]) from None
 
 
@@ -52,7 +52,7 @@ def show_depth(waiting: SampleQueue) -> None:
 
 
 def sampler(config: Config, pids: Callable[[], Iterable[int]]) -> Sampler:
-    """`pids` gives the processes that judge samples or add up what was judged."""
+    """`pids` gives the processes whose processor time counts: those of the detectors and of the monitors."""
     return Sampler(enabled=config.judges_texts, pace=_pace(config, pids))
 
 
@@ -73,7 +73,7 @@ def _pace(config: Config, pids: Callable[[], Iterable[int]]) -> Pace | None:
 def worker(
     config: Config, waiting: SampleQueue, detectors: Detectors, sinks: Sequence[Sink], policy: PolicyFile
 ) -> Worker:
-    """Takes samples out of the queue, judges them and hands them to the sinks."""
+    """The worker that takes samples out of the queue, judges them and hands them to the sinks."""
     assert not isinstance(detectors.judging, NoDetectors)
     return Worker(
         waiting,

@@ -1,4 +1,4 @@
-"""What a process tells about itself: traces, tokens, what it takes of the machine."""
+"""What a process reports about itself: traces, tokens, and what it uses of the machine."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -24,7 +24,8 @@ VERSION = version("assay-gateway")
 
 
 def tracing(config: Config) -> "Tracing | None":
-    """OpenTelemetry's libraries are an extra, and take memory: they are loaded only where traces are wanted."""
+    """None without `otlp_endpoint`. OpenTelemetry's libraries are an extra and take memory, so they are loaded only
+    here."""
     if config.otlp_endpoint is None:
         return None
     rate = config.trace_sample_rate
@@ -42,7 +43,7 @@ def meter(config: Config, by_name: Mapping[str, Upstream], audit: Audit) -> Mete
 
 
 def machine(own: str, detectors: Detectors, records: Records) -> list[Callable[[], None]]:
-    """Readers of what this process, called `own`, and those that it keeps take of the machine."""
+    """Functions that set the gauges of what this process (called `own`) and its child processes use."""
     shortage = descriptors.Shortage()
     kept = {"detectors": lambda: detectors.processes.pids, "monitors": records.monitor_pids}
     processes = Processes(lambda: {own: [os.getpid()], **{name: pids() for name, pids in kept.items()}})

@@ -1,4 +1,4 @@
-"""Calls to model servers, and what is shown of them."""
+"""Calls to model servers, and the metrics of these calls."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from gateway.upstream.transport import Limits
 
 @dataclass(frozen=True, slots=True)
 class ModelServers:
-    """`names` are the upstreams' by origin; those of one origin share its connections."""
+    """`names` are the upstreams' names by origin; upstreams of one origin share its connections."""
 
     upstreams: Upstreams
     names: Mapping[str, str]
     _metrics: UpstreamMetrics
 
     def is_up(self, name: str) -> bool:
-        """Whether requests find this upstream well."""
+        """Whether requests can use this upstream."""
         return self.upstreams.states().get(name, State.UP) is State.UP
 
     def show(self) -> None:

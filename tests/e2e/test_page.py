@@ -176,7 +176,7 @@ def test_an_alarm_says_what_since_when_from_what_to_what_and_shows_the_samples(v
     visitor.enter().look_at("alarms")
     alarm = visitor.page.get_by_role("region", name="Violence in prompts")
     text = alarm.first.inner_text()
-    assert "More is flagged than before. That is no rate of harm" in text
+    assert "More is flagged than before. This is not a rate of harm" in text
     assert "in all traffic" in text
     before, after = (alarm.first.locator("strong").nth(n).inner_text() for n in (0, 1))
     assert 0 < float(before.rstrip(" %")) < 10 < 35 < float(after.rstrip(" %")) < 60
@@ -299,7 +299,7 @@ def test_coverage_says_so_where_workers_judge_the_samples(visitor: Visitor) -> N
     text = visitor.page.locator("main").inner_text()
     assert "by assay worker" in text
     assert "(0 % of the samples)" not in text
-    assert "There was no sample yet by the gateway itself" in text
+    assert "There were no samples yet by the gateway itself" in text
     assert not visitor.faults
 
 

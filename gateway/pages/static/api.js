@@ -1,4 +1,4 @@
-// What the gateway knows. The operator's key is kept in this variable alone: it goes with the page.
+// Asks the gateway. The operator's key is kept only in this variable, and is gone when the page is closed.
 
 let key = "";
 
@@ -50,7 +50,7 @@ async function answer(asked) {
   return body;
 }
 
-// The place that apps are pointed at, as this browser reached it.
+// The base URL for apps, as this browser reached the gateway.
 export function baseUrl() {
   return new URL("v1", document.baseURI.split("#")[0]).href;
 }

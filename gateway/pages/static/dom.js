@@ -1,4 +1,4 @@
-// Elements from data. Everything that comes from traffic goes through here as text, never as markup.
+// Makes elements from data. Everything that comes from traffic is added as text, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -20,7 +20,7 @@ function filled(node, attributes, children) {
   return node;
 }
 
-// Put new children in place and leave the keyboard where it was.
+// Replaces the children of a place and keeps the keyboard's focus.
 export function show(place, ...children) {
   const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
   place.replaceChildren(...children.flat(Infinity).filter((child) => child != null && child !== false && child !== ""));
@@ -29,7 +29,7 @@ export function show(place, ...children) {
 
 let silence;
 
-// Tell what was done, also to those who do not see it.
+// Says what was done, for screen readers too.
 export function say(text) {
   const place = document.getElementById("said");
   place.textContent = text;
@@ -37,7 +37,7 @@ export function say(text) {
   silence = setTimeout(() => (place.textContent = ""), 6000);
 }
 
-// A table that scrolls by itself where it is too wide, by keyboard too.
+// A table that scrolls if it is too wide, by keyboard too.
 export function table(caption, heads, rows) {
   const head = element("tr", {}, heads.map((name) => element("th", { scope: "col" }, name)));
   const body = element("tbody", {}, rows);
@@ -48,7 +48,7 @@ export function scrolling(name, content) {
   return element("div", { class: "scroll", role: "region", "aria-label": name, tabindex: "0" }, content);
 }
 
-// A text from traffic. It scrolls by itself where it is long, by keyboard too.
+// A text from traffic. It scrolls if it is long, by keyboard too.
 export function passage(name, text) {
   return element("div", { class: "text", tabindex: "0", role: "group", "aria-label": name }, text);
 }

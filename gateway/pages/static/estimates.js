@@ -1,14 +1,14 @@
-// Estimates as the gateway gives them, and how they are written and drawn.
+// Estimates from the gateway, and how they are written and drawn.
 
 import { drawn, element } from "./dom.js";
 
-// What an estimate rests on, from the surest to the least.
+// What an estimate rests on, the surest first.
 export const BASES = {
   labels: "people looked at a sample: the interval is for the rate of harm",
   judge: "a judge model looked at a sample: the interval is for what that model would say of all traffic",
-  probe: "requests asked again, or with one thing changed: how often the answer turns, over the requests that this applies to",
-  card: "the detector's errors on public benchmarks: a range and no promise, your traffic differs from them",
-  flags: "only what the detector flags: no rate of harm",
+  probe: "requests were sent again, unchanged or with one change: how often the answer differs, over the requests to which this applies",
+  card: "the detector's errors on public benchmarks: a range and no promise, because your traffic differs from them",
+  flags: "only what the detector flags: not a rate of harm",
 };
 
 // One shape for a row of `/trust/v1/rates`: {estimate, low, high, basis, n}, null where nothing was judged. On the basis

@@ -1,4 +1,4 @@
-// Which window, route and model the figures are for. The choice lasts as long as the page.
+// Chooses the window, route and model of the figures. The choice lasts until the page is closed.
 
 import { ask } from "./api.js";
 import { element } from "./dom.js";

@@ -1,11 +1,11 @@
-// What monitors and probes found, as they say it: one row, one sentence, with its interval and on what it rests.
+// The findings of monitors as rows: what, how much with its interval, and what it rests on.
 
 import { cell, element, table } from "./dom.js";
 import { count, percent } from "./estimates.js";
 
 export const spoken = (slug) => slug.replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
 
-// A row is told by the first field that it has.
+// A row is described by the first of these fields that it has.
 const TOLD = [
   ["cohort", (row) => `${spoken(row.measure)}, ${row.cohorts} ${row.cohort} against the others`],
   ["topic", (row) => `${spoken(row.measure)}, prompts about ${row.side} against ${row.other}`],
@@ -14,13 +14,13 @@ const TOLD = [
   ["grams", (row) => `${together(row)} in ${row.prompts} prompts: ${spoken(row.outcome).toLowerCase()}`],
   ["model", (row) => `${spoken(row.measure)} of ${row.model} on route ${row.route}`],
   ["outcome", (row) => spoken(row.outcome)],
-  ["looked_at", () => "No word and no way to begin comes with refusals, flags or always the same answer"],
+  ["looked_at", () => "No word or opening of prompts goes along with refusals, flags or one fixed answer"],
 ];
 
-// Words, and ways in which prompts begin.
+// Words, and the openings of prompts.
 function together({ words, openings = 0 }) {
-  if (words + openings === 1) return words ? "A word" : "A way to begin";
-  return openings ? `${words + openings} words and ways to begin that come together` : `${words} words that come together`;
+  if (words + openings === 1) return words ? "A word" : "An opening";
+  return openings ? `${words + openings} words and openings that occur together` : `${words} words that occur together`;
 }
 
 export function told(row) {
@@ -38,7 +38,7 @@ export function figure(row) {
   return row.note ?? "";
 }
 
-// On what a row rests, of what it has.
+// What a row rests on: those of these fields that it has.
 const RESTS = [
   ["samples", (n) => `${count(n)} samples`],
   ["answers", (n) => `${count(n)} answers`],
@@ -65,7 +65,7 @@ export function findings(title, rows) {
   return shown;
 }
 
-// In a few words for the overview: what was found, that nothing was, or null where nothing could be said.
+// A short form for the overview: the clearest finding, or that there is none; null if nothing can be said yet.
 export function inShort(report) {
   if (!report?.rows.length) return null;
   const clear = report.rows.filter((row) => row.found);

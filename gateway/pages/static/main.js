@@ -1,4 +1,4 @@
-// Which section is shown, how often it is read anew, and the form for the operator's key.
+// Chooses the section to show, refreshes it, and asks for the operator's key.
 
 import { alarms } from "./views/alarms.js";
 import { Refusal, ask, offered, useKey } from "./api.js";
@@ -16,7 +16,7 @@ import { review } from "./views/review.js";
 const EVERY_MS = 10_000;
 const main = document.getElementById("main");
 
-// Path → what it is called, who shows it, and what the gateway must offer for it.
+// The sections: path, title, the view that shows it, and what the gateway must offer for it.
 const SECTIONS = [
   { path: "", title: "Trust", view: overview, needs: "rates" },
   { path: "alarms", title: "Alarms", view: alarms, needs: "alarms" },
@@ -46,7 +46,7 @@ function showSections(current) {
   show(document.getElementById("sections"), usable.map((each) => element("li", {}, link(each))));
 }
 
-// Show what the address names. A view gives a function that reads it anew, or nothing when it reads itself.
+// Shows the section that the address names. A view returns a function that refreshes it, or none if it does so itself.
 async function go(moved) {
   clearTimeout(timer);
   const { section, argument, where } = asked();
@@ -66,7 +66,7 @@ async function go(moved) {
   } catch (error) {
     if (error instanceof Refusal && error.wantsKey) return askForKey(error.message);
     console.error(error);
-    complain(error instanceof Refusal ? error.message : `The page has a fault: ${error.message}`);
+    complain(error instanceof Refusal ? error.message : `An error in this page: ${error.message}`);
   }
   timer = setTimeout(() => (document.hidden ? null : go(false)), EVERY_MS);
 }
@@ -92,7 +92,7 @@ function askForKey(message) {
   show(
     main,
     element("h1", {}, "Operator key"),
-    element("p", {}, "What this gateway knows of its traffic is for its operator. The key stays in this page's memory: it is not stored, and a reload forgets it."),
+    element("p", {}, "These figures are for the gateway's operator. The key stays in this page's memory: it is not stored, and a reload forgets it."),
     element(
       "form",
       { class: "filters", onsubmit: enter },
@@ -106,7 +106,7 @@ function askForKey(message) {
 
 async function about() {
   const status = await ask("status");
-  show(document.getElementById("foot"), `Assay ${status.version}. Figures are read anew every 10 seconds.`);
+  show(document.getElementById("foot"), `Assay ${status.version}. Figures are refreshed every 10 seconds.`);
 }
 
 addEventListener("hashchange", () => go(true));

@@ -1,4 +1,4 @@
-// Rates that have risen: what, since when, from what to what, and the samples behind it.
+// Rates that have risen: which, since when, the rates before and after, and the samples that show it.
 
 import { ask } from "../api.js";
 import { cell, element, passage, show, table } from "../dom.js";
@@ -12,7 +12,7 @@ export async function alarms(main, _, names) {
   return { refresh };
 }
 
-// What the audit file has of the latest samples, by id; nothing where it is not kept.
+// The audit file's records of the latest samples, by id; none if there is no audit file.
 async function known(names) {
   if (!names.has("flags")) return new Map();
   const { flags } = await ask("flags");
@@ -20,26 +20,26 @@ async function known(names) {
 }
 
 function listed(answer, records) {
-  const promise = `Each of ${answer.series} series is compared with its first three of the last ten days. Left alone, a series raises a false alarm once in ${Math.round(answer.run_length_hours / 24)} days or more rarely; of all alarms together at most ${percent(answer.false_discoveries)} are expected to be false.`;
+  const promise = `Each of ${answer.series} series is compared with its first three of the last ten days. A series without a rise raises a false alarm once in ${Math.round(answer.run_length_hours / 24)} days or more rarely; of all alarms together at most ${percent(answer.false_discoveries)} are expected to be false.`;
   const lasting = answer.monitors?.length ? monitored(answer) : [];
-  if (!answer.alarms.length) return [element("p", {}, answer.series ? "No rate has risen." : "Nothing can be compared yet: what is usual takes three days."), element("p", { class: "soft small" }, promise), lasting];
+  if (!answer.alarms.length) return [element("p", {}, answer.series ? "No rate has risen." : "Nothing can be compared yet: it takes three days to know what is usual."), element("p", { class: "soft small" }, promise), lasting];
   return [element("p", { class: "soft small" }, promise), answer.alarms.map((alarm) => risen(alarm, records)), lasting];
 }
 
-// What monitors found and what lasts: it may be looked at as often as one likes.
+// Findings of monitors that last.
 function monitored(answer) {
   const rows = answer.monitors.map((row) =>
     element("tr", {}, element("th", { scope: "row" }, element("a", { href: `#/subcategory/${row.subcategory}` }, spoken(row.subcategory))), cell(told(row)), cell(figure(row)), cell(row.since ? moment(row.since) : rests(row), "wide soft")),
   );
   const shown = table("Findings of monitors that last", ["Sub-category", "What", "How much, 95 %", "Since"], rows);
   shown.querySelector("thead th:last-child").classList.add("wide");
-  return [element("h2", {}, "What monitors find, and what lasts"), element("p", { class: "soft small" }, answer.monitors_note), shown];
+  return [element("h2", {}, "Findings of monitors that last"), element("p", { class: "soft small" }, answer.monitors_note), shown];
 }
 
 function risen(alarm, records) {
   const what = spoken(alarm.subcategory);
   const where = alarm.route ? `on route ${alarm.route}` : "in all traffic";
-  const sense = alarm.of === "rate" ? "The rate has risen." : "More is flagged than before. That is no rate of harm: no second opinion says so.";
+  const sense = alarm.of === "rate" ? "The rate has risen." : "More is flagged than before. This is not a rate of harm, because there are no second opinions.";
   const lines = [["Before", alarm.before], ["After", alarm.after]].map(([name, interval]) =>
     element("tr", {}, element("th", { scope: "row" }, name), cell(written({ ...interval, basis: alarm.basis })), cell(band(interval, alarm.direction))),
   );
@@ -49,7 +49,7 @@ function risen(alarm, records) {
     element("h2", {}, element("a", { href: `#/subcategory/${alarm.subcategory}` }, what), " ", way(alarm.direction), " ", chip(alarm.basis)),
     element("p", {}, sense, " Since ", moment(alarm.since), `, ${where}; seen until `, moment(alarm.until), "."),
     table(`Share of ${alarm.direction}s ${where} that show ${what.toLowerCase()}`, ["When", "Share", "Interval"], lines),
-    alarm.samples.length ? behind(alarm, records) : element("p", { class: "soft" }, "The samples behind it are not in the ledger any more."),
+    alarm.samples.length ? behind(alarm, records) : element("p", { class: "soft" }, "The samples that showed it are no longer in the ledger."),
   );
 }
 

@@ -1,4 +1,4 @@
-// Changes of the system, each with what moved after it.
+// Changes of the system, each with the measures that moved after it.
 
 import { ask, hasKey } from "../api.js";
 import { element, show } from "../dom.js";
@@ -19,7 +19,7 @@ async function effects(names) {
 }
 
 function listed(known, report) {
-  if (!known.length) return element("p", {}, "No change was noticed or told yet.");
+  if (!known.length) return element("p", {}, "No change was noticed or posted yet.");
   return known.map((change) => card(change, report));
 }
 
@@ -39,7 +39,7 @@ function card(change, report) {
 
 function moved(own, name, sense) {
   if (own.length) return findings(`What moved after ${name}, ${sense}`, own);
-  return element("p", { class: "soft" }, "No effect is shown: that needs 24 hours of judged traffic before the change and 6 after it, and only the clearest effects are listed.");
+  return element("p", { class: "soft" }, "No effect is shown. An effect needs 24 hours of judged traffic before the change and 6 hours after it, and only the clearest are listed.");
 }
 
 export function moment(seconds) {
@@ -51,8 +51,8 @@ function how() {
   const key = hasKey() ? " -H 'authorization: Bearer OPERATOR_KEY'" : "";
   const body = '{"kind": "deployment", "what": "new retrieval index", "route": "chat"}';
   return [
-    element("h2", {}, "Tell of a change"),
-    element("p", { class: "soft small" }, "New models, policies, detectors and system prompts are noticed by themselves. Whatever else changes, tell it. A step says that something moved then, not that the change moved it."),
+    element("h2", {}, "Report a change"),
+    element("p", { class: "soft small" }, "New models, policies, detectors and system prompts are noticed automatically. Report every other change yourself. A step shows that something moved at that time, not that the change caused it."),
     element("pre", { tabindex: "0" }, element("code", {}, `curl -X POST ${new URL("trust/v1/changes", document.baseURI.split("#")[0]).href}${key} -d '${body}'`)),
   ];
 }

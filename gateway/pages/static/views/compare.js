@@ -1,4 +1,4 @@
-// Two groups of the traffic beside each other, and whether a difference between them is shown.
+// Compares two groups of the traffic.
 
 import { ask } from "../api.js";
 import { cell, element, show, table } from "../dom.js";

@@ -1,4 +1,4 @@
-// How an app is pointed at this gateway.
+// How to point an app at this gateway.
 
 import { ask, baseUrl } from "../api.js";
 import { element, say, show } from "../dom.js";

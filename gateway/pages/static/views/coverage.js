@@ -1,4 +1,4 @@
-// How much was looked at, and what was not: what is unread is not clean.
+// How much of the traffic was judged, and what was not read: what is unread is not clean.
 
 import { ask } from "../api.js";
 import { cell, element, pairs, show, table } from "../dom.js";
@@ -10,7 +10,7 @@ export async function coverage(main) {
   return { refresh: async () => show(place, shown(await ask("status"))) };
 }
 
-const ELSEWHERE = "by assay worker, whose own /metrics counts it; Prometheus adds them up";
+const ELSEWHERE = "by assay worker, which counts them in its own /metrics; Prometheus adds them up";
 
 const total = (rows) => rows.reduce((sum, row) => sum + row.count, 0);
 
@@ -19,7 +19,7 @@ function shown(status) {
   const nothing = (said) => (status.workers_judge ? `${said} by the gateway itself: samples are judged ${ELSEWHERE}.` : `${said}.`);
   const [sampleable, offered] = [total(status.sampleable), total(status.offered)];
   return [
-    status.ledger_problem && element("div", { class: "card problem", role: "alert" }, element("p", {}, `The ledger cannot be used now: ${status.ledger_problem}. Traffic goes on; rates miss what was judged meanwhile.`)),
+    status.ledger_problem && element("div", { class: "card problem", role: "alert" }, element("p", {}, `The ledger cannot be used now: ${status.ledger_problem}. Traffic goes on, but the rates lack what is judged meanwhile.`)),
     element("p", { class: "soft small" }, status.note),
     pairs([
       ["Requests", count(total(status.requests))],
@@ -28,7 +28,7 @@ function shown(status) {
       ["Judged", status.workers_judge ? ELSEWHERE : offered ? `${count(judged)} (${percent(judged / offered)} of the samples)` : "0"],
     ]),
     rows("Unread: shown to no detector", ["Channel", "Reason"], status.unread, ["channel", "reason"], nothing("Nothing was left unread")),
-    rows("What became of samples", ["Fate", "Reason"], status.samples, ["fate", "reason"], nothing("There was no sample yet")),
+    rows("How samples ended", ["Fate", "Reason"], status.samples, ["fate", "reason"], nothing("There were no samples yet")),
     rows("What each detector did with its texts", ["Detector", "State"], status.texts, ["detector", "state"], nothing("No text was judged yet")),
     rows("Passed unjudged, because a guard failed and its rule allows it", ["Where", "Reason"], status.bypasses, ["direction", "reason"], "Nothing passed unjudged."),
   ];

@@ -1,4 +1,4 @@
-// One sub-category: what it is, how much of it there is, and what stands behind the figures.
+// One sub-category: what it is, how much of it there is, and what measures it.
 
 import { ask } from "../api.js";
 import { cell, element, pairs, scrolling, show, table } from "../dom.js";
@@ -46,16 +46,16 @@ async function sections(row, says) {
   return [shares, monitored(row), probed(row, byWindow.at(-1), says)];
 }
 
-// What its monitor found over 24 hours, or what that lacks.
+// What its monitor found over 24 hours, or what it still needs.
 function monitored({ report, slug }) {
   if (!report) return [];
   const heading = element("h2", {}, "What its monitor found, 24 hours");
   if (!report.rows.length) return [heading, element("p", { class: "soft" }, `Nothing can be said yet: needs ${report.missing}.`)];
   const alarms = report.alarms.length ? element("p", {}, element("strong", { class: "found" }, `${report.alarms.length} of it lasts: `), element("a", { href: "#/alarms" }, "see the alarms"), ".") : [];
-  return [heading, element("p", { class: "soft small" }, "Over all rows at most 5 % of what is found is expected to be false (1 % of words)."), alarms, findings(`What the monitor of ${spoken(slug).toLowerCase()} found`, report.rows)];
+  return [heading, element("p", { class: "soft small" }, "Over all rows, at most 5 % of the findings are expected to be false (1 % for words)."), alarms, findings(`What the monitor of ${spoken(slug).toLowerCase()} found`, report.rows)];
 }
 
-// What probes measured in the longest window, or that none did.
+// What probes measured in the longest window.
 function probed(row, [window, rates], says) {
   if (!row.probes) return [];
   const heading = element("h2", {}, `What probes found, ${window}`);
@@ -110,13 +110,13 @@ function otherCallers(rates) {
       cell(percent(among.busiest), "number"),
     ),
   );
-  return [element("h2", {}, "Beyond these callers, 24 hours"), element("p", { class: "soft small" }, "The first interval holds for the traffic that passed. What other callers would bring is less sure, the more callers differ and the fewer there are."), table("Rates of this traffic and of other callers", heads, lines)];
+  return [element("h2", {}, "Beyond these callers, 24 hours"), element("p", { class: "soft small" }, "The first interval holds for the traffic that passed. The rate of other callers is less sure the more callers differ and the fewer there are."), table("Rates of this traffic and of other callers", heads, lines)];
 }
 
 function behind(row) {
-  const off = Object.entries(row.off).map(([detector, why]) => element("p", {}, element("strong", {}, detector), ` was trained for it and is off: ${why}.`));
+  const off = Object.entries(row.off).map(([detector, why]) => element("p", {}, element("strong", {}, detector), ` was trained for it and is turned off: ${why}.`));
   return [
-    element("h2", {}, "What stands behind it"),
+    element("h2", {}, "What measures it"),
     row.monitor ? element("p", {}, element("strong", {}, "A monitor. "), row.monitor) : row.needs && element("p", {}, `Nothing judges it yet. It needs ${row.needs}.`),
     row.detectors.map(card),
     off,

@@ -13,7 +13,7 @@ function listed(answer) {
   if (answer.note) return element("p", { class: "soft" }, `Nothing is kept: ${answer.note}.`);
   if (!answer.flags.length) return element("p", { class: "soft" }, "Nothing was flagged and no rule has matched yet.");
   const heads = ["When", "What", "Route", "Model", "Found", "Request"];
-  return table("The latest 100, newest first. Counts of flags are no rate of harm.", heads, answer.flags.map(line));
+  return table("The latest 100, newest first. A count of flags is not a rate of harm.", heads, answer.flags.map(line));
 }
 
 function line(record) {

@@ -26,7 +26,7 @@ export async function overview(main, _, names) {
   return { refresh };
 }
 
-// What is said against the judge model, so that nobody reads a rate that it made up.
+// Warnings about the judge model, so that nobody trusts a rate that it made up.
 async function aboutJudge(names) {
   const { judge } = names.has("judge") ? await ask("judge") : {};
   return (judge?.warnings ?? []).map((warning) =>
@@ -34,7 +34,7 @@ async function aboutJudge(names) {
   );
 }
 
-// Reports by sub-category. They are about all traffic, whatever group is chosen.
+// The monitors' reports by sub-category. They are about all traffic, whichever group is chosen.
 export async function monitors(names) {
   const reports = names.has("monitors") ? (await ask("monitors")).monitors : [];
   return new Map(reports.map((report) => [report.subcategory, report]));
@@ -48,7 +48,7 @@ function legend() {
       {},
       Object.entries(BASES).map(([basis, sense]) => [element("dt", {}, chip(basis)), element("dd", {}, sense)]),
     ),
-    element("p", { class: "soft small" }, "Bands are 95 % intervals on a logarithmic scale. Where nothing was judged there is no number, not zero."),
+    element("p", { class: "soft small" }, "Bands are 95 % intervals on a logarithmic scale. Where nothing was judged there is no figure, which does not mean zero."),
   ];
 }
 
@@ -83,7 +83,7 @@ function measured(rows) {
   return found.toSorted((a, b) => b.estimate.low - a.estimate.low);
 }
 
-// What is surely there comes first, then what may be; what was not measured is last.
+// The highest lower limit comes first, then the highest upper limit; what was not measured is last.
 function worstFirst(a, b) {
   const [one, other] = [a.measured[0]?.estimate, b.measured[0]?.estimate];
   const surely = (row) => (row.report?.found ? 1 : 0);

@@ -1,4 +1,4 @@
-// The policy in force: its rules, their thresholds, and what those cost.
+// The policy in force: its rules, their thresholds, and the false alarms that these cost.
 
 import { ask } from "../api.js";
 import { cell, element, pairs, show, table } from "../dom.js";
@@ -17,15 +17,15 @@ function described(inForce, status) {
     inForce.refused && element("div", { class: "card problem", role: "alert" }, element("p", {}, `The newest state of its file is not in force: ${inForce.refused}`)),
     pairs([["Source", inForce.source], ...Object.entries(inForce.routes).map(([route, source]) => [`On route ${route}`, source]), ["Revision", element("code", {}, inForce.revision)], ["Mode", inForce.mode]]),
     warnings.length ? element("div", { class: "card" }, warnings) : null,
-    element("p", { class: "soft small" }, "“Costs” is the share of benign texts that reach the threshold, at most, and on how many benign texts that rests: on this traffic's, where assay calibrate has adopted tables from second opinions, else on those of the detector's card. A card's benign texts are not yours."),
-    inForce.rules.length ? inForce.rules.map((rule) => ruled(rule, status)) : element("p", {}, "It has no rules: it watches and changes nothing."),
+    element("p", { class: "soft small" }, "“Costs” is at most the share of benign texts that reach the threshold, and “Benign texts” is how many were measured: your own traffic, if assay calibrate has adopted tables from second opinions, else those of the detector's card, which may differ from yours."),
+    inForce.rules.length ? inForce.rules.map((rule) => ruled(rule, status)) : element("p", {}, "It has no rules, so it changes nothing."),
   ];
 }
 
 function ruled(rule, status) {
   const done = status.decisions.filter((each) => each.rule === rule.id);
   const counts = done.map((each) => `${count(each.count)} ${each.action} ${each.effect}`).join(", ");
-  const nothing = status.workers_judge ? "no match here; what assay worker finds in samples is in its own /metrics" : "no match";
+  const nothing = status.workers_judge ? "no match here; assay worker counts what it finds in samples in its own /metrics" : "no match";
   const share = rule.enforced && rule.share < 1 ? `, for ${percent(rule.share)} of requests` : "";
   const rows = distinct(rule.thresholds).map((each) =>
     element(

@@ -18,7 +18,7 @@ export async function review(main) {
   show(
     main,
     element("h1", {}, "Review"),
-    element("p", {}, "What people say of a few samples makes the rates right, however wrong the detectors are. Say what is there, not what you would block."),
+    element("p", {}, "Labels of a few samples make the rates right, however wrong the detectors are. Say what a text shows, not whether you would block it."),
     element(
       "form",
       { class: "filters", "aria-label": "Which items", onsubmit: (event) => event.preventDefault() },
@@ -67,7 +67,7 @@ async function showNext(place) {
 
 const keyOf = (score) => `${score.direction} ${score.subcategory}`;
 
-// What was flagged first, then by score.
+// The flagged ones first, then by score.
 function ordered(item) {
   return item.scores.toSorted((a, b) => b.flagged - a.flagged || b.score - a.score);
 }
@@ -96,7 +96,7 @@ function drawItem(found) {
       element("button", { id: "skip", onclick: skip }, "Skip"),
       !all && rows.length > SHOWN && element("button", { id: "more", onclick: () => more(found) }, `${rows.length - SHOWN} more`),
     ),
-    element("p", { class: "soft small" }, `${found.waiting} wait in all. What you leave open is not counted.`),
+    element("p", { class: "soft small" }, `${found.waiting} items wait in all. Rows without an answer are not counted.`),
   );
 }
 
