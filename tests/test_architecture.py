@@ -28,7 +28,7 @@ DOORS = {
     "backports": {"gateway.encodings"},
     "compression": {"gateway.encodings"},  # Python's own from 3.14 on
     "certifi": {"gateway.upstream.transport.reach"},
-    "httptools": {"gateway.upstream.http1.connection", "gateway.serving.connection"},  # the two ends of a connection
+    "httptools": {"gateway.upstream.http1.connection", "gateway.serving.reading"},  # the two ends of a connection
     "onnxruntime": {"detectors.trained.onnx"},
     "tokenizers": {"detectors.trained.onnx"},
     "prometheus_client": {"gateway.telemetry.metrics", "gateway.telemetry.instruments"},

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.serving import connection
+from gateway.serving import connection, reading
 from gateway.serving.client import CLIENT, RESPOND
 from gateway.serving.connection import ServerConnection
 from gateway.serving.request import Application, Message
@@ -615,8 +615,8 @@ async def test_a_large_body_pauses_reading_until_it_is_read() -> None:
     reading = [client.wire.reading]
     await client.say(*pieces[4:])
     reading.append(client.wire.reading)
-    assert client.connection._active is not None
-    assert client.connection._active._size <= 256 * 1024 + 65536  # what waits is bounded
+    assert client.connection.active is not None
+    assert client.connection.active._size <= 256 * 1024 + 65536  # what waits is bounded
     go.set()
     for _ in range(10):
         await settle()
@@ -767,7 +767,7 @@ async def test_an_early_answer_closes_after_the_client_had_time_to_read_it() -> 
     assert not client.wire.closing
     await client.say(bytes(500), GET)
     assert client.state.total_requests == 1  # what comes now is thrown away
-    assert client.connection._active is None
+    assert client.connection.active is None
 
 
 async def test_an_early_answer_to_a_body_that_filled_up_reads_the_rest_away() -> None:
@@ -2030,16 +2030,16 @@ async def test_a_head_that_comes_again_asks_no_parser() -> None:
     client = Client(echo)
     request = post(b"abc", b"x-a: b")
     await client.say(request)
-    parser = client.connection._parser
+    parser = client.connection._reader._parser
     with Calls() as first:
         client.connection.data_received(request)
-    client.connection._known = None
+    client.connection._reader._known = None
     await settle()
     with Calls() as anew:
         client.connection.data_received(request)
     await settle()
     assert first.number < anew.number
-    assert client.connection._parser is parser
+    assert client.connection._reader._parser is parser
     assert echo.bodies == [b"abc"] * 3
 
 
@@ -2047,7 +2047,7 @@ async def test_heads_that_all_differ_are_not_remembered_for_long() -> None:
     client = Client(Echo())
     for number in range(20):
         await client.say(post(b"", b"x-id: %d" % number))
-    assert client.connection._learnt == connection._MOST_LEARNT
+    assert client.connection._reader._learnt == reading._MOST_LEARNT
     assert len(client.answers(*["POST"] * 20)) == 20
 
 
