@@ -1,1 +1,1 @@
-"""The detectors in a process of their own: messages, our side of the line, their side, the language of a text."""
+"""The detectors in processes of their own: the messages, the gateway's side, their side, the language of a text."""

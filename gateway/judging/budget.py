@@ -1,4 +1,4 @@
-"""What a judge or a probe may cost in an hour: calls, tokens and money, spent evenly."""
+"""What a judge model or probes may spend in an hour: calls, tokens and money, spread evenly."""
 
 import math
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 _HOUR = 3600.0
 _SHORTEST_SECONDS = 0.001
-_AT_ONCE = 1 / 60  # of the hour's amount may be spent at once
-_MILLIONTHS = 1e6  # money is counted in them, so that one unit is little
+_AT_ONCE = 1 / 60  # share of the hour's amount that may be spent at once
+_MILLIONTHS = 1e6  # money is counted in millionths, because a bucket waits for one unit
 
 
 class _Bucket:
-    """Fills with the hour's amount in an hour; what was spent over its content is owed."""
+    """Fills with the hour's amount in an hour; its content may become negative, and is then owed."""
 
     def __init__(self, an_hour: float, now: float) -> None:
         self._a_second = an_hour / _HOUR
@@ -24,7 +24,7 @@ class _Bucket:
         self._content -= amount
 
     def wait_seconds(self, now: float) -> float:
-        """Until something may be spent."""
+        """Seconds until something may be spent."""
         self._fill(now)
         missing = 1.0 - self._content
         if missing <= 0:
@@ -38,7 +38,7 @@ class _Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """For a million tokens, in whatever currency the operator counts."""
+    """Prices of a million tokens, in the operator's currency."""
 
     input: float = 0.0
     output: float = 0.0
@@ -64,19 +64,18 @@ class CallBudget:
         self._cost = _Bucket(cost_per_hour * _MILLIONTHS, now) if math.isfinite(cost_per_hour) else None
 
     def call(self) -> None:
-        """A call is made."""
+        """Note that a call is made."""
         self._calls.spend(1, self._clock())
 
     def used(self, tokens: int, cost: float = 0.0) -> None:
-        """It cost so many tokens and so much money; how much is known afterwards, so a big one is paid for by
-        waiting."""
+        """Note what a call cost. That is known only afterwards, so after an expensive one the next has to wait."""
         now = self._clock()
         self._tokens.spend(tokens, now)
         if self._cost is not None:
             self._cost.spend(cost * _MILLIONTHS, now)
 
     def exhausted(self) -> tuple[str, float]:
-        """Which of them must fill again, and in how many seconds; 0 when a call may be made now."""
+        """Which amount is used up, and for how many seconds; 0 if a call may be made now."""
         now = self._clock()
         waits = {"calls": self._calls.wait_seconds(now), "tokens": self._tokens.wait_seconds(now)}
         if self._cost is not None:

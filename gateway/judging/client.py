@@ -1,7 +1,7 @@
-"""The detectors, in processes of their own: the gateway's side.
+"""The gateway's side of the detector processes.
 
-Judging costs milliseconds of pure computing. In the gateway's process it would stand in the way of every other
-request, so child processes do it (`gateway.judging.process`) and this side only waits.
+Judging takes milliseconds of pure computing. In the gateway's process that would delay every other request, so child
+processes do it (`gateway.judging.process`) and this side only waits.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from gateway.judging.detector_process import DetectorProcess, Program
 from gateway.judging.messages import Findings, JudgingRequest
 
 MOST_BYTES = 128 * 2**20
-_GRACE_SECONDS = 3.0  # after its process was lost, a request waits for the next one
+_GRACE_SECONDS = 3.0  # how long requests still wait for a new process after one was lost
 
 
 class JudgingError(Exception):
@@ -35,8 +35,8 @@ class JudgingError(Exception):
 
 
 class Judging(Protocol):
-    """What the rest of the gateway needs of the detector processes; `detectors` are those that answer, `compared` the
-    slugs that some of them judge beside what was said before."""
+    """What the rest of the gateway needs of the detector processes. `detectors` are those that answer; `compared` are
+    the slugs for which some of them compare a text with what was said before."""
 
     @property
     def detectors(self) -> Sequence[str]: ...
@@ -50,7 +50,7 @@ class Judging(Protocol):
 
 
 class TracedJudging:
-    """Judging that shows in the trace of its request. `guarding` is entered for each, with the direction judged."""
+    """Judging that appears in the trace of its request. `guarding` is entered for each call, with its direction."""
 
     def __init__(self, judging: Judging, guarding: Callable[[str], AbstractContextManager[None]]) -> None:
         self._judging = judging
@@ -72,7 +72,7 @@ class TracedJudging:
 
 
 class Covered(Protocol):
-    """Counts what became of texts: told once of every reply."""
+    """Counts what became of texts; called once for every reply."""
 
     def __call__(
         self,
@@ -83,7 +83,7 @@ class Covered(Protocol):
 
 
 class _Waiting(NamedTuple):
-    """A request and who waits for it."""
+    """A request, its future reply, and the bytes it holds."""
 
     request: JudgingRequest
     reply: "asyncio.Future[Findings]"
@@ -94,10 +94,10 @@ class JudgingClient:
     """Keeps `processes` detector processes running, shares the requests out among them and matches replies to them.
 
     `nice` is their niceness: judging on the side path yields to traffic. `hash_key` keys the digests. `models` is the
-    directory they load their detectors from, `fingerprints` and `own` are the operator's. `most_bytes` bounds what is
-    being judged or waits for it, all callers together; a caller gets at most half of what the others have left. A
-    process that is at one piece of work for `hang_seconds` is ended, and the request it was working on fails; others
-    are judged by the next. `covered` counts coverage. `command` runs in place of the detectors' program.
+    directory of the detectors; `fingerprints` and `own` are the operator's. `most_bytes` bounds what is being judged or
+    waits, for all callers together; one caller gets at most half of what the others have left. A process that spends
+    `hang_seconds` on one piece of work is ended: the request of that piece fails, the others go to the next process.
+    `covered` counts coverage. `command` replaces the detectors' program.
     """
 
     def __init__(
@@ -148,17 +148,17 @@ class JudgingClient:
 
     @property
     def detectors(self) -> list[str]:
-        """Those that answer."""
+        """The detectors that answer."""
         return next((process.detectors for process in self._processes if process.is_ready), [])
 
     @property
     def compared(self) -> Collection[str]:
-        """The slugs that some of them judge beside what was said before."""
+        """The slugs for which some detector compares a text with what was said before."""
         return next((process.compared for process in self._processes if process.is_ready), ())
 
     @property
     def absent(self) -> dict[str, str]:
-        """By name, why a detector does not answer."""
+        """The detectors that do not answer, by name, and why."""
         return next((process.absent for process in self._processes if process.absent), {})
 
     @property
@@ -167,7 +167,7 @@ class JudgingClient:
 
     @property
     def bytes_held(self) -> int:
-        """What is being judged or waits for it, here and in the processes."""
+        """Bytes that are being judged or wait, here and in the processes."""
         return self._bytes
 
     async def ready(self) -> None:
@@ -185,11 +185,12 @@ class JudgingClient:
         return await self.ask(request, timeout_seconds)
 
     def ask(self, request: JudgingRequest, timeout_seconds: float) -> Coroutine[Any, Any, Findings]:
-        """Send a request now and wait for its findings later; what is returned must be awaited. Raises JudgingError."""
+        """Send a request now; the returned coroutine waits for its findings and must be awaited. Raises
+        JudgingError."""
         if not self.is_ready and self._clock() - self._lost_at > _GRACE_SECONDS:
             raise JudgingError("not_ready")
         size = request.size()
-        # A share of what is free (Choudhury & Hahne 1998): a caller that asks for much leaves room for the others.
+        # A share of what is free (Choudhury & Hahne 1998): a caller that asks for much leaves room for others.
         if self._bytes_of[request.caller] + size > self._most_bytes - self._bytes:
             raise JudgingError("overloaded")
         self._next_id = request.id = self._next_id + 1
@@ -219,14 +220,14 @@ class JudgingClient:
             request = waiting.request
             if self._unsent.pop(request.id, None) or any(process.withdraw(request) for process in self._processes):
                 self._forget(request.id)
-        if findings is None or findings.expired:  # the process may see it before our own timer does
+        if findings is None or findings.expired:  # the process may notice it before our own timer does
             self._covered([(detector, "timed_out", 1) for detector in self.detectors], [], [])
             raise JudgingError("timed_out")
         self._covered(findings.coverage, findings.remembered, findings.unread)
         return findings
 
     def _forget(self, id: int) -> None:
-        """It was answered, or never will be: its bytes are free. A process still holds an abandoned one."""
+        """Free the bytes of a request that was answered or never will be. Until then a process holds it."""
         waiting = self._waiting.pop(id, None)
         if waiting is None:
             return
@@ -255,7 +256,8 @@ class JudgingClient:
                 self._send(request, but=stalled)
 
     def _process_is_lost(self, at_work: Sequence[JudgingRequest], others: Sequence[JudgingRequest]) -> None:
-        """What it was working on is to blame, or one of those: each is tried once more alone. The rest goes on."""
+        """One of the requests that it was working on is to blame. If there were several, each is tried once more,
+        alone; a single one fails. The other requests go to the next process."""
         self._lost_at = self._clock()
         if not any(process.is_up for process in self._processes):
             self._up.clear()

@@ -1,4 +1,4 @@
-"""One detector process as the gateway sees it: started, watched, ended when it hangs, started again."""
+"""One detector process as the gateway sees it: it is started, watched, ended when it hangs, and started again."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ log = logging.getLogger("assay")
 
 _FIRST_RESTART_SECONDS = 0.1
 _LAST_RESTART_SECONDS = 10.0
-_WATCH_SECONDS = 0.25  # between two looks at a process; a piece of work takes a tenth of it
+_WATCH_SECONDS = 0.25  # between two looks at a process; a piece of work takes a tenth of that
 
 _findings = msgspec.msgpack.Decoder(Findings)
 _hello = msgspec.msgpack.Decoder(Hello)
@@ -26,8 +26,8 @@ _hello = msgspec.msgpack.Decoder(Hello)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a detector process runs. `hash_key` keys the digests; `before` and `behind` are its arguments, around the
-    numbers of the two files that it inherits."""
+    """What a detector process runs. `hash_key` keys the digests; `before` and `behind` are its arguments before and
+    after the numbers of the two files that it inherits."""
 
     before: Sequence[str]
     behind: Sequence[str]
@@ -38,9 +38,9 @@ class Program:
 class DetectorProcess:
     """Keeps one process running.
 
-    `on_ready` is told when it answers, `on_findings` of each reply, `on_stalled` when it has done nothing for a moment,
-    `on_lost` when it is gone: of the requests that it was working on, and of the others that it owed. One that owes
-    answers and does no piece of work for `hang_seconds` hangs: it is ended.
+    `on_ready` is called when it answers, `on_findings` with each reply, `on_stalled` when it has done nothing for a
+    moment, and `on_lost` when it is gone: with the requests that it was working on, and the others that it owed. A
+    process that owes answers and does no piece of work for `hang_seconds` hangs, and is ended.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class DetectorProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._outbox = Outbox()
-        self._is_full = False  # the line
-        self._is_due = False  # writing on it, in the next turn of the loop
+        self._is_full = False  # the line takes no more for now
+        self._is_due = False  # `_write` runs in the next turn of the loop
         self._gone = asyncio.Event()
-        self._stirred = asyncio.Event()  # it was sent something, or is gone
+        self._stirred = asyncio.Event()  # the process was sent something, or is gone
         self._moved_at = 0.0
         self._pieces = 0
         self.is_up = False
@@ -82,24 +82,24 @@ class DetectorProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process's, while it runs."""
+        """The process's id while it runs."""
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if running and self._process else None
 
     def send(self, request: JudgingRequest) -> None:
-        """Only while it is ready."""
+        """Send a request; only while the process is ready."""
         if not self._owed:
             self._moved_at = asyncio.get_running_loop().time()
             self._stirred.set()
         self._owed[request.id] = request
         self.owed_bytes += request.size()
         self._outbox.add(request)
-        if not self._is_due:  # with what else is sent in this turn of the loop
+        if not self._is_due:  # write it together with what else is sent in this turn of the loop
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._write)
 
     def withdraw(self, request: JudgingRequest) -> bool:
-        """Nobody waits for it any more: whether it was here and had not been sent, and now never will be."""
+        """Drop a request that nobody waits for. True if it was here, unsent, and now never will be sent."""
         if request.id not in self._owed or not self._outbox.withdraw(request):
             return False
         del self._owed[request.id]
@@ -107,7 +107,7 @@ class DetectorProcess:
         return True
 
     def _write(self) -> None:
-        """As much as the line takes."""
+        """Write as much as the line takes."""
         self._is_due = False
         now = asyncio.get_running_loop().time()
         while self._transport is not None and not self._is_full:
@@ -122,7 +122,7 @@ class DetectorProcess:
             self._write()
 
     def take_back(self) -> list[JudgingRequest]:
-        """Requests that it holds and has not begun: other processes may do them. A late answer does no harm."""
+        """Requests that the process has not begun: others may do them. If it answers after all, that does no harm."""
         assert self._progress is not None
         at_work = set(self._progress.at_work_on)
         taken = [request for id, request in self._owed.items() if id not in at_work]
@@ -133,9 +133,10 @@ class DetectorProcess:
         return taken
 
     async def run(self) -> None:
-        """Keep a process running until cancelled. Restarts wait longer each time one ends before it served.
+        """Keep a process running until cancelled. The pause before a restart grows while processes end before they
+        serve.
 
-        Nothing that goes wrong with a start (no memory, no file handle left) ends this: it is tried again.
+        If a start fails (no memory, no file handle left), it is tried again.
         """
         pause = _FIRST_RESTART_SECONDS
         try:
@@ -148,7 +149,7 @@ class DetectorProcess:
             await self._stop()
 
     async def _live(self) -> bool:
-        """One life of the process; whether it served."""
+        """Run one process until it ends. Returns whether it served."""
         try:
             await self._start()
             await self._watch()
@@ -184,13 +185,13 @@ class DetectorProcess:
         )
 
     async def _hand_over_key(self, process: asyncio.subprocess.Process) -> None:
-        """Not in the arguments, where every user of the machine could read it."""
+        """Send the key by standard input: in the arguments, every user of the machine could read it."""
         assert process.stdin is not None
         process.stdin.write(self._program.hash_key)
         process.stdin.close()
 
     async def _watch(self) -> None:
-        """Returns when the process is gone or hangs."""
+        """Watch the process; returns when it is gone or hangs."""
         loop = asyncio.get_running_loop()
         while not self._gone.is_set():
             if not self._owed:
@@ -231,7 +232,7 @@ class DetectorProcess:
         self._on_findings(findings)
 
     async def _stop(self) -> None:
-        """End the process, if it runs, and tell what it leaves undone."""
+        """End the process if it runs, and report what it leaves undone."""
         served, self.is_up = self.is_up, False
         self.detectors = []
         if self._transport is not None:
@@ -240,7 +241,7 @@ class DetectorProcess:
         if self._process is not None:
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()  # it holds nothing that a gentler end would save
+                    self._process.kill()  # it holds nothing that a gentler ending would save
             await self._process.wait()
             self._process = None
         suspects = set(self._progress.at_work_on) if self._progress is not None else set()

@@ -1,7 +1,7 @@
-"""The language of a text, from its script and its commonest words: cheap, and silent where it cannot tell.
+"""The language of a text, from its script and its commonest words: cheap, and empty when it cannot tell.
 
-A script that one language alone commonly uses names it; among languages that share one, the one whose function words
-(the closed class of articles, pronouns and prepositions) are found most often, if it is well ahead of the next.
+A script that only one language commonly uses gives the language. Among languages that share a script, the one counts
+whose function words (articles, pronouns, prepositions) occur most often, if it is well ahead of the next.
 """
 
 import re
@@ -47,7 +47,7 @@ _WORDS = {
     "ru": "и в не на я что с как это по мне мой для он она так но из у за вы ты можно",
     "uk": "і в не на я що з як це по мені мій для він вона так але із у за ви ти можна є та",
 }
-# Of those that no encoder reads, the ones that are far from all others.
+# Languages that no encoder reads: those that differ clearly from all others.
 _WORDS |= {code: UNREAD[code] for code in ("cs", "fi", "hu", "ro", "sw", "tl")}
 _LANGUAGES_OF: dict[str, list[str]] = {}
 for _code, _words in _WORDS.items():
@@ -58,7 +58,7 @@ LANGUAGES = frozenset(_SCRIPTS.values()) | frozenset(_WORDS)
 
 
 def language_of(text: str) -> str:
-    """ISO 639-1 code, or empty where the text is too short or mixed to tell."""
+    """ISO 639-1 code, or empty if the text is too short or too mixed to tell."""
     part = text[:_LOOKED_AT].casefold()
     scripts = Counter(_script(letter) for letter in part[::7] + part[:60] if letter.isalpha())
     if not scripts:

@@ -1,4 +1,4 @@
-"""The gateway's end of a socket to a process of its own, on which frames come and go."""
+"""The gateway's end of a socket to one of its own processes, on which frames come and go."""
 
 import asyncio
 import socket
@@ -14,9 +14,9 @@ async def line_over(
     on_lost: Callable[[], None],
     on_full: Callable[[bool], None] | None = None,
 ) -> asyncio.WriteTransport:
-    """Tells of each frame that comes, and once of the other side's end. Takes the socket over.
+    """Take over a socket: `on_frame` gets each frame, `on_lost` is called once when the other side is gone.
 
-    `on_full` is told when the other side takes no more for now, and when it does again.
+    `on_full` is called with True when the other side takes no more for now, and with False when it does again.
     """
     ours.setblocking(False)
     loop = asyncio.get_running_loop()

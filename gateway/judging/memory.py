@@ -1,7 +1,7 @@
-"""What the detectors said of the texts they judged last: bounded in bytes, by caller, the longest unused goes first.
+"""What the detectors said about recent texts, by caller: bounded in bytes, the least recently used goes first.
 
-A text is known by a keyed hash only, as is what it was judged beside. Nothing that one caller sent is
-remembered for another: else the time of an answer would tell what others have asked.
+A text and its context are kept only as keyed hashes. Nothing that one caller sent is remembered for another, because
+otherwise the time of an answer would show what others have asked.
 """
 
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from detectors.base import Known, Text
 
-_ENTRY_BYTES = 600  # of an entry with nothing in it, as measured
+_ENTRY_BYTES = 600  # memory of an empty entry, as measured
 _JUDGEMENT_BYTES = 200
 _VERDICT_BYTES = 180
 _SPAN_BYTES = 200
@@ -37,7 +37,7 @@ class JudgedTexts:
         return caller, text.role, digest, self.digest(behind) if behind else b""
 
     def of(self, key: Key) -> Known:
-        """By detector id; empty for a text that is not remembered."""
+        """Judgements by detector id; empty if the text is not remembered."""
         known = self._known.get(key)
         if known is None:
             return {}
@@ -45,7 +45,7 @@ class JudgedTexts:
         return known
 
     def keep(self, entries: Mapping[Key, Known]) -> None:
-        """Remember these, and forget what is too much then."""
+        """Remember these, and forget the oldest beyond the bound."""
         for key, known in entries.items():
             if known:
                 self._known[key] = known

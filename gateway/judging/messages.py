@@ -1,7 +1,7 @@
 """What is asked of the detector processes and what they answer.
 
-Frames are a 4-byte big-endian length and a msgpack body, on a socket pair. A long body goes in slices, each a frame
-whose length has a mark; whole bodies may come between its slices, slices of another body may not.
+A frame on the socket pair is a 4-byte big-endian length and a msgpack body. A long body goes in slices, each a frame
+whose length is marked. Whole bodies may come between its slices, slices of another body may not.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -20,12 +20,11 @@ class JudgingRequest(msgspec.Struct, array_like=True):
     """One exchange to judge, as raw bytes.
 
     `caller` is who sent it: callers share the detectors fairly and nothing judged for one is remembered for another.
-    `prompt_slugs` and `answer_slugs` name what is wanted of each side: None everything, empty nothing. With
-    `fresh` only what the last turn added to the prompt is judged. `urgent` requests go first. Past `expires_at`
-    (seconds of the monotonic clock, which all processes share; 0 never) nobody waits for the findings any more.
-    `alone`: not to be judged together with others, because a process died over it. `stretches` are texts of an answer
-    as (channel, text), to judge as they stand in place of `answer`; `said` are such texts of a prompt, in place of
-    `prompt`.
+    `prompt_slugs` and `answer_slugs` name what is wanted of each side: None means everything, empty nothing. With
+    `fresh` only what the last turn added to the prompt is judged. `urgent` requests go first. After `expires_at`
+    (seconds of the monotonic clock, which all processes share; 0 for never) nobody waits for the findings. `alone`: do
+    not judge it together with others, because a process died over it. `stretches` are texts of an answer as (channel,
+    text) that replace `answer`; `said` are such texts of a prompt that replace `prompt`.
     """
 
     id: int
@@ -49,7 +48,7 @@ class JudgingRequest(msgspec.Struct, array_like=True):
         return self.text_size() + _OVERHEAD
 
     def text_size(self) -> int:
-        """The characters that are to be read."""
+        """About how many characters have to be read."""
         texts = sum(len(text) for _, text in self.stretches) + sum(len(text) for _, text in self.said)
         return len(self.prompt) + len(self.answer) + texts
 
@@ -71,11 +70,14 @@ class Finding(msgspec.Struct, array_like=True, gc=False):
 
 
 class Findings(msgspec.Struct, array_like=True, gc=False):
-    """The reply to a request. `coverage` counts texts by (detector, state); `failed` has the detectors that raised,
-    with the exception's type. `expired`: nobody judged, because it came too late. `unread` tells what no detector was
-    shown, as (direction, channel, reason), once each. `remembered` counts, by detector, the texts that it had judged
-    before. `unjudged` tells of which channel a detector did not judge all of the texts, as (direction, channel,
-    detector, state), once each. `instead`: by detector that left texts in another language to others, which ones."""
+    """The reply to a request.
+
+    `coverage` counts texts by (detector, state); `failed` has the detectors that raised, with the exception's type.
+    `expired`: the request came too late and was not judged. `unread` lists what no detector was shown, as (direction,
+    channel, reason). `remembered` counts for each detector the texts that it had judged before. `unjudged` lists where
+    a detector did not judge all texts, as (direction, channel, detector, state). `instead` has, for each detector that
+    left texts in another language to others, those others.
+    """
 
     id: int
     findings: list[Finding]
@@ -96,14 +98,14 @@ class Findings(msgspec.Struct, array_like=True, gc=False):
         return [(channel, reason) for side, channel, reason in self.unread if side == direction]
 
     def note_unread(self, direction: str, channel: str, reason: str) -> None:
-        """Once each."""
+        """Add this to `unread`, once."""
         if (direction, channel, reason) not in self.unread:
             self.unread.append((direction, channel, reason))
 
 
 class Hello(msgspec.Struct, array_like=True):
-    """The first frame of a detector process: which detectors answer, why others do not, and the slugs that some judge
-    beside what was said before."""
+    """The first frame of a detector process: which detectors answer, why others do not, and the slugs for which some
+    compare a text with what was said before."""
 
     ready: list[str]
     absent: dict[str, str]
@@ -174,7 +176,7 @@ def judging_request(
     stretches: Sequence[tuple[str, str]] = (),
     said: Sequence[tuple[str, str]] = (),
 ) -> JudgingRequest:
-    """A request with an id still to be given; slugs in any collection, or None for all."""
+    """A request that has no id yet. Slugs may be in any collection; None means all."""
     return JudgingRequest(
         id=0,
         urgent=urgent,

@@ -1,10 +1,10 @@
-"""What is still to be sent to a detector process: which of it goes is decided as late as possible.
+"""What still has to be sent to a detector process. What goes next is decided as late as possible.
 
-What is on the line cannot be passed any more, and the process looks at the line between two pieces of work only. Of
-fifty callers with long bodies ten megabytes were once on it, and a short text of another caller waited a second behind
-them. So only as much is sent as the process can do soon. The rest waits here: what is short and comes from those who
-sent little goes first, as in `gateway.judging.schedule`, and a caller always has a little room of its own. Long
-requests go in slices, and short ones between them.
+Nothing can overtake what is on the line, and the process looks at the line only between two pieces of work. With fifty
+callers' long bodies, ten megabytes were once on it, and a short text of another caller waited a second behind them. So
+only as much is sent as the process can do soon. The rest waits here, and short requests of callers who sent little go
+first, as in `gateway.judging.schedule`. Each caller always has a little room of its own. Long requests go in slices,
+with short ones between them.
 """
 
 from bisect import bisect_left, insort
@@ -14,27 +14,27 @@ from collections.abc import Iterator
 from gateway.judging.messages import JudgingRequest, slices
 from gateway.judging.schedule import Use
 
-ROOM_BYTES = 2**20  # sent and unanswered, of all callers: urgent ones have so much, and what is not urgent
-OWN_BYTES = 64 * 1024  # that a caller may have beside that
-_TOGETHER_BYTES = 16 * 1024  # far less than a slice: what is urgent and comes next goes before the next of these
+ROOM_BYTES = 2**20  # sent and unanswered, for all callers together: as much for urgent requests, and for the others
+OWN_BYTES = 64 * 1024  # that each caller may have beyond that
+_TOGETHER_BYTES = 16 * 1024  # far less than a slice, so that an urgent request need not wait long
 
 _Entry = tuple[int, int, JudgingRequest]  # its size, its number
 
 
 class Outbox:
-    """Requests that wait to be sent, and what was sent and is not answered. Times are seconds that only grow."""
+    """Requests that wait to be sent, and those that were sent and are unanswered. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._lanes = {True: _Lane(), False: _Lane()}
-        self._bodies: deque[Iterator[bytes]] = deque()  # long ones that are being sent
+        self._bodies: deque[Iterator[bytes]] = deque()  # slices of long requests that are being sent
         self._sent: dict[int, JudgingRequest] = {}  # unanswered
 
     def add(self, request: JudgingRequest) -> None:
         self._lanes[request.urgent].add(request)
 
     def together(self, now: float) -> bytes:
-        """What to write on the line now: short ones together, since to write costs as much for one as for many. Empty
-        when nothing may be sent."""
+        """What to write on the line now; empty if nothing may be sent. Short requests go together, because one write
+        for many costs no more than for one."""
         parts, size = [], 0
         while size < _TOGETHER_BYTES and (part := self.next(now)) is not None:
             parts.append(part)
@@ -44,7 +44,7 @@ class Outbox:
     def next(self, now: float) -> bytes | None:
         """The next whole request, or slice of one; None when nothing may be sent."""
         while (request := self._lanes[True].pop(now) or self._lanes[False].pop(now)) is not None:
-            self.answered(request.id)  # one that was taken back and comes again: it holds room once
+            self.answered(request.id)  # a request that was taken back and comes again holds room only once
             self._sent[request.id] = request
             parts = slices(request)
             first = next(parts)
@@ -58,11 +58,11 @@ class Outbox:
         return None
 
     def withdraw(self, request: JudgingRequest) -> bool:
-        """Nobody waits for it any more: whether it had not been sent, and now never will be."""
+        """Drop a request that nobody waits for. True if it was unsent, and now never will be sent."""
         return self._lanes[request.urgent].remove(request)
 
     def answered(self, id: int) -> None:
-        """The process is done with what was sent under this number."""
+        """The process is done with the request of this number."""
         request = self._sent.pop(id, None)
         if request is not None:
             self._lanes[request.urgent].answered(request)
@@ -75,10 +75,10 @@ def _chained(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[byt
 
 
 class _Lane:
-    """Requests of one urgency."""
+    """The requests of one urgency."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[_Entry]] = {}  # by caller, sorted: any of them is found at once
+        self._waiting: dict[str, list[_Entry]] = {}  # by caller, sorted, so that each is found quickly
         self._sent: Counter[str] = Counter()  # bytes unanswered, by caller
         self._total = 0
         self._use = Use()  # bytes sent lately
@@ -87,7 +87,7 @@ class _Lane:
         insort(self._waiting.setdefault(request.caller, []), (request.size(), request.id, request))
 
     def pop(self, now: float) -> JudgingRequest | None:
-        """The next that may be sent."""
+        """The next request that may be sent."""
         if not self._waiting:
             return None
         may_go = (caller for caller, own in self._waiting.items() if self._has_room(caller, own[0][0]))
@@ -101,7 +101,8 @@ class _Lane:
         return request
 
     def _has_room(self, caller: str, size: int) -> bool:
-        """What is larger than half the room goes where half is free: it would wait for ever beside many small ones."""
+        """Whether a request of this size may be sent. A very large one needs only half the room: it would wait for ever
+        beside many small ones."""
         return self._total + min(size, ROOM_BYTES // 2) <= ROOM_BYTES or self._sent[caller] + size <= OWN_BYTES
 
     def _standing(self, caller: str, now: float) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""What a detector process is working on, in memory that the gateway sees as well: it stays when the process hangs."""
+"""What a detector process is working on, in shared memory, so that the gateway knows it even if the process hangs."""
 
 import mmap
 import os
@@ -6,14 +6,14 @@ import struct
 import tempfile
 from collections.abc import Sequence
 
-_MOST = 16  # requests that are named
+_MOST = 16  # most requests that are named
 _HEAD = struct.Struct("<QQ")  # pieces of work begun, requests named
 _IDS = struct.Struct(f"<{_MOST}Q")
 SIZE = _HEAD.size + _IDS.size
 
 
 def _memory_file() -> int:
-    """Of no folder where the system can: one that is full or cannot be written must not end the guard."""
+    """An unnamed file, outside all folders if the system can do that: a full folder must not stop the guard."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("assay-progress")
     with tempfile.TemporaryFile() as file:
@@ -30,7 +30,7 @@ class Progress:
 
     @classmethod
     def shared(cls) -> "Progress":
-        """A new one, in a file that has no name and ends with the processes. Raises OSError."""
+        """A new one, in an unnamed file that ends with the processes. Raises OSError."""
         fd = _memory_file()
         try:
             os.truncate(fd, SIZE)
@@ -51,11 +51,11 @@ class Progress:
 
     @property
     def pieces(self) -> int:
-        """Changes whenever work goes on."""
+        """A number that grows with every piece of work."""
         return int(_HEAD.unpack_from(self._memory)[0])
 
     @property
     def at_work_on(self) -> list[int]:
-        """The requests of the piece begun last."""
+        """The requests of the latest piece of work."""
         _, named = _HEAD.unpack_from(self._memory)
         return list(_IDS.unpack_from(self._memory, _HEAD.size)[:named])

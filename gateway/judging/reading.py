@@ -1,4 +1,4 @@
-"""Which texts of a request are judged: bounded in bytes, values, texts and characters, the latest first to stay."""
+"""Which texts of a request are judged: bounded in bytes, values, texts and characters; the latest texts are kept."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -27,15 +27,13 @@ ANSWER_BYTES = 32 * 2**20
 CONTEXT_CHARACTERS = 2_000
 REQUEST_CHARACTERS = 200_000
 REQUEST_TEXTS = 1_000
-
-
-TURN_CHARACTERS = 200_000  # of what was said before an answer, for detectors that compare
+TURN_CHARACTERS = 200_000  # kept of what was said before an answer, for detectors that compare
 
 
 class TextToJudge(NamedTuple):
-    """A passage, the end of the prompt behind it, and the slugs that are asked of it: None for all.
+    """A passage, the end of the prompt before it, and the slugs that are asked of it; None for all.
 
-    `turns` is all that was said before an answer, where a slug is asked that needs it.
+    `turns` is all that was said before an answer, if one of the slugs needs it.
     """
 
     passage: Passage
@@ -47,9 +45,9 @@ class TextToJudge(NamedTuple):
 def texts_to_judge(
     request: JudgingRequest, reply: Findings, compared: frozenset[str] = frozenset()
 ) -> Iterator[TextToJudge]:
-    """In the order of the bodies. `reply` records what cannot be read or was left out.
+    """The texts in the order of the bodies. `reply` records what cannot be read or was left out.
 
-    `compared` are the slugs that are judged beside what was said before.
+    `compared` are the slugs for which detectors compare a text with what was said before.
     """
     operation = Operation(request.operation)
     prompts = _said("prompt", request.said) if request.said else _prompts(operation, request.prompt)
@@ -69,7 +67,8 @@ def texts_to_judge(
 
 
 def _turns(passages: Sequence[Passage]) -> tuple[Turn, ...]:
-    """What was said before an answer, in order; of too much the latest, and a turn that says that there was more."""
+    """What was said before an answer, in order. If that is too much, the latest, after a turn that stands for the
+    rest."""
     left = TURN_CHARACTERS
     turns: list[Turn] = []
     for passage in reversed(passages[-REQUEST_TEXTS:]):
@@ -108,7 +107,7 @@ def _too_long(channel: Channel) -> Reading:
 
 
 def _bounded(reading: Reading, direction: Direction, reply: Findings) -> Sequence[Passage]:
-    """The latest passages within the bounds of one request; of the last that fits in part, its beginning."""
+    """The latest passages within the bounds of one request; the first of them may be cut short at its end."""
     for channel, reason in reading.unread:
         reply.note_unread(direction, channel, reason)
     left = REQUEST_CHARACTERS

@@ -1,4 +1,4 @@
-"""The panel, asked with whole requests: reads their texts, asks, and tells by text what was found."""
+"""Asks the panel about whole requests: reads their texts, has them judged, and tells for each text what was found."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -22,9 +22,10 @@ Read = Callable[[JudgingRequest, Findings, frozenset[str]], Iterable[TextToJudge
 
 
 class RequestPanel:
-    """`key` keys the hashes of texts; `remembered_bytes` bounds what is kept for when the same text comes again.
+    """`key` keys the hashes of texts; `remembered_bytes` bounds what is kept in case the same text comes again.
 
-    `compared` are the slugs that some detector judges beside what was said before. `read` gives the texts of a request.
+    `compared` are the slugs for which some detector compares a text with what was said before. `read` gives the texts
+    of a request.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class RequestPanel:
         return finish(self.steps(requests))
 
     def steps(self, requests: Sequence[JudgingRequest]) -> Steps[list[Findings]]:
-        """The same in bounded pieces of work, the latest text of each request first."""
+        """What `judge` does, in bounded pieces of work, the latest text of each request first."""
         replies = []
         asked: list[tuple[Findings, Finding]] = []
         questions: list[Question] = []
@@ -112,7 +113,7 @@ def _note_unread(request: JudgingRequest, reply: Findings) -> None:
 
 
 def _note(reply: Findings, finding: Finding, answer: Answer) -> None:
-    """Put what the panel says of a text to the findings of its request."""
+    """Add what the panel says about a text to the findings of its request."""
     finding.opinions += answer.opinions
     reply.findings.append(finding)
     reply.failed |= answer.failed

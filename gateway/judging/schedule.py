@@ -1,9 +1,9 @@
-"""In which order the detectors work: what is short and what comes from those who asked for little goes first.
+"""The order in which the detectors work: short requests, and those of callers who asked for little, go first.
 
-Each request has an expected cost in seconds of the detectors' time. The next piece of work is done for the request
-with the least of expected rest + a share of what its caller used lately: the shortest job first (Schrage 1968), with
-decayed use as in Unix schedulers, so that a caller who sends many short ones cannot keep the others waiting either.
-Work is interrupted after each piece, so a short request waits for one piece of a long one and not for its end.
+Each request has an expected cost in seconds of the detectors' time. The next piece of work is done for the request for
+which the expected rest plus a share of its caller's recent use is least: the shortest job first (Schrage 1968), with
+decayed use as in Unix schedulers, so that a caller with many short requests cannot delay the others either. Work is
+interrupted after each piece, so a short request waits for one piece of a long one and not for its end.
 """
 
 import math
@@ -14,21 +14,21 @@ from heapq import heappop, heappush
 from detectors.base import Steps
 from gateway.judging.messages import Findings, JudgingRequest
 
-BATCH = 8  # requests judged together: half as dear as each alone
-MOST_SECONDS = 10.0  # of the detectors' time for one request; what was not read then counts as truncated
+BATCH = 8  # requests judged together: that costs half as much as each alone
+MOST_SECONDS = 10.0  # of the detectors' time for one request; what is unread by then counts as truncated
 _SHORT_SECONDS = 0.05  # expected; shorter requests are judged together
 _SECONDS_A_BYTE = 25e-6
 _MOST_EXPECTED = 2.0
-_USE_WEIGHT = 0.25  # of what a caller used lately, beside what it asks for
-_USE_SECONDS = 3.0  # in which use is forgotten to 1/e
-_MARGIN = 0.25  # of the time that is left, kept for the way back: a piece of work may be under way
+_USE_WEIGHT = 0.25  # of a caller's recent use, compared with what it asks for now
+_USE_SECONDS = 3.0  # in which use decays to 1/e
+_MARGIN = 0.25  # share of the remaining time that is kept for the way back, because a piece may be under way
 _LONGEST_MARGIN = 0.25
 _SWEEP_SECONDS = 0.25
-_CALLERS = 10_000  # whose use is remembered
+_CALLERS = 10_000  # most callers whose use is remembered
 
 
 class Job:
-    """Some requests that are judged together, and how far that is."""
+    """Some requests that are judged together, and how far that has come."""
 
     def __init__(self, requests: Sequence[JudgingRequest], steps: Steps[list[Findings]], now: float) -> None:
         self.requests = requests
@@ -44,11 +44,11 @@ class Job:
 
     @property
     def rest(self) -> float:
-        """Seconds that it is expected to take still; the longer it took, the longer it is expected to go on."""
+        """Seconds that the job is still expected to take; a job that took long is expected to go on for longer."""
         return max(self.expected - self.used, self.used / 4)
 
     def step(self, now: float) -> list[Findings] | None:
-        """Do a piece; the findings when it was the last. Out of time, it stops with what it has."""
+        """Do one piece of work; returns the findings after the last. When time is up, it stops with what it has."""
         if not self._stop:
             self._stop = "timed_out" if now > self._deadline else "truncated" if self.used > MOST_SECONDS else ""
         try:
@@ -79,20 +79,20 @@ def expected_seconds(request: JudgingRequest) -> float:
 
 
 class Use:
-    """What each caller used lately of something that all share, forgotten little by little."""
+    """How much each caller recently used of something that all share. Use decays with time."""
 
     def __init__(self) -> None:
-        self._used: dict[str, tuple[float, float]] = {}  # how much, and when that was so
+        self._used: dict[str, tuple[float, float]] = {}  # how much, and at what time
 
     def beside(self, caller: str, asked: float, now: float) -> float:
-        """Where a caller stands that asks for so much: who has the least goes first."""
+        """The rank of a caller that asks for this much: the least goes first."""
         return asked + _USE_WEIGHT * self._of(caller, now)
 
     def add(self, caller: str, amount: float, now: float) -> None:
         used = self._of(caller, now) + amount
         self._used.pop(caller, None)
         self._used[caller] = (used, now)
-        while len(self._used) > _CALLERS:  # whoever used nothing for the longest time
+        while len(self._used) > _CALLERS:  # forget who has used nothing for the longest time
             del self._used[next(iter(self._used))]
 
     def _of(self, caller: str, now: float) -> float:
@@ -125,7 +125,7 @@ class Schedule:
         return bool(self._urgent or self._background or self._jobs or self._background_job)
 
     def late(self, now: float) -> list[Findings]:
-        """Replies to what waited too long: judging it would only make the next ones late as well."""
+        """Replies to requests that waited too long: judging them would only make the next ones late as well."""
         if now < self._sweep_at:
             return []
         self._sweep_at = now + _SWEEP_SECONDS
@@ -144,7 +144,7 @@ class Schedule:
             del self._urgent[caller]
 
     def next(self, now: float) -> Job | None:
-        """Whose turn it is; None when nothing waits."""
+        """The job whose turn it is; None if nothing waits."""
         waiting = min(self._heads(now), default=None)
         job = min(self._jobs, key=lambda job: self._standing(job, now), default=None)
         if waiting is not None and (job is None or waiting[0] < self._standing(job, now)):
@@ -158,7 +158,7 @@ class Schedule:
         return self._background_job
 
     def done(self, job: Job) -> None:
-        """It has come to its end."""
+        """The job has come to its end."""
         if job is self._background_job:
             self._background_job = None
         else:
@@ -179,7 +179,7 @@ class Schedule:
             yield self._use.beside(caller, heap[0][0], now), heap[0][1], caller
 
     def _batch(self, now: float) -> list[JudgingRequest]:
-        """The first in line, and with it further short ones, those of callers who asked for little first."""
+        """The first request in line, together with further short ones, in the same order."""
         batch = [self._pop(min(self._heads(now))[2])]
         expected = expected_seconds(batch[0])
         while self._urgent and len(batch) < BATCH and not batch[-1].alone:

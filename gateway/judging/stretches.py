@@ -1,4 +1,4 @@
-"""Stretches of a streamed answer as a request to the detectors, beside what was said before."""
+"""Makes a request to the detectors of stretches of a streamed answer, with what was said before."""
 
 import asyncio
 import json
@@ -13,25 +13,25 @@ from gateway.judging.messages import Finding, JudgingRequest, judging_request
 from gateway.openai_api import Operation, Passage, has_too_many_values, read_request
 
 _CONTEXT_CHARACTERS = 2000  # of the prompt, shown to the detectors beside a stretch
-_TURN_CHARACTERS = 60_000  # of all that was said before, for detectors that compare: sent with every stretch
-# How a channel is written in the request that is made of it; a retrieved text as the result of a tool, which it is.
+_TURN_CHARACTERS = 60_000  # of all that was said before, for detectors that compare; it goes with every stretch
+# The role in which each channel is written; a retrieved text is the result of a tool.
 _SPEAKERS = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool", "retrieved": "tool"}
-LARGE_BODY = 256 * 1024  # bytes: not read on the event loop
+LARGE_BODY = 256 * 1024  # bytes; more is not read on the event loop
 
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Before(NamedTuple):
-    """What was said before an answer, as a request of its own."""
+    """What was said before an answer, written as a request of its own."""
 
     operation: Operation = Operation.RESPONSES
     body: bytes = b""
 
 
 async def said_before(asked: Asked, slugs: Collection[str] | None, compared: Collection[str]) -> Before:
-    """The end of the last thing that the user said; all of it, the latest first to stay, where one of `slugs` (None:
-    all) is among those that detectors judge by comparison, `compared`. Empty when there is nothing, or the body is too
-    large to be read."""
+    """The end of what the user said last. If one of `slugs` (None: all) is among those that need a comparison,
+    `compared`, everything that was said, of which the latest is kept. Empty if there is nothing, or if the body has too
+    many values to be read."""
     if has_too_many_values(asked.body):
         return Before()
     if len(asked.body) > LARGE_BODY:
@@ -45,7 +45,8 @@ async def said_before(asked: Asked, slugs: Collection[str] | None, compared: Col
 
 
 def _messages(passages: Sequence[Passage]) -> list[dict[str, str]]:
-    """Of too much the assistant's own words alone: beside a part of its sources an answer would look unsupported."""
+    """The passages as messages. If they are too long, only the assistant's own words: compared with a part of its
+    sources, an answer would look unsupported."""
     if sum(len(passage.text) for passage in passages) > _TURN_CHARACTERS:
         passages = [passage for passage in passages if passage.channel == "assistant"]
     left = _TURN_CHARACTERS

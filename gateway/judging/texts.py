@@ -1,15 +1,15 @@
-"""The texts of an exchange, read from its bodies once more: for those who need what was said beside what was found."""
+"""Reads the texts of an exchange from its bodies once more, for sinks that need the words and not only the findings."""
 
 from gateway.encodings import EncodingError, decode
 from gateway.openai_api import Operation, has_too_many_values, read_request, read_response, read_stream
 
-_PER_BYTE = 16  # an unpacked answer is at most so many times as long as it came
+_PER_BYTE = 16  # an answer is unpacked to at most so many times its bytes
 
 
 def texts_in(
     operation: str, prompt: bytes, answer: bytes, *, encoding: str, stream: bool
 ) -> dict[tuple[str, tuple[str | int, ...]], str]:
-    """By direction and path; none of a body of too many values, which nobody judged, or that cannot be unpacked."""
+    """The texts by direction and path; none of a body that has too many values or cannot be unpacked."""
     of = Operation(operation)
     try:
         body, _ = decode(answer, encoding, len(answer) * _PER_BYTE)

@@ -1,4 +1,4 @@
-"""`/v1/moderations` in OpenAI's words: which texts a request has, and its answer made from scores."""
+"""`/v1/moderations` in OpenAI's form: which inputs a request has, and how its answer is made of scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +13,15 @@ _MOST_INPUTS = 2048
 
 
 class Category(NamedTuple):
-    """One of OpenAI's categories in our sub-categories: the highest of `any_of`, but no higher than each of `also`."""
+    """One of OpenAI's categories in terms of ours: the highest score of `any_of`, but at most that of each of
+    `also`."""
 
     any_of: tuple[str, ...]
     also: tuple[str, ...] = ()
 
 
-# OpenAI's narrower categories have no detector of their own: they are the wider one together with what makes it
-# narrower, where something does; `violence/graphic` and the two of self-harm are the wider one as it is.
+# OpenAI's narrower categories have no detector of their own. They are the wider category together with what narrows it
+# down, if we have that; `violence/graphic` and the narrower two of self-harm equal the wider category.
 CATEGORIES: Mapping[str, Category] = {
     "harassment": Category(("toxicity",)),
     "harassment/threatening": Category(("toxicity",), ("violence",)),
@@ -40,7 +41,7 @@ CATEGORIES: Mapping[str, Category] = {
 
 @dataclass(slots=True)
 class InputScores:
-    """What the detectors say of one input: calibrated scores, and what is flagged at the default operating point."""
+    """What the detectors say about one input: calibrated scores, and flags at the default operating point."""
 
     scores: dict[str, float] = field(default_factory=dict)
     flags: set[str] = field(default_factory=set)
@@ -48,9 +49,9 @@ class InputScores:
 
 
 def read_inputs(body: bytes) -> int | None:
-    """How many inputs a request has, each with a result of its own; None when all of `input` is one.
+    """How many inputs a request has, each with a result of its own; None if all of `input` is one.
 
-    A list of strings is as many inputs, a list of content parts is one. Raises BodyError.
+    Each string of a list is an input; a list of content parts is one. Raises BodyError.
     """
     if has_too_many_values(body):
         raise BodyError(f"the request body has more than {MOST_VALUES:,} values; send fewer")
@@ -80,9 +81,9 @@ def number_of(path: Path, inputs: int | None) -> int:
 
 
 def moderation_body(id: str, model: str, results: Sequence[InputScores], *, failure: str) -> bytes:
-    """The reply. OpenAI's shape, and under `assay` our own sub-categories, what judged them, and whether all was read.
+    """The reply in OpenAI's form. `assay` holds our sub-categories, what judged them, and whether all was read.
 
-    A category whose detectors are missing scores 0 and is not flagged; `assay.scores` then lacks it.
+    A category whose detectors are missing scores 0 and is not flagged; `assay.scores` lacks it then.
     """
     return msgspec.json.encode(
         {"id": f"modr-{id}", "model": model, "results": [result(scored, failure) for scored in results]}
@@ -90,12 +91,12 @@ def moderation_body(id: str, model: str, results: Sequence[InputScores], *, fail
 
 
 def flagged_categories(scored: InputScores) -> list[str]:
-    """OpenAI's categories under which this is flagged."""
+    """OpenAI's categories that are flagged."""
     return [name for name, category in CATEGORIES.items() if _flagged(category, scored.flags)]
 
 
 def result(scored: InputScores, failure: str) -> dict[str, Any]:
-    """One entry of `results`; `failure` is a code for why not all of the text was judged, if it was not."""
+    """One entry of `results`; `failure` is a code that says why not all of the text was judged, else empty."""
     flagged = flagged_categories(scored)
     return {
         "flagged": bool(flagged),

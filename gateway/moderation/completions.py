@@ -1,7 +1,7 @@
 """Moderated completions: the moderation of one exchange whose request asks for it.
 
-The prompt is judged while the model answers, or before it is asked where it may be blocked; the answer at its end. An
-answer that may be blocked is held until then. What a policy does to the exchange comes before.
+The prompt is judged while the model answers; if it may be blocked, before the model is asked. The answer is judged at
+its end, and held until then if it may be blocked. The policy acts first.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _OF_THE_TEXT = frozenset({"truncated", "unreadable"})  # another try would end t
 
 
 class Moderation(Protocol):
-    """Who judges; see `moderations.Moderation`."""
+    """Judges both sides; see `moderations.Moderation`."""
 
     @property
     def model(self) -> str: ...
@@ -88,24 +88,24 @@ class ModeratedAnswer:
     # --- the answer is inspected
 
     async def whole(self, body: bytes) -> bytes:
-        """The body with its moderation, without the choices that are withheld; as it came where it has no place."""
+        """The body with its moderation and without withheld choices; unchanged if it has no place for a moderation."""
         began = monotonic()
         output = await self._moderation.output(self._exchange, body, stream=False)
         self._spent("response", began)
         withheld = self._withheld(output)
         about = await self._about(output)
-        if BESIDE in withheld:  # it would stay where choices are emptied
+        if BESIDE in withheld:  # emptying choices would leave it in place
             raise _withholding(output)
         try:
             plain = withheld_body(self._exchange.asked.operation, body, withheld) if withheld else body
             return with_moderation(plain, about)
-        except (ValueError, RecursionError):  # it is not what this operation answers
+        except (ValueError, RecursionError):  # it is not an answer of this operation
             if withheld:
                 raise _withholding(output) from None
             return body
 
     async def judge(self, stretches: Sequence[Stretch]) -> list[Treatment]:
-        """Of all the texts of a stream that is held."""
+        """A treatment for each of these, which are all texts of a held stream."""
         began = monotonic()
         output = await self._moderation.stretches(self._exchange, stretches)
         self._spent("response", began)
@@ -117,13 +117,13 @@ class ModeratedAnswer:
         return self.blocks
 
     def unread(self, unread: Sequence[Unread]) -> bool:  # noqa: ARG002 - a stage is given it
-        """Whether the answer must end: something in it cannot be read, and a rule may block it."""
+        """Whether the answer must end, because something in it cannot be read and it may be blocked."""
         if self.blocks:
             self._withheld(SideResult(failure="unreadable"))
         return self.blocks
 
     def refusal(self) -> GatewayError | None:
-        """What the exchange ends with when all of the answer is withheld."""
+        """The error of the exchange if the whole answer is withheld."""
         return self._refusal
 
     def _withheld(self, output: SideResult) -> Collection[int]:
@@ -132,7 +132,7 @@ class ModeratedAnswer:
         if self.blocks:
             withheld = output.flagged.keys()
             all_flagged = bool(withheld) and withheld >= output.results.keys()
-            if output.failure and not all_flagged:  # why nothing is served says more than the scores of a part
+            if output.failure and not all_flagged:  # the reason why nothing is served says more than some scores
                 withheld, output = EVERY_CHOICE, SideResult(failure=output.failure)
         if withheld:
             self._exchange.ruling.decision = "block"
@@ -148,7 +148,7 @@ class ModeratedAnswer:
         return StreamModeration(self, self._exchange, self._held_bytes)
 
     async def of_stream(self, stream: bytes) -> bytes:
-        """The moderation of a stream that has passed, as replies carry it."""
+        """The moderation of a stream that has passed, in the form that replies carry."""
         output = self._output
         if output is None:
             began = monotonic()
@@ -175,7 +175,7 @@ class ModeratedAnswer:
 
 
 class StreamModeration:
-    """The last stage of a moderated stream: what comes passes, and its end waits until all of it is judged."""
+    """The last stage of a moderated stream: everything passes but the end, which waits until all of it is judged."""
 
     over = False
     changed = True
@@ -190,11 +190,11 @@ class StreamModeration:
 
     @property
     def held(self) -> int:
-        """As it came, and once more for what waits of its end."""
+        """Twice the bytes that came: once for the stream, and once for what may wait of its end."""
         return 2 * self._size
 
     async def feed(self, data: bytes) -> bytes:
-        """What is no end. Raises GatewayError answer_too_large."""
+        """What comes before the end. Raises GatewayError answer_too_large."""
         self._size += len(data)
         if self._size > self._held_bytes:
             raise self._too_large()

@@ -1,7 +1,7 @@
-"""`/v1/decisions` for the model `assay`: the questions of a request, and answers made from scores.
+"""`/v1/decisions` for the model `assay`: the questions of a request, and answers made of scores.
 
-A question that is a predicate and bears the name of a sub-category is one that the detectors can answer. Every other
-question is answered by a refusal, as that API does for what it will not answer.
+The detectors answer predicates whose name is a sub-category. Every other question gets a refusal, which is how that API
+declines to answer.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from gateway.moderation.categories import InputScores
 from gateway.openai_api import BodyError
 from gateway.openai_api.bodies.document import MOST_VALUES, has_too_many_values, parse
 
-OWN_MODEL = "assay"  # the model that the gateway's own detectors answer for
+OWN_MODEL = "assay"  # the name of the gateway's own detectors as a model
 _MOST_QUESTIONS = 400
 _TYPES = ("predicate", "choice", "score")
 _NO_TOKENS = {
@@ -26,7 +26,7 @@ _NO_TOKENS = {
 
 
 class Question(NamedTuple):
-    """One question: its type and its name, if it has one."""
+    """One question: its type, and its name or None."""
 
     type: str
     name: str | None
@@ -59,9 +59,9 @@ def _question(question: Any, at: str) -> Question:
 
 
 def decision_body(questions: Sequence[Question], scored: InputScores, *, failure: str) -> bytes:
-    """The reply. OpenAI's shape; `assay` tells what judged, and why not all of the input was read, if it was not.
+    """The reply in OpenAI's form. `assay` tells what judged, and why not all of the input was read, if so.
 
-    Text that nobody read is no clean text: where not all was read, a sub-category that is not flagged is refused.
+    Unread text never counts as clean: if not all was read, a sub-category that is not flagged is refused.
     """
     answers = [_answer(question, scored, failure) for question in questions]
     about = {"detectors": scored.detectors, "flags": sorted(scored.flags), "failure": failure or None}

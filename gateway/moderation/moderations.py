@@ -13,13 +13,13 @@ from gateway.moderation.decisions import OWN_MODEL, decision_body, read_question
 from gateway.moderation.replies import SideResult
 from gateway.openai_api import BodyError, Operation, read_envelope
 
-_SECONDS = 30.0  # the answer is all that the caller wants: it may take longer than a guard
+_SECONDS = 30.0  # the caller wants nothing but this answer, so it may take longer than a guard
 
 
 class Moderation:
     """The gateway's own detectors as OpenAI's moderation.
 
-    `held_seconds` is what judging may hold an exchange up, `held_bytes` bounds what is kept of an answer.
+    `held_seconds` is how long judging may delay an exchange; `held_bytes` bounds what is kept of an answer.
     """
 
     def __init__(self, judging: Judging, *, held_seconds: float, held_bytes: int) -> None:
@@ -28,16 +28,16 @@ class Moderation:
         self._held_bytes = held_bytes
 
     def attend(self, exchange: Exchange) -> ModeratedAnswer:
-        """The moderation of an exchange that asks for it. To be closed."""
+        """The moderation of an exchange that asks for it. Close it when done."""
         return ModeratedAnswer(self, exchange, held_bytes=self._held_bytes)
 
     @property
     def model(self) -> str:
-        """What judges, as replies name it."""
+        """The name of the detectors in replies."""
         return "assay:" + "+".join(self._judging.detectors)
 
     def answers(self, asked: Asked) -> bool:
-        """Whether a request is answered here: moderations always, decisions where the detectors are the model."""
+        """Whether a request is answered here: moderations always, decisions if they ask for the model `assay`."""
         if asked.operation is Operation.DECISIONS:
             return _model_of(asked.body) == OWN_MODEL
         return asked.operation is Operation.MODERATIONS
@@ -64,7 +64,7 @@ class Moderation:
         return decision_body(questions, scored, failure=_failure(findings))
 
     async def _all(self, exchange: Exchange) -> Findings:
-        """What the detectors say of all that a request has. Raises GatewayError guard_unavailable."""
+        """What the detectors say about all texts of a request. Raises GatewayError guard_unavailable."""
         wanted = _of_prompt(exchange)
         try:
             findings = await self._judging.judge(wanted, _SECONDS)
@@ -77,7 +77,7 @@ class Moderation:
         return findings
 
     async def input(self, exchange: Exchange) -> SideResult:
-        """The result for the exchange's prompt, as one text, without the application's own system messages."""
+        """The result for the exchange's prompt as a whole, without the application's own system messages."""
         found = await self._judge(_of_prompt(exchange))
         if isinstance(found, str):
             return SideResult(failure=found)
@@ -102,7 +102,7 @@ class Moderation:
         return _judged(found, _scored(found.findings, lambda finding: finding.choice))
 
     async def stretches(self, exchange: Exchange, stretches: Sequence[Stretch]) -> SideResult:
-        """The result for each choice of a stream; these are all its texts."""
+        """The result for each choice of a stream, of which these are all texts."""
         before = await said_before(exchange.asked, None, self._judging.compared)
         found = await self._judge(request_of(_caller(exchange), before, stretches, None))
         if isinstance(found, str):
@@ -137,7 +137,7 @@ def _model_of(body: bytes) -> str | None:
 
 
 def _scored(findings: Iterable[Finding], group: Callable[[Finding], int]) -> dict[int, InputScores]:
-    """The highest score of each sub-category, and what is flagged, in each group of texts."""
+    """The highest score of each sub-category and the flags, for each group of texts."""
     groups: dict[int, InputScores] = {}
     for finding in findings:
         highest = groups.setdefault(group(finding), InputScores())
@@ -164,7 +164,7 @@ def _judged(found: Findings, groups: dict[int, InputScores]) -> SideResult:
 
 
 def _failure(found: Findings) -> str:
-    """Why some detector did not judge all of the text, or nothing if all did: unread text is never clean text."""
+    """Why some detector did not judge all of the text; empty if all did. Unread text never counts as clean."""
     states = {state for _, state, _ in found.coverage}
     if found.failed and found.findings:
         return "detector"

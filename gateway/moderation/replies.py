@@ -1,7 +1,7 @@
-"""Where a reply carries its moderation, in OpenAI's words.
+"""Where a reply carries its moderation, in OpenAI's form.
 
-Chat has it beside the choices, with a list of results; a stream of chat has a chunk of its own for it before the usage
-and [DONE]. The Responses API has one result a side, in the response itself: in a stream that is the last event's.
+Chat has a list of results beside the choices; a stream of chat has an extra chunk for it, before the usage and [DONE].
+The Responses API has one result for each side in the response itself; in a stream, in that of the last event.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -26,9 +26,9 @@ _encode = msgspec.json.encode
 
 @dataclass(frozen=True, slots=True)
 class SideResult:
-    """One side: the result for the prompt (0) or for each choice, and why not all was judged, if so.
+    """The results of one side: for the prompt (0), or for each choice.
 
-    `failure` is a code such as `timed_out` or `truncated`; without results nothing was judged.
+    `failure` is a code such as `timed_out` if not all was judged. Without results nothing was judged.
     """
 
     results: Mapping[int, InputScores] = field(default_factory=dict)
@@ -36,13 +36,13 @@ class SideResult:
 
     @property
     def flagged(self) -> dict[int, list[str]]:
-        """Choice → OpenAI's categories under which it is flagged; what is not flagged is left out."""
+        """Choice → OpenAI's categories under which it is flagged; only flagged choices."""
         found = {choice: flagged_categories(scored) for choice, scored in self.results.items()}
         return {choice: categories for choice, categories in found.items() if categories}
 
 
 _FAILURES: Mapping[str, str] = {
-    "truncated": "the text is longer than what is judged at once",
+    "truncated": "the text is too long to be judged at once",
     "unreadable": "the text, or a part of it, could not be read",
     "detector": "a detector failed on this text",
     "timed_out": "the detectors did not answer in time",
@@ -55,7 +55,7 @@ def sentence(failure: str) -> str:
 
 
 def moderation_of(operation: Operation, model: str, input: SideResult, output: SideResult) -> bytes:
-    """The value of `moderation` in a reply; `model` is what judged. A side without results is an error."""
+    """The value of `moderation` in a reply; `model` names what judged. A side without results is an error."""
     sides = {"input": _side(operation, model, input), "output": _side(operation, model, output)}
     return _encode(sides)
 
@@ -77,14 +77,14 @@ def _side(operation: Operation, model: str, judged: SideResult) -> dict[str, Any
 
 
 def with_moderation(body: bytes, moderation: bytes) -> bytes:
-    """A whole reply with its moderation. Raises ValueError when it is no object."""
+    """A whole reply with its moderation. Raises ValueError if it is not an object."""
     return set_fields(body, {"moderation": moderation})
 
 
 def withheld_body(operation: Operation, body: bytes, choices: Collection[int]) -> bytes:
     """A whole reply without the texts of these choices, which end as filtered; ids and usage stay.
 
-    Raises ValueError when it is no reply of this operation.
+    Raises ValueError if it is not a reply of this operation.
     """
     return answers_of(operation).withheld(body, choices)
 
@@ -93,7 +93,7 @@ def withheld_body(operation: Operation, body: bytes, choices: Collection[int]) -
 
 
 class _Event(msgspec.Struct, gc=False):
-    """As much of an event as tells whether the end has come."""
+    """The fields of an event that tell whether the end has come."""
 
     id: msgspec.Raw = msgspec.Raw()
     created: msgspec.Raw = msgspec.Raw()
@@ -123,10 +123,10 @@ def _is_last(read: _Event) -> bool:
 
 
 class StreamEnd:
-    """Finds the end of a stream: what comes before it may leave at once, from it on everything waits."""
+    """Finds the end of a stream: what comes before it may leave at once, the rest waits."""
 
     def __init__(self, operation: Operation, model: str) -> None:
-        """`model` counts when the stream names none."""
+        """`model` is used if the stream names none."""
         self._has_choices = answers_of(operation).has_choices
         self._head: dict[str, Any] = {"id": "chatcmpl-moderated", "created": 0, "model": model}
         self._speaking: set[int] = set()
@@ -134,7 +134,7 @@ class StreamEnd:
         self._waiting: list[sse.Event] = []
 
     def feed(self, events: Iterable[sse.Event]) -> bytes:
-        """What of these may leave."""
+        """Those of the events that may leave."""
         out = []
         for event in events:
             if self._waiting or self._is_end(event):
