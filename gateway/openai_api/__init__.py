@@ -1,10 +1,10 @@
-"""OpenAI's dialect, as far as we read and write it: pure functions from bytes to bytes.
+"""OpenAI's API and Anthropic's Messages, as far as we read and write them: pure functions from bytes to bytes.
 
 One table has a row for every operation (`surfaces`): what is read of it, and how its answers, errors and blocks are
-written, by the modules of its dialect (`chat`, `responses`, `messages`, each with its `_replies`). By it `reading`
-finds every text, and gathers what stands where no row reads it (`strays`). They share the texts and their paths
-(`passages`), JSON bodies that are changed in places (`bodies`) and streams (`sse`). Beside them: the little a request
-must tell to be routed (`envelope`).
+written. The modules of each dialect do that (`chat`, `responses`, `messages`, each with its `_replies`). With the table
+`reading` finds every text, and gathers what stands where no row reads it (`strays`). All of them share texts and their
+paths (`passages`), JSON bodies in which places are changed (`bodies`) and streams (`sse`). `envelope` reads the few
+fields by which a request is routed.
 """
 
 from gateway.openai_api.bodies.document import (

@@ -1,4 +1,4 @@
-"""What is read of chat and of plain completions: requests, whole answers, and streams of chunks."""
+"""Reads chat and plain completions: requests, whole answers, and streams of chunks."""
 
 from collections.abc import Collection
 from typing import Any
@@ -75,7 +75,7 @@ _STORED_MESSAGE = _MESSAGE | {"content_parts": SAID} | quiet("id object")
 
 
 def _choice(message: Schema, others: Leaf) -> Schema:
-    """A choice of an answer: what a server adds to it or to its message is read by `others`."""
+    """A choice of an answer. Fields that a server adds to it or to its message are read by `others`."""
     message = message.with_others(others)
     read = Schema(message=message, delta=message, text=SAID, logprobs=LOGPROBS, error=EVERYTHING).with_others(others)
     told = rows("stop_reason content_filter_results content_filter_result", TOLD)
@@ -115,7 +115,7 @@ _USUAL = frozenset(
 )
 
 
-# A message in a chunk may be a piece, all so far or all: it is told from deltas, which may stand beside it.
+# A message in a chunk may be a piece, all so far, or all. It has its own path, since deltas may stand beside it.
 _REPLY_FIELDS: dict[Any, str] = {"delta": "message", "message": "whole_message"}
 
 
@@ -123,7 +123,7 @@ _NAMES = ("id", "object", "model", "system_fingerprint", "service_tier", "obfusc
 
 
 def chat_turns(body: dict[str, Any]) -> list[Turn]:
-    """The messages of a request of chat, behind what the application defines."""
+    """The messages of a chat request, after what the application defines."""
     messages = body.get("messages")
     turns = [Turn(find(body, _REQUEST, (), "user"), False)]
     if not isinstance(messages, list):
@@ -136,7 +136,7 @@ def chat_turns(body: dict[str, Any]) -> list[Turn]:
 
 
 def plain_turns(body: dict[str, Any]) -> list[Turn]:
-    """The texts of a request that has no roles: one turn."""
+    """The texts of a request without roles, as one turn."""
     return [Turn(find(body, _PLAIN, (), "user"), False)]
 
 
@@ -155,7 +155,7 @@ def read_choices(body: dict[str, Any]) -> Reading:
 
 
 def find_stored(entry: Any, path: Path) -> Found:
-    """The texts of a stored answer, or of one of the messages behind it."""
+    """The texts of a stored answer, or of one of its stored messages."""
     choices = entry.get("choices") if isinstance(entry, dict) else None
     if not isinstance(choices, list):
         return find(entry, _STORED_MESSAGE, path, "assistant")
@@ -184,7 +184,7 @@ def read_chunk(value: dict[str, Any]) -> EventRead:
 
 
 def _read_choice(read: EventRead, entry: Any, position: int) -> None:
-    """A choice of a chunk; the entries of its lists are known by their `index`."""
+    """Read a choice of a chunk; the `index` of entries in its lists tells which they are."""
     choice = choice_number(entry, position)
     read.choices.append(choice)
     if not isinstance(entry, dict):
@@ -207,7 +207,7 @@ def _read_choice(read: EventRead, entry: Any, position: int) -> None:
 
 
 def without_choices(data: bytes, numbers: Collection[int]) -> bytes | None:
-    """An event of chat or completions without its entries for these choices; None when nothing else is in it."""
+    """An event of chat or completions without its entries for these choices; None if nothing else is in it."""
     told = map_entries(data, "choices", lambda i, entry: None if choice_number(entry, i) in numbers else entry)
     return None if says_nothing(told) else told
 
@@ -226,7 +226,7 @@ _ENVELOPE_KEYS = {"id", "object", "created", "model", "system_fingerprint", "ser
 
 
 def says_nothing(data: bytes) -> bool:
-    """Whether nothing is left in an event of chat or completions but names and numbers of places."""
+    """Whether an event of chat or completions has nothing left but ids, names and indexes."""
     todo = [value for key, value in parse(data).items() if key not in _ENVELOPE_KEYS]
     while todo:
         value = todo.pop()

@@ -1,8 +1,8 @@
-"""What the gateway says itself in the words of chat and completions: messages of the policy, choices without their
-text, and how a stream ends that was blocked.
+"""What the gateway writes itself in the form of chat and completions: messages of the policy, choices without their
+text, and the end of a blocked stream.
 
-A stream ends with one chunk a blocked choice with `finish_reason` "content_filter", then [DONE]. Where a message stands
-in place of an answer, the choice says it and stops.
+A blocked stream ends with one chunk for each blocked choice with `finish_reason` "content_filter", then [DONE]. If a
+message replaces the answer, the choice says it and stops.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,8 +20,8 @@ _UNSET = (b'""', b"0", b"null")
 
 
 class Shape(NamedTuple):
-    """How chat and completions differ: the kinds of their objects, the prefix of their ids, and where a choice has its
-    text."""
+    """How chat and completions differ: the kinds of their objects, the prefix of their ids, and where the text of a
+    choice stands."""
 
     kind: str
     chunk_kind: str
@@ -99,18 +99,18 @@ def chat_with_system(body: dict[str, Any], text: str) -> None:
 
 
 def prompt_with_system(body: dict[str, Any], text: str) -> None:
-    """Put the text before each prompt: a plain completion has no roles. Raises ValueError as above."""
+    """Put the text before each prompt, because a plain completion has no roles. Raises ValueError as above."""
     prompt = body.get("prompt")
     if isinstance(prompt, str):
         body["prompt"] = f"{text}\n\n{prompt}"
     elif isinstance(prompt, list) and prompt and all(isinstance(one, str) for one in prompt):
         body["prompt"] = [f"{text}\n\n{one}" for one in prompt]
     else:
-        raise ValueError("the prompt is no text")
+        raise ValueError("the prompt is not a text")
 
 
 class ChunkEnding:
-    """Of a stream of chunks; nothing that was sent needs to be closed."""
+    """The ending of a stream of chunks: nothing that was sent has to be closed."""
 
     def __init__(self, shape: Shape, model: str) -> None:
         self._shape = shape
@@ -135,7 +135,7 @@ class ChunkEnding:
         return b"" if done else sse.DONE
 
 
-# --- errors, which other surfaces of OpenAI's tell in the same way
+# --- errors, which OpenAI's other surfaces write in the same way
 
 
 def error_body(message: str, type: str, param: str | None = None, code: str | None = None) -> bytes:
@@ -144,7 +144,7 @@ def error_body(message: str, type: str, param: str | None = None, code: str | No
 
 
 def error_of_status(message: str, type: str, param: str | None, code: str | None, status: int) -> bytes:
-    """The same for a table of such functions: this API does not tell the status in the body."""
+    """As `error_body`, with the parameters that all such functions have; this API has no status in the body."""
     return error_body(message, type, param, code)
 
 

@@ -1,4 +1,4 @@
-"""The little that a request must tell before it can be routed."""
+"""Reads the few fields of a request that are needed before it can be routed."""
 
 import codecs
 import json
@@ -23,7 +23,7 @@ class BodyError(ValueError):
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """Which model is asked for, whether the reply is to be a stream, whether that stream ends with usage, and whether
-    something is said of moderation (`read_moderation` tells what)."""
+    the request mentions moderation (`read_moderation` reads what)."""
 
     model: str | None = None
     stream: bool = False
@@ -42,7 +42,7 @@ class _Wire(msgspec.Struct, gc=False):
     model: str | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    moderation: msgspec.Raw = _NOTHING  # as it stands: what it must look like depends on the operation
+    moderation: msgspec.Raw = _NOTHING  # raw, because its form depends on the operation
 
 
 _decode = msgspec.json.Decoder(_Wire).decode
@@ -57,7 +57,7 @@ def read_envelope(body: bytes) -> Envelope:
     """Read the few fields and skip the rest without building it.
 
     Null counts as absent. Raises BodyError for what is not a JSON object in UTF-8, or for a field of the wrong
-    type. A lone surrogate escape, which strict readers refuse, is let pass anywhere but in the model's name.
+    type. A lone surrogate escape, which strict readers refuse, may stand anywhere but in the model's name.
     """
     if not body.isascii():
         _check_utf8(body)
@@ -93,7 +93,7 @@ def choices_wanted(body: bytes) -> int:
 
 
 def _prompts_in(prompt: msgspec.Raw) -> int:
-    """How many prompts a field holds, or at most could hold where it is too large to be built."""
+    """How many prompts a field holds; the most that it can hold if it is too large to be built."""
     written = bytes(prompt)
     if not written.startswith(b"["):
         return 1
@@ -104,7 +104,7 @@ def _prompts_in(prompt: msgspec.Raw) -> int:
 
 
 class _NamesEndUser(msgspec.Struct, gc=False):
-    """As they stand, since they may be anything and of any size."""
+    """The fields that may name an end user, raw, because they may be anything and of any size."""
 
     safety_identifier: msgspec.Raw = _NOTHING
     user: msgspec.Raw = _NOTHING
@@ -116,8 +116,8 @@ _decode_end_user = msgspec.json.Decoder(_NamesEndUser).decode
 
 
 def end_user_named(operation: Operation, body: bytes) -> str:
-    """Whom a request names as the person behind it: `safety_identifier`, else `user`; in Anthropic's dialect
-    `metadata.user_id`. Empty where it names none, or cannot be read."""
+    """The person behind a request, as it names them: `safety_identifier`, else `user`; in Anthropic's dialect
+    `metadata.user_id`. Empty if it names nobody or cannot be read."""
     try:
         asked = _decode_end_user(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -141,7 +141,7 @@ def _short_value(field: msgspec.Raw) -> object:
 
 
 def _end_user_leniently(body: bytes) -> _NamesEndUser:
-    """Of a body that only lenient readers take, as those read it."""
+    """The same for a body that only lenient readers accept."""
     try:
         value = None if has_too_many_values(body) else parse(body)
     except (ValueError, RecursionError):
@@ -159,7 +159,7 @@ def _check_utf8(body: bytes) -> None:
 
 
 def _refuse_types(error: msgspec.ValidationError) -> NoReturn:
-    """Say in the words of JSON which field of a request has the wrong type. Raises BodyError."""
+    """Raises BodyError that says in JSON's terms which field of a request has the wrong type."""
     found = _MISMATCH.match(str(error))
     unknown = _UNKNOWN.match(str(error))
     if unknown is not None:
@@ -174,7 +174,7 @@ def _refuse_types(error: msgspec.ValidationError) -> NoReturn:
 
 
 def _decode_leniently(body: bytes, strict: msgspec.DecodeError) -> _Wire:
-    """Second reading of a body that the strict reader refused: only lone surrogate escapes are forgiven."""
+    """Read a body again that the strict reader refused: only lone surrogate escapes are accepted."""
     if not body.strip():
         raise BodyError("the request body is empty; send a JSON object") from None
     if body.startswith(codecs.BOM_UTF8):
@@ -200,7 +200,7 @@ def _decode_leniently(body: bytes, strict: msgspec.DecodeError) -> _Wire:
 
 
 def _only_what_is_read(value: Any) -> Any:
-    """Without the texts that `convert` would stumble over as the strict reader did."""
+    """The body without texts on which `convert` would fail as the strict reader did."""
     if isinstance(value, dict):
         return {key: value[key] for key in _Wire.__struct_fields__ if key in value and key != "moderation"}
     return "" if isinstance(value, str) else value
@@ -224,7 +224,7 @@ class Moderated(NamedTuple):
     output: Mode = "score"
 
 
-# What is unknown here is refused: a side that is to be blocked, and is misspelt, would only be scored.
+# Unknown fields are refused here: a misspelt side that should be blocked would only be scored.
 class _Side(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     mode: str | None = None
 
@@ -237,7 +237,7 @@ class _Policy(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 class _Moderation(msgspec.Struct, gc=False):
     model: str | None = None
     policy: _Policy | None = None
-    input: msgspec.Raw = _NOTHING  # these two belong into `policy`
+    input: msgspec.Raw = _NOTHING  # these two belong in `policy`
     output: msgspec.Raw = _NOTHING
 
 
@@ -247,13 +247,13 @@ class _Moderates(msgspec.Struct, gc=False):
 
 
 def _moderates(body: bytes) -> _Moderates:
-    """The two fields, and nothing else of the body is built where it is strict JSON."""
+    """The two fields; nothing else of a strict JSON body is built."""
     try:
         return _decode_moderates(body)
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError):
-        value = parse(body)  # not of many values: `read_envelope` refuses such a body
+        value = parse(body)  # it has not too many values: `read_envelope` refuses such a body
         moderation = msgspec.convert(value.get("moderation"), _Moderation)
         return _Moderates(moderation, msgspec.Raw(b"true" if value.get("background") is True else b""))
 
@@ -265,8 +265,8 @@ _MODES: Mapping[str | None, Mode] = {"score": "score", "block": "block"}
 def read_moderation(body: bytes) -> Moderated:
     """The `moderation` of a request that has one. Raises BodyError.
 
-    A side whose policy is left out is scored. An answer that is made in the background is fetched past the gateway's
-    judging, so that it cannot be blocked.
+    A side whose policy is left out is scored. An answer that is made in the background is fetched without passing this
+    moderation, so it cannot be blocked.
     """
     try:
         asked = _moderates(body)

@@ -1,7 +1,7 @@
-"""What is read of Anthropic's Messages API: requests, whole answers, and their streams.
+"""Reads Anthropic's Messages API: requests, whole answers, and streams.
 
-A message is a list of blocks, and the type of a block says where its texts are. A type that is not known here is read
-like a result of a tool. The input of a tool is an object in whole answers and comes as pieces of JSON in streams.
+A message is a list of blocks, and the type of a block says where its texts are. An unknown type is read like the result
+of a tool. The input of a tool is an object in whole answers, and pieces of JSON in streams.
 """
 
 from collections.abc import Iterator
@@ -86,11 +86,11 @@ _ANSWER = (
     | rows("usage container context_management stop_sequence", TOLD)
     | aside("content")
 ).with_others(EVERYTHING)
-_INNER = aside("content")  # the blocks in a block
+_INNER = aside("content")  # the blocks inside a block
 
 
 def message_turns(body: dict[str, Any]) -> list[Turn]:
-    """What the application defines, the system prompt, then the messages of a request."""
+    """What the application defines, the system prompt, and then the messages of a request."""
     turns = [Turn(find(body, _REQUEST, (), "user"), False)]
     turns.append(Turn(_in_content(body.get("system"), ("system",), "system"), False))
     messages = body.get("messages")
@@ -128,7 +128,7 @@ def _in_content(content: Any, path: Path, speaker: Channel) -> Found:
 
 
 def _in_block(block: Any, path: Path, speaker: Channel) -> Found:
-    """The texts of one block, and of the blocks that a result of a tool holds."""
+    """The texts of one block, and of the blocks inside a tool's result."""
     if not isinstance(block, dict):
         return find(block, SAID, path, speaker)
     kind, inner = block.get("type"), block.get("content")
@@ -153,7 +153,7 @@ def _schema(kind: Any, block: dict[str, Any]) -> Schema:
 
 
 class _Delta(NamedTuple):
-    """Where a kind of delta has its text, where that belongs in its block, and what else it may have."""
+    """Where a kind of delta has its text, where that text belongs in its block, and what else the delta may have."""
 
     channel: Channel
     at: Path
@@ -168,7 +168,7 @@ _DELTAS = {
     "input_json_delta": _Delta("arguments", ("partial_json",), ("input",)),
     "citations_delta": _Delta("retrieved", ("citation", "cited_text"), ("citations", "cited_text"), Schema(_CITATION)),
 }
-_GROWING = {("text",), ("thinking",)}  # what a block may open with and its deltas go on with
+_GROWING = {("text",), ("thinking",)}  # texts that a block may begin with and its deltas continue
 
 
 def read_message_event(value: dict[str, Any]) -> EventRead:
@@ -184,7 +184,7 @@ def read_message_event(value: dict[str, Any]) -> EventRead:
 
 
 def _holds_more(event: dict[str, Any], *, says_done: bool) -> bool:
-    """Whether an event has more than its type; one that only says what is done, more that is text."""
+    """Whether an event has more than its type; for one that only reports progress, whether it has more text."""
     more = (value for key, value in event.items() if key != "type" and isinstance(value, str | dict | list))
     return any(carries_text(value) if says_done else value for value in more)
 
@@ -244,7 +244,7 @@ _ERROR = Schema(error=Schema(message=SAID).with_others(EVERYTHING)) | quiet("typ
 
 
 def _in_end(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText]:
-    """Why the model refused, in its words."""
+    """The model's own words about why it refused."""
     yield from _beside(event, _END, unread)
 
 
@@ -253,7 +253,7 @@ def _in_error(event: dict[str, Any], unread: list[Unread]) -> Iterator[EventText
 
 
 def _beside(event: dict[str, Any], schema: Schema, unread: list[Unread]) -> Iterator[EventText]:
-    """Texts of an event that are no block's."""
+    """Texts of an event that belong to no block."""
     found = find(event, schema, (), "assistant")
     unread.extend(found.unread)
     for piece in found.pieces:

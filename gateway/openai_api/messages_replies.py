@@ -1,7 +1,7 @@
-"""What the gateway says itself in the words of Anthropic's Messages API: messages of the policy, refusals, errors, and
-how a stream ends that was blocked.
+"""What the gateway writes itself in the form of Anthropic's Messages API: messages of the policy, refusals, errors, and
+the end of a blocked stream.
 
-A block ends as that API ends a refusal: the answer has the `stop_reason` "refusal", and `stop_details` say why.
+A blocked answer ends as that API ends a refusal: with the `stop_reason` "refusal", and `stop_details` that say why.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -55,7 +55,7 @@ def _events(*events: Mapping[str, Any]) -> bytes:
 
 
 def message_body(model: str, text: str, *, id: str, created: int) -> bytes:
-    """A whole answer that says `text`; this API tells no time."""
+    """A whole answer that says `text`; this API has no time of creation."""
     return _encode(_message(model, f"msg_{id}", content=[_text(text)], stop_reason="end_turn"))
 
 
@@ -89,7 +89,7 @@ def withheld(body: bytes, choices: Collection[int]) -> bytes:
 
 
 def with_system(body: dict[str, Any], text: str) -> None:
-    """Put the text before the system prompt. Raises ValueError where that is neither text nor blocks."""
+    """Put the text before the system prompt. Raises ValueError if that is neither text nor blocks."""
     given = body.get("system")
     if isinstance(given, list):
         body["system"] = [{"type": "text", "text": text}, *given]
@@ -100,7 +100,7 @@ def with_system(body: dict[str, Any], text: str) -> None:
 
 
 def error_body(message: str, type: str, param: str | None, code: str | None, status: int) -> bytes:
-    """An error reply: its type follows the status; the gateway's own name for the error stands beside it."""
+    """An error reply. Its type follows from the status; `code` is the gateway's own name for the error."""
     return _encode(_error(message, _ERRORS.get(status, "api_error"), code))
 
 
@@ -126,7 +126,7 @@ def _end(delta: Mapping[str, Any], usage: Any) -> Iterator[dict[str, Any]]:
 
 
 class MessageEnding:
-    """Of a stream: what is open is closed, then the message ends as a refusal, or with the policy's words."""
+    """The ending of a stream: closes what is open, then ends the message as a refusal or with the policy's message."""
 
     def __init__(self, model: str) -> None:
         self._message = _message(model, "msg_blocked")

@@ -1,5 +1,5 @@
-"""What is read where little is known of the form: operations that have no row, lists, what servers keep, errors; and
-what is to be decided about, with the questions of `/v1/decisions`.
+"""Reads what has little or no known form: operations without a row, lists, what servers store, and errors; and the
+input and questions of `/v1/decisions`.
 """
 
 import json
@@ -61,7 +61,7 @@ _EMPTY: Mapping[str, Any] = {
     ],
     "content": [],
 }
-_KEPT_BACK = {"code": "content_filter", "message": "the policy of the gateway keeps this entry back"}
+_KEPT_BACK = {"code": "content_filter", "message": "the gateway's policy holds this entry back"}
 # How the two APIs write an error in a line of a batch.
 _IN_A_BATCH: Mapping[str, Any] = {
     "response": {"response": None, "error": _KEPT_BACK},
@@ -75,31 +75,31 @@ _IN_A_BATCH: Mapping[str, Any] = {
 
 
 def any_turns(body: dict[str, Any]) -> list[Turn]:
-    """Every longer text of a request that nobody here knows, which is told as unread all the same."""
+    """Every longer text of a request of unknown form. The request is reported as unread too."""
     found = find(body, EVERYTHING, (), "user")
     found.unread.append(Unread("user", "operation"))
     return [Turn(found, False)]
 
 
 def conversation_turns(body: dict[str, Any]) -> list[Turn]:
-    """The items that a conversation is begun with or that are added to it."""
+    """The items with which a conversation begins, or which are added to it."""
     items = body.get("items")
     turns = [Turn(find(body, aside("items metadata"), (), "user"), False)]
     return turns + item_turns(items if isinstance(items, list) else [], ("items",))
 
 
 def batch_turns(body: dict[str, Any]) -> list[Turn]:
-    """A batch of the requests in a file, which is judged where it is uploaded."""
+    """A batch of the requests in a file; the file is judged when it is uploaded."""
     return [Turn(find(body, _BATCH, (), "user"), False)]
 
 
 def file_turns(body: dict[str, Any]) -> list[Turn]:
-    """An upload that is begun or ended: its pieces come apart from this, and are judged there."""
+    """The beginning or end of an upload; its pieces come separately and are judged then."""
     return [Turn(find(body, _UPLOAD, (), "user"), False)]
 
 
 def message_batch_turns(body: dict[str, Any]) -> list[Turn]:
-    """A batch of Anthropic's Messages: every request as that operation has it."""
+    """A batch of Anthropic's Messages: every request is read like a request of that operation."""
     turns = [Turn(find(body, aside("requests"), (), "user"), False)]
     requests = body.get("requests")
     for i, request in enumerate(requests if isinstance(requests, list) else ()):
@@ -115,7 +115,7 @@ def _below(found: Found, path: Path) -> Found:
 
 
 def store_turns(body: dict[str, Any]) -> list[Turn]:
-    """What a vector store is called, what is looked for in it, and what is said of its files."""
+    """The name of a vector store, what is searched in it, and what is said about its files."""
     return [Turn(find(body, _STORE, (), "user"), False)]
 
 
@@ -126,7 +126,7 @@ def read_anything(body: dict[str, Any]) -> Reading:
 
 
 def read_models(body: dict[str, Any]) -> Reading:
-    """What is told of models beside their names."""
+    """What is said about models beside their names."""
     found = find(body, TOLD, (), "assistant")
     return Reading(passages_of(found.pieces, "response"), found.unread)
 
@@ -134,13 +134,13 @@ def read_models(body: dict[str, Any]) -> Reading:
 def read_stored(
     read: Callable[[dict[str, Any]], Reading], key: str, find_entry: FindEntry, body: dict[str, Any]
 ) -> Reading:
-    """An answer that the server kept, known by its `key`, or a list of such, or of the items of one."""
+    """An answer that the server stored, which has this `key`; or a list of such answers or of their items."""
     return read(body) if key in body else read_list(find_entry, body)
 
 
 def read_list(find_entry: FindEntry, body: dict[str, Any]) -> Reading:
-    """A list of what the server keeps: each entry is judged by itself, under its number. Whoever said it, what comes
-    back is an answer."""
+    """A list of what the server stores: each entry is judged by itself, under its number. What comes back counts as an
+    answer, whoever said it."""
     entries = body.get("data")
     if not isinstance(entries, list):
         return read_anything(body)
@@ -155,15 +155,15 @@ def read_list(find_entry: FindEntry, body: dict[str, Any]) -> Reading:
 
 
 def is_list(body: bytes) -> bool:
-    """Whether an answer is a list of what the server keeps, and not of too many values to be taken apart."""
+    """Whether an answer is a list of what the server stores, with few enough values to be split."""
     value = None if has_too_many_values(body) else parse(body)
     return isinstance(value, dict) and isinstance(value.get("data"), list) and not {"choices", "output"} & value.keys()
 
 
 def kept_back(body: bytes, numbers: Collection[int]) -> bytes:
-    """A list in which the entries of these numbers say what they are and that they are kept back, and nothing else.
+    """A list in which the entries of these numbers say only what they are and that they are held back.
 
-    Every other entry keeps its bytes. Raises ValueError for what is no list.
+    Every other entry keeps its bytes. Raises ValueError if the body is not a list.
     """
 
     def emptied(number: int, entry: Any) -> Any:
@@ -177,7 +177,7 @@ def kept_back(body: bytes, numbers: Collection[int]) -> bytes:
 
 
 def lines_of_json(body: bytes) -> list[dict[str, Any]] | None:
-    """The values of a file that has an object in each line, such as the answers of a batch; None for any other file."""
+    """The values of a file with an object in each line, such as the answers of a batch; None for any other file."""
     if not sse.is_lines(body):
         return None
     try:
@@ -188,8 +188,8 @@ def lines_of_json(body: bytes) -> list[dict[str, Any]] | None:
 
 
 def lines_kept_back(body: bytes, numbers: Collection[int], said: Collection[Path]) -> bytes:
-    """Such a file in which the lines of these numbers say whose they are and that they are kept back, as a batch writes
-    an error, and nothing of what is `said`. Every other line keeps its bytes."""
+    """Such a file in which the lines of these numbers say only which request they answer and that they are held back,
+    as a batch writes an error. Ids at a path in `said` are left out. Every other line keeps its bytes."""
     lines = body.splitlines(keepends=True)
     written = [at for at, line in enumerate(lines) if line.strip()]
     for number in numbers:
@@ -208,7 +208,7 @@ def lines_kept_back(body: bytes, numbers: Collection[int], said: Collection[Path
 
 
 def decision_turns(body: dict[str, Any]) -> list[Turn]:
-    """What is to be decided about, then what is asked of it."""
+    """What has to be decided about, and then what is asked about it."""
     asked = Turn(_in_questions(body.get("questions")), False)
     turns = [Turn(find(body, _DECISION, (), "user"), False)]
     given = body.get("input")
@@ -231,7 +231,7 @@ def _decided_on(item: Any, path: Path) -> Found:
 
 
 def _in_parts(parts: list[Any], path: Path, channel: Channel) -> Found:
-    """Content parts, and every string in those that are JSON."""
+    """The texts of content parts, and every string in those that are JSON."""
     found = Found([], [])
     for i, part in enumerate(parts):
         if isinstance(part, dict) and part.get("type") == "input_json":

@@ -1,4 +1,4 @@
-"""Every text of a request, of a whole answer, of an event and of a stream, read as the row of its operation says."""
+"""Reads every text of a request, a whole answer, an event or a stream, as the row of its operation says."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -29,14 +29,13 @@ from gateway.openai_api.surfaces import SURFACES
 
 _BOM = b"\xef\xbb\xbf"
 _NOT_JSON = Reading([], [Unread("assistant", "not_json")])
-_MOST_STRAYS = 100_000  # commas of a body whose strays are gathered: each costs 16 µs, for which all others wait
+_MOST_STRAYS = 100_000  # commas of a request whose strays are gathered: each costs 16 µs
 
 
 def read_request(operation: Operation, body: bytes) -> Reading:
-    """Every text of a request, in the order of the conversation, and what of it could not be read.
+    """Every text of a request, in the order of the conversation, and what could not be read.
 
-    A body nested too deeply to be read gives itself as one passage with an empty path: better to judge too much than
-    nothing.
+    A body that is nested too deeply is one passage with an empty path: it is better to judge too much than nothing.
     """
     turns_of = SURFACES[operation].turns
     if turns_of is None or not body:
@@ -61,9 +60,9 @@ def read_request(operation: Operation, body: bytes) -> Reading:
 
 
 def read_response(operation: Operation, body: bytes, asked: bytes = b"") -> Reading:
-    """Every text of a whole answer, choice by choice or item by item, and what of it could not be read.
+    """Every text of a whole answer, choice by choice or item by item, and what could not be read.
 
-    What is a stream, whatever it was called, is read as one. A body nested too deeply is one passage, as in
+    A body that is really a stream is read as one. A body that is nested too deeply is one passage, as in
     `read_request`. `asked` is the request: what the answer repeats of it is not judged again.
     """
     surface = SURFACES[operation]
@@ -85,8 +84,8 @@ def read_response(operation: Operation, body: bytes, asked: bytes = b"") -> Read
 
 
 def strays_of_request(value: Any, pieces: Sequence[Piece]) -> Iterator[Passage]:
-    """What a request says where no row reads it, beside these pieces that rows have read: in definitions, where the
-    system says it, and anywhere else."""
+    """What a request says where no row reads it, apart from these pieces that rows have read. What stands in
+    definitions is a text of its own, on the system's channel."""
     gatherer = Gatherer()
     claimed = claimed_by(piece.file or piece.text for piece in pieces)
     strays = gatherer.take(value, claimed, claimed_by(piece.text for piece in pieces if not piece.listed))
@@ -96,7 +95,7 @@ def strays_of_request(value: Any, pieces: Sequence[Piece]) -> Iterator[Passage]:
 def _gathered(
     gatherer: Gatherer, strays: Sequence[Stray], direction: Direction, speaker: Channel, choice: int
 ) -> Iterator[Passage]:
-    """The texts that strays amount to: of definitions what the system says, of all others what the speaker says."""
+    """The texts that strays make: those of definitions on the system's channel, all others on the speaker's."""
     for defined in (True, False):
         if gatherer.is_text(defined=defined):
             found = [stray for stray in strays if stray.is_defined is defined]
@@ -105,7 +104,7 @@ def _gathered(
 
 
 def gatherer_of_answer(asked: bytes) -> Gatherer:
-    """For an answer to this request."""
+    """A gatherer for an answer to this request."""
     return Gatherer(lambda: frozenset(strings_in(asked)))
 
 
@@ -126,8 +125,8 @@ def _strings_of(passages: Iterable[Passage]) -> Iterator[str]:
 
 
 def _plain_text(body: bytes, read: Callable[[dict[str, Any]], Reading]) -> Reading:
-    """What is no JSON and no answer of a model: lines of JSON, as files of batches have them, whose paths begin with
-    the number of the line as each is an answer by itself, or the error page of a proxy."""
+    """Reads what is neither JSON nor a model's answer, such as the error page of a proxy. Lines of JSON, as in files of
+    batches, are an answer each: their paths begin with the number of the line."""
     if (lines := lines_of_json(body)) is not None:
         reading = Reading([], [])
         reading.unread.extend(_ambiguities(_as_list(body), "assistant"))
@@ -155,7 +154,7 @@ def _in_line(number: int, passage: Passage) -> Passage:
 
 
 def rewrite_answer(body: bytes, edits: Mapping[Path, str]) -> bytes:
-    """An answer with these texts replaced, whose paths are those of `read_response`; see `document.rewrite`."""
+    """An answer with the texts at these paths of `read_response` replaced; see `document.rewrite`."""
     if () in edits:
         return edits[()].encode()
     in_lines = any(isinstance(path[0], int) for path in edits)
@@ -163,7 +162,7 @@ def rewrite_answer(body: bytes, edits: Mapping[Path, str]) -> bytes:
 
 
 def _parsed(body: bytes) -> Any:
-    """The body as JSON; as one text when it is nested too deeply, None when it is no JSON."""
+    """The body as JSON; as one text if it is nested too deeply, None if it is not JSON."""
     try:
         value = parse(body)
     except ValueError:
@@ -181,7 +180,7 @@ def _ambiguities(body: bytes, channel: Channel) -> list[Unread]:
 
 
 def read_event(operation: Operation, data: bytes) -> EventRead | None:
-    """The texts of one event of a stream; None if it is not a JSON object, and so unreadable."""
+    """The texts of one event of a stream; None if it is not a JSON object and so cannot be read."""
     data = data.strip()
     if not data.startswith(b"{"):
         return None
@@ -196,8 +195,8 @@ def read_event(operation: Operation, data: bytes) -> EventRead | None:
 def read_stream(operation: Operation, transcript: bytes, asked: bytes = b"") -> Reading:
     """The passages of a streamed answer, as `read_response` gives those of a whole one.
 
-    The deltas of a text are joined; where an event repeats the whole text the longer of the two counts. A
-    transcript that was cut short gives what had come.
+    The deltas of a text are joined; if an event repeats the whole text, the longer of the two counts. A transcript that
+    was cut short gives what had come.
     """
     stream = _Stream(asked)
     for event in sse.events_of(transcript):

@@ -1,4 +1,4 @@
-"""What is read of the Responses API: requests, whole responses, and their streams."""
+"""Reads the Responses API: requests, whole responses, and streams."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ _REQUEST = (
     | quiet("tool_choice context_management")
     | aside("input instructions prompt metadata user safety_identifier moderation")
 )
-# What a response repeats of its request is left out: it was read there.
+# What a response repeats of its request is left out, because it was read there.
 _RESPONSE = (
     Schema(error=EVERYTHING, incomplete_details=EVERYTHING, output_text=SAID)
     | quiet("id object status model service_tier previous_response_id conversation prompt_cache_key truncation")
@@ -55,8 +55,8 @@ _RESPONSE = (
 
 
 class Item(NamedTuple):
-    """A kind of item of the Responses API: what to read in it where a caller sends it and where a server answers with
-    it, and whether the model made it."""
+    """A kind of item of the Responses API: what to read in one that a caller sends, and in one that a server answers
+    with, and whether the model made it."""
 
     schema: Schema
     answered: Schema
@@ -70,7 +70,7 @@ def _item(by_model: bool, **fields: Node) -> Item:
 
 
 _ID = Schema(id=Blind("part")) | quiet("type")
-_REFERENCE = Item(_ID, _ID, False)  # to an item that the server keeps
+_REFERENCE = Item(_ID, _ID, False)  # a reference to an item that the server stores
 _SEARCH = Schema(query=ARGUMENTS, queries=ARGUMENTS, url=TOOL_NAME, pattern=ARGUMENTS, sources=CITED)
 _ITEMS = {
     "function_call": _item(True, arguments=ARGUMENTS),
@@ -106,12 +106,12 @@ _UNKNOWN_ITEM = _item(False, content=SAID, text=SAID, input=ARGUMENTS, arguments
 
 
 def find_in_item(item: Any, path: Path, speaker: Channel) -> Found:
-    """The texts of one item of the Responses API; a message's own role comes before `speaker`."""
+    """The texts of one item of the Responses API; the role of a message counts more than `speaker`."""
     return find(item, _kind(item).schema, path, channel_of(item, speaker))
 
 
 def find_stored(item: Any, path: Path) -> Found:
-    """The texts of an item that the server kept, whoever said it."""
+    """The texts of an item that the server stored, whoever said it."""
     return find(item, _kind(item).answered, path, "assistant")
 
 
@@ -134,7 +134,7 @@ def response_turns(body: dict[str, Any]) -> list[Turn]:
     turns = [Turn(find(body, _REQUEST, (), "user"), False)]
     turns.append(Turn(find(body.get("instructions"), SAID, ("instructions",), "system"), False))
     if body.get("previous_response_id") or body.get("conversation"):
-        turns.append(Turn(Found([], []), True))  # the earlier turns, which the server keeps
+        turns.append(Turn(Found([], []), True))  # the earlier turns, which the server stores
     turns.append(Turn(find(body.get("prompt"), _TEMPLATE, ("prompt",), "user"), False))
     given = body.get("input")
     if not isinstance(given, list):
@@ -179,7 +179,7 @@ _SHELL = (*_OUTPUT, "output", "#command_index")
 class _Place(NamedTuple):
     """Where an event of the Responses API holds a text, and which text of the reply that is.
 
-    A "#name" in `path` stands for the number which the event has under that name.
+    A "#name" in `path` stands for the number that the event has under that name.
     """
 
     channel: Channel
@@ -210,7 +210,7 @@ _PLACES["response.shell_call_output_content.delta"] = [
     _Place("tool", ("delta", key), (*_SHELL, key), False) for key in ("stdout", "stderr")
 ]
 
-# Events that repeat a piece of the reply: the field it is in, and where in the reply it belongs.
+# Events that repeat a piece of the reply: the field it is in, and its place in the reply.
 _SNAPSHOTS: dict[str, tuple[str, Path]] = {
     "response.content_part.added": ("part", (*_OUTPUT, "content", "#content_index")),
     "response.content_part.done": ("part", (*_OUTPUT, "content", "#content_index")),
@@ -223,7 +223,7 @@ for _state in ("created", "queued", "in_progress", "completed", "incomplete", "f
     _SNAPSHOTS[f"response.{_state}"] = ("response", ())
 
 
-# Other events with something to read, and the names of those that only tell what is done.
+# Other events with something to read, and the names of those that only report progress.
 _OTHERS: dict[str, Schema] = {
     "error": Schema(message=SAID, error=EVERYTHING, detail=EVERYTHING),
     "response.output_text.annotation.added": Schema(annotation=CITED),
@@ -278,7 +278,7 @@ def _in_places(type_: str, event: dict[str, Any], unread: list[Unread]) -> Itera
 
 
 def _holds_more(event: dict[str, Any], *, says_done: bool) -> bool:
-    """Whether an event has more than what says where it belongs; one that only says what is done, more that is text."""
+    """Whether an event has more than its place; for one that only reports progress, whether it has more text."""
     more = (value for key, value in event.items() if key not in _PLACE and isinstance(value, str | dict | list))
     return any(carries_text(value) if says_done else value for value in more)
 

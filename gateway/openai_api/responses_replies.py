@@ -1,8 +1,8 @@
-"""What the gateway says itself in the words of the Responses API: messages of the policy, responses without their
-output, errors, and how a stream ends that was blocked.
+"""What the gateway writes itself in the form of the Responses API: messages of the policy, responses without their
+output, errors, and the end of a blocked stream.
 
-What is open is closed with the text that was sent, then `response.incomplete` with the reason `content_filter`. Where a
-message stands in place of an answer, it is an item of its own before `response.completed`.
+What is open is closed with the text that was sent; then follows `response.incomplete` with the reason `content_filter`.
+A message that replaces an answer is an item of its own before `response.completed`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -119,7 +119,7 @@ def with_system(body: dict[str, Any], text: str) -> None:
 
 
 def error_event(message: str, type: str, param: str | None, code: str | None, sequence_number: int) -> bytes:
-    """The event of an error, which carries no `type` of error and counts as the others do."""
+    """The event of an error. It has no `type` of error, and is numbered like other events."""
     body = {"type": "error", "code": code, "message": message, "param": param}
     return sse.encode(_encode({**body, "sequence_number": sequence_number}), "error")
 
@@ -133,9 +133,9 @@ _PART_EVENTS = {f"{name}.{state}": key for key, (name, _) in _PARTS.items() for 
 
 
 class ResponseEnding:
-    """Of a stream of the Responses API.
+    """The ending of a stream of the Responses API.
 
-    Keeps what the client has of every item, so that what is open can be closed with exactly that.
+    It remembers what the client has of every item, so that open items can be closed with exactly that.
     """
 
     def __init__(self, model: str) -> None:
@@ -147,7 +147,7 @@ class ResponseEnding:
         self._parts: dict[tuple[int, str, int], dict[str, Any]] = {}
         self._open_parts: set[tuple[int, str, int]] = set()
         self._texts: dict[Path, list[str]] = {}
-        self._open_texts: dict[Path, str] = {}  # and the name of their events
+        self._open_texts: dict[Path, str] = {}  # by path, the name of their events
 
     def first(self, data: bytes) -> None:
         response = fields_of(fields_of(data).get("response", b""))
@@ -214,7 +214,7 @@ class ResponseEnding:
         return numbered(events, self._next)
 
     def _by_item(self) -> tuple[Mapping[int, Sequence[Path]], Mapping[int, set[tuple[str, int]]]]:
-        """The paths of the texts, and the places of the parts, that each item has."""
+        """The paths of the texts, and the places of the parts, of each item."""
         texts: dict[int, list[Path]] = {}
         for path in self._texts:
             if len(path) > 1 and isinstance(path[1], int):

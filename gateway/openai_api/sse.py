@@ -1,6 +1,6 @@
 """Event streams (WHATWG HTML, section 9.2 "Server-sent events"): bytes in, events out, and back. No I/O.
 
-The decoder keeps the exact bytes of every block, so that a stream nobody changed leaves as it came.
+The decoder keeps the exact bytes of every block, so that an unchanged stream leaves as it came.
 """
 
 import re
@@ -37,17 +37,17 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 _BESIDE = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?+|[\r\n])(?!data:)(?:(?:event|id|retry)?:)?+([^\r\n]+)")
 _LETTER = re.compile(rb"[A-Za-z\x80-\xff]")
-_WORDS = 4  # are a sentence: most comments say that the server is still there, in a word or two
+_WORDS = 4  # so many are a sentence; most comments only say that the server is alive, in a word or two
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 
 
 def is_stream(body: bytes) -> bool:
-    """Whether this begins as a stream does, whatever it was called: with a field or a comment."""
+    """Whether this begins like a stream, whatever its content type: with a field or a comment."""
     return _FIELD.match(body) is not None
 
 
 def is_lines(body: bytes) -> bool:
-    """Whether this may be a line of JSON for each event."""
+    """Whether this may be lines of JSON, one for each event."""
     return body.lstrip(_BOM + b"\r\n ").startswith(b"{") and b"\n" in body.strip()
 
 
@@ -57,12 +57,12 @@ def says_more(raw: bytes) -> bool:
 
 
 def says_beside(event: Event) -> bool:
-    """Whether a block says something in another line than its data, whatever the line is called: a sentence, a secret,
-    or a name or an id that is more than the one word that APIs make it."""
+    """Whether a block says something outside its data, in a line of any name: a sentence, a secret, or a name or id of
+    more than the one word that APIs use."""
     for name in (event.event, event.id):
         if name is not None and b" " in name.strip():
             return True
-    if event.data is event.raw:  # lines of JSON, and what is not in the form of an event: all of it is data
+    if event.data is event.raw:  # lines of JSON, and what does not look like an event: all of it is data
         return False
     return any(map(_says, _BESIDE.findall(event.raw)))
 
@@ -75,7 +75,7 @@ def _says(line: bytes) -> bool:
 
 
 class SseError(ValueError):
-    """A block outgrew the decoder's limit. `events` are those that ended before it; the decoder is spent."""
+    """A block is larger than the decoder's limit. `events` are those before it; the decoder cannot be used again."""
 
     def __init__(self, limit: int, events: list[Event]) -> None:
         super().__init__(f"an event of the stream is larger than {limit} bytes")
@@ -85,8 +85,8 @@ class SseError(ValueError):
 class Decoder:
     """Cuts a stream into events, however it arrives: same bytes, same events, in time linear in the bytes.
 
-    Lines may end in LF, CRLF or CR. A block closed by a bare CR is given out with the byte after it, since
-    that byte may be the LF that belongs to it. Holds at most `max_event_bytes` plus the chunk being fed.
+    Lines may end in LF, CRLF or CR. A block closed by a bare CR is given out only when the next byte is here, since
+    that byte may be an LF that belongs to it. Holds at most `max_event_bytes` plus the chunk being fed.
     """
 
     __slots__ = ("_at_start", "_held", "_limit", "_scanned")
@@ -159,7 +159,7 @@ class Decoder:
         return found.end() if found else 0
 
     def _events(self, raw: bytes) -> list[Event]:
-        """The event of a block; more than one where the server parts its events by a single line end.
+        """The event of a block; more than one if the server separates its events by a single line end.
 
         Clients that read line by line see each `data` line as an event of its own.
         """
@@ -201,7 +201,7 @@ def _fields(lines: list[bytes], raw: bytes) -> Event:
 
 
 def _raw_lines(raw: bytes, count: int) -> list[bytes]:
-    """The block in as many parts as it has `data` lines, each with one; joined they are the block."""
+    """The block in as many parts as it has `data` lines; joined, the parts are the block."""
     parts: list[list[bytes]] = [[]]
     for line in raw.splitlines(keepends=True):
         if line.startswith(b"data") and parts[-1] and parts[-1][0].lstrip(_BOM).startswith(b"data"):
@@ -213,7 +213,7 @@ def _raw_lines(raw: bytes, count: int) -> list[bytes]:
 
 
 def events_of(stream: bytes) -> list[Event]:
-    """All the events of a stream that is here; lines of JSON are events as well."""
+    """All events of a whole stream; lines of JSON are events as well."""
     if stream.lstrip(_BOM + b"\r\n").startswith(b"{"):
         return [Event(line, line) for line in stream.splitlines() if line.strip()]
     decoder = Decoder(max_event_bytes=len(stream))

@@ -34,7 +34,7 @@ class Operation(StrEnum):
 
 
 class Ending(Protocol):
-    """Follows a stream and can end it at any time."""
+    """Follows a stream so that it can be ended at any time."""
 
     def first(self, data: bytes) -> None:
         """The data of the upstream's first event, sent or not: its id, model and time are kept."""
@@ -45,13 +45,13 @@ class Ending(Protocol):
         ...
 
     def blocked(self, choice: int, message: str = "") -> bytes:
-        """What is to be said at once when this choice is blocked, or when `message` stands in its place."""
+        """What has to be sent at once when this choice is blocked, or replaced by `message`."""
         ...
 
     def close(self, *, done: bool, message: str = "", usage: Any = None) -> bytes:
-        """The last events; `done` if [DONE] was sent already. `message` replaces the answer.
+        """The last events; `done` if [DONE] was already sent. `message` replaces the answer.
 
-        `usage` is what the upstream's own ending told of it, where that is part of the ending (Responses).
+        `usage` is the one in the upstream's own ending, if it belongs there (Responses).
         """
         ...
 
@@ -69,7 +69,7 @@ class MessageStream(Protocol):
 
 
 class Replaced(Protocol):
-    """A whole answer in which a message replaces these choices. Raises ValueError if the body is no answer."""
+    """A whole answer in which messages replace these choices. Raises ValueError if the body is not an answer."""
 
     def __call__(self, body: bytes, messages: Mapping[int, str], *, model: str, id: str) -> bytes: ...
 
@@ -81,7 +81,7 @@ class Refusal(Protocol):
 
 
 class Refusals(NamedTuple):
-    """How an API answers what it will not answer: whole and as a stream, with a status of success."""
+    """How an API refuses with a status of success, as a whole answer and as a stream."""
 
     body: Refusal
     stream: Refusal
@@ -89,14 +89,14 @@ class Refusals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """How the answers of a surface are read, and how its words are written.
+    """How the answers of a surface are read and written.
 
     `read` takes a whole answer, `read_event` one event of a stream, both as JSON objects. `ending` takes the model's
-    name, for when the upstream names none. `withheld` is a whole answer without the texts of some choices, `replaced`
-    one in which they say something else; both raise ValueError for what is no answer of this surface. `with_system`
-    puts a system message into a request and raises ValueError where that has no place. `has_choices`: an answer has
-    several parts, each blocked or served by itself, and its streams end with [DONE]. With `refusals` a block is
-    answered by one of them, otherwise by an error.
+    name, in case the upstream names none. `withheld` gives a whole answer without the texts of some choices, `replaced`
+    one in which they say something else; both raise ValueError if the body is not an answer of this surface.
+    `with_system` puts a system message into a request and raises ValueError if there is no place for it. `has_choices`:
+    an answer has several parts, each blocked or served by itself, and its streams end with [DONE]. With `refusals`, one
+    of them answers a block; otherwise an error does.
     """
 
     read: Callable[[dict[str, Any]], Reading]
@@ -117,14 +117,14 @@ class Answers:
 class Surface:
     """One operation. `paths` are (method, path); a path that ends in `/` covers everything below it.
 
-    `turns` reads the texts of a request, which its field `param` holds. `modelled`: the body is read for the model, so
-    it is never passed on unread. `inference`: a request changes nothing on the server, so that it may be sent again.
-    `moderated`: a request may ask for moderation. `metered`: answers tell the tokens that they took, and tell it once.
-    `listed`: an answer may be a list, whose entries are judged and kept back each by itself.
-    `of_any_size`: an answer may be a file, so that it is read only where it is told to be text within the bounds.
-    Without `answers` nothing but an error (`error_body`) can be written in the words of the surface; then `reads` finds
-    what texts its answers have, and where that is missing too they have none: that is looked after as they come,
-    however large they are.
+    `turns` reads the texts of a request, whose main field is `param`. `modelled`: the body is read for the model, so it
+    is never passed on unread. `inference`: a request changes nothing on the server, so it may be sent again.
+    `moderated`: a request may ask for moderation. `metered`: answers give the tokens they took, once. `listed`: an
+    answer may be a list, whose entries are judged and held back each by itself. `of_any_size`: an answer may be a file,
+    so it is read only if its headers say that it may be text and is not too large.
+
+    Without `answers`, only errors (`error_body`) can be written in the form of the surface, and `reads` finds the texts
+    of its answers. Without `reads` too, answers should have no texts, which is checked while they pass.
     """
 
     operation: Operation

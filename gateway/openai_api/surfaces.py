@@ -1,8 +1,8 @@
-"""The one table of what the gateway knows of each operation. `reading` reads texts by it.
+"""The one table of what the gateway knows about each operation. `reading` reads texts by it.
 
-A row says by which paths an operation is asked for, what is read of its requests and answers, and how an answer, an
-error, a block and a message of the policy are written. A new operation is a new row; a new dialect is a module that the
-row names. What a row leaves out is not done: its texts are not read, its answers not judged.
+A row gives the paths of an operation, what is read of its requests and answers, and how an answer, an error, a block
+and a message of the policy are written. A new operation is a new row; a new dialect is a module that rows name. What a
+row leaves out is not done: texts are not read, answers are not judged.
 """
 
 import json
@@ -45,7 +45,7 @@ def _chunked(shape: chat_replies.Shape, with_system: Callable[[dict[str, Any], s
 def _kept(
     operation: Operation, turns: Callable[[dict[str, Any]], list[Turn]], *paths: str, of_any_size: bool = False
 ) -> Surface:
-    """What is sent to be kept, and answered with little."""
+    """An operation that stores something and answers with little."""
     return Surface(
         operation,
         paths=tuple(("POST", path) for path in paths),
@@ -125,7 +125,7 @@ _TABLE = (
         modelled=True,
         metered=True,
     ),
-    # Counts the tokens of a request: no model reads its texts, but they leave for the same server.
+    # Counts the tokens of a request: no model reads its texts, but they go to the same server.
     Surface(
         Operation.MESSAGE_TOKENS,
         paths=(("POST", "/v1/messages/count_tokens"),),
@@ -177,7 +177,7 @@ _TABLE = (
         modelled=True,
         metered=True,
     ),
-    # What is kept on the server comes back by another way, and is judged there as well.
+    # What the server stores can be fetched again, and is judged then as well.
     Surface(
         Operation.STORED_RESPONSES,
         listed=True,
@@ -205,7 +205,7 @@ _TABLE = (
         judged=True,
         inference=False,
     ),
-    # Uploads, see `uploads`; as JSON they are read like what is not known.
+    # Uploads: see `uploads`. As JSON they are read like unknown operations.
     _kept(Operation.FILES, other.file_turns, "/v1/files", "/v1/uploads", "/v1/uploads/", of_any_size=True),
     _kept(Operation.UPLOAD_PARTS, other.any_turns),
     _kept(Operation.BATCHES, other.batch_turns, "/v1/batches"),
@@ -222,7 +222,7 @@ _TABLE = (
 )
 SURFACES: Mapping[Operation, Surface] = MappingProxyType({surface.operation: surface for surface in _TABLE})
 _BY_PATH = {at: surface.operation for surface in _TABLE for at in surface.paths}
-_UNSEEN = re.compile(r"[;?#\x00-\x20]")  # where some servers end a path
+_UNSEEN = re.compile(r"[;?#\x00-\x20]")  # here some servers end a path
 _LONGER = re.compile(r"/v1/.*?/?(chat/completions|(?<!chat/)completions|responses|messages|embeddings)")
 _UPLOAD_PART = re.compile(r"/v1/uploads/[^/]+/parts")
 _BELOW = [(method, path, operation) for (method, path), operation in _BY_PATH.items() if path.endswith("/")]
@@ -249,7 +249,7 @@ def _of_unusual(method: str, path: str) -> Operation:
 
 
 def completes_upload(operation: Operation, path: str) -> bool:
-    """Whether a request puts a file together of its pieces; `path` as it came."""
+    """Whether a request joins the pieces of a file; `path` is as it came."""
     if operation is not Operation.FILES:
         return False
     plain = _UNSEEN.split(unquote(unquote(path)).lower(), maxsplit=1)[0]
@@ -257,7 +257,7 @@ def completes_upload(operation: Operation, path: str) -> bool:
 
 
 def answers_of(operation: Operation) -> Answers:
-    """How the answers of a surface are read and written. Raises ValueError for one whose answers have no texts."""
+    """How the answers of a surface are read and written. Raises ValueError if its answers have no texts."""
     answers = SURFACES[operation].answers
     if answers is None:
         raise ValueError(f"the answers of {operation} have no texts")
@@ -267,7 +267,7 @@ def answers_of(operation: Operation) -> Answers:
 def error_reply(
     operation: Operation, message: str, type: str, param: str | None, code: str | None, status: int
 ) -> bytes:
-    """An error reply, in the words of the surface; `status` is that of HTTP."""
+    """An error reply in the form of the surface; `status` is the HTTP status."""
     answers = SURFACES[operation].answers
     write = SURFACES[operation].error_body if answers is None else answers.error_body
     return write(message, type, param, code, status)
@@ -282,7 +282,7 @@ def error_event(
     *,
     sequence_number: int = 0,
 ) -> bytes:
-    """An error as the final event of a stream whose status line is gone, in the words of the surface."""
+    """An error as the final event of a stream whose status line has left, in the form of the surface."""
     answers = SURFACES[operation].answers
     write = chat_replies.error_event if answers is None else answers.error_event
     return write(message, type, param, code, sequence_number)
@@ -291,13 +291,14 @@ def error_event(
 def with_system(operation: Operation, body: bytes, text: str) -> bytes:
     """The request with a system message before everything else; texts that exist keep their values.
 
-    Embeddings answer with no text and stay as they are. Raises ValueError for a body that has no place for it.
+    Requests for embeddings stay as they are, because their answers have no text. Raises ValueError for a body that has
+    no place for it.
     """
     answers = SURFACES[operation].answers
     if answers is None:
         return body
     value = parse(body)
     if not isinstance(value, dict):
-        raise ValueError("the body is no object")
+        raise ValueError("the body is not an object")
     answers.with_system(value, text)
     return json.dumps(value, separators=(",", ":")).encode()

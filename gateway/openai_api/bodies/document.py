@@ -1,4 +1,4 @@
-"""A JSON body as a tree of texts: read leniently, changed in places, the rest left byte for byte."""
+"""A JSON body: read leniently, changed in places, and otherwise left byte for byte."""
 
 import json
 import re
@@ -8,17 +8,17 @@ from typing import Any, NoReturn
 import msgspec
 
 Path = tuple[str | int, ...]
-KEY = -1  # ends a path that leads to a key itself and not to what it holds
-WHOLE = -2  # in a path: what stands before it is changed as a whole; what comes behind it tells texts apart
+KEY = -1  # at the end of a path: it leads to a key itself and not to its value
+WHOLE = -2  # in a path: what it leads to so far is changed as a whole; the keys behind it only tell texts apart
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def parse(body: bytes, *, with_nan: bool = True) -> Any:
-    """Any JSON value, as clients read it. What the strict reader refuses (a lone surrogate escape, a number out of
-    range, a byte order mark, NaN and Infinity unless `with_nan` is False) is read by the standard library. Raises
-    ValueError for what is not JSON, RecursionError for what is nested too deeply."""
+    """Any JSON value, as clients read it. The standard library reads what the strict reader refuses: a lone surrogate
+    escape, a number out of range, a byte order mark, and NaN and Infinity unless `with_nan` is False. Raises ValueError
+    for what is not JSON, RecursionError for what is nested too deeply."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -33,16 +33,16 @@ def _not_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-MOST_VALUES = 500_000  # commas and brackets: each value of a body costs memory and time that its bytes do not show
+MOST_VALUES = 500_000  # commas and brackets: each value costs more memory and time than its bytes show
 
 
 def has_too_many_values(body: bytes) -> bool:
-    """Whether a body holds more values than are ever built from one."""
+    """Whether a body has more values than we build from a body."""
     return len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES
 
 
 def strings_in(body: bytes) -> Iterator[str]:
-    """Every string of a body, keys included; none of one that is no JSON or has too many values."""
+    """Every string of a body, keys included; none if it is not JSON or has too many values."""
     try:
         todo = [parse(body)] if body and not has_too_many_values(body) else []
     except (ValueError, RecursionError):
@@ -59,7 +59,7 @@ def strings_in(body: bytes) -> Iterator[str]:
 
 
 def has_repeated_keys(body: bytes) -> bool:
-    """Whether an object of the body has a key twice: of the two, readers choose differently."""
+    """Whether an object of the body has a key twice: readers differ in which of the two they take."""
     repeated = False
 
     def note(pairs: list[tuple[str, Any]]) -> None:
@@ -74,9 +74,9 @@ def rewrite(body: bytes, edits: Mapping[Path, str]) -> bytes:
     """The body with the texts at these paths replaced; everything else keeps its bytes.
 
     A path that ends in KEY leads to the key before it. What a path with WHOLE leads to is emptied: an object becomes
-    null, an array empty. One thing goes with a text: its token log-probabilities, which would spell out what was
-    replaced; they are emptied too. Raises KeyError with the path when there
-    is no text at it, so that no redaction is lost in silence, and ValueError when the body is not JSON.
+    null, an array empty. The token log-probabilities beside a replaced text are emptied too, because they would spell
+    it out. Raises KeyError with the path if there is no text at it, so that no redaction is lost silently, and
+    ValueError if the body is not JSON.
     """
     if not edits:
         return body
@@ -85,7 +85,7 @@ def rewrite(body: bytes, edits: Mapping[Path, str]) -> bytes:
 
 
 def rewrite_lines(body: bytes, edits: Mapping[Path, str]) -> bytes:
-    """The same for lines of JSON: a path begins with the number of its line among those that are not empty."""
+    """As `rewrite`, for lines of JSON: a path begins with the number of its line, not counting empty lines."""
     by_line: dict[int, dict[Path, str]] = {}
     for (number, *path), text in edits.items():
         by_line.setdefault(int(number), {})[tuple(path)] = text
@@ -102,7 +102,7 @@ def _in_utf8(body: bytes) -> bytes:
 
 
 _EMPTIED = object()
-Tree = dict[Any, Any]  # key → what is below it; in the end a text, or _EMPTIED. (key,) → what the key itself becomes
+Tree = dict[Any, Any]  # key → what is below it, in the end a text or _EMPTIED; (key,) → what the key itself becomes
 
 
 def _tree(edits: Mapping[Path, str]) -> Tree:
@@ -126,7 +126,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 
 
 class _Frame:
-    """An object or a list that is open: what is to be changed in it, and the key of the value that comes."""
+    """An object or a list that is open: what has to be changed in it, and the key of the next value."""
 
     __slots__ = ("dropped", "is_list", "key", "node")
 
@@ -134,7 +134,7 @@ class _Frame:
         self.node = node
         self.is_list = is_list
         self.key: str | int | None = 0 if is_list else None  # None: a key comes
-        self.dropped = dropped  # where it begins, if it is to be dropped, and what stands in its place
+        self.dropped = dropped  # if it is dropped: where it begins, and what replaces it
 
 
 class _Splice:
@@ -223,20 +223,21 @@ def _leaves(tree: Tree, path: Path) -> Iterator[tuple[tuple[int, Any], Path]]:
 
 
 def set_fields(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
-    """An object with these fields of its own set to other JSON, or left out where that is None.
+    """An object in which these fields have other JSON, or are left out if that is None.
 
-    Every other value keeps its bytes, keys their order; new ones come last. Raises ValueError when it is no object.
+    Every other value keeps its bytes and keys keep their order; new keys come last. Raises ValueError if the body is
+    not an object.
     """
     try:
         whole: dict[str, Any] = dict(_fields(body))
         new = {key: None if raw is None else msgspec.Raw(raw) for key, raw in changes.items()}
     except msgspec.ValidationError:
-        raise ValueError("the body is no object") from None
+        raise ValueError("the body is not an object") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         whole = parse(body)
         new = {key: None if raw is None else parse(raw) for key, raw in changes.items()}
     if not isinstance(whole, dict):
-        raise ValueError("the body is no object")
+        raise ValueError("the body is not an object")
     for key, value in new.items():
         if value is None:
             whole.pop(key, None)
@@ -249,10 +250,10 @@ def set_fields(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
 
 
 def map_entries(body: bytes, key: str, each: Callable[[int, Any], Any]) -> bytes:
-    """The body with every entry of the list under `key` put through `each`: its number and its value.
+    """The body with every entry of the list under `key` replaced by what `each` returns for its number and value.
 
-    What `each` gives back as the very same object keeps its bytes, None is left out, everything else is written anew;
-    the rest of the body keeps its bytes. Raises ValueError when there is no such list.
+    If that is the very same object, the entry keeps its bytes; None leaves it out; anything else is written. The rest
+    of the body keeps its bytes. Raises ValueError if there is no such list.
     """
     try:
         fields = _fields(body)

@@ -1,8 +1,8 @@
 """The texts that token log-probabilities spell, by their tokens and by their bytes.
 
-An answer's own tokens say what the answer says, so they are only judged where they say anything else. What the model
-might have said instead is no text: joined by rank, alternatives read like nonsense, and detectors take nonsense for
-harm (7 % of harmless answers). They are taken out where nothing may leave unread.
+An answer's own tokens say what the answer says, so they are judged only where they differ from it. The alternatives to
+them are not a text: joined by rank they read like nonsense, which detectors take for harm (in 7 % of harmless answers).
+They are removed where nothing may leave unread.
 """
 
 import re
@@ -19,14 +19,14 @@ _SPACES = str.maketrans("\u0120\u2581\u010a", "  \n")  # as tokenizers write the
 
 
 class Spelled(NamedTuple):
-    """Texts by the path below the log-probabilities, and values of a form that is not known."""
+    """Texts by the path below the log-probabilities, and values of unknown form."""
 
     texts: dict[Path, str]
     rest: list[tuple[Path, Any]]
 
 
 class _Strand:
-    """Tokens in order, and their bytes as told beside them."""
+    """Tokens in order, and the bytes that are given beside them."""
 
     __slots__ = ("differs", "own", "said")
 
@@ -55,8 +55,8 @@ class _Strand:
 
 
 def spelled(value: Any) -> Spelled:
-    """What log-probabilities spell, in the forms of chat (lists under `content` and `refusal`), of completions
-    (`tokens`) and of Responses (a list). Alternatives are left out."""
+    """What log-probabilities spell, in the form of chat (lists under `content` and `refusal`), of completions
+    (`tokens`) or of Responses (a list). Alternatives are left out."""
     strands: dict[Path, _Strand] = {}
     rest: list[tuple[Path, Any]] = []
     for at, entries in _lists_in(value, rest):
@@ -66,7 +66,7 @@ def spelled(value: Any) -> Spelled:
 
 
 def unknown_in(value: Any) -> list[tuple[Path, Any]]:
-    """What in log-probabilities is of a form that is not known, by its path below them; alternatives are left out."""
+    """Values of unknown form in log-probabilities, by their paths below them; alternatives are left out."""
     rest: list[tuple[Path, Any]] = []
     for at, entries in _lists_in(value, rest):
         for number, entry in enumerate(entries):
@@ -78,7 +78,7 @@ def unknown_in(value: Any) -> list[tuple[Path, Any]]:
 
 
 def _lists_in(value: Any, rest: list[tuple[Path, Any]]) -> Iterator[tuple[Path, list[Any]]]:
-    """The lists of tokens; everything else is put with the rest."""
+    """The lists of tokens; everything else is added to the rest."""
     if isinstance(value, list):
         yield (), value
     elif isinstance(value, dict):
@@ -133,13 +133,13 @@ def _bytes_of(value: Any) -> bytes | None:
 
 
 def _stands_for(token: str, own: bytes) -> bool:
-    """Whether a token is how a part of a character is written: "\\xf0\\x9f", or a mark in its place."""
+    """Whether a token stands for these bytes of a part of a character: as "\\xf0\\x9f", or with a replacement mark."""
     escaped = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), token.encode("utf-8", "surrogatepass"))
     return escaped == own or ("\ufffd" in token and token.replace("\ufffd", "") == own.decode("utf-8", "ignore"))
 
 
 def without_alternatives(body: bytes) -> bytes:
-    """An answer or an event of one without the alternatives to its tokens; the very same object where it has none."""
+    """An answer or an event without the alternatives to its tokens; the very same object if it has none."""
     if b"logprobs" not in body and b"\\u" not in body:
         return body
     try:

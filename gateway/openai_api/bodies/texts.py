@@ -1,8 +1,8 @@
-"""Texts as they are meant: JSON inside a string is read without its escapes, and what is cut is cut where it stands.
+"""JSON inside a string: read without its escapes, and cut in the escaped text.
 
-Tool arguments, JSON-mode content and tool results are JSON in a string, and may hold JSON in a string again. Detectors
-are shown the text with every escape undone, on every level; their spans are then put back over the escaped text, so
-that what was valid JSON stays valid and every other character stays as it was.
+Tool arguments, JSON-mode content and tool results are JSON in a string, and may again hold JSON in a string. Detectors
+see the text with the escapes of every level undone. Their spans are then mapped back to the escaped text, so that valid
+JSON stays valid and every other character stays as it was.
 """
 
 import json
@@ -18,14 +18,15 @@ _ESCAPE = re.compile(
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _TOKEN = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)(?:"|\Z)|(?P<scalar>[^\s"{}\[\],:]+)', re.DOTALL)
 _FENCE = re.compile(r"^[ \t]*+```[ \t]*+\w*+[ \t]*+\n([{\[].*?)^[ \t]*+```", re.DOTALL | re.MULTILINE)
-_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*+"?')  # without its end as well, so that no text is gone through twice
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*+"?')  # its end is optional, so that no text is searched twice
 _ESCAPED_LETTER = re.compile(r"\\u00[2-7][0-9a-fA-F]")
 _LEVELS = 4  # of JSON in JSON
 _UNFINISHED = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 
 
 class Written(NamedTuple):
-    """A text, and where its characters stand in what it was read from: from `at[i]` of the text on, at `places[i]`."""
+    """A text, and where its characters stand in the text it was read from: from `at[i]` on, they begin at
+    `places[i]`."""
 
     text: str
     at: list[int]
@@ -47,7 +48,7 @@ def is_json(text: str) -> bool:
 
 
 def read(text: str) -> Written | None:
-    """The text without the escapes of the JSON that it is or holds; None when there are none."""
+    """The text without the escapes of the JSON that it is or contains; None if there are none."""
     if "\\" not in text:
         return None
     spans = _json_in(text)
@@ -55,7 +56,7 @@ def read(text: str) -> Written | None:
 
 
 def _json_in(text: str) -> list[tuple[int, int]]:
-    """Where JSON stands: all of the text, its code fences, else the strings in quotes that have letters in escapes."""
+    """Where JSON stands: the whole text, its code fences, or else quoted strings in which letters are escaped."""
     if is_json(text) or (text.startswith('"') and is_valid(text)):
         return [(0, len(text))]
     fenced = [found.span(1) for found in _FENCE.finditer(text)]
@@ -84,7 +85,7 @@ def unfinished(text: str) -> int:
 
 
 def _unescaped(text: str, spans: Sequence[tuple[int, int]], levels: int) -> Written:
-    """With the strings inside these spans read, and what is JSON in them in the same way."""
+    """The text with the strings inside these spans unescaped, and JSON in those in the same way."""
     pieces, at, places = list[str](), list[int](), list[int]()
     length = last = 0
 
@@ -143,7 +144,7 @@ def _meant(escape: re.Match[str]) -> str:
 
 
 def _composed(outer: Written, inner: Written) -> Written:
-    """`inner` was read from the text of `outer`: its characters, and where they stand in what that was read from."""
+    """The text of `inner`, which was read from that of `outer`, with the places in what `outer` was read from."""
     breaks = dict(zip(inner.at, inner.places, strict=True))
     for offset, middle in zip(inner.at, inner.places, strict=True):
         following = inner.at[bisect_right(inner.at, offset)] if offset < inner.at[-1] else offset
@@ -158,7 +159,7 @@ def _composed(outer: Written, inner: Written) -> Written:
 
 
 def cut_out(text: str, cuts: Iterable[Cut]) -> str:
-    """The text with each part replaced by its label; cuts are sorted and disjoint, as `decide` gives them."""
+    """The text with each cut replaced by its label. Cuts are sorted and disjoint, as `decide` gives them."""
     pieces: list[str] = []
     last = 0
     for start, end, label in cuts:
@@ -173,8 +174,8 @@ def _mark(label: str) -> str:
 
 
 def within_json(text: str, cuts: Iterable[Cut]) -> list[Cut]:
-    """The cuts as they leave valid JSON behind: each inside the strings that it reaches into, and whole numbers and
-    words, whose label begins with a quote because it needs quotes of its own."""
+    """The cuts changed so that the JSON stays valid: inside each string that a cut touches, and over whole numbers and
+    words. The label of the latter begins with a quote, because it needs quotes of its own."""
     given = list(cuts)
     ends = [end for _, end, _ in given]
     found: list[Cut] = []

@@ -1,7 +1,7 @@
-"""The texts of a body or of a stream, and what in them is no text that could be read: vocabulary and search.
+"""The texts of a body or of a stream, and what in them cannot be read: vocabulary and search.
 
-What a body may hold is written as schemas (`schemas`), by which its texts are found (`finding`) and joined to passages
-(`joining`); what no schema knows is told by its form (`forms`).
+Schemas say what a body may hold (`schemas`). By them its texts are found (`finding`) and joined to passages
+(`joining`). What no schema knows is recognised by its form (`forms`).
 """
 
 from gateway.openai_api.passages.events import EventRead, EventText, told_apart

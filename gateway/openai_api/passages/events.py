@@ -9,10 +9,11 @@ from gateway.openai_api.passages.terms import Channel, Unread
 
 
 class EventText(NamedTuple):
-    """A text in one event: where in the event, which text of the reply, and whether it is all of that text.
+    """A text in one event: where it stands in the event (`at`), which text of the reply it belongs to (`path`), and
+    whether it is all of that text (`whole`).
 
-    `grows`: which of the two cannot be told from the event alone: servers send words one by one, all of a name in every
-    event, or all that was said so far. `is_name`: it says nothing where it is short.
+    `grows`: the event alone does not show whether it is whole: servers send words one by one, all of a name in every
+    event, or all that was said so far. `is_name`: it says nothing if it is short.
     """
 
     channel: Channel
@@ -26,8 +27,8 @@ class EventText(NamedTuple):
 
 
 def told_apart(said: Iterable[EventText], before: dict[Path, str]) -> list[EventText]:
-    """The texts of the next event of a stream. One that `grows` is all of a text where it says the same as `before`, or
-    goes on from a longer one; `before` is brought up to date."""
+    """The texts of the next event of a stream. A text that `grows` is whole if it repeats or continues the one `before`
+    (a short one only repeats); `before` is updated."""
     out = []
     for text in said:
         if text.grows:
@@ -40,10 +41,9 @@ def told_apart(said: Iterable[EventText], before: dict[Path, str]) -> list[Event
 
 
 class EventRead(NamedTuple):
-    """An event as a JSON object, its texts, the choices it speaks of, and the paths below which no more text comes.
+    """An event as a JSON object, its texts, the choices it is about, and the paths below which no more text comes.
 
-    `with_logprobs` are those of the choices of which it tells token log-probabilities. `unread` is what in it could not
-    be read.
+    `with_logprobs` are the choices for which it has token log-probabilities. `unread` is what could not be read in it.
     """
 
     value: dict[str, Any]

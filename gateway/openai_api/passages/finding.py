@@ -1,5 +1,5 @@
-"""Finds the texts of a value by a schema. What a schema does not know is never passed over in silence: where it carries
-text it is told as unread.
+"""Finds the texts of a value by a schema. What a schema does not know is never silently passed over: if it carries
+text, it is reported as unread.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ from gateway.openai_api.passages.schemas import (
 )
 from gateway.openai_api.passages.terms import Channel, Found, Piece, Unread
 
-_WORDS = 4  # strings in a list that may be words of a text
+_WORDS = 4  # so many strings in a list may be the words of a text
 
 
 def find(value: Any, node: Node, path: Path, channel: Channel) -> Found:
-    """The texts in `value`, in its own order, as far as `node` leads; paths begin with `path`.
+    """The texts in `value`, in its order, as far as `node` leads; paths begin with `path`.
 
-    Goes without recursion, since a caller chooses how deep his body is.
+    There is no recursion, because callers choose how deep a body is.
     """
     found = Found([], [])
     todo: list[tuple[Any, Node, Path, Channel]] = [(value, node, path, channel)]
@@ -57,13 +57,13 @@ def find(value: Any, node: Node, path: Path, channel: Channel) -> Found:
 
 
 def _is_text_in_a_list(value: list[Any], node: Node) -> bool:
-    """Whether strings may be a text word by word: those of a tool's arguments and of what is not known."""
+    """Whether these strings may be a text word by word: in a tool's arguments, and in fields of unknown form."""
     follows = isinstance(node, Leaf) and node.deep and (node.unknown or not node.long) and not node.grows
     return follows and len(value) >= _WORDS and all(isinstance(entry, str) for entry in value)
 
 
 def _note_untold(found: Found, value: Any, node: Node, channel: Channel) -> None:
-    """What is not followed: told where something is in it."""
+    """Report what is not followed, if there is something in it."""
     if isinstance(node, Blind) and value not in (None, "", [], {}):
         found.unread.append(Unread(channel, node.reason))
     elif isinstance(node, Quiet) and not node.aside and forms.carries_text(value):
@@ -71,7 +71,7 @@ def _note_untold(found: Found, value: Any, node: Node, channel: Channel) -> None
 
 
 def _note_spelled(found: Found, value: Any, path: Path, channel: Channel) -> None:
-    """What token log-probabilities spell, and what stands among them."""
+    """Add what token log-probabilities spell, and what else stands among them."""
     told = logprobs.spelled(value)
     at = (*path, WHOLE)
     found.pieces.extend(Piece(channel, (*at, *below), text) for below, text in told.texts.items())
@@ -82,7 +82,7 @@ def _note_spelled(found: Found, value: Any, path: Path, channel: Channel) -> Non
 
 
 def in_place_of_a_list(value: Any, path: Path, channel: Channel) -> Found:
-    """What stands where an API has a list: its texts, and that nobody knows what they are."""
+    """What stands in place of a list: its texts, which also count as unread because their meaning is unknown."""
     found = find(value, EVERYTHING, path, channel)
     return Found(found.pieces, [*found.unread, Unread(channel, "field")] if value else [])
 
@@ -110,7 +110,7 @@ def _note_text(found: Found, value: str, node: Node, path: Path, channel: Channe
 
 
 def _note_file(found: Found, value: str, node: Leaf, channel: Channel) -> None:
-    """A file in a definition, such as the archive of a skill."""
+    """Report a file in a definition, such as the archive of a skill."""
     if node == DEFINED and forms.FILE_BEGINS.match(value):
         found.unread.append(Unread(channel, "file"))
 

@@ -1,4 +1,4 @@
-"""What a value is by its form: a text, a name, an identifier, tokens, a file."""
+"""Tells by its form what a value is: a text, a name, an identifier, tokens, or a file."""
 
 import binascii
 import re
@@ -7,9 +7,9 @@ from typing import Any
 
 from gateway.openai_api.bodies.document import Path
 
-PDF = b"%PDF-"  # begins a file whose letters may all be plain, and whose text is not
-LONG = 16  # characters of a name that may say something
-_TOKENS = 8  # whole numbers in a list that may be the tokens of a text
+PDF = b"%PDF-"  # the beginning of a file that may be all ASCII although its text is not plain
+LONG = 16  # characters; a longer name may say something
+_TOKENS = 8  # so many whole numbers in a list may be the tokens of a text
 # How a picture, a sound, a PDF, an archive or a film begins in base64, and any file as a URL.
 FILE_BEGINS = re.compile(r"data:\w+/|iVBORw0KGgo|/9j/|R0lGOD|UklGR|JVBERi0|UEsDB|SUQz|T2dnUw|AAAA[A-Za-z0-9+/]GZ0eXA")
 _VISIBLE_RUN = re.compile(r"[!-~]*")
@@ -19,14 +19,14 @@ _NAMES_ONE = re.compile(r"(?:\w*_)?(?:ids?|signatures?|fingerprint)|object|sha25
 _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_]{0,23}[-_.][A-Za-z0-9_-]{4,128}|[0-9a-f-]{32,128}")
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 _OF_TOKENS = re.compile(r"(?:\w+_)?(?:tokens?|token_ids?|input_ids|output_ids)")
-_OF_SETTINGS = re.compile(r"stop|bad|allowed|banned|suppress|eos|bos|pad")  # tokens that say nothing in their order
+_OF_SETTINGS = re.compile(r"stop|bad|allowed|banned|suppress|eos|bos|pad")  # lists of tokens that are not a text
 _MOMENT = re.compile(r"[\dTZ:.,+-]+")  # a date, a time, a number
 
 
 def carries_text(value: Any, *, or_files: bool = False) -> bool:
-    """Whether a string below says something: more than one run of visible ASCII characters, such as a name or a key.
+    """Whether a string below says something: more than one run of visible ASCII characters, which is a name or a key.
 
-    With `or_files` one that is plainly a file in base64 counts too.
+    With `or_files`, a string that is clearly a file in base64 counts too.
     """
     todo = [value]
     while todo:
@@ -44,12 +44,12 @@ def carries_text(value: Any, *, or_files: bool = False) -> bool:
 
 
 def says_little(name: str) -> bool:
-    """Whether a name is short and no more than a name."""
+    """Whether a name is short and nothing but a name."""
     return len(name) <= LONG and not carries_text(name)
 
 
 def names_something(path: Path, text: str) -> bool:
-    """Whether this is plainly an identifier, a signature or a moment: a head may take one for anything."""
+    """Whether this is clearly an identifier, a signature or a time, which detectors may take for anything."""
     key = next((key for key in reversed(path) if isinstance(key, str)), "")
     if _NAMES_ONE.fullmatch(key) and (_IDENTIFIER.fullmatch(text) or _SIGNATURE.fullmatch(text)):
         return True
@@ -57,7 +57,8 @@ def names_something(path: Path, text: str) -> bool:
 
 
 def holds_tokens(key: str, value: list[Any] | dict[str, Any]) -> bool:
-    """Whether a list of whole numbers in it may be the tokens of a text: by the name of its field, or as it is long."""
+    """Whether it contains a list of whole numbers that may be the tokens of a text: by its field's name or its
+    length."""
     todo: list[tuple[str, Any]] = [(key, value)]
     while todo:
         key, value = todo.pop()
@@ -73,12 +74,12 @@ def holds_tokens(key: str, value: list[Any] | dict[str, Any]) -> bool:
 
 
 def says_something(key: str) -> bool:
-    """Whether a key is more than the name of a field: a sentence, or long and with digits, as secrets are."""
+    """Whether a key is more than the name of a field: a sentence, or long with digits, as secrets are."""
     return carries_text(key) or (len(key) > LONG and _DIGIT.search(key) is not None)
 
 
 def file_text(data: str) -> str | None:
-    """The text of a file in base64; None when the file is no text."""
+    """The text of a file in base64; None if the file is not text."""
     head, marked, encoded = data.partition(";base64,") if data.startswith("data:") else ("", "base64", data)
     if not marked or "," in head:
         return None

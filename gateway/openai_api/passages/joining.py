@@ -1,5 +1,5 @@
-"""Passages from the pieces that were found: what belongs together is one text, and what is cut out of it is cut where
-it stands."""
+"""Makes passages of the pieces that were found: what belongs together becomes one text, and cuts in it are mapped back
+to the pieces."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
@@ -17,9 +17,9 @@ _DEFINITIONS = frozenset({"tools", "functions", "response_format", "text", "sear
 
 
 def passages_of(pieces: Iterable[Piece], direction: Direction, choice: int = 0, *, fresh: bool = True) -> list[Passage]:
-    """One passage for each text, decoded; the text parts of one message are one text."""
+    """One passage for each text, without escapes; the text parts of one message are one text."""
     groups: list[list[Piece]] = []
-    said: dict[tuple[Path, Channel], list[Piece]] = {}  # by the text that its parts are, whatever stands between them
+    said: dict[tuple[Path, Channel], list[Piece]] = {}  # by the text to which parts belong, whatever is between them
     for piece in _spelled_first(list(pieces)):
         whole = part_of(piece.path)
         if whole != piece.path and piece.path[0] not in _DEFINITIONS:
@@ -33,8 +33,8 @@ def passages_of(pieces: Iterable[Piece], direction: Direction, choice: int = 0, 
 
 
 def _spelled_first(pieces: list[Piece]) -> list[Piece]:
-    """Without what tokens spell of the text that stands beside them; other spellings come before the texts, so that
-    these are judged where there is too much."""
+    """The pieces without those in which tokens only spell the text beside them. Other spellings come before the texts,
+    because the latest texts are kept when there is too much."""
     spelled = [piece for piece in pieces if WHOLE in piece.path]
     if not spelled:
         return pieces
@@ -49,19 +49,19 @@ def _spelled_first(pieces: list[Piece]) -> list[Piece]:
 
 
 def _beside(path: Path) -> Path:
-    """Where the text stands that log-probabilities are of."""
+    """The place whose text these log-probabilities belong to."""
     return path[: path.index(WHOLE) - 1]
 
 
 def _is_of_tokens(path: Path) -> bool:
-    """Whether tokens spell it: of what stands among them a client may send any number, and each would be looked for in
-    all that was said."""
+    """Whether tokens spell it. Only those are compared with the text: a client may put any number of other values among
+    them, and each would be searched for in all that was said."""
     below = path[path.index(WHOLE) + 1 :]
     return len(below) <= _DEEPEST_SPELLED and _SPELLED.issuperset(below)
 
 
 def _said_below(places: set[Path], pieces: Iterable[Piece]) -> dict[Path, list[str]]:
-    """For each of these places the texts that stand there. Each text is looked at once, however many places."""
+    """The texts at each of these places. Each text is looked at once, however many places there are."""
     found: dict[Path, list[str]] = {place: [] for place in places}
     lengths = sorted({len(place) for place in places})
     for piece in pieces:
@@ -75,18 +75,18 @@ def _said_below(places: set[Path], pieces: Iterable[Piece]) -> dict[Path, list[s
 
 
 def part_of(path: Path) -> Path:
-    """The text that a text is a part of: those in one content list are what one message says."""
+    """The path of the text to which this belongs: the parts of one content list are one text."""
     if path[-3:-2] in _LISTS_OF_PARTS and isinstance(path[-2], int) and path[-1] == "text":
         return (*path[:-2], "text")
     end = len(path)
     while end and isinstance(path[end - 1], int):
         end -= 1
-    is_string = end < len(path) and path[end - 1 : end] in _LISTS_OF_PARTS  # a part that is no more than a string
+    is_string = end < len(path) and path[end - 1 : end] in _LISTS_OF_PARTS  # a part that is only a string
     return (*path[:end], "text") if is_string else path
 
 
 def _continues(before: Piece, piece: Piece) -> bool:
-    """Whether two texts are one: words of one list, or what defines one tool."""
+    """Whether two pieces are one text: words of one list, or the definition of one tool."""
     if before.channel != piece.channel:
         return False
     if before.listed and piece.listed:
@@ -95,14 +95,14 @@ def _continues(before: Piece, piece: Piece) -> bool:
 
 
 def place_of(stray: Stray) -> Path:
-    """Where it is to be changed."""
+    """The path at which a stray is changed."""
     return (*stray.path, KEY) if stray.is_key else stray.path
 
 
 def passage_of_strays(
     strays: Sequence[Stray], direction: Direction, channel: Channel, path: Path, choice: int
 ) -> Passage:
-    """What was gathered from all over a body as one text; `path` is its own, its sources are where they stand."""
+    """Strays from all over a body as one text with this `path`; its sources say where each stands."""
     start = 0
     sources: list[Source] = []
     for stray in strays:
@@ -133,7 +133,7 @@ def _passage(group: Sequence[Piece], direction: Direction, choice: int, fresh: b
 
 
 def edits(passage: Passage, cuts: Sequence[Cut]) -> dict[Path, str]:
-    """The strings of the body with these parts of the passage cut out, by their paths; JSON in them stays JSON."""
+    """The strings of the body without these parts of the passage, by their paths; JSON in them stays JSON."""
     if not passage.sources:
         return {passage.path: _without(passage.text, cuts)}
     found: dict[Path, str] = {}

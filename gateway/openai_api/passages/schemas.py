@@ -1,5 +1,5 @@
-"""What a body may hold, written as schemas: nested dicts of the keys to follow, ending in the channel of the text found
-there. Lists are gone through wherever they stand. A new field is a new row.
+"""What a body may hold, written as schemas: nested dicts of the keys to follow, which end in the channel of the text
+found there. Lists may stand anywhere. A new field is a new row.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from gateway.openai_api.passages.terms import Channel, Reason
 
 
 class Schema(dict[str, "Node"]):
-    """The keys to follow in an object. Where `others` is set, the values of all other keys are read by it as well."""
+    """The keys to follow in an object. If `others` is set, the values of all other keys are read by it."""
 
     others: "Leaf | None" = None
 
@@ -19,7 +19,7 @@ class Schema(dict[str, "Node"]):
         return made
 
     def with_others(self, node: "Leaf | None") -> "Schema":
-        """The same keys, and this for all others, here and in what they lead to."""
+        """The same keys, with `node` for all other keys, here and below."""
         made = Schema(
             {key: below.with_others(node) if isinstance(below, Schema) else below for key, below in self.items()}
         )
@@ -30,10 +30,10 @@ class Schema(dict[str, "Node"]):
 class Leaf(NamedTuple):
     """A text, a content part, or a list of them.
 
-    `channel` None: that of whoever speaks; `deep`: any string below counts, as in the arguments of a tool; `long`: but
-    for names and other short ones; `unknown`: nothing is known of the form, so what is plainly an identifier is none;
-    `grows`: in the events of a stream it may come word by word, or whole in every event; `prose`: one run of characters
-    is none, however long, as the names of models are.
+    `channel` None: the speaker's. `deep`: every string below counts, as in the arguments of a tool. `long`: names and
+    other short strings do not count. `unknown`: nothing is known of the form, so clear identifiers do not count.
+    `grows`: in the events of a stream it may come word by word, or whole in every event. `prose`: a single run of
+    characters does not count, however long, as in names of models.
     """
 
     channel: Channel | None = None
@@ -51,14 +51,14 @@ class Blind(NamedTuple):
 
 
 class Quiet(NamedTuple):
-    """Names, numbers and settings: nothing that anyone says. What says something all the same is told as unread, unless
-    it stands `aside`: it is read elsewhere, or no model ever sees it."""
+    """Names, numbers and settings, which nobody says. If they say something after all, that is reported as unread,
+    unless it is `aside`: read elsewhere, or never seen by a model."""
 
     aside: bool = False
 
 
 class File(NamedTuple):
-    """A file in base64, maybe as a data URL: read if it is text."""
+    """A file in base64, perhaps as a data URL; it is read if it is text."""
 
 
 class Spelling(NamedTuple):
@@ -72,11 +72,11 @@ ASKED = Leaf("user")
 ARGUMENTS = Leaf("arguments", deep=True)
 RESULT = Leaf("tool")
 RETRIEVED = Leaf("retrieved")
-CITED = Leaf("retrieved", deep=True, long=True)  # where things were found: titles, addresses, quotes
-DEFINED = Leaf("system", deep=True, long=True)  # by the application: tools, forms of answers
-TOLD = Leaf(deep=True, prose=True)  # names and numbers of a server; what says more is judged
+CITED = Leaf("retrieved", deep=True, long=True)  # sources: titles, addresses, quotes
+DEFINED = Leaf("system", deep=True, long=True)  # what the application defines: tools, forms of answers
+TOLD = Leaf(deep=True, prose=True)  # a server's names and numbers; what says more is judged
 NAME, TOOL_NAME = Leaf(long=True), Leaf("arguments", long=True)
-EVERYTHING = Leaf(deep=True, long=True, unknown=True)  # where nothing is known of the form
+EVERYTHING = Leaf(deep=True, long=True, unknown=True)  # values of unknown form
 IN_PIECES = Leaf(deep=True, unknown=True, grows=True)  # the same in the events of a stream
 NAME_IN_PIECES, TOOL_NAME_IN_PIECES = NAME._replace(grows=True), TOOL_NAME._replace(grows=True)
 QUIET, ASIDE = Quiet(), Quiet(aside=True)
@@ -85,7 +85,7 @@ IMAGE, AUDIO, FILE_ELSEWHERE, TOKENS = Blind("image"), Blind("audio"), Blind("fi
 
 
 def rows(names: str, node: Node) -> Schema:
-    """A row for each of these names, which are parted by spaces."""
+    """A row for each of these names, which are separated by spaces."""
     return Schema(dict.fromkeys(names.split(), node))
 
 
@@ -95,7 +95,7 @@ def quiet(names: str) -> Schema:
 
 
 def aside(names: str) -> Schema:
-    """Keys whose texts are read elsewhere, or are not for a model."""
+    """Keys whose texts are read elsewhere, or are not meant for a model."""
     return rows(names, ASIDE)
 
 

@@ -1,4 +1,4 @@
-"""What is found in an exchange: its texts, where they stand, and what no detector is shown."""
+"""The words for what is found in an exchange: its texts, where they stand, and what no detector is shown."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -16,14 +16,14 @@ CHANNELS: tuple[Channel, ...] = get_args(Channel)
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
-BESIDE = -1  # in place of the number of an answer
+BESIDE = -1  # in place of a choice's number: what stands beside all choices
 
 
 class Unread(NamedTuple):
     """A part of an exchange that no detector is shown, and why.
 
-    `field`, `part`, `event`, `operation`: one that is not known here and carries text. `ambiguous`: readers differ in
-    what it says. `language`: it is in none that the detectors read.
+    `field`, `part`, `event`, `operation`: an unknown one that carries text. `ambiguous`: readers differ in what it
+    says. `language`: the detectors do not read its language.
     """
 
     channel: Channel
@@ -31,7 +31,7 @@ class Unread(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A string of the body that a passage was read from; what it says stands from `start` to `end` of the passage."""
+    """A string of the body from which a passage was read; it is the range from `start` to `end` of the passage."""
 
     path: Path
     text: str
@@ -43,11 +43,10 @@ class Source(NamedTuple):
 class Passage(msgspec.Struct, frozen=True, gc=False):
     """One text of an exchange, never empty.
 
-    `path` are the keys that lead to it in the JSON body (in a stream: in the reply that the stream amounts to).
-    `choice` is the number of the answer it belongs to, 0 in prompts, BESIDE for what stands beside all of them. `fresh`
-    is True for what this request adds: all that comes after the last answer of the model, or everything when there is
-    none yet; responses are always fresh. `sources` are the strings it was read from, where it is not one string as it
-    stands.
+    `path` are the keys that lead to it in the JSON body (of a stream: in the reply that its events make). `choice` is
+    the number of the answer it belongs to, 0 in prompts, BESIDE for what stands beside all answers. `fresh` is True for
+    what this request adds: all that comes after the model's last answer, or everything if there is none; responses are
+    always fresh. `sources` are the strings it was read from, unless it is one unchanged string.
     """
 
     direction: Direction
@@ -60,10 +59,10 @@ class Passage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Piece(NamedTuple):
-    """A text as found: channel, path and text; `file` is the string that it was read from, when it was a file's.
+    """A text as found: channel, path and text. `file` is the encoded string, if it was read from a file.
 
-    `grows`: it may be a piece of a text or all of it; `is_name`: it is one, where short ones say nothing; `listed`: it
-    is one of many in a list of texts.
+    `grows`: it may be a piece of a text or all of it. `is_name`: it is a name, which says nothing if it is short.
+    `listed`: it is one of many in a list of texts.
     """
 
     channel: Channel
@@ -76,19 +75,19 @@ class Piece(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The texts of a value, and what in it could not be read."""
+    """The texts of a value, and what could not be read in it."""
 
     pieces: list[Piece]
     unread: list[Unread]
 
     def add(self, more: "Found") -> None:
-        """What was found elsewhere."""
+        """Add what was found elsewhere."""
         self.pieces.extend(more.pieces)
         self.unread.extend(more.unread)
 
 
 class Reading(NamedTuple):
-    """The passages of one side of an exchange, and what in it could not be read."""
+    """The passages of one side of an exchange, and what could not be read in it."""
 
     passages: list[Passage]
     unread: list[Unread]

@@ -1,4 +1,4 @@
-"""The messages of a request and the choices of an answer: who speaks, and what of it is new."""
+"""The messages of a request and the choices of an answer: who speaks, and what is new."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -27,10 +27,10 @@ class Turn(NamedTuple):
 
 
 def first_new(turns: Sequence[Turn]) -> int:
-    """The number of the first turn that a request adds: all after the last answer of the model.
+    """The number of the first turn that a request adds: the one after the model's last answer.
 
-    Messages of the model at the very end (a prefilled answer) count as what the request adds, so that they cannot make
-    the rest look old.
+    The model's messages at the very end (a prefilled answer) count as added too, so that they cannot make the rest look
+    old.
     """
     end = len(turns)
     while end and turns[end - 1].by_model:
@@ -41,6 +41,6 @@ def first_new(turns: Sequence[Turn]) -> int:
 
 
 def choice_number(entry: Any, position: int) -> int:
-    """The `index` an entry of a list gives itself, else its position."""
+    """The `index` of an entry of a list, or its position if it has none."""
     index = entry.get("index") if isinstance(entry, dict) else None
     return index if type(index) is int and index >= 0 else position

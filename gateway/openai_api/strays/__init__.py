@@ -1,7 +1,7 @@
-"""What a body says where no row reads it: single words in place of identifiers, roles and types, in fields that nobody
-knows, as keys, one in each of many objects. Each says nothing by itself, so they are gathered in the order of the body
-into one text, from which all is left out that is known by its form and its place. Beside them `heads`: whether the head
-of a request or an answer says something; and `scanning`: whether an answer does that has no texts.
+"""Strays: what a body says where no row reads it, such as single words in place of identifiers, roles and types, in
+unknown fields, as keys, or one in each of many objects. Each says nothing by itself, so they are gathered in the order
+of the body into one text; what is known by its form and its place is left out. `heads` tells whether the head of a
+request or an answer says something, and `scanning` whether an answer does that should have no texts.
 """
 
 from gateway.openai_api.strays.gathering import DEFINED, STRAYS, Gatherer, Stray, claimed_by

@@ -1,4 +1,4 @@
-"""What a string is by its form: a name, an identifier, the key to something, or words of a text."""
+"""Tells by its form what a string is: a name, an identifier, a key to something, or words of a text."""
 
 import re
 from binascii import a2b_base64
@@ -8,16 +8,16 @@ from urllib.parse import unquote_plus
 
 from gateway.openai_api.strays.vocabulary import FUNCTION_WORDS, WORDS_OF_NAMES
 
-LEAST_WORDS = 4  # that are a text
+LEAST_WORDS = 4  # of a text
 _LEAST_JOINED, _LEAST_SMALL_JOINED = 6, 3
-_LEAST_SMALL, _ONE_IN = 2, 5  # of words where only names stand
+_LEAST_SMALL, _ONE_IN = 2, 5  # of small words, where words may be names: two, and one in five
 _SPACE = re.compile(r"\s")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _PLAIN = re.compile(r"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*\W*")
-_LIKE_A_WORD = re.compile(r"[A-Za-z][a-z]+")  # what few random strings look like
+_LIKE_A_WORD = re.compile(r"[A-Za-z][a-z]+")  # few random strings look like this
 _NUMBERED = re.compile(r"\d{0,2}_?[A-Za-z][a-z]{2,}_?\d{0,2}")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
-# Where the APIs have identifiers, hashes, signatures and what is encrypted.
+# Fields in which the APIs have identifiers, hashes, signatures and encrypted data.
 _OF_IDENTIFIERS = re.compile(
     r"(?:\w*_)?(?:ids?|uuid|signatures?|fingerprint|hash|sha256|digest|etag|cursor|token|key|identifier|index|data|content)"
     r"|object|user|name|model"
@@ -30,19 +30,19 @@ _PREFIX = re.compile(
 _OPAQUE = re.compile(
     r"(?:0x)?[0-9a-fA-F]{6,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[\dTZ:.,+\-/ ]+|data:[\w/+.-]+[;,].*"
 )
-_TURN = re.compile(r"(?<=[a-z])(?=[A-Z\d])|(?<=\d)(?=[A-Za-z])|(?<=[A-Z])(?=\d)")  # within a random string
+_TURN = re.compile(r"(?<=[a-z])(?=[A-Z\d])|(?<=\d)(?=[A-Za-z])|(?<=[A-Z])(?=\d)")  # as in random strings
 _BASE64 = re.compile(r"[\w+/=.~:-]+")
 _LONG = 16
 _SHORTEST_SECRET = 16
 _SHORT = 64
-_SHORTEST_CODE, _READ_OF_CODE = 16, 256  # characters of a code that may be a text, and of which it is told
-_SPACES, _LETTERS_OF = 2, (4, 5)  # in what reads as words: letters and spaces are four in five
-_LONGEST_CHARACTER = 3  # bytes that a cut may leave of one
+_SHORTEST_CODE, _READ_OF_CODE = 16, 256  # of a code that may be a text: least characters, and those read
+_SPACES, _LETTERS_OF = 2, (4, 5)  # words have two spaces, and four in five are letters or spaces
+_LONGEST_CHARACTER = 3  # most bytes that a cut may leave of a character
 _CODE = re.compile(r"[\w+/-]+", re.ASCII)
 _IN_MARKS = re.compile(r"[\W_]*+([^\W_]++)[\W_]*+")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
-_LOOKED_AT = 4_096  # characters of one long run tell its form
-_RANDOM = 0.2  # turns for each character: 0.45 of random letters and digits, 0.3 of base 32, 0.12 of two words in one
+_LOOKED_AT = 4_096  # characters of a long run that are looked at
+_RANDOM = 0.2  # turns per character: random letters and digits have 0.45, base 32 0.3, two words in one 0.12
 _MODEL = re.compile(r"[\w@-]*[\d/][\w./:@+-]*|[\w.-]+[-:.][\w.:-]+")
 # How well-known secrets begin.
 _SECRET = re.compile(
@@ -57,13 +57,13 @@ def has_space(text: str) -> bool:
 
 
 def may_be_secret(text: str) -> bool:
-    """Whether this is written as a well-known kind of secret is."""
+    """Whether this looks like a well-known kind of secret."""
     return len(text) >= _SHORTEST_SECRET and _SECRET.search(text) is not None
 
 
 def encodes_text(text: str) -> bool:
-    """Whether one run of characters begins with several words in base64 or in hexadecimal digits, or has them with
-    their spaces escaped, as in a URL."""
+    """Whether a run of characters begins with several words in base64, in hexadecimal digits, or with their spaces
+    escaped as in a URL."""
     begun = text[:_READ_OF_CODE].rstrip("=")
     if "%" in begun or "+" in begun:
         meant = unquote_plus(begun, errors="replace")
@@ -79,7 +79,7 @@ def encodes_text(text: str) -> bool:
 
 
 def _reads(found: bytes) -> bool:
-    """Whether it is words with spaces between them; a cut at its end may be in the middle of a character."""
+    """Whether these bytes are words with spaces between them. They may end in the middle of a character."""
     for cut in range(_LONGEST_CHARACTER + 1):
         try:
             said = found[: len(found) - cut].decode()
@@ -91,8 +91,8 @@ def _reads(found: bytes) -> bool:
 
 
 def is_opaque(key: str, text: str) -> bool:
-    """Whether this names something or is a number, a moment, a hash or a file: nothing that anyone reads as a text."""
-    if len(text) <= _SHORT and len(key) <= _SHORT:  # a client may choose both
+    """Whether this is a name, a number, a time, a hash or a file, which nobody reads as a text."""
+    if len(text) <= _SHORT and len(key) <= _SHORT:  # bounds what is remembered: a client chooses both
         return _is_opaque_and_short(key, text)
     return _is_opaque(key, text if has_space(text) else text[:_LOOKED_AT])
 
@@ -129,7 +129,7 @@ def words_in(text: str) -> list[str]:
 
 
 def is_word(part: str) -> bool:
-    """Whether this is one word with marks at its ends, and nothing else."""
+    """Whether this is one word, perhaps with marks at its ends."""
     found = _IN_MARKS.fullmatch(part)
     return found is not None and found[1].isalpha()
 
@@ -140,7 +140,7 @@ def is_plain(text: str) -> bool:
 
 
 def hides_word(key: str, text: str) -> bool:
-    """Whether this is a word with a digit or two at its ends, where nothing is named so."""
+    """Whether this is a word with a digit or two at its ends, in a field whose names do not look like that."""
     return not _OF_IDENTIFIERS.fullmatch(key) and _NUMBERED.fullmatch(text) is not None
 
 
@@ -149,13 +149,14 @@ def is_like_a_word(text: str) -> bool:
 
 
 def is_function_word(word: str, *, in_name: bool) -> bool:
-    """Whether this is one of the small words that sentences have and lists of names have not; with `in_name`, that
-    names made of several words have not either."""
+    """Whether this is one of the small words that occur in sentences but not in lists of names; with `in_name`, not in
+    names of several words either."""
     return word in FUNCTION_WORDS and not (in_name and word in WORDS_OF_NAMES)
 
 
 def is_joined_sentence(text: str) -> bool:
-    """Whether one run of characters is a sentence with marks in place of its spaces: six words, three small ones."""
+    """Whether a run of characters is a sentence with marks in place of spaces: at least six words, three of them
+    small."""
     if len(text) > _LOOKED_AT or has_space(text):
         return False
     words = words_in(text)
@@ -164,11 +165,11 @@ def is_joined_sentence(text: str) -> bool:
 
 
 def are_a_sentence(words: Collection[str], small: Collection[str]) -> bool:
-    """Whether words that may be names are a text: two different small ones among them, and one in five."""
+    """Whether words that may be names are a text: at least two different ones are small, and one in five."""
     every, little = _how_many(words), _how_many(small)
     return every >= LEAST_WORDS and little >= _LEAST_SMALL and little * _ONE_IN >= every
 
 
 def _how_many(words: Collection[str]) -> int:
-    """Different ones. A set, which may be large and is asked about again and again, is not copied."""
+    """How many are different. A set is not copied, because it may be large and is asked about again and again."""
     return len(words if isinstance(words, set | frozenset) else set(words))

@@ -1,4 +1,4 @@
-"""Gathers the strays of one body, or of the events of one stream, and tells when they amount to a text."""
+"""Gathers the strays of one body, or of the events of one stream, and tells when they make a text."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
@@ -9,11 +9,11 @@ from gateway.openai_api.strays.vocabulary import FIELDS, VALUES
 
 Path = tuple[str | int, ...]
 STRAYS = -3  # begins the path of a text that was gathered
-DEFINED = -4  # follows it where the application defined what is gathered
+DEFINED = -4  # follows STRAYS if the application defined what is gathered
 Kind = Literal["word", "name", "secret"]
 Where = Literal["", "named", "defined", "repeated"]
 _LONGEST_WORD = 24
-_MOST_SEEN, _LONGEST_SEEN = 20_000, 256  # strings that are remembered, and characters of one
+_MOST_SEEN, _LONGEST_SEEN = 20_000, 256  # most strings that are remembered, and their most characters
 _DEFINES = frozenset(
     (
         "tools",
@@ -27,7 +27,7 @@ _DEFINES = frozenset(
         "mcp_servers",
     )
 )
-# What callers name as they like: short names alone, many of them, are no text.
+# Fields below which callers choose names freely: many short names alone are not a text.
 _NAMES = frozenset(("arguments", "input", "function_call", "variables", "logit_bias"))
 _NAMES_ASKED = frozenset(
     (
@@ -67,9 +67,9 @@ _ANSWERS = ((), ("response",))
 
 
 class Stray(NamedTuple):
-    """A string that no row reads, and where it stands; with `is_key` it is the key itself that the path leads to.
-    `is_defined`: it is said to be the application's: it stands in a definition, or an answer repeats it of a request
-    that is not known here."""
+    """A string that no row reads, and where it stands; with `is_key` the path leads to the key itself. `is_defined`: it
+    counts as the application's, because it stands in a definition, or because an answer repeats it of a request that is
+    not known here."""
 
     path: Path
     text: str
@@ -121,21 +121,21 @@ class Said(Protocol):
 
 
 def _is_short_name(text: str) -> bool:
-    """Whether a row may read it and pass it over."""
+    """Whether a row may read this and then pass over it."""
     return len(text) <= _LONGEST_WORD and not forms.has_space(text)
 
 
 def claimed_by(texts: Iterable[str]) -> set[int]:
-    """The strings that rows read, by their identity."""
+    """The identities of the strings that rows read."""
     return set(map(id, texts))
 
 
 class Gatherer:
-    """For one body, or for all events of one stream. `asked` gives the strings of the request behind an answer: what
-    the answer repeats of them says nothing new.
+    """Gathers the strays of one body, or of all events of one stream. `asked` gives the strings of the request: what an
+    answer repeats of them says nothing new.
 
-    Words of a text differ, so what stands at the same key again is taken once, unless it may be a secret. Holds what it
-    has seen, 20,000 strings at most.
+    The words of a text differ, so a string that comes again at the same key is taken once, unless it may be a secret.
+    At most 20,000 strings are remembered.
     """
 
     def __init__(self, asked: Callable[[], Collection[str]] | None = None) -> None:
@@ -147,23 +147,23 @@ class Gatherer:
         self._tallies = {False: _Tally(), True: _Tally()}
 
     def is_text(self, *, defined: bool = False) -> bool:
-        """Whether what was gathered so far amounts to a text."""
+        """Whether what was gathered so far is a text."""
         return self._tallies[defined].is_text()
 
     def take(self, value: Any, claimed: Collection[int], alone: Collection[int]) -> list[Stray]:
-        """The strays of a body, in its order: strings that no row has `claimed`, and single words of those that are
-        read `alone`, since a text may come word by word in many messages."""
+        """The strays of a body, in its order: strings that no row has `claimed`, and single words among those that are
+        read `alone`, because a text may come word by word in many messages."""
         return self._taken(value, claimed, alone)
 
     def take_event(self, value: Any, said: Sequence[Said]) -> list[Stray]:
-        """The strays of the next event of a stream, of which rows read what is `said`. How the texts begin is taken
-        too: each may be no longer than a word."""
+        """The strays of the next event of a stream, in which rows read what is `said`. The beginnings of texts are
+        taken too, because each text may be only a word."""
         claimed = {id(text.text) for text in said if not (text.is_name and _is_short_name(text.text))}
         also = {id(text.text) for text in said if text.whole or self._begins(text.path)}
         return self._taken(value, claimed, also) if also or self._may_have_strays(value, claimed) else []
 
     def _may_have_strays(self, value: Any, claimed: Collection[int]) -> bool:
-        """Whether an event says anything that no row reads and that was not seen before: most say nothing."""
+        """Whether an event says anything new that no row reads; most do not."""
         seen = self._seen
         todo = [("", value)]
         while todo:
@@ -224,7 +224,7 @@ class Gatherer:
 
 
 class _Place(NamedTuple):
-    """A string, the key that it stands under, and what kind of place that is. `is_read`: a row reads it as well."""
+    """A string, the key it stands under, and what kind of place that is. `is_read`: a row reads it as well."""
 
     path: Path
     key: str
@@ -235,7 +235,7 @@ class _Place(NamedTuple):
 
 
 def _kind(place: _Place) -> Kind | None:
-    """What a string is; None for what names something by its form."""
+    """What a string is; None if its form shows that it is only a name or an identifier."""
     text = place.text
     if place.is_read:
         return "name" if forms.is_plain(text) else None
@@ -248,7 +248,7 @@ def _kind(place: _Place) -> Kind | None:
     if place.key in _KINDS:
         text = text.rpartition(".")[2]  # response.output_text.delta
     if forms.has_space(text) and (place.is_key or place.key in _WITHOUT_SPACES):
-        return "word"  # no list of names has those
+        return "word"  # names there have no spaces
     says = forms.is_plain(text) or forms.has_space(text) or forms.hides_word(place.key, text)
     return "word" if says and place.where not in ("named", "defined") else "name"
 
@@ -256,10 +256,10 @@ def _kind(place: _Place) -> Kind | None:
 def _strings(
     value: Any, claimed: Collection[int], also: Collection[int], seen: set[tuple[str, str]], is_answer: bool
 ) -> Iterator[_Place]:
-    """Every string of a value that may be a stray, in its order. What was seen before is passed over, as are
-    the tokens of log-probabilities and what they might have been.
+    """Every string of a value that may be a stray, in its order. What was seen before is passed over, and so are the
+    tokens of log-probabilities and their alternatives.
 
-    Goes without recursion, since a caller chooses how deep his body is.
+    There is no recursion, because callers choose how deep a body is.
     """
     if len(seen) > _MOST_SEEN:
         seen.clear()
@@ -292,7 +292,7 @@ def _strings(
 
 
 def _is_known(key: str, text: str, seen: set[tuple[str, str]]) -> bool:
-    """Whether the APIs know this value of this field, or it was seen there before."""
+    """Whether this is one of the API's values of this field, or was seen there before."""
     if not text or (key, text) in seen:
         return True
     if len(text) <= _LONGEST_SEEN and not forms.may_be_secret(text):
@@ -319,13 +319,13 @@ def _where(above: Where, key: str, path: Path, is_answer: bool) -> Where:
 
 
 def _where_keys(where: Where, path: Path) -> Where:
-    """What kind of place the keys below this are: in metadata and arguments they are named as callers like."""
+    """What kind of place the keys below are: in metadata and arguments callers choose their names freely."""
     among_names = not _NAMES.isdisjoint(path[1:] if path[:1] == ("input",) else path) or "metadata" in path
     return "" if where == "named" and not among_names else where
 
 
 def _beside_tokens(value: Any) -> dict[str | int, Any]:
-    """What log-probabilities hold beside tokens and numbers, by the keys that lead to it."""
+    """What log-probabilities hold beside tokens and numbers, in nested dicts by key."""
     found: dict[str | int, Any] = {}
     for path, below in unknown_in(value):
         node = found

@@ -1,4 +1,4 @@
-"""Whether the head of a request or an answer says something: path, query and headers have no place for a text."""
+"""Tells whether the head of a request or an answer says something: path, query and headers should hold no text."""
 
 import re
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from urllib.parse import unquote
 from gateway.openai_api.strays import forms
 
 _TIMES_ESCAPED = 3
-_WORDS, _LETTERS = 4, 8  # that are a text; letters where there may be no spaces
-_REMEMBERED = 160  # characters of a header with its name, or of a path with its query; 1,024 of each
-# Characters of one of these that are looked at: each costs a microsecond of the event loop, and no API needs so many.
+_WORDS, _LETTERS = 4, 8  # so many are a text; letters count in scripts without spaces
+_REMEMBERED = 160  # most characters of a header with its name, or of a path with its query; 1,024 of each are kept
+# Characters that are looked at: each costs a microsecond of the event loop, and no API needs so many.
 _LONGEST = 8 * 1024
-# Lists of words by themselves, as HTTP and browsers have them: names, where only the small words of a sentence count.
+# Headers that are lists of words by their nature, so only the small words of a sentence count in them.
 _LISTS = frozenset(
     b"accept accept-encoding accept-language access-control-allow-headers access-control-allow-methods "
     b"access-control-expose-headers allow cache-control cdn-cache-control clear-site-data connection "
@@ -22,15 +22,15 @@ _LISTS = frozenset(
     b"x-robots-tag".split()
 )
 # Names and versions of programs, and what stands beside them in brackets: `Mozilla/5.0 (X11; Linux x86_64)`.
-# A name is looked at from its beginning only: from each of its characters would be quadratic, and clients choose it.
+# A name is matched from its beginning only: matching from each character would be quadratic, and clients choose it.
 _PROGRAM = re.compile(r"\([^()]*\)|(?<![\w!#$%&'*+.^`|~-])[\w!#$%&'*+.^`|~-]++/[\w.+:@-]*")
 _OF_PROGRAMS = frozenset({b"user-agent", b"server"})
 
 
 def target_says_something(path: str, query: bytes) -> bool:
-    """Whether a part of a path, a key or a value of a query is a text, or several of them are word by word.
+    """Whether a part of a path or a key or value of a query is a text, or several of them make one word by word.
 
-    `path` as it came, percent-encoded. What is too long to be looked at counts as one.
+    `path` is percent-encoded, as it came. What is too long to be looked at counts as a text.
     """
     size = len(path) + len(query)
     if size > _LONGEST:
@@ -48,11 +48,11 @@ def _target(path: str, query: bytes) -> bool:
     return any(is_text(part) for part in parts)
 
 
-_target_and_short = lru_cache(1024)(_target)  # most are those of the API itself
+_target_and_short = lru_cache(1024)(_target)  # most targets are the API's own
 
 
 def _unescaped(text: str) -> str:
-    """Some servers undo what was escaped twice."""
+    """The text with its escapes undone, several times, because some servers do that."""
     for _ in range(_TIMES_ESCAPED):
         if "%" not in text:
             break
@@ -61,9 +61,9 @@ def _unescaped(text: str) -> str:
 
 
 def headers_with_text(headers: Iterable[tuple[bytes, bytes]], *, answered: bool = False) -> frozenset[bytes]:
-    """The names of the headers that say something: each by itself, or several of them word by word.
+    """The names of the headers that say something, each by itself or several of them word by word.
 
-    `answered`: they are an answer's, where no key belongs; in a request the operator may let one go upstream."""
+    `answered`: they are an answer's, so a secret counts too; in a request, the operator may let a key go upstream."""
     found, among = set[bytes](), set[bytes]()
     every, small = set[str](), set[str]()
     for name, value in headers:
@@ -79,7 +79,7 @@ def headers_with_text(headers: Iterable[tuple[bytes, bytes]], *, answered: bool 
 
 
 class _Seen(NamedTuple):
-    """Whether a value is a text; else its words that may belong to one in several headers, and the small among them.
+    """Whether a value is a text. If not: its words, which may belong to a text in several headers, and the small ones.
 
     `is_secret`: the value or the name holds a well-known kind of secret."""
 
@@ -93,7 +93,7 @@ def _seen(name: bytes, value: bytes) -> _Seen:
     said = _said(name, value)
     if said.is_text:
         return said
-    # Names come in small letters, and some keys are written in capitals.
+    # Names come in lower case, and some secrets are written in capitals.
     is_secret = any(map(forms.may_be_secret, (_unescaped(value.decode("latin-1")), name.decode("latin-1").upper())))
     return said._replace(is_secret=is_secret)
 
@@ -108,11 +108,11 @@ def _said(name: bytes, value: bytes) -> _Seen:
     return _Seen(forms.are_a_sentence(*_words_of(text)) or is_text(rest) or _is_unspaced(text))
 
 
-_seen_and_short = lru_cache(1024)(_seen)  # most are the same in every request
+_seen_and_short = lru_cache(1024)(_seen)  # most headers are the same in every request
 
 
 def is_text(text: str) -> bool:
-    """Whether this is a text: four words, letters enough where there may be no spaces, or words in base64."""
+    """Whether this is a text: four words, enough letters of a script without spaces, or words in base64."""
     words = sum(map(forms.is_word, text.split()))
     return words >= _WORDS or _is_unspaced(text) or any(map(_says_in_one, text.split()))
 
@@ -122,12 +122,12 @@ def _says_in_one(part: str) -> bool:
 
 
 def _is_unspaced(text: str) -> bool:
-    """Letters enough to be a text in a script that may have no spaces."""
+    """Whether there are enough letters for a text in a script that may have no spaces."""
     return not text.isascii() and sum(letter.isalpha() and not letter.isascii() for letter in text) >= _LETTERS
 
 
 def _words_of(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Words that may be names, and the small ones among them."""
+    """Words, which may be names, and the small ones among them."""
     parts = [forms.words_in(part) for part in text.split()]
     small = (word for words in parts for word in words if forms.is_function_word(word, in_name=len(words) > 1))
     return tuple(word for words in parts for word in words), tuple(small)

@@ -1,5 +1,5 @@
-"""Looks for a text in an answer that has none, such as a list of embeddings: it is gone through as it comes, however
-large it is, and nothing of it is built."""
+"""Looks for text in an answer that should have none, such as a list of embeddings. It is scanned as it comes, and no
+JSON values are built, so it may be large."""
 
 import json
 import re
@@ -15,13 +15,13 @@ _BARE_JSON = frozenset((b"true", b"false", b"null", b"NaN", b"Infinity"))
 _LETTERS_AT_END = re.compile(rb"[A-Za-z\x80-\xff]+\Z")
 _NUMBERS = re.compile(r"[\w+/=-]{64,}", re.ASCII)  # an embedding in base64
 _KNOWN = FIELDS.union(*VALUES.values())
-_LONGEST = 1024 * 1024  # bytes of one string: embeddings in base64 have some 5 for each dimension
-_MOST_SEEN, _LONGEST_SEEN = 20_000, 256  # strings that are remembered, and characters of one
+_LONGEST = 1024 * 1024  # bytes of one string; embeddings in base64 have some 5 for each dimension
+_MOST_SEEN, _LONGEST_SEEN = 20_000, 256  # most strings that are remembered, and their most characters
 
 
 class Scan:
-    """Of one answer in JSON. `says_something` is True from where its strings amount to a text on, one by one or
-    together, or where what comes is no JSON."""
+    """Scans one answer in JSON. `says_something` becomes True when its strings make a text, one by one or together, or
+    when what comes is not JSON."""
 
     def __init__(self) -> None:
         self.says_something = False
@@ -34,7 +34,7 @@ class Scan:
         self._small: set[str] = set()
 
     def feed(self, data: bytes) -> None:
-        """What comes next; a string that is not at its end waits."""
+        """Scan what comes next; an unfinished string waits."""
         data = self._rest + data if self._opened is None else self._closed(data)
         end = 0
         for found in _STRING.finditer(data):
@@ -50,7 +50,7 @@ class Scan:
         self._bare(data[end : begins if begins >= 0 else len(data) - len(self._rest)])
 
     def _closed(self, data: bytes) -> bytes:
-        """What follows the string that is open, if that ends here. What was looked at is not looked at again."""
+        """Add to the open string; returns what follows it, if it ends here. Nothing is scanned twice."""
         assert self._opened is not None
         self._opened += data
         found = _IN_A_STRING.match(self._opened, self._looked_at)

@@ -1,7 +1,7 @@
 """The words of the APIs: names of fields, and the values that are known of some of them.
 
-Taken from the types of the two SDKs, with JSON Schema and what other servers add: what is written as they write it says
-nothing of its own.
+They are taken from the types of the two SDKs, from JSON Schema, and from what other servers add. What is written like
+that says nothing of its own.
 """
 
 from collections.abc import Mapping
@@ -357,14 +357,14 @@ user_location user_profile_id value variables vault_id vector_store_id vector_st
 warnings web_fetch_requests web_search web_search_options web_search_requests word words working_directory
 workspace_id writeOnly x_groq xhigh zdr zoom
 """
-# The small words that sentences have and lists of names have not.
+# Small words that occur in sentences but not in lists of names.
 _SMALL = """
 the you your yours me my mine we our us they them their he she his her it its this that these those what how who
 why when where which will would can could should must shall is are was were be been am do does did has have had a
 an and or but not if then than of to with without for from into about at on in by as all any every no now please
 tell give make get let just so very
 """
-# Those that names of functions and fields begin or end with.
+# Small words with which names of functions and fields begin or end.
 _OF_NAMES = """
 is as at on by in has have do did does get make to with without from not of all any can and or if for into about no now
 tell let just every when where which who what then that be

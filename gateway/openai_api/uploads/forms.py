@@ -1,4 +1,4 @@
-"""The parts of a form (RFC 7578), read strictly: what two servers could part in two ways is refused."""
+"""The parts of a form (RFC 7578), read strictly: what two servers could split in two ways is refused."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _END = b"\r\n"
 
 
 class FormError(ValueError):
-    """The form can be parted in more than one way, or in none."""
+    """The form can be split in more than one way, or in none."""
 
 
 class Part(NamedTuple):
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 
 def fields_of_query(body: bytes) -> Iterator[Part]:
-    """The fields of a form that is written like a query. Raises FormError for too many."""
+    """The fields of a form that is written like a query. Raises FormError if they cannot be read or are too many."""
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except (UnicodeDecodeError, ValueError):
@@ -56,7 +56,8 @@ def boundary_of(content_type: str) -> bytes | None:
 
 
 def parts_of(body: bytes, boundary: bytes, *, whole: bool) -> Iterator[Part]:
-    """The fields in order; `whole` False for the beginning of a form. `boundary` with its dashes. Raises FormError."""
+    """The fields in order; `whole` is False for the beginning of a form. `boundary` has its dashes. Raises
+    FormError."""
     if not body.startswith(boundary):
         raise FormError("it does not begin with its boundary")
     if body.count(b"\n" + boundary) != body.count(_END + boundary):
@@ -79,7 +80,7 @@ def parts_of(body: bytes, boundary: bytes, *, whole: bool) -> Iterator[Part]:
 
 
 def _head_end(body: bytes, at: int, whole: bool) -> int | None:
-    """Where the head of the part ends that begins behind the boundary at `at`; None where that is not here yet."""
+    """The end of the head of the part whose boundary ends at `at`; None if that is not here yet."""
     left = len(body) - at
     if not body.startswith(_END, at):
         if whole or left >= len(_END):
@@ -96,7 +97,7 @@ def _part(head: bytes, content: bytes, is_whole: bool) -> Part:
     for line in head.split(_END):
         name, colon, value = line.partition(b":")
         if not colon or name != name.strip() or name.lower() in fields or b"\n" in line or b"\r" in line:
-            raise FormError("the head of a part is no list of fields")
+            raise FormError("the head of a part is not a list of fields")
         fields[name.lower()] = value.strip()
     if fields.get(b"content-transfer-encoding", b"").lower() not in _PLAIN:
         raise FormError("a part is in a transfer-encoding, which RFC 7578 ended")

@@ -1,4 +1,4 @@
-"""The texts of an upload: the fields of a form, and the lines of the files in it, as far as they are text."""
+"""Reads the texts of an upload: the fields of a form, and the lines of the files in it if they are text."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -27,11 +27,11 @@ from gateway.openai_api.surface import Operation
 from gateway.openai_api.surfaces import SURFACES, operation_of
 from gateway.openai_api.uploads.forms import FormError, Part, boundary_of, fields_of_query, parts_of
 
-_BLOCK_CHARACTERS = 4_000  # of plain text are shown to the detectors together
-_SHORT = 16  # characters of a field that says something
-_LONGEST_CHARACTER = 3  # bytes that a cut may leave of one
-_WITHIN = bytes(range(0x80, 0xC0))  # what no character begins with in UTF-8
-_LONGEST_END = 64 * 1024  # bytes of a line that is cut at the end of a piece
+_BLOCK_CHARACTERS = 4_000  # of plain text that are judged together
+_SHORT = 16  # characters; a longer field says something
+_LONGEST_CHARACTER = 3  # most bytes that a cut may leave of a character
+_WITHIN = bytes(range(0x80, 0xC0))  # bytes within a character of UTF-8, with which none begins
+_LONGEST_END = 64 * 1024  # most bytes that are kept of a line at the end of a piece
 _CHARSET = re.compile(r"charset=\"?([\w.:-]+)")
 _QUERY = "application/x-www-form-urlencoded"
 _BOM = b"\xef\xbb\xbf"
@@ -40,8 +40,8 @@ _BLIND: tuple[tuple[str, Reason], ...] = (("image/", "image"), ("video/", "image
 
 
 class Line(NamedTuple):
-    """What is said in one line of a file, or in a block of lines of plain text: the number of its first line, from 1;
-    0 for a field of the form."""
+    """What one line of a file says, or a block of lines of plain text. `number` is that of its first line, from 1; 0
+    for a field of the form."""
 
     number: int
     passages: list[Passage]
@@ -49,15 +49,14 @@ class Line(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """How a piece of a file begins and ends: its first line and its last; one line may be all of it, then `last` is
-    None."""
+    """The first and the last line of a piece of a file; `last` is None if the piece is only one line."""
 
     first: bytes
     last: bytes | None
 
 
 class Upload(NamedTuple):
-    """The texts of an upload by line, and what in it could not be read. `ends` are those of each file in it."""
+    """The texts of an upload by line, and what could not be read in it. `ends` are those of each file in it."""
 
     lines: list[Line]
     unread: list[Unread]
@@ -65,11 +64,11 @@ class Upload(NamedTuple):
 
 
 def read_upload(body: bytes, content_type: str, *, whole: bool, is_piece: bool) -> Upload:
-    """The texts of an upload, and what in it is no text.
+    """The texts of an upload, and what in it is not text.
 
-    `whole` False: this is its beginning, and the rest is told as `too_long`. `is_piece`: it is a piece of a file that
-    was cut anywhere, so that a line at its ends may go on in another piece:
-    only all pieces together tell it (see `seams`); a line at an end that is too long to be kept is told as `file`.
+    `whole` False: this is only its beginning, and the rest is reported as `too_long`. `is_piece`: it is a piece of a
+    file that was cut anywhere, so the lines at its ends may go on in other pieces and are read when all are joined (see
+    `seams`); a line at an end that is too long to be kept is reported as `file`.
     """
     upload = Upload([], [] if whole else [Unread("user", "too_long")], [])
     try:
@@ -88,7 +87,7 @@ def read_upload(body: bytes, content_type: str, *, whole: bool, is_piece: bool) 
 
 
 def _read_part(upload: Upload, part: Part, is_piece: bool) -> dict[str, Any]:
-    """Reads a part; gives what in it is no text by itself: its name, what its head says, and what is short."""
+    """Read a part; returns what is too short to be judged alone: its name, what its head says, and a short field."""
     text = _text_of(part, is_piece)
     said: dict[str, Any] = {part.name: "", "filename": list(part.more)}
     if text is None:
@@ -116,7 +115,7 @@ def _note_ends(upload: Upload, content: bytes) -> None:
 
 
 def seams(pieces: Iterable[Ends]) -> Iterator[bytes]:
-    """The lines of a file at the ends of its pieces, put together."""
+    """The lines of a file that were cut at the ends of its pieces, joined."""
     line = b""
     for piece in pieces:
         line += piece.first
@@ -127,7 +126,7 @@ def seams(pieces: Iterable[Ends]) -> Iterator[bytes]:
 
 
 def read_seams(pieces: Iterable[Ends]) -> Upload:
-    """What those lines say."""
+    """The texts of those lines."""
     upload = Upload([], [], [])
     for line in seams(pieces):
         text = _text_of(Part("", "", True, line, True), is_piece=False)
@@ -139,13 +138,13 @@ def read_seams(pieces: Iterable[Ends]) -> Upload:
 
 
 def _is_in_other_letters(part: Part) -> bool:
-    """Whether its head names another encoding of letters than UTF-8."""
+    """Whether its head names a character encoding other than UTF-8."""
     charset = _CHARSET.search(part.type)
     return charset is not None and charset[1] not in ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 def _text_of(part: Part, is_piece: bool) -> str | None:
-    """The content as text; None when it is no text. A piece may begin and end within a character."""
+    """The content as text; None if it is not text. A piece may begin and end within a character."""
     content = part.content.removeprefix(_BOM)
     if content.startswith(PDF) or _is_in_other_letters(part):
         return None
@@ -162,7 +161,7 @@ def _text_of(part: Part, is_piece: bool) -> str | None:
 
 
 def _lines(text: str) -> Iterator[Line]:
-    """Lines of JSON each by itself, other lines in blocks; a text that is one JSON document is one line."""
+    """Each line of JSON by itself, other lines in blocks; a text that is one JSON document is one line."""
     if text.lstrip().startswith(("{", "[")) and "\n" in text.strip():
         whole = _json_line(1, text)
         if whole is not None:
@@ -193,7 +192,7 @@ def _parsed(text: str) -> Any:
 
 
 def _json_line(number: int, line: str) -> Line | None:
-    """What a line of JSON says; None for a line that is no JSON."""
+    """What a line of JSON says; None if it is not JSON."""
     written = line.encode()
     if has_too_many_values(written):
         return Line(number, [], [Unread("user", "too_long")])
@@ -212,8 +211,8 @@ def _json_line(number: int, line: str) -> Line | None:
 
 
 def _turns(value: Any) -> list[Turn]:
-    """A request of a batch as that operation has it; of every other line, such as an example to train on, all texts, as
-    what the user says."""
+    """A request of a batch is read like a request of its operation. Of any other line, such as a training example, all
+    texts are read as what the user says."""
     if not isinstance(value, dict) or not _is_request(value):
         return [Turn(find(value, EVERYTHING, (), "user"), False)]
     request, url = value["body"], value["url"]
