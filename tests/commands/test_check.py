@@ -64,7 +64,7 @@ SLIPS = {
     ),
     "no delay": (
         "hedge_after_seconds: p99\n",
-        "hedge_after_seconds: 'p99' is no delay; write seconds above 0, p95, or never",
+        "hedge_after_seconds: 'p99' is not a delay; write seconds above 0, p95, or never",
     ),
 }  # fmt: skip
 
