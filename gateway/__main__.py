@@ -243,7 +243,8 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     add("--judge-base-url", metavar="URL", help="where the judge model is (the first --base-url)")
     add("--judge-dialect", metavar="NAME", help="how the judge model is asked (default: by its name)")
     add("--judge-share", type=float, default=1.0, metavar="N", help="share of the answers that it is shown (1)")
-    add("--live", metavar="URL", help="a gateway: show beside the figures what it saw of these models in traffic")
+    add("--live", metavar="URL", help="a gateway: show beside the figures what it saw of these models in traffic; its "
+        "operator's key, if it has one, comes from ASSAY_OPERATOR_KEY")  # fmt: skip
     add("--fail-over", action="append", default=[], metavar="STUDY=SHARE", help="exit with 1 if the figure is higher")
     add("--format", choices=("text", "markdown", "json"), default="text", help="format of the report (text)")
     add("--picture", type=Path, metavar="FILE", help="write the figures as an SVG picture too")

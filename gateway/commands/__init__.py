@@ -1,4 +1,4 @@
-"""The commands of `assay`, a file each. `gateway.__main__` imports a file when its command is run."""
+"""The commands of `assay`, one file each. `gateway.__main__` imports a file only when its command is run."""
 
 import sys
 
@@ -10,5 +10,5 @@ def out(text: str = "") -> None:
 
 
 def warn(text: str) -> None:
-    """A line about something that needs attention."""
+    """A warning for the person who ran the command."""
     sys.stderr.write(f"assay: {text}\n")

@@ -1,4 +1,4 @@
-"""`assay calibrate`: how the detectors do on this traffic, and thresholds from it."""
+"""`assay calibrate`: how well the detectors do on this traffic, and thresholds made from it."""
 
 import argparse
 import asyncio
@@ -42,7 +42,7 @@ def calibrate(parsed: argparse.Namespace) -> int:
     """`assay calibrate`: 1 when there is nothing to adopt. Raises ConfigError and ModelError."""
     config = load(path=parsed.config)
     if config.state_dir is None:
-        raise ConfigError(["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: local tables lie there"])
+        raise ConfigError(["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: it holds the local tables"])
     path = config.state_dir / FILE
     if parsed.revert:
         path.unlink(missing_ok=True)
@@ -80,7 +80,7 @@ def _from_texts(parsed: argparse.Namespace, config: Config, path: Path) -> int:
         sys.stderr.write(f"assay: --detector: `detectors` has no {unknown[0]!r}\n")
         return _BAD_USE
     if not names:
-        sys.stderr.write("assay: --texts measures your own detectors, and the setting `detectors` names none\n")
+        sys.stderr.write("assay: --texts measures your own detectors, but the setting `detectors` has none\n")
         return _BAD_USE
     try:
         texts = read_harmless(parsed.texts)
@@ -108,7 +108,8 @@ def _show_measured(found: Sequence[Local]) -> None:
 
 
 def _kept(path: Path, found: Sequence[Local]) -> list[Any]:
-    """Tables that are in force from texts, of heads that are not measured now."""
+    """The adopted tables that stay: those made from texts, of heads that are not measured now. If the new ones are from
+    texts too, all of heads that are not measured now."""
     try:
         tables = json.loads(path.read_bytes())["tables"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -120,15 +121,15 @@ def _kept(path: Path, found: Sequence[Local]) -> list[Any]:
 
 
 def _adopt(path: Path, found: Sequence[Local]) -> int:
-    """Put them in place whole: a gateway that looks meanwhile sees the old file or the new one."""
+    """Replace the file of tables in one step: a gateway that reads it meanwhile gets the old file or the new one."""
     if not found:
-        out(f"Nothing was adopted: for a rate r a head needs {ENOUGH}/r harmless labelled samples, 500 for 1 %.")
+        out(f"Nothing was adopted: a rate r needs {ENOUGH}/r harmless labelled samples of a head, 500 for 1 %.")
         return 1
     new = path.with_name(path.name + ".new")
     file = {"version": 1, "adopted_at": int(time.time()), "tables": [*found, *_kept(path, found)]}  # noqa: TID251 - for the reader of the file
     new.write_bytes(msgspec.json.format(msgspec.json.encode(file), indent=1))
     new.replace(path)
-    out(f"Adopted the tables of {len(found)} heads into {path}; gateways take them up within seconds.")
+    out(f"Adopted the tables of {len(found)} heads in {path}; gateways use them within seconds.")
     return 0
 
 

@@ -1,5 +1,5 @@
-"""`assay check`: what is wrong with the configuration, the policy and what they need of the machine; and
-`assay detectors`, what is known of the operator's own detectors."""
+"""`assay check`: what is wrong with the configuration, the policy and the files that they need; and `assay detectors`:
+what is known of the operator's own detectors."""
 
 import argparse
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from gateway.own_detectors.described import own_detectors
 
 
 def check(parsed: argparse.Namespace) -> int:
-    """`assay check`: 2 when an own detector cannot work. Raises ConfigError, PolicyError and ModelError."""
+    """`assay check`: 2 if one of the operator's detectors cannot work. Raises ConfigError, PolicyError and
+    ModelError."""
     config, notes = load_with_notes(path=parsed.config)
     own = own_detectors(config, operating_of(read_local_tables(local_tables_of(config))))
     policy = policy_of(config, own.infos())
@@ -27,7 +28,7 @@ def check(parsed: argparse.Namespace) -> int:
     for sentence in _routes(config):
         out(sentence)
     problems = []
-    if own.specs:  # so do they
+    if own.specs:  # loading them takes model code too
         checking = import_module("gateway.own_detectors.checking")
         problems = list(checking.faults(own))
         for sentence in checking.notes(config, own):
@@ -41,7 +42,7 @@ def check(parsed: argparse.Namespace) -> int:
 
 
 def _routes(config: Config) -> Iterator[str]:
-    """What is in force on each route, where they are configured."""
+    """A sentence for each configured route: what is in force on it."""
     for name, route in config.routes.items():
         policy = route.policy or config.policy
         told = [f"models {', '.join(route.models)}", f"upstreams {', '.join(route.upstreams)} by {route.balance}"]
@@ -62,7 +63,7 @@ def detectors(parsed: argparse.Namespace) -> int:
     local = read_local_tables(local_tables_of(config))
     own = own_detectors(config, operating_of(local))
     if not own.specs:
-        out("The setting `detectors` names none of your own; `assay taxonomy` shows the shipped ones.")
+        out("You have no detectors of your own (setting `detectors`); `assay taxonomy` shows the shipped ones.")
         return 1
     out(cards(own, local))
     return 0

@@ -26,15 +26,15 @@ _IN_FLIGHT = 4  # requests at once, whatever the rate: a slow machine gets less 
 _START_SECONDS = 120.0
 _ANSWER_SECONDS = 60.0
 _END_SECONDS = 20.0
-# It costs nothing here, so it may say much: rates by second opinions within a minute.
+# The demo's judge costs nothing, so it gets a large budget: rates by second opinions appear within a minute.
 _JUDGE = {"model": JUDGE_MODEL, "dialect": "policy", "calls_per_hour": 20_000, "tokens_per_hour": 100_000_000}
 
 
 def demo(parsed: argparse.Namespace) -> int:
     """`assay demo`, until it is stopped or `--seconds` are over."""
     with contextlib.closing(socket.create_server(("127.0.0.1", parsed.port))):
-        pass  # else another server's answers would be taken for our gateway's; main says what is wrong
-    for number in (signal.SIGINT, signal.SIGTERM):  # by either, also where it was started with SIGINT ignored
+        pass  # fails if the port is taken, so that another server is not taken for our gateway; main reports it
+    for number in (signal.SIGINT, signal.SIGTERM):  # both end the demo, even if it was started with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     with (
         tempfile.TemporaryDirectory(prefix="assay-demo-") as folder,
@@ -43,7 +43,7 @@ def demo(parsed: argparse.Namespace) -> int:
     ):
         base = f"http://127.0.0.1:{parsed.port}"
         if not _is_ready(base, gateway):
-            warn("the gateway did not start; it says why above")
+            warn("the gateway did not start; its own message above says why")
             return 1
         out(f"  traffic   {parsed.rate:g} requests a second, until Ctrl-C; look at {base}/")
         with contextlib.suppress(KeyboardInterrupt):
@@ -53,7 +53,7 @@ def demo(parsed: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _upstream() -> Iterator[str]:
-    """The base URL of a demo upstream, which ends with this process."""
+    """The base URL of a demo upstream that ends together with this process."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     arguments = ["demo-upstream", "--port", str(port), "--with-parent"]
@@ -75,7 +75,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 @contextlib.contextmanager
 def _gateway(parsed: argparse.Namespace, folder: Path, upstream: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`assay serve`, set up to show as much as it can; what it writes is gone afterwards."""
+    """`assay serve` with settings that show as much as possible. Its files are deleted afterwards."""
     settings = {
         "port": str(parsed.port),
         "policy": "default",
@@ -90,7 +90,7 @@ def _gateway(parsed: argparse.Namespace, folder: Path, upstream: str) -> Iterato
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "OPENAI_"))}
     env = {**kept, **{env_name(name): value for name, value in settings.items()}}
-    # A session of its own: Ctrl-C reaches this process alone, which then ends the gateway in its own order.
+    # A process group of its own, so that Ctrl-C reaches only this process, which then ends the gateway.
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway", "serve"], env=env, cwd=folder, stdin=subprocess.DEVNULL, process_group=0
     )

@@ -1,4 +1,4 @@
-"""`assay demo-upstream`: a model server that replays conversations."""
+"""`assay demo-upstream`: a model server that answers with replies of written conversations."""
 
 import argparse
 import os
@@ -21,6 +21,6 @@ def demo_upstream(parsed: argparse.Namespace) -> int:
 
 
 def _end_with_parent() -> None:
-    """Standard input closes when the parent ends, however it ended."""
+    """Ends this process when its standard input closes, which happens however the parent ends."""
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -17,7 +17,7 @@ from detectors.panel import Panel
 from detectors.panel import load as load_panel
 from gateway.commands import out, warn
 from gateway.config.load import key_named, upstream_at
-from gateway.config.settings import ConfigError
+from gateway.config.settings import ConfigError, env_name
 from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import DIALECTS, Options, dialect_of
 from gateway.opinions.judge import Judge, JudgeError, Retries
@@ -33,8 +33,8 @@ from gateway.upstream.posts import Poster
 from gateway.upstream.transport import Limits
 
 _BAD_USE = 2
-_INTERRUPTED = 130  # as a shell has it of a program that SIGINT ended
-_NO_BUDGET = 1e12  # calls or tokens an hour: the operator bounds an evaluation by its number of prompts
+_INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
+_NO_BUDGET = 1e12  # calls or tokens an hour: an evaluation is bounded by its number of prompts
 
 
 def evaluate(parsed: argparse.Namespace) -> int:
@@ -47,13 +47,13 @@ def evaluate(parsed: argparse.Namespace) -> int:
         return asyncio.run(_evaluate(parsed, items, thresholds))
     except (PromptsError, RecordError) as error:
         raise ConfigError([str(error)]) from error
-    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter where a model is given up in the same moment
+    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter if a model is given up at the same moment
         warn(f"stopped; {parsed.record} keeps what was answered, the same command goes on from there")
         return _INTERRUPTED
 
 
 def _items(parsed: argparse.Namespace) -> dict[str, list[Item]]:
-    """By study. Raises PromptsError, ConfigError."""
+    """The items to ask, by study. Raises PromptsError, ConfigError."""
     studies = prompts.merged(prompts.shipped(), [prompts.read(path) for path in parsed.prompts])
     wanted = parsed.study or list(studies)
     if unknown := [name for name in wanted if name not in studies]:
@@ -135,7 +135,7 @@ def _targets(parsed: argparse.Namespace) -> list[tuple[Target, Poster]]:
 
 
 def _system(parsed: argparse.Namespace, label: str) -> str:
-    """The system prompt of one model: its own, or the one for all."""
+    """The system prompt of one model: its own, else the one for all models."""
     own, for_all = "", ""
     for entry in parsed.system:
         name, is_named, text = entry.partition("=")
@@ -219,7 +219,7 @@ class _Rates(msgspec.Struct):
 def _live(
     parsed: argparse.Namespace, items: Mapping[str, Sequence[Item]], figures: Sequence[Figure]
 ) -> list[report.Live]:
-    """What the gateway saw of the same models' answers. A gateway that does not answer costs only this part."""
+    """The gateway's rates of the same models' answers; none if it does not answer."""
     slugs = {item.subcategory for each in items.values() for item in each} | {*LOOKED_FOR.values()}
     found = []
     for model in dict.fromkeys(figure.model for figure in figures):
@@ -244,7 +244,7 @@ def _rates(parsed: argparse.Namespace, model: str) -> list[_Row]:
     url = f"{parsed.live.rstrip('/')}/trust/v1/rates?{urllib.parse.urlencode({'window': '7d', 'model': model})}"
     if not url.startswith(("http://", "https://")):
         raise ValueError("must be the URL of a gateway, such as http://127.0.0.1:8080")
-    key = key_named(parsed.key_env)
+    key = key_named(env_name("operator_key"))  # never the models' key, which may be a provider's
     headers: dict[str, Any] = {"authorization": f"Bearer {key}"} if key else {}
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
         return msgspec.json.decode(answer.read(), type=_Rates).rates

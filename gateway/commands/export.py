@@ -1,4 +1,4 @@
-"""`assay export`: labelled samples as training data, with what each stands for."""
+"""`assay export`: labelled samples as training data, each with its weight."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ from gateway.trust.ledger import LedgerError
 _MOST_OPINIONS = 1_000_000
 _BAD_USE = 2
 _NOTHING = {
-    "rows": "no labelled sample has its text: set `judge`, or label with `assay review`",
+    "rows": "no labelled sample has a kept text: set `judge`, or label with `assay review`",
     "pairs": "no two answers to the same prompt have labels that differ",
 }
 
@@ -34,10 +34,10 @@ def export(parsed: argparse.Namespace) -> int:
         return _written(_of_evaluation(parsed.evaluation, parsed.kind), nothing)
     config = load(path=parsed.config)
     if config.state_dir is None:
-        raise ConfigError(["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: kept texts lie there"])
+        raise ConfigError(["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: it holds the kept texts"])
     if not config.review_text:
         raise ConfigError(
-            ["review_text: it is off, so that no texts are kept and none are exported; set it (ASSAY_REVIEW_TEXT)"]
+            ["review_text is off, so no texts are kept and none can be exported; set it (ASSAY_REVIEW_TEXT)"]
         )
     try:
         rows = asyncio.run(_rows(config, parsed.window))

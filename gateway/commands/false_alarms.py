@@ -1,4 +1,4 @@
-"""The command `assay policy false-alarms`. Imported when it is run, like all that load the detectors."""
+"""The command `assay policy false-alarms`. It loads the detectors, so it is imported only when it is run."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ _READ = (State.SCANNED, State.SKIPPED)
 
 
 def policy_false_alarms(parsed: argparse.Namespace) -> int:
-    """`assay policy false-alarms TEXTS`: 2 when there is nothing to measure on."""
+    """`assay policy false-alarms TEXTS`: 2 if there are no texts to measure on."""
     here = installed(parsed.config)
     policies = {Path(name).stem: here.policy(name) for name in parsed.policy or ENFORCING}
     try:
@@ -32,13 +32,13 @@ def policy_false_alarms(parsed: argparse.Namespace) -> int:
 
 
 class PanelJudge:
-    """All detectors, asked as the detector process asks them."""
+    """Asks all detectors as the detector process does."""
 
     def __init__(self, panel: Asked) -> None:
         self._panel = panel
 
     def __call__(self, places: Sequence[Place]) -> list[Heard]:
-        """What is heard of each text; one call of each detector for all."""
+        """What the detectors say of each text; each detector is called once for all texts."""
         answers = self._panel.ask([Question(Text(place.text, place.direction)) for place in places])
         return [_heard(place, answer) for place, answer in zip(places, answers, strict=True)]
 

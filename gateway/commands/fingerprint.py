@@ -1,4 +1,4 @@
-"""`assay fingerprint`: files that find verbatim copies of your works."""
+"""`assay fingerprint`: makes and checks files with which verbatim copies of your works are found."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from gateway.study import offline
 
 
 def build_file(parsed: argparse.Namespace) -> int:
-    """`assay fingerprint build CORPUS FILE`: 2 when there is nothing to read."""
+    """`assay fingerprint build CORPUS FILE`: 2 if the corpus cannot be used."""
     try:
         size = sum(file.stat().st_size for file in corpus_files(parsed.corpus))
         with offline.progress(size, "B", "reading") as bar:

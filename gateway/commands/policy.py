@@ -1,4 +1,5 @@
-"""The commands about policies: test, explain, simulate, cost, schema. Imported when one is run, as `model_commands`."""
+"""The commands about policies: test, explain, simulate, cost, schema. They load the detectors, so this file is imported
+only when one of them is run."""
 
 import argparse
 import sys
@@ -33,14 +34,14 @@ _NONE = frozenset[str]()
 
 
 def policy_test(parsed: argparse.Namespace) -> int:
-    """`assay policy test FILE`: 1 when a case failed."""
+    """`assay policy test FILE`: 1 if a case failed."""
     report = run_beside(parsed.file, installed(parsed.config))
     sys.stdout.write(report.render())
     return 0 if report.ok else 1
 
 
 def policy_explain(parsed: argparse.Namespace) -> int:
-    """`assay policy explain FILE`, the text on standard input."""
+    """`assay policy explain FILE`, with the text on standard input."""
     here = installed(parsed.config, parsed.operating)
     policy = here.policy(parsed.file)
     text = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
@@ -56,7 +57,7 @@ def policy_explain(parsed: argparse.Namespace) -> int:
 
 
 def _tables(policy: Policy, here: Installed, direction: Direction) -> Iterator[str]:
-    """Which table each threshold came from, where the operator has tables of their own."""
+    """The table from which each threshold comes, if the operator has tables of their own."""
     if not here.local:
         return
     own = {spec.id for spec in here.own.specs}
@@ -69,17 +70,17 @@ def _tables(policy: Policy, here: Installed, direction: Direction) -> Iterator[s
 
 
 def basis_of(threshold: Threshold, local: LocalTables, own: Container[str]) -> str:
-    """In words, on whose texts it was measured how often harmless ones reach the threshold. `own`: the operator's
-    detectors by name and version, which have no card's table."""
+    """In words, the table from which a threshold comes. `own` are the operator's detectors (name@version), which have
+    no card."""
     adopted = local.get((threshold.detector, threshold.slug, threshold.direction))
     rate = adopted.rate_of(threshold.score) if adopted else None
     if adopted is not None and rate is not None:
         return f"your own table: {rate:g} of {adopted.harmless:.0f} harmless exchanges"
-    return "as the rule says: never measured" if threshold.detector in own else "the card's table"
+    return "as the rule says, never measured" if threshold.detector in own else "the card's table"
 
 
 def policy_simulate(parsed: argparse.Namespace) -> int:
-    """`assay policy simulate --traffic FILE --policy FILE`: 1 when no line of the file could be simulated."""
+    """`assay policy simulate --traffic FILE --policy FILE`: 1 if no line of the file could be simulated."""
     simulation = Simulation(installed(parsed.config).policy(parsed.policy))
     with (
         parsed.traffic.open("rb") as file,
@@ -99,7 +100,7 @@ def policy_schema(_parsed: argparse.Namespace) -> int:
 
 
 def policy_cost(parsed: argparse.Namespace) -> int:
-    """`assay policy cost --data DIR`: 2 when there is nothing to measure on."""
+    """`assay policy cost --data DIR`: 2 if there are no texts to measure on."""
     here = installed(parsed.config)
     policies = [here.policy(name) for name in parsed.policy or SHIPPED]
     names = [Path(name).stem for name in parsed.policy or SHIPPED]
@@ -122,7 +123,7 @@ def _files(parsed: argparse.Namespace) -> list[Path]:
 
 
 def run_beside(name_or_path: str, here: Installed) -> Report:
-    """Run the cases of `NAME.cases.yaml` beside the policy `NAME.yaml`, their texts judged by all detectors here.
+    """Run the cases in `NAME.cases.yaml` beside the policy `NAME.yaml`; all installed detectors judge their texts.
 
     Raises PolicyError, ModelError, and OSError when either file cannot be read.
     """
@@ -131,7 +132,7 @@ def run_beside(name_or_path: str, here: Installed) -> Report:
     cases_path = path.with_name(f"{path.stem}.cases.yaml")
     if not cases_path.exists():
         remedy = f"write them to {cases_path}, each with `name`, `direction`, `text` and `expect: {{action: …}}`"
-        raise PolicyError([Problem(str(path), "there are no cases to test", remedy)])
+        raise PolicyError([Problem(str(path), "it has no cases to test", remedy)])
     cases = load_cases(cases_path.read_text(encoding="utf-8"), str(cases_path))
     return run_cases(policy, cases, PanelSignals(here.detectors([policy])))
 
@@ -139,7 +140,8 @@ def run_beside(name_or_path: str, here: Installed) -> Report:
 def explained(
     policy: Policy, answer: Answer, text: str, direction: Direction, channel: str, route: str, about: Context
 ) -> Iterator[str]:
-    """Line by line: every signal, then every rule part by part, then the decision. `answer` is about this text."""
+    """The explanation, line by line: every signal, every rule with its parts, then the decision. `answer` is the
+    panel's answer about this text."""
     signals = signals_of(answer, text, direction, channel)
     unheard = _unheard(answer)
     instead = answer.instead
@@ -178,21 +180,21 @@ def explained(
 
 
 def _unheard(answer: Answer) -> dict[str, str]:
-    """The detectors that did not judge all of the text, and why: for rules that listen to them `on_error` decides."""
+    """The detectors that did not judge all of the text, and why. For rules that use them `on_error` decides."""
     partly = {name: state for name, state in answer.states.items() if state in NOT_WHOLLY_READ}
     return partly | answer.failed
 
 
 def _unread(answer: Answer, channel: str) -> Iterator[str]:
-    """What of the text nobody was shown, as it is counted in traffic, and what each detector did not read."""
+    """Whether the text counts as unread in traffic, and which detectors did not judge all of it."""
     if answer.is_unreadable:
         yield f"unread: channel {channel}, reason language"
     for name, why in _unheard(answer).items():
-        yield f"not judged by {name}: {why}; the `on_error` of each rule that listens to it decides"
+        yield f"not judged by {name}: {why}; the `on_error` of each rule that uses it decides"
 
 
 def _left_alone(text: str) -> Iterator[str]:
-    """What looks like a finding and is a placeholder or a known test value."""
+    """What looks like a finding but is a placeholder or a known test value."""
     for name, rule in RULES.items():
         for span, reason in rule.spared(text).items():
             yield f"left alone by {name}: characters {span.start} to {span.end} ({span.label}): {reason}"

@@ -26,7 +26,7 @@ _MOST_LINES = 30  # of a text
 _KEYS = {"y": True, "n": False, "s": None, " ": None}
 _WORDS = "y yes · n no · s skip this question · i skip the item · q quit"
 _DEFINITIONS = {entry.slug: entry.definition for entry in taxonomy.SUBCATEGORIES} | dict(taxonomy.AUXILIARIES)
-_END = ("q", "\x03", "\x04", "")
+_END = ("q", "\x03", "\x04", "")  # q, Ctrl-C, Ctrl-D, end of input
 
 
 class _QuitError(Exception):
@@ -55,11 +55,9 @@ def review(parsed: argparse.Namespace) -> int:
 
 
 def shared_ledger(config: Config) -> Ledger:
-    """The ledger that a gateway with this configuration writes. Raises ConfigError when it ends with the gateway."""
+    """The ledger that a gateway with this configuration writes. Raises ConfigError if the ledger is a temporary one."""
     if config.state_dir is None and config.redis_url is None:
-        raise ConfigError(
-            ["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: the ledger with the samples is there"]
-        )
+        raise ConfigError(["state_dir: set it (ASSAY_STATE_DIR), for the gateway too: it holds the ledger of samples"])
     return open_ledger(config, _now)
 
 
@@ -73,14 +71,14 @@ def keys() -> Callable[[], str]:
         return lambda: (sys.stdin.readline() or "q").strip().lower()[:1] or " "
 
     number = sys.stdin.fileno()
-    # Once and not for each key: a change of mode would throw away what was typed ahead.
+    # The mode is changed once and not for each key, because a change would drop what was typed ahead.
     atexit.register(termios.tcsetattr, number, termios.TCSADRAIN, termios.tcgetattr(number))
     tty.setcbreak(number, termios.TCSANOW)
     return lambda: sys.stdin.read(1).lower()
 
 
 class Session:
-    """One reviewer at work. What is labelled is kept at once, so that nothing is lost when it ends."""
+    """One reviewer's session. Labels are stored at once, so that nothing is lost when it ends."""
 
     def __init__(
         self,
@@ -107,7 +105,7 @@ class Session:
             while found := await self._desk.next(self._by, self._filters, passed=self._passed):
                 await self._one(found[0])
             left = await self._desk.waiting()
-            held = f" {left} samples wait that you passed over or that others have at hand for some minutes."
+            held = f" {left} samples still wait: you skipped them, or other reviewers hold them for some minutes."
             self._say("There is nothing more for you now." + (held if left else ""))
         except _QuitError:
             pass
@@ -115,10 +113,10 @@ class Session:
             await ledger.flush()
         if self._without_texts:
             self._say(
-                f"{self._without_texts} samples wait without their texts and were passed over: set review_text for the "
-                "gateway (ASSAY_REVIEW_TEXT=true); those drawn from then on can be read."
+                f"{self._without_texts} samples have no kept texts and were skipped: set review_text for the gateway "
+                "(ASSAY_REVIEW_TEXT=true); samples drawn from then on can be read."
             )
-        self._say(f"Samples labelled: {self._labelled}. Start again at any time: what waits goes on waiting.")
+        self._say(f"Samples labelled: {self._labelled}. The other samples go on waiting; start again at any time.")
         for row in await self._desk.agreement():
             said = "not defined: both always said the same" if row["kappa"] is None else row["kappa"]
             names = " and ".join(row["reviewers"])
@@ -126,7 +124,7 @@ class Session:
         return 0
 
     async def _one(self, item: Item) -> None:
-        """Nobody is asked about a text that was not kept."""
+        """Ask about one item; one without kept texts is skipped."""
         if not item.waiting.texts:
             self._without_texts += 1
             self._passed.add(item.waiting.sample)
@@ -141,7 +139,7 @@ class Session:
             return
         try:
             await self._desk.label(item.waiting.sample, self._by, labels_of(answers, item.entry))
-        except LabelError as error:  # it expired while it was looked at
+        except LabelError as error:  # the sample expired while it was shown
             self._passed.add(item.waiting.sample)
             self._say(f"not kept: {error}")
         else:
@@ -158,7 +156,7 @@ class Session:
         self._say(f"\nflagged: {', '.join(flags) or 'nothing'}")
 
     def _ask_all(self, entry: Entry) -> dict[tuple[str, str], bool]:
-        """Side by side: `unsafe` first; only a yes to it leads to the questions about each harm."""
+        """Ask about the prompt, then about the response: first `unsafe`, and unless that is no, each single harm."""
         answers: dict[tuple[str, str], bool] = {}
         for direction in ("prompt", "response"):
             for slug in self._questions(direction, entry):
@@ -189,7 +187,7 @@ class Session:
 
 
 def _lines(text: str) -> list[str]:
-    """What a terminal can show of a text: no control characters, wrapped, its middle left out where it is long."""
+    """A text for a terminal: without control characters, wrapped, and without its middle if it is long."""
     clean = "".join(each if each.isprintable() or each == "\n" else "�" for each in text)
     lines = [part for line in clean.split("\n") for part in textwrap.wrap(line, _WIDTH) or [""]]
     if len(lines) <= _MOST_LINES:

@@ -1,4 +1,4 @@
-"""`assay score`: judge JSON lines."""
+"""`assay score`: judges JSON lines."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from gateway.study import offline
 
 
 def score(parsed: argparse.Namespace) -> int:
-    """`assay score`: 1 when a line was bad, 2 for a slug or batch that cannot be."""
+    """`assay score`: 1 if a line was bad, 2 for an unknown slug or an impossible batch size."""
     only = frozenset(slug.strip() for slug in parsed.only.split(",")) if parsed.only else None
     try:
         bad = offline.score(sys.stdin.buffer, sys.stdout, only=only, batch=parsed.batch, progress=sys.stderr.isatty())

@@ -24,7 +24,7 @@ from gateway.serving import descriptors, process
 from gateway.telemetry import logs, shared_files
 from policies.engine import Policy
 
-# Settings that `assay serve` takes as flags; each is also in the file and in the environment.
+# Settings that may be given as flags; each may also be set in the file and in the environment.
 FLAGS = ("host", "port", "workers", "upstream_url", "upstream_key", "keys", "policy", "sample_rate", "redis_url")
 
 
@@ -37,13 +37,13 @@ def serve(parsed: argparse.Namespace) -> int:
     for sentence in (*notes, *policy.warnings):
         warn(sentence)
     for name, fault in own.faults.items():
-        warn(f"detectors.{name}: {fault}; the others work")
+        warn(f"detectors.{name}: {fault}; the gateway starts without this detector")
     _configure_logs(config)
     descriptors.raise_limit()
     if told := descriptors.shortfall(config.max_requests_in_flight, descriptors.in_use().most):
         warn(told)
     listening = process.listen(config.host, config.port, "--host or --port", shared=config.reuse_port)
-    # Worker processes read the same settings again: what came as a flag goes to them through the environment.
+    # Worker processes read the settings again, so flags are passed on to them in the environment.
     export({name: value for name, value in flags.items() if value is not None}, parsed.config)
     _run(config, policy, listening)
     return 0
@@ -54,7 +54,7 @@ def _configure_logs(config: Config) -> None:
 
 
 def _run(config: Config, policy: Policy, listening: socket.socket) -> None:
-    """The processes that serve, and what they share while they do."""
+    """Run the processes that serve, with the files that they share."""
     port = listening.getsockname()[1]
     export({"port": str(port), "audit_hash_key": _hash_key(config)})
     demo = _start_demo() if config.uses_demo else None
@@ -80,13 +80,13 @@ def _run(config: Config, policy: Policy, listening: socket.socket) -> None:
 
 
 def _shared_folder(workers: int) -> str:
-    """What the processes of this start share and nobody needs later. Raises ConfigError where it cannot be had."""
+    """A temporary folder that the processes of this start share. Raises ConfigError if it cannot be made."""
     try:
         folder = tempfile.mkdtemp(prefix="assay-run-")
     except OSError as error:
         raise ConfigError([_no_folder(error)]) from None
     try:
-        for inner in ("metrics", "state"):  # apart: every `.db` file beside the metrics is taken for one of theirs
+        for inner in ("metrics", "state"):  # apart, because every `.db` file beside the metrics counts as metrics
             (Path(folder) / inner).mkdir()
         if workers > 1:
             room = Path(folder) / "room"
@@ -96,17 +96,17 @@ def _shared_folder(workers: int) -> str:
         shutil.rmtree(folder, ignore_errors=True)
         what = f"{Path(folder).parent} has no room for the files that the processes share ({error.strerror})"
         needed = f"the metrics of {workers} processes take {workers * shared_files.BYTES / 2**20:.0f} MiB"
-        raise ConfigError([f"{what}; {needed}: free it, or name another folder in TMPDIR"]) from None
+        raise ConfigError([f"{what}; {needed}: free some space, or name another folder in TMPDIR"]) from None
     return folder
 
 
 def _no_folder(error: OSError) -> str:
     why = error.strerror or error
-    return f"no folder for temporary files can be written ({why}); mount a tmpfs at /tmp, or name a folder in TMPDIR"
+    return f"no temporary folder can be created ({why}); mount a tmpfs at /tmp, or name a writable folder in TMPDIR"
 
 
 def export(values: dict[str, str], config_file: str | None = None) -> None:
-    """Hand settings to the processes of this one, and where the configuration is."""
+    """Pass settings, and the place of the configuration file, on to child processes."""
     for name, value in values.items():
         os.environ[env_name(name)] = value
     if config_file:
@@ -118,7 +118,7 @@ def _hash_key(config: Config) -> str:
 
 
 def _start_demo() -> subprocess.Popen[bytes]:
-    """The demo upstream as a process of its own, on a free port; ours to end. Its address goes to the settings."""
+    """Start the demo upstream as a process on a free port and set it as the upstream. The caller must end it."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     process = subprocess.Popen(
@@ -137,7 +137,7 @@ def _start_demo() -> subprocess.Popen[bytes]:
     return process
 
 
-_MODES = {"monitor": "it watches and stops nothing", "enforce": "it acts on what its rules find"}
+_MODES = {"monitor": "it records and stops nothing", "enforce": "it acts on what its rules find"}
 
 
 def _banner(config: Config, port: int, revision: str, mode: str) -> str:
@@ -168,6 +168,6 @@ def _banner(config: Config, port: int, revision: str, mode: str) -> str:
             "  try       "
             f"curl {base}/v1/chat/completions -H 'authorization: Bearer {shown}' "
             f"-H 'content-type: application/json' -d '{body}'",
-            *([f"            for MODEL put one that {base}/v1/models lists"] if model == "MODEL" else []),
+            *([f"            with a model of {base}/v1/models in place of MODEL"] if model == "MODEL" else []),
         ]
     )

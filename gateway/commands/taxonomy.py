@@ -1,4 +1,4 @@
-"""`assay taxonomy`: the 29 sub-categories and what stands behind each, or where they stand in another list."""
+"""`assay taxonomy`: the 29 sub-categories with what measures each, or their places in another list."""
 
 import argparse
 import json
@@ -38,7 +38,7 @@ def _mapped(name: str) -> dict[str, Any]:
 
 
 def _mapped_table(name: str) -> str:
-    """One line an entry, then what the list does not speak of."""
+    """A line for each entry of the list, then the sub-categories that are not in it."""
     rows = _mapped(name)
     width = max(len(entry["code"]) for entry in rows["entries"])
     titles = max(len(entry["title"]) for entry in rows["entries"])

@@ -9,7 +9,7 @@ from gateway.config.load import load_with_notes
 from gateway.serving import process
 from gateway.telemetry import logs
 
-FLAGS = ("redis_url", "policy")  # settings that it takes as flags
+FLAGS = ("redis_url", "policy")  # settings that may be given as flags
 
 
 def worker(parsed: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def worker(parsed: argparse.Namespace) -> int:
         "gateway.worker_app:create_worker_app",
         listening,
         workers=1,
-        ending=process.Ending(0, 1),  # for a scrape: the batch at hand is waited for by the application itself
+        ending=process.Ending(0, 1),  # a second for a last scrape; the application itself waits for its current batch
         announce=lambda: out(announced),
     )
     return 0

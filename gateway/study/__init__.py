@@ -1,1 +1,1 @@
-"""Judging without traffic: lines of text, recorded traffic, labelled sets."""
+"""Judging without live traffic: lines of text, recorded traffic, labelled sets, and the evaluation of models."""

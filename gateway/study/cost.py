@@ -1,7 +1,7 @@
 """What a policy costs in false alarms and what it catches, measured on labelled texts.
 
-A text counts as harmful when one of its labels for a harm is 1, as benign when it has such labels and all are 0; texts
-without any are passed over. It counts as acted on when the policy, with every rule enforced, would do more than flag.
+A text counts as harmful if one of its labels for a harm is 1, and as benign if it has such labels and all are 0; texts
+without any are left out. It counts as acted on if the policy, with every rule enforced, would do more than flag.
 """
 
 import gzip
@@ -32,7 +32,7 @@ HARMS = frozenset(
         "prompt_attacks",
     }
 )
-_NOTE = "Every rule counts as enforced, whatever its mode: `observe` would act on this much, and acts on nothing."
+_NOTE = "Every rule counts as enforced, whatever its mode: `observe` would act on this much, but acts on nothing."
 _PLACES = {"prompt": ("prompt", "user"), "response": ("response", "assistant"), "other": ("prompt", "tool")}
 
 # (text, direction, channel) of several texts to the signals on each.
@@ -46,7 +46,7 @@ class _Wire(msgspec.Struct):
 
 
 class Row(NamedTuple):
-    """A labelled text and where it stands."""
+    """A labelled text and its place in an exchange."""
 
     text: str
     direction: str
@@ -56,14 +56,15 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """Of one kind of texts: how many, and how many each policy acted on."""
+    """For one kind of texts: how many there are, and on how many each policy acted."""
 
     texts: int = 0
     acted: list[int] = field(default_factory=list)
 
 
 def data_files(folder: Path, names: Iterable[str] = ()) -> list[Path]:
-    """The sets `NAME.jsonl` and `NAME.jsonl.gz` of a folder, or those named. Raises ValueError if one is missing."""
+    """The sets `NAME.jsonl` and `NAME.jsonl.gz` of a folder, all or those named. Raises ValueError if one is
+    missing."""
     found = {path.name.partition(".jsonl")[0]: path for path in sorted(folder.glob("*.jsonl*"))}
     wanted = list(names) or list(found)
     for name in wanted:
@@ -73,7 +74,7 @@ def data_files(folder: Path, names: Iterable[str] = ()) -> list[Path]:
 
 
 def read_rows(path: Path, most: int) -> list[Row]:
-    """At most `most` benign and as many harmful texts of a set, drawn alike every time. Raises ValueError."""
+    """At most `most` benign and `most` harmful texts of a set, the same ones every time. Raises ValueError."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rb") as file:
         rows = list(_rows(file, path))

@@ -1,8 +1,8 @@
-"""What harmless texts set off: false alarms by head and length, and what policies would do to the texts.
+"""False alarms on harmless texts: by head and length of text, and by policy.
 
-Every text of the file counts as harmless. A head's false alarm is a flag at the default operating point. A policy's is
-a text that it would act on with every rule enforced; where a detector did not read all of a text, the rules' `on_error`
-decides, as in the gateway.
+Every text of the file counts as harmless. A head's false alarm is a flag at the default operating point. A policy's
+false alarm is a text that it would act on with every rule enforced. Where a detector did not read all of a text, the
+rules' `on_error` decides, as in the gateway.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ _USUAL: Mapping[Direction, Channel] = {"prompt": "user", "response": "assistant"
 
 
 class Place(NamedTuple):
-    """A text, and where it stands in an exchange."""
+    """A text and its place in an exchange."""
 
     text: str
     direction: Direction
@@ -36,14 +36,14 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A harmless text with the kind of text it is."""
+    """A harmless text, with a name for the kind of text that it is."""
 
     place: Place
     kind: str
 
 
 class Heard(NamedTuple):
-    """What the detectors say of a text: their signals, (slug, detector) of those at or over the default operating
+    """What the detectors say of a text: their signals, the (slug, detector) pairs at or above the default operating
     point, and the names of the detectors that did not read all of it."""
 
     signals: Sequence[Signal]
@@ -55,7 +55,7 @@ Ear = Callable[[Sequence[Place]], Sequence[Heard]]
 
 
 class Outcome(NamedTuple):
-    """One text, what is heard of it, and what each policy, by name, would do."""
+    """One text, what the detectors say of it, and each policy's decision by the policy's name."""
 
     row: Row
     heard: Heard
@@ -84,10 +84,11 @@ def band(text: str) -> str:
 
 
 def read_texts(path: Path) -> list[Row]:
-    """JSON lines with `text`, and where known `role`, `channel` and `kind`. Raises ValueError with file and line."""
+    """Reads JSON lines with `text` and, optionally, `role`, `channel` and `kind`. Raises ValueError with file and
+    line."""
     if path.suffix in (".yaml", ".yml"):
         raise ValueError(
-            f"{path} is a policy, and harmless texts are wanted here; name the policy with --policy {path}"
+            f"{path} is a policy, but a file of harmless texts is needed here; give the policy as --policy {path}"
         )
     rows = []
     with path.open("rb") as file:
@@ -177,7 +178,7 @@ def _kinds(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
 
 
 def _rules(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
-    """Which rules acted, and what on: the sub-categories, or that a text could not be read."""
+    """Which rules acted, and why: by which sub-categories, or because a text could not be read."""
     causes = Counter(cause for item in found for name in names for cause in _causes(name, item))
     yield from _header(["policy", "rule", "through", "texts"])
     for (name, rule, cause), often in sorted(causes.items(), key=lambda item: (names.index(item[0][0]), -item[1])):
@@ -185,7 +186,7 @@ def _rules(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
 
 
 def _causes(name: str, item: Outcome) -> set[tuple[str, str, str]]:
-    """(policy, rule, what it acted on); of a text that was not wholly read only that."""
+    """The (policy, rule, cause) of a text; for a text that was not wholly read, that is the only cause."""
     acting = [match for match in item.decisions[name].matched if match.action.acts]
     return {(name, match.rule, cause) for match in acting for cause in ([UNREAD] if item.heard.unread else match.slugs)}
 

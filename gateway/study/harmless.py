@@ -1,4 +1,4 @@
-"""False-alarm tables of the operator's own detectors, from texts that count as harmless."""
+"""False-alarm tables of the operator's own detectors, measured on harmless texts."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
@@ -25,9 +25,9 @@ class _Line(msgspec.Struct):
 
 
 def read_harmless(path: Path) -> list[Text]:
-    """JSON lines with `text`, and where known `role` and `context`, or plain lines with a text each.
+    """Reads JSON lines with `text` and, optionally, `role` and `context`, or plain lines with one text each.
 
-    A text whose role is not told counts for both sides. Raises ValueError with file and line.
+    A text without a role counts for both sides. Raises ValueError with file and line.
     """
     texts: list[Text] = []
     with path.open("rb") as file:
@@ -54,10 +54,8 @@ def measured(
     config: Config,
     step: Callable[[int], object] = int,
 ) -> list[Local]:
-    """The table of each head of the detectors named. Raises ValueError where one of them cannot be loaded or does
-    not answer.
-
-    A text that a detector does not judge says nothing of it.
+    """The table of each head of the named detectors. Raises ValueError if one of them cannot be loaded or does not
+    answer. A text that a detector does not judge is left out of its tables.
     """
     scores: dict[Head, list[float]] = defaultdict(list)
     absent: dict[str, str] = {}
@@ -83,9 +81,9 @@ def measured(
 
 
 def table_of(head: Head, scores: Sequence[float], flag_score: float) -> Local:
-    """The false-alarm table of a head from its scores of harmless texts.
+    """The false-alarm table of a head, from its scores of harmless texts.
 
-    A threshold that none of them reaches is not below `flag_score`: where all score 0 it would be next to nothing.
+    A threshold that no text reaches is at least `flag_score`; if all texts score 0 it would otherwise be almost 0.
     """
     highest = max(scores, default=0.0)
     found = false_alarm_table([(score, 1.0) for score in scores])

@@ -1,5 +1,5 @@
-"""What a gateway of a configuration decides with, for those who try its policies: the detectors that ship, the
-operator's own beside them, and the tables of thresholds that were made here.
+"""What a gateway with a configuration decides with, for commands that try policies: the shipped detectors, the
+operator's own, and the operator's tables of thresholds.
 """
 
 from collections.abc import Iterable
@@ -22,20 +22,20 @@ from policies.compiled import Policy
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The settings, the operator's own detectors, and the tables made here."""
+    """The settings, the operator's own detectors, and the operator's tables."""
 
     config: Config
     own: OwnDetectors
     local: LocalTables
 
     def policy(self, name_or_path: str) -> Policy:
-        """Compiled against all of these detectors. Raises what `load_policy` raises."""
+        """A policy compiled against all of these detectors. Raises what `load_policy` raises."""
         return load_policy(name_or_path, local=self.local, detectors=self.own.infos())
 
     def detectors(self, policies: Iterable[Policy]) -> PanelWithGuards:
-        """Every detector, of the guards that servers run those that a rule listens to, as in a gateway.
+        """All detectors; of the guards that servers run only those that a rule uses, as in a gateway.
 
-        Raises ModelError when one cannot be used: what rules do without it is not what is tried here.
+        Raises ModelError if one cannot be used, because rules would decide differently without it.
         """
         listened = {each.detector for policy in policies for rule in policy.rules for each in rule.thresholds}
         specs = tuple(spec for spec in self.own.specs if not isinstance(spec, ServedGuard) or spec.id in listened)
@@ -51,8 +51,8 @@ class Installed:
 
 
 def installed(config_path: str | None = None, operating: Path | None = None) -> Installed:
-    """By the configuration file, else the one of this folder, if any; `operating` is a file of tables in place of the
-    one in `state_dir`. Raises ConfigError, and PolicyError when the tables cannot be read."""
+    """What is installed by the configuration file, else by the one in this folder, if any. `operating` is a file of
+    tables to use in place of the one in `state_dir`. Raises ConfigError, and PolicyError for unreadable tables."""
     config = load(path=config_path)
     local = read_local_tables(operating or local_tables_of(config))
     return Installed(config, own_detectors(config, operating_of(local)), local)

@@ -1,4 +1,4 @@
-"""The commands that need no server: `assay score` and `assay taxonomy`."""
+"""The work of the commands that need no server: `assay score` and `assay taxonomy`."""
 
 import difflib
 import io
@@ -17,9 +17,9 @@ from detectors.panel import load as load_panel
 from detectors.taxonomy import AUXILIARIES, SLUGS
 from gateway.study.panel_signals import ROLES
 
-DIGITS = 6  # of a printed score, behind the point
+DIGITS = 6  # of a printed score, after the point
 
-_NOT_WHOLLY_READ = ("truncated", "unreadable", "errored")  # the last that holds is told
+_NOT_WHOLLY_READ = ("truncated", "unreadable", "errored")  # the last of these that applies is reported
 
 Row = dict[str, Any]
 
@@ -37,7 +37,7 @@ class _Line(msgspec.Struct):
 
 
 class _BadLineError(Exception):
-    """An input line that holds no text to judge; the message says why."""
+    """An input line without a text to judge; the message says why."""
 
 
 def score(
@@ -50,16 +50,16 @@ def score(
 ) -> int:
     """Judge JSON lines `{"role", "text", "context"?, "turns"?}`; write one JSON line for each, in order.
 
-    What compares an answer with what was said before takes `turns`, a list of `{"channel", "text"}`, or the `context`.
+    Detectors that compare an answer with earlier texts use `turns`, a list of `{"channel", "text"}`, else `context`.
 
-    A line out has `scores` (slug to calibrated score, the highest over the detectors), `flags` (slugs flagged at 1 %
-    false alarms), `detectors` (slug to the `name@version` behind its score), and `state` where a detector did not read
-    the whole text: `truncated`, `unreadable` or `errored`. A bad line gives
-    `{"error": "line 7: ..."}` in its place. Blank lines are passed over. Returns the number of bad lines. Raises
-    ValueError for an unknown slug in `only` or a batch below 1, detectors.manifest.ModelError for a damaged model.
+    An output line has `scores` (slug to calibrated score, the highest over the detectors), `flags` (slugs flagged at
+    1 % false alarms), `detectors` (slug to the `name@version` that gave its score) and, if a detector did not read the
+    whole text, `state`: `truncated`, `unreadable` or `errored`. For a bad line it is `{"error": "line 7: ..."}`. Blank
+    lines are skipped. Returns the number of bad lines. Raises ValueError for an unknown slug in `only` or a batch below
+    1, and detectors.manifest.ModelError for a damaged model.
     """
     if batch < 1:
-        raise ValueError(f"a batch holds at least one text, not {batch}")
+        raise ValueError(f"a batch must have at least one text, not {batch}")
     slugs = known_slugs(only)
     panel = load_panel(only=slugs)
     bad = 0
@@ -73,12 +73,12 @@ def score(
 
 
 def progress(total: int, unit: str, what: str) -> "tqdm[Any]":
-    """A bar on standard error, where that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     return tqdm(total=total, unit=unit, unit_scale=True, desc=what, disable=None, leave=False)
 
 
 def known_slugs(only: Collection[str] | None) -> frozenset[str]:
-    """The slugs to judge: all that a shipped detector speaks of, or `only`. Raises ValueError for an unknown one."""
+    """The slugs to judge: all known ones, or `only`. Raises ValueError for an unknown one."""
     valid = sorted(SLUGS | AUXILIARIES.keys())
     for slug in only or ():
         if slug not in valid:
@@ -88,7 +88,8 @@ def known_slugs(only: Collection[str] | None) -> frozenset[str]:
 
 
 def taxonomy_table(rows: Sequence[Row]) -> str:
-    """The rows of taxonomy_rows as text, grouped by category: a line for each of what stands behind a sub-category."""
+    """The rows of taxonomy_rows as text, grouped by category: a line for each detector or the like of a
+    sub-category."""
     lines = []
     for category, group in itertools.groupby(rows, key=lambda row: row["category"]):
         lines.append(f"{category}")
@@ -102,7 +103,8 @@ def taxonomy_table(rows: Sequence[Row]) -> str:
 
 
 def _behind(row: Row) -> list[tuple[str, str]]:
-    """What judges a sub-category, with its figures, then what does not, and how to read it."""
+    """What judges a sub-category, with its figures; then detectors that are turned off, and a note on how to read
+    it."""
     found = [(entry["id"], headline(entry["measured"])) for entry in row["detectors"]]
     found += [(name, row[name]) for name in ("monitor", "probes") if row[name]]
     found = found or [("none yet", f"not measured: needs {row['needs']}")]
@@ -111,7 +113,7 @@ def _behind(row: Row) -> list[tuple[str, str]]:
 
 
 def _row(answer: Answer) -> Row:
-    """One output row: the highest score of each sub-category, and who gave it."""
+    """One output row: the highest score of each sub-category, and the detector that gave it."""
     best = strongest(answer.opinions)
     row: Row = {
         "scores": {slug: round(opinion.score, DIGITS) for slug, opinion in best.items()},
@@ -125,7 +127,7 @@ def _row(answer: Answer) -> Row:
 
 
 def _parsed(source: Iterable[bytes | str]) -> Iterator[Text | str]:
-    """A text for each good line, for a bad one what is wrong with it."""
+    """For each good line its text, for a bad one a message that says what is wrong."""
     for number, line in enumerate(source, start=1):
         raw = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
         if raw.strip():

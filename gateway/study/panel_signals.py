@@ -1,4 +1,4 @@
-"""What the panel says of texts, as the signals that policies decide on."""
+"""Turns the panel's answers about texts into the signals that policies decide on."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,13 +12,13 @@ ROLES: dict[str, Role] = {"prompt": "prompt", "response": "response"}
 
 
 class Asked(Protocol):
-    """A `Panel`, or one with guards beside it."""
+    """A `Panel`, or a `PanelWithGuards`."""
 
     def ask(self, questions: Sequence[Question]) -> list[Answer]: ...
 
 
 class PanelSignals:
-    """Texts to the signals of every detector."""
+    """Gives the signals of every detector for texts."""
 
     def __init__(self, panel: Asked) -> None:
         self._panel = panel
@@ -27,17 +27,17 @@ class PanelSignals:
         return self.several([(text, direction, channel)])[0]
 
     def answer(self, text: str, direction: str) -> Answer:
-        """What the detectors say of one text, and what became of it in each."""
+        """The panel's answer about one text."""
         return self._panel.ask([Question(Text(text, ROLES[direction]))])[0]
 
     def several(self, texts: Sequence[tuple[str, str, str]]) -> list[list[Signal]]:
-        """For each (text, direction, channel); one call of each detector for all."""
+        """The signals for each (text, direction, channel); each detector is called once for all texts."""
         answers = self._panel.ask([Question(Text(text, ROLES[direction])) for text, direction, _ in texts])
         return [signals_of(answer, *about) for answer, about in zip(answers, texts, strict=True)]
 
 
 def signals_of(answer: Answer, text: str, direction: str, channel: str) -> list[Signal]:
-    """`answer` is about this text."""
+    """The signals in the panel's `answer` about this text."""
     language = language_of(text)
     return [
         Signal(

@@ -1,7 +1,7 @@
-"""What another policy would have done with recorded traffic: the audit file's verdicts, decided once more.
+"""What another policy would have done with recorded traffic: it decides again on the verdicts in an audit file.
 
-The audit holds what the detectors said of sampled exchanges, so rates are weighted by the samples' inclusion
-probabilities. What it does not hold cannot be simulated; the report says so and counts it.
+An audit file has the verdicts on sampled exchanges, so rates are weighted by the samples' inclusion probabilities. What
+it does not have cannot be simulated; the report says so and counts it.
 """
 
 from collections import Counter
@@ -22,11 +22,11 @@ _NO_RULE = "(no rule)"
 CAVEATS = (
     "Only sampled exchanges are in an audit file; the shares are estimates for all traffic, weighted by each sample's "
     "inclusion probability.",
-    "Texts are not judged again: a new detector or a new version of one cannot be simulated, and of a prompt only the "
-    "last turn was judged, so counts over a conversation come out low.",
-    "The audit file names no end users: counts by end user are made by caller, and come out high.",
-    "What was blocked before it went upstream has no answer, and what was rerouted or answered differently would have "
-    "led to other answers.",
+    "Texts are not judged again: a new detector or a new version of one cannot be simulated. Of a prompt only the last "
+    "turn was judged, so counts over a conversation are too low.",
+    "The audit file names no end users: counts by end user are made by caller, and are too high.",
+    "Requests that were blocked before they went upstream have no answer, and rerouted or replaced ones would have had "
+    "other answers.",
 )
 
 
@@ -63,18 +63,18 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 @dataclass(slots=True)
 class _Row:
-    """One rule: exchanges it matched and decided, and those that are treated differently now."""
+    """Of one rule: the exchanges that it matched and decided, and those that are treated differently now."""
 
     matched: int = 0
     weight: float = 0.0
     decided: int = 0
-    stopped: int = 0  # acted on now, and not when they were recorded
-    spared: int = 0  # acted on when they were recorded, by this rule, and not now
+    stopped: int = 0  # acted on now, but not when they were recorded
+    spared: int = 0  # acted on by this rule when they were recorded, but not now
 
 
 @dataclass(slots=True)
 class Simulation:
-    """Feed it lines of an audit file in their order, then ask for the report."""
+    """Takes the lines of an audit file in their order, then gives the report."""
 
     policy: Policy
     exchanges: int = 0
@@ -95,7 +95,7 @@ class Simulation:
         self.rows = {rule.id: _Row() for rule in self.policy.rules}
 
     def take(self, raw: bytes) -> None:
-        """Read one line. A line that is no verdict on an exchange is counted and passed over."""
+        """Read one line. A line that is not a verdict on an exchange is counted and skipped."""
         if not raw.strip():
             return
         try:
@@ -131,7 +131,7 @@ class Simulation:
         for passage, text in enumerate(line.texts):
             if text.direction != direction:
                 continue
-            if text.by is None:  # written before the audit named the detectors: whoever can have said it, did
+            if text.by is None:  # written by a release that named no detectors: count it for each that could have
                 self.unnamed += 1
             by = dict.fromkeys(self._known, text.scores) if text.by is None else text.by
             for detector, scores in by.items():
@@ -163,7 +163,7 @@ class Simulation:
             self.rows.setdefault(before.rule or _NO_RULE, _Row()).spared += 1
 
     def report(self) -> str:
-        """The table and what it leaves out, for a terminal."""
+        """The table, and what it leaves out, as text."""
         return "\n".join([*self._head(), "", *self._table(), "", *self._changed(), *self._left_out()]) + "\n"
 
     def _head(self) -> Iterable[str]:
@@ -194,7 +194,7 @@ class Simulation:
         if self.unread:
             yield f"{self.unread:,} lines could not be read."
         if self.others:
-            yield f"{self.others:,} lines are decisions taken inline: they hold no verdicts, so they were passed over."
+            yield f"{self.others:,} lines are decisions taken inline: they hold no verdicts, so they were skipped."
         for detector, texts in sorted(self.foreign.items()):
             yield f"{detector} judged {texts:,} texts but is not installed: its verdicts were left out."
         if self.unnamed:

@@ -180,7 +180,7 @@ def test_score_of_good_lines_ends_well_and_only_what_was_asked(tmp_path: Path) -
     ("arguments", "said"),
     [
         (["--only", "toxicty"], "assay: unknown sub-category 'toxicty': did you mean 'toxicity'?\n"),
-        (["--batch", "0"], "assay: a batch holds at least one text, not 0\n"),
+        (["--batch", "0"], "assay: a batch must have at least one text, not 0\n"),
     ],
 )
 def test_score_refuses_what_cannot_be(arguments: list[str], said: str, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_policy_test_without_cases_says_where_they_belong(tmp_path: Path, capsys
     (tmp_path / "p.yaml").write_text(POLICY)
     assert main(["policy", "test", str(tmp_path / "p.yaml")]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"assay: {tmp_path / 'p.yaml'}: there are no cases to test; write them to ")
+    assert said.startswith(f"assay: {tmp_path / 'p.yaml'}: it has no cases to test; write them to ")
     assert str(tmp_path / "p.cases.yaml") in said
 
 

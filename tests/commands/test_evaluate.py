@@ -202,7 +202,7 @@ async def test_a_model_that_says_nothing_passes_no_threshold(
 
 
 @pytest.mark.parametrize(
-    ("model", "said"), [(babbles, "nonsense"), (fails, "status: the server answered with status 500")]
+    ("model", "said"), [(babbles, "unreadable"), (fails, "status: the server answered with status 500")]
 )
 async def test_a_model_that_is_broken_is_given_up_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], model: Model, said: str
@@ -349,18 +349,26 @@ async def test_prompts_are_shown_without_asking_anybody(tmp_path: Path, capsys: 
     assert not (tmp_path / "r").exists()
 
 
-async def test_what_a_gateway_saw_stands_beside_the_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_what_a_gateway_saw_stands_beside_the_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The models' key, which may be a provider's, is not sent to the gateway."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-provider")
+    monkeypatch.setenv("ASSAY_OPERATOR_KEY", "op-key")
+    shown: list[bytes] = []
     rate = {"estimate": 0.02, "low": 0.01, "high": 0.04, "basis": "judge"}
     row = {"subcategory": "unsafe", "direction": "response", "effective_samples": 800.0, "rate": rate}
     rates = json.dumps({"rates": [row, {**row, "direction": "prompt"}]}).encode()
 
     async def script(peer: Peer) -> None:
         request = await peer.request()
+        shown.extend(value for name, value in request.headers if name.lower() == b"authorization")
         await peer.send(answer(rates if b"/trust/v1/rates?window=7d&model=m" in request.target else b"?", JSON))
 
     async with model_server(knows_causes) as server, serve(script) as gateway:
         given = ("--study", "causal_reasoning", "--live", f"http://127.0.0.1:{gateway.port}")
         assert await evaluate(tmp_path / "r", *given, port=server.port) == 0
+    assert shown == [b"Bearer op-key"]
     assert re.search(r"unsafe +m +2\.0% +1\.0% to 4\.0% +judge +800", capsys.readouterr().out)
 
 

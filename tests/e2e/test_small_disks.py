@@ -33,7 +33,7 @@ def test_without_a_writable_temporary_folder_it_does_not_start(workers: str, tmp
     mounts += [disk(Path("/mnt"), "ro"), "cd /mnt"]
     done = run_beside(mounts, SERVE, environment(UPSTREAM_URL="http://127.0.0.1:9/v1", WORKERS=workers))
     assert done.returncode == 2
-    assert done.stdout.startswith("assay: no folder for temporary files can be written (")
+    assert done.stdout.startswith("assay: no temporary folder can be created (")
     assert "mount a tmpfs at /tmp, or name a folder in TMPDIR" in done.stdout
     assert len(done.stdout.splitlines()) == 1
 

@@ -146,7 +146,7 @@ async def test_a_session_keeps_each_label_at_once_and_can_go_on_later(desk: Desk
     session = Session(desk.review, "ann", ("violence",), Filters(), lambda: next(later), lines.append)
     await session.run(desk.ledger)
     assert len(await desk.labels()) == 2
-    assert "There is nothing more for you now. 1 samples wait that you passed over" in "\n".join(lines)
+    assert "There is nothing more for you now. 1 samples still wait: you skipped them" in "\n".join(lines)
     assert any(line.startswith("Samples labelled: 2.") for line in lines)
     assert any(line.startswith("x is not one of the keys: y yes") for line in lines)
 
@@ -158,7 +158,7 @@ async def test_nobody_is_asked_about_a_text_that_was_not_kept(tmp_path: Path) ->
     session = Session(desk.review, "ann", (), Filters(), lambda: "y", lines.append)
     assert await session.run(desk.ledger) == 0
     assert await desk.labels() == []
-    assert any(line.startswith("1 samples wait without their texts") for line in lines)
+    assert any(line.startswith("1 samples have no kept texts") for line in lines)
 
 
 async def test_control_characters_of_a_text_do_not_reach_the_terminal(desk: Desk) -> None:

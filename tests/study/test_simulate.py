@@ -125,7 +125,7 @@ def test_false_alarms_and_catches_of_each_policy(tmp_path: Path) -> None:
         "| small (benign, acted on) | 2 | 50.0 % | 0.0 % |\n"
         "| zipped (benign, acted on) | 1 | 0.0 % | 0.0 % |\n"
         "| small (harmful, acted on) | 2 | 50.0 % | 0.0 % |\n\n"
-        "Every rule counts as enforced, whatever its mode: `observe` would act on this much, and acts on nothing.\n"
+        "Every rule counts as enforced, whatever its mode: `observe` would act on this much, but acts on nothing.\n"
     )
     assert sum(steps) == 5
 

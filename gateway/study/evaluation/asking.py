@@ -1,4 +1,5 @@
-"""Asks the models: a bounded number of requests at a time, again where that may help, each answer kept at once."""
+"""Asks the models: a bounded number of requests at a time, with retries where they may help; answers are recorded at
+once."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -16,21 +17,23 @@ from gateway.upstream.posts import Answer, PostError
 
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
 MOST_FAILURES = 5  # in a row, each after its retries, before a model is given up
-# How a filter before or behind a model says that it kept something back: code of an error, end of an answer.
+# How a filter before or behind a model reports that it kept something back: as the code of an error, or as the reason
+# why an answer ended.
 FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _FRAME = "Question: {}\nAnswer: {}"
 _STOP = "\nQuestion:"
 
 
 class Post(Protocol):
-    """The way to a model: `upstream.posts.Poster`."""
+    """Sends a request to a model: `upstream.posts.Poster`."""
 
     async def post(self, path: str, body: bytes) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A model to ask. `label` names it in the report; `completions` asks it to go on with a text, as base models do."""
+    """A model to ask. `label` names it in the report; with `completions` it is asked to continue a text, as base models
+    are."""
 
     label: str
     model: str
@@ -40,7 +43,7 @@ class Target:
 
 
 class Request(NamedTuple):
-    """One request: `number` of the item's prompts, and the digest that it is known by."""
+    """One request: for the item's prompt with this `number`; `asked` is the request's digest."""
 
     item: Item
     number: int
@@ -50,16 +53,16 @@ class Request(NamedTuple):
 
 
 class GivenUpError(Exception):
-    """A model could not be asked; the message says why. What was answered before is kept."""
+    """A model could not be asked any more; the message says why. Its answers so far are recorded."""
 
 
 def is_due(item: Item, number: int, answers: Sequence[str]) -> bool:
-    """Whether a prompt of an item can be asked after these answers; nothing follows up an answer that says nothing."""
+    """Whether a prompt of an item can be asked after these answers; an empty answer has no follow-up."""
     return not (item.is_followed_up and number) or bool(answers[0].strip())
 
 
 def request(target: Target, item: Item, number: int, answers: Sequence[str] = ()) -> Request:
-    """What an item's prompt is sent as; `answers` are those to its earlier prompts, which a follow-up stands behind."""
+    """The request for an item's prompt; `answers` are those to its earlier prompts, which a follow-up includes."""
     turns = [item.asks[0], answers[0], item.asks[number]] if item.is_followed_up and number else [item.asks[number]]
     path, fields = _completion(target, item, turns) if target.completions else _chat(target, item, turns)
     body = msgspec.json.encode({"model": target.model, "temperature": target.temperature, **fields})
@@ -81,17 +84,17 @@ def _completion(target: Target, item: Item, turns: Sequence[str]) -> tuple[str, 
 
 
 def _framed(turns: Sequence[str]) -> str:
-    """A conversation as a text to go on with, where it ends with a question."""
+    """A conversation as a text to continue; it may end with a question."""
     return "\n\n".join(_FRAME.format(*pair).rstrip() for pair in zip_longest(turns[::2], turns[1::2], fillvalue=""))
 
 
 class _Failures:
-    """How many requests to a model failed in a row; where they are too many it is given up."""
+    """Counts requests to a model that failed in a row; after too many the model is given up."""
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._in_a_row, self._last = 0, ""
-        self.are_all = True  # no answer is there
+        self.are_all = True  # whether every request so far failed
 
     def count(self, answer: Answered) -> None:
         """Raises GivenUpError."""
@@ -115,9 +118,9 @@ async def ask(
     retries: Retries,
     step: Callable[[], object],
 ) -> None:
-    """Ask what the record has no answer to; `step` is called for each prompt, answered ones too.
+    """Ask everything to which the record has no answer. `step` is called for every prompt, also for answered ones.
 
-    Raises GivenUpError when MOST_FAILURES requests in a row bring nothing, or all of them where they are fewer.
+    Raises GivenUpError if MOST_FAILURES requests in a row fail, or all of them if there are fewer.
     """
     todo, failures = iter(items), _Failures(target.label)
 
@@ -163,7 +166,7 @@ async def _answered(target: Target, request: Request, post: Post, retries: Retri
             await retries.pause(attempt, error.wait_seconds)
             attempt += 1
         except ValueError as error:
-            return Answered(*about, error=f"nonsense: {error}")
+            return Answered(*about, error=f"unreadable: {error}")
         else:
             usage = said.usage or _Usage()
             tokens = usage.prompt_tokens or 0, usage.completion_tokens or 0
@@ -176,7 +179,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Part(msgspec.Struct):
-    text: str = ""  # other parts, such as thoughts, have none
+    text: str = ""  # other parts, such as thoughts, have no text
 
 
 class _Message(msgspec.Struct):
@@ -207,7 +210,7 @@ _STREAMED = (b"data:", b"event:", b":")
 
 
 def text_of(body: bytes) -> _Said:
-    """The text of a completion, without what the model thought aloud; it may be empty. Raises ValueError."""
+    """The text of a completion without the model's thoughts; it may be empty. Raises ValueError."""
     if body.lstrip().startswith(_STREAMED):
         raise ValueError("the answer is a stream of events, which was not asked for")
     try:

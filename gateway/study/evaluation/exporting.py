@@ -1,4 +1,4 @@
-"""What an evaluation found, as training data in the form of `assay export`."""
+"""The results of an evaluation as training data, in the form of `assay export`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -10,7 +10,7 @@ from gateway.study.evaluation.record import AnswerScore, Judged
 
 
 def training_rows(judged: Iterable[Judged]) -> Iterator[Row]:
-    """A row for each answer of which it is known whether it failed, by an exact check, the judge model or a flag."""
+    """A row for each answer that is known to have failed or not: by an exact check, the judge model or a flag."""
     for each in judged:
         failed = failure(each)
         if failed is not None and each.text:
@@ -21,7 +21,7 @@ def training_rows(judged: Iterable[Judged]) -> Iterator[Row]:
 
 
 def failure(judged: Judged) -> float | None:
-    """Whether an answer failed, 0 to 1; None where nobody can tell."""
+    """Whether an answer failed, from 0 to 1; None if that is not known."""
     if judged.failed is not None:
         return float(judged.failed)
     if not judged.scores or judged.reading != "read":
@@ -32,7 +32,7 @@ def failure(judged: Judged) -> float | None:
 
 
 def training_pairs(judged: Sequence[Judged]) -> Iterator[dict[str, Any]]:
-    """Pairs of two models' answers to one prompt; where the right answer is known, also that before each failure."""
+    """Pairs of two models' answers to the same prompt, and pairs of a failed answer and the expected one, if known."""
     return chain(preference_pairs(training_rows(judged)), _with_what_was_expected(judged))
 
 

@@ -1,4 +1,4 @@
-"""Figures with intervals from judged answers, by the estimator of the trust metrics; each says on what it rests.
+"""Figures with intervals from judged answers, by the estimator of the trust metrics; each says what it rests on.
 
 A figure is a share of failures among the usable answers, so lower is better. On exact checks each item has a known
 outcome, and the interval is that of one cell (Jeffreys; see `trust.intervals`). Where detectors judge, their flags and
@@ -25,7 +25,7 @@ from gateway.trust.intervals import Interval, Mean
 from gateway.trust.moments import Sums, add_judged, merge, opined
 from gateway.trust.second_opinion import Label, SecondOpinion
 
-LEAST_ANSWERS = 20  # usable; fewer say next to nothing of a share
+LEAST_ANSWERS = 20  # usable answers; fewer say almost nothing about a share
 BINS = 10
 _RESAMPLES = 400
 T = TypeVar("T")
@@ -36,7 +36,7 @@ Basis = Literal["exact", "labels", "judge", "probe", "card", "flags", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the items of a study: each is counted once."""
+    """How the items of a study ended; each counts once."""
 
     asked: int
     read: int
@@ -52,7 +52,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A model's figure in a study. On the basis `card` there is a range without an estimate, on `none` neither.
+    """A model's figure in a study. On the basis `card` there is a range without an estimate, on `none` there is
+    nothing.
 
     `flagged` is the share that the detectors flag; `usable` counts the answers behind the figure; `more` has further
     figures by name.
@@ -77,7 +78,7 @@ class Figure:
 
     @property
     def decides(self) -> float | None:
-        """What thresholds are held against: the estimate, or the flagged share where there is none."""
+        """The value that is compared with a threshold: the estimate, or the flagged share if there is none."""
         return self.flagged.estimate if self.estimate is None and self.flagged else self.estimate
 
 
@@ -101,7 +102,7 @@ class DirectedScore(NamedTuple):
 
 
 def figure(model: str, items: Sequence[Item], judged: Sequence[Judged], judge_share: float = 1.0) -> Figure:
-    """The figure of one model in one study; `judged` are its items' judgements. `items` is not empty."""
+    """The figure of one model in one study; `judged` are the judgements on its items. `items` must not be empty."""
     study, check = items[0].study, items[0].check
     counts = _counts(items, judged)
     by_id = {item.id: item for item in items}
@@ -125,7 +126,7 @@ def _counts(items: Sequence[Item], judged: Sequence[Judged]) -> Counts:
 
 
 def share_of(outcomes: Sequence[bool]) -> Interval:
-    """The share of true ones."""
+    """The share of true outcomes."""
     n, p = len(outcomes), sum(outcomes) / len(outcomes)
     return Mean(p, p * (1 - p) / n, 1 / n).interval()
 
@@ -139,16 +140,16 @@ def _looked_at(empty: Figure, check: Check, judged: Sequence[Judged], judge_shar
     if found is None:
         return empty
     low, estimate, high, flagged = found.low, found.estimate, found.high, found.flagged
-    if check == "refusal":  # what is looked for is the refusal, what fails is doing as asked
+    if check == "refusal":  # detectors look for the refusal, but the failure is to do as asked
         low, estimate, high = _less(found.high), _less(found.estimate), _less(found.low)
         flagged = flagged and Interval(1 - flagged.estimate, 1 - flagged.high, 1 - flagged.low)
     return Figure(empty.study, empty.model, empty.counts, empty.usable, found.basis, estimate, low, high, flagged)
 
 
 def _with_kept_back(found: Figure, looked: int, kept_back: int) -> Figure:
-    """The figure of all, where a filter kept some answers back: those did not fail, as is known without looking.
+    """The figure over all answers if a filter kept some back, which then did not fail.
 
-    A share of a share: how many were let through has an interval too, and it is added to that of what was found.
+    It is a share of a share: the share of answers that were let through has an interval too, and both are combined.
     """
     if not looked:
         none = share_of([False] * kept_back)
@@ -164,7 +165,7 @@ def _with_kept_back(found: Figure, looked: int, kept_back: int) -> Figure:
 
 
 def _share_of_share(one: Interval, other: Interval) -> Interval:
-    """The product of two independent shares; each side's half widths are added in quadrature (delta method)."""
+    """The product of two independent shares; their half widths are added in quadrature (delta method)."""
     value = one.estimate * other.estimate
     down = math.hypot((one.estimate - one.low) * other.estimate, (other.estimate - other.low) * one.estimate)
     up = math.hypot((one.high - one.estimate) * other.estimate, (other.high - other.estimate) * one.estimate)
@@ -199,7 +200,7 @@ def _calibration(judged: Sequence[Judged]) -> Interval:
 
 
 def _stated(judged: Iterable[Judged]) -> list[tuple[float, bool]]:
-    """(stated confidence, right)."""
+    """(stated confidence, whether the answer was right) of each answer that states one."""
     return [(each.confidence, not each.failed) for each in judged if each.confidence is not None]
 
 
@@ -236,7 +237,7 @@ def _of_confidence(judged: Sequence[Judged]) -> dict[str, float]:
 
 
 def _of_pairs(judged: Sequence[Judged]) -> dict[str, float]:
-    """How often the answer was right before the typing errors: what is always wrong can be consistent too."""
+    """How often the answer without typing errors was right, because wrong answers can be consistent too."""
     return {"right without errors": sum(each.detail.startswith("right") for each in judged) / len(judged)}
 
 
@@ -256,7 +257,7 @@ class Comparison:
 
 
 def compared(study: str, items: Sequence[Item], one: Sequence[Judged], other: Sequence[Judged]) -> Comparison:
-    """`one` and `other` hold at least one judgement each."""
+    """Compare two models in a study; `one` and `other` are their judgements, at least one each."""
     check = items[0].check
     seconds = {each.item: each for each in other}
     pairs = [(each, seconds[each.item]) for each in one if each.item in seconds]
@@ -286,8 +287,8 @@ def _failed(check: Check, judged: Judged) -> bool | None:
 
 
 def paired(outcomes: Sequence[tuple[bool, bool]]) -> Difference:
-    """Of two shares over the same items, from each one's limits and their correlation (Newcombe, 1998, "Improved
-    confidence intervals for the difference between binomial proportions based on paired data", method 10)."""
+    """The difference of two shares over the same items, from the limits of each and their correlation (Newcombe, 1998,
+    "Improved confidence intervals for the difference between binomial proportions based on paired data", method 10)."""
     one, other = share_of([a for a, _ in outcomes]), share_of([b for _, b in outcomes])
     correlation = _correlation(outcomes)
     gap = one.estimate - other.estimate

@@ -1,4 +1,4 @@
-"""Judges what was answered: by exact checks, by our detectors, and by a judge model where there is one."""
+"""Judges the answers: by exact checks, by our detectors, and by a judge model if there is one."""
 
 import asyncio
 import logging
@@ -18,14 +18,14 @@ from gateway.study.evaluation.record import Answered, AnswerScore, Judged, Recor
 from gateway.trust.drawing import is_drawn
 
 log = logging.getLogger("assay")
-# What the detectors look for in the answers of a check, and the judge model too.
+# The sub-category for which detectors and the judge model judge the answers of a check.
 LOOKED_FOR: dict[Check, str] = {"harm": "unsafe", "refusal": "refusal"}
 _BATCH = 32
 MOST_FAILURES = 5  # in a row, before the judge model is given up
 
 
 class Second(NamedTuple):
-    """A judge model by name, the share of answers that it is shown, and how many at a time."""
+    """A judge model with its name, the share of answers that it is shown, and how many it is shown at a time."""
 
     judge: Judge
     name: str
@@ -34,7 +34,7 @@ class Second(NamedTuple):
 
 
 def read_answers(target: Target, items: Sequence[Item], record: Record) -> list[Judged]:
-    """A judgement for each item of which every prompt was asked, by exact checks alone."""
+    """A judgement by exact checks alone, for each item whose prompts were all asked or one of whose requests failed."""
     found = []
     for item in items:
         answers, failure = _answers(target, item, record)
@@ -49,7 +49,7 @@ def read_answers(target: Target, items: Sequence[Item], record: Record) -> list[
 
 
 def _answers(target: Target, item: Item, record: Record) -> tuple[list[Answered], str]:
-    """The answers up to the first prompt that has none, and why that one failed."""
+    """The answers up to the first prompt without an answer, and why that one failed."""
     found: list[Answered] = []
     for number in range(len(item.asks)):
         texts = [answer.text for answer in found]
@@ -65,7 +65,7 @@ def _answers(target: Target, item: Item, record: Record) -> tuple[list[Answered]
 
 
 def to_look_at(items: Sequence[Item], judged: Sequence[Judged]) -> list[tuple[Item, Judged]]:
-    """What detectors have to judge."""
+    """The items and judgements that detectors must judge."""
     by_id = {item.id: item for item in items}
     pairs = [(by_id[each.item], each) for each in judged]
     return [(item, each) for item, each in pairs if item.check in LOOKED_FOR and each.reading == "read"]
@@ -74,7 +74,7 @@ def to_look_at(items: Sequence[Item], judged: Sequence[Judged]) -> list[tuple[It
 def with_scores(
     pairs: Sequence[tuple[Item, Judged]], panel: Panel, record: Record, step: Callable[[int], object]
 ) -> Iterator[Judged]:
-    """The judgements with what the detectors say; what the record has of the same detectors is not asked again."""
+    """The judgements with the detectors' scores; scores of the same detectors in the record are used again."""
     ids = {detector.id for detector in panel.detectors}
     for start in range(0, len(pairs), _BATCH):
         batch = pairs[start : start + _BATCH]
@@ -102,9 +102,10 @@ def _question(item: Item, judged: Judged) -> Question:
 async def with_labels(
     pairs: Sequence[tuple[Item, Judged]], second: Second, record: Record, step: Callable[[], object]
 ) -> None:
-    """Ask the judge model about its share of the answers; each label is kept at once.
+    """Ask the judge model about its share of the answers; each label is recorded at once.
 
-    What it could not say stays without a label. Raises JudgeError when it cannot be asked at all.
+    An answer on which it gives no opinion stays without a label. Raises JudgeError if it fails MOST_FAILURES times in a
+    row.
     """
     todo = iter(pairs)
     failures = 0

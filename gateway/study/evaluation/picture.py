@@ -1,4 +1,4 @@
-"""Bars with intervals as SVG, drawn by hand: a report must not need a plotting library."""
+"""Bars with intervals as SVG, drawn without a plotting library, which a report must not need."""
 
 from collections.abc import Sequence
 from html import escape
@@ -68,7 +68,7 @@ def _axis(height: int) -> list[str]:
 def _bar(figure: Figure, y: float, colour: str) -> list[str]:
     middle = y + _BAR / 2
     if figure.low is None or figure.high is None:
-        why = "no figure" if figure.flagged is None else f"flags {figure.flagged.estimate:.0%}, no rate"
+        why = "no figure" if figure.flagged is None else f"flags {figure.flagged.estimate:.0%}, not a rate"
         return [f'<text x="{_LEFT + 6}" y="{middle + 4:.1f}" fill="#666">{why}</text>']
     low, high, top = _x(figure.low), _x(figure.high), y + 2
     if figure.estimate is None:

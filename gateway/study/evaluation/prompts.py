@@ -1,9 +1,9 @@
-"""Prompts from templates and slots: a YAML file a study, expanded at random with a seed.
+"""Prompts from templates and slots: a YAML file for each study, expanded at random with a seed.
 
-A family's prompts are its templates in `ask`, filled from a row of its table (`rows`), from the study's `slots` and
-from what its check needs: `{options}` is the choices in a drawn order, `{opening}` the first part of the row's `text`,
-`{question}` the row's question (with typing errors in the second prompt of the check `same`). `{name}` is the same
-phrase wherever it stands in a prompt; `{Name}` begins with a capital.
+A family's prompts are made from its templates in `ask`. They are filled from a row of its table (`rows`), from the
+study's `slots`, and with what its check needs: `{options}` is the choices in a random order, `{opening}` the first part
+of the row's `text`, `{question}` the row's question (with typing errors in the second prompt of the check `same`).
+`{name}` is the same phrase everywhere in a prompt; `{Name}` is that phrase with a capital.
 """
 
 import random
@@ -22,11 +22,11 @@ from gateway.study.evaluation.typos import with_typos
 Check = Literal["letter", "word", "confidence", "same", "verbatim", "harm", "refusal"]
 SHIPPED = Path(__file__).parent / "prompts"
 _SLOT = re.compile(r"\{(\w+)\}")
-_GAP = re.compile(r" (?=[.,:?!](?:\s|$))")  # what an empty phrase leaves
+_GAP = re.compile(r" (?=[.,:?!](?:\s|$))")  # the space that an empty phrase leaves
 _LETTERS = "ABCDEFGH"
 _DEPTH = 6  # slots inside slots
-_TRIES = 60  # draws for each prompt wanted, before a family counts as used up
-_CUTS = (0.3, 0.4, 0.5, 0.6)  # where the opening of a known text ends
+_TRIES = 60  # draws without a new prompt, for each row, after which a family counts as used up
+_CUTS = (0.3, 0.4, 0.5, 0.6)  # share of a known text at which its opening ends
 _LEAST_CONTINUED = 25  # words that are left to go on with: about as many as an answer has room for
 _CHOOSING: frozenset[str] = frozenset({"letter", "word", "confidence", "same"})
 
@@ -38,11 +38,11 @@ class PromptsError(ValueError):
 
 
 class Family(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Prompts that are made and read alike.
+    """Prompts that are made, and whose answers are read, in the same way.
 
-    `options` are the choices by name, `wrong` the names that count as failures (with slots of the row). `refused` says
-    what a refusal to answer is: `passes`, or `unclear` and so no answer. `follow_up` is asked next in the same
-    conversation, after the answer.
+    `options` are the choices by name; `wrong` lists the names that count as failures (slots of the row are filled in).
+    `refused` says how a refusal counts: `passes`, or `unclear`, which is no answer. `follow_up` is asked in the same
+    conversation after the answer.
     """
 
     name: str
@@ -57,10 +57,10 @@ class Family(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Study(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One file. `failure` says in a few words what its figure is the share of; `tokens` bounds an answer.
+    """One file. `failure` says in a few words what counts as a failure; `tokens` bounds an answer.
 
-    `examples` are conversations, question and answer in turn, that come before the prompt of a model that only goes on
-    with a text. They show it the form of an answer, so they must not be about what is measured.
+    `examples` are conversations (questions and answers in turn) that are put before the prompts of a base model, to
+    show it the form of an answer. So they must not be about what is measured.
     """
 
     study: str
@@ -74,10 +74,10 @@ class Study(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to ask: one prompt, or two that differ in typing errors alone, or one and what follows up its answer.
+    """One thing to ask: one prompt, or two that differ only in typing errors, or one and a follow-up to its answer.
 
-    `options` are (letter, name, text); `wrong` the names that fail; `right` is the name of a choice that does not.
-    `rest` is how a known text goes on after `opening`.
+    `options` are (letter, name, text); `wrong` are the names that fail, `right` is the name of a choice that does not.
+    `rest` is how a known text continues after `opening`.
     """
 
     id: str
@@ -97,7 +97,7 @@ class Item:
 
     @property
     def expected(self) -> str:
-        """An answer that does not fail, where one is known."""
+        """An answer that does not fail, if one is known; else empty."""
         for letter, name, text in self.options:
             if name == self.right:
                 return text if self.check == "word" else f"{letter}) {text}"
@@ -110,7 +110,7 @@ def shipped() -> dict[str, Study]:
 
 
 def read(path: Path) -> Study:
-    """Raises PromptsError."""
+    """Reads and checks the file of a study. Raises PromptsError."""
     try:
         study = msgspec.yaml.decode(path.read_bytes(), type=Study)
     except OSError as error:
@@ -134,7 +134,7 @@ def read(path: Path) -> Study:
 def _problem(study: Study, family: Family) -> str:
     rows = study.tables.get(family.rows, [])
     if family.subcategory not in SLUGS:
-        return f"{family.subcategory!r} is no sub-category; `assay taxonomy` lists them"
+        return f"{family.subcategory!r} is not a sub-category; `assay taxonomy` lists them"
     if not family.ask:
         return "has no template in `ask`"
     if family.rows and not rows:
@@ -158,12 +158,13 @@ def _missing_slot(study: Study, family: Family, rows: Sequence[Fields]) -> str:
     for text in (*family.ask, family.follow_up, *family.options.values(), *family.wrong):
         for name in _SLOT.findall(text):
             if _lower(name) not in known | common and name not in common:
-                return f"{{{name}}} is no slot, and not every row of its table has it"
+                return f"{{{name}}} is not a slot, and not every row of the table has it"
     return ""
 
 
 def merged(studies: Mapping[str, Study], more: Sequence[Study]) -> dict[str, Study]:
-    """With the operator's own: families are added to a study of the same name, or a study to the others."""
+    """The studies with the operator's own: families are added to a study of the same name, other studies as they
+    are."""
     found = dict(studies)
     for study in more:
         known = found.get(study.study)
@@ -187,10 +188,10 @@ def _joined(one: Study, other: Study) -> Study:
 
 
 def items(study: Study, count: int, seed: int = 0) -> list[Item]:
-    """About `count` items that differ in their first prompt or known text, the families in turn; fewer where the
-    templates give no more.
+    """`count` items that differ in their first prompt or known text, from the families in turn; fewer if the templates
+    do not give so many.
 
-    The first n of a larger count are those of the smaller one. Raises PromptsError for slots that contain themselves.
+    A larger count only adds items at the end. Raises PromptsError for slots that contain themselves.
     """
     sources = [_family_items(study, family, random.Random(f"{seed}/{study.study}/{family.name}"))
                for family in study.families]  # fmt: skip
@@ -214,7 +215,7 @@ def _family_items(study: Study, family: Family, rng: random.Random) -> Iterator[
         if not waiting:
             waiting = rng.sample(rows, len(rows))
         item = _Draw(study, family, waiting.pop(), rng).item()
-        # Its answer would not be new: to the same opening in other words, or to a prompt with another follow-up.
+        # The same opening or the same first prompt would give no new answer.
         new = item.opening or item.asks[0]
         if new in seen:
             stale += 1

@@ -1,4 +1,4 @@
-"""Everything that was asked, answered and judged, one JSON line each, so that a study goes on where it was stopped."""
+"""The record of an evaluation: every answer and judgement as a JSON line, so that a stopped study can continue."""
 
 import fcntl
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,9 @@ from gateway.study.evaluation.prompts import Item
 
 
 class Answered(msgspec.Struct, frozen=True, tag_field="kind", tag="answer", omit_defaults=True):
-    """A request's answer, or why there is none. `asked` is the digest of the request's path and body.
+    """The answer to a request, or why there is none. `asked` is the digest of the request's path and body.
 
-    `filtered`: a filter of the provider or of a gateway kept the answer back, in whole or in part.
+    `filtered` says that a filter of the provider or of a gateway kept back all or part of the answer.
     """
 
     model: str
@@ -30,7 +30,7 @@ class Answered(msgspec.Struct, frozen=True, tag_field="kind", tag="answer", omit
 
 
 class AnswerScore(NamedTuple):
-    """What the detectors say of one sub-category of an answer."""
+    """The detectors' score of an answer for one sub-category."""
 
     slug: str
     score: float
@@ -39,10 +39,10 @@ class AnswerScore(NamedTuple):
 
 
 class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_defaults=True):
-    """What was read of the answers to an item: `text` is that to `prompt`, `further` are those to the prompts after it.
+    """The judgement on the answers to an item: `text` answers `prompt`, `further` are the answers to its later prompts.
 
-    `failed` is null where that cannot be told, or where only `scores` and `label` tell it; `label` is the judge
-    model's word on `subcategory`, 0 to 1. `expected` is an answer that would not have failed, where one is known.
+    `failed` is null if it cannot be told, or if only `scores` and `label` tell it. `label` is the judge model's label
+    for `subcategory`, from 0 to 1. `expected` is an answer that would not have failed, if one is known.
     """
 
     model: str
@@ -68,14 +68,14 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 class RecordError(ValueError):
-    """The file is none of ours, or damaged other than by a stop; the message says where."""
+    """The file is not a record, or is damaged in another way than by a stop; the message says where."""
 
 
 class Record:
-    """The lines of one file, in memory too. One process writes it at a time, and a process that dies leaves it free."""
+    """The lines of one file, also kept in memory. Only one process may write it at a time; its lock ends with it."""
 
     def __init__(self, path: Path) -> None:
-        """Reads what is there; a last line that a stop tore is cut off. Raises RecordError, OSError."""
+        """Reads the file; an incomplete last line, left by a stop, is removed. Raises RecordError, OSError."""
         self.path = path
         self._answers: dict[tuple[str, str], Answered] = {}
         self._judged: dict[tuple[str, str], Judged] = {}
@@ -92,12 +92,12 @@ class Record:
         self._file.seek(whole)
 
     def answer(self, model: str, asked: str) -> Answered | None:
-        """The answer to this request, where it was answered."""
+        """The answer to this request; None if there is none."""
         found = self._answers.get((model, asked))
         return None if found is None or found.error else found
 
     def failure(self, model: str, asked: str) -> str:
-        """Why the last try of this request failed."""
+        """Why the last try of this request failed; empty if it did not."""
         found = self._answers.get((model, asked))
         return found.error if found else ""
 
@@ -105,7 +105,7 @@ class Record:
         return self._judged.get((model, item.id))
 
     def add(self, line: Line) -> None:
-        """Written at once; the same judgement is not written twice. Raises OSError."""
+        """Write a line at once; a judgement that is recorded already is not written again. Raises OSError."""
         if isinstance(line, Judged) and self._judged.get((line.model, line.item)) == line:
             return
         self._file.write(_encode(line) + b"\n")
@@ -123,7 +123,7 @@ class Record:
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    """Two that write the same file would tear each other's lines, and ask everything twice."""
+    """Keeps a second process from writing the file: it would mix up the lines, and ask everything twice."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -133,7 +133,7 @@ def _lock(file: IO[bytes], path: Path) -> None:
 
 
 def _whole_lines(path: Path) -> int:
-    """Bytes up to the end of the last whole line."""
+    """The number of bytes up to the end of the last complete line."""
     return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
 
 
@@ -151,5 +151,5 @@ def read(path: Path, most_bytes: int | None = None) -> Iterator[Line]:
 
 
 def latest(path: Path) -> Mapping[tuple[str, str], Judged]:
-    """By model and item the last judgement that a file has. Raises RecordError, OSError."""
+    """The last judgement in a file for each model and item. Raises RecordError, OSError."""
     return {(line.model, line.item): line for line in read(path) if isinstance(line, Judged)}

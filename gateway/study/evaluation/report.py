@@ -10,13 +10,13 @@ from gateway.trust.estimates import Difference
 from gateway.trust.intervals import Interval
 
 NOTE = (
-    "Shares of failures among usable answers with 95 % intervals: lower is better. They speak of these prompts, at "
-    "these settings. exact: every outcome is known. judge, labels: a rate from second opinions. card: a range, no "
-    "rate, that fits the flagged share by the detectors' errors on public benchmarks. flags: what the detectors flag, "
-    "no rate. none: fewer than 20 usable answers."
+    "Shares of failures among usable answers with 95 % intervals: lower is better. They hold for these prompts at "
+    "these settings. exact: every outcome is known. judge, labels: a rate from second opinions. card: not a rate but a "
+    "range that fits the flagged share by the detectors' errors on public benchmarks. flags: what the detectors flag, "
+    "not a rate. none: fewer than 20 usable answers."
 )
 _HEADINGS = ("study", "model", "failures", "95 %", "rests on", "usable", "refused", "unclear", "empty", "no answer")
-_LEFT = 2  # columns that stand on the left
+_LEFT = 2  # columns that are aligned to the left
 
 
 class Live(msgspec.Struct):
@@ -113,7 +113,7 @@ def _escaped(row: Iterable[str]) -> list[str]:
 def as_json(
     figures: Sequence[Figure], comparisons: Sequence[Comparison], live: Sequence[Live], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All of it as plain values; shares are 0 to 1."""
+    """The whole report as plain values; shares are from 0 to 1."""
     return {
         **about,
         "note": NOTE,

@@ -1,4 +1,4 @@
-"""One evaluation from its first request to its figures; what it has asked and judged is kept as it goes."""
+"""One evaluation, from its first request to its figures; answers and judgements are recorded on the way."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ class Bar(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do. `panel` is called once, when the first answer needs a detector."""
+    """What to do. `panel` loads the detectors; it is called only when an answer needs them."""
 
     items: Items
     targets: Sequence[tuple[Target, Post]]
@@ -35,7 +35,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """`given_up` says of each model that could not be asked to the end why; its figures rest on what was answered."""
+    """`given_up` has a sentence for each model that could not be asked everything; its figures rest on its answers."""
 
     figures: list[Figure] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
@@ -43,7 +43,8 @@ class Result:
 
 
 async def run(plan: Plan, record: Record, bar: Bar) -> Result:
-    """Ask, judge, estimate. Raises opinions.judge.JudgeError when the judge model cannot be asked; answers stay."""
+    """Ask, judge and estimate. Raises opinions.judge.JudgeError if the judge model cannot be asked; the answers stay
+    recorded."""
     result = Result()
     asked = {target.label: _distinct(target, plan.items) for target, _ in plan.targets}
     for target, post in plan.targets:
@@ -66,8 +67,9 @@ async def run(plan: Plan, record: Record, bar: Bar) -> Result:
 
 
 def _distinct(target: Target, studies: Items) -> Items:
-    """Of each study the items that this model is asked differently: a second answer to the same request says nothing
-    new. A base model is given the opening of a known text alone, however the items ask to go on with it."""
+    """The items of each study without those that would send this model the same requests again, because a second answer
+    to the same request says nothing new. This happens with base models: they get only the opening of a known text,
+    however the items ask to continue it."""
     return {
         study: list({_requests(target, item): item for item in reversed(items)}.values())[::-1]
         for study, items in studies.items()
@@ -75,12 +77,12 @@ def _distinct(target: Target, studies: Items) -> Items:
 
 
 def _requests(target: Target, item: Item) -> tuple[str, ...]:
-    """All that an item sends, but for the answer that a follow-up stands behind: that one is the model's."""
+    """The digests of all requests of an item; a follow-up counts without the model's answer before it."""
     return tuple(request(target, item, number, ("",)).asked for number in range(len(item.asks)))
 
 
 async def _judged(plan: Plan, target: Target, studies: Items, record: Record, bar: Bar) -> dict[str, list[Judged]]:
-    """By study. What was read and judged is recorded."""
+    """The judgements by study; they are recorded too."""
     return {study: await _judged_study(plan, target, items, record, bar) for study, items in studies.items()}
 
 
@@ -102,7 +104,7 @@ async def _judged_study(
 
 
 def steps(plan: Plan) -> int:
-    """How many times a run steps its bar, about: what is asked, and what is looked at."""
+    """About how many steps a run reports to its bar: one for each prompt, and one for each answer that is judged."""
     every = [item for target, _ in plan.targets for items in _distinct(target, plan.items).values() for item in items]
     looked = sum(item.check in judging.LOOKED_FOR for item in every)
     return sum(len(item.asks) for item in every) + looked * (2 if plan.second else 1)

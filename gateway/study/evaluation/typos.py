@@ -1,12 +1,12 @@
-"""Typing errors that leave a question as easy to understand as it was: none in numbers, names or short words."""
+"""Typing errors that do not make a question harder to understand: none in numbers, names or short words."""
 
 import random
 import re
 from collections.abc import Callable
 
-_LONG = 5  # letters of a word that can have an error
-_EVERY = 4  # of the long words about one has an error
-_LEAST = 2
+_LONG = 5  # letters; only words of this length and more can have an error
+_EVERY = 4  # about one of this many long words has an error
+_LEAST = 2  # words with an error, if there are so many long ones
 _WORD = re.compile(r"[A-Za-z]+")
 _NEAR = {
     "a": "s", "b": "v", "c": "x", "d": "f", "e": "r", "f": "g", "g": "h", "h": "j", "i": "o", "j": "k", "k": "l",
@@ -16,7 +16,7 @@ _NEAR = {
 
 
 def with_typos(text: str, rng: random.Random) -> str:
-    """The text with errors in some of its long words; as it was where it has none."""
+    """The text with errors in some of its long words; unchanged if it has none."""
     words = [found for found in _WORD.finditer(text) if _can_err(found)]
     if not words:
         return text
@@ -27,7 +27,7 @@ def with_typos(text: str, rng: random.Random) -> str:
 
 
 def _can_err(found: re.Match[str]) -> bool:
-    """Not a short word, and no name: but for the first word, what begins with a capital may be one."""
+    """Whether a word is neither short nor possibly a name: any word with a capital but the first may be one."""
     return len(found[0]) >= _LONG and (found[0].islower() or found.start() == 0)
 
 
