@@ -1,8 +1,8 @@
 """What runs beside the traffic for as long as a process serves: judging, the audit file, watches, gauges.
 
-A gateway whose guard has died must not serve on as if it had one. So a task that ends is started again, each time
-after a longer pause, with a log line and `assay_background_restarts_total`; `/healthz` tells of one that keeps failing,
-and where not even that can go on, the process ends.
+A gateway whose guard has died must not go on as if it had one. So a task that ends is started again, each time after a
+longer pause, with a log line and a count in `assay_background_restarts_total`. `/healthz` reports a task that keeps
+failing. If the tasks cannot be kept running at all, the process ends.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ log = logging.getLogger("assay")
 
 FIRST_PAUSE_SECONDS = 0.1
 LAST_PAUSE_SECONDS = 10.0
-STEADY_SECONDS = 5.0  # a task that ran so long after a restart works again
+STEADY_SECONDS = 5.0  # a task that has run so long after a restart works again
 PATIENCE_SECONDS = 15.0  # a task that fails for longer makes the process unhealthy
 
 
@@ -28,14 +28,14 @@ NamedTask = tuple[str, Callable[[], Awaitable[None]]]
 
 
 class Failing(NamedTuple):
-    """A task that does not work: since when (monotonic seconds), and why it ended last."""
+    """A task that does not work: since when (monotonic seconds), and why it last ended."""
 
     since: float
     why: str
 
 
 class Task:
-    """One of them. `run` works until it is cancelled; called again, it starts anew."""
+    """One background task. `run` works until it is cancelled, and can be called again."""
 
     def __init__(self, name: str, run: Callable[[], Awaitable[None]], clock: Callable[[], float]) -> None:
         self.name = name
@@ -47,14 +47,14 @@ class Task:
 
     @property
     def failing(self) -> Failing | None:
-        """None once it has run steadily again."""
+        """Since when and why the task fails; None once it runs steadily again."""
         started = self._started_at
         if started is not None and self._clock() - started >= STEADY_SECONDS:
             return None
         return self._failing
 
     async def keep_running(self) -> None:
-        """Until cancelled."""
+        """Run the task, again and again, until cancelled."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             self._started_at = self._clock()
@@ -63,7 +63,7 @@ class Task:
                 why = "it returned"
             except Exception as error:
                 why = f"{type(error).__name__}: {error}"
-                if not isinstance(error, OSError):  # what the system refused is clear from its message; this is a bug
+                if not isinstance(error, OSError):  # an OSError explains itself; anything else is a bug
                     log.error("background task %s failed", self.name, exc_info=error)
             failing = self.failing
             pause = FIRST_PAUSE_SECONDS if failing is None else min(pause * 2, LAST_PAUSE_SECONDS)
@@ -75,9 +75,9 @@ class Task:
 
 
 class Background:
-    """The tasks of a process, under one owner. `end_process` is called when they cannot be kept any more.
+    """The tasks of a process, under one owner. `end_process` is called when they cannot be kept running any more.
 
-    A task's name becomes a metric label: one of a few.
+    A task's name becomes a metric label, so there must be only a few.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class Background:
 
     @property
     def failing(self) -> dict[str, str]:
-        """Tasks that do not work now → why they ended last."""
+        """Tasks that do not work now → why they last ended."""
         return {task.name: task.failing.why for task in self._tasks if task.failing}
 
     @property
     def is_healthy(self) -> bool:
-        """No task has been failing for longer than is to be expected of a passing trouble."""
+        """Whether no task has been failing for longer than a passing problem would take."""
         now = self._clock()
         return all(task.failing is None or now - task.failing.since < PATIENCE_SECONDS for task in self._tasks)
 

@@ -1,4 +1,4 @@
-"""Reads the bodies of requests, within bounds for each and for all that are held at once."""
+"""Reads the bodies of requests, within bounds for each body and for all that are held at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
@@ -8,7 +8,7 @@ from typing import Any
 from gateway.encodings import EncodingError, TooLargeError, unpack
 from gateway.errors import GatewayError
 
-_SMALL = 16 * 1024  # a packed body below this is unpacked on the spot, a larger one in a thread
+_SMALL = 16 * 1024  # a packed body below this is unpacked at once, a larger one in a thread
 
 Take = Callable[[], bytes | None]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -16,7 +16,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class BodyBounds:
-    """`each` bytes of a body at most, `all` bytes of those that are held, `seconds` of silence while one comes."""
+    """Bounds: `each` bytes of a body, `all` bytes of held bodies together, `seconds` of silence while a body comes."""
 
     each: int
     all: int
@@ -33,9 +33,9 @@ class Bodies:
     async def read(
         self, take: Take, receive: Receive, headers: Iterable[tuple[bytes, bytes]], packing: str = ""
     ) -> tuple[bytes, bytes]:
-        """The whole body, and what came of it where it was in the content-encoding `packing` (else empty).
+        """The whole body, and its packed bytes if it came in the content-encoding `packing` (else empty).
 
-        `take` gives it without waiting where it came along with the head, which is most often so. Raises GatewayError
+        `take` gives the body without waiting if it came along with the head, as is usual. Raises GatewayError
         body_too_large, overloaded, body_timeout, client_gone and bad_encoding; then nothing of it is held.
         """
         body = self.take(take)
@@ -50,19 +50,19 @@ class Bodies:
             raise
 
     def take(self, take: Take) -> bytes | None:
-        """The whole body, where `take` gives it: then it is held. Raises GatewayError body_too_large and overloaded."""
+        """The whole body, if `take` gives it; then it is held. Raises GatewayError body_too_large and overloaded."""
         body = take()
         if body:
             self._hold(len(body), len(body))
         return body
 
     def release(self, body: bytes) -> None:
-        """Give the body's memory back: nobody needs it any more."""
+        """Give the body's memory back."""
         self._held -= len(body)
 
     async def begin(self, receive: Receive, most: int) -> tuple[bytes, bool]:
-        """Of an upload all, or its beginning once that has `most` bytes; whether it is all. Held like what `read`
-        returned. Raises GatewayError overloaded, body_timeout and client_gone."""
+        """An upload, or its beginning if it has more than `most` bytes, and whether it is all. It is held like what
+        `read` returns. Raises GatewayError overloaded, body_timeout and client_gone."""
         pieces: list[bytes] = []
         size = 0
         most = min(most, self._bounds.each)
@@ -81,8 +81,8 @@ class Bodies:
         return b"".join(pieces), False
 
     async def pieces(self, receive: Receive, begun: bytes = b"", *, whole: bool = False) -> AsyncIterator[bytes]:
-        """The body as it comes, for uploads, after what has `begun` (the `whole`, or not): nothing more of it is held.
-        Raises GatewayError body_timeout, client_gone."""
+        """The body of an upload as it comes, after what has `begun`, which may be the `whole` of it. Nothing more is
+        held. Raises GatewayError body_timeout, client_gone."""
         if begun:
             yield begun
         while not whole:
@@ -125,7 +125,7 @@ class Bodies:
         return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
     def _hold(self, more: int, size: int) -> None:
-        """Count `more` bytes of a body that now has `size`. Raises GatewayError where a bound forbids it."""
+        """Count `more` bytes of a body that has `size` with them. Raises GatewayError if a bound forbids it."""
         if size > self._bounds.each:
             raise self._too_large()
         if self._held + more > self._bounds.all:

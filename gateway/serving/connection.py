@@ -19,7 +19,7 @@ from gateway.serving.head import STATUS_LINES, BadRequest
 from gateway.serving.reading import RequestReader
 from gateway.serving.request import Application, ServerRequest, answer_server_options
 
-_PIPELINED = 64  # requests that wait for their turn; what comes after them is not read, and the client asks again
+_PIPELINED = 64  # requests that may wait for their turn; later ones are not read, and the client sends them again
 _LINGER_SECONDS = 2.0
 
 
@@ -58,7 +58,7 @@ class ServerConnection(asyncio.Protocol):
         self.loop = _loop or asyncio.get_running_loop()
         self.state = server_state
         self.tasks = server_state.tasks
-        self.closing = False  # no more requests are taken; those that were are still answered
+        self.closing = False  # no more requests are accepted; those that were accepted are still answered
         self.lost = False
         self._keep_alive_seconds = config.timeout_keep_alive
         self._reader: RequestReader
@@ -69,9 +69,9 @@ class ServerConnection(asyncio.Protocol):
         self._idle_since = self.loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._reading_paused = False
-        self._lingering = False  # our side is closed, and what still comes is thrown away
+        self._lingering = False  # our side is closed, and what still comes is discarded
         self._writable: asyncio.Future[None] | None = None
-        self._unsent: tuple[object, int] = (None, 0)  # what the client had still to take when the timer last looked
+        self._unsent: tuple[object, int] = (None, 0)  # what was still unsent when the timer last looked
 
     # --- asyncio.Protocol
 
@@ -116,7 +116,7 @@ class ServerConnection(asyncio.Protocol):
     # --- called by uvicorn
 
     def retire(self) -> None:
-        """The next answer is the last here; an idle connection stays open for a request that is on its way."""
+        """The next answer is the last. An idle connection stays open for a request that may be on its way."""
         self.closing = self.active is not None
 
     def shutdown(self) -> None:
@@ -128,7 +128,7 @@ class ServerConnection(asyncio.Protocol):
     # --- used by the reader
 
     def take(self, request: ServerRequest) -> None:
-        """Start it, or let it wait for the answers of those before it."""
+        """Start a request, or let it wait for the answers to those before it."""
         self.state.total_requests += 1
         self.closing = draining.has_begun()
         if self.active is None:
@@ -139,9 +139,9 @@ class ServerConnection(asyncio.Protocol):
             self.pause_reading()
 
     def refuse(self, refusal: BadRequest) -> None:
-        """Answer what cannot become a request once those before it have their answers, and close."""
+        """Refuse what is not a request and close, once the requests before it have their answers."""
         if self.refusal is not None or self._transport.is_closing():
-            return  # the parser complains of every further piece
+            return  # the parser complains about every further piece
         self.refusal = refusal
         self.closing = True
         broken, self._reader.filling = self._reader.filling, None
@@ -168,12 +168,12 @@ class ServerConnection(asyncio.Protocol):
 
     @property
     def is_full(self) -> bool:
-        """The client does not take what was written."""
+        """Whether the client does not take what was written."""
         return self._writable is not None
 
     async def drain(self) -> None:
         if self._writable is not None:
-            await asyncio.shield(self._writable)  # a cancelled request leaves it whole for the next look at it
+            await asyncio.shield(self._writable)  # others may wait for it too, so a cancelled request must not end it
 
     def pause_reading(self) -> None:
         if not self._reading_paused and not self.lost:
@@ -194,7 +194,7 @@ class ServerConnection(asyncio.Protocol):
         self.active = None
         self._idle_since = self.loop.time()
         if not request.has_whole_body:
-            self._linger()  # a body that nobody read may be of any size: closing is cheaper than reading it
+            self._linger()  # an unread body may be of any size, and closing is cheaper than reading it
         elif not request.keep_alive:
             self._transport.close()
         elif self._queued:
@@ -213,7 +213,7 @@ class ServerConnection(asyncio.Protocol):
         if framed:
             self._transport.close()
         elif not self.lost:
-            self._transport.abort()  # this answer ends where the connection ends: only a reset tells the difference
+            self._transport.abort()  # the end of the connection would end this answer; only a reset shows the break
 
     # --- inside
 
@@ -229,9 +229,9 @@ class ServerConnection(asyncio.Protocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Close our side only, and throw away what still comes, until the client closes or the time is over.
+        """Close only our side, and discard what still comes, until the client closes or time is up.
 
-        Closing while unread bytes lie there would reset the connection, and the client could lose the answer.
+        If we closed while there are unread bytes, the connection would be reset, and the client could lose the answer.
         """
         self.closing = True
         self._lingering = True
@@ -245,7 +245,7 @@ class ServerConnection(asyncio.Protocol):
             self._timer = self.loop.call_later(_LINGER_SECONDS, self._look_after)
 
     def _look_after(self) -> None:
-        """Close when idle for long enough, abort when the client takes nothing; else look again later."""
+        """Close if idle for too long, abort if the client takes nothing; otherwise look again later."""
         now = self.loop.time()
         due = self._keep_alive_seconds + (now if self.active is not None else self._idle_since)
         before, self._unsent = self._unsent, (self._writable, self._transport.get_write_buffer_size())

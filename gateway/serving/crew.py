@@ -1,8 +1,7 @@
 """The worker processes that share a port, and when one that ended is started again.
 
-At once where it had lived for a while, else after a pause that grows: a worker which cannot live is not to take the
-processor from those that can. While no worker lives the pause is short, because connections wait as long as nobody
-takes them.
+A worker that had lived for a while is replaced at once, any other after a pause that grows: a worker that cannot live
+must not take the processor from those that can. While no worker lives the pause is short, because connections wait.
 """
 
 import logging
@@ -17,12 +16,12 @@ log = logging.getLogger("assay")
 FIRST_PAUSE_SECONDS = 1.0
 LAST_PAUSE_SECONDS = 30.0
 ALONE_SECONDS = 1.0  # the longest pause while no worker lives
-STEADY_SECONDS = 60.0  # one that lived so long is no worker that dies over and over
+STEADY_SECONDS = 60.0  # a worker that lived so long does not count as one that dies again and again
 _CANNOT_START = 3  # the exit status of a worker of uvicorn whose application could not be built
 
 
 class Worker(Protocol):
-    """A process. `exitcode` is None while it lives, and negative where a signal ended it."""
+    """A process. `exitcode` is None while it lives, and negative if a signal ended it."""
 
     @property
     def pid(self) -> int | None: ...
@@ -36,7 +35,7 @@ _W = TypeVar("_W", bound=Worker)
 
 @dataclass(slots=True)
 class _Place(Generic[_W]):
-    """Where one worker after the other stands. `ended_at` is None until the end of the present one was noticed."""
+    """The place of one worker after the other. `ended_at` is None until the end of the present one was noticed."""
 
     worker: _W
     started_at: float
@@ -45,7 +44,7 @@ class _Place(Generic[_W]):
 
 
 class Crew(Generic[_W]):
-    """So many workers, each made by `start`. Times are of `clock`."""
+    """Keeps this number of workers, each made by `start`. Times are of `clock`."""
 
     def __init__(self, start: Callable[[], _W], number: int, *, clock: Callable[[], float] = monotonic) -> None:
         self._start = start
@@ -54,12 +53,12 @@ class Crew(Generic[_W]):
 
     @property
     def workers(self) -> list[_W]:
-        """The last one of each place, whether or not it lives."""
+        """The latest worker of each place, alive or not."""
         return [place.worker for place in self._places]
 
     def look(self) -> bool:
-        """Start what is due. False where a worker's application could not be built and no other worker lives: one more
-        would fare the same. Those that live go on with the settings that they were started with."""
+        """Start the workers that are due. False if a worker's application could not be built and no other worker lives,
+        because a new one would fail too. Living workers go on with the settings they were started with."""
         for place in self._places:
             if place.ended_at is None and place.worker.exitcode is not None:
                 if place.worker.exitcode == _CANNOT_START and not self._any_lives():

@@ -1,4 +1,4 @@
-"""How many file descriptors the process has left. Without any, no connection comes in, and no detector is restarted."""
+"""How many file descriptors the process has left. Without any, no connection comes in and no detector is restarted."""
 
 import errno
 import logging
@@ -10,27 +10,27 @@ from gateway.telemetry.processes import open_files
 
 log = logging.getLogger("assay")
 
-_SHORT = 0.9  # the share in use from which the log tells of it
-_BESIDE = 64  # descriptors for all that is no connection: files, the detectors, Redis
-_ENOUGH = 0.8  # and below which that is over
+_SHORT = 0.9  # share in use from which the log reports a shortage
+_ENOUGH = 0.8  # share in use below which the shortage is over
+_BESIDE = 64  # descriptors for everything but connections: files, the detectors, Redis
 
 
 class Use(NamedTuple):
-    """Descriptors that are open, and how many may be."""
+    """How many descriptors are open, and how many may be."""
 
     open: int
     most: int
 
 
 def raise_limit() -> None:
-    """Take as many as the system lets this process have without asking anybody."""
+    """Raise the soft limit to the hard limit, for which no permission is needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard and hard != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def in_use() -> Use:
-    """The descriptors of this process; all that there may be where not even that can be looked up."""
+    """The descriptors of this process. If they cannot be counted because none is left, all are in use."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         return Use(open_files(Path("/proc/self/fd")), most)
@@ -39,8 +39,8 @@ def in_use() -> Use:
 
 
 def shortfall(in_flight: int, most: int) -> str:
-    """What to say at the start where `in_flight` exchanges, with a connection each on both sides, need more than the
-    `most` descriptors that are allowed; empty where they do not."""
+    """A warning for the start if `in_flight` exchanges, with a connection on each side, need more than the `most`
+    descriptors that are allowed; empty if not."""
     needed = 2 * in_flight + _BESIDE
     if needed <= most:
         return ""
@@ -52,7 +52,7 @@ def shortfall(in_flight: int, most: int) -> str:
 
 
 class Shortage:
-    """Logs when descriptors run short, and when there are enough again; once each."""
+    """Logs once when descriptors run short, and once when there are enough again."""
 
     def __init__(self) -> None:
         self._short = False

@@ -1,10 +1,10 @@
-"""Whether this process was told to end: it says so at `/readyz`, and every answer is the last on its connection."""
+"""Whether this process was told to end: then `/readyz` says so, and every answer is the last on its connection."""
 
 _begun = False
 
 
 def begin() -> None:
-    """From now on; there is no way back."""
+    """This process was told to end; there is no way back."""
     global _begun
     _begun = True
 

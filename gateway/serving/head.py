@@ -1,4 +1,4 @@
-"""What a request's head must look like beyond what the parser reads, and how a response's head is written."""
+"""What a request's head must look like beyond what the parser checks, and how a response's head is written."""
 
 import re
 from http import HTTPStatus
@@ -14,15 +14,15 @@ _CONTROLS = bytes(set(range(0x20)) - {0x09}) + b"\x7f"
 _LINE_ENDS = {"1.1": b" HTTP/1.1\r\n", "1.0": b" HTTP/1.0\r\n"}  # of request lines, by version
 _OTHER_PROTOCOLS = (b" RTSP/", b" ICE/")
 _UPGRADE = frozenset({b"upgrade", b"http2-settings"})
-# What clients and model servers say is remembered within 2 × 256 × 128 bytes; what is longer is looked at anew.
+# Values of clients and model servers are remembered within 2 × 256 × 128 bytes; longer ones are checked each time.
 _REMEMBERED = 256
 _REMEMBERED_BYTES = 128
 _good_hosts: set[bytes] = set()
 GOOD_NAMES: set[bytes] = set()  # of headers: `check_name` found nothing wrong with them
 
 
-class BadRequest(Exception):  # noqa: N818 - what the client did wrong, not we
-    """Raised in a callback of the parser: no byte after this one is read as a request."""
+class BadRequest(Exception):  # noqa: N818 - an error of the client, not of ours
+    """Raised in a callback of the parser: no later byte is read as a request."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -30,10 +30,10 @@ class BadRequest(Exception):  # noqa: N818 - what the client did wrong, not we
 
 
 def check_version(version: str, method: bytes, url: bytes, received: bytes) -> None:
-    """Raises BadRequest for another protocol than HTTP/1. `received` ends with the head, or with what came behind it.
+    """Raises BadRequest for a protocol other than HTTP/1. `received` ends with the head, or with what came after it.
 
-    The parser takes RTSP/1.0 and ICE/1.0 for 1.0, so the request line is looked for as HTTP would have it. Other things
-    may stand before it: line ends, the end of a body, a request that it was pipelined with.
+    The parser takes RTSP/1.0 and ICE/1.0 for HTTP/1.0, so the request line is searched for in HTTP's form. It may
+    follow other things: line ends, the end of a body, an earlier pipelined request.
     """
     end = _LINE_ENDS.get(version)
     if end is not None and received.startswith(b"%b %b%b" % (method, url, end)):
@@ -50,17 +50,17 @@ def check_host(host: bytes) -> bytes:
     """The host of a request, unchanged. Raises BadRequest unless it is a host with an optional port."""
     if host not in _good_hosts:
         if not _HOST.fullmatch(host):
-            raise BadRequest(400, "the Host header is no host name with an optional port")
+            raise BadRequest(400, "the Host header is not a host name with an optional port")
         if len(_good_hosts) < _REMEMBERED and len(host) <= _REMEMBERED_BYTES:
             _good_hosts.add(host)
     return host
 
 
 def origin_form(target: bytes, method: bytes) -> tuple[bytes, bytes]:
-    """Path with query, and the host in it, of a request target that is no plain path.
+    """Path with query, and the host, of a request target that is not a plain path.
 
-    That is `*`, or the absolute form, as sent to proxies, whose host counts in place of the header (RFC 9112, 3.2.2).
-    Without a path, OPTIONS asks in it for what `*` does (3.2.4).
+    The target is `*`, or the absolute form as sent to proxies, whose host replaces the header (RFC 9112, 3.2.2). In
+    that form, OPTIONS without a path means `*` (3.2.4).
     """
     if b"#" in target:
         raise BadRequest(400, "the request target has a fragment (#), which is never sent")
@@ -68,7 +68,7 @@ def origin_form(target: bytes, method: bytes) -> tuple[bytes, bytes]:
         return target, b""
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
-        raise BadRequest(400, "the request target is no path")
+        raise BadRequest(400, "the request target is not a path")
     host, rest = absolute.groups()
     if method == b"OPTIONS" and not rest:
         return b"*", check_host(host)
@@ -76,7 +76,7 @@ def origin_form(target: bytes, method: bytes) -> tuple[bytes, bytes]:
 
 
 def without_upgrade(method: bytes, url: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """A head without its wish for another protocol; some clients send it with every request."""
+    """A head without its request for an upgrade, which some clients send every time."""
     lines = [b"%b %b HTTP/%b" % (method, url, version.encode("ascii"))]
     for name, value in headers:
         if name == b"connection":
@@ -87,15 +87,15 @@ def without_upgrade(method: bytes, url: bytes, version: str, headers: list[tuple
 
 
 def check_name(name: bytes) -> None:
-    """Raises RuntimeError unless this can be the name of a header; names that can are remembered."""
+    """Raises RuntimeError unless this can be the name of a header; good names are remembered."""
     if not _NAME.fullmatch(name):
-        raise RuntimeError(f"{name[:40]!r} is no name of a header")
+        raise RuntimeError(f"{name[:40]!r} is not a header name")
     if len(GOOD_NAMES) < _REMEMBERED and len(name) <= _REMEMBERED_BYTES:
         GOOD_NAMES.add(name)
 
 
 def written_head(lines: list[bytes]) -> bytes:
-    """A response's head of these lines. Raises RuntimeError for one that could be read as more than they are."""
+    """A response's head of these lines. Raises RuntimeError if a control character could make it more than these."""
     head = b"\r\n".join(lines)
     if len(head.translate(None, _CONTROLS)) != len(head) - 2 * len(lines) + 2:
         raise RuntimeError("a response header has a control character in it")

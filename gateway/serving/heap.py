@@ -1,8 +1,9 @@
-"""How memory is kept: by the C library, enough of what was freed for the next large body, and not for ever; by
-Python, what lives as long as the process.
+"""How memory is kept. The C library keeps freed memory for the next large body, for some seconds; Python's garbage
+collector leaves alone what lives as long as the process.
 
-Left alone, glibc takes a body of some megabytes from the kernel page by page and gives it back at once, so a body of
-10 MB costs 5,000 page faults and more time than forwarding it: `mallopt(3)`. With another C library nothing is done.
+By default, glibc takes a body of some megabytes from the kernel page by page and gives it back at once, so a body of
+10 MB costs 5,000 page faults, which takes longer than forwarding it: see `mallopt(3)`. With another C library nothing
+is done.
 """
 
 import ctypes
@@ -21,21 +22,21 @@ _libc = ctypes.CDLL(None)
 
 
 def keep_freed() -> None:
-    """Keep what large bodies have freed for the next ones, until `give_back`."""
+    """Keep the memory of large bodies for the next ones, until `give_back`."""
     if hasattr(_libc, "mallopt"):
         _libc.mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
         _libc.mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
 def give_back() -> None:
-    """Return what is free to the system. Takes microseconds, after large bodies about a millisecond."""
+    """Return free memory to the system. Takes microseconds; after large bodies, about a millisecond."""
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)
 
 
 def keep_what_is_built() -> None:
-    """Call once, when a process is built: what is there by then lives as long as the process. Requests leave hardly any
-    cycles behind, so looking for them after every few hundred allocations costs some percent of all time and finds
+    """Call once, when a process is built: what exists then lives as long as the process. Requests leave hardly any
+    cycles behind, so searching for them after every few hundred allocations costs some percent of all time and finds
     nothing."""
     gc.collect()
     gc.freeze()
@@ -43,7 +44,7 @@ def keep_what_is_built() -> None:
 
 
 async def give_back_regularly() -> None:
-    """Keep what is freed for the next large body, and give it back every few seconds; until cancelled."""
+    """Keep freed memory for the next large body, and give it back every few seconds, until cancelled."""
     keep_freed()
     while True:
         await beat(_GIVE_BACK_SECONDS)

@@ -1,24 +1,24 @@
 """The head of a request that a connection has read before.
 
-Clients that keep a connection send the same head over and over, but for the length of the body. What the parser makes
-of a head follows from its bytes alone, so of the same bytes it need not be asked again.
+On one connection, clients send the same head again and again, except for the length of the body. What the parser makes
+of a head depends only on its bytes, so the same bytes need not be parsed again.
 """
 
 import re
 from typing import Any, NamedTuple
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ ]?([0-9]{1,9})(?=\r\n)", re.IGNORECASE)
-_MOST_BYTES = 2048  # of a head that is remembered: one a connection
+_MOST_BYTES = 2048  # of a head that is remembered; each connection remembers one
 _MOST_DIGITS = 9
 _CONTENT_LENGTH = b"content-length"
-_NEVER = frozenset({b"expect", b"transfer-encoding"})  # here the body does not just follow, as long as it says
+_NEVER = frozenset({b"expect", b"transfer-encoding"})  # with these, more than the length says how the body follows
 
 
 class KnownHead(NamedTuple):
     """The bytes `before` the digits of the content-length and `after` them, up to the body, and what they mean.
 
-    `scope` is ASGI's, without its `headers`; the content-length stands at `place` in these. `notes` are what the
-    application makes of them: see `client.Client`.
+    `scope` is ASGI's, without its `headers`, in which the content-length stands at `place`. `notes` are what the
+    application worked out from the head: see `client.Client`.
     """
 
     before: bytes
@@ -29,7 +29,7 @@ class KnownHead(NamedTuple):
     notes: dict[Any, Any]
 
     def read(self, data: bytes) -> tuple[bytes, int] | None:
-        """The digits of the content-length, and where the body starts; None for another head, or a part of one."""
+        """The digits of the content-length, and where the body starts; None for another or an incomplete head."""
         if not data.startswith(self.before):
             return None
         start = len(self.before)
@@ -41,9 +41,9 @@ class KnownHead(NamedTuple):
 
 
 def known_head(data: bytes, scope: dict[str, Any]) -> KnownHead | None:
-    """What is to be remembered of `data` that begins with a whole head, which was read as this scope.
+    """What to remember of `data` that begins with a whole head, which was read as this scope.
 
-    None for a head that is not to be remembered: it is large, or no one content-length alone frames its body.
+    None for a head that cannot be remembered: it is too large, or its body is not framed by one content-length alone.
     """
     end = data.find(b"\r\n\r\n", 0, _MOST_BYTES) + 2
     found = [*_LENGTH.finditer(data, 0, end)] if end >= 2 else []

@@ -4,8 +4,8 @@ A process that is told to end goes step by step, so that no request is lost on t
 
 1. `/readyz` says no at once, and every answer asks its client to open a new connection.
 2. For `delay_seconds` new connections are still taken, until load balancers have noticed.
-3. The listener closes; connections that the system had already accepted on our behalf are served. Where another process
-   may listen on the port as well, this goes by way of `handover`.
+3. The listener closes; connections that the system had already accepted for us are served. If another process may
+   listen on the port as well, `handover` comes first.
 4. Idle connections get a moment more: a request may be on its way.
 5. Open exchanges get `drain_seconds` to end.
 """
@@ -37,10 +37,10 @@ from policies.source import PolicyError
 
 log = logging.getLogger("assay")
 
-_IDLE_SECONDS = 1.0  # that a connection may stay idle once the listener is closed
+_IDLE_SECONDS = 1.0  # how long connections may stay idle once the listener is closed
 _LOOK_SECONDS = 0.05
-_SWITCH_SECONDS = 0.0005  # after which a thread that computes lets traffic go on; Python's own is 5 ms
-_BACKLOG = 2048  # connections that the system accepts on our behalf
+_SWITCH_SECONDS = 0.0005  # after which a computing thread lets traffic go on; Python's default is 5 ms
+_BACKLOG = 2048  # connections that the system may accept before we take them
 # What is uvicorn's to do, and how: sockets, signals and workers, but no protocol, logs or headers of its own.
 _UVICORN: Mapping[str, Any] = MappingProxyType(
     {
@@ -70,7 +70,7 @@ class Ending:
 
 
 def _nothing() -> None:
-    """What a worker process does first where it is told nothing else."""
+    """What a worker process does first by default."""
 
 
 def run(
@@ -84,8 +84,8 @@ def run(
 ) -> None:
     """Serve what `module:function` makes, until SIGTERM or SIGINT.
 
-    `announce` is called when nothing more can be wrong with the settings. Each of several workers calls `prepare`
-    before it begins. Raises what the function raises.
+    `announce` is called when the settings are known to be good. Each of several workers calls `prepare` before it
+    begins. Raises what the function raises.
     """
     drain_seconds = math.ceil(ending.drain_seconds)
     config = uvicorn.Config(factory, workers=workers, timeout_graceful_shutdown=drain_seconds, **_UVICORN)
@@ -101,7 +101,7 @@ def run(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which ends as said above."""
+    """uvicorn's server, which ends in the steps above."""
 
     def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
         super().__init__(config)
@@ -118,14 +118,14 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._told.set)  # it may sleep
 
     async def main_loop(self) -> None:
-        """uvicorn's looks ten times a second whether it is to end; here it is told."""
+        """uvicorn's own loop checks ten times a second whether it should end; here an event tells it."""
         self._loop = asyncio.get_running_loop()
         if not await self.on_tick(0):
             await self._told.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """uvicorn's. A program that this process starts must not get the listener: while it held it, the system would
-        go on handing connections to a process that has stopped taking them. uvloop keeps open what may be inherited.
+        """As uvicorn's, but programs that this process starts must not inherit the listener: while they held it, the
+        system would go on assigning connections to a process that no longer takes them.
         """
         for listening in sockets or []:
             listening.set_inheritable(False)
@@ -145,7 +145,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _wait(self, seconds: float, is_over: Callable[[], bool]) -> None:
-        """In steps that are counted: between any two what arrived is read, also where the machine stood still."""
+        """Wait in counted steps: after each, what has arrived is read, even if the machine stood still."""
         for _ in range(math.ceil(seconds / _LOOK_SECONDS)):
             if is_over() or self.force_exit:
                 return
@@ -155,12 +155,12 @@ class _Server(uvicorn.Server):
         """Leave new connections to the other process, if there may be one."""
         shared = [listening for listening in sockets if handover.is_shared(listening)]
         for listening in shared:
-            with contextlib.suppress(OSError):  # then a connection may be reset that comes in the last moment
+            with contextlib.suppress(OSError):  # then a connection that comes in the last moment may be reset
                 handover.turn_deaf(listening)
         await self._wait(handover.DEAF_SECONDS if shared else 0.0, lambda: False)
 
     async def _stop_accepting(self, sockets: Sequence[socket.socket]) -> None:
-        """Close the listener. What waits in its queue would be reset with it, so that is taken first."""
+        """Close the listener. Connections in its queue would be reset, so they are accepted first."""
         loop = asyncio.get_running_loop()
         waiting = []
         for listening in sockets:
@@ -189,7 +189,7 @@ def accept_all(listening: socket.socket) -> list[socket.socket]:
 
 
 class _Worker(Process):
-    """A worker process, whose server ends as said above. One that was started later may meet other settings."""
+    """A worker process, whose server ends in the steps above. One that is started later may find other settings."""
 
     def __init__(
         self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending, prepare: Callable[[], None]
@@ -214,8 +214,8 @@ class _Worker(Process):
 
 
 class _Workers(Multiprocess):
-    """Worker processes that share the port. When they are told to stop, so does the parent: as long as it held the
-    port open, new connections would wait in a queue that nobody serves."""
+    """Worker processes that share the port. When they are told to stop, the parent closes the port too: otherwise new
+    connections would wait in a queue that nobody serves."""
 
     def __init__(
         self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending, prepare: Callable[[], None]
@@ -225,10 +225,10 @@ class _Workers(Multiprocess):
         self._prepare = prepare
 
     def run(self) -> None:
-        """uvicorn's, with a shorter wait: a worker should hear of a signal at once.
+        """As uvicorn's, with a shorter wait, so that workers hear of a signal at once.
 
-        uvicorn also asks for a sign of life; a thread gives it whether or not requests are served, and on a busy
-        machine too late, so that a worker would be killed while it starts.
+        uvicorn also kills workers that give no sign of life. We do not: a thread gives the sign even if no requests are
+        served, and on a busy machine it comes too late, so that a worker would be killed while it starts.
         """
         crew = Crew(self._started, self.processes_num)
         while not self.should_exit.wait(0.1):
@@ -251,7 +251,7 @@ class _Workers(Multiprocess):
         super().terminate_all()
 
     def handle_hup(self) -> None:
-        """The workers read the files that may change again; nothing is restarted."""
+        """Pass SIGHUP on: the workers read again the files that may change. Nothing is restarted."""
         for process in self.processes:
             if process.pid is not None:
                 os.kill(process.pid, signal.SIGHUP)
@@ -260,8 +260,8 @@ class _Workers(Multiprocess):
 def listen(host: str, port: int, flags: str, *, shared: bool = False) -> socket.socket:
     """A socket to listen on. Raises ConfigError, naming the `flags` that choose it.
 
-    With `shared` other processes may listen on the same port, if they share it as well; then this one listens when
-    its server has started: from then on the system gives it connections, which another could have served before.
+    With `shared`, other processes that share it may listen on the same port. This one then listens only when its server
+    has started, because from then on the system assigns it connections that another could have served.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -14,10 +14,10 @@ from gateway.serving.head import BadRequest, check_host, check_version, origin_f
 from gateway.serving.known_head import KnownHead, known_head
 from gateway.serving.request import RequestConnection, ServerRequest
 
-_HIGH_WATER = 256 * 1024  # bytes of a request body that wait for the application before reading pauses
-_HEAD_BYTES = 64 * 1024  # of a request line with its headers; as much again may come between two parts of a body
+_HIGH_WATER = 256 * 1024  # bytes of a request body that may wait for the application before reading pauses
+_HEAD_BYTES = 64 * 1024  # most of a request line with its headers; as much may come between two parts of a body
 _LARGE_HEAD = "the request line and headers are larger than 64 KiB"
-_MOST_LEARNT = 8  # heads in a row that were remembered and did not come again: this client's are all different
+_MOST_LEARNT = 8  # after so many remembered heads that never came again, this client's heads all differ
 _SCOPE_VERSION = {"version": "3.0", "spec_version": "2.3"}
 _FRAGMENT = ord("#")
 _WHITE = b" \t"
@@ -55,12 +55,12 @@ class RequestReader:
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._host: bytes | None = None
-        self._received = b""  # of a head that is not complete
+        self._received = b""  # what has come of an incomplete head
         self._in_head = False
-        self._known: KnownHead | None = None  # the last one that was read
-        self._learnt = 0  # heads since one came again
-        self._due = 0  # bytes of the body that follow a head which came again
-        self._unused = 0  # bytes received since the parser last got somewhere
+        self._known: KnownHead | None = None  # the last head that was read
+        self._learnt = 0  # heads that were remembered since one came again
+        self._due = 0  # bytes still to come of the body after a known head
+        self._unused = 0  # bytes received since the parser last made progress
         self._expects_continue = False
 
     def feed(self, data: bytes) -> None:
@@ -167,7 +167,7 @@ class RequestReader:
         }
 
     def _take_known(self, known: KnownHead, data: bytes, digits: bytes, start: int) -> bool:
-        """Begin a request whose head came again; False where more than its body came with it."""
+        """Begin a request with a known head; False if more than its body came with it."""
         due = int(digits) - len(data) + start
         if due < 0:
             return False
@@ -188,7 +188,7 @@ class RequestReader:
         return True
 
     def _fill(self, data: bytes) -> bytes:
-        """Add what is due to the body of a request whose head came again; what is left of the data."""
+        """Add what is due to the body after a known head; returns the rest of the data."""
         due = self._due
         self._due = max(0, due - len(data))
         self.on_body(data[:due])
@@ -197,7 +197,7 @@ class RequestReader:
         return data[due:]
 
     def _learn(self, data: bytes) -> None:
-        """Remember the head that these bytes begin with, where one request alone began in them."""
+        """Remember the head at the beginning of these bytes, if only one request began in them."""
         request = self._connection.only_request()
         if request is not None and data.startswith(request.scope["method"].encode("ascii")):
             self._known = known_head(data, request.scope)
@@ -231,7 +231,7 @@ class RequestReader:
             self._host = check_host(value)
 
     def _place(self, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """Path and query of a target that is no plain path; a host in it replaces that of the header."""
+        """Path and query of a target that is not a plain path; a host in it replaces that of the header."""
         url, host = origin_form(target, self._parser.get_method())
         if url == b"*" and self._parser.get_method() != b"OPTIONS":
             raise BadRequest(400, "the request target * is for OPTIONS alone")
@@ -247,7 +247,7 @@ class RequestReader:
             raise BadRequest(431, _LARGE_HEAD)
 
     def _without_upgrade(self) -> bytes:
-        """The head just read, without its wish for another protocol; some clients send it with every request."""
+        """The head just read, without its request for an upgrade, which some clients send every time."""
         method = self._parser.get_method()
         if method == b"CONNECT":
             self._connection.refuse(BadRequest(405, "CONNECT is for proxies; this is a gateway"))
@@ -258,7 +258,7 @@ class RequestReader:
         return head
 
     def _callback_failed(self, error: httptools.HttpParserCallbackError) -> None:
-        """One of ours, by what it raised; after a refusal nothing that follows matters."""
+        """Handle what one of our callbacks raised. After a refusal nothing that follows matters."""
         if isinstance(error.__context__, BadRequest):
             self._connection.refuse(error.__context__)
         elif self._connection.refusal is None:

@@ -81,7 +81,7 @@ class ServerRequest:
         connection.tasks.add(self._task)
 
     async def _run(self, app: Application) -> None:
-        """What the application raises was not foreseen: it is logged, and answered with 500."""
+        """Run the application. An exception from it is a bug: it is logged and answered with 500."""
         scope = self.scope
         scope["extensions"] = {CLIENT: self, RESPOND: self.respond}
         try:
@@ -95,14 +95,14 @@ class ServerRequest:
                 await self._apologise()
         finally:
             self._connection.tasks.discard(self._task)
-            del scope["extensions"]  # it leads back here: a circle that only the garbage collector would find
+            del scope["extensions"]  # it refers to this request: a cycle that only the garbage collector would free
             if not self.complete:
                 self._flush()
                 framed = self._chunked or self._left is not None or self._bodiless or not self.started
                 self._connection.break_off(framed=framed)
 
     async def _apologise(self) -> None:
-        """Answer with 500 as long as nothing of another answer has left."""
+        """Answer with 500, unless something of another answer has left."""
         if self.complete or self._connection.lost or (self.started and not self._head):
             return
         garbled = self.started
@@ -115,7 +115,7 @@ class ServerRequest:
         await self.send({"type": "http.response.body", "body": body})
 
     async def receive(self) -> Message:
-        """The next part of the body; once it is all read, waits for the client to leave."""
+        """The next part of the body; after all of it was read, waits for the client to leave."""
         connection = self._connection
         while True:
             if connection.lost or self.complete:
@@ -131,13 +131,13 @@ class ServerRequest:
         return {"type": "http.request", "body": self._received(), "more_body": not self.has_whole_body}
 
     def take(self) -> bytes | None:
-        """What was not received yet of the body, if all of it is here; else None."""
+        """The rest of the body, if all of it is here; else None."""
         if not self.has_whole_body or self._delivered or self._connection.lost:
             return None
         return self._received()
 
     def _received(self) -> bytes:
-        """What came of the body and was not handed over yet."""
+        """What has come of the body and was not handed over yet."""
         self._expects_continue = False
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
@@ -147,10 +147,10 @@ class ServerRequest:
         return body
 
     async def send(self, message: Message) -> None:
-        """Write the head with the first of the body, the rest as it comes; waits while the client does not read.
+        """Write the head with the first of the body, and the rest as it comes. Waits while the client does not read.
 
-        Raises RuntimeError for messages out of order and for a body that is not as long as its content-length says:
-        the connection is then closed, so that the client cannot take one answer for another.
+        Raises RuntimeError for messages out of order, and for a body that differs from its content-length: then the
+        connection is closed, so that the client cannot take one answer for another.
         """
         connection = self._connection
         if connection.lost or self.complete:
@@ -160,7 +160,7 @@ class ServerRequest:
             self._head = self._render(message["status"], message.get("headers", ()))
             self.started = True
             self._expects_continue = False
-            connection.loop.call_soon(self._flush)  # a body that is not there at once does not hold it back
+            connection.loop.call_soon(self._flush)  # the head does not wait for a body that comes later
             return
         if kind != "http.response.body" or not self.started:
             raise RuntimeError(f"{kind} was sent {'after' if self.started else 'before'} http.response.start")
@@ -187,8 +187,8 @@ class ServerRequest:
             self._complete()
 
     def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """Write a whole answer at once: what two messages to `send` would do. Raises RuntimeError like it, and then
-        nothing of the answer has left."""
+        """Write a whole answer at once, like two messages to `send`. Raises RuntimeError as `send` does; then nothing
+        of the answer has left."""
         connection = self._connection
         if connection.lost or self.complete:
             return
@@ -216,7 +216,7 @@ class ServerRequest:
         self._connection.answered(self)
 
     def write(self, data: bytes) -> bool:
-        """Write a piece of a body at once; False, and nothing is written, when `send` must do it."""
+        """Write a piece of a body at once. If it returns False, nothing was written and `send` must do it."""
         connection = self._connection
         if not self._chunked or self.complete or connection.lost or connection.is_full or not data:
             return False
@@ -248,7 +248,8 @@ class ServerRequest:
             waiter.set_result(None)
 
     def drop(self) -> bool:
-        """Its body cannot be read to the end: to the application the client is gone. Returns whether a head left."""
+        """Give up a request whose body cannot be read to its end: for the application, the client is gone. Returns
+        whether the head of an answer has left."""
         left = self.started and not self._head
         self._head = b""
         self.complete = True
@@ -256,13 +257,13 @@ class ServerRequest:
         return left
 
     def watch(self) -> None:
-        """From here the client's going cancels the task."""
+        """From now on, the task is cancelled when the client leaves."""
         self.watched = True
         if self._connection.lost or self.complete:
             self.leave()
 
     def leave(self) -> None:
-        """The client is gone: to who waits for its body, and to who watches it."""
+        """The client is gone: wake whoever waits for its body, and cancel the task if it is watched."""
         if self.watched:
             self.watched, self.gone = False, True
             self._task.cancel()
@@ -279,11 +280,11 @@ class ServerRequest:
         bodiless = self._bodiless or status in _NO_BODY
         length: int | None = None
         if status not in STATUS_LINES:
-            raise RuntimeError(f"{status} is no status of a final response")
+            raise RuntimeError(f"{status} is not the status of a final response")
         lines = [STATUS_LINES[status]]
         for header in headers:
             name, value = header
-            if name not in GOOD_NAMES:  # as none of `_FRAMING` is
+            if name not in GOOD_NAMES:  # names in `_FRAMING` never are
                 if name not in _FRAMING:
                     check_name(name)
                 elif name != b"content-length" or status == 204:

@@ -1,1 +1,1 @@
-"""Model servers: which one answers, the connections to it, tries and time limits."""
+"""Model servers: which one answers, the connections to them, tries and time limits."""

@@ -1,4 +1,4 @@
-"""Calls a model server: chooses it, tries again, and reports every try."""
+"""Calls a model server: chooses one, tries again, and reports every try."""
 
 import asyncio
 import random
@@ -22,9 +22,9 @@ from gateway.upstream.transport import FAILURES, Limits, Response
 from gateway.upstream.transports import Transports
 
 _BUSY = 429
-# Those among them that say it was not even begun.
+# Statuses of failure that say that the request was not begun.
 _NOT_BEGUN = frozenset({429, 503, 529})
-# Another upstream may do better; the one that failed so would do so again, and take as long.
+# After these reasons another upstream may do better, but the same one would fail again after the same time.
 _ONLY_ELSEWHERE = frozenset({"first_byte_timeout", "write_timeout", "bad_response"})
 _STATUS = "status"
 _INFERENCE = frozenset(surface.operation for surface in SURFACES.values() if surface.inference)
@@ -37,10 +37,11 @@ Hedged = Literal["won", "lost", "failed", "refused"]
 class Tries:
     """What is tried again, and how often.
 
-    `retries` further tries of the last upstream, each after a pause drawn up to `pause_seconds` times 2, 4, …; another
-    upstream is tried at once. `statuses` of an answer that another upstream may better, unless it asks to wait longer
-    than `longest_wait_seconds`. `budget` bounds the further tries of the last upstream, and second tries beside a slow
-    first one, as a share of all requests. `hedge_after` is when such a try starts.
+    `retries` is how often the last upstream is tried again, each time after a random pause of at most `pause_seconds`
+    times 1, 2, 4, …; another upstream is tried at once. For an answer with one of `statuses` another upstream is tried,
+    unless the answer asks for a wait of more than `longest_wait_seconds`. `budget` bounds further tries of the last
+    upstream, and second tries beside a slow first one, as a share of all requests. `hedge_after` is when the latter
+    start.
     """
 
     retries: int = 1
@@ -52,14 +53,14 @@ class Tries:
 
 
 class Observer(Protocol):
-    """Told of what becomes of tries: metrics."""
+    """Gets the results of tries, for metrics."""
 
     def answered(self, upstream: str, seconds: float) -> None:
-        """A first byte came so long after the request was sent."""
+        """The first byte came this long after the request was sent."""
         ...
 
     def failed(self, upstream: str, reason: str, *, begun: bool = False) -> None:
-        """A try failed, or an answer failed after it had begun."""
+        """A try failed, or (`begun`) an answer failed after it had begun."""
         ...
 
     def failed_over(self, route: str, upstream: str) -> None:
@@ -67,12 +68,12 @@ class Observer(Protocol):
         ...
 
     def hedged(self, route: str, result: Hedged) -> None:
-        """A first try was slow, and this came of a second one beside it."""
+        """A first try was slow, and this was the result of a second one beside it."""
         ...
 
 
 class Upstreams:
-    """All model servers. `known` are those that are prepared for: see `Transports`."""
+    """All model servers. `known` are those that are prepared at the start: see `Transports`."""
 
     def __init__(
         self,
@@ -106,9 +107,9 @@ class Upstreams:
     def call(self, exchange: Exchange, body: bytes, tail: bytes) -> Coroutine[Any, Any, Response]:
         """Send `body` to the exchange's route and wait for the answer's head; to be awaited at once.
 
-        `tail` is the path after `/v1` with its query. Upstreams that are not set aside are tried as the route orders
-        them, the last of them again, as `Tries` says, and only while nothing of an answer was passed on. An answer with
-        a status that another upstream may better is given up only while there is another. Sets `upstream` and
+        `tail` is the path after `/v1` with its query. Upstreams that are not set aside are tried in the route's order,
+        the last of them again, as `Tries` says, and only while nothing of an answer was passed on. An answer with one
+        of the statuses of `Tries` is given up only while there is another upstream. Sets `upstream` and
         `upstream_seconds` on the exchange. Raises UpstreamError.
         """
         route = exchange.route
@@ -118,8 +119,8 @@ class Upstreams:
         candidates: Sequence[Upstream] = route.upstreams
         if len(candidates) > 1:
             candidates = self._health.order(candidates, route.balance)
-        # What is no inference may have taken effect though it failed: then only what was not begun is sent again, and
-        # never on a used connection, whose end would leave open whether the request was seen.
+        # A request other than inference may have taken effect although it failed. It is sent again only if it was not
+        # begun, and never on a used connection: if that ends, nobody knows whether the request was seen.
         repeatable = exchange.asked.operation in _INFERENCE or exchange.asked.method in SAFE_METHODS
         hedged = len(candidates) > 1 and repeatable
         delay = self._hedge_delay(exchange, route, candidates[0]) if hedged else None
@@ -129,7 +130,7 @@ class Upstreams:
         self, exchange: Exchange, route: Route, candidates: Sequence[Upstream], body: bytes, tail: bytes,
         budget: RetryBudget, repeatable: bool, delay: float | None,
     ) -> Response:  # fmt: skip
-        """One upstream after the other. With `delay` the first two run a race."""
+        """Try one upstream after the other. With `delay` the first two run a race."""
         known = len(candidates)
         last = max(self._tries.retries, known - 1)
         attempt = 0
@@ -208,14 +209,14 @@ class Upstreams:
         return found
 
     async def _before_another(self, route: Route, upstream: Upstream, times: int) -> None:
-        """Another upstream is tried at once; the same one after a pause, so that all do not come back together."""
+        """Another upstream is tried at once, the same one after a pause, so that not all requests return together."""
         if times < 0:
             self._observer.failed_over(route.name, upstream.name)
         else:
             await self._sleep(self._draw() * self._tries.pause_seconds * 2**times)
 
     def _may_be_bettered(self, answer: Response, repeatable: bool) -> bool:
-        """Whether another upstream is to be asked in place of this answer, because it says that it failed."""
+        """Whether another upstream should be asked, because this answer's status is a failure."""
         status = answer.status
         if status < FAILURES or status not in self._tries.statuses:
             return False
@@ -224,8 +225,8 @@ class Upstreams:
         return status != _BUSY or retry_after_seconds(answer.headers) <= self._tries.longest_wait_seconds
 
     def _hedge_delay(self, exchange: Exchange, route: Route, first: Upstream) -> float | None:
-        """How long its answer is waited for alone; None for as long as it takes. Streams begin soon or are slow
-        throughout, so a second one would seldom be of use."""
+        """How long to wait before a second try; None for no second try. Streams begin soon or are slow throughout, so a
+        second one would seldom help."""
         return None if exchange.asked.stream else self._delays.of(route, first)
 
     def _race(
@@ -254,7 +255,7 @@ class Upstreams:
         )
 
     async def _hedged(self, exchange: Exchange, route: Route, first: Upstream, race: Race) -> Response:
-        """The race's answer. Both tries ran at once: that is no longer than it took."""
+        """The race's answer. Both tries ran at the same time, so their times are not added up."""
         before, began = exchange.timing.upstream_seconds, self._clock()
         try:
             return await race.run()
@@ -266,8 +267,8 @@ class Upstreams:
                 result: Hedged = "failed" if race.winner is None else "lost" if race.winner is first else "won"
                 self._observer.hedged(route.name, result)
             if race.winner is not None:
-                # Where the second won, the first would have taken longer still: to leave it out would bring the
-                # percentile down, and with it ever more second tries.
+                # If the second try won, the first would have taken even longer. Leaving it out would lower the
+                # percentile, and so cause ever more second tries.
                 self._delays.saw(route, first, seconds)
 
     async def _traced(
@@ -321,7 +322,7 @@ class Upstreams:
         self._answered(exchange, target, began, answer, uploaded=True)
         return answer
 
-    # What comes of a try is reported to the upstream's health and to the observer.
+    # The result of a try is reported to the upstream's health and to the observer.
 
     def _begin(self, exchange: Exchange, target: Target, *, uploads: bool = False) -> float:
         exchange.upstream = target.upstream
@@ -355,7 +356,7 @@ class Upstreams:
 
 
 def _may_be_repeated(error: UpstreamError, repeatable: bool, elsewhere: bool) -> bool:
-    """Whether a request that failed so may be sent again, to another upstream (`elsewhere`) or to the same."""
+    """Whether a request that failed like this may be sent again, to another upstream (`elsewhere`) or to the same."""
     if not repeatable:
         return error.what.retryable and error.reason != "reset"
     return error.what.retryable or (elsewhere and error.reason in _ONLY_ELSEWHERE)

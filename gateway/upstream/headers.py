@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from gateway.encodings import READABLE
 from gateway.exchange import Headers
 
-# What a client may send and the gateway answers for: connection handling, keys, cookies and where it came from.
+# What a client may send but the gateway decides itself: connection handling, keys, cookies and the client's address.
 _NEVER_FORWARDED = frozenset(
     b"accept-encoding authorization api-key x-api-key connection content-length cookie forwarded host keep-alive "
     b"origin proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade "
@@ -16,14 +16,14 @@ _HOP_BY_HOP = frozenset(
     b"upgrade".split()
 )
 _PLAIN_CONNECTION = frozenset({b"keep-alive", b"close"})  # these name no header
-# Where else to go is for the gateway to know: a client that went there would pass keys, guards and metrics by.
+# Only the gateway may know other places: a client that went there would bypass keys, guards and metrics.
 _LEADS_AWAY = frozenset({b"location", b"content-location", b"refresh", b"alt-svc"})
 _NOT_AS_IT_IS = (
     _HOP_BY_HOP
     | _LEADS_AWAY
     | frozenset(b"set-cookie x-assay-decision x-assay-policy x-assay-guard-ms x-request-id".split())
 )
-# What clients send is remembered within 2 × 512 × 128 bytes in all; what is longer or comes later is looked at anew.
+# What clients send is remembered within 2 × 512 × 128 bytes; what is longer or comes later is worked out each time.
 _REMEMBERED = 512
 _REMEMBERED_BYTES = 128
 
@@ -66,7 +66,7 @@ class HeaderFilter:
         return allowed
 
     def _accept_encoding(self, value: bytes) -> bytes:
-        """Only encodings that the detectors' side can read, of those the client takes."""
+        """Of the encodings that the client accepts, those that we can read."""
         line = self._encodings.get(value)
         if line is None:
             offered = [part.strip() for part in value.decode("latin-1").lower().split(",")]
@@ -78,7 +78,7 @@ class HeaderFilter:
 
 
 def downstream(headers: Headers) -> Headers:
-    """The answer's headers for the client: not those of the hop, cookies, what leads elsewhere, or our own names."""
+    """The answer's headers for the client, without hop-by-hop headers, cookies, references elsewhere and our own."""
     kept: Headers = []
     for header in headers:
         name = header[0]
@@ -92,7 +92,7 @@ def downstream(headers: Headers) -> Headers:
 
 
 def _without_named(headers: Headers) -> Headers:
-    """Without `Connection` and the headers it names: they are meant for the next hop only (RFC 9110, 7.6.1)."""
+    """The headers without `Connection` and those it names, which are meant only for the next hop (RFC 9110, 7.6.1)."""
     named = {b"connection"}
     for name, value in headers:
         if name == b"connection":

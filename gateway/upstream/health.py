@@ -1,13 +1,13 @@
 """Passive health: which upstreams are set aside, for how long, and who tries them again.
 
-An upstream that cannot be reached, or does not begin to answer in time, is set aside, and so is one that answers some
-times in a row that it cannot. Its cool-down grows with every
-such failure in a row, with jitter so that many processes do not come back at once. When it is over, one request is the
-probe; what becomes of that decides. Nothing is sent that no client asked for.
+An upstream that cannot be reached, or does not begin to answer in time, is set aside; so is one that answers several
+times in a row with a failure. Its cool-down grows with every failure in a row, with jitter so that many processes do
+not return at once. After it, one request is the probe, and its result decides. Nothing is sent that no client asked
+for.
 
 Until a failure is known, an upstream that has gone silent is suspected: requests wait there, and it has begun no answer
-for much longer than any took of late. Then others come first, and those that wait find out. This is looked at when
-there is a choice, and never entered as a state: an answer ends it, or the last request that waited.
+for much longer than recent answers took. Then others come first. This is worked out when there is a choice and is not a
+state: it ends with an answer, or with the last request that waited.
 """
 
 import random
@@ -20,29 +20,29 @@ from types import MappingProxyType
 
 from gateway.exchange import Balance, Upstream
 
-# What says that the upstream itself, and not this one request, is in trouble.
+# Reasons that say that the upstream itself, and not this one request, is in trouble.
 SETS_ASIDE = frozenset(
     {"connect_failed", "connect_timeout", "tls_failed", "write_timeout", "first_byte_timeout", "reset", "bad_response"}
 )
-_BAD_IN_A_ROW = 3  # answers with a status that another upstream may better set an upstream aside as well
-_LATENCY_SHARE = 0.3  # of a new observation in the running mean
-_SILENCE = 3.0  # times the slowest first byte of late: suspected
+_BAD_IN_A_ROW = 3  # so many failing answers set an upstream aside as well
+_LATENCY_SHARE = 0.3  # weight of a new observation in the running mean
+_SILENCE = 3.0  # times the slowest recent first byte: then an upstream is suspected
 _LEAST_SILENCE_SECONDS = 0.25
-_SLOWEST_KEPT = 0.99  # of the slowest first byte, at each further answer: halved in 69 of them
-_FORGET_SECONDS = 10.0  # an upstream that nobody asks is thought 2.7 times faster after this time
+_SLOWEST_KEPT = 0.99  # share of the slowest first byte that is kept at each answer: it halves in 69 of them
+_FORGET_SECONDS = 10.0  # the expected latency of an upstream that nobody asks falls by 2.7 in this time
 
 
 class State(StrEnum):
-    """What is known of an upstream: known values of the metric."""
+    """What is known of an upstream. These are the values of the metric."""
 
     UP = "up"
     ASIDE = "aside"
     PROBED = "probed"  # aside, and one request is finding out
-    SUSPECTED = "suspected"  # up, but silent: seen, never entered
+    SUSPECTED = "suspected"  # up, but silent: worked out, never stored
 
 
 class Event(StrEnum):
-    """What a request to it came to."""
+    """What happened to a request to an upstream."""
 
     CHOSEN = "chosen"
     ANSWERED = "answered"
@@ -52,29 +52,29 @@ class Event(StrEnum):
 
 TRANSITIONS: Mapping[Event, Mapping[State, State]] = MappingProxyType(
     {
-        # Chosen again while it is tried: there is no other upstream.
+        # An upstream is chosen while it is probed if there is no other.
         Event.CHOSEN: {State.UP: State.UP, State.ASIDE: State.PROBED, State.PROBED: State.PROBED},
-        # Answered while it is set aside: a request that was under way before.
+        # A request that was under way before may be answered while the upstream is set aside.
         Event.ANSWERED: {State.UP: State.UP, State.ASIDE: State.UP, State.PROBED: State.UP},
         Event.FAILED: {State.UP: State.ASIDE, State.ASIDE: State.ASIDE, State.PROBED: State.ASIDE},
         Event.LEFT: {State.UP: State.UP, State.ASIDE: State.ASIDE, State.PROBED: State.ASIDE},
     }
 )
-# Bound here: to look a member up in an enumeration costs more than all else that is done with it.
+# Bound here, because looking up a member of an enumeration costs more than everything else that is done with it.
 _ON_CHOSEN, _ON_ANSWERED, _ON_FAILED, _ON_LEFT = (TRANSITIONS[event] for event in Event)
 _UP, _ASIDE, _PROBED, _SUSPECTED = State
 
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """Seconds that an upstream is set aside: the first time, and at most."""
+    """How many seconds an upstream is set aside: the first time, and at most."""
 
     first_seconds: float = 1.0
     most_seconds: float = 60.0
 
 
 class Health:
-    """One upstream. Times are of the clock that is passed to each call."""
+    """The health of one upstream. Each call passes the time of one clock."""
 
     def __init__(self, cooldown: Cooldown, draw: Callable[[], float] = random.random) -> None:
         self.state = _UP
@@ -87,23 +87,23 @@ class Health:
         self._mean = 0.0
         self._measured_at = 0.0
         self._silent_since = 0.0  # while requests wait
-        self._slowest = 0.0  # first byte of late; 0 until the first answer
+        self._slowest = 0.0  # slowest recent first byte; 0 until the first answer
 
     def may_be_tried(self, now: float) -> bool:
         """Whether a request may go there while others could serve it."""
         return self.state is _UP or (self.state is _ASIDE and now >= self._retry_at)
 
     def is_silent(self, now: float) -> bool:
-        """Whether requests wait there, and it has begun no answer for much longer than any took of late."""
+        """Whether requests wait there, and it has begun no answer for much longer than recent answers took."""
         patience = max(_SILENCE * self._slowest, _LEAST_SILENCE_SECONDS)
         return self.under_way > 0 and now - self._silent_since >= patience
 
     def is_suspected(self, now: float) -> bool:
-        """Whether others had better come first. One that has not answered yet gets one request at a time."""
+        """Whether others should come first. An upstream that never answered gets one request at a time."""
         return self.is_silent(now) if self._slowest else self.under_way > 0
 
     def seen(self, now: float) -> State:
-        """Its state, or that it is silent."""
+        """Its state, or SUSPECTED if it is up and silent."""
         return _SUSPECTED if self.state is _UP and self.is_silent(now) else self.state
 
     def ready_at(self) -> float:
@@ -111,19 +111,19 @@ class Health:
         return self._retry_at
 
     def latency(self, now: float) -> float:
-        """Seconds to the first byte to be expected, with those that wait there already. 0 while nothing is known."""
+        """The expected seconds to the first byte, given the requests that wait there. 0 while nothing is known."""
         faded = self._mean * exp((self._measured_at - now) / _FORGET_SECONDS)
         return faded * (1 + self.under_way)
 
     def chosen(self, now: float) -> None:
-        """A request goes there. For an upload `now` is infinite: how long it takes is the client's doing."""
+        """A request goes there. For an upload `now` is infinite, because the client decides how long it takes."""
         if not self.under_way:
             self._silent_since = now
         self.under_way += 1
         self.state = _ON_CHOSEN[self.state]
 
     def answered(self, now: float, seconds: float | None) -> None:
-        """A request was answered, its first byte after so many seconds; None where that is the client's doing."""
+        """A request was answered, with its first byte after so many seconds; None if the client decided that time."""
         self.under_way -= 1
         self.state = _ON_ANSWERED[self.state]
         self._bad_in_a_row = 0
@@ -136,7 +136,7 @@ class Health:
             self._slowest = seconds if seconds > slowest else slowest
 
     def answered_badly(self, began: float, now: float, wait_seconds: float) -> None:
-        """A request was answered with a status that another upstream may better, and asks to wait so long."""
+        """A request was answered with a failing status that asks for such a wait."""
         self._bad_in_a_row += 1
         self._silent_since = now
         if self._bad_in_a_row >= _BAD_IN_A_ROW or self.state is _PROBED:
@@ -147,7 +147,7 @@ class Health:
             self.state = _ON_ANSWERED[self.state]
 
     def failed(self, began: float, now: float) -> None:
-        """A request that began then failed for the upstream's sake. Many that fail at once count as one failure."""
+        """A request that began then failed because of the upstream. Many that fail at once count as one failure."""
         self.under_way -= 1
         fresh = self.state is not _ASIDE or began >= self._retry_at
         self.state = _ON_FAILED[self.state]
@@ -156,13 +156,13 @@ class Health:
             self._pause = min(2 * self._pause, self._cooldown.most_seconds)
 
     def left(self) -> None:
-        """A request was given up."""
+        """A request was given up by us."""
         self.under_way -= 1
         self.state = _ON_LEFT[self.state]
 
 
 class HealthBook:
-    """The health of all upstreams, by name, and in which order a route's are to be tried."""
+    """The health of all upstreams by name, and the order in which those of a route are tried."""
 
     def __init__(
         self,
@@ -184,8 +184,8 @@ class HealthBook:
         return health
 
     def order(self, upstreams: Sequence[Upstream], balance: Balance) -> Sequence[Upstream]:
-        """Those to try, one after the other: never none, never one that is set aside while another is not, and those
-        that are suspected last."""
+        """The upstreams to try, in order: at least one, none that is set aside while another is not, and suspected ones
+        last."""
         if len(upstreams) == 1:
             return upstreams
         now = self._clock()
@@ -201,19 +201,19 @@ class HealthBook:
         return usable
 
     def states(self) -> Mapping[str, State]:
-        """By name, of those that were ever asked."""
+        """The state of every upstream that was ever asked, by name."""
         now = self._clock()
         return {name: health.seen(now) for name, health in self._known.items()}
 
     def _lot(self, upstream: Upstream) -> float:
-        """Sorted by it, each comes first as often as its weight says (Efraimidis and Spirakis, 2006)."""
+        """A sort key by which each comes first as often as its weight says (Efraimidis and Spirakis, 2006)."""
         return -log(max(self._draw(), 1e-12)) / upstream.weight
 
 
 class RetryBudget:
-    """Further tries as a share of the requests of late: with everything down, tries must not multiply the load.
+    """Bounds further tries to a share of recent requests: if everything is down, tries must not multiply the load.
 
-    A bucket that every request fills by `share` and every further try takes 1 from.
+    Every request adds `share` to a bucket, and every further try takes 1 from it.
     """
 
     def __init__(self, share: float, most: float = 10.0) -> None:
@@ -227,7 +227,7 @@ class RetryBudget:
             self._left = min(self._most, self._left + self._share)
 
     def take(self) -> bool:
-        """Whether there may be a further try, which is then taken."""
+        """Whether there may be a further try; if so, it is taken from the budget."""
         if self._left < 1:
             return False
         self._left -= 1

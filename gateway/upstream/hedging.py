@@ -1,6 +1,6 @@
 """Hedging: a second try beside a slow first one; the first good answer wins and the other try is given up.
 
-Dean and Barroso, The Tail at Scale (2013). It costs tokens twice where it is of use, so it is off until it is set.
+Dean and Barroso, The Tail at Scale (2013). A second try may cost its tokens too, so hedging is off by default.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 from gateway.exchange import HedgeAfter, Route, Upstream
 from gateway.upstream.transport import Response
 
-_REMEMBERED = 256  # first bytes of a route's upstream, the latest
+_REMEMBERED = 256  # latest times to the first byte, for each upstream of a route
 _ENOUGH = 20  # fewer say nothing of a 95th percentile
 _SHARE = 0.95
 
@@ -20,7 +20,7 @@ Start = Callable[[Upstream], Coroutine[Any, Any, Response]]
 
 
 class Delays:
-    """How long a first try is waited for before a second one starts, `general` where a route says nothing.
+    """How long to wait for a first try before a second one starts; `general` applies if a route says nothing.
 
     `p95` is the time within which 95 % of the last 256 first bytes came, of this upstream on this route.
     """
@@ -30,7 +30,7 @@ class Delays:
         self._seen: dict[tuple[str, str], deque[float]] = {}
 
     def of(self, route: Route, upstream: Upstream) -> float | None:
-        """Seconds, infinite while too little is known; None where there is to be no second try."""
+        """Seconds, infinite while too little is known; None for no second try."""
         after = self._general if route.hedge_after is None else route.hedge_after
         if isinstance(after, float):
             return after
@@ -40,7 +40,7 @@ class Delays:
         return math.inf if len(seen) < _ENOUGH else sorted(seen)[int(_SHARE * len(seen))]
 
     def saw(self, route: Route, upstream: Upstream, seconds: float) -> None:
-        """A first byte came after so long, or was not waited for any longer."""
+        """The first byte came after so long, or we stopped waiting then."""
         key = route.name, upstream.name
         if key not in self._seen:
             self._seen[key] = deque(maxlen=_REMEMBERED)
@@ -74,7 +74,7 @@ class Race:
         self._tries: list[asyncio.Task[Response]] = []
 
     async def run(self) -> Response:
-        """The first good answer, else what the last try came to. Raises UpstreamError."""
+        """The first good answer, else the result of the last try. Raises UpstreamError."""
         taken: asyncio.Task[Response] | None = None
         try:
             await self._begin()

@@ -1,4 +1,4 @@
-"""A request as one upstream is to get it: its target, its head, its body and its time limits."""
+"""A request in the form that one upstream gets: its target, its head, its body and its time limits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,14 +18,15 @@ _CONTENT_ENCODING = b"content-encoding"
 
 
 class Target:
-    """One upstream as one route uses it: where its requests go, in what form, how long they may take; its health."""
+    """One upstream as one route uses it: where its requests go, in what form, how long they may take, and its
+    health."""
 
     __slots__ = ("_fixed", "_forward", "_own_names", "_start", "health", "limits", "transport", "upstream")
 
     def __init__(
         self, route: Route, upstream: Upstream, transport: Transport, health: Health, forward: HeaderFilter, own: Limits
     ) -> None:
-        """`own` are the gateway's limits; an upstream's come before them, and a route's before those."""
+        """`own` are the gateway's limits; an upstream's replace them, and a route's replace those."""
         self.upstream = upstream
         self.transport = transport
         self.health = health
@@ -40,7 +41,7 @@ class Target:
         self._own_names = frozenset(name.lower().encode("ascii") for name, _ in upstream.headers)
 
     def body(self, asked: Asked, body: bytes) -> bytes:
-        """`body` under the name that the upstream knows the model by; as it was packed where nothing is changed."""
+        """`body` with the name by which the upstream knows the model; packed as it came if nothing has changed."""
         upstream = self.upstream
         if upstream.model is not None and asked.model and SURFACES[asked.operation].modelled:
             return rewrite(body, {("model",): upstream.model})
@@ -48,7 +49,7 @@ class Target:
         return asked.packed if packed else body
 
     def head(self, asked: Asked, tail: bytes, body: bytes | None, framing: bytes = b"") -> bytes:
-        """The whole head. `framing` is left out for a body that is here."""
+        """The whole head. `framing` is only for a body that is not here yet."""
         if body is not None and (body or asked.method not in SAFE_METHODS):
             framing = b"content-length: %d\r\n" % len(body)
         known = None if asked.packed else asked.notes.get(self)
@@ -56,7 +57,7 @@ class Target:
         return b"%b%b%b" % (before, framing, after)
 
     def _around_framing(self, asked: Asked, tail: bytes, body: bytes | None) -> tuple[bytes, bytes]:
-        """The head before its framing, and after it; left in the notes where it follows from the client's alone."""
+        """The head before its framing, and after it; kept in the notes if it depends only on the client's head."""
         query = self.upstream.query
         start = self._start % (asked.method.encode("ascii"), with_query(tail, query) if query else tail)
         after = self._forward.upstream(self._headers(asked, body)) + b"\r\n"
@@ -65,7 +66,8 @@ class Target:
         return start + self._fixed, after
 
     def _headers(self, asked: Asked, body: bytes | None) -> Headers:
-        """The client's headers, without those that the upstream has its own of, and those of a packing undone."""
+        """The client's headers, without those that the upstream has its own values for, and without the
+        content-encoding if it was undone."""
         left_out = self._own_names
         if asked.packed and body is not asked.packed:
             left_out |= {_CONTENT_ENCODING}
@@ -75,7 +77,7 @@ class Target:
 
 
 def fixed_lines(upstream: Upstream) -> bytes:
-    """Host, key and headers of its own: the same for every request to this upstream."""
+    """Host, key and the upstream's own headers, which are the same for every request to it."""
     default_port = 443 if upstream.scheme == "https" else 80
     host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
     lines = f"host: {host}" + (f":{upstream.port}" if upstream.port != default_port else "") + "\r\n"
@@ -86,7 +88,7 @@ def fixed_lines(upstream: Upstream) -> bytes:
 
 
 def with_query(tail: bytes, query: str) -> bytes:
-    """A path whose query ends with the upstream's own parameters; the client's of the same names are left out."""
+    """A path whose query ends with the upstream's own parameters, which replace the client's of the same names."""
     path, _, given = tail.partition(b"?")
     own = {_name(part) for part in query.encode("ascii").split(b"&")}
     kept = [part for part in given.split(b"&") if part and _name(part) not in own]
@@ -98,9 +100,9 @@ def _name(parameter: bytes) -> str:
 
 
 def retry_after_seconds(headers: Headers) -> float:
-    """How long an answer asks to wait, in seconds or until a date (RFC 9110, 10.2.3); 0 where it does not say.
+    """For how many seconds, or until when, an answer asks to wait (RFC 9110, 10.2.3); 0 if it does not say.
 
-    A date counts from the answer's own, so that no clock but the upstream's is asked.
+    A date counts from the answer's own date, so that only the upstream's clock matters.
     """
     named: Mapping[bytes, bytes] = dict(headers)
     milliseconds = named.get(b"retry-after-ms", b"")

@@ -18,18 +18,18 @@ from gateway.upstream.outgoing import retry_after_seconds
 from gateway.upstream.transport import Limits, Response
 
 _JSON: Headers = [(b"content-type", b"application/json")]
-_MESSAGES: Headers = [*_JSON, (b"anthropic-version", b"2023-06-01")]  # where the upstream's own headers name no other
+_MESSAGES: Headers = [*_JSON, (b"anthropic-version", b"2023-06-01")]  # unless the upstream's own headers name another
 _MOST_BYTES = 2**20  # of an answer
 _ONCE = Tries(retries=0)
-# Statuses that tell of this request; any other may go away.
+# Statuses that are about this request; with any other, a later try may succeed.
 _ABOUT_THE_REQUEST = frozenset({400, 413, 415, 422})
 
 
 class PostError(Exception):
-    """No answer. `reason` is `timeout`, `status`, `too_large` or one of an upstream's; `message` is for the operator.
+    """No answer. `reason` is `timeout`, `status`, `too_large` or one of an upstream's; the message is for the operator.
 
     `again` says that the same request may be answered later, `wait_seconds` how long the server asks to wait; `code` is
-    that of the error which the server sent, empty where it sent none.
+    that of the server's error, or empty.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class PostError(Exception):
 
 
 class _Nobody:
-    """Is told of tries, and leaves it to the caller to count them."""
+    """An observer that ignores tries: the caller counts them."""
 
     def answered(self, upstream: str, seconds: float) -> None: ...
 
@@ -55,14 +55,14 @@ class _Nobody:
 
 
 class Answer(NamedTuple):
-    """An answer with a status of success, and how long it took."""
+    """An answer with a status of success, and how many seconds it took."""
 
     body: bytes
     seconds: float
 
 
 class Poster:
-    """Sends to one upstream, each request once. Its connections are its own: traffic does not share its failures."""
+    """Sends to one upstream, each request once. It has its own connections, so its failures do not affect traffic."""
 
     def __init__(
         self, upstream: Upstream, limits: Limits, *, timeout_seconds: float, clock: Callable[[], float] = monotonic

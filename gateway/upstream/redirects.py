@@ -1,4 +1,4 @@
-"""Redirects of an upstream: followed where they stay with it, refused where they lead elsewhere."""
+"""Redirects of an upstream: followed if they stay with it, refused if they lead elsewhere."""
 
 from urllib.parse import urljoin, urlsplit
 
@@ -10,9 +10,9 @@ _SAME_REQUEST = frozenset({301, 302, 307, 308})
 
 
 def redirected(status: int, headers: Headers, upstream: Upstream, target: bytes) -> bytes | None:
-    """The request target that an answer to `target` sends the same request to; None when it is no redirect.
+    """The new target to which an answer to `target` redirects the request; None if it is not a redirect.
 
-    Raises UpstreamError bad_response for one that leads to another origin, or asks for another method.
+    Raises UpstreamError bad_response if it leads to another origin, or asks for another method.
     """
     if not 300 <= status < 400 or status == 304:
         return None

@@ -1,4 +1,4 @@
-"""Model name to route: exact names first, then the longest prefix."""
+"""Finds the route of a model: exact names first, then the longest prefix."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from gateway.openai_api import rewrite, with_system
 
 
 class Routing:
-    """Constant time in the number of routes: a dictionary of names and one look-up for each prefix length in use."""
+    """Finds routes by dictionaries: one look-up for the name, and one for each length of prefix in use."""
 
     def __init__(self, routes: Iterable[tuple[Sequence[str], Route]], upstreams: Iterable[Upstream] = ()) -> None:
         self.routes: list[Route] = []
@@ -27,7 +27,7 @@ class Routing:
         self._fallback = self._prefixes.get("", self.routes[0])
 
     def route(self, model: str) -> Route:
-        """Raises GatewayError unknown_model."""
+        """The route of a model. Raises GatewayError unknown_model."""
         route = self._exact.get(model)
         if route is not None:
             return route
@@ -46,16 +46,16 @@ class Routing:
         return frozenset(self._named) | frozenset(self._upstreams)
 
     def detour(self, route: Route, to: str) -> Route:
-        """The route of this name, else the same route with the one upstream of this name, else the route itself."""
+        """The route of this name; else the same route with only the upstream of this name; else the route itself."""
         if to in self._named:
             return self._named[to]
         upstream = self._upstreams.get(to)
         return route if upstream is None else replace(route, upstreams=(upstream,))
 
     def divert(self, exchange: Exchange, body: bytes) -> bytes:
-        """Send the exchange where the policy says, if it does: sets its route, returns the body for that.
+        """Apply the policy's detour, if there is one: sets the exchange's route and returns the body for it.
 
-        Once, because the policy is not asked again. Raises GatewayError prompt_blocked.
+        There is only one detour, because the policy is not asked again. Raises GatewayError prompt_blocked.
         """
         detour = exchange.ruling.detour
         if detour is None:
@@ -72,10 +72,10 @@ class Routing:
             raise GatewayError("prompt_blocked", sentence) from None
 
     def without_model(self) -> Route:
-        """Where requests go that name no model: the route for `*`, else the first."""
+        """The route of requests that name no model: that for `*`, else the first."""
         return self._fallback
 
 
 def renamed(body: bytes, model: str) -> bytes:
-    """The body with the name that the route's upstreams know the model by."""
+    """The body with the name by which the route's upstreams know the model."""
     return rewrite(body, {("model",): model})

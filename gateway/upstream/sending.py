@@ -1,4 +1,4 @@
-"""One request to one upstream, to the head of its answer: again after a stale connection, or where it redirects."""
+"""Sends one request to one upstream, up to the head of its answer: again after a stale connection or a redirect."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,14 +10,14 @@ from gateway.upstream.transport import Response
 
 
 async def ask(target: Target, head: bytes, body: bytes, head_only: bool, fresh: bool) -> Response:
-    """A request and the head of its answer; sent again where a used connection had gone stale."""
+    """Send a request and wait for the head of its answer; sent again if a used connection was stale."""
     answer = await target.transport.request(head, body, head_only=head_only, fresh=fresh, limits=target.limits)
     try:
         await answer.head()
     except UpstreamError as error:
         if not answer.reused or error.reason != "reset":
             raise
-        # The server closed an idle connection just as it was used: it never saw the request.
+        # The server closed an idle connection just when it was used, so it never saw the request.
         return await ask(target, head, body, head_only, True)
     except asyncio.CancelledError:
         answer.abort()
@@ -26,7 +26,7 @@ async def ask(target: Target, head: bytes, body: bytes, head_only: bool, fresh: 
 
 
 async def followed(answer: Response, target: Target, head: bytes, body: bytes, head_only: bool) -> Response:
-    """The answer that redirects lead to, as long as they stay with the upstream."""
+    """Follow redirects that stay with the upstream; returns the last answer."""
     for hops in range(MOST_REDIRECTS + 1):
         asked_for = head.split(b" ", 2)[1]
         there = _leads_to(answer, target, asked_for)
@@ -48,7 +48,7 @@ def _leads_to(answer: Response, target: Target, asked_for: bytes) -> bytes | Non
 
 
 async def uploaded(target: Target, head: bytes, body: AsyncIterator[bytes], head_only: bool, chunked: bool) -> Response:
-    """A request whose body is passed on as it comes, and the head of its answer."""
+    """Send a request whose body is passed on as it comes, and wait for the head of its answer."""
     answer = await target.transport.request(
         head, None, head_only=head_only, fresh=True, chunked=chunked, limits=target.limits
     )
@@ -64,8 +64,8 @@ async def uploaded(target: Target, head: bytes, body: AsyncIterator[bytes], head
 
 
 async def _head_while_sending(answer: Response, body: AsyncIterator[bytes]) -> None:
-    """Send the body and wait for the head of the answer, which may come before the body's next piece does: most likely
-    a refusal, and then the rest of the body is not waited for. Raises what either of them raises."""
+    """Send the body and wait for the head of the answer. If the head comes first, it is most likely a refusal, and the
+    rest of the body is not sent. Raises what either of them raises."""
     loop = asyncio.get_running_loop()
     head, sending = loop.create_task(answer.head()), loop.create_task(_send(answer, body))
     try:

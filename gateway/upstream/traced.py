@@ -1,4 +1,4 @@
-"""Tries of upstreams that show in the trace of their request."""
+"""Shows tries of upstreams in the trace of their request."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -9,7 +9,7 @@ from gateway.upstream.transport import Response
 
 
 class Attempt(Protocol):
-    """A try that is followed. `asked` is the request that tells the upstream of it."""
+    """A try in a trace. `asked` is the request with the headers that tell the upstream about the trace."""
 
     asked: Asked
 
@@ -21,7 +21,7 @@ class Attempt(Protocol):
 
 
 class Tracing(Protocol):
-    """Follows tries."""
+    """Adds tries to the trace of their request."""
 
     def attempt(self, asked: Asked, upstream: Upstream) -> Attempt: ...
 
@@ -31,7 +31,7 @@ def reason_of(error: BaseException) -> str:
 
 
 class TracedResponse:
-    """The same response. The attempt is told when it ends: with its last byte, when it breaks off, or is given up."""
+    """The same response. The attempt is told when it ends: with the last byte, broken off, or given up."""
 
     def __init__(self, response: Response, attempt: Attempt) -> None:
         self.status = response.status

@@ -1,4 +1,4 @@
-"""The transport of each upstream: which way leads to it, shared by those that lead to the same place."""
+"""The transport of each upstream. Upstreams with the same origin, proxy and protocol share one."""
 
 import ssl
 from collections.abc import Iterable, Mapping
@@ -13,10 +13,10 @@ _HTTPS = "https"
 
 
 class Transports:
-    """One transport an origin and way to it.
+    """One transport for each origin and way to it.
 
-    What those in `known` need for TLS is made here, because it takes tens of milliseconds; another upstream's first
-    call makes it when it comes.
+    The TLS contexts of the upstreams in `known` are made at the start, because that takes tens of milliseconds; for any
+    other upstream, its first call makes them.
     """
 
     def __init__(self, limits: Limits, known: Iterable[Upstream] = ()) -> None:
@@ -27,7 +27,7 @@ class Transports:
             self._contexts(upstream)
 
     def of(self, upstream: Upstream) -> Transport:
-        """The way to this upstream."""
+        """The transport of this upstream."""
         key = (upstream.origin, upstream.proxy, upstream.http2, upstream.connect_seconds)
         transport = self._transports.get(key)
         if transport is None:
@@ -66,7 +66,8 @@ class Transports:
         )
 
     def _contexts(self, upstream: Upstream) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
-        """For the upstream and for its proxy, as far as they need one. The offer of HTTP/2 is written into them."""
+        """TLS contexts for the upstream and for its proxy, if they need one. The library writes the offer of HTTP/2
+        into them."""
         own = self._context(upstream.http2) if upstream.scheme == _HTTPS else None
         to_proxy = upstream.proxy is not None and upstream.proxy.startswith(_HTTPS)
         return own, self._context(False) if to_proxy else None

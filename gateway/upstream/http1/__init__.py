@@ -1,8 +1,8 @@
-"""HTTP/1.1 to upstreams, on asyncio and httptools: connections, what comes on them, and their pool.
+"""HTTP/1.1 to upstreams, on asyncio and httptools: connections, responses, and the pool.
 
-Own code because a library's client costs more than all the rest of the gateway: with httpx's own pool a core
+It is our own code because a library's client costs more than all the rest of the gateway: with httpx's own pool a core
 forwards some hundred requests a second, with this some ten thousand (`make bench`). It promises what the request
-path needs: one wake-up for a small answer, answers released to the pool when their last byte arrived, back-pressure
+path needs: one wake-up for a small answer, connections back in the pool with an answer's last byte, back-pressure
 both ways, cancellation at any await without a leaked connection, and a named reason for every failure.
 """
 

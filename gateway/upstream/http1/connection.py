@@ -21,11 +21,11 @@ _BEGINNINGS = {
     for version in _VERSIONS
     for status in range(100, STATUSES.stop)
 }
-# Those of nearly all answers: the parser need not be asked for the version.
+# How nearly all answers begin, so that the parser need not be asked for the version.
 _USUAL_BEGINNINGS = {status: _BEGINNINGS["1.1", status] for status in STATUSES}
 _WHITE = b" \t"
-_MOST_LEARNT = 8  # heads in a row that were remembered and did not come again: this server's are all different
-# Bound here: to look a member up in an enumeration costs more than all else that is done with it.
+_MOST_LEARNT = 8  # after so many remembered heads that never came again, this server's heads all differ
+# Bound here, because looking up a member of an enumeration costs more than everything else that is done with it.
 _IDLE, _CLOSED, _SENDING, _WAITING = State.IDLE, State.CLOSED, State.SENDING, State.WAITING
 _BY_CLOSE, _BY_LENGTH, _BY_CHUNKS, _SMALL = Framing
 _ON_ASKED, _ON_BEGAN_TO_ASK, _ON_SENT, _ON_HEAD, _ON_END, _ON_SPOILED, _ON_CLOSED = (TRANSITIONS[e] for e in Event)
@@ -47,17 +47,17 @@ class Owner(Protocol):
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """`state` moves by the table in `states`; everything else here is about the one answer under way."""
+    """`state` changes by the table in `states`; everything else here is about the one answer under way."""
 
     def __init__(self, pool: Owner) -> None:
         self.pool = pool
         self.state = _IDLE
-        self.answers = 0  # that came whole on it: after the first, a reset may only mean that it had gone stale
-        self.deadline = 0.0  # loop time at which the sweep ends it; 0 = none
+        self.answers = 0  # that came whole; after the first, a reset may only mean that the connection was stale
+        self.deadline = 0.0  # loop time at which the sweep ends the request; 0 for none
         self.idle_since = 0.0
         self.reading_paused = False
         self._limits = pool.limits  # of the request under way
-        self._phase = "first_byte_timeout"  # what the deadline is of
+        self._phase = "first_byte_timeout"  # the reason if the deadline passes
         self._loop = pool.loop
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
@@ -66,10 +66,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunked = False  # the request's body goes out in chunks
         self._framing = _BY_CLOSE
         self._overhead = 0  # bytes received since the last byte of body
-        self._recent = b""  # what was received of an answer whose head is not complete
+        self._recent = b""  # what was received of an incomplete head
         self._known: KnownAnswer | None = None  # the head of the last answer that came whole
-        self._learnt = 0  # heads since one came again
-        self._writable: asyncio.Future[None] | None = None  # there while the upstream takes no more
+        self._learnt = 0  # heads that were remembered since one came again
+        self._writable: asyncio.Future[None] | None = None  # exists while the upstream takes no more
 
     @property
     def is_open(self) -> bool:
@@ -101,7 +101,7 @@ class UpstreamConnection(asyncio.Protocol):
         return answer
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the body. An empty one is none: as a chunk it would be the last."""
+        """Send a piece of the body. An empty one is not sent, because as a chunk it would be the last."""
         if data:
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
@@ -133,7 +133,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport.resume_reading()
 
     def close(self) -> None:
-        """Drop the connection at once; the pool forgets it now, not when the loop gets round to it."""
+        """Drop the connection at once; the pool forgets it now and not only when the loop reports it lost."""
         if self.is_open:
             self.state = _ON_CLOSED[self.state]
             self.deadline = 0.0
@@ -141,7 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.abort()
 
     def give_up(self, error: UpstreamError) -> None:
-        """Close, with this error for who waits."""
+        """Close, with this error for whoever waits."""
         answer, self._answer = self._answer, None
         self.close()
         if answer is not None:
@@ -158,7 +158,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
-        if answer is None:  # an idle connection has nothing to say
+        if answer is None:  # nothing may come on an idle connection
             self.close()
             return
         if self._known is not None and self._take_known(self._known, answer, data):
@@ -178,7 +178,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._after_reading(answer, size)
 
     def eof_received(self) -> None:
-        # Nothing can follow. Left alone, the transport would first wait for our own bytes to leave.
+        # Nothing can follow. Without this, the transport would first wait for our own bytes to leave.
         self._end(None)
         self._transport.abort()
 
@@ -197,13 +197,13 @@ class UpstreamConnection(asyncio.Protocol):
     # --- httptools callbacks
 
     def on_message_begin(self) -> None:
-        if self._answer is None:  # what follows an answer unasked must not pass for the answer to the next request
+        if self._answer is None:  # an unasked answer must not pass for the answer to the next request
             self.state = _ON_SPOILED[self.state]
         self._framing = _BY_CLOSE
 
     def on_header(self, name: bytes, value: bytes) -> None:
         answer = self._answer
-        if answer is None or answer.started:  # trailers are no headers: the client has got those by now
+        if answer is None or answer.started:  # trailers are ignored: the client has the headers by now
             return
         name, raw, value = name.lower(), value, value.strip(_WHITE)
         answer.headers.append((name, value))
@@ -211,7 +211,7 @@ class UpstreamConnection(asyncio.Protocol):
             small = value.isdigit() and int(value) <= WHOLE_BYTES
             self._framing = _SMALL if small else _BY_LENGTH
         elif name == b"transfer-encoding":
-            # Where a tab is left behind the name, as when the rest of the line came later, the parser reads to the end.
+            # With a tab behind the name, as when the rest of the line came later, the parser would read to the end.
             if self._framing is not _BY_CLOSE or value.lower() != b"chunked" or has_tab_behind(raw):
                 self._refuse("the upstream used a transfer-encoding that was not asked for")
             self._framing = _BY_CHUNKS
@@ -225,7 +225,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._refuse_flood()
         elif not self._recent.startswith(_USUAL_BEGINNINGS.get(status, b"\n")) and not self._begins_so(status):
             self._refuse_beginning(status)
-        elif status < STATUSES.start:  # 100 Continue and its like announce the answer, they are none
+        elif status < STATUSES.start:  # 100 Continue and its like only announce the answer
             answer.headers.clear()
         else:
             answer.status = status
@@ -253,7 +253,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = self._loop.time() + self._limits.idle_seconds
 
     def _after_reading(self, answer: Http1Response, size_before: int) -> None:
-        """Everything of one read was parsed: wake who waits, hand the connection back, or watch for floods."""
+        """All of one read was parsed: wake whoever waits, hand the connection back, or watch for floods."""
         recent = self._recent
         if answer.started:
             self._recent = b""
@@ -279,7 +279,7 @@ class UpstreamConnection(asyncio.Protocol):
             answer.arrived()
 
     def _take_known(self, known: KnownAnswer, answer: Http1Response, data: bytes) -> bool:
-        """Take a whole answer whose head came again, past the parser; False for anything else."""
+        """Take a whole answer with a known head without the parser; False for anything else."""
         if self.state is not _WAITING or self._recent or self._head_only:
             return False
         found = known.read(data)
@@ -301,7 +301,7 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def _finish(self, *, again: bool = True) -> None:
-        """The last byte of the answer is here; whether the connection may be used `again` is not only ours to say."""
+        """The last byte of the answer is here. The connection is used `again` only if the upstream agrees."""
         answer, self._answer = self._answer, None
         if answer is None:
             return
@@ -315,7 +315,7 @@ class UpstreamConnection(asyncio.Protocol):
         answer.finish()
 
     def _end(self, exc: Exception | None) -> None:
-        """The other side is gone."""
+        """The upstream is gone."""
         begun = self.state in BEGUN
         if self.is_open:
             self.state = _ON_CLOSED[self.state]
@@ -332,16 +332,16 @@ class UpstreamConnection(asyncio.Protocol):
             answer.fail(UpstreamError("reset", "the upstream closed the connection without an answer"))
 
     def _begins_so(self, status: int) -> bool:
-        """Whether an answer with this status, in HTTP, is among what was received: others may stand before it."""
+        """Whether an HTTP answer with this status is among what was received; interim answers may precede it."""
         beginning = _BEGINNINGS.get((self._parser.get_http_version(), status))
         return beginning is not None and _has_line(self._recent, beginning)
 
     def _refuse_beginning(self, status: int) -> None:
         version = self._parser.get_http_version()
         if version in _VERSIONS and _has_line(self._recent, b"HTTP/%b %03d" % (version.encode("ascii"), status)):
-            self._refuse(f"the upstream answered with the status {status:03}, which is none")
+            self._refuse(f"the upstream answered with {status:03}, which is not a status")
         else:
-            self._refuse("the upstream answered in another protocol than HTTP/1.1")
+            self._refuse("the upstream answered in a protocol other than HTTP/1.1")
 
     def _refuse_flood(self) -> None:
         self._refuse(f"the upstream's answer has more than {MAX_HEADERS} headers or {_MAX_HEAD_BYTES} bytes of them")
@@ -351,7 +351,7 @@ class UpstreamConnection(asyncio.Protocol):
 
 
 def _has_line(received: bytes, beginning: bytes) -> bool:
-    """Whether a line begins so. A header can say anything, but not at the beginning of a line."""
+    """Whether a line begins like this. A header can say anything, but not at the beginning of a line."""
     return b"\n" + beginning in received or received.startswith(beginning)
 
 

@@ -1,7 +1,7 @@
 """The head of an answer that a connection has read before.
 
-A model server begins its answers alike, but for the length of the body and the time of day. What the parser makes of a
-head follows from its bytes alone, so of the same bytes it need not be asked again; nor where only these two differ.
+The heads of a model server's answers are alike, except for the length of the body and the date. What the parser makes
+of a head depends only on its bytes, so a head that differs at most in these two need not be parsed again.
 """
 
 import re
@@ -10,20 +10,20 @@ from functools import lru_cache
 
 from gateway.exchange import Headers
 
-_MOST_BYTES = 2048  # of a head that is remembered: one a connection
+_MOST_BYTES = 2048  # of a head that is remembered; each connection remembers one
 _LENGTH, _DATE = b"content-length", b"date"
 _IS_DATE = re.compile(rb"[A-Za-z]{3}, [0-9]{2} [A-Za-z]{3} [0-9]{4} [0-9:]{8} GMT")  # RFC 9110, 5.6.7
 _DATE_BYTES = 29
 _VALUES = re.compile(rb"(?<=\r\n)(content-length|date):[ ]?([^\r\n]*)(?=\r\n)", re.IGNORECASE)
-_SMALLEST = 100  # bytes of a body; smaller ones are left to the parser
+_SMALLEST = 100  # bytes of a body; the parser reads smaller ones
 
 
 @dataclass(frozen=True, slots=True)
 class KnownAnswer:
-    """What a head means, and its bytes as `parts`, between which length and date are left out.
+    """What a head means, and its bytes as `parts`, between which the length and the date stand.
 
-    `ends` are where the parts would end without the two, `length_first` which of the two comes first. `length_at` and
-    `date_at` are their places in `headers`; of the second -1, and `date_bytes` 0, where there is no date.
+    `ends` are where the parts would end without these two; `length_first` says which of the two comes first.
+    `length_at` and `date_at` are their places in `headers`. Without a date, `date_at` is -1 and `date_bytes` is 0.
     """
 
     parts: tuple[bytes, bytes, bytes]
@@ -36,9 +36,9 @@ class KnownAnswer:
     date_at: int
 
     def read(self, data: bytes) -> tuple[Headers, int] | None:
-        """The headers of an answer that is all of the data, and where its body starts; None for anything else.
+        """The headers of an answer that is exactly this data, and where its body starts; None for anything else.
 
-        How long its body must be follows from how much there is, so it is known where each part must stand.
+        The size of the data tells how long the body must be, and so where each part must stand.
         """
         date_bytes, (first, second, third) = self.date_bytes, self.ends
         rest = len(data) - third - date_bytes
@@ -66,10 +66,10 @@ def _is_date(value: bytes) -> bool:
 
 
 def known_answer(data: bytes, status: int, headers: Headers) -> KnownAnswer | None:
-    """What is to be remembered of `data` that were read as an answer with this head.
+    """What to remember of `data` that was read as an answer with this head.
 
-    None for a head that is not to be remembered: it is large, no one content-length alone frames its body, or there is
-    more in the data than the answer.
+    None for a head that cannot be remembered: it is too large, its body is not framed by one content-length alone, or
+    the data holds more than the answer.
     """
     end = data.find(b"\r\n\r\n", 0, _MOST_BYTES) + 4
     values = {found[1].lower(): found for found in _VALUES.finditer(data, 0, max(0, end - 2))}

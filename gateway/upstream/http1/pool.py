@@ -14,7 +14,7 @@ _SWEEP_SECONDS = 0.25  # how late a timeout may be noticed
 
 
 class Http1Transport:
-    """Connections to one origin, at most `limits.max_connections`; those that wait are served in their order."""
+    """Connections to one origin, at most `limits.max_connections`; waiting requests are served in their order."""
 
     def __init__(
         self,
@@ -30,12 +30,12 @@ class Http1Transport:
         self.limits = limits
         self.tls = tls
         self.loop = loop or asyncio.get_running_loop()
-        self._idle: dict[UpstreamConnection, None] = {}  # open ones, the most recently used last
+        self._idle: dict[UpstreamConnection, None] = {}  # open connections, the most recently used last
         self._all: set[UpstreamConnection] = set()
         self._opening = 0
         self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._rests = False  # the sweeper, until the first idle connection is to be closed
+        self._rests = False  # the sweeper sleeps until the first idle connection has to be closed
         self._closed = False
 
     async def request(
@@ -94,7 +94,7 @@ class Http1Transport:
         return len(self._all) + self._opening >= self.limits.max_connections
 
     def _pass_slot_on(self) -> None:
-        """A slot became free: the first that waits opens a connection of its own."""
+        """A slot became free: the first waiting request opens a connection of its own."""
         while self._waiters and not self._full():
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -120,16 +120,16 @@ class Http1Transport:
             raise
         if connection is None:
             return await self._open()
-        if not connection.is_open:  # it died between being handed over and being used
+        if not connection.is_open:  # it closed between being handed over and being used
             return await self._wait_or_open(fresh)
         if fresh:
-            self._opening += 1  # before the slot is given up, else the next in the queue gets it
+            self._opening += 1  # before the slot is free, else the next in the queue gets it
             connection.close()
             return await self._open()
         return connection
 
     def _return_unused(self, waiter: "asyncio.Future[UpstreamConnection | None]") -> None:
-        """Whoever waited left at the very moment it was served: the connection it got goes to the next."""
+        """A request left at the moment it was served: the connection it got goes to the next."""
         if not waiter.done() or waiter.cancelled():
             waiter.cancel()
             with suppress(ValueError):  # popped already
@@ -143,7 +143,7 @@ class Http1Transport:
             self.release(connection)
 
     async def _open(self) -> UpstreamConnection:
-        """Open a connection in a slot that is reserved already."""
+        """Open a connection in a reserved slot."""
         connection: UpstreamConnection | None = None
         try:
             async with asyncio.timeout(self.limits.connect_seconds):
@@ -182,7 +182,8 @@ class Http1Transport:
         self._sweeper = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        """End what is late. One timer for all connections: a timer a request would cost more than the request."""
+        """End what is late. There is one timer for all connections, because one for each request would cost too
+        much."""
         now = self.loop.time()
         expired = now - self.limits.keepalive_seconds
         for connection in list(self._all):
@@ -190,7 +191,7 @@ class Http1Transport:
                 connection.time_out()
             elif connection in self._idle and connection.idle_since <= expired:
                 connection.close()
-        # While one is being opened there is a request that will have a deadline.
+        # While a connection is being opened there is a request that will get a deadline.
         self._rests = bool(self._all) and len(self._idle) == len(self._all) and not self._opening
         if self._rests:
             first = min(connection.idle_since for connection in self._idle)

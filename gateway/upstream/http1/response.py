@@ -39,7 +39,7 @@ class Http1Response:
         self.status = 0
         self.headers: Headers = []
         self.started = False  # the status line and headers are here
-        self.is_small = False  # so that its head is given out with all of its body
+        self.is_small = False  # its head is given out together with all of its body
         self.complete = False  # the last byte is here (it may still wait in the buffer)
         self.reused = reused
         self.size = 0  # bytes that wait in the buffer
@@ -60,7 +60,7 @@ class Http1Response:
             raise self._error
 
     def take(self) -> bytes:
-        """What has arrived and was not taken yet, maybe nothing."""
+        """What has arrived and was not taken yet, perhaps nothing."""
         chunks = self._chunks
         if not chunks:
             return b""
@@ -85,10 +85,10 @@ class Http1Response:
         return self.take()
 
     async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
-        """Hand to `offer` what comes, at once and without waking this task; the last bytes are returned.
+        """Hand what comes to `offer`, at once and without waking this task; returns the last bytes.
 
-        When `offer` says False, `settle` is awaited before it gets more. Raises UpstreamError when the answer broke
-        off, after all that came before.
+        When `offer` returns False, `settle` is awaited before it gets more. Raises UpstreamError if the answer broke
+        off, after everything that had come.
         """
         while not self.complete and self._error is None:
             taken = True
@@ -119,12 +119,12 @@ class Http1Response:
         """Send a piece of a request body that is streamed; waits while the upstream does not read."""
         connection = self._connection
         if connection is None or not connection.is_open:
-            return  # answered early, or broken: `head` tells which
+            return  # it was answered early or broke off, as `head` will show
         connection.write(data)
         await connection.drain()
 
     def sent(self) -> None:
-        """The whole request body was handed over: from here the upstream's time runs."""
+        """The whole request body was handed over: from now on the upstream's time runs."""
         connection = self._connection
         if connection is not None and connection.is_open:
             connection.end_body()
@@ -136,19 +136,19 @@ class Http1Response:
 
     @property
     def settled(self) -> bool:
-        """It has begun or failed: what is left of the request need not be sent any more."""
+        """Whether it has begun or failed: the rest of the request need not be sent."""
         return self.started or self._error is not None
 
     # --- called by the connection
 
     def add(self, data: bytes) -> int:
-        """A piece of the body; returns the bytes that wait."""
+        """Add a piece of the body; returns the bytes that wait."""
         self._chunks.append(data)
         self.size += len(data)
         return self.size
 
     def arrived(self) -> None:
-        """What the connection read was added: it goes to who offered to take it, or wakes who waits for it."""
+        """What the connection read was added: hand it to `offer`, or wake whoever waits."""
         if self._offer is None:
             self.wake()
         elif self._chunks and not self._offer(self.take()):
@@ -170,7 +170,7 @@ class Http1Response:
         self.wake()
 
     def wake(self) -> None:
-        """Let go on who waits."""
+        """Wake whoever waits."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""The library's connections, and the one thing that it never writes to them: that a stream is not wanted any more."""
+"""The library's connections, and the one thing that it never writes to them: the reset of a stream."""
 
 import asyncio
 import ssl
@@ -12,18 +12,18 @@ _RST_STREAM, _CANCEL = 3, 8  # RFC 9113, sections 6.4 and 7
 
 
 class Written:
-    """Where a request was written last: the library tells a stream's number, but not on which connection."""
+    """The connection on which a request was last written: the library tells only the number of its stream."""
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
 
 
-# Of the task that drives a request: the library writes what belongs to a request in that task.
+# For the task that drives a request: the library writes what belongs to a request in that task.
 WRITTEN: ContextVar[Written] = ContextVar("written")
 
 
 class Network(httpcore2.AsyncNetworkBackend):
-    """The library's own way to the network; streams of its connections can be reset."""
+    """The library's own network backend, with connections whose streams can be reset."""
 
     def __init__(self) -> None:
         self._network = httpcore2.AnyIOBackend()
@@ -40,7 +40,7 @@ class Network(httpcore2.AsyncNetworkBackend):
 
 
 class Connection(httpcore2.AsyncNetworkStream):
-    """One connection. What is written to it at once stays together: in HTTP/2 these are always whole frames."""
+    """One connection. Each write stays together; in HTTP/2 it is always whole frames."""
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -58,7 +58,7 @@ class Connection(httpcore2.AsyncNetworkStream):
     async def reset(self, stream: int) -> None:
         """Tell the other side that this stream of HTTP/2 is not wanted any more.
 
-        The library does not learn of it: to it the stream stays open until the connection is closed.
+        The library is not told: for it the stream stays open until the connection is closed.
         """
         frame = (4).to_bytes(3) + bytes((_RST_STREAM, 0)) + stream.to_bytes(4) + _CANCEL.to_bytes(4)
         async with self._writing:

@@ -1,4 +1,4 @@
-"""What the library may raise, as our errors: each has a reason before an answer began, and one in the middle of it."""
+"""Our errors for what the library may raise: one reason before an answer has begun, and one in the middle of it."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -10,12 +10,11 @@ import httpcore2
 from gateway.errors import UpstreamError
 from gateway.upstream.transport import Limits, late, tls_refused, unreachable
 
-# Time limits are kept by `LibraryResponse`, phase by phase, but for those of connecting: all are in the table, so that
-# none goes unnamed.
+# `LibraryResponse` keeps all time limits except those of connecting. All are in the table, so that none is unnamed.
 REASONS: Mapping[type[Exception], tuple[str, str]] = MappingProxyType(
     {
         httpcore2.ConnectTimeout: ("connect_timeout", "connect_timeout"),
-        httpcore2.ReadTimeout: ("connect_timeout", "idle_timeout"),  # of a proxy that opens no tunnel
+        httpcore2.ReadTimeout: ("connect_timeout", "idle_timeout"),  # a proxy opens no tunnel
         httpcore2.WriteTimeout: ("write_timeout", "write_timeout"),
         httpcore2.PoolTimeout: ("pool_timeout", "pool_timeout"),
         httpcore2.TimeoutException: ("first_byte_timeout", "idle_timeout"),
@@ -29,14 +28,14 @@ REASONS: Mapping[type[Exception], tuple[str, str]] = MappingProxyType(
         httpcore2.ProxyError: ("connect_failed", "connect_failed"),
         httpcore2.UnsupportedProtocol: ("connect_failed", "connect_failed"),
         httpcore2.ConnectionNotAvailable: ("reset", "truncated"),
-        h2.exceptions.ProtocolError: ("bad_response", "bad_response"),  # let through from within a body
+        h2.exceptions.ProtocolError: ("bad_response", "bad_response"),  # raised while a body is read
     }
 )
 TRANSPORT_ERRORS = tuple(REASONS)
 
 
 def failure(error: Exception, limits: Limits, *, begun: bool, proxied: bool) -> UpstreamError:
-    """The error of a request that failed so; `begun` says that its answer had."""
+    """The error of a request that failed like this; `begun` says that its answer had begun."""
     reason = REASONS[next(kind for kind in type(error).__mro__ if kind in REASONS)][begun]
     if reason == "bad_response" and _ended_by_peer(error):
         reason = "reset"
@@ -62,11 +61,11 @@ def _no_connection(error: Exception, peer: str) -> UpstreamError:
             return tls_refused(cause)
     if system:
         return unreachable(system[-1], peer)
-    return UpstreamError("connect_failed", f"the {peer} closed the connection before it was of use")
+    return UpstreamError("connect_failed", f"the {peer} closed the connection before it could be used")
 
 
 def _ended_by_peer(error: Exception) -> bool:
-    """Whether a protocol error only says that the other side left: then no parser's error stands behind it."""
+    """Whether a protocol error only means that the other side left: then it has no parser's error as its cause."""
     return isinstance(error, httpcore2.RemoteProtocolError) and not any(
         isinstance(argument, Exception) for argument in error.args
     )

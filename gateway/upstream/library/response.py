@@ -24,7 +24,7 @@ from gateway.upstream.transport import (
 )
 
 _HEAD_WRITTEN = "send_request_headers.complete"
-_PIECE_BYTES = 64 * 1024  # of a request body that is handed over at once: time limits count from piece to piece
+_PIECE_BYTES = 64 * 1024  # of a request body handed over at once; time limits run from piece to piece
 _WHITE = b" \t"
 
 # Steps that the library reports → the time limit that runs from there.
@@ -54,7 +54,7 @@ class Owner(Protocol):
     shares: bool
 
     def let_go(self, response: "LibraryResponse") -> None:
-        """Nobody waits for it any more."""
+        """Nobody waits for the response any more."""
         ...
 
     def reset(self, connection: Connection, stream: int) -> None:
@@ -62,13 +62,13 @@ class Owner(Protocol):
         ...
 
 
-class _GivenUp(Exception):  # noqa: N818 - not an error: the request is not wanted any more
+class _GivenUp(Exception):  # noqa: N818 - not an error: nobody wants the request any more
     """Raised into the library where it asks for more of a request that was given up."""
 
 
 class LibraryResponse:
     """A response under way: see `transport.Response`. Its task drives the library from the request's first byte to the
-    answer's last, so that whoever reads may come, go and wait without the library seeing it."""
+    answer's last, so that readers may come, wait and leave without the library noticing."""
 
     def __init__(
         self, owner: Owner, pool: httpcore2.AsyncConnectionPool, request: httpcore2.Request, body: bytes | None,
@@ -80,13 +80,13 @@ class LibraryResponse:
         self.complete = False
         self.reused = True  # until a connection is opened
         self.given_up = False
-        self.deadline = 0.0  # loop time at which the transport's sweep ends it; 0 = none
+        self.deadline = 0.0  # loop time at which the transport's sweep ends it; 0 for none
         self.size = 0  # bytes that wait in the buffer
         self._owner = owner
         self._limits = limits
         self._body = body
-        self._whole = False  # it is so small that its head is given out with all of its body
-        self._alone = not owner.shares  # no other request depends on its connection
+        self._whole = False  # it is so small that its head is given out together with all of its body
+        self._alone = not owner.shares  # no other request uses its connection
         self._written = Written()
         self._stream = 0  # its number in HTTP/2
         self._resettable: tuple[Connection, int] | None = None  # the stream, once the upstream has heard of it
@@ -96,7 +96,7 @@ class LibraryResponse:
         self._room = asyncio.Event()
         self._limit = "pool_timeout"
         self._seconds = _seconds_of(limits)
-        # Read by the library step by step: connecting, which must not be interrupted, keeps these limits by itself.
+        # The library reads this step by step. It keeps the limits of connecting itself, which must not be interrupted.
         self._connecting = {"connect": limits.connect_seconds, "read": limits.connect_seconds}
         self._pieces = _Pieces()  # of a request body that is streamed
         request.stream = _RequestBody(self)
@@ -117,7 +117,7 @@ class LibraryResponse:
             raise self._error
 
     def take(self) -> bytes:
-        """What has arrived and was not taken yet, maybe nothing."""
+        """What has arrived and was not taken yet, perhaps nothing."""
         data = b"".join(self._chunks)
         self._chunks.clear()
         self.size = 0
@@ -135,14 +135,14 @@ class LibraryResponse:
         return self.take()
 
     async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
-        """Hand to `offer` what comes until the end, `settle` when it says False. Raises UpstreamError."""
+        """Hand to `offer` what comes until the end; await `settle` when it returns False. Raises UpstreamError."""
         while data := await self.more():
             if not offer(data):
                 await settle()
         return b""
 
     def abort(self) -> None:
-        """Give the answer up. The upstream hears of it at once: see the package."""
+        """Give up the answer. The upstream hears of it at once: see the package."""
         self._give_up(UpstreamError("reset", SHUTTING_DOWN))
 
     async def send(self, data: bytes) -> None:
@@ -156,19 +156,19 @@ class LibraryResponse:
 
     @property
     def settled(self) -> bool:
-        """It has begun or failed: what is left of the request need not be sent any more."""
+        """Whether it has begun or failed: the rest of the request need not be sent."""
         return self.started or self._error is not None
 
     @property
     def started(self) -> bool:
-        """Status and headers are here."""
+        """Whether status and headers are here."""
         return self.status > 0
 
     # --- for the transport
 
     @property
     def may_be_cut(self) -> bool:
-        """Closing its connection now leaves nothing behind."""
+        """Whether its connection may be closed now without leaving anything half done."""
         return self.phase is not Phase.WAITING
 
     def time_out(self) -> None:
@@ -252,7 +252,8 @@ class LibraryResponse:
         self._allow(limit)
 
     def _now_resettable(self) -> None:
-        """The upstream has the head: to reset a stream that it never heard of would end the connection for all."""
+        """The upstream has the head, so the stream may be reset. Resetting an unknown stream would end the
+        connection."""
         assert self._written.connection is not None
         self._resettable = self._written.connection, self._stream
         if self.given_up:
@@ -262,7 +263,7 @@ class LibraryResponse:
     def _allow(self, limit: str) -> None:
         """From now on this limit runs."""
         self._limit = limit
-        # The library itself keeps that of connecting.
+        # The library itself keeps the limit of connecting.
         waits = 0.0 if limit == "connect_timeout" or self.given_up else self._loop.time() + self._seconds[limit]
         self.deadline = waits
 
@@ -277,7 +278,7 @@ class LibraryResponse:
             self.deadline = 0.0  # the silence is the client's
             given = await self._pieces.take()
             if self.given_up:
-                raise _GivenUp  # ended here, half a body could pass for all of it
+                raise _GivenUp  # if it just ended here, half a body could pass for a whole one
             for piece in _cut(given):
                 self._allow("write_timeout")
                 yield piece
@@ -291,7 +292,7 @@ class LibraryResponse:
         if status == 101:
             raise UpstreamError("bad_response", "the upstream switched to another protocol, which was not asked for")
         if status not in STATUSES:
-            raise UpstreamError("bad_response", f"the upstream answered with the status {status:03}, which is none")
+            raise UpstreamError("bad_response", f"the upstream answered with {status:03}, which is not a status")
         if status == 407 and self._owner.proxied:
             raise UpstreamError("connect_failed", "the proxy on the way to the upstream refused our credentials")
         if len(headers) > MAX_HEADERS:
@@ -303,7 +304,7 @@ class LibraryResponse:
         self.headers = headers
         length = dict(headers).get(b"content-length", b"")
         self._whole = status < FAILURES and length.isdigit() and int(length) <= WHOLE_BYTES
-        self._pieces.let_go()  # what is left of the request goes nowhere
+        self._pieces.let_go()  # the rest of the request is not sent
         self._allow("idle_timeout")
         if not self._whole:
             self._wake()
@@ -328,7 +329,7 @@ class LibraryResponse:
 
 
 class _Pieces:
-    """Of a request body that is streamed: one is on its way, and one waits here."""
+    """The pieces of a streamed request body: one is being sent, and one waits here."""
 
     def __init__(self) -> None:
         self._waiting = b""
@@ -336,7 +337,7 @@ class _Pieces:
         self._given, self._taken = asyncio.Event(), asyncio.Event()
 
     async def give(self, piece: bytes) -> None:
-        """Returns when it was taken, or never will be."""
+        """Give a piece; returns when it was taken, or never will be."""
         self._waiting = piece
         self._taken.clear()
         self._given.set()
@@ -348,7 +349,7 @@ class _Pieces:
         self._given.set()
 
     async def take(self) -> bytes:
-        """The next one; empty at the end, or where nobody wants any more."""
+        """The next piece; empty at the end, or if nobody wants more."""
         await self._given.wait()
         self._given.clear()
         piece, self._waiting = self._waiting, b""
@@ -360,11 +361,11 @@ class _Pieces:
         return self._all_given and not self._waiting
 
     def let_go(self) -> None:
-        """Whoever gives a piece need not wait."""
+        """Whoever gives a piece need not wait any more."""
         self._taken.set()
 
     def release(self) -> None:
-        """Nor need whoever waits for one."""
+        """Nobody who gives a piece or waits for one need wait any more."""
         self._taken.set()
         self._given.set()
 
@@ -378,7 +379,7 @@ class _RequestBody:
 
 
 def _seconds_of(limits: Limits) -> dict[str, float]:
-    """By the reason that is given where it is reached."""
+    """The limits by the reason that is given when they are reached."""
     return {
         "pool_timeout": limits.pool_seconds,
         "connect_timeout": limits.connect_seconds,

@@ -20,14 +20,14 @@ _STREAMS = 100  # answers on one HTTP/2 connection at once: as many as the libra
 
 @cache
 def _usual_tls() -> ssl.SSLContext:
-    """One for all: reading the system's certificates takes some tens of milliseconds."""
+    """One context for all, because reading the system's certificates takes some tens of milliseconds."""
     return ssl.create_default_context()
 
 
 class _Client:
     """One of the library's pools: in HTTP/2 one connection, in HTTP/1.1 as many as there are answers.
 
-    `answers` are those that somebody waits for, `under_way` also those that were given up and have not ended.
+    `answers` are those that somebody waits for; `under_way` also has those that were given up and have not ended.
     """
 
     def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
@@ -35,17 +35,17 @@ class _Client:
         self.answers: set[LibraryResponse] = set()
         self.under_way: set[LibraryResponse] = set()
         self.upload: LibraryResponse | None = None  # the latest
-        self.retired = False  # no more requests go to it, and it is closed when nobody waits for it
+        self.retired = False  # it gets no more requests, and is closed when nobody waits for it
         self.idle_since = 0.0
 
     def has_room(self) -> bool:
         """Whether another request may share its connection. While an upload is sent the library reads nothing, not even
-        how many streams the upstream takes."""
+        how many streams the upstream accepts."""
         is_free = self.upload is None or self.upload.settled
         return is_free and not self.retired and len(self.answers) < _STREAMS
 
     def may_close(self, now: float, keepalive: float, longest_connect: float) -> bool:
-        """Whether it is of no use any more, and what is closed now leaves nothing half open behind."""
+        """Whether it is not needed any more, and can be closed without leaving anything half open."""
         if self.answers:
             return False
         silent = now - self.idle_since
@@ -57,9 +57,9 @@ class _Client:
 class LibraryTransport:
     """At most `limits.max_connections` answers at once: see `transport.Transport`, and the package for what is shared.
 
-    `proxy` is the URL of an HTTP proxy, with its credentials if it wants some: plain requests are forwarded by it, TLS
-    goes through a tunnel. `http2` offers HTTP/2 in the TLS handshake; the server decides. `proxy_tls` is for a proxy
-    that is itself reached by https.
+    `proxy` is the URL of an HTTP proxy, with credentials if it needs some: it forwards plain requests, and opens a
+    tunnel for TLS. `http2` offers HTTP/2 in the TLS handshake; the server decides. `proxy_tls` is for a proxy that is
+    itself reached by https.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class LibraryTransport:
         self._tls = tls or _usual_tls()
         self._proxy = None if proxy is None else _proxy(proxy, proxy_tls)
         self._origin = (scheme, host, port)
-        self._slots = asyncio.Semaphore(limits.max_connections)  # those that wait here are served in their order
+        self._slots = asyncio.Semaphore(limits.max_connections)  # waiting requests are served in their order
         self._clients: list[_Client] = []
-        self._of: dict[LibraryResponse, _Client] = {}  # of each answer that somebody waits for
+        self._of: dict[LibraryResponse, _Client] = {}  # the client of each answer that somebody waits for
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -98,9 +98,9 @@ class LibraryTransport:
         chunked: bool = False,
         limits: Limits | None = None,
     ) -> LibraryResponse:
-        """Send a request: see `transport.Transport`. What goes wrong once it is sent is raised by the response.
+        """Send a request: see `transport.Transport`. What goes wrong after it was sent, the response raises.
 
-        The head says how the body is framed and whether there is one, so `chunked` and `head_only` need no telling.
+        The head says how the body is framed and whether there is one, so `chunked` and `head_only` are not used.
         """
         try:
             async with asyncio.timeout(self.limits.pool_seconds):
@@ -114,7 +114,7 @@ class LibraryTransport:
             answer = LibraryResponse(self, client.pool, self._request(head), body, limits or self.limits)
         except BaseException as error:
             self._slots.release()
-            if isinstance(error, UnicodeError):  # of the host's name
+            if isinstance(error, UnicodeError):  # the host's name is not valid
                 raise unreachable(error) from None
             raise
         client.upload = answer if body is None else client.upload
@@ -166,7 +166,7 @@ class LibraryTransport:
     # --- inside
 
     def _client(self, fresh: bool) -> _Client:
-        """One that has room; in HTTP/1.1, where every request opens a connection, there is one for all."""
+        """A client that has room. In HTTP/1.1, where every request opens a connection, there is one for all."""
         for client in reversed(self._clients):
             if not self.shares or (not fresh and client.has_room()):
                 return client
@@ -196,7 +196,7 @@ class LibraryTransport:
         return httpcore2.Request(method, url, headers=headers)
 
     def _tidy(self) -> None:
-        """Close the connections that are of no more use."""
+        """Close the connections that are not needed any more."""
         now, limits = self._loop.time(), self.limits
         for client in [*self._clients]:
             if client.may_close(now, limits.keepalive_seconds, 2 * limits.connect_seconds):
@@ -216,7 +216,8 @@ class LibraryTransport:
         task.add_done_callback(self._closing.discard)
 
     def _sweep(self) -> None:
-        """End what is late. One timer for all: the library's own would end every answer that shares a connection."""
+        """End what is late. We have one timer for all, because the library's own would end all answers on a
+        connection."""
         now = self._loop.time()
         for answer in [answer for answer in self._of if answer.deadline and now >= answer.deadline]:
             answer.time_out()
@@ -232,5 +233,5 @@ def _proxy(url: str, tls: ssl.SSLContext | None) -> httpcore2.Proxy:
     return httpcore2.Proxy(address, auth=(name, password) if name or password else None, ssl_context=tls)
 
 
-# What ending a connection or a stream may raise where the other side was faster.
+# What ending a connection or a stream may raise if the other side was faster.
 _CLOSING_ERRORS = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError)

@@ -1,4 +1,4 @@
-"""What every way to a model server promises, and what the ways share: limits, TLS, and the wording of failures."""
+"""What every transport to a model server promises, and what they share: limits, TLS, and the wording of failures."""
 
 from gateway.upstream.transport.contract import (
     FAILURES,

@@ -1,7 +1,7 @@
-"""What every way to a model server promises: send a request, hand over the response as it comes, name each failure.
+"""What every transport promises: it sends a request, hands over the response as it comes, and names each failure.
 
-Two ways exist. `http1` is our own, for upstreams reached directly in HTTP/1.1. `library` goes through httpcore2, for
-those behind a proxy or spoken to in HTTP/2.
+There are two. `http1` is our own, for upstreams reached directly in HTTP/1.1. `library` uses httpcore2, for upstreams
+behind a proxy or in HTTP/2.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,9 +11,9 @@ from typing import Protocol
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
 
-WHOLE_BYTES = 64 * 1024  # an announced answer up to this size is waited for, and leaves in one piece
-FAILURES = 400  # and above: such an answer is not waited for, since its status says enough
-HIGH_WATER = 256 * 1024  # bytes an answer may buffer before reading from the upstream pauses
+WHOLE_BYTES = 64 * 1024  # we wait for all of an answer of an announced size up to this; it leaves in one piece
+FAILURES = 400  # and above: we do not wait for the body of such an answer, because its status says enough
+HIGH_WATER = 256 * 1024  # bytes of an answer that may be buffered before reading from the upstream pauses
 MAX_HEADERS = 200  # of one answer
 STATUSES = range(200, 600)  # what a final answer may have (RFC 9110, section 15)
 SHUTTING_DOWN = "the gateway is shutting down"
@@ -34,9 +34,9 @@ class Limits:
 class Response(Protocol):
     """A response under way: `http1.Http1Response` and `library.LibraryResponse`.
 
-    `status` and `headers` (names lower-cased, values without the white space around them) hold once `head` returned;
-    `complete` says that the last byte is here. The body is what the upstream sent, content-encoding untouched.
-    `reused` says that its connection had carried a request before, so that a reset may only mean that it was stale.
+    `status` and `headers` (names in lower case, values without surrounding white space) are valid once `head` has
+    returned; `complete` says that the last byte is here. The body is what the upstream sent, in its content-encoding.
+    `reused` says that its connection had carried a request before, so a reset may only mean that it was stale.
     """
 
     status: int
@@ -48,7 +48,7 @@ class Response(Protocol):
 
     @property
     def settled(self) -> bool:
-        """It has begun or failed: what is left of the request need not be sent any more."""
+        """Whether it has begun or failed: the rest of the request need not be sent."""
         ...
 
     async def head(self) -> None:
@@ -56,7 +56,7 @@ class Response(Protocol):
         ...
 
     def take(self) -> bytes:
-        """What has arrived and was not taken yet, maybe nothing."""
+        """What has arrived and was not taken yet, perhaps nothing."""
         ...
 
     async def more(self) -> bytes:
@@ -64,15 +64,16 @@ class Response(Protocol):
         ...
 
     async def pour(self, offer: Callable[[bytes], bool], settle: Callable[[], Awaitable[None]]) -> bytes:
-        """Hand to `offer` what comes, as soon as it comes; the last bytes are returned.
+        """Hand what comes to `offer` as soon as it comes; returns the last bytes.
 
-        When `offer` says False, `settle` is awaited before it gets more. Raises UpstreamError when the answer broke
-        off, after all that came before.
+        When `offer` returns False, `settle` is awaited before it gets more. Raises UpstreamError if the answer broke
+        off, after everything that had come.
         """
         ...
 
     def abort(self) -> None:
-        """Abandon it. An unfinished one closes its connection, or its stream where the connection is shared."""
+        """Abandon the answer. If it is unfinished, its connection is closed, or its stream if the connection is
+        shared."""
         ...
 
     async def send(self, data: bytes) -> None:
@@ -97,11 +98,11 @@ class Transport(Protocol):
         chunked: bool = False,
         limits: Limits | None = None,
     ) -> Response:
-        """Send a request; the response under way.
+        """Send a request; returns the response under way.
 
-        `head` is an HTTP/1.1 head with its empty line. `body` None means that it follows through `Response.send`, in
-        pieces that the transport puts into chunks when `chunked`, as the head says. `fresh` asks for a connection that
-        carried nothing before. `limits` replace the transport's own waits for the first byte and between two.
+        `head` is an HTTP/1.1 head with its empty line. If `body` is None, it follows through `Response.send`; with
+        `chunked` the transport puts its pieces into chunks, as the head says. `fresh` asks for a connection that has
+        carried nothing before. `limits` replace the transport's own waits for the first byte and between two bytes.
         Raises UpstreamError.
         """
         ...

@@ -9,10 +9,10 @@ from gateway.errors import UpstreamError
 
 
 def tls_context() -> ssl.SSLContext:
-    """What upstreams are verified with: Mozilla's list as `certifi` ships it, or what `SSL_CERT_FILE` or
-    `SSL_CERT_DIR` names, as with curl and OpenSSL.
+    """Verifies upstreams with Mozilla's list as `certifi` ships it, or with what `SSL_CERT_FILE` or `SSL_CERT_DIR`
+    names, as with curl and OpenSSL.
 
-    Takes some tens of milliseconds: for the start, not for a request.
+    Takes some tens of milliseconds, so call it at the start and not for each request.
     """
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and not folder:
@@ -29,12 +29,12 @@ def tls_refused(error: ssl.SSLError) -> UpstreamError:
 
 
 def unreachable(error: OSError | UnicodeError, peer: str = "upstream") -> UpstreamError:
-    """The error of a connection that was not made. `UnicodeError` is what cannot be a host name."""
+    """The error of a connection that could not be made. A `UnicodeError` means that the host name is not valid."""
     return UpstreamError("connect_failed", f"the {peer} cannot be reached: {_why(error)}")
 
 
 def _why(error: OSError | UnicodeError) -> str:
-    """The system's words without the address, which is no business of the gateway's clients."""
+    """The system's words, without the address, which clients of the gateway must not see."""
     if isinstance(error, UnicodeError):
         return "its host name is not valid"
     if error.errno is not None and error.errno > 0:
