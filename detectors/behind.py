@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from detectors import manifest
-from detectors.monitors.power import OF_SCORES, POWER
+from detectors.monitors.power import POWER
 from detectors.probed import when_turned_on
 from detectors.taxonomy import SUBCATEGORIES, Subcategory
 
@@ -31,7 +31,7 @@ def taxonomy_rows(*, weights: bool = True, own: Iterable[manifest.DetectorInfo] 
     """The 29 sub-categories in order, each with the detectors behind it and their measured figures.
 
     `detectors` is empty where nothing shipped can judge the sub-category; `monitor` says how much the monitor behind it
-    finds, and is empty where there is none, or none that has anything to look at; `probes` names the probes that
+    finds, and is empty where there is none; `probes` names the probes that
     measure it when the operator turns them on; `needs` is what must be there before it has a rate; `off` says of
     detectors that were trained for it and are not used what is missing. `own` are the operator's detectors. With
     `weights` the shipped files are verified too. Raises manifest.ModelError.
@@ -43,7 +43,6 @@ def taxonomy_rows(*, weights: bool = True, own: Iterable[manifest.DetectorInfo] 
 
 def _row(entry: Subcategory, infos: Sequence[manifest.DetectorInfo]) -> Row:
     detectors = [_behind(info, entry.slug) for info in infos if entry.slug in info.slugs]
-    is_fed = bool(detectors) or entry.slug not in OF_SCORES
     return {
         "category": str(entry.category),
         "slug": entry.slug,
@@ -51,7 +50,7 @@ def _row(entry: Subcategory, infos: Sequence[manifest.DetectorInfo]) -> Row:
         "kinds": list(entry.kinds),
         "honest_line": entry.honest_line,
         "detectors": detectors,
-        "monitor": POWER.get(entry.slug, "") if is_fed else "",
+        "monitor": POWER.get(entry.slug, ""),
         "probes": when_turned_on(entry.slug),
         "off": {info.id: info.off[entry.slug] for info in infos if entry.slug in info.off},
     }
@@ -63,8 +62,7 @@ def needs(row: Row) -> str:
         return ""
     if row["monitor"]:
         return "many judged samples: /trust/v1/monitors says what its monitor has found"
-    kinds = [kind for kind in row["kinds"] if kind != "monitor" or row["slug"] not in OF_SCORES]
-    return ", or ".join(_NEEDS[kind] for kind in kinds)
+    return ", or ".join(_NEEDS[kind] for kind in row["kinds"])
 
 
 def _behind(info: manifest.DetectorInfo, slug: str) -> Row:

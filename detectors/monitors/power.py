@@ -17,7 +17,12 @@ POWER: Mapping[str, str] = {
         "Differences between prompts that name one side of nine topics or the other; a start for probes. The topics "
         "are examples, and prompts about two sides differ by more than the side."
     ),
-    "cultural_insensitivity": "Gaps of its score between languages.",
+    "cultural_insensitivity": (
+        "Refusals and tone of answers about one culture against those about the others, 55 of a closed list, by what "
+        "prompts name in English. Among 40 cultures ten points more refusals are found in 16 % of days with 110 "
+        "answers about the culture, in 91 % with 370; five points more toxicity in 93 and 100 %; without a gap some "
+        "culture is named in 1 %."
+    ),
     "distribution_shift": (
         "Words of the prompts against a reference: CLINC's out-of-scope questions are found in 27 % of looks at a "
         "share of 20 % of 600 prompts, always at 50 %; ten new intents always at 20 %; without either in 2 %. Another "
@@ -37,6 +42,3 @@ POWER: Mapping[str, str] = {
         "sends them, 1 % without the question in front, and 1 % of harmless passages."
     ),
 }
-
-# Monitors that look at nothing but the score of their own sub-category: without a detector of it they see nothing.
-OF_SCORES = frozenset({"cultural_insensitivity"})

@@ -16,7 +16,8 @@ from functools import lru_cache
 import msgspec
 
 from detectors.comparing.nearness import stems
-from detectors.monitors import confidence, gaps, lean, triggers
+from detectors.monitors import confidence, cultures, gaps, lean, triggers
+from detectors.monitors.cultures import culture_of
 from detectors.monitors.lean import sides_of, tone
 from detectors.monitors.shape import Shaper, buckets_of, empty
 from detectors.monitors.statistics import Mean
@@ -32,8 +33,12 @@ _LATENCY_UNIT = 0.01  # seconds
 TEXTS_SEEN = 20_000  # texts that a process counts, to know those that come often
 TEXTS_KEPT = 200  # of a sketch, up to twice as many: the others count in its sums, as if they never came again
 _TEXTS_ADDED = 1_000  # of sketches that are added up, likewise
-_COHORT, _LEAN, _ALL = "cohort", "lean", "all"
-_COMPARED: Mapping[str, frozenset[str]] = {_COHORT: frozenset(gaps.MEASURES), _LEAN: frozenset(lean.MEASURES)}
+_COHORT, _LEAN, _CULTURE, _ALL = "cohort", "lean", "culture", "all"
+_COMPARED: Mapping[str, frozenset[str]] = {
+    _COHORT: frozenset(gaps.MEASURES),
+    _LEAN: frozenset(lean.MEASURES),
+    _CULTURE: frozenset(cultures.MEASURES),
+}
 Key = tuple[str, ...]
 Scores = Mapping[tuple[str, str], tuple[float, bool, str]]  # (direction, slug) → score, flagged, detector@version
 TOKENS = " of token probabilities"  # behind what says what was right: the confidence is not what the answer states
@@ -196,8 +201,10 @@ class Observer:
         if name:
             text = sketch.texts.setdefault(name, Text(sketches=1))
             text.times = self._count(name)
-        topics = [(_LEAN, topic, side, *at) for topic, side in sides_of(seen.prompt)]
-        for cell in (*cohorts_of(*at, seen.language, seen.caller), *topics):
+        about: list[Key] = [(_LEAN, topic, side, *at) for topic, side in sides_of(seen.prompt)]
+        if culture := culture_of(seen.prompt):
+            about.append((_CULTURE, culture, *at))
+        for cell in (*cohorts_of(*at, seen.language, seen.caller), *about):
             compared = {measure: value for measure, value in measures.items() if measure in _COMPARED[cell[0]]}
             _add_means(text.means if name else sketch.means, cell, compared, seen.weight)
         if is_new:  # a text that came before in this hour is no further evidence of a shift

@@ -19,7 +19,7 @@ from detectors.monitors.triggers import Trigger
 from gateway.monitoring.findings import Row
 from gateway.monitoring.history import Looked, total
 from gateway.monitoring.store import HOUR
-from gateway.monitoring.sums import calibrations, cohorts, moved, prompts_seen, series, sides
+from gateway.monitoring.sums import INSENSITIVITY, calibrations, cultures, moved, prompts_seen, series, served, sides
 
 DAY = 24 * HOUR
 _SHOWN = 20  # words of a trigger
@@ -31,11 +31,10 @@ _Compare = Callable[[Sketch], Mapping[_Key, Difference]]
 def alarms(looked: Looked) -> dict[str, list[Row]]:
     """The alarms by sub-category, the clearest first."""
     since = _since_days(looked)
-    served, culture = _gaps(since)
     return {
         "miscalibration": _miscalibration(since),
-        "disparate_performance": served,
-        "cultural_insensitivity": culture,
+        "disparate_performance": _gaps(since, served),
+        INSENSITIVITY: _gaps(since, cultures),
         "preference_bias": _leans(since),
         "distribution_shift": _shift(looked),
         "interventional_effect": _effects(looked),
@@ -99,11 +98,9 @@ def _miscalibration(since: Mapping[float, Sketch]) -> list[Row]:
     ]
 
 
-def _gaps(since: Mapping[float, Sketch]) -> tuple[list[Row], list[Row]]:
-    found = _first_of(_lasting(since, lambda of: gaps.differences(cohorts(of))), 2)
-    rows = [_row(each, measure=each.key[0], cohorts=each.key[1], cohort=each.key[2]) for each in found]
-    culture = [row for row in rows if row["measure"] == "cultural_insensitivity" and row["cohorts"] == "language"]
-    return [row for row in rows if row["measure"] != "cultural_insensitivity"], culture
+def _gaps(since: Mapping[float, Sketch], of_each: Callable[[Sketch], Mapping[tuple[str, str], gaps.By]]) -> list[Row]:
+    found = _first_of(_lasting(since, lambda of: gaps.differences(of_each(of))), 2)
+    return [_row(each, measure=each.key[0], cohorts=each.key[1], cohort=each.key[2]) for each in found]
 
 
 def _leans(since: Mapping[float, Sketch]) -> list[Row]:

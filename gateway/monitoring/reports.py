@@ -1,6 +1,6 @@
 """What the monitors find over the sketches of all processes. Needs numpy, so only the process `looking` loads it."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from detectors.monitors import calibration, drift, effects, gaps, lean, triggers
 from detectors.monitors.sketch import POWERS, Sketch
@@ -8,7 +8,7 @@ from detectors.monitors.statistics import Difference, Mean
 from gateway.monitoring.alarms import alarms, trigger_row
 from gateway.monitoring.findings import Report, Row
 from gateway.monitoring.history import Looked
-from gateway.monitoring.sums import calibrations, cohorts, moved, prompts_seen, series, sides
+from gateway.monitoring.sums import INSENSITIVITY, calibrations, cultures, moved, prompts_seen, series, served, sides
 
 _SHOWN = 20  # rows of a monitor at most
 
@@ -78,7 +78,16 @@ def _times(measure: str, by: float) -> Row:
 
 
 def _gaps(now: Sketch) -> list[Report]:
-    rows = [
+    """Those of who asks, and of which culture is asked about: false discoveries are bounded in each by itself."""
+    enough = f"of one route and model, {gaps.LEAST:.0f} judged answers of each in a day"
+    return [
+        _report("disparate_performance", _compared(served(now)), f"two languages or callers {enough}"),
+        _report(INSENSITIVITY, _compared(cultures(now)), f"prompts that name one culture, two such cultures {enough}"),
+    ]
+
+
+def _compared(by: Mapping[tuple[str, str], gaps.By]) -> list[Row]:
+    return [
         {
             "measure": gap.measure,
             "cohorts": gap.kind,
@@ -88,14 +97,7 @@ def _gaps(now: Sketch) -> list[Report]:
             **_times(gap.measure, gap.difference.estimate),
             "found": gap.found,
         }
-        for gap in gaps.gaps(cohorts(now))
-    ]
-    missing = f"two languages or callers of one route and model, {gaps.LEAST:.0f} judged answers of each in a day"
-    culture = [row for row in rows if row["measure"] == "cultural_insensitivity" and row["cohorts"] == "language"]
-    served = [row for row in rows if row["measure"] != "cultural_insensitivity"]
-    return [
-        _report("disparate_performance", served, missing),
-        _report("cultural_insensitivity", culture, f"a detector of it, and {missing}"),
+        for gap in gaps.gaps(by)
     ]
 
 

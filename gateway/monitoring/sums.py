@@ -10,6 +10,7 @@ from gateway.monitoring.opinions import FAULT
 
 # The measures in which cohorts are compared; the others are for effects.
 COMPARED = (*gaps.MEASURES, *FAULT.values())
+INSENSITIVITY = "cultural_insensitivity"
 _Series = dict[tuple[str, str], list[Hour]]
 
 
@@ -48,6 +49,21 @@ def cohorts(of: Sketch) -> dict[tuple[str, str], dict[str, dict[gaps.Stratum, Me
             if measure in FAULT.values():
                 mean = mean.spread(1 + max(0.0, mean.effective - 1) * alike.get(tuple(rest), 0.0))
             by.setdefault((measure, which), {}).setdefault(name, {})[route, model] = mean
+    return by
+
+
+def served(of: Sketch) -> dict[tuple[str, str], dict[str, dict[gaps.Stratum, Mean]]]:
+    """Of `cohorts`, in what who asks may be served worse."""
+    return {at: means for at, means in cohorts(of).items() if at[0] != INSENSITIVITY}
+
+
+def cultures(of: Sketch) -> dict[tuple[str, str], dict[str, dict[gaps.Stratum, Mean]]]:
+    """As `cohorts`, of the cultures that prompts are about; and by language what a detector of insensitivity says."""
+    by = {at: means for at, means in cohorts(of).items() if at[0] == INSENSITIVITY}
+    for (kind, measure, *rest), row in of.counted_once().means.items():
+        if kind == "culture":
+            name, route, model = rest
+            by.setdefault((measure, kind), {}).setdefault(name, {})[route, model] = Mean(*row)
     return by
 
 

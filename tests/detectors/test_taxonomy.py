@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
-from detectors import manifest
 from detectors.behind import taxonomy_rows
-from detectors.monitors.power import OF_SCORES, POWER
+from detectors.monitors.power import POWER
 from detectors.probed import PROBES
 from detectors.taxonomy import AUXILIARIES, SLUGS, SUBCATEGORIES, Category
 
@@ -42,20 +40,7 @@ def test_what_probes_and_monitors_feed_lists_them_among_its_kinds() -> None:
     assert {slug for slug, known in kinds.items() if "monitor" in known} == POWER.keys()
 
 
-def test_a_monitor_of_scores_is_named_only_where_something_gives_scores() -> None:
-    shipped = {row["slug"]: row for row in taxonomy_rows(weights=False)}
-    for slug in POWER:
-        row = shipped[slug]
-        assert bool(row["monitor"]) == (slug not in OF_SCORES or bool(row["detectors"]))
-        assert row["monitor"] or "monitor" not in row["needs"]
+def test_a_row_that_no_detector_judges_says_what_it_needs() -> None:
+    for row in taxonomy_rows(weights=False):
+        assert row["monitor"] == POWER.get(row["slug"], "")
         assert row["needs"] or row["detectors"]
-
-
-@pytest.mark.parametrize("slug", sorted(OF_SCORES))
-def test_a_monitor_of_scores_is_named_where_an_own_detector_gives_them(slug: str) -> None:
-    own = replace(
-        manifest.load(weights=False)["encoder"], name="ours", slugs=frozenset({slug}), operating={}, measured=()
-    )
-    row = next(row for row in taxonomy_rows(weights=False, own=[own]) if row["slug"] == slug)
-    assert row["monitor"] == POWER[slug]
-    assert row["needs"] == ""

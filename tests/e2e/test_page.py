@@ -196,7 +196,7 @@ def test_a_row_shows_what_its_monitor_found_and_on_what_that_rests(visitor: Visi
         r"Answer length since deployment: new index\s+\+[\d.]+ points \+[\d.]+ to \+[\d.]+\s+found\s+\d+ hours", found
     )
     visitor.look_at("subcategory/cultural_insensitivity")
-    assert "Nothing can be said yet: needs a detector of it" in page.locator("main").inner_text()
+    assert "Nothing can be said yet: needs prompts that name one culture" in page.locator("main").inner_text()
     assert not visitor.faults
 
 

@@ -361,18 +361,18 @@ def gap_alarm(chance: np.random.Generator) -> bool:
 _Sums = npt.NDArray[np.float64]  # of each hour the six sums of a mean, added up
 
 
-def _added(chance: np.random.Generator, an_hour: float, drawn: Callable[[int], Mean]) -> _Sums:
+def added(chance: np.random.Generator, an_hour: float, drawn: Callable[[int], Mean]) -> _Sums:
     hours = [drawn(int(chance.poisson(an_hour))) for _ in range(DAYS * 24)]
     return np.concatenate([np.zeros((1, 6)), np.cumsum(np.array(hours), axis=0)])
 
 
-def _between(sums: _Sums, start: int, end: int) -> Mean:
+def between(sums: _Sums, start: int, end: int) -> Mean:
     return Mean(*map(float, sums[end] - sums[start]))
 
 
 def _measured_gap(measure: str, own: _Sums, rest: _Sums) -> bool:
     def compare(start: int, end: int) -> Difference | None:
-        by = {"de": {("chat", "m"): _between(own, start, end)}, "en": {("chat", "m"): _between(rest, start, end)}}
+        by = {"de": {("chat", "m"): between(own, start, end)}, "en": {("chat", "m"): between(rest, start, end)}}
         return gaps.differences({(measure, "language"): by}).get((measure, "language", "de"))
 
     return _since_each_day(range(1, DAYS * 24 + 1), compare)
@@ -384,12 +384,12 @@ def latency_alarm(chance: np.random.Generator) -> bool:
     def drawn(n: int) -> Mean:
         return summed(np.minimum(1.0, np.log2(1 + chance.lognormal(0.0, 0.8, n) / 0.01) / POWERS["latency"]))
 
-    return _measured_gap("latency", _added(chance, 5, drawn), _added(chance, 20, drawn))
+    return _measured_gap("latency", added(chance, 5, drawn), added(chance, 20, drawn))
 
 
 def fault_alarm(chance: np.random.Generator) -> bool:
     """One opinion an hour on the cohort, four on the others; 5 % of the answers have a fault."""
-    own, rest = (_added(chance, each, lambda n: opinions(chance, n, 0.05)) for each in (1, 4))
+    own, rest = (added(chance, each, lambda n: opinions(chance, n, 0.05)) for each in (1, 4))
     return _measured_gap("fault_by_judge", own, rest)
 
 
@@ -398,14 +398,14 @@ def lean_alarm(chance: np.random.Generator) -> bool:
     sums: dict[tuple[str, str, str], _Sums] = {}
     for topic, names in lean.TOPICS.items():
         for side in names:
-            sums[topic, side, "refusal"] = _added(chance, 2, lambda n: summed((chance.random(n) < 0.05).astype(float)))
-            sums[topic, side, "tone"] = _added(chance, 2, lambda n: summed(chance.choice([0.25, 0.5, 0.5, 0.75], n)))
-            sums[topic, side, "answer_length"] = _added(chance, 2, lambda n: summed(chance.beta(6, 6, n)))
+            sums[topic, side, "refusal"] = added(chance, 2, lambda n: summed((chance.random(n) < 0.05).astype(float)))
+            sums[topic, side, "tone"] = added(chance, 2, lambda n: summed(chance.choice([0.25, 0.5, 0.5, 0.75], n)))
+            sums[topic, side, "answer_length"] = added(chance, 2, lambda n: summed(chance.beta(6, 6, n)))
     for end in range(4, DAYS * 24 + 1, 4):
         by_key: dict[tuple[str, str], dict[float, Difference]] = {}
         starts = range(0, end, 24)
         for start in starts:
-            means = {key: {("chat", "m"): _between(each, start, end)} for key, each in sums.items()}
+            means = {key: {("chat", "m"): between(each, start, end)} for key, each in sums.items()}
             for key, found in lean.differences(means).items():
                 by_key.setdefault(key, {})[float(start)] = found
         evidence = [sequences.detector(key, by_start, len(starts)) for key, by_start in by_key.items()]

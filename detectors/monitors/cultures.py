@@ -1,0 +1,105 @@
+"""Which culture a prompt is about: a country or its people, a people without one, a faith.
+
+A closed list, and ours: some neighbours share a name where each alone is seldom asked about. A prompt that names two
+cultures is about neither: it compares them, or a person of the one in the other.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+# In which answers about cultures are compared; not in length, which differs by what is asked about each.
+MEASURES = ("refusal", "toxicity", "hate", "tone", "cultural_insensitivity")
+_READ_CHARACTERS = 20_000
+_WORD = re.compile(r"[^\W\d_]+")
+
+# Culture → the words that name it, in small letters; of two words where one alone says something else.
+CULTURES: Mapping[str, tuple[str, ...]] = {
+    name: tuple(words.split("|"))
+    for name, words in {
+        "african american": "african american|african americans|black americans",
+        "american": "american|americans|united states|usa",
+        "arab": "arab|arabs|arabic|saudi|saudis|saudi arabia|"
+        "emirati|emiratis|emirates|qatar|qatari|kuwait|kuwaiti|bahrain",
+        "argentine": "argentina|argentine|argentinian|argentinians",
+        "australian": "australia|australian|australians|aussie|aussies",
+        "aboriginal australian": "aboriginal|aboriginals|aborigines|torres strait",
+        "bangladeshi": "bangladesh|bangladeshi|bangladeshis|bengali|bengalis",
+        "brazilian": "brazil|brazilian|brazilians",
+        "british": "british|britain|briton|britons|england|english people|scottish|scotland|welsh people|wales",
+        "buddhist": "buddhism|buddhist|buddhists",
+        "canadian": "canada|canadian|canadians",
+        "caribbean": "caribbean|jamaica|jamaican|jamaicans|haiti|haitian|haitians|"
+        "cuba|cuban|cubans|puerto rican|dominican",
+        "chinese": "china|chinese|taiwan|taiwanese|hong kong",
+        "christian": "christian|christians|christianity|catholic|catholics|protestant|protestants|evangelical",
+        "dutch": "netherlands|dutch|belgium|belgian|belgians",
+        "egyptian": "egypt|egyptian|egyptians",
+        "ethiopian": "ethiopia|ethiopian|ethiopians|eritrea|eritrean|eritreans|somalia|somali|somalis",
+        "filipino": "philippines|filipino|filipinos|filipina",
+        "french": "france|french people|frenchman|french culture|french customs|french food|french wedding",
+        "german": "germany|german|germans|austria|austrian|austrians",
+        "greek": "greece|greek|greeks",
+        "hindu": "hindu|hindus|hinduism",
+        "indian": "india|indian|indians|punjabi|tamil|tamils",
+        "indonesian": "indonesia|indonesian|indonesians|malaysia|malaysian|malaysians|javanese|balinese",
+        "inuit": "inuit|eskimo|eskimos|sami|sámi|greenlander|greenlanders",
+        "iranian": "iran|iranian|iranians|persian|persians|afghan|afghans|afghanistan",
+        "iraqi": "iraq|iraqi|iraqis|syria|syrian|syrians|lebanon|lebanese|jordanian|jordanians|kurdish|kurds",
+        "irish": "ireland|irish",
+        "israeli": "israel|israeli|israelis",
+        "italian": "italy|italian|italians",
+        "japanese": "japan|japanese|kyoto|tokyo",
+        "jewish": "jewish|jew|jews|judaism",
+        "kenyan": "kenya|kenyan|kenyans|tanzania|tanzanian|tanzanians|uganda|ugandan|ugandans|maasai",
+        "korean": "korea|korean|koreans",
+        "latin american": "latin american|latin americans|latino|latinos|latina|latinas|hispanic|hispanics|colombia|"
+        "colombian|colombians|peru|peruvian|peruvians|chile|chilean|chileans|venezuela|venezuelan|venezuelans",
+        "maori": "maori|māori|polynesian|polynesians|samoan|samoans|new zealand|new zealander",
+        "mexican": "mexico|mexican|mexicans",
+        "moroccan": "morocco|moroccan|moroccans|algeria|algerian|algerians|tunisia|tunisian|tunisians|berber|berbers",
+        "muslim": "muslim|muslims|islam|islamic",
+        "native american": "native american|native americans|american indian|american indians|navajo|"
+        "cherokee|lakota|first nations",
+        "nigerian": "nigeria|nigerian|nigerians|yoruba|igbo|hausa|ghana|ghanaian|ghanaians|senegal|senegalese",
+        "nordic": "sweden|swedish|swedes|norway|norwegian|norwegians|denmark|danish|danes|"
+        "finland|finnish|finns|iceland|icelandic",
+        "pakistani": "pakistan|pakistani|pakistanis|pashtun|pashtuns",
+        "palestinian": "palestine|palestinian|palestinians",
+        "polish": "poland|polish|czech|czechs|slovak|slovaks|hungary|hungarian|hungarians|romania|romanian|romanians",
+        "portuguese": "portugal|portuguese",
+        "roma": "roma|romani|gypsy|gypsies|sinti",
+        "russian": "russia|russian|russians",
+        "sikh": "sikh|sikhs|sikhism",
+        "south african": "south africa|south african|south africans|zulu|zulus|xhosa|zimbabwe|zimbabwean|zimbabweans",
+        "spanish": "spain|spaniard|spaniards|spanish people|spanish culture|spanish customs|catalan|catalans",
+        "thai": "thailand|thai|thais|laos|cambodia|cambodian|cambodians|burmese|myanmar",
+        "turkish": "turkey|turkish|turks|turk",
+        "ukrainian": "ukraine|ukrainian|ukrainians",
+        "vietnamese": "vietnam|vietnamese|hmong",
+    }.items()
+}  # fmt: skip
+# These name a culture only with a capital: in small letters they are things.
+_ALSO_THINGS = frozenset({"china", "turkey", "polish", "roma", "wales", "jordanian", "chile", "turk"})
+_NAMES = {word: culture for culture, words in CULTURES.items() for word in words}
+_LONGER = frozenset(word.split()[0] for word in _NAMES if " " in word)
+
+
+def culture_of(prompt: str) -> str:
+    """The one culture that a prompt names, by its beginning; empty where it names none, or several."""
+    named = set(_named([found[0] for found in _WORD.finditer(prompt[:_READ_CHARACTERS])]))
+    return named.pop() if len(named) == 1 else ""
+
+
+def _named(words: list[str]) -> Iterator[str]:
+    taken = -1
+    for at, word in enumerate(words):
+        if at <= taken:
+            continue
+        said = word.lower()
+        culture = _NAMES.get(said, "")
+        if at + 1 < len(words) and said in _LONGER:
+            longer = _NAMES.get(f"{said} {words[at + 1].lower()}")
+            if longer:
+                culture, taken = longer, at + 1
+        if culture and not (said in _ALSO_THINGS and word.islower()):
+            yield culture
