@@ -219,8 +219,9 @@ def odds(logits: Logits) -> Odds:
 
 def of_source(sourced: Sourced, together: Logits, alone: Logits) -> Evidence:
     """What tells whether a source holds a claim: what the model says of the nearest passages `together` and of the
-    nearest `alone`, and how much of the claim's words, pairs of words, numbers and names stand anywhere in it."""
-    return (together.grounded, *odds(together), alone.grounded, *odds(alone), *sourced.whole)
+    nearest `alone`, how much of the claim's words, pairs of words and names stand anywhere in it, and what differs."""
+    words, pairs, _, names = sourced.whole
+    return (together.grounded, *odds(together), alone.grounded, *odds(alone), words, pairs, names, *sourced.details)
 
 
 def of_contradiction(pairing: Pairing, logits: Logits) -> Evidence:

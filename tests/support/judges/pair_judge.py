@@ -8,7 +8,7 @@ from detectors.manifest import DetectorInfo
 from detectors.trained.pair import HEADS, Logits
 
 LINES = {
-    "hallucination": (-1.0, *[0.0] * 10),
+    "hallucination": (-1.0, *[0.0] * 15),
     "inconsistency": (1.0, 0.0, 0.0, 0.0),
     "sycophancy": (1.0, 2.0, -12.0, 0.0),
     "misinformation": (0.5, 0.5, 0.0, 0.0, 0.0, 0.0, -8.0, -8.0, 0.0, 0.0, 0.0),
