@@ -1,1 +1,1 @@
-"""Policies: verdicts in, one decision out. Pure: no network, no clock, no randomness."""
+"""Policies: verdicts go in, one decision comes out. Pure: no network, no clock, no randomness."""

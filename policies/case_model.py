@@ -1,4 +1,4 @@
-"""The cases beside a policy as people write them: examples, and what each must come to.      [pydantic]"""
+"""The cases beside a policy as people write them: examples, and what must be decided about each.      [pydantic]"""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from policies.model import CHANNELS, Action, Channel, Direction, Share, Written,
 
 
 class Expect(Written):
-    """What a case must come to."""
+    """What must be decided about a case."""
 
     action: Action = Field(description="allow, flag, throttle, redact, reroute, replace or block: what is carried out")
     would: Action | None = Field(None, description="the same, if every rule were enforced")
@@ -24,7 +24,7 @@ class GivenSpan(Written):
 
 
 class GivenSignal(Written):
-    """A verdict that a case takes for granted."""
+    """A verdict that a case assumes."""
 
     subcategory: str = Field(description="the sub-category the verdict is about")
     score: Share = Field(description="the calibrated score, 0 to 1")
@@ -37,7 +37,7 @@ class GivenSignal(Written):
 
 
 class Case(Written):
-    """One example beside a policy: this text, or these verdicts, must come to that decision."""
+    """One example beside a policy: for this text, or these verdicts, that decision is expected."""
 
     name: str = Field(min_length=1, description="a few words that say what is shown")
     direction: Direction = Field(description="prompt or response")
@@ -48,7 +48,7 @@ class Case(Written):
     language: str = Field("", description="an ISO 639-1 code, for the given signals")
     earlier: dict[str, int] = Field({}, description="rule id to matches of the same caller or end user before this one")
     draw: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="a number from 0, below 1: canaries of a larger share act"
+        0.0, description="a number, 0 <= n < 1: canaries with a larger share act"
     )
     text: str | None = Field(None, description="a text for the real detectors")
     signals: tuple[GivenSignal, ...] | None = Field(None, description="verdicts in place of a text")

@@ -1,4 +1,4 @@
-"""Runs the examples beside a policy: which hold, which do not, and which rules no example matched."""
+"""Runs the examples beside a policy: which hold, which do not, and which rules matched in none of them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Fate(StrEnum):
 
     PASSED = "passed"
     FAILED = "failed"
-    SKIPPED = "skipped"  # it gives a text, and no detectors were there to judge it
+    SKIPPED = "skipped"  # it has a text, and there were no detectors to judge it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results in the order of the cases, and the ids of the rules that matched in none of them."""
+    """The results in the order of the cases, and the ids of the rules that matched in no case."""
 
     revision: str
     results: tuple[Result, ...]
@@ -41,14 +41,15 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """No case failed. Cases that were skipped and rules that no case matched do not count."""
+        """Whether no case failed. Skipped cases, and rules that matched in no case, do not matter."""
         return not self.count(Fate.FAILED)
 
     def count(self, fate: Fate) -> int:
         return sum(result.fate is fate for result in self.results)
 
     def render(self) -> str:
-        """Plain text for a terminal: a line a case, what was expected where it failed, the coverage of rules."""
+        """Plain text for a terminal: a line for each case, what was expected if it failed, and the coverage of
+        rules."""
         lines: list[str] = []
         for result in self.results:
             lines.append(f"{result.fate:<8}{result.name}")
@@ -63,7 +64,7 @@ class Report:
 
 
 def run_cases(policy: Policy, cases: Iterable[Case], judge: Judge | None) -> Report:
-    """Decide every case: by its signals, or by what `judge` says of its text (skipped where `judge` is None)."""
+    """Decide every case by its signals, or by what `judge` says about its text (skipped if `judge` is None)."""
     results: list[Result] = []
     matched: set[str] = set()
     for case in cases:
@@ -94,7 +95,7 @@ def _run(policy: Policy, case: Case, judge: Judge | None) -> tuple[Result, Decis
 
 
 def _unknown(policy: Policy, case: Case) -> str:
-    """Without this check a mistyped name in a case would count as "nothing matched"."""
+    """What a case names that the policy does not know; empty if nothing. A mistyped name would just match nothing."""
     for given in case.signals or ():
         if given.detector is not None and given.detector not in policy.detectors:
             return f"the detector {given.detector!r}; {nearest(given.detector, policy.detectors)}"
@@ -132,7 +133,7 @@ def _expected(case: Case) -> str:
 
 
 def _got(case: Case, decision: Decision) -> str:
-    """What was decided, as far as the case asks for it."""
+    """What was decided, in as much detail as the case asks for."""
     expect = case.expect
     rule = decision.rule or "no rule" if expect.rule is not None else None
     return _words(decision.action, rule, decision.would if expect.would is not None else None)

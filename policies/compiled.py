@@ -1,4 +1,4 @@
-"""A policy in the form in which it decides: rules with their thresholds, and indexes by which they are found."""
+"""A policy in the form that decides: rules with their thresholds, and indexes to find them."""
 
 import math
 from bisect import bisect_right
@@ -12,14 +12,14 @@ from policies.model import Action, Count, Direction, Mode, OnError, Whom
 
 
 class Reroute(NamedTuple):
-    """The request goes to this route or upstream, and with this system message, each where it is not empty."""
+    """The request goes to this route or upstream, with this system message. Either may be empty."""
 
     to: str
     system: str
 
 
 class Throttle(NamedTuple):
-    """The caller or the end user may send `per_minute` requests a minute for the next `for_seconds`. `rule` says so."""
+    """`rule` lets the caller or the end user send `per_minute` requests a minute for the next `for_seconds`."""
 
     rule: str
     per_minute: int
@@ -31,10 +31,10 @@ class Throttle(NamedTuple):
 class Rule:
     """A rule with its thresholds; `order` is its place in the file. Empty sets restrict nothing.
 
-    `share` is the share of requests on which it acts: 0 where it only monitors, 1 where it is enforced. `judges_on` are
-    the (slug, direction) pairs whose scores it needs, `tree` its condition. `budget_seconds` is infinite where none is
-    written. `channels` and `findings` are what the outermost condition says, `routes` the
-    only ones on which it can match.
+    `share` is the share of requests on which it acts: 0 if it only monitors, 1 if it is enforced. `judges_on` are the
+    (slug, direction) pairs whose scores it needs, `tree` its condition. `budget_seconds` is infinite if none is
+    written. `channels` and `findings` are those of the outermost condition, `routes` the only routes on which it can
+    match.
     """
 
     order: int
@@ -64,11 +64,12 @@ class Rule:
         return self.share > 0
 
     def acts(self, draw: float) -> bool:
-        """Whether it acts on the request whose draw is this number (from 0, below 1)."""
+        """Whether it acts on the request with this draw (0 <= draw < 1)."""
         return self.share >= 1 or draw < self.share
 
 
-# A property of the request by which rules are found, so that those for others cost nothing: (key, name) or None.
+# A property of the request by which rules are found, so that rules for other requests cost nothing: (key, name) or
+# None.
 Gate = tuple[str, str] | None
 _EVERYWHERE: tuple[Gate, ...] = (None,)
 # (slug, direction, detector, gate) to (score, rule, leaf), scores ascending.
@@ -78,7 +79,7 @@ Guards = Mapping[tuple[str, str, Gate], Sequence[Rule]]
 
 
 class Inline(NamedTuple):
-    """What the rules of at least this share need: their slugs, and how long they wait at most.
+    """What the rules with at least this share need: their slugs, and how long they wait at most.
 
     `longest` is the largest of their budgets, `soonest` the smallest among those that block without a verdict.
     """
@@ -93,13 +94,13 @@ class Inline(NamedTuple):
 class Policy:
     """A compiled policy: immutable, safe to share between threads.
 
-    `revision` is a hash of what the policy decides, that is of its rules in order, their modes and the thresholds
-    they came to; comments and spelling do not change it. `warnings` are sentences for the operator. `detectors`
-    maps each name to the versions that were offered, `known` is every valid slug, `targets` are where rules
-    reroute to. `counted` has, for each rule that counts requests of a caller or an end user, the seconds it looks back;
-    `counted_by_end_user` are those of end users. `names_end_users` says whether some rule counts or slows down end
-    users. `least` has the lowest threshold that any rule has for a verdict, by sub-category, direction and
-    detector@version; it lacks those that no rule looks for. `lowest` is the lowest of them, which most scores miss.
+    `revision` is a hash of what the policy decides: of its rules in order, their modes and their thresholds; comments
+    and spelling do not change it. `warnings` are sentences for the operator. `detectors` maps each name to the versions
+    that were offered, `known` has every valid slug, and `targets` the places to which rules reroute. `counted` has, for
+    each rule that counts requests of a caller or an end user, the seconds it looks back; `counted_by_end_user` are the
+    rules that count end users. `names_end_users` says whether some rule counts or slows down end users. `least` has the
+    lowest threshold of any rule by sub-category, direction and detector@version, without those that no rule looks for;
+    `lowest` is the lowest of them, which most scores do not reach.
     """
 
     revision: str
@@ -127,7 +128,7 @@ class Policy:
         return bool(self._inline)
 
     def gates(self, route: str, model: str, caller: str) -> tuple[Gate, ...]:
-        """Where the rules are found that may concern such a request."""
+        """The gates of the rules that may concern such a request."""
         if not self._keys:
             return _EVERYWHERE
         given = (("route", route), ("model", model), ("caller", caller))
@@ -140,9 +141,9 @@ class Policy:
     def needs(
         self, direction: str, route: str, draw: float = 0.0, *, model: str | None = None, caller: str | None = None
     ) -> frozenset[str]:
-        """The slugs that acting rules need for this text; if empty, nothing has to be judged inline.
+        """The slugs that acting rules need for a text; if there are none, nothing has to be judged inline.
 
-        `draw` leaves out canaries that do not act. If `model` and `caller` are None, rules for any of them count.
+        `draw` leaves out canaries that do not act. If `model` or `caller` is None, rules for any of them count.
         """
         found = self._concerned(direction, route, draw, model, caller)
         if len(found) == 1:
@@ -152,7 +153,7 @@ class Policy:
     def patience(
         self, direction: str, route: str, draw: float = 0.0, *, model: str | None = None, caller: str | None = None
     ) -> float:
-        """The seconds that a text waits at most for those rules' verdicts; infinite where none has a budget."""
+        """The most seconds that a text waits for the verdicts of those rules; infinite if none has a budget."""
         found = self._concerned(direction, route, draw, model, caller)
         longest = max((entry.longest for entry in found), default=math.inf)
         return min([longest, *(entry.soonest for entry in found)])
@@ -169,7 +170,7 @@ class Policy:
             entries = self._inline.get((direction, gate))
             if entries:
                 at = bisect_right(entries, draw, key=_share)
-                if at == len(entries) and entries[-1].share >= 1:  # enforced, whatever the number is
+                if at == len(entries) and entries[-1].share >= 1:  # enforced, whatever the draw
                     at -= 1
                 if at < len(entries):
                     found.append(entries[at])
@@ -178,15 +179,15 @@ class Policy:
     def reached(
         self, slug: str, direction: str, detector: str, score: float, gates: Iterable[Gate]
     ) -> Iterator[tuple[Rule, Leaf, float]]:
-        """The rules, with the part of each, whose threshold such a verdict reaches, whatever else they ask."""
+        """The rules whose threshold such a verdict reaches, with the part of the rule and the threshold."""
         for gate in gates:
             for threshold, rule, leaf in self._index.get((slug, direction, detector, gate), ()):
-                if not score >= threshold:  # so written because a score that is not a number reaches nothing
+                if not score >= threshold:  # not `<`: a score that is not a number must reach nothing
                     break
                 yield rule, leaf, threshold
 
     def guards(self, slug: str, direction: str, gates: Iterable[Gate]) -> Iterator[Rule]:
-        """The rules that change or stop traffic, enforced or not, and listen to `slug` here."""
+        """The rules that change or stop traffic, enforced or not, and listen to `slug`."""
         for gate in gates:
             yield from self._guards.get((slug, direction, gate), ())
 

@@ -1,4 +1,4 @@
-"""A written policy becomes a compiled one: thresholds are looked up, rules are indexed."""
+"""Compiles a written policy: thresholds are looked up, and rules are indexed."""
 
 import hashlib
 import math
@@ -20,7 +20,7 @@ from policies.source import PolicyError, Problem, nearest
 
 
 class Placed(NamedTuple):
-    """A document and the routes that it is for, None for any; `name` comes before its rules' ids, if it has one."""
+    """A document and its routes, None for any. `name`, if there is one, comes before the ids of its rules."""
 
     document: Document
     routes: frozenset[str] | None = None
@@ -37,14 +37,14 @@ def compile_policy(
     targets: Iterable[str] = (),
     routes: Iterable[str] = (),
 ) -> Policy:
-    """Resolve every rule of `document` against the detectors there are.
+    """Resolve every rule of `document` against the available detectors.
 
-    `categories` are the taxonomy's, each with its slugs; `operating` has a key for all that a detector can say,
-    an empty table where its false alarms were never measured (such a detector can be used with `score` only).
-    `findings` has the labels that each detector can give (by name@version). Labels outside it, codes outside
-    `languages`, names outside `targets` (of routes and upstreams) and outside `routes` are refused where those are not
-    empty. `more` are documents that apply on their routes in place of this one; all become one policy. Raises
-    `PolicyError` with every problem found.
+    `categories` are the taxonomy's, each with its slugs. `operating` has a key for everything that a detector can say,
+    with an empty table if its false alarms were never measured (then it can only be used with `score`). `findings` has
+    the labels that each detector can give (by name@version). Unless they are empty, labels outside `findings`, codes
+    outside `languages`, and names outside `targets` (routes and upstreams) and `routes` are refused. `more` are
+    documents that replace this one on their routes; all become one policy. Raises `PolicyError` with every problem
+    found.
     """
     detectable = Detectable(categories, operating, findings, frozenset(languages), frozenset(routes))
     build = _Build(detectable)
@@ -58,19 +58,19 @@ def compile_policy(
 
 
 def _elsewhere(document: Document, more: Sequence[Placed], routes: frozenset[str]) -> Placed:
-    """The document on all routes that no other one is for."""
+    """The document, for all routes that have no other one."""
     return Placed(document, routes.difference(*(placed.routes or () for placed in more)) if more else None)
 
 
 class _Build:
-    """Collects the rules of several documents, with all that is wrong with them."""
+    """Collects the rules of several documents, and everything that is wrong with them."""
 
     def __init__(self, detectable: Detectable) -> None:
         self.rules: list[Rule] = []
         self.warnings: list[str] = []
         self.problems: list[Problem] = []
         self._detectable = detectable
-        self._written: dict[int, tuple[Document, int]] = {}  # by the rule's order: where it stands
+        self._written: dict[int, tuple[Document, int]] = {}  # by a rule's order: its document, and its place there
 
     def add(self, placed: Placed) -> None:
         document = placed.document
@@ -107,7 +107,7 @@ _OTHER_POLICY = "the routes that it asks for have another policy"
 
 
 def _only_on(routes: frozenset[str], tree: Expression) -> Expression:
-    """The same condition, on these routes alone."""
+    """The same condition, only on these routes."""
     parts = tree.parts if isinstance(tree, AllOf) else (tree,)
     own = routes_of(tree)
     rest = tuple(part for part in parts if not (isinstance(part, RequestIs) and part.key == "route"))
@@ -187,7 +187,7 @@ def _throttle(written: WrittenRule) -> Throttle | None:
 
 
 def _gates(asked: Iterable[RequestIs]) -> tuple[Gate, ...]:
-    """Under what the rule is found: the names of what it asks first for, callers before models before routes."""
+    """The gates of a rule: the names of the callers it asks for, else of the models, else of the routes."""
     plain = {ask.key: ask.names for ask in asked if not ask.prefixes}
     for key in ("caller", "model", "route"):
         if names := plain.get(key):
@@ -204,8 +204,8 @@ def _strays(build: _Build, targets: frozenset[str]) -> Iterator[Problem]:
 
 
 def _circles(build: _Build) -> Iterator[Problem]:
-    """Reroutes that lead back to where a request came from. Rules without a route are left out: those do nothing
-    to a request that is where they send it."""
+    """Reroutes that lead back to where a request came from. Rules without a route are left out, because they do nothing
+    to a request that is already where they send it."""
     ways: dict[str, dict[str, Rule]] = {}
     for rule in build.rules:
         for route in rule.routes if rule.reroute and rule.reroute.to else ():
@@ -220,7 +220,7 @@ def _circles(build: _Build) -> Iterator[Problem]:
 
 
 def _circle(start: str, ways: Mapping[str, Mapping[str, Rule]], over: set[str]) -> list[str]:
-    """The first circle that `start` leads into, closed; `over` are the routes that are known to lead into none."""
+    """The first circle into which `start` leads, closed; `over` are routes that are known to lead into none."""
     path: dict[str, None] = {}
     todo = [(start, False)]
     while todo:
@@ -273,7 +273,7 @@ def _guard_index(guards: list[Rule]) -> Guards:
 
 
 def _inline(guards: list[Rule]) -> dict[tuple[str, Gate], Sequence[Inline]]:
-    """For each direction and gate: what the rules need, by the smallest share that acts. Shares ascending."""
+    """For each direction and gate, what the rules need, by their share, in ascending order."""
     gathered: dict[tuple[str, Gate], dict[float, list[Rule]]] = defaultdict(lambda: defaultdict(list))
     for rule in guards:
         for direction in {direction for _, direction in rule.judges_on}:

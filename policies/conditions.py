@@ -1,4 +1,4 @@
-"""Written conditions become expressions: what is inherited is filled in, what can never hold is rejected."""
+"""Compiles written conditions to expressions: fills in what is inherited, and rejects what can never hold."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from policies.source import KeyPath, nearest
 
 @dataclass(frozen=True, slots=True)
 class CompiledCondition:
-    """A condition with its thresholds. `faults` say what is wrong, `remarks` what its author should know."""
+    """A condition with its thresholds. `faults` say what is wrong, `remarks` what the author should know."""
 
     tree: Expression
     faults: tuple[Fault, ...]
@@ -31,7 +31,7 @@ def compile_condition(
 
 
 class _Outer(NamedTuple):
-    """What a condition takes over from those around it. None and empty restrict nothing."""
+    """What a condition inherits from those around it. None and empty restrict nothing."""
 
     directions: tuple[Direction, ...]
     on_is_written: bool
@@ -122,7 +122,7 @@ class _ConditionCompiler:
         if inner is None:
             return outer
         found = frozenset(inner)
-        if key == "channel" and "tool" in found:  # what a tool retrieved is what a tool said
+        if key == "channel" and "tool" in found:  # retrieved texts are results of tools
             found |= {"retrieved"}
         if outer is None:
             return found
@@ -161,7 +161,7 @@ class _ConditionCompiler:
         )
 
     def check(self, tree: Expression) -> None:
-        """Refuse what can never hold: a part that a `not` beside it denies, or texts of both directions at once."""
+        """Refuse what can never hold: a part that a `not` beside it denies, or parts of different directions."""
         if isinstance(tree, Not | InOneText):
             self.check(tree.part)
         if isinstance(tree, AllOf | AnyOf):
@@ -219,7 +219,7 @@ def _possible(directions: Iterable[Direction]) -> frozenset[str]:
 
 
 def _sides(tree: AllOf) -> tuple[list[Leaf], list[Leaf]]:
-    """What must be found for it to hold, and what must not; an `any` leaves both open."""
+    """What must be found for it to hold, and what must not be found; an `any` settles neither."""
     wanted: list[Leaf] = []
     denied: list[Leaf] = []
     for part in tree.parts:
@@ -240,7 +240,7 @@ def _sides(tree: AllOf) -> tuple[list[Leaf], list[Leaf]]:
 
 
 def _names(tree: AllOf) -> tuple[list[RequestIs], list[RequestIs]]:
-    """What is asked of the request for it to hold, and what must not be so."""
+    """What the request must be for it to hold, and what it must not be."""
     asked: list[RequestIs] = []
     refused: list[RequestIs] = []
     for part in tree.parts:

@@ -1,4 +1,4 @@
-"""What goes into a decision, what comes out of it, and where spans are cut out of a text."""
+"""What goes into a decision, what comes out of it, and how spans are cut out of a text."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,12 +35,12 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a decision depends on beside the signals. Everything that is not given matches no name.
+    """What a decision depends on beside the signals. Names that are not given match no rule that asks for one.
 
-    `draw` is the request's number from 0, below 1: a canary rule acts when its share is larger. `earlier` has, by
-    rule, how often its condition held before for this caller, or its end user as the rule says, within the time that
-    the rule looks back. `silent` says who gave no answer: a rule that denies what they could have found is left to
-    `on_failure`.
+    `draw` is a number of the request, 0 <= draw < 1: a canary rule acts if its share is larger. `earlier` has for each
+    rule how often its condition held before for this caller or end user, within the time that the rule looks back.
+    `silent` says which detectors gave no answer: about a rule that denies what they could have found, `on_failure`
+    decides.
     """
 
     model: str = ""
@@ -53,8 +53,8 @@ class Context:
 class Silent(NamedTuple):
     """A detector, by name or id, or ALL_DETECTORS, that gave no answer about the texts of a channel, or of any.
 
-    `instead` are those that read the texts in its place, because of their language: who listens to one of them as well
-    has been answered.
+    `instead` are detectors that read the texts in its place, because of their language: a condition that listens to one
+    of them too was answered.
     """
 
     detector: str
@@ -62,7 +62,7 @@ class Silent(NamedTuple):
     instead: frozenset[str] = frozenset()
 
     def keeps_from(self, leaf: Leaf) -> bool:
-        """Whether this condition may have missed something for it."""
+        """Whether this condition may have missed something because of the silence."""
         heard_elsewhere = self.channel and leaf.channels and self.channel not in leaf.channels
         answered = any(is_from(each.detector, one) for each in leaf.thresholds for one in self.instead)
         return not (heard_elsewhere or answered) and (
@@ -74,7 +74,7 @@ ANY = Context()
 
 
 class Redaction(NamedTuple):
-    """Code points `start` to `end` of text `passage` are to be replaced by their label."""
+    """Code points `start` to `end` of text `passage` have to be replaced by the label."""
 
     passage: int
     start: int
@@ -87,9 +87,9 @@ _passage_of = attrgetter("passage")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rule that matched: what it asks for, whether that is done here, and the slugs that made it match.
+    """A rule that matched: what it asks for, whether that is enforced here, and the slugs that made it match.
 
-    `mode` tells a rule that only monitors from a canary that this request was not drawn for.
+    `mode` distinguishes a rule that only monitors from a canary that was not drawn for this request.
     """
 
     rule: str
@@ -100,7 +100,7 @@ class Match:
 
     @property
     def carried(self) -> Action:
-        """What is done: a rule that only monitors is recorded, and changes no traffic."""
+        """What is carried out: a rule that only monitors is recorded and changes no traffic."""
         if self.enforced or self.action.severity <= Action.FLAG.severity:
             return self.action
         return Action.FLAG
@@ -108,7 +108,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The strongest of what made a rule match: this score reached this threshold, asked for in this `place`."""
+    """The strongest reason why a rule matched: this score reached this threshold, which stands in this `place`."""
 
     slug: str
     detector: str
@@ -123,13 +123,12 @@ class Evidence:
 class Decision:
     """What is done with a text, and why.
 
-    `action` is carried out; `would` is the action had every rule been enforced; `rule` decided, the first in the
-    file among the severest. `reason` holds nothing of the user's text. `redactions` are sorted and disjoint; under
-    a block they are what the redact rules would have cut, and under a reroute they are cut. `matched` is sorted as
-    rules decide. `replacement` stands in place of the text when the action is to replace it, `reroute` says where the
-    request goes when that is the action. `throttles` are the strictest that enforced rules ask for, one for
-    the caller and one for the end user, whatever decided. `counted` are the rules that count this request, whether they
-    matched yet or not.
+    `action` is carried out; `would` is the action if every rule were enforced; `rule` decided: the first in the file
+    among the severest. `reason` has nothing of the user's text. `redactions` are sorted and disjoint; under a block
+    they are what the redact rules would have cut, under a reroute they are cut. `matched` is sorted with the deciding
+    rule first. `replacement` is the text that replaces the answer, `reroute` the place where the request goes, each if
+    that is the action. `throttles` are the strictest of the enforced rules, one for the caller and one for the end
+    user, whatever rule decided. `counted` are the rules that count this request, even if they did not match yet.
     """
 
     action: Action
@@ -153,7 +152,7 @@ class Decision:
 
 
 def redact(text: str, spans: Sequence[Cut]) -> str:
-    """`text` with each (start, end, label) replaced by `[REDACTED:label]`; what overlaps is replaced once."""
+    """`text` with each (start, end, label) replaced by `[REDACTED:label]`; overlapping spans are replaced once."""
     pieces: list[str] = []
     last = 0
     for _, start, end, label in unite((0, span) for span in spans):
@@ -172,7 +171,8 @@ def is_span(span: Cut) -> bool:
 
 
 def unite(cuts: Iterable[tuple[int, Cut]]) -> tuple[Redaction, ...]:
-    """Sorted and disjoint; of spans that overlap the one that begins first, the longest of these, names the rest."""
+    """The cuts sorted and disjoint. Overlapping spans become one with the label of the first, of equal ones the
+    longest."""
     ordered = sorted((passage, max(s[0], 0), -s[1], s[2]) for passage, s in cuts if is_span(s))
     united: list[Redaction] = []
     for passage, start, negative_end, label in ordered:

@@ -1,8 +1,8 @@
 """What the detectors can judge, and the thresholds of a condition: names are checked, scores are looked up.
 
-Threshold lookup: a detector's table holds, for each share of benign texts, the score that this share reaches or
-exceeds (the empirical quantile of the scores of benign texts). A condition that allows itself a share gets the
-score of the largest measured share not above it.
+Threshold lookup: for each share of benign texts, a detector's table holds the score that this share reaches or exceeds
+(the empirical quantile of the scores of benign texts). A condition that allows a share of false alarms gets the score
+of the largest measured share that is not above it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -30,7 +30,7 @@ class Threshold:
 
 
 class Fault(NamedTuple):
-    """What is wrong with a condition: the path below `when`, what, and the remedy."""
+    """A problem of a condition: its path below `when`, what is wrong, and the remedy."""
 
     path: KeyPath
     what: str
@@ -38,7 +38,7 @@ class Fault(NamedTuple):
 
 
 class Criteria(NamedTuple):
-    """What one condition looks for, with all that it inherits from the conditions around it."""
+    """What one condition looks for, including what it inherits from the conditions around it."""
 
     subcategory: str | None
     any: tuple[str, ...]
@@ -77,14 +77,14 @@ class Detectable:
         self._resolved: dict[Criteria, Resolution] = {}
 
     def resolve(self, criteria: Criteria) -> "Resolution":
-        """Conditions that differ only in route, channel and the like share one resolution."""
+        """The resolution of these criteria, which conditions share that differ only in route, channel and the like."""
         if criteria not in self._resolved:
             self._resolved[criteria] = Resolution(criteria, self)
         return self._resolved[criteria]
 
 
 class Resolution:
-    """A condition's thresholds, what is wrong with it, and what its author should know.
+    """The thresholds of a condition, what is wrong with it, and what its author should know.
 
     The paths of `faults` begin below the condition.
     """
@@ -130,7 +130,7 @@ class Resolution:
             self._fault(what, nearest(criteria.detector, detectable.names), "detector")
 
     def _check_findings(self, criteria: Criteria, slugs: tuple[str, ...]) -> None:
-        """A label must be one that a detector of this condition can give: others would never match."""
+        """Check that a detector of this condition can give each label: others would never match."""
         findings = self._detectable.findings
         if not findings:
             return
@@ -169,7 +169,7 @@ class Resolution:
                 else:
                     missing[direction].append(slug)
         unserved = [d for d in criteria.directions if len(missing[d]) == len(slugs)]
-        # A direction that is written must be served. Without `on`, which means both, one is enough.
+        # If `on` is written, each of its directions must be served; otherwise one of the two is enough.
         refused = unserved if criteria.on_is_written or len(unserved) == len(criteria.directions) else []
         for direction in criteria.directions:
             if direction in refused:

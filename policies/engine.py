@@ -1,8 +1,7 @@
-"""Signals in, exactly one decision out: pure, total and deterministic.
+"""Signals go in, exactly one decision comes out: pure, total and deterministic.
 
-No input makes these functions raise or look at a clock, and neither the order of the signals nor the rules that
-do not concern them change the outcome. The cost of a decision grows with the rules that match, not with the
-size of the policy.
+These functions never raise and never look at a clock. Neither the order of the signals nor rules that do not concern
+them change the outcome. The cost of a decision grows with the rules that match, not with the size of the policy.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -53,7 +52,7 @@ __all__ = [
 
 
 class Hit(NamedTuple):
-    """A signal that reached a threshold of a rule, with those of its spans that the rule asks for."""
+    """A signal that reached a threshold of a rule, with the spans that the rule asks for."""
 
     signal: Signal
     spans: tuple[Cut, ...]
@@ -73,7 +72,7 @@ class _Found(NamedTuple):
 
 
 def decide(policy: Policy, signals: Iterable[Signal], *, route: str, about: Context = ANY) -> Decision:
-    """The decision on all the texts of one direction of one exchange."""
+    """The decision about all texts of one direction of one exchange."""
     hits = hits_by_rule(policy, signals, route=route, about=about)
     if not hits:
         return _nothing_matched(policy.revision)
@@ -96,14 +95,14 @@ def decide(policy: Policy, signals: Iterable[Signal], *, route: str, about: Cont
 
 @lru_cache(64)
 def _nothing_matched(revision: str) -> Decision:
-    """The usual decision, made once: it has a dozen fields."""
+    """The usual decision, which is made once because it has a dozen fields."""
     return Decision(Action.ALLOW, Action.ALLOW, None, "no rule matched", revision)
 
 
 def hits_by_rule(
     policy: Policy, signals: Iterable[Signal], *, route: str, about: Context = ANY
 ) -> dict[Rule, dict[Leaf, list[Hit]]]:
-    """By rule and part of it: the signals that reach a threshold of it where it looks."""
+    """For each rule and part of it, the signals that reach its threshold in the texts it looks at."""
     hits: dict[Rule, dict[Leaf, list[Hit]]] = {}
     gates = policy.gates(route, about.model, about.caller)
     for signal in signals:
@@ -154,13 +153,12 @@ def on_failure(
     instead: Collection[str] = (),
     about: Context = ANY,
 ) -> Decision:
-    """The decision when no verdict on `slugs` came: a detector raised, ran out of time or is absent.
+    """The decision if no verdict on `slugs` came: a detector raised, ran out of time or is absent.
 
-    With `detector` (its name, with or without version) only the rules that listen to it are affected, with `channel`
-    only those that look at the texts of that channel; not those that listen to one who read the texts `instead` as
-    well. Blocks when
-    an enforced rule among them that would have acted says so, allows otherwise; `rule` is the first that decided, None
-    when no enforced rule lost its guard. The reason is `detector_error`.
+    With `detector` (its name, with or without version) only rules that listen to it are affected, with `channel` only
+    rules that look at texts of that channel. Rules that also listen to a detector which read the texts `instead` are
+    not affected. It blocks if an enforced rule among those affected says so, and allows otherwise; `rule` is the first
+    that decided, None if no enforced rule is affected. The reason is `detector_error`.
     """
     gates = policy.gates(route, about.model, about.caller)
     affected = {
@@ -175,7 +173,7 @@ def on_failure(
 
 
 def _unjudged(rules: Iterable[Rule], about: Context, revision: str) -> Decision:
-    """What these rules say of what they could not be asked about."""
+    """What these rules say about texts that they could not judge."""
     found = [(rule, Action.BLOCK if rule.on_error == "block" else Action.ALLOW) for rule in rules]
     enforced = [pair for pair in found if pair[0].acts(about.draw)]
     action = _severest(asked for _, asked in enforced)
@@ -193,13 +191,13 @@ def _unjudged(rules: Iterable[Rule], about: Context, revision: str) -> Decision:
 
 
 def _answers(rule: Rule, direction: str, instead: Collection[str]) -> bool:
-    """Whether a condition of the rule listens, in this direction, to one who read the texts instead of another."""
+    """Whether a condition of the rule listens, in this direction, to a detector that read the texts instead."""
     heard = [each.detector for leaf in rule.leaves for each in leaf.thresholds if each.direction == direction]
     return any(is_from(detector, one) for detector in heard for one in instead)
 
 
 def _listens(rule: Rule, slug: str, direction: str, detector: str | None, channel: str) -> bool:
-    """Whether a condition of the rule looks for this, in texts of this channel, at what this detector says."""
+    """Whether a condition of the rule looks for this slug in texts of this channel, and listens to this detector."""
     return any(
         (t.slug, t.direction) == (slug, direction) and (detector is None or is_from(t.detector, detector))
         for leaf in rule.leaves
@@ -209,7 +207,7 @@ def _listens(rule: Rule, slug: str, direction: str, detector: str | None, channe
 
 
 def join(first: Decision, second: Decision) -> Decision:
-    """One decision out of two on the same texts: the severer decides, the first when both are as severe."""
+    """One decision of two about the same texts: the severer decides, or the first if both are equally severe."""
     lead = second if second.action.severity > first.action.severity else first
     return Decision(
         action=lead.action,
@@ -228,7 +226,7 @@ def join(first: Decision, second: Decision) -> Decision:
 
 
 def _hit(leaf: Leaf, signal: Signal, threshold: float) -> Hit | None:
-    """What a signal that reaches the threshold is to a part of a rule: nothing in another channel or language."""
+    """The hit for a part of a rule, by a signal that reaches its threshold; None in another channel or language."""
     if leaf.channels and signal.channel not in leaf.channels:
         return None
     if leaf.languages and signal.language not in leaf.languages:
@@ -238,7 +236,7 @@ def _hit(leaf: Leaf, signal: Signal, threshold: float) -> Hit | None:
 
 
 def matching_hits(tree: Expression, hits: Hits, route: str, about: Context) -> list[Hit] | None:
-    """The hits through which the condition holds, None when it does not. What a `not` denies tells nothing."""
+    """The hits that make the condition hold; None if it does not hold. A `not` that holds gives no hits."""
     match tree:
         case Leaf():
             return _agreed(tree, hits.get(tree)) or None
@@ -291,7 +289,7 @@ def _holds(asked: RequestIs, route: str, about: Context) -> bool:
 
 
 def _is_often_enough(rule: Rule, hits: Hits, route: str, about: Context) -> bool:
-    """Requests of a caller or an end user are counted over time, a conversation's texts each by itself."""
+    """Whether the rule's condition held often enough: in requests over time, or in the texts of a conversation."""
     if rule.count is None:
         return True
     if rule.count.by != "conversation":
@@ -304,7 +302,7 @@ def _is_often_enough(rule: Rule, hits: Hits, route: str, about: Context) -> bool
 
 
 def _by_text(hits: Hits) -> Iterable[Hits]:
-    """The hits of each text apart."""
+    """The hits of each text."""
     by_passage: dict[int, dict[Leaf, list[Hit]]] = {}
     for leaf, matching in hits.items():
         for hit in matching:
@@ -313,7 +311,7 @@ def _by_text(hits: Hits) -> Iterable[Hits]:
 
 
 def _match(rule: Rule, matching: list[Hit], about: Context) -> Match:
-    """A redact rule that matched a text in which nothing can be cut out asks for a block instead."""
+    """The match of a rule. If a redact rule matched a text in which nothing can be cut out, it asks for a block."""
     action = rule.action
     if action is Action.REDACT:
         cuttable = {hit.signal.passage for hit in matching if any(is_span(s) for s in hit.spans)}
@@ -347,7 +345,7 @@ def _strictness(limit: Throttle) -> tuple[int, int, str]:
 
 
 def _strictest(limits: Iterable[Throttle]) -> tuple[Throttle, ...]:
-    """One for each that is slowed down, callers first."""
+    """The strictest limit for the caller and for the end user, in that order."""
     found: dict[str, Throttle] = {}
     for limit in sorted(limits, key=_strictness):
         found.setdefault(limit.by, limit)

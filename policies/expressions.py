@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Leaf:
     """Something that must be found in a text. Empty sets restrict nothing.
 
-    `agree` detectors must find it in the same text. `place` is where it is written in the rule, for people.
+    At least `agree` detectors must find it in the same text. `place` says where it is written in the rule, for people.
     """
 
     thresholds: tuple[Threshold, ...]
@@ -26,7 +26,7 @@ class Leaf:
     place: str
 
     def implies(self, other: "Leaf") -> bool:
-        """Whether every text in which this is found is one in which the other is found too."""
+        """Whether the other is found in every text in which this is found."""
         lowest: dict[tuple[str, str, str], float] = {}
         for t in other.thresholds:
             lowest[t.slug, t.direction, t.detector] = t.score
@@ -48,7 +48,7 @@ class AllOf:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnyOf:
-    """One part at least holds."""
+    """At least one part holds."""
 
     parts: tuple["Expression", ...]
 
@@ -99,7 +99,7 @@ Expression = Leaf | AllOf | AnyOf | Not | InOneText | RequestIs
 
 
 def leaves(tree: Expression) -> Iterator[Leaf]:
-    """Everything in the tree that is looked for, in the order it is written."""
+    """Everything that the tree looks for, in written order."""
     match tree:
         case Leaf():
             yield tree
@@ -126,7 +126,7 @@ def directions_of(tree: Expression) -> frozenset[Direction]:
 
 
 def routes_of(tree: Expression) -> frozenset[str] | None:
-    """The routes on which the tree can hold, None where that is any."""
+    """The routes on which the tree can hold; None for any."""
     match tree:
         case RequestIs(key="route"):
             return tree.names
@@ -141,7 +141,7 @@ def routes_of(tree: Expression) -> frozenset[str] | None:
 
 
 def shape(tree: Expression) -> object:
-    """What the tree means, as plain values: equal for trees that decide alike by construction."""
+    """What the tree means, as plain values: equal for trees that are built alike and so decide alike."""
     match tree:
         case Leaf():
             heard = sorted((t.slug, t.direction, t.detector, t.score) for t in tree.thresholds)
@@ -159,5 +159,5 @@ def shape(tree: Expression) -> object:
 
 
 def _within(inner: frozenset[T], outer: frozenset[T]) -> bool:
-    """Where an empty set restricts nothing."""
+    """Whether the inner set is within the outer; an empty set restricts nothing."""
     return not outer or (bool(inner) and inner <= outer)

@@ -1,7 +1,7 @@
-"""A policy as people write it; its cases are in `case_model`. `reading` makes both of a text.      [pydantic]
+"""A policy as people write it; its cases are in `case_model`. `reading` makes both from a text.      [pydantic]
 
-What is checked here needs the file alone. What needs the detectors (names of sub-categories, measured
-tables) is checked when the policy is compiled.
+Here is checked what needs only the file. What needs the detectors (names of sub-categories, measured tables) is checked
+when the policy is compiled.
 """
 
 from enum import StrEnum
@@ -24,9 +24,9 @@ from policies.source import KeyPath, YamlFile
 DEFAULT_FALSE_ALARMS = 0.01
 DEFAULT_THROTTLE_SECONDS = 60
 CHANNELS = ("system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning")
-# What a model can write into a response; `tool` and `retrieved` because a hosted tool's result is part of it.
+# The channels of a response; `tool` and `retrieved` because the result of a hosted tool is a part of it.
 RESPONSE_CHANNELS = frozenset({"tool", "retrieved", "assistant", "arguments", "reasoning"})
-MAX_CONDITIONS = 64  # beside each other in one list: more is no rule that anyone could read
+MAX_CONDITIONS = 64  # in one list: nobody could read a rule with more
 
 Direction = Literal["prompt", "response"]
 Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments", "reasoning"]
@@ -36,7 +36,7 @@ DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
 
 
 class Action(StrEnum):
-    """What becomes of a text, in ascending severity."""
+    """What is done with a text, in ascending severity."""
 
     ALLOW = "allow"
     FLAG = "flag"
@@ -53,7 +53,7 @@ class Action(StrEnum):
 
     @property
     def acts(self) -> bool:
-        """Whether it changes what becomes of traffic, so that it needs a verdict first."""
+        """Whether it changes traffic, and so needs a verdict first."""
         return _SEVERITY[self] > _SEVERITY[Action.FLAG]
 
 
@@ -83,7 +83,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Written(BaseModel):
-    """Every key is known, nothing changes after reading."""
+    """What people write: unknown keys are refused, and nothing changes after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,10 +94,10 @@ def fault(what: str, remedy: str, *path: str | int, first: KeyPath = ()) -> Pyda
 
 
 _SUBJECTS = ("subcategory", "any", "category")
-# What narrows down what is looked for, and what is asked of the request as a whole.
+# Keys that narrow down what is looked for, and keys about the request as a whole.
 _NARROWING = ("on", "channel", "language", "detector", "finding", "false_alarms", "score", "agree")
 _ASKING = ("route", "model", "caller")
-# Marks of pydantic's in the path of an error, which no file contains.
+# Steps that pydantic adds to the path of an error and that are not in the file.
 SLUG, CONDITION = "<slug>", "<condition>"
 
 
@@ -112,8 +112,8 @@ def _is_slug(value: object) -> str:
 class Condition(Written):
     """What must be found, and where. All that a condition says must hold.
 
-    A condition inside another one takes over what the outer one says of detectors, findings and rates, unless it says
-    something else, and is narrowed down by the outer one's direction, channels and languages.
+    A condition inside another one inherits what the outer one says about detectors, findings and rates, unless it says
+    something else itself. The outer one's direction, channels and languages narrow it down.
     """
 
     model_config = ConfigDict(json_schema_extra={"not": {"required": ["false_alarms", "score"]}})
@@ -168,7 +168,7 @@ class Condition(Written):
         return self
 
     def _says_something(self) -> None:
-        """A condition without anything to look for may still name a caller, or contain a `not`."""
+        """Refuse a condition that looks for nothing, unless it names a caller or the like, or contains a `not`."""
         narrowing = [name for name in _NARROWING if name in self.model_fields_set]
         asks = self.not_ is not None or _any(getattr(self, name) is not None for name in _ASKING)
         if narrowing and self.not_ is None:
@@ -179,19 +179,19 @@ class Condition(Written):
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """The directions in which it can hold at all, given its channels."""
+        """The directions in which it can hold, given its channels."""
         possible = self.channel is None or not RESPONSE_CHANNELS.isdisjoint(self.channel)
         return tuple(d for d in DIRECTIONS if d in self.on and (d == "prompt" or possible))
 
     @property
     def slugs(self) -> tuple[str, ...]:
-        """The sub-categories that `any` lists, when it lists nothing else."""
+        """The sub-categories that `any` lists, if it lists nothing else."""
         listed = [entry for entry in self.any or () if isinstance(entry, str)]
         return tuple(listed) if len(listed) == len(self.any or ()) else ()
 
     @property
     def finds(self) -> bool:
-        """Whether it holds only where something was found, and so never on an empty request."""
+        """Whether it holds only if something was found, and so never for an empty request."""
         if self.subcategory is not None or self.category is not None:
             return True
         if self.any is not None and _all(_finds(entry) for entry in self.any):
@@ -257,13 +257,13 @@ class When(Condition):
         if not self.finds:
             raise fault(
                 "the condition could hold where nothing is found",
-                "add to it what must be found; `not` and names of routes, models and callers only narrow that down",
+                "add what must be found; `not` and names of routes, models and callers only narrow that down",
             )
         return self
 
 
 Percent = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-# Keys that only one action reads, and keys of which an action needs at least one.
+# Keys that only one action uses, and keys of which an action needs at least one.
 _BELONGS = {
     "message": "replace",
     "to": "reroute",
@@ -322,7 +322,7 @@ class Rule(Written):
     def _fits_its_action(self) -> "Rule":
         for key, action in _BELONGS.items():
             if getattr(self, key) is not None and self.then != action:
-                what = f"`{key}` means nothing to `then: {self.then}`"
+                what = f"`then: {self.then}` does not use `{key}`"
                 raise fault(what, f"remove it or write `then: {action}`", key)
         for action, keys in _NEEDED.items():
             if self.then == action and _all(getattr(self, key) is None for key in keys):
@@ -361,7 +361,7 @@ class Document(Written):
     _file: YamlFile | None = PrivateAttr(None)
 
     def stands_in(self, file: YamlFile) -> None:
-        """Remember where it was written, for `where`; called once, where it is read."""
+        """Remember the file for `where`; called once, when the document was read."""
         self._file = file
 
     @model_validator(mode="after")
@@ -391,5 +391,5 @@ class Document(Written):
         return 1.0 if mode is Mode.ENFORCE else 0.0
 
     def where(self, *path: str | int) -> str:
-        """`file:line` of the value at `path`, for messages; `policy` when it was not read from a text."""
+        """`file:line` of the value at `path`, for messages; `policy` if it was not read from a text."""
         return self._file.where(path) if self._file else "policy"

@@ -1,4 +1,4 @@
-"""Reads a policy and its cases from YAML; says of each mistake where it stands and what to write.      [pydantic]"""
+"""Reads a policy and its cases from YAML; says for each mistake where it is and what to write.      [pydantic]"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from policies.case_model import Case, Expect, GivenSignal, GivenSpan
 from policies.model import CONDITION, SLUG, Condition, Count, Document, Rule, When
 from policies.source import KeyPath, PolicyError, Problem, YamlFile, nearest, read
 
-# What people look for who want patterns.
+# Keys that people try who want patterns.
 _PATTERNS = frozenset({"regex", "regexp", "pattern", "matches", "contains", "keyword", "keywords"})
 
 # Plainer words for what pydantic says in terms of Python.
@@ -32,7 +32,7 @@ _PHRASES = {
 }
 
 Models = Mapping[tuple[str, ...], type[BaseModel]]
-# What a key may stand in, in words; `when`, `count` and the like are called as they are written.
+# Where a key may stand, in words; `when`, `count` and the like are called as they are written.
 _PLACES: Mapping[tuple[str, ...], str] = {(): "at the top of the file", ("rules",): "in a rule, beside `when`"}
 _POLICY: Models = {(): Document, ("rules",): Rule, ("rules", "when"): When, ("rules", "when", "count"): Count}
 _CASES: Models = {
@@ -89,7 +89,7 @@ def _in_file(loc: KeyPath) -> KeyPath:
 
 
 def _model_at(models: Models, words: tuple[str, ...]) -> type[BaseModel] | None:
-    """Conditions may stand in conditions, to any depth."""
+    """The model of the mapping at this path. Conditions may stand in conditions, to any depth."""
     outer = words
     while outer and outer[-1] in ("any", "all", "not"):
         outer = outer[:-1]
@@ -109,10 +109,10 @@ def _problem(detail: ErrorDetails, tree: YamlFile, models: Models) -> Problem:
         return Problem(where, context["what"] + first, context["remedy"])
     if kind == "extra_forbidden":
         if key in _PATTERNS:
-            what = f"the key {key!r} is unknown: policies have no patterns, which could run away on a text"
+            what = f"the key {key!r} is unknown: policies have no patterns, which could take too long on a text"
             return Problem(where, what, "name what a detector finds, such as `subcategory: privacy_violation`")
         if places := _places_of(key, models):
-            return Problem(where, f"the key {key!r} does not stand here", f"write it {' or '.join(places)}")
+            return Problem(where, f"the key {key!r} does not belong here", f"write it {' or '.join(places)}")
         return Problem(where, f"the key {key!r} is unknown", nearest(key, fields))
     field = fields.get(key)
     meaning = f"`{key}` is {field.description}" if field else "see policies/README.md"
@@ -127,7 +127,7 @@ def _problem(detail: ErrorDetails, tree: YamlFile, models: Models) -> Problem:
 
 
 def _places_of(key: str, models: Models) -> list[str]:
-    """Where a key stands that is not known where it was found."""
+    """Where a key may stand that does not belong where it was found."""
     return [
         _PLACES.get(path) or f"in `{path[-1]}`"
         for path, model in models.items()

@@ -1,8 +1,8 @@
-"""YAML text to plain values that remember their lines, and the error that points at them.
+"""Reads YAML to plain values that remember their lines, and defines the error that points at them.
 
-Built on the parser's flat stream of events: PyYAML's own composer recurses in C, where a deeply nested file
-takes the process down. The dialect is a small, safe part of YAML: no anchors, aliases or tags, no repeated keys,
-and plain words stay words (in YAML 1.1 the key `on` would be a boolean).
+It uses the parser's flat stream of events, because PyYAML's own composer recurses in C, where a deeply nested file
+crashes the process. The dialect is a small, safe part of YAML: no anchors, aliases or tags, no repeated keys, and plain
+words stay words (in YAML 1.1 the key `on` would be a boolean).
 """
 
 import difflib
@@ -20,7 +20,7 @@ MAX_PROBLEMS = 20
 KeyPath = tuple[str | int, ...]
 Scalar = str | int | float | None
 
-# The C parser is some ten times faster; some builds of PyYAML come without it.
+# The C parser is some ten times faster, but some builds of PyYAML lack it.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _DECIMAL = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?")
@@ -29,7 +29,7 @@ _EMPTY = ("", "~", "null")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where (`file:line`, or the file alone), what, and what to do about it."""
+    """One thing that is wrong: where (`file:line`, or only the file), what, and what to do about it."""
 
     where: str
     what: str
@@ -40,7 +40,7 @@ class Problem:
 
 
 class PolicyError(ValueError):
-    """A policy or its cases cannot be used. The message holds one line a problem, the first 20 of them."""
+    """A policy or its cases cannot be used. The message has a line for each of the first 20 problems."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -53,7 +53,7 @@ class PolicyError(ValueError):
 def nearest(name: str, names: Iterable[str]) -> str:
     """The remedy for an unknown name: the nearest of `names`, or the first twelve when none is near."""
     known = sorted({str(name) for name in names})
-    # A long name is hardly a typing error, and comparing it costs time.
+    # A long name is hardly a typing error, and comparing it takes time.
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6) if len(name) <= 100 else []
     if close:
         return f"did you mean {close[0]!r}?"
@@ -84,7 +84,7 @@ class YamlFile:
             elif isinstance(inner, list) and isinstance(step, int) and step < len(inner):
                 node = inner[step]
                 line = node.line
-            elif step != 0:  # a single value may stand for a list of one
+            elif step != 0:  # a single value may be written in place of a list of one
                 break
         return f"{self.source}:{line}"
 
@@ -103,7 +103,7 @@ def read(text: str, source: str) -> YamlFile:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if mark else source
-        if "nesting" in (error.problem or ""):  # newer releases of libyaml have a limit of their own, and meet it first
+        if "nesting" in (error.problem or ""):  # newer releases of libyaml have a limit of their own, which comes first
             raise _too_deep(place) from error
         raise _error(place, f"not valid YAML: {error.problem}", "correct the line or the one before") from error
     except (yaml.YAMLError, UnicodeError) as error:
@@ -119,11 +119,11 @@ def _error(where: str, what: str, remedy: str) -> PolicyError:
 
 
 def _too_deep(where: str) -> PolicyError:
-    return _error(where, f"nested more than {MAX_DEPTH} levels deep", "no part of the language needs that; flatten it")
+    return _error(where, f"nested more than {MAX_DEPTH} levels deep", "no policy needs that; use fewer levels")
 
 
 def _build(events: Iterator[yaml.Event], source: str) -> Node | None:
-    """The tree of one document, without recursion; a mapping is first gathered as key, value, key, value."""
+    """The tree of one document, without recursion. A mapping is first collected as key, value, key, value."""
     open_nodes: list[tuple[yaml.Event, list[Node]]] = []
     root: Node | None = None
     for event in events:
@@ -148,7 +148,7 @@ def _build(events: Iterator[yaml.Event], source: str) -> Node | None:
 
 
 def _refuse(event: yaml.NodeEvent, source: str) -> None:
-    """Anchors, aliases and tags can make a small file mean a huge or a surprising one."""
+    """Refuse anchors, aliases and tags, which can make a small file huge or surprising."""
     tag = getattr(event, "tag", None)
     if event.anchor is not None:
         raise _error(_place(event, source), "anchors and aliases are not supported", "write the value out")

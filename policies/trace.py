@@ -10,7 +10,7 @@ _SIGNS = {True: "+", False: "-"}
 
 
 def trace(policy: Policy, signals: Sequence[Signal], *, route: str, about: Context) -> Iterator[str]:
-    """Lines: each rule with its action and whether it matched, below it its parts, `+` where one holds."""
+    """Lines: each rule with its action and whether it matched, and below it its parts, with `+` if one holds."""
     hits = hits_by_rule(policy, signals, route=route, about=about)
     matched = {match.rule for match in decide(policy, signals, route=route, about=about).matched}
     for rule in policy.rules:
@@ -64,7 +64,7 @@ def _looks_for(leaf: Leaf) -> str:
 
 
 def _nearest(leaf: Leaf, signals: Iterable[Signal]) -> str:
-    """The score that came nearest to its threshold, or passed it by the most, wherever it stood."""
+    """The score that came nearest to its threshold or exceeded it most, in any text."""
     limits = {(t.slug, t.direction, t.detector): t.score for t in leaf.thresholds}
     heard = [
         (signal.score - limits[key], signal.score, limits[key], signal.slug, signal.detector, signal.channel)

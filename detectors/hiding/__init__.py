@@ -1,1 +1,1 @@
-"""What a text hides is brought to light before anything judges it."""
+"""Brings to light what a text hides, before anything judges it."""

@@ -1,7 +1,7 @@
-"""Letters that look like Latin ones: which Latin letter each stands for. Tables only.
+"""Letters that look like Latin ones, and the Latin letter that each stands for. Tables only.
 
-After the prototypes of Unicode Technical Standard 39 for the alphabets met in disguised words; what NFKC already undoes
-(full-width, mathematical, circled letters) is not repeated here.
+They follow the prototypes of Unicode Technical Standard 39 for the alphabets that occur in disguised words. What NFKC
+already undoes (full-width, mathematical, circled letters) is not repeated here.
 """
 
 _CYRILLIC = (
@@ -21,9 +21,9 @@ def _pairs(listed: str) -> dict[str, str]:
     return {pair[0]: pair[1] for pair in listed.split() if len(pair) == 2}
 
 
-# Looks like this Latin letter in a word that has Latin letters beside it.
+# Letters that look like this Latin letter in a word with Latin letters.
 CONFUSABLES = {**_pairs(_CYRILLIC), **_pairs(_GREEK), **_pairs(_OTHERS)}
-# Cannot be told from the Latin letter: a word of these alone may be a Latin word in disguise.
+# Letters that cannot be told from the Latin one: a word of only these may be a Latin word in disguise.
 IDENTICAL = frozenset("аеорсухіјѕһԁԛԝѵӏАВЕКМНОРСТХІЈЅ" + "ονΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "օսոցհ")
 # Negative circled and squared capitals, four alphabets in a row, and the styled letters.
 STYLED = _pairs(_STYLED) | {

@@ -1,7 +1,7 @@
-"""Text in disguise: characters that nobody sees, letters that look like others, words pulled apart.
+"""Text in disguise: invisible characters, letters that look like others, words that are pulled apart.
 
-Each function takes a text and returns the corrections that take one disguise off. What languages need stays: joiners
-of Persian and the Indic scripts, direction marks, emoji sequences, accents, full-width letters in Japanese.
+Each function takes a text and returns the corrections that undo one disguise. What languages need stays: joiners of
+Persian and the Indic scripts, direction marks, emoji sequences, accents, full-width letters in Japanese.
 """
 
 import re
@@ -13,10 +13,10 @@ from detectors.hiding.confusables import CONFUSABLES, IDENTICAL, LOOKALIKE_RANGE
 from detectors.hiding.encodings import MIN_DECODED, as_text, table
 from detectors.hiding.tricks import Trick
 
-Edit = tuple[int, int, str]  # this stretch of the text reads so
+Edit = tuple[int, int, str]  # start and end of a stretch, and how it reads
 Finding = tuple[Trick, list[Edit]]
 
-# Characters that show nothing, by what they can be used for.
+# Invisible characters, by what they can be used for.
 _ZERO_WIDTH = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200d\u2060-\u2064\u206a-\u206f\u3164\ufeff\uffa0"
 _DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
@@ -38,14 +38,14 @@ def _expanded(ranges: str) -> frozenset[str]:
 _UNSEEN_CHARACTERS = _expanded(_ZERO_WIDTH + _DIRECTIONS + _SELECTORS + _TAGS)
 _MARK_CHARACTERS, _STYLE_CHARACTERS = _expanded(_MARKS), _expanded(_STYLES)
 _ASCII = frozenset(map(chr, range(128)))
-# Letters that no Latin word can hide behind: a text with some has honest words of that alphabet.
+# Letters that do not look like Latin ones: a text with some of them has honest words of that alphabet.
 _HONEST = _expanded("бгджзийлптфцчшщъыьэюяБГДЖЗИЙЛПФЦЧШЩЪЫЬЭЮЯβγδζηθλμξπσςφχψωΓΔΘΛΞΠΣΦΨΩա-քև") - IDENTICAL
 
 
 def undressed(text: str, decoded: list[Edit]) -> Iterator[Finding]:
-    """The corrections of a text that is not all ASCII, one kind after the other, all of the text as given.
+    """The corrections of a text that is not all ASCII, one kind after the other. All refer to the text as given.
 
-    What unseen characters spell is added to `decoded`, with the stretch that spells it.
+    What invisible characters spell is added to `decoded`, with the stretch that spells it.
     """
     foreign = set(text) - _ASCII
     if not foreign.isdisjoint(_UNSEEN_CHARACTERS):
@@ -63,12 +63,12 @@ _KINDS = re.compile(
     rf"(?P<tags>[{_TAGS}]+)|(?P<selectors>[{_SELECTORS}]{{4,}})|(?P<override>[\u202d\u202e])"
     rf"|(?P<zero>[{_ZERO_WIDTH}{_DIRECTIONS}]+)"
 )
-_TURNED = re.compile("[^\u202a-\u202e\n]{1,4000}")  # up to the next override, so that no text is turned twice
+_TURNED = re.compile("[^\u202a-\u202e\n]{1,4000}")  # up to the next override, so that no text is reversed twice
 _FLAG = re.compile("[\U000e0030-\U000e0039\U000e0061-\U000e007a]{2,6}\U000e007f")
 
 
 def _unseen(text: str, decoded: list[Edit]) -> Iterable[Finding]:
-    """Tags, selectors, overrides and zero-width runs."""
+    """Finds tags, selectors, overrides and zero-width runs."""
     edits: dict[Trick, list[Edit]] = {}
     idle: list[Edit] = []  # zero-width runs that hide nothing by themselves
     for run in _UNSEEN.finditer(text):
@@ -90,12 +90,12 @@ def _unseen(text: str, decoded: list[Edit]) -> Iterable[Finding]:
 
 
 def _matters(text: str, place: int) -> bool:
-    """A single unseen character that hides something: an override, a tag, one in the middle of a word."""
+    """Whether a single invisible character hides something: an override, a tag, or one in the middle of a word."""
     return text[place] in "\u202d\u202e" or text[place] >= "\U000e0000" or _breaks_a_word(text, place, place + 1)
 
 
 def _spelt(match: re.Match[str], text: str) -> tuple[Trick, str]:
-    """What kind of run this is, and what it spells or turns round."""
+    """What kind of run this is, and what it spells or reverses."""
     if match["tags"]:
         return Trick.TAGS, tagged(match["tags"])
     if match["selectors"]:
@@ -107,23 +107,23 @@ def _spelt(match: re.Match[str], text: str) -> tuple[Trick, str]:
 
 
 def is_flag(text: str, start: int, end: int) -> bool:
-    """Tags right behind a black flag: the flag of a region, as in Scotland's (UTS 51)."""
+    """Whether these are tags right after a black flag: the flag of a region, such as Scotland's (UTS 51)."""
     return text[start - 1 : start] == "\U0001f3f4" and _FLAG.fullmatch(text, start, end) is not None
 
 
 def tagged(run: str) -> str:
-    """What tag characters spell: each stands for one of ASCII (U+E0020 to U+E007E)."""
+    """What tag characters spell: each stands for an ASCII character (U+E0020 to U+E007E)."""
     return "".join(chr(ord(tag) - 0xE0000) for tag in run if 0xE0020 <= ord(tag) <= 0xE007E)
 
 
 def selected(run: str) -> str:
-    """What variation selectors spell, one byte each in their order; empty when that is no text."""
+    """What variation selectors spell, one byte each in their order; empty if that is not text."""
     codes = map(ord, run)
     return as_text(bytes(code - 0xFE00 if code < 0xFE10 else code - 0xE0100 + 16 for code in codes))
 
 
 def zero_width_bits(run: str) -> str:
-    """What two kinds of zero-width characters spell as bits, either way round; empty when that is no text."""
+    """What two kinds of zero-width characters spell as bits, either of them as 0; empty if that is not text."""
     kinds = sorted(set(run))
     if len(run) < 8 * MIN_DECODED or len(kinds) != 2:
         return ""
@@ -137,18 +137,19 @@ def zero_width_bits(run: str) -> str:
 
 
 def _breaks_a_word(text: str, start: int, end: int) -> bool:
-    """Stands between two letters of scripts that have no use for it there."""
+    """Whether it stands between two letters of scripts that do not use such characters there."""
     before, after = text[start - 1 : start], text[end : end + 1]
     return bool(before and after) and _is_simple(before) and _is_simple(after)
 
 
 def _is_idle(text: str, start: int, end: int) -> bool:
-    """Beside a space or punctuation of ASCII: nothing there needs it."""
+    """Whether it stands beside an ASCII space or punctuation, where nothing needs it."""
     return text[start - 1 : start] < "\x7f" and text[end : end + 1] < "\x7f"
 
 
 def _is_simple(character: str) -> bool:
-    """A letter or digit of Latin, Greek, Cyrillic, Armenian: no joiners, no direction marks needed."""
+    """Whether this is a letter or digit of Latin, Greek, Cyrillic or Armenian, which need no joiners or direction
+    marks."""
     return character < "\u0590" and character.isalnum()
 
 
@@ -157,7 +158,7 @@ _ONE_MARK = re.compile(rf"(?<=[ -~])[{_MARKS}]+")
 
 
 def _marked(text: str) -> list[Edit]:
-    """Marks in stacks of three, or on most Latin letters though no language writes them so."""
+    """Removes marks in stacks of three, and marks on most Latin letters that no language writes like that."""
     edits = [(*match.span(), "") for match in _STACKED.finditer(text)]
     loose = [
         match.span()
@@ -175,7 +176,7 @@ MIN_STYLED = 5  # styled letters in a text: fewer are units, formulas, ordinals
 
 
 def _styled(text: str) -> list[Edit]:
-    """Letters of the alphabets that exist for their looks. Full-width ones are at home in East Asian text."""
+    """Replaces letters of decorative alphabets. Full-width ones are normal in East Asian text, and stay there."""
     runs = [(*match.span(), _unstyled(match.group())) for match in _STYLED_RUN.finditer(text)]
     if runs and _EAST_ASIAN.search(text):
         runs = [run for run in runs if not "\uff21" <= text[run[0]] <= "\uff5a"]
@@ -195,9 +196,9 @@ _LATIN = re.compile("[A-Za-z]{2}")
 
 
 def _lookalikes(text: str, honest: bool) -> list[Edit]:
-    """Words that mix Latin letters with look-alikes, and in Latin text words of nothing but look-alikes.
+    """Corrects words that mix Latin letters with look-alikes, and in Latin text words of only look-alikes.
 
-    `honest`: the text has words of the other alphabet that are what they seem.
+    `honest`: the text has genuine words of the other alphabet.
     """
     if not (_MIXED.search(text) or (not honest and _LATIN.search(text))):
         return []
@@ -214,7 +215,7 @@ def _lookalikes(text: str, honest: bool) -> list[Edit]:
 
 
 _SPACED = re.compile(r"[ .\-_*|~/]\w[ .\-_*|~/]\w[ .\-_*|~/]\w[ .\-_*|~/]")
-_LONE = r"[^\W_](?!\w)"  # a letter or digit that is no part of a word
+_LONE = r"[^\W_](?!\w)"  # a letter or digit that is not part of a word
 _SPACED_RUN = re.compile(
     rf"(?<![^\s\"'(]){_LONE}([ .\-_*|~/]){_LONE}(?:\1{_LONE})++(?:\1{{2,8}}{_LONE}(?:\1{_LONE})++)*+"
 )
@@ -231,7 +232,7 @@ _IN_LEET = table({ascii_letters: "a", "013457@$8": "1"})
 
 
 def may_be_respelled(raw: bytes) -> bool:
-    """A quick look at an ASCII text that almost none without `spaced` or `leet` words does not pass."""
+    """Whether an ASCII text may have `spaced` or `leet` words: a quick look that rules out almost all others."""
     if b" a a a " in raw.translate(_IN_SPACED):
         return True
     classes = raw.translate(_IN_LEET)
@@ -242,12 +243,12 @@ _SPELT = re.compile(r"\\\\?u00(3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
 
 
 def spelt(text: str) -> list[Edit]:
-    """Letters and digits written as JSON's escapes, which need none: in a tool call's arguments they hide a word."""
+    """Undoes JSON escapes of letters and digits, which need none: in a tool call's arguments they hide a word."""
     return [(*match.span(), chr(int(match[1], 16))) for match in _SPELT.finditer(text)] if "\\u00" in text else []
 
 
 def spaced(text: str) -> list[Edit]:
-    """Letters with a separator after each."""
+    """Joins letters with a separator after each."""
     if not _SPACED.search(text):
         return []
     return [
@@ -258,7 +259,7 @@ def spaced(text: str) -> list[Edit]:
 
 
 def leet(text: str) -> list[Edit]:
-    """Digits in the place of letters, in more than one word."""
+    """Replaces digits that stand for letters, if more than one word has them."""
     if not _LEET.search(text):
         return []
     words = list(_LEET_WORD.finditer(text))
@@ -269,12 +270,12 @@ def leet(text: str) -> list[Edit]:
 
 
 def _joined(run: str, separator: str) -> str:
-    """Letters to words: a wider gap is the space between two."""
+    """The letters as words: a wider gap separates two words."""
     return " ".join(part.replace(separator, "") for part in re.split(rf"{re.escape(separator)}{{2,}}", run))
 
 
 def _is_leet(word: str) -> bool:
-    """Digits stand between letters and the word reads as one: no code, no measure, no abbreviation."""
+    """Whether digits stand between letters and the word reads as one, unlike codes, measures and abbreviations."""
     letters = sum(map(str.isalpha, word))
     read = word.translate(_LEET_LETTERS).lower()
     return 2 * letters >= len(word) > 3 and bool(_LEET_INSIDE.search(word)) and any(vowel in read for vowel in "aeiouy")

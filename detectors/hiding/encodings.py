@@ -1,6 +1,6 @@
-"""Texts that stand encoded in another: base64, hexadecimal, percent and backslash escapes, entities, ROT13.
+"""Texts that are encoded inside another: base64, hexadecimal, percent and backslash escapes, entities, ROT13.
 
-Every decoder is bounded and gives nothing for what does not read as text: images, hashes, tokens, keys.
+Every decoder is bounded, and gives nothing for what does not read as text: images, hashes, tokens, keys.
 """
 
 import base64
@@ -32,7 +32,7 @@ _LONG_WORD = 16
 
 
 def table(classes: dict[str, str]) -> bytes:
-    """A table for `bytes.translate`: each character of a key becomes the value, what is in none a full stop."""
+    """A table for `bytes.translate`: each character of a key becomes its value, any other character a full stop."""
     table = bytearray(b"." * 256)
     for characters, kind in classes.items():
         for character in characters.encode():
@@ -46,9 +46,9 @@ _SIGNS_OF_CODE = (b"%", b"\\", b"&#", b"gur ", b"lbh")
 
 
 def may_hold_any(raw: bytes) -> bool:
-    """A quick look at an ASCII text that almost none without encoded runs does not pass.
+    """Whether an ASCII text may have encoded runs: a quick look that rules out almost all texts without any.
 
-    Searches in `bytes` run ten times as fast as expressions.
+    Searches in `bytes` are ten times as fast as regular expressions.
     """
     if any(sign in raw for sign in _SIGNS_OF_CODE) or b"x" * _LONG_WORD in raw.translate(_IN_WORDS):
         return True
@@ -57,7 +57,7 @@ def may_hold_any(raw: bytes) -> bool:
 
 
 def encoded(text: str) -> Iterator[tuple[Trick, str, int, int]]:
-    """The texts that stand encoded in this one, at most MAX_RUNS, each with the half-open range it was read from."""
+    """The texts encoded in this one, at most MAX_RUNS, each with the half-open range it was read from."""
     runs = 0
     for trick, pattern, decode in _decoders(text):
         for match in pattern.finditer(text):
@@ -74,7 +74,7 @@ def encoded(text: str) -> Iterator[tuple[Trick, str, int, int]]:
 
 
 def _decoders(text: str) -> Iterator[tuple[Trick, re.Pattern[str], Callable[[str], str]]]:
-    """Only the decoders that this text can have work for."""
+    """The decoders that this text may need."""
     if max(map(len, text.split()), default=0) >= _LONG_WORD:
         yield Trick.BASE64, _BASE64, _from_base64
         yield Trick.HEX, _HEX, _from_hex
@@ -87,7 +87,7 @@ def _decoders(text: str) -> Iterator[tuple[Trick, re.Pattern[str], Callable[[str
 
 
 def _from_base64(run: str) -> str:
-    """Standard or URL alphabet, padded or not; the parts of a JSON web token and binary data give nothing."""
+    """Decode the standard or URL alphabet, padded or not; parts of a JSON web token and binary data give nothing."""
     compact = run.translate(_URL_ALPHABET).rstrip("=")[: 2 * MAX_DECODED]
     if compact.startswith("eyJ") or (compact.isalpha() and (compact.islower() or compact.isupper())):
         return ""
@@ -120,7 +120,7 @@ def _from_escapes(run: str) -> str:
 
 
 def as_text(content: bytes) -> str:
-    """The UTF-8 text in it when it reads as one: letters and spaces for the most part; else nothing."""
+    """The bytes as UTF-8, if that reads as text (mostly letters and spaces); else nothing."""
     try:
         found = content.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The ways to hide text that are undone, by name."""
+"""The names of the ways to hide text that we undo."""
 
 from enum import StrEnum
 

@@ -1,7 +1,7 @@
-"""Hidden text brought to light before anything is judged: a text in, the views of it that a reader or a model may see.
+"""Brings hidden text to light before anything is judged: gives the views of a text that a reader or a model may see.
 
-Pure, bounded, linear in the text; for an ordinary text a few searches that find nothing. What is undone, and how,
-stands in `hiding`.
+Pure, bounded and linear in the text; an ordinary text costs only a few searches that find nothing. The other modules of
+`hiding` say what is undone, and how.
 """
 
 from array import array
@@ -17,8 +17,8 @@ from detectors.hiding.tricks import Trick
 MAX_DEPTH = 3  # encodings within one another
 MAX_SHOWN = 100_000  # code points of decoded text in all
 MAX_VIEWS = 64  # decoded texts in all
-MAX_ROUNDS = 4  # disguises worn over one another
-PIECE = 8_000  # code points that are undressed in one step: 40 ms for the worst of texts
+MAX_ROUNDS = 4  # disguises over one another
+PIECE = 8_000  # code points that are handled in one step: 40 ms for the worst of texts
 
 
 class Decoded(NamedTuple):
@@ -33,9 +33,9 @@ class Decoded(NamedTuple):
 class Revealed:
     """The views of one text.
 
-    `plain` is the text with its disguise taken off, None when it wears none; `decoded` what stood in encoded runs or in
-    characters that nobody sees, outermost first. `firsts` and `lasts`: for each code point of `plain` the first and the
-    last one of `text` that it stands for.
+    `plain` is the text without its disguise, None if it has none. `decoded` is what was in encoded runs or invisible
+    characters, outermost first. `firsts` and `lasts` have, for each code point of `plain`, the first and the last one
+    of `text` that it stands for.
     """
 
     text: str
@@ -47,12 +47,12 @@ class Revealed:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """What to judge: the text as given, then what it hides."""
+        """What has to be judged: the text as given, then what it hides."""
         plain = (self.plain,) if self.plain is not None else ()
         return (self.text, *plain, *(found.text for found in self.decoded))
 
     def locate(self, view: int, span: Span) -> Span:
-        """Where a non-empty span of `views[view]` lies in `text`: a decoded view's is all that was decoded."""
+        """Where a non-empty span of `views[view]` lies in `text`; for a decoded view, the whole encoded stretch."""
         if view == 0:
             return span
         if view == 1 and self.plain is not None:
@@ -62,19 +62,19 @@ class Revealed:
 
 
 def reveal(text: str) -> Revealed:
-    """Every view of a text; only the text itself when nothing is hidden in it."""
+    """Every view of a text; only the text itself if nothing is hidden in it."""
     revealed = finish(reveal_in_steps(text))
     assert revealed is not None, "nobody stopped it"
     return revealed
 
 
 def reveal_in_steps(text: str) -> Steps[Revealed | None]:
-    """The same in bounded pieces of work; None when stopped before the end."""
+    """The same in bounded pieces of work; None if it is stopped before the end."""
     return _reveal(text, MAX_DEPTH)
 
 
 def shown(texts: Sequence[Text], revealed: Sequence[Revealed]) -> list[Text]:
-    """What a detector is to judge: every view of each text, one text after the other."""
+    """What a detector has to judge: every view of each text, one text after the other."""
     return [
         text if view is text.text else replace(text, text=view)
         for text, found in zip(texts, revealed, strict=True)
@@ -83,9 +83,9 @@ def shown(texts: Sequence[Text], revealed: Sequence[Revealed]) -> list[Text]:
 
 
 def folded(revealed: Sequence[Revealed], judged: Iterable[Judgement]) -> list[Judgement]:
-    """One judgement a text from those of its views, which come in the order of `shown`: the worst counts.
+    """One judgement for each text from those of its views, in the order of `shown`: the worst counts.
 
-    Spans are of the texts as given: where something hidden was found, the stretch that hides it.
+    Spans are in the texts as given; for something hidden, the stretch that hides it.
     """
     each = iter(judged)
     return [_worst(found, [next(each) for _ in found.views]) for found in revealed]
@@ -114,7 +114,7 @@ def _reveal(text: str, depth: int) -> Steps[Revealed | None]:
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
-    """Stretches of about PIECE code points, which end at white space where there is some."""
+    """Stretches of about PIECE code points, which end at white space if there is some."""
     start = 0
     while len(text) - start > PIECE:
         end = start + PIECE
@@ -126,7 +126,7 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _undressed(text: str, offset: int, tricks: set[Trick], decoded: list[Decoded]) -> "_Draft":
-    """Take all disguises off a piece, which begins at `offset`."""
+    """Undo all disguises of a piece that begins at `offset`."""
     draft = _Draft(text, offset)
     for _ in range(MAX_ROUNDS):
         before = draft.text
@@ -141,7 +141,7 @@ def _is_plain(raw: bytes) -> bool:
 
 
 def _undress(draft: "_Draft", tricks: set[Trick], decoded: list[Decoded]) -> None:
-    """Take one disguise of each kind off."""
+    """Undo one disguise of each kind."""
     if not draft.text.isascii():
         hidden: list[Edit] = []
         found = [finding for finding in disguises.undressed(draft.text, hidden) if finding[1]]
@@ -161,7 +161,7 @@ def _undress(draft: "_Draft", tricks: set[Trick], decoded: list[Decoded]) -> Non
 
 
 def _deeper(decoded: Iterable[Decoded], depth: int, tricks: set[Trick]) -> Steps[list[Decoded] | None]:
-    """Each decoded text, and what is hidden in it in turn, all of it in the same place; not more than is shown."""
+    """Each decoded text and what is hidden in it, all with the same place; not many more than are shown."""
     views: list[Decoded] = []
     shown = 0
     for found in decoded:
@@ -177,7 +177,7 @@ def _deeper(decoded: Iterable[Decoded], depth: int, tricks: set[Trick]) -> Steps
 
 
 def _bounded(views: Iterable[Decoded]) -> Iterator[Decoded]:
-    """The first MAX_VIEWS different ones, MAX_SHOWN code points in all; what is behind is not even decoded."""
+    """The first MAX_VIEWS different views, with MAX_SHOWN code points in all."""
     seen: set[Decoded] = set()
     left = MAX_SHOWN
     for view in views:
@@ -193,7 +193,7 @@ class _Draft:
     """A text under correction that knows where each of its code points comes from."""
 
     def __init__(self, text: str = "", offset: int = 0) -> None:
-        """`offset` is where it stands in the text as given."""
+        """`offset` is where this draft begins in the text as given."""
         self.text = text
         self.firsts: array[int] = array("I", range(offset, offset + len(text)))
         self.lasts: array[int] = array("I", self.firsts)
@@ -205,11 +205,11 @@ class _Draft:
         return self
 
     def locate(self, start: int, end: int) -> tuple[int, int]:
-        """The half-open range of the text as given behind the non-empty range [start, end) of this draft."""
+        """The half-open range of the text as given for the non-empty range [start, end) of this draft."""
         return self.firsts[start], self.lasts[end - 1] + 1
 
     def edit(self, edits: Sequence[Edit]) -> None:
-        """Make the edits; of two that overlap the first stands."""
+        """Make the edits; of two that overlap, the first counts."""
         if not edits:
             return
         before, after = self.firsts, self.lasts
@@ -252,14 +252,14 @@ def _worst(found: Revealed, judged: Sequence[Judgement]) -> Judgement:
 
 
 def _state_of_all(states: Sequence[State]) -> State:
-    """That of the text itself, which comes first; but what was stopped in any view was not wholly read."""
+    """The state of the text itself, which comes first; but if any view was stopped, it was not wholly read."""
     if State.STOPPED in states:
         return State.STOPPED
     return next((state for state in states if state is not State.SKIPPED), State.SKIPPED)
 
 
 def _outermost(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """In order, without those that lie within another."""
+    """The spans in order, without those that lie within another."""
     out: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         if not out or span.end > out[-1].end:
