@@ -1,7 +1,6 @@
-"""What a detector is: texts in, one judgement a text out, synchronous and pure.
+"""What a detector is: it takes texts and gives one judgement for each, synchronously and without side effects.
 
-Nothing here imports numpy or onnxruntime, so that the gateway process can name these types without
-loading a model.
+Nothing here imports numpy or onnxruntime, so that the gateway's process can use these types without loading a model.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -17,16 +16,17 @@ T = TypeVar("T")
 Steps = Generator[None, bool | None, T]
 
 
-PIECE_CHARACTERS = 8_000  # looked at in one step: some 4 ms
-PIECE_TEXTS = 64  # looked at in one step
+PIECE_CHARACTERS = 8_000  # read in one step, which takes some 4 ms
+PIECE_TEXTS = 64  # read in one step at most
 
 UNREAD = "unread"  # the channel of a turn that stands for turns left out, because they were too many or too long
 
 
 class Turn(NamedTuple):
-    """What was said before a text, and on which channel: system, user, assistant, tool or retrieved.
+    """A text before the one to judge, and its channel: system, user, assistant, tool or retrieved.
 
-    Two more channels: `given` is a context of which nothing else is known; UNREAD says that there were earlier turns.
+    There are two more channels: `given` for a context of unknown origin, and UNREAD, which stands for earlier turns
+    that were left out.
     """
 
     channel: str
@@ -37,8 +37,8 @@ class Turn(NamedTuple):
 class Text:
     """One text to judge.
 
-    `role` says which side wrote it; `context` is the prompt before a response, the earlier turn before a
-    prompt, or None. `turns` is all that was said before, in order, for detectors that compare.
+    `role` says which side wrote it; `context` is the prompt before a response, the turn before a prompt, or None.
+    `turns` are all earlier texts in order, for detectors that compare.
     """
 
     text: str
@@ -71,18 +71,18 @@ class Verdict:
 
 
 class State(StrEnum):
-    """What became of a text: every text gets exactly one."""
+    """What a detector did with a text; every text gets exactly one state."""
 
     SCANNED = "scanned"
     SKIPPED = "skipped"  # nothing in it to judge
-    TRUNCATED = "truncated"  # judged up to the detector's limit only
-    UNREADABLE = "unreadable"  # much of it is in a script the detector was not made for: only the rest was judged
-    STOPPED = "stopped"  # the work was stopped before all of it was read; the verdicts are of what was read
+    TRUNCATED = "truncated"  # judged only up to the detector's limit
+    UNREADABLE = "unreadable"  # much of it is in a script that the detector cannot read; only the rest was judged
+    STOPPED = "stopped"  # the work was stopped before all of it was read; the verdicts are on the part that was read
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A text's state and its verdicts: at most one a slug, none when it was skipped."""
+    """A text's state and its verdicts: at most one for each slug, none if the text was skipped."""
 
     state: State
     verdicts: tuple[Verdict, ...] = ()
@@ -92,7 +92,7 @@ Known = dict[str, Judgement]  # what detectors, by id, have said of one text
 
 
 class Detector(Protocol):
-    """`name@version`, the slugs it can speak of, and `detect`."""
+    """A detector: its id (`name@version`), the slugs that it can judge, and `detect`."""
 
     @property
     def id(self) -> str: ...
@@ -110,13 +110,14 @@ class Stepwise(Detector, Protocol):
     """A detector whose work on one text may take long and can be interrupted."""
 
     def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
-        """What `detect` does, in bounded pieces. Stopped early, it gives what was not wholly read as STOPPED."""
+        """What `detect` does, in bounded pieces. If it is stopped early, texts that were not wholly read are
+        STOPPED."""
         ...
 
 
 @runtime_checkable
 class Comparing(Detector, Protocol):
-    """A detector that compares a text with what was said before, on the channels of `Text.turns` that it names."""
+    """A detector that compares a text with earlier ones; `compares` names the channels of `Text.turns` that it uses."""
 
     @property
     def compares(self) -> frozenset[str]: ...
@@ -124,7 +125,7 @@ class Comparing(Detector, Protocol):
 
 @runtime_checkable
 class Reading(Detector, Protocol):
-    """A detector that reads texts, or passages of them, in the languages of one group and leaves the rest to others."""
+    """A detector that reads texts, or passages of texts, in the languages of one group, and leaves others alone."""
 
     @property
     def group(self) -> str: ...
@@ -132,15 +133,15 @@ class Reading(Detector, Protocol):
 
 @runtime_checkable
 class TextByText(Detector, Protocol):
-    """A detector that judges each text by itself and can be interrupted meanwhile."""
+    """A detector that judges each text by itself and can be interrupted in between."""
 
     def judging(self, text: Text) -> Steps[Judgement]:
-        """The judgement of one text, in bounded pieces; STOPPED, with what was found so far, when it is stopped."""
+        """The judgement of one text, in bounded pieces. If it is stopped: STOPPED, with what was found so far."""
         ...
 
 
 def finish(steps: Steps[T]) -> T:
-    """The result of work that nobody interrupts."""
+    """Do all of the work without interruption; returns its result."""
     while True:
         try:
             next(steps)

@@ -1,4 +1,4 @@
-"""What stands behind each of the 29 sub-categories: the detectors that judge it, and how they were measured."""
+"""What measures each of the 29 sub-categories: its detectors with their figures, its monitor and its probes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from detectors.monitors.power import POWER
 from detectors.probed import when_turned_on
 from detectors.taxonomy import SUBCATEGORIES, Subcategory
 
-# How the sets begin that are no public benchmark: rows of the sources that train.
+# Beginnings of the names of sets that are not public benchmarks: rows of the sources of the training data.
 _OWN_ROWS = ("held-out", "left out", "benign", "harmless")
 
 _LEFT_OUT = "left out"
 
-# What a sub-category that no detector judges waits for, by the ways it can be judged.
+# What a sub-category without a detector still needs, by the ways in which it can be judged.
 _NEEDS = {
     "head": "a trained head that works outside its own sources",
     "pair": "a detector that compares two texts, and requests with context or earlier turns",
@@ -30,11 +30,10 @@ Row = dict[str, Any]
 def taxonomy_rows(*, weights: bool = True, own: Iterable[manifest.DetectorInfo] = ()) -> list[Row]:
     """The 29 sub-categories in order, each with the detectors behind it and their measured figures.
 
-    `detectors` is empty where nothing shipped can judge the sub-category; `monitor` says how much the monitor behind it
-    finds, and is empty where there is none; `probes` names the probes that
-    measure it when the operator turns them on; `needs` is what must be there before it has a rate; `off` says of
-    detectors that were trained for it and are not used what is missing. `own` are the operator's detectors. With
-    `weights` the shipped files are verified too. Raises manifest.ModelError.
+    `detectors` is empty if no detector judges the sub-category. `monitor` says how much its monitor finds; it is empty
+    if there is none. `probes` names the probes that measure it when the operator turns them on. `needs` says what is
+    missing before it can have a rate. `off` says why detectors that were trained for it are not used. `own` are the
+    operator's detectors. With `weights` the shipped files are verified too. Raises manifest.ModelError.
     """
     infos = [*manifest.load(weights=weights).values(), *own]
     rows: list[Row] = [_row(entry, infos) for entry in SUBCATEGORIES]
@@ -57,7 +56,7 @@ def _row(entry: Subcategory, infos: Sequence[manifest.DetectorInfo]) -> Row:
 
 
 def needs(row: Row) -> str:
-    """What must be there before the sub-category has a rate; empty where a detector judges it."""
+    """What is missing before the sub-category can have a rate; empty if a detector judges it."""
     if row["detectors"]:
         return ""
     if row["monitor"]:
@@ -75,9 +74,9 @@ def _behind(info: manifest.DetectorInfo, slug: str) -> Row:
 
 
 def headline(measured: Sequence[Mapping[str, Any]]) -> str:
-    """The range of AUROC, or else of recall, over the public sets that the detector was not trained on.
+    """The range of AUROC, or else of recall, over the public sets on which the detector was not trained.
 
-    Where no such set has labels for it, the figure is that of sources which were left out of training, and says so.
+    If no such set has labels for it, the figure is from sources that were left out of training, and says so.
     """
     if not measured:
         return ""
@@ -104,5 +103,5 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _figure(value: float) -> str:
-    """Two digits; three where two would round up to a perfect 1.00."""
+    """Two digits, or three if two would round up to a perfect 1.00."""
     return f"{value:.3f}" if 0.995 <= value < 1 else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""Every rule that needs nothing but its own tables, by the name of its detector."""
+"""All rules that need only their own tables, by the name of the detector."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

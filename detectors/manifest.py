@@ -1,6 +1,6 @@
-"""What ships in `models/`: every file pinned by its sha256, every detector with its measured figures.
+"""What ships in `models/`: every file with its sha256, every detector with its measured figures.
 
-`models.toml` names the files, licences, data sets and versions; one JSON a detector holds its calibration, its
+`models.toml` lists the files, licences, data sets and versions. A JSON file for each detector has its calibration, its
 operating tables and its measurements. Nothing here loads a model.
 """
 
@@ -25,13 +25,13 @@ BySlugRole = Mapping[tuple[str, Role], Value]
 
 
 class ModelError(Exception):
-    """A shipped file is missing, damaged or unreadable: the message names it and says what to do."""
+    """A file of a detector is missing, damaged or unreadable; the message names it and says what to do."""
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """One measured figure. `set` names the data and the side judged, `metric` what was counted, over `rows` rows.
+    """One measured figure. `set` names the data, `metric` the judged side and what was measured, over `rows` rows.
 
-    `length_auroc` is what the text's length alone scores on the same rows, where that was computed. `seen`: the
+    `length_auroc` is the AUROC of the text's length alone on the same rows, if it was computed. `seen` says that the
     detector was trained on other rows of the same source.
     """
 
@@ -46,7 +46,7 @@ class Measurement(msgspec.Struct, frozen=True):
 
 
 class DataSet(msgspec.Struct, frozen=True):
-    """A data set the shipped weights were trained on, with its licence as published."""
+    """A data set on which the shipped weights were trained, with its licence as published."""
 
     set: str
     licence: str
@@ -55,26 +55,27 @@ class DataSet(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
-    """Everything known of one shipped detector without loading it.
+    """Everything that is known of a detector without loading it.
 
-    Keys of the mappings are (slug, role). `operating` holds the thresholds by false-alarm rate, `benign_rows` on how
-    many texts they rest, `rates` the (true, false) positive rates at DEFAULT_FALSE_ALARMS on held-out rows,
-    `calibration` the slopes and, last, the offset that turn the logits of a head into a log-odds: one slope, or one for
-    the first stage and one for its own. `heads` lists the model's outputs in their order, empty for a rule.
-    `vocabulary` is there when the model reads word pieces. `labels` are all that its spans can be called.
+    Keys of the mappings are (slug, role). `operating` has the thresholds by false-alarm rate, `benign_rows` the number
+    of texts from which they were made, `rates` the (true, false) positive rates at DEFAULT_FALSE_ALARMS on held-out
+    rows. `calibration` has the slopes and, last, the offset that turn a head's logits into log-odds: one slope, or one
+    for the first stage and one for the second. `heads` lists the model's outputs in order; a rule has none.
+    `vocabulary` is set if the model reads word pieces. `labels` are all labels that its spans can have.
 
-    `streams` is for replies judged again and again while they grow: thresholds by the share of benign replies that
-    reach them at any moment.
+    `streams` is for replies that are judged again and again while they grow: thresholds by the share of benign replies
+    that reach them at any moment.
 
-    A cascade has a `first` stage. `means` is the share of the mean over a text's windows in a head's logit, the rest
-    being the largest; `clear` the logits, of the first stage and of its own, below which a head has nothing to find:
-    when all are, the middle of a long reply is not read. `composite` are lines on log-odds: where a role has them,
-    `unsafe` is its own line plus the highest of the others'. `lengths` are upper ends, in words, of length bands, and
-    `shifts` what is taken off a head's log-odds in each, and in what is longer: in short texts it must be surer. `caps`
-    say how far above those of `unsafe` a head's log-odds can be in each, None where they are free. `yields` is how much
-    of a refusal's log-odds, where these are above 0, is taken off a head's: who refuses does no harm.
+    A cascade has a `first` stage. A head's logit mixes the mean and the largest over a text's windows; `means` is the
+    weight of the mean. `clear` has the logits, of the first stage and of the second, below which a head has nothing to
+    find: if that holds for all heads, the middle of a long reply is not read. `composite` are lines on log-odds: for a
+    role that has them, `unsafe` is its own line plus the highest of the others. `lengths` are the upper ends, in words,
+    of bands of length. `shifts` is what is subtracted from a head's log-odds in each band, and beyond the last: in
+    short texts it must be surer. `caps` say how far a head's log-odds can be above those of `unsafe` in each band; None
+    means no cap. `yields` is the part of a refusal's log-odds, if they are above 0, that is subtracted from a head's,
+    because a refusal does no harm.
 
-    `off` says of heads that the model has and that are not used what is missing.
+    `off` says for heads that the model has but that are not used what is missing.
     """
 
     name: str
@@ -109,7 +110,7 @@ class DetectorInfo:
 
 
 class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The per-detector JSON as it lies on disk: nested by slug, then role."""
+    """The JSON file of a detector: nested by slug, then by role."""
 
     slugs: tuple[str, ...]
     heads: tuple[str, ...]
@@ -131,9 +132,9 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(directory: Path = MODELS, *, weights: bool = True) -> Mapping[str, DetectorInfo]:
-    """Every detector listed in `directory`, by name, its files verified; without `weights` only its tables.
+    """Every detector listed in `directory`, by name, with its files verified; without `weights` only its tables.
 
-    What is but the first stage of another is found there. Raises ModelError.
+    A model that is only the first stage of another is in that one's `first`. Raises ModelError.
     """
     index = _toml(directory / INDEX)
     stages = {entry.get("first") for entry in index.values()}
@@ -141,7 +142,7 @@ def load(directory: Path = MODELS, *, weights: bool = True) -> Mapping[str, Dete
 
 
 def load_one(name: str, directory: Path = MODELS) -> DetectorInfo:
-    """One detector, its files verified. Raises ModelError, also when it is not listed."""
+    """One detector with its files verified. Raises ModelError, also if it is not listed."""
     index = _toml(directory / INDEX)
     if name not in index:
         raise ModelError(f"{directory / INDEX}: does not list {name}; reinstall, or run `make train`")
@@ -149,7 +150,8 @@ def load_one(name: str, directory: Path = MODELS) -> DetectorInfo:
 
 
 def threshold(table: OperatingTable, false_alarms: float = DEFAULT_FALSE_ALARMS) -> float | None:
-    """The score from which a text counts as flagged at that rate: the table's largest rate not above it, else None."""
+    """The score from which on a text is flagged at this rate: that of the table's largest rate not above it, or
+    None."""
     fitting = [score for rate, score in table if rate <= false_alarms * (1 + 1e-9)]
     return fitting[-1] if fitting else None
 

@@ -1,7 +1,7 @@
-"""Where the 29 sub-categories stand in lists that others keep: OWASP, NIST, MLCommons, Llama Guard, OpenAI.
+"""The places of the 29 sub-categories in public lists: OWASP, NIST, MLCommons, Llama Guard, OpenAI.
 
-Each entry of such a list is mapped to the sub-categories that measure some of it; which ones is our reading. An entry
-without a sub-category is not about what texts say, or nothing here speaks of it: `note` says what there is instead.
+Each entry of a list is mapped to the sub-categories that measure it, at least in part; this mapping is our reading. An
+entry without a sub-category is not about texts, or nothing here measures it: `note` says what there is instead.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ class Mapped:
     entries: tuple[Entry, ...]
 
 
-_LIMITS = "limits and budgets of keys bound it"
+_LIMITS = "bounded by limits and budgets of keys"
 _RIGHTS = "a matter of rights and design, not of texts"
-_SUPPLY = "a matter of how models and packages are got"
+_SUPPLY = "a matter of where models and packages come from"
 
 OWASP = Mapped(
     "OWASP Top 10 for LLM Applications and for Agentic Applications",
@@ -159,11 +159,11 @@ MAPS: Mapping[str, Mapped] = MappingProxyType(
 )
 
 
-SEPARATOR = ","  # between codes; no code holds one
+SEPARATOR = ","  # between codes; no code contains it
 
 
 def codes(slug: str) -> dict[str, str]:
-    """By list, the codes of the entries that a sub-category measures some of; empty where there is none."""
+    """By list, the codes of the entries that a sub-category measures, at least in part; empty if there are none."""
     return {
         name: SEPARATOR.join(entry.code for entry in mapped.entries if slug in entry.slugs)
         for name, mapped in MAPS.items()
@@ -171,6 +171,6 @@ def codes(slug: str) -> dict[str, str]:
 
 
 def unmapped(name: str, slugs: Sequence[str]) -> list[str]:
-    """The sub-categories that no entry of a list speaks of, in the given order."""
+    """The sub-categories that no entry of a list is mapped to, in the given order."""
     known = {slug for entry in MAPS[name].entries for slug in entry.slugs}
     return [slug for slug in slugs if slug not in known]

@@ -1,6 +1,6 @@
-"""What a detector says of a text in the form that is passed on, and the strongest opinion on each sub-category.
+"""A detector's verdict on a text in the form in which it is passed between processes, and the strongest of several.
 
-Nothing here loads a model: the gateway's process, which holds none, uses it as well.
+Nothing here loads a model, so the gateway's process can use it.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ import msgspec
 class Opinion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A detector's verdict on one text.
 
-    `flagged` at its default operating point. `spans` are (start, end, label), half-open ranges of code points.
+    `flagged` is about the default operating point. `spans` are (start, end, label), half-open ranges of code points.
     """
 
     detector: str
@@ -22,10 +22,10 @@ class Opinion(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 def strongest(opinions: Iterable[Opinion]) -> dict[str, Opinion]:
-    """By slug the opinion with the highest score; it counts as flagged when any opinion on the slug is."""
+    """The opinion with the highest score for each slug; it counts as flagged if any opinion on the slug is."""
     given = list(opinions)
     found = {opinion.slug: opinion for opinion in given}
-    if len(found) == len(given):  # the rule: a detector for each slug, and one text
+    if len(found) == len(given):  # the usual case: one opinion for each slug
         return found
     found = {}
     for opinion in given:

@@ -1,7 +1,7 @@
 """THE judging: all detectors are asked together about some texts.
 
-It brings hidden text to light, asks each detector, and folds what a detector says about the views of a text into one
-opinion. The detector process, the commands and the studies all judge here, so they cannot disagree.
+It reveals hidden text, asks each detector, and folds what a detector says about the views of a text into one opinion.
+The detector process, the commands and the studies all judge here, so they cannot disagree.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ _UNREACHABLE = 2.0  # a threshold where none was measured
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A text, and the slugs that are asked of it: None for all."""
+    """A text, and the slugs for which it is to be judged; None for all."""
 
     text: Text
     slugs: frozenset[str] | None = None
@@ -52,11 +52,12 @@ class Question:
 class Answer:
     """What the panel says of one text.
 
-    `states` tells for each detector what became of the text: a State's value, `errored` or `absent`. `failed` has the
-    detectors that raised, with the exception's type, or are absent. `remembered` are those that had judged it before.
+    `states` has for each detector what it did with the text: a State's value, `errored` or `absent`. `failed` has the
+    detectors that raised, with the type of the exception, and those that are absent. `remembered` are the detectors
+    that had judged the text before.
 
-    `instead`: a detector may leave a text, or passages of it, to detectors of other languages, though it alone answers
-    some of the slugs that were asked for by name. Then its state is `unreadable`, and this names those others.
+    `instead`: a detector may leave a text, or passages of it, to detectors of other languages although only it judges
+    some of the slugs that were asked for by name. Then its state is `unreadable`, and `instead` names those others.
     """
 
     opinions: list[Opinion] = field(default_factory=list)
@@ -73,12 +74,12 @@ class Answer:
 
 
 def coverage(answers: Iterable[Answer]) -> Counter[tuple[str, str]]:
-    """How many texts ended in which state, by (detector, state)."""
+    """The number of texts by (detector, state)."""
     return Counter(pair for answer in answers for pair in answer.states.items())
 
 
 class Panel:
-    """The detectors and their default thresholds. `absent` says of each missing detector why it could not be loaded."""
+    """The detectors and their default thresholds. `absent` says for each missing detector why it was not loaded."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class Panel:
         self.absent = absent
         self._languages = _Languages([detector for detector in detectors if isinstance(detector, Reading)])
         self._thresholds = thresholds
-        # Decided once: in Python 3.11 it takes a tenth of a millisecond to check an object against a protocol.
+        # Decided once, because checking an object against a protocol takes a tenth of a millisecond in Python 3.11.
         self._stepwise = [detector for detector in detectors if isinstance(detector, Stepwise)]
         self._quick = [(detector, _way(detector)) for detector in detectors if not isinstance(detector, Stepwise)]
 
@@ -108,7 +109,7 @@ class Panel:
         work = _Work(questions, known, self._languages)
         yield from work.reveal(self.detectors)
         yield from work.tell_languages()
-        for quick, way in self._quick:  # first, so that they have spoken of every text when the time runs out
+        for quick, way in self._quick:  # first, so that they have judged every text if the time runs out
             yield from work.ask_one_by_one(quick, way)
         for detector in self._stepwise:
             yield from work.ask_in_steps(detector)
@@ -166,17 +167,18 @@ class _Languages:
         self._groups = frozenset(self._group_of.values())
 
     def passes_over(self, detector: Detector, there: Collection[str]) -> bool:
-        """Whether the detector leaves the whole text to others. A text that none of them reads is left to nobody: each
+        """Whether the detector leaves the whole text to others. If none of them can read a text, none leaves it: each
         reports that it cannot read it."""
         group = self._group_of.get(detector.id)
         return group is not None and group not in there and not self._groups.isdisjoint(there)
 
     def is_shared(self, detector: Detector, there: Collection[str]) -> bool:
-        """Whether other detectors read all of the text that this one does not read."""
+        """Whether other detectors read everything in the text that this one does not read."""
         return len(there) > 1 and detector.id in self._group_of and self._groups.issuperset(there)
 
     def note(self, answer: Answer, question: Question, detector: Detector, there: Collection[str]) -> None:
-        """Record that a detector did not read what it left to others, if they do not answer all that it was asked."""
+        """Record that a detector left something to others, if these do not judge all the slugs that it was asked
+        for."""
         asked = frozenset() if question.slugs is None else question.slugs & detector.slugs
         instead = [reader for reader in self._readers if reader.group in there and reader.id != detector.id]
         if asked - frozenset[str]().union(*(reader.slugs for reader in instead)):
@@ -185,7 +187,7 @@ class _Languages:
 
 
 class _Work:
-    """The judging of some texts: what is asked, and what is known so far. A text that occurs twice is judged once."""
+    """The judging of some texts: the questions, and the judgements so far. A text that occurs twice is judged once."""
 
     def __init__(self, questions: Sequence[Question], known: Sequence[Known] | None, languages: _Languages) -> None:
         if known is None:
@@ -203,7 +205,8 @@ class _Work:
         self._first = [first.setdefault(id(entry), number) for number, entry in enumerate(known)]
 
     def of(self, number: int) -> tuple[Mapping[str, Judgement], Mapping[str, str], Collection[str]]:
-        """For the question of this number: the judgements, the failures, and which detectors had judged it before."""
+        """For the question with this number: the judgements, the failures, and the detectors that had judged it
+        before."""
         place = self._first[number]
         judged = {**self._known[number], **self._stopped.get(place, {})}
         return judged, self._failed.get(place, {}), self._before[number]
@@ -235,14 +238,14 @@ class _Work:
             self._groups[place] = told
 
     def _new(self, detector: Detector) -> list[int]:
-        """The places of the texts that this detector is asked about and has not judged."""
+        """The places of the texts that this detector must judge and has not judged yet."""
         asked = (
             place for place, question in zip(self._first, self._questions, strict=True) if question.is_for(detector)
         )
         return [place for place in dict.fromkeys(asked) if detector.id not in self._known[place]]
 
     def reveal(self, detectors: Iterable[Detector]) -> Steps[None]:
-        """Bring to light what is hidden in the texts that are to be judged."""
+        """Reveal what is hidden in the texts that are to be judged."""
         for place in dict.fromkeys(place for detector in detectors for place in self._new(detector)):
             text = self._questions[place].text.text
             if text not in self._revealed:
@@ -254,12 +257,12 @@ class _Work:
                     return
 
     def ask_one_by_one(self, detector: Detector, way: "_Way") -> Steps[None]:
-        """Let a detector judge the texts one after the other, in its way."""
+        """Let a detector judge the texts one after the other."""
         for place in self._readable(detector):
             try:
                 judged = yield from way(self._views([place]))
                 self._keep(detector, [place], judged)
-            except Exception as error:  # noqa: BLE001 - a detector that breaks must not take the others along
+            except Exception as error:  # noqa: BLE001 - a detector that fails must not affect the others
                 self._failed.setdefault(place, {})[detector.id] = type(error).__name__
             if (yield):
                 return
@@ -295,7 +298,7 @@ class _Work:
             kept[detector.id] = judgement
 
 
-_Way = Callable[[Sequence[Text]], Steps[list[Judgement]]]  # in which a detector judges the views of one text
+_Way = Callable[[Sequence[Text]], Steps[list[Judgement]]]  # judges the views of one text
 
 
 def _way(detector: Detector) -> _Way:
@@ -325,9 +328,9 @@ def load(
     only: Collection[str] | None = None,
     own: specs.OwnDetectors = specs.NONE,
 ) -> Panel:
-    """The detectors that can speak of at least one of the slugs `only`, or all. Raises manifest.ModelError.
+    """The detectors that can judge at least one of the slugs `only`, or all. Raises manifest.ModelError.
 
-    `fingerprints` is the file that `assay fingerprint build` made, `own` are the operator's detectors.
+    `fingerprints` is a file that `assay fingerprint build` made, `own` are the operator's detectors.
     """
     panel = load_what_loads(models, fingerprints, only=only, own=own)
     for why in panel.absent.values():
@@ -342,7 +345,7 @@ def load_what_loads(
     only: Collection[str] | None = None,
     own: specs.OwnDetectors = specs.NONE,
 ) -> Panel:
-    """As `load`, but leaves out what cannot be loaded: one damaged file must not silence the other detectors."""
+    """As `load`, but without the detectors that cannot be loaded: one damaged file must not stop the others."""
     built: list[Detector] = []
     absent: dict[str, str] = {}
     known: list[manifest.DetectorInfo] = []
@@ -361,7 +364,7 @@ def load_what_loads(
 def thresholds(
     known: Iterable[manifest.DetectorInfo], false_alarms: float = manifest.DEFAULT_FALSE_ALARMS
 ) -> dict[tuple[str, str, str], float]:
-    """The scores that are flagged at this false-alarm rate; none where none was measured."""
+    """The scores from which on texts are flagged at this false-alarm rate, for the heads that have a table."""
     return {
         (info.id, slug, role): score
         for info in known

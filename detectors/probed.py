@@ -1,4 +1,4 @@
-"""Which probes of the gateway speak for which sub-category, where they are turned on: no model, only the names."""
+"""The names of the probes that measure a sub-category when they are turned on."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -23,6 +23,6 @@ PROBES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def when_turned_on(slug: str) -> str:
-    """What measures a sub-category once the operator lets requests be sent again; empty where nothing does."""
+    """A sentence with the probes that measure a sub-category when they are turned on; empty if there are none."""
     names = PROBES.get(slug, ())
     return f"measured by probes when turned on: {', '.join(names)}" if names else ""

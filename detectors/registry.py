@@ -1,4 +1,4 @@
-"""Every detector that exists, in one table."""
+"""The table of all shipped detectors."""
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -15,7 +15,7 @@ from detectors.trained.encoder import Cascade, Multilingual
 
 Factory = Callable[[DetectorInfo], Detector]
 PAIR = "pair"
-FINGERPRINT = "fingerprint"  # the one that works on a file of the operator's, and is not there without it
+FINGERPRINT = "fingerprint"  # works on a file of the operator's, and does not exist without it
 
 FACTORIES: Mapping[str, Factory] = MappingProxyType(
     {
@@ -28,7 +28,7 @@ FACTORIES: Mapping[str, Factory] = MappingProxyType(
 
 
 def factories(fingerprints: Path | None = None) -> Mapping[str, Factory]:
-    """The table; with one row more when there is a fingerprint file."""
+    """The table, with one more row if there is a fingerprint file."""
     if fingerprints is None:
         return FACTORIES
     return {**FACTORIES, FINGERPRINT: partial(_fingerprint, path=fingerprints)}
@@ -39,10 +39,10 @@ def _fingerprint(info: DetectorInfo, path: Path) -> Detector:
 
 
 def build(only: Collection[str] | None = None, fingerprints: Path | None = None) -> tuple[Detector, ...]:
-    """The detectors that can speak of at least one of the slugs `only`, or all: loaded, ready, in table order.
+    """The loaded detectors, in the order of the table: those that can judge at least one of the slugs `only`, or all.
 
-    `fingerprints` is the file that `assay fingerprint build` made. Raises manifest.ModelError when a file is missing
-    or damaged.
+    `fingerprints` is a file that `assay fingerprint build` made. Raises manifest.ModelError if a file is missing or
+    damaged.
     """
     infos = load()
     return tuple(

@@ -1,4 +1,4 @@
-"""The seven categories and 29 sub-categories, stated once.
+"""The seven categories and 29 sub-categories.
 
 Source: "Trustworthy LLMs: a Survey and Guideline for Evaluating Large Language Models' Alignment"
 (Liu et al., arXiv 2308.05374). The definitions and the honest lines are ours. The slug is the name in
@@ -27,10 +27,11 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subcategory:
-    """One of the 29: `kinds` are the ways it can be judged live, `honest_line` what a verdict does not say.
+    """One of the 29. `kinds` are the ways in which it can be judged; `honest_line`, which may be empty, is what a
+    verdict does not say.
 
-    `head` judges one text, `pair` two texts, `rule` by patterns or exact re-computation, `probe` by replaying
-    sampled requests, `monitor` over many samples. `honest_line` may be empty.
+    A `head` judges one text, a `pair` two texts; a `rule` uses patterns or computes again; a `probe` sends sampled
+    requests again; a `monitor` looks at many samples.
     """
 
     slug: str
@@ -234,7 +235,7 @@ SUBCATEGORIES: tuple[Subcategory, ...] = (
 
 SLUGS: frozenset[str] = frozenset(row.slug for row in SUBCATEGORIES)
 
-# What some detectors can also say. These are no sub-categories: they never count towards the 29.
+# What some detectors judge as well. These are not sub-categories and never count towards the 29.
 AUXILIARIES = MappingProxyType(
     {
         "unsafe": "any of the harms in safety, misuse or toxicity",

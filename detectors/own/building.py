@@ -1,4 +1,5 @@
-"""Descriptions become detectors. What a server runs is asked elsewhere: no detector process waits for a network."""
+"""Makes detectors from descriptions. Guards that a server runs are asked elsewhere, so that no detector process waits
+for the network."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -12,9 +13,9 @@ from detectors.rules.rule import RuleDetector
 
 
 def build(spec: Classifier | WordList) -> Detector:
-    """A detector, loaded and tried. Raises ModelError."""
+    """A detector that was loaded and tried. Raises ModelError."""
     if versioned(spec).version != spec.version:
-        raise ModelError(f"{_file(spec)}: was changed since the start; restart to use what it holds now")
+        raise ModelError(f"{_file(spec)}: has changed since the start; restart to use the new content")
     if isinstance(spec, Classifier):
         return TextClassifier(spec)
     return RuleDetector(info_of(spec), words.rule(Path(spec.file), spec.subcategory, spec.label, spec.roles))
@@ -25,7 +26,8 @@ def _file(spec: Classifier | WordList) -> str:
 
 
 def built(own: OwnDetectors, absent: dict[str, str], only: Collection[str] | None = None) -> Iterator[Detector]:
-    """Those that can speak of one of the slugs `only`, or all; `absent` is told by name why others are not there."""
+    """The detectors that can judge one of the slugs `only`, or all. Those that cannot be built are added to `absent`,
+    by name, with the reason."""
     for spec in own.specs:
         if isinstance(spec, Classifier | WordList) and (only is None or not info_of(spec).slugs.isdisjoint(only)):
             try:

@@ -19,9 +19,9 @@ Floats = npt.NDArray[np.float64]
 
 
 class TextClassifier:
-    """A Detector. Of a long text the highest score of its windows counts for each sub-category.
+    """A Detector. For each sub-category the highest score of a long text's windows counts.
 
-    Scores are the model's own and not calibrated: what they are worth on some traffic, its false-alarm table says.
+    Scores are the model's own and not calibrated; the false-alarm table says what they are worth on some traffic.
     """
 
     def __init__(self, spec: Classifier) -> None:
@@ -50,7 +50,7 @@ class TextClassifier:
         return tokens
 
     def _try_out(self) -> None:
-        """Run what a text can bring about: the largest token, and as many tokens as a window holds."""
+        """Try the extremes of what a text can contain: the largest token, and as many tokens as a window has."""
         spec, largest = self._spec, self._tokenizer.largest
         few = min(_LEAST_TOKENS, self._tokens)
         self._tried(few, 0, "it does not run")
@@ -75,7 +75,7 @@ class TextClassifier:
         return finish(self.steps(texts))
 
     def steps(self, texts: Sequence[Text]) -> Steps[list[Judgement]]:
-        """The same in bounded pieces of work: a window each."""
+        """As `detect`, in bounded pieces of work: one window each."""
         judged: list[Judgement] = []
         for text in texts:
             one, stopped = yield from self._judged(text)
@@ -88,7 +88,7 @@ class TextClassifier:
         """The judgement of a text, and whether the work was stopped."""
         if text.role not in self._spec.roles or not text.text.strip():
             return Judgement(State.SKIPPED), False
-        readable = text.text[:LIMIT].encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+        readable = text.text[:LIMIT].encode("utf-8", "replace").decode()  # without half surrogate pairs
         windows = self._tokenizer.windows(readable, self._tokens, self._spec.overlap_tokens)
         whole = len(windows) <= self._spec.most_windows and len(text.text) <= LIMIT
         highest = np.zeros(len(self._spec.outputs))
@@ -103,7 +103,7 @@ class TextClassifier:
         return Judgement(state, self._verdicts(highest)), stopped
 
     def _probabilities(self, scores: Floats) -> Floats:
-        """Raises ArithmeticError for scores that are no numbers."""
+        """Scores as shares. Raises ArithmeticError for scores that are not numbers."""
         if not np.isfinite(scores).all():
             raise ArithmeticError("the model's output is not a number")
         if self._spec.activation == "softmax":
@@ -114,5 +114,5 @@ class TextClassifier:
         return squashed
 
     def _verdicts(self, highest: Floats) -> tuple[Verdict, ...]:
-        """Of several labels of one sub-category the highest."""
+        """A verdict for each sub-category: the highest score of its labels."""
         return tuple(Verdict(self.id, slug, float(highest[numbers].max())) for slug, numbers in self._outputs.items())

@@ -1,4 +1,4 @@
-"""What is known of the operator's detectors without loading them: where they are, and what their answers mean."""
+"""Descriptions of the operator's detectors, made without loading them: where they are and what their answers mean."""
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
@@ -14,14 +14,12 @@ from detectors.manifest import DEFAULT_FALSE_ALARMS, DetectorInfo, threshold
 
 Activation = Literal["sigmoid", "softmax"]
 Head = tuple[str, str, str]  # detector as name@version, sub-category, role
-UNREADABLE = "unread"  # stands for the contents of a file that cannot be read
+UNREADABLE = "unread"  # in place of the digest of a file that cannot be read
 
 
 class _Described(msgspec.Struct, frozen=True, kw_only=True):
-    """What all have: `roles` are the sides of an exchange that are judged.
-
-    `flag_score` is the score from which a text counts as flagged as long as no false-alarm table was measured.
-    """
+    """What all descriptions have. `roles` are the sides of an exchange that are judged; `flag_score` is the score from
+    which on a text is flagged as long as no false-alarm table was measured."""
 
     name: str
     roles: tuple[Role, ...]
@@ -36,11 +34,11 @@ class _Described(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name}@{self.version}"
 
     def heads(self) -> frozenset[tuple[str, Role]]:
-        """The (sub-category, role) that it speaks of."""
+        """The (sub-category, role) pairs that it judges."""
         raise NotImplementedError
 
     def labels(self) -> frozenset[str]:
-        """What its findings can be called."""
+        """The labels that its findings can have."""
         return frozenset()
 
 
@@ -66,7 +64,7 @@ class Classifier(_Described, frozen=True, kw_only=True, tag="classifier"):
 
 
 class WordList(_Described, frozen=True, kw_only=True, tag="words"):
-    """A file of words and phrases, each of which is a finding called `label`."""
+    """A file of words and phrases; each one found is a finding with this `label`."""
 
     file: str
     subcategory: str
@@ -82,7 +80,7 @@ class WordList(_Described, frozen=True, kw_only=True, tag="words"):
 
 
 class ServedGuard(_Described, frozen=True, kw_only=True, tag="guard"):
-    """A guard that a server runs. `settings` are what its answers depend on."""
+    """A guard that a server runs. `settings` holds everything that its answers depend on."""
 
     slugs: Mapping[Role, tuple[str, ...]]
     settings: str
@@ -96,19 +94,20 @@ Table = Mapping[Head, OperatingTable]
 
 
 class OwnDetectors(msgspec.Struct, frozen=True):
-    """The operator's detectors; `faults` says by name why one cannot work. `tables` are those that were measured."""
+    """The operator's detectors. `faults` says by name why one cannot work; `tables` are the measured false-alarm
+    tables."""
 
     specs: tuple[Spec, ...] = ()
     faults: dict[str, str] = {}
     tables: tuple[tuple[Head, OperatingTable], ...] = ()
 
     def infos(self) -> tuple[DetectorInfo, ...]:
-        """What is known of each, also of those with a fault: policies may name them."""
+        """The info of each, also of those with a fault, because policies may name them."""
         tables = dict(self.tables)
         return tuple(info_of(spec, tables) for spec in self.specs)
 
     def thresholds(self) -> dict[Head, float]:
-        """The scores from which a text counts as flagged."""
+        """The scores from which on a text is flagged, by head."""
         found: dict[Head, float] = {}
         tables = dict(self.tables)
         for spec in self.specs:
@@ -123,7 +122,7 @@ NONE = OwnDetectors()
 
 
 def info_of(spec: Spec, tables: Table = MappingProxyType({})) -> DetectorInfo:
-    """As of a shipped detector; a head whose false alarms were not measured has an empty table."""
+    """The info of a detector, as for a shipped one. A head whose false alarms were not measured has an empty table."""
     heads = sorted(spec.heads())
     return DetectorInfo(
         name=spec.name,
@@ -144,7 +143,7 @@ def info_of(spec: Spec, tables: Table = MappingProxyType({})) -> DetectorInfo:
 
 
 def versioned(spec: Spec) -> Spec:
-    """With a version that changes with its files and with all of its settings that a score depends on."""
+    """The description with its version, a hash of its files and of all settings that a score depends on."""
     settings = msgspec.structs.replace(spec, version="", origin="", flag_score=0.0)
     parts = [msgspec.json.encode(settings), *(digest(Path(getattr(spec, field))).encode() for field in spec.files)]
     return msgspec.structs.replace(spec, version=sha256(b"\0".join(parts)).hexdigest()[:8])
@@ -169,12 +168,12 @@ def _digest(path: Path, _size: int, _changed: int) -> str:
 
 
 def fault_of(spec: Spec, known: Collection[str], taken: Collection[str]) -> str:
-    """What can be told to be wrong without loading anything, empty where nothing is.
+    """What is wrong, as far as it can be told without loading anything; else empty.
 
     `known` are the valid sub-categories, `taken` the names of other detectors.
     """
     if spec.name in taken:
-        return f"{spec.name!r} is the name of a shipped detector; give it another"
+        return f"{spec.name!r} is the name of a shipped detector; choose another name"
     for field in spec.files:
         path = Path(getattr(spec, field))
         if not path.is_file():
@@ -182,7 +181,7 @@ def fault_of(spec: Spec, known: Collection[str], taken: Collection[str]) -> str:
         if digest(path) == UNREADABLE:
             return f"{field}: {path} cannot be read"
     if not spec.heads():
-        return "it speaks of no sub-category: map at least one of its labels to one"
+        return "it judges no sub-category; map at least one of its labels to one"
     unknown = sorted({slug for slug, _ in spec.heads()} - set(known))
     if unknown:
         return f"there is no sub-category {unknown[0]!r}"

@@ -62,7 +62,7 @@ def test_what_is_known_without_loading(tmp_path: Path) -> None:
     ("was", "becomes", "fault"),
     [
         ("violent: violence", "violent: violance", "there is no sub-category 'violance'; did you mean `violence`?"),
-        ("violent: violence", "violent: null", "mine: it speaks of no sub-category"),
+        ("violent: violence", "violent: null", "mine: it judges no sub-category"),
         ("names.txt", "gone.txt", "code-names: file: there is no file"),
         ("model.onnx", "gone.onnx", "mine: model: there is no file"),
         ("tokenizer.json", "names.txt", "names.txt: is no tokenizer.json"),

@@ -142,5 +142,5 @@ def test_the_version_changes_with_the_files_and_the_settings_that_scores_depend_
     assert spec(tmp_path, activation="softmax").version != first.version
     write_classifier(tmp_path, {**WORDS, "bomb": (12.0, 0.0, 0.0)}, BIAS)
     assert versioned(first).version != first.version
-    with pytest.raises(ModelError, match="was changed since the start"):
+    with pytest.raises(ModelError, match="has changed since the start"):
         build(first)
