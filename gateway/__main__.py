@@ -155,6 +155,7 @@ def _add_demos(commands: _Commands) -> None:
     demo.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     demo.add_argument("--port", type=int, default=8081, help="port to listen on (default 8081)")
     demo.add_argument("--with-parent", action="store_true", help="end when standard input closes")
+    demo.add_argument("--socket", type=int, metavar="FD", help="an open socket to listen on instead")
     demo.set_defaults(command=_command("demo_upstream", "demo_upstream"))
 
 

@@ -20,6 +20,7 @@ import msgspec
 from gateway.commands import out, warn
 from gateway.config.settings import env_name
 from gateway.demo.judging import JUDGE_MODEL
+from gateway.demo.process import start as start_demo_upstream
 from gateway.demo.traffic import Asked, Traffic
 
 _IN_FLIGHT = 4  # requests at once, whatever the rate: a slow machine gets less traffic, not more waiting
@@ -54,12 +55,9 @@ def demo(parsed: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _upstream() -> Iterator[str]:
     """The base URL of a demo upstream that ends together with this process."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    arguments = ["demo-upstream", "--port", str(port), "--with-parent"]
-    process = subprocess.Popen([sys.executable, "-m", "gateway", *arguments], stdin=subprocess.PIPE, process_group=0)
+    process, url = start_demo_upstream(apart=True)
     try:
-        yield f"http://127.0.0.1:{port}/v1"
+        yield url
     finally:
         _end(process)
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import socket
 import sys
 import threading
 
@@ -16,7 +17,8 @@ def demo_upstream(parsed: argparse.Namespace) -> int:
     else:
         sys.stdout.write(f"demo upstream at http://{parsed.host}:{parsed.port}/v1\n")
         sys.stdout.flush()
-    server.serve(parsed.host, parsed.port)
+    handed = None if parsed.socket is None else socket.socket(fileno=parsed.socket)
+    server.serve(parsed.host, parsed.port, listening=handed)
     return 0
 
 

@@ -6,9 +6,7 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
-import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +15,7 @@ from gateway.commands import out, warn
 from gateway.config import routes
 from gateway.config.load import load_with_notes
 from gateway.config.settings import Config, ConfigError, env_name
+from gateway.demo.process import start as start_demo_upstream
 from gateway.enforcement.local_tables import local_tables_of, operating_of, read_local_tables
 from gateway.enforcement.signals import policy_of
 from gateway.own_detectors.described import own_detectors
@@ -118,22 +117,9 @@ def _hash_key(config: Config) -> str:
 
 
 def _start_demo() -> subprocess.Popen[bytes]:
-    """Start the demo upstream as a process on a free port and set it as the upstream. The caller must end it."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "demo-upstream", "--port", str(port), "--with-parent"],
-        stdin=subprocess.PIPE,
-    )
-    export({"upstream_url": f"http://127.0.0.1:{port}/v1"})
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-            continue
-        break
+    """Start the demo upstream and set it as the upstream. The caller must end it."""
+    process, url = start_demo_upstream()
+    export({"upstream_url": url})
     return process
 
 

@@ -6,6 +6,7 @@ conversations that we wrote. Its knobs (`demo.knobs`) make it slow, broken or ru
 
 import asyncio
 import re
+import socket
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -308,6 +309,9 @@ async def _download(connection: Connection, size: int) -> bool:
     return await connection.pass_on(200, headers, pieces)
 
 
-def serve(host: str = "127.0.0.1", port: int = 8081, settings: Knobs | None = None) -> None:
-    """Run the server until it is told to stop."""
-    uvicorn.run(create(settings), host=host, port=port, log_level="warning", access_log=False)
+def serve(
+    host: str = "127.0.0.1", port: int = 8081, settings: Knobs | None = None, *, listening: socket.socket | None = None
+) -> None:
+    """Run the server until it is told to stop; with `listening`, on that socket."""
+    config = uvicorn.Config(create(settings), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.Server(config).run(sockets=None if listening is None else [listening])

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.servers.ports import HeldPort
 
 TESTED, LOAD = "0", "1"
 BOTH = f"{TESTED},{LOAD}"
@@ -37,12 +38,6 @@ server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ proxy_pass http://
 proxy_set_header Connection ""; proxy_buffering {buffering}; }} }}"""
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Server:
     """A process on given cores; its memory counts with all its children."""
 
@@ -50,12 +45,13 @@ class Server:
         self,
         arguments: Sequence[str],
         cores: str,
-        port: int,
+        port: HeldPort,
         env: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self._held = port
+        self.port = port.number
+        self.url = f"http://127.0.0.1:{self.port}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "OPENAI_"))}
         self._log_file = log or Path(os.devnull)
         self._log = self._log_file.open("wb")
@@ -127,6 +123,7 @@ class Server:
                 self._process.kill()
                 self._process.wait()
         self._log.close()
+        self._held.release()
 
 
 @contextmanager
@@ -139,20 +136,20 @@ def running(server: Server, ready: str = "/v1/models") -> Iterator[Server]:
 
 
 def static_upstream(folder: Path, cores: str, workers: int = 1) -> Server:
-    port = free_port()
-    return _nginx(folder, "static", _STATIC.format(port=port, answer=ANSWER), cores, port, workers)
+    port = HeldPort()
+    return _nginx(folder, "static", _STATIC.format(port=port.number, answer=ANSWER), cores, port, workers)
 
 
 def nginx_proxy(folder: Path, cores: str, behind: int, *, streams: bool = False) -> Server:
     """With `streams` it passes on what comes as it comes."""
-    port = free_port()
-    inside = _PROXY.format(port=port, behind=behind, buffering="off" if streams else "on")
+    port = HeldPort()
+    inside = _PROXY.format(port=port.number, behind=behind, buffering="off" if streams else "on")
     return _nginx(folder, "proxy", inside, cores, port)
 
 
 def model_server(cores: str) -> Server:
-    port = free_port()
-    return Server([sys.executable, "-m", "tests.bench.model_server", str(port)], cores, port)
+    port = HeldPort()
+    return Server([sys.executable, "-m", "tests.bench.model_server", str(port.number)], cores, port)
 
 
 def gateway(cores: str, behind: int, log: Path | None = None, **settings: str) -> Server:
@@ -160,8 +157,8 @@ def gateway(cores: str, behind: int, log: Path | None = None, **settings: str) -
 
     With `config`, the path of a configuration file, keys and upstreams are that file's.
     """
-    port = free_port()
-    env = {"ASSAY_PORT": str(port)}
+    port = HeldPort()
+    env = {"ASSAY_PORT": str(port.number)}
     if "config" not in settings:
         env |= {"ASSAY_KEYS": KEY, "ASSAY_UPSTREAM_URL": f"http://127.0.0.1:{behind}/v1"}
     env |= {f"ASSAY_{name.upper()}": value for name, value in settings.items()}
@@ -205,9 +202,9 @@ def metric(server: Server, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
-def _nginx(folder: Path, name: str, inside: str, cores: str, port: int, workers: int = 1) -> Server:
-    file = folder / f"{name}-{port}.conf"
-    file.write_text(_NGINX.format(folder=folder, name=f"{name}-{port}", inside=inside, workers=workers))
+def _nginx(folder: Path, name: str, inside: str, cores: str, port: HeldPort, workers: int = 1) -> Server:
+    file = folder / f"{name}-{port.number}.conf"
+    file.write_text(_NGINX.format(folder=folder, name=f"{name}-{port.number}", inside=inside, workers=workers))
     return Server([shutil.which("nginx") or "nginx", "-e", str(folder / f"{name}.start"), "-c", str(file)], cores, port)
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.running.patience import PATIENCE_SECONDS
-from tests.support.servers.gateway_process import Process, free_port
+from tests.support.servers.gateway_process import Process
+from tests.support.servers.ports import held_port
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_demo_shows_rates_and_ends_with_all_that_it_started(number: signal.Signals) -> None:
-    port = free_port()
-    with Process(["demo", "--port", str(port), "--rate", "20"]) as demo:
+    with held_port() as port, Process(["demo", "--port", str(port), "--rate", "20"]) as demo:
         url = f"http://127.0.0.1:{port}"
         demo.wait_for(url + "/readyz")
         _wait_until(lambda: len(demo.http.get(url + "/trust/v1/rates?window=1h").json()["rates"]) > 10)

@@ -18,7 +18,8 @@ from openai import OpenAI
 from gateway.__main__ import main
 from tests.support.running.patience import PATIENCE_SECONDS
 from tests.support.servers.clients import openai_client
-from tests.support.servers.gateway_process import DemoUpstream, GatewayProcess, closed_port
+from tests.support.servers.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.servers.ports import closed_port
 
 STREAM_SECONDS = 1.5
 BODY = {"model": "demo-small", "messages": [{"role": "user", "content": "hello"}]}

@@ -15,7 +15,8 @@ import httpx2 as httpx
 import pytest
 
 from tests.support.running.patience import PATIENCE_SECONDS
-from tests.support.servers.gateway_process import DemoUpstream, GatewayProcess, held_port
+from tests.support.servers.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.servers.ports import held_port
 
 PER_SECOND = 25
 AT_ONCE = 25  # a machine that cannot carry more gets less: what is still to be answered must not pile up
@@ -158,7 +159,7 @@ def test_three_restarts_under_load_lose_nothing_where_another_process_listens(
         (tmp_path / "policy.yaml").write_text(POLICY)
         more = {"ASSAY_DETECTORS": "true", "ASSAY_POLICY": str(tmp_path / "policy.yaml")}
         more["ASSAY_GUARD_TIMEOUT_SECONDS"] = f"{PATIENCE_SECONDS:g}"
-    with held_port() as port, contextlib.ExitStack() as stack:
+    with held_port(socket.SO_REUSEPORT) as port, contextlib.ExitStack() as stack:
         serving = gateway(models, port, workers=workers, **more)
         stack.callback(lambda: serving.stop())
         with Load(port, models) as load:
@@ -179,7 +180,7 @@ def test_a_request_that_is_still_open_keeps_no_listener_open(models: DemoUpstrea
     """Its detectors run on as long as it does. If they held the listener, every second client would wait."""
     body = json.dumps(BODY).encode()
     with contextlib.ExitStack() as stack:
-        port = stack.enter_context(held_port())
+        port = stack.enter_context(held_port(socket.SO_REUSEPORT))
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
         head += f"authorization: Bearer {GatewayProcess.key}\r\ncontent-type: application/json\r\n"
         head += f"content-length: {len(body)}\r\n\r\n"
@@ -198,7 +199,7 @@ def test_a_request_that_is_still_open_keeps_no_listener_open(models: DemoUpstrea
 
 
 def test_where_no_other_process_listens_requests_are_whole_or_clearly_refused(models: DemoUpstream) -> None:
-    with held_port() as port:
+    with held_port(socket.SO_REUSEPORT) as port:
         serving = gateway(models, port)
         with Load(port, models) as load:
             for _ in range(3):
@@ -219,7 +220,10 @@ def test_a_process_that_ends_says_so_and_still_answers_those_who_come(models: De
 
 def _answers_while_it_ends(models: DemoUpstream, delay_seconds: int) -> bool:
     """False where the delay was over before we had asked."""
-    with held_port() as port, gateway(models, port, ASSAY_SHUTDOWN_DELAY_SECONDS=str(delay_seconds)) as serving:
+    with (
+        held_port(socket.SO_REUSEPORT) as port,
+        gateway(models, port, ASSAY_SHUTDOWN_DELAY_SECONDS=str(delay_seconds)) as serving,
+    ):
         stream = {**BODY, "stream": True}
         with serving.http.stream(
             "POST", serving.base_url + "/chat/completions", json=stream, headers=serving.headers()

@@ -13,7 +13,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.support.servers.gateway_process import DemoUpstream, GatewayProcess, closed_port
+from tests.support.servers.gateway_process import DemoUpstream, GatewayProcess
+from tests.support.servers.ports import closed_port
 
 pytestmark = pytest.mark.real_time
 MODEL = "demo-small"

@@ -18,13 +18,13 @@ from tests.bench.servers import (
     LOAD,
     TESTED,
     Server,
-    free_port,
     gateway,
     nginx_proxy,
     running,
     static_upstream,
 )
 from tests.bench.table import Table
+from tests.support.servers.ports import HeldPort
 
 INSTALLED = Path(__file__).parents[3] / ".bench"
 _LITELLM = """model_list:
@@ -124,8 +124,8 @@ def bench_peers(table: Table, folder: Path, seconds: float, rounds: int) -> None
         ours = gateway(TESTED, static.port, folder / "peers-ours.log", detectors="false")
         standing = {"ours": _stand(stack, ours, target(ours), "/readyz")}
         for peer in present:
-            port = free_port()
-            launch = peer.launch(peer.program, folder, port, static.port)
+            port = HeldPort()
+            launch = peer.launch(peer.program, folder, port.number, static.port)
             server = Server(launch.arguments, TESTED, port, launch.env, folder / f"{peer.name}.log")
             standing[peer.name] = _stand(stack, server, launch.aim, peer.ready)
             check_answer(peer, launch.aim)

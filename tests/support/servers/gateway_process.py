@@ -1,15 +1,13 @@
 """The product as a user runs it: `assay serve` and `assay demo-upstream` as processes of their own, ended by pid."""
 
-import itertools
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +15,7 @@ from typing import Self
 import httpx2 as httpx
 
 from tests.support.running.patience import PATIENCE_SECONDS
+from tests.support.servers.ports import HeldPort
 
 # What the gateways of tests/e2e are set up with, and what their model server says.
 UPSTREAM_KEY = "sk-upstream-0123456789"
@@ -24,35 +23,6 @@ MOST_BODY_BYTES = 2**20
 SILENT = "scripted-silent-"  # how the models begin whose silence is borne for a moment only
 SECRET = "AKIA" + "Q3EGRZ7PLM2VX4TB"
 SAID_BEFORE = "Here is all that I know of it, in a few plain words. There is more of that than one might think. "
-
-
-_PORTS = range(20_000, 32_000)  # below those that the system gives to outgoing connections
-_last_port = itertools.count(os.getpid() * 61)  # where another process of tests is unlikely to look
-
-
-def free_port() -> int:
-    """For a server that cannot choose by itself: nobody else takes it before the server has it."""
-    while True:
-        port = _PORTS[next(_last_port) % len(_PORTS)]
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-
-
-@contextmanager
-def held_port() -> Iterator[int]:
-    """A port that several gateways share in turn (`reuse_port`), and that nobody else gets meanwhile."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
-
-
-@contextmanager
-def closed_port() -> Iterator[int]:
-    """A port where connections are refused, and that nobody takes meanwhile."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
 
 
 class Process:
@@ -167,14 +137,19 @@ def _command_line(pid: int) -> str:
 
 
 class DemoUpstream(Process):
-    """`assay demo-upstream` on a free port."""
+    """`assay demo-upstream` on a port of its own."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self._held = HeldPort()
+        self.port = self._held.number
         super().__init__(["demo-upstream", "--port", str(self.port)])
         self.url = f"http://127.0.0.1:{self.port}/v1"
         with self.ended_on_error():
             self.wait_for(f"{self.url}/models")
+
+    def stop(self) -> int:
+        self._held.release()
+        return super().stop()
 
     def received(self) -> dict[str, object]:
         """What the upstream counted; see `gateway.demo.server`."""

@@ -16,7 +16,7 @@ from typing import Any, Self
 import yaml
 
 from tests.support.running.patience import PATIENCE_SECONDS
-from tests.support.servers.gateway_process import free_port
+from tests.support.servers.ports import HeldPort
 
 BINARY = shutil.which("prometheus")
 
@@ -66,7 +66,8 @@ class PrometheusServer(Prometheus):
     """
 
     def __init__(self, target: str, rules: Path | None = None, interval_seconds: float = 0.5) -> None:
-        self.port = free_port()
+        self._held = HeldPort()
+        self.port = self._held.number
         super().__init__(f"http://127.0.0.1:{self.port}")
         self._target = target
         self._rules = rules
@@ -138,3 +139,4 @@ class PrometheusServer(Prometheus):
             self._process.kill()
             self._process.wait()
         self._folder.cleanup()
+        self._held.release()

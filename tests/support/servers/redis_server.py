@@ -1,4 +1,4 @@
-"""A real redis-server on a free port, ended by pid: killed, stopped and started again as a test wants it."""
+"""A real redis-server on a port of its own, ended by pid: killed, stopped and started again as a test wants it."""
 
 import shutil
 import signal
@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.support.running.patience import PATIENCE_SECONDS
-from tests.support.servers.gateway_process import free_port
+from tests.support.servers.ports import HeldPort
 
 BINARY = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(BINARY is None, reason="needs a real redis-server (not installed)")
@@ -26,7 +26,8 @@ class RedisServer:
 
     def __init__(self, *options: str) -> None:
         self._options = options
-        self.port = free_port()
+        self._held = HeldPort()
+        self.port = self._held.number
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = tempfile.TemporaryDirectory(prefix="assay-redis-")
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,3 +85,4 @@ class RedisServer:
         self.kill()
         self.client.close()
         self._folder.cleanup()
+        self._held.release()
