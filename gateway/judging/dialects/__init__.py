@@ -1,7 +1,7 @@
-"""How judge models are asked, and what their answers mean in our sub-categories: one row a dialect, all pure.
+"""How judge models are asked, and what their answers mean in our sub-categories: one row for each dialect, all pure.
 
-Second opinions and guards behind HTTP share this table. `requests` makes what is to be sent for a text, `labels` reads
-one answer, `merged` puts the answers about a text together.
+Second opinions and guards behind HTTP share this table. `requests` makes the requests about a text, `labels` reads one
+answer, and `merged` combines the answers about a text.
 """
 
 from collections.abc import Mapping
@@ -43,6 +43,6 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 
 
 def dialect_of(model: str) -> Dialect:
-    """What a model of this name speaks; of one that is no known judge, the questions for any chat model."""
+    """The dialect of a model by its name; for an unknown judge, the questions for any chat model."""
     name = model.lower()
     return next((row for row in DIALECTS.values() if any(part in name for part in row.models)), QUESTIONS)

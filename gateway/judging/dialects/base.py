@@ -1,6 +1,6 @@
-"""What a dialect of judge models is: how a text becomes requests, and answers become labels. Pure: no network here.
+"""What a dialect of judge models is: it makes requests of a text, and labels of answers. Pure: no network.
 
-A label is an opinion. A sub-category that a judge cannot speak of has no label, and that is not the label "no".
+A label is an opinion. A sub-category on which a judge has no opinion has no label, which is not the label "no".
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,9 +13,9 @@ from detectors.base import Role, Text
 
 
 class Label(NamedTuple):
-    """What a judge says of a text for one sub-category.
+    """What a judge says about a text for one sub-category.
 
-    `score` is from 0 to 1: a probability where the judge gives one, else 0 or 1. `yes` is the judge's own decision.
+    `score` is from 0 to 1: a probability if the judge gives one, else 0 or 1. `yes` is the judge's own decision.
     """
 
     score: float
@@ -27,11 +27,11 @@ NO, YES = Label(0.0, False), Label(1.0, True)
 
 
 class NonsenseError(Exception):
-    """An answer that cannot be understood; the message says why, without the answer's text."""
+    """An answer cannot be understood. The message says why, without the answer's text."""
 
 
 class Tokens(NamedTuple):
-    """What a request cost, in tokens in and out."""
+    """The tokens of a request and of its answer."""
 
     input: int
     output: int
@@ -40,7 +40,7 @@ class Tokens(NamedTuple):
 class Request(NamedTuple):
     """One request to a judge, to be sent as POST to `path` below the server's `/v1`.
 
-    `about` are the sub-categories that its answer speaks of.
+    `about` are the sub-categories that its answer is about.
     """
 
     path: str
@@ -50,10 +50,10 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator says of a judge.
+    """The operator's settings of a judge.
 
     `instructions` replace a dialect's own words to the model, `questions` the question about a sub-category. `extra`
-    are fields for the body of each request; None takes a field away.
+    are fields for the body of each request; None removes a field.
     """
 
     model: str
@@ -70,9 +70,9 @@ Read = Callable[[Any, Text, Request], Labels]
 class Dialect:
     """One row of the table.
 
-    `prompt` and `response` are the sub-categories that it has an opinion on. `ask` makes the requests about a text for
+    `prompt` and `response` are the sub-categories on which it has an opinion. `ask` makes the requests about a text for
     some of them; `read` turns the JSON of one answer into labels and raises NonsenseError. `models` are words in the
-    names of models that speak it. `probabilities` says whether its scores are some, or only rank texts.
+    names of models that speak it. `probabilities` says whether its scores are probabilities, or only rank texts.
     """
 
     name: str
@@ -84,11 +84,11 @@ class Dialect:
     probabilities: bool = True
 
     def about(self, role: Role) -> frozenset[str]:
-        """The sub-categories that it has an opinion on, on this side of an exchange."""
+        """The sub-categories on which it has an opinion, for this side of an exchange."""
         return self.prompt if role == "prompt" else self.response
 
     def requests(self, text: Text, wanted: Iterable[str], options: Options) -> list[Request]:
-        """What to send for the wanted sub-categories; nothing where it has no opinion on any of them."""
+        """The requests for the wanted sub-categories; none if it has no opinion on any of them."""
         asked = self.about(text.role) & frozenset(wanted)
         return list(self.ask(text, asked, options)) if asked else []
 
@@ -104,9 +104,10 @@ class Dialect:
 
 
 def merged(answers: Iterable[tuple[Request, Labels]]) -> Labels:
-    """The labels of all requests about one text: of each sub-category the strongest.
+    """The labels of all requests about one text: the strongest for each sub-category.
 
-    One that some request was about and did not answer is left out: the strongest of a part may be too low.
+    A sub-category that one of its requests did not answer is left out, because the strongest of the rest may be too
+    low.
     """
     found: dict[str, Label] = {}
     unsaid: set[str] = set()
@@ -118,7 +119,7 @@ def merged(answers: Iterable[tuple[Request, Labels]]) -> Labels:
 
 
 def tokens_of(request: Request, answer: bytes) -> Tokens:
-    """The tokens that an answer says it cost; where it does not say, a quarter of the bytes."""
+    """The tokens that an answer says it took; if it does not say, a quarter of the request's bytes."""
     try:
         usage = msgspec.json.decode(answer, type=_Answer).usage or _NO_USAGE
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -130,7 +131,7 @@ def tokens_of(request: Request, answer: bytes) -> Tokens:
 
 
 _BYTES_A_TOKEN = 4
-_MOST_TOKENS = 10**7  # of one answer: what says more is not believed
+_MOST_TOKENS = 10**7  # of one answer: we do not believe more
 
 
 def _bounded(tokens: int) -> int:
@@ -152,6 +153,6 @@ _NO_USAGE = _Usage()
 
 
 def body_of(fields: Mapping[str, Any], options: Options) -> bytes:
-    """A request's body: the dialect's fields, then the operator's in their place."""
+    """A request's body: the dialect's fields, which the operator's replace."""
     whole = {"model": options.model, **fields, **options.extra}
     return msgspec.json.encode({name: value for name, value in whole.items() if value is not None})

@@ -1,4 +1,4 @@
-"""Chat completions, as judges are asked through them: the request, and what the answer says."""
+"""Chat completions as a way to ask judges: the request, and what the answer says."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,20 +8,20 @@ from detectors.base import Text
 from gateway.judging.dialects.base import Label, NonsenseError, Options, Request, body_of
 
 PATH = "/chat/completions"
-_LEAST_MASS = 0.05  # of the first word's probability on yes and no together, else the model meant something else
+_LEAST_MASS = 0.05  # least probability of yes and no together; below it the model meant something else
 _THOUGHT = "</think>"
 _LEAST_LOG = -700.0
 
 
 class Said(NamedTuple):
-    """A model's answer: its text, and the probable first words with their log-probabilities, where it gives them."""
+    """A model's answer: its text, and the probabilities of its first word, if it gives them."""
 
     text: str
     first: Mapping[str, float]
 
 
 def conversation(text: Text) -> list[dict[str, str]]:
-    """The exchange as messages; the last one is to be judged."""
+    """The exchange as messages; the last one has to be judged."""
     if text.role == "response":
         return [*_message("user", text.context), *_message("assistant", text.text)]
     return [*_message("assistant", text.context), *_message("user", text.text)]
@@ -34,7 +34,7 @@ def _message(role: str, text: str | None) -> list[dict[str, str]]:
 def chat(
     messages: Sequence[Mapping[str, str]], about: frozenset[str], options: Options, *, most_tokens: int, **fields: Any
 ) -> Request:
-    """A request for one answer without chance."""
+    """A request for one answer without randomness."""
     whole = {"messages": messages, "max_tokens": most_tokens, "temperature": 0, **fields}
     return Request(PATH, body_of(whole, options), about)
 
@@ -43,7 +43,7 @@ LOGPROBS = {"logprobs": True, "top_logprobs": 10}
 
 
 def said(document: Mapping[str, Any]) -> Said:
-    """Raises NonsenseError when there is no answer in it."""
+    """The model's answer in a response. Raises NonsenseError if there is none."""
     choices = document.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     message = choice.get("message")
@@ -64,7 +64,7 @@ def _first_words(logprobs: Any) -> Mapping[str, float]:
 
 
 def _alternatives(listed: Sequence[Any], chosen: Mapping[str, Any]) -> Mapping[str, float]:
-    """Probability by word: `Yes` and ` yes` are one. Some servers leave the chosen token out of the list."""
+    """Probability by word: `Yes` and ` yes` count as one. Some servers leave the chosen token out of the list."""
     tokens = {each.get("token"): each.get("logprob") for each in [chosen, *listed] if _is_token(each)}
     found: dict[str, float] = {}
     for token, value in tokens.items():
@@ -78,12 +78,12 @@ def _is_token(value: Any) -> bool:
 
 
 def word(token: Any) -> str:
-    """The letters of a token, in lower case: tokens carry blanks and marks."""
+    """The letters of a token in lower case, without its blanks and marks."""
     return "".join(filter(str.isalpha, token)).lower() if isinstance(token, str) else ""
 
 
 def yes_or_no(answer: Said) -> Label:
-    """Probability from the first word's where it is given, else the word itself. Raises NonsenseError."""
+    """The probability of yes as the first word if it is given, else the word itself. Raises NonsenseError."""
     yes, no = answer.first.get("yes", 0.0), answer.first.get("no", 0.0)
     if yes + no >= _LEAST_MASS:
         probability = yes / (yes + no)

@@ -1,4 +1,4 @@
-"""Endpoints that were made for judging: OpenAI's moderations and decisions, and servers that speak like them."""
+"""Endpoints made for judging: OpenAI's moderations and decisions, and servers that imitate them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from detectors.base import Text
 from gateway.judging.dialects.asked import DEFINITIONS, PROMPTS, RESPONSES, shown
 from gateway.judging.dialects.base import Dialect, Label, Labels, NonsenseError, Options, Request, body_of
 
-# OpenAI's categories that mean one of our sub-categories; narrower ones, as `hate/threatening`, lie within these.
+# Our sub-categories and the OpenAI categories that mean the same; narrower ones such as `hate/threatening` count too.
 _MODERATED: Mapping[str, tuple[str, ...]] = {
     "toxicity": ("harassment", "harassment/threatening"),
     "hate": ("hate", "hate/threatening"),
@@ -41,7 +41,7 @@ def _read_moderations(document: Mapping[str, Any], _text: Text, request: Request
 
 
 def _moderated(names: tuple[str, ...], scores: Mapping[str, Any], flags: Mapping[str, Any]) -> Label | None:
-    """No opinion where the server lacks the category: older models know no `illicit`."""
+    """The label of a sub-category; None if the server lacks the category, as older models lack `illicit`."""
     if not _is_probability(scores.get(names[0])) or not isinstance(flags.get(names[0]), bool):
         return None
     known = [scores[name] for name in names if _is_probability(scores.get(name))]
@@ -66,7 +66,7 @@ def _ask_decisions(text: Text, about: frozenset[str], options: Options) -> Itera
 
 
 def _read_decisions(document: Mapping[str, Any], _text: Text, request: Request) -> Labels:
-    """Answers come in the order of the questions; one may be a refusal, which is no opinion."""
+    """Read the answers, which come in the order of the questions. A refusal is not an opinion."""
     answers = document.get("answers")
     asked = sorted(request.about)
     if not isinstance(answers, list) or len(answers) != len(asked):

@@ -1,7 +1,7 @@
-"""Models that were made to judge: Llama Guard, Qwen3Guard, ShieldGemma, WildGuard.
+"""Models made to judge: Llama Guard, Qwen3Guard, ShieldGemma, WildGuard.
 
-Their categories are theirs. A row maps those that mean what one of our sub-categories means, in both directions; a
-category without such a partner counts for `unsafe` alone.
+They have their own categories. A row maps each category to our sub-categories that mean the same; a category without
+any counts only for `unsafe`.
 """
 
 import re
@@ -14,8 +14,8 @@ from gateway.judging.dialects.chat import LOGPROBS, chat, conversation, said, ye
 UNSAFE, REFUSAL = "unsafe", "refusal"
 _Categories = Mapping[str, tuple[str, ...]]
 
-# The hazards of Llama Guard 3 and 4, after the taxonomy of MLCommons. Privacy and works are about what is given away,
-# so they say nothing of a prompt that has them in it.
+# The hazards of Llama Guard 3 and 4, after the taxonomy of MLCommons. Privacy and copyright are about what an answer
+# gives away, so they say nothing about a prompt.
 _LLAMA_GUARD: _Categories = {
     "S1": ("violence",),
     "S2": ("unlawful_conduct",),
@@ -47,7 +47,7 @@ _QWEN3GUARD: _Categories = {
 _SEVERITIES: Mapping[str, Label] = {"safe": NO, "controversial": Label(0.5, False), "unsafe": YES}
 _OF_ANSWERS = frozenset({"privacy_violation", "copyrighted_content", REFUSAL})
 _OF_PROMPTS = frozenset({"prompt_attacks"})
-_SHORT = 64  # tokens of an answer that names categories
+_SHORT = 64  # most tokens of an answer that names categories
 
 # ShieldGemma is asked about one policy at a time: ours, in its four fields.
 _SHIELD_GEMMA: Mapping[str, tuple[str, str]] = {
@@ -86,13 +86,13 @@ def _mapped(categories: _Categories, *more: str) -> frozenset[str]:
 
 
 def _of_conversation(text: Text, about: frozenset[str], options: Options) -> Iterator[Request]:
-    """The server's template puts the model's own instructions around the conversation."""
+    """The conversation alone: the server's template puts the model's own instructions around it."""
     system = [{"role": "system", "content": options.instructions}] if options.instructions else []
     yield chat([*system, *conversation(text)], about, options, most_tokens=_SHORT)
 
 
 def _by_category(named: Iterable[str], categories: _Categories, about: frozenset[str], label: Label) -> Labels:
-    """The named categories' sub-categories get the label, the others no. Raises NonsenseError."""
+    """The label for the sub-categories of the named categories, NO for the others. Raises NonsenseError."""
     found = {UNSAFE}
     for name in named:
         if name not in categories:
@@ -109,7 +109,7 @@ def _read_llama_guard(document: Mapping[str, object], _text: Text, request: Requ
     if verdict != UNSAFE:
         raise NonsenseError("the answer begins with neither safe nor unsafe")
     codes = re.findall(r"[^\s,]+", lines[1].upper()) if len(lines) > 1 else []
-    if not codes:  # unsafe, and it does not say how
+    if not codes:  # it is unsafe, but the answer does not say why
         return {slug: YES for slug in request.about if slug == UNSAFE}
     return _by_category(codes, _LLAMA_GUARD, request.about, YES)
 

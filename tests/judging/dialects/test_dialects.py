@@ -271,3 +271,13 @@ def test_tokens_are_those_that_the_answer_tells() -> None:
     assert tokens_of(request, json.dumps(chat_answer("safe")).encode()) == (100, 10)
     assert tokens_of(request, b'{"usage": {"input_tokens": 7, "output_tokens": -3}}') == (7, 0)
     assert tokens_of(request, b"nonsense") == (len(request.body) // 4, 0)
+
+
+@pytest.mark.parametrize("name", ["policy", "questions"])
+def test_instructions_of_the_operator_may_have_braces(name: str) -> None:
+    own = 'Judge the {judged} by these rows:\n{rows}\nAnswer {"applies": []}; {} and {0} stay.'
+    (request,) = DIALECTS[name].requests(Text("hi", "prompt"), {"violence"}, Options("m", instructions=own))
+    said = json.loads(request.body)["messages"][0]["content"]
+    assert said.startswith("Judge the message of the user by these rows:\n")
+    assert said.endswith('\nAnswer {"applies": []}; {} and {0} stay.')
+    assert ("- violence: " in said) is (name == "policy")
