@@ -147,9 +147,12 @@ def _text(raw: bytes) -> Text:
     if line.role not in ROLES:
         raise _BadLineError(f'role is {line.role!r}, must be "prompt" or "response"')
     turns = [Turn(turn.channel, turn.text) for turn in line.turns]
-    if line.context and not turns:
-        turns = [Turn("given", line.context)]
-    return Text(line.text, ROLES[line.role], line.context, tuple(turns))
+    context = line.context
+    if context and not turns:
+        turns = [Turn("given", context)]
+    elif context is None and line.role == "response":
+        context = next((turn.text for turn in reversed(turns) if turn.channel == "user"), None)
+    return Text(line.text, ROLES[line.role], context, tuple(turns))
 
 
 def _write(sink: IO[str] | IO[bytes], row: Row) -> None:
