@@ -119,6 +119,9 @@ def _add_labelling(commands: _Commands) -> None:
     review.add_argument("--route", metavar="NAME", help="only samples of this route")
     review.add_argument("--model", metavar="NAME", help="only samples of this model")
     review.add_argument("--flagged", action="store_true", help="only samples in which something was flagged")
+    review.add_argument(
+        "--evaluation", type=Path, metavar="FILE", help="label answers of this record of assay evaluate instead"
+    )
     review.set_defaults(command=_command("review", "review"))
 
     calibrate = commands.add_parser("calibrate", help="how the detectors do on this traffic, and thresholds from it")

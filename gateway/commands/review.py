@@ -1,4 +1,4 @@
-"""`assay review`: label drawn samples in the terminal, one key for each answer."""
+"""`assay review`: label drawn samples, or answers of `assay evaluate`, in the terminal, one key for each label."""
 
 import argparse
 import asyncio
@@ -10,6 +10,7 @@ import textwrap
 import time
 import tty
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from detectors import taxonomy
@@ -17,6 +18,8 @@ from gateway.commands import out
 from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
 from gateway.opinions.labelling import HARMS, Filters, Item, LabelError, Review, labels_of, may_be_labelled
+from gateway.study.evaluation import labelling
+from gateway.study.evaluation.record import Record, RecordError
 from gateway.trust.ledger import Entry, Ledger, LedgerError
 from gateway.trust.stores.opening import open_ledger
 
@@ -39,12 +42,14 @@ class _SkipItemError(Exception):
 
 def review(parsed: argparse.Namespace) -> int:
     """`assay review`. Raises ConfigError."""
+    by = parsed.by or getpass.getuser()
+    if parsed.evaluation:
+        return _review_answers(parsed.evaluation, by, parsed.model)
     config = load(path=parsed.config)
     ledger = shared_ledger(config)
     only = tuple(parsed.only.split(",")) if parsed.only else ()
     if unknown := [slug for slug in only if slug not in _DEFINITIONS]:
         raise ConfigError([f"--only: there is no sub-category {unknown[0]!r}; `assay taxonomy` lists them"])
-    by = parsed.by or getpass.getuser()
     filters = Filters(route=parsed.route, model=parsed.model, flagged=True if parsed.flagged else None)
     desk = Review(ledger, _now)
     try:
@@ -52,6 +57,45 @@ def review(parsed: argparse.Namespace) -> int:
     except (LedgerError, LabelError) as error:
         sys.stderr.write(f"assay: {error}\n")
         return _BAD_USE
+
+
+def _review_answers(path: Path, by: str, model: str | None) -> int:
+    try:
+        if not path.exists():
+            raise ConfigError([f"--evaluation: there is no {path}; `assay evaluate --record {path}` writes it"])
+        record = Record(path)
+        try:
+            label_answers(record, by, model, keys(), out)
+        finally:
+            record.close()
+    except (RecordError, OSError) as error:
+        raise ConfigError([str(error)]) from error
+    return 0
+
+
+def label_answers(
+    record: Record, by: str, model: str | None, key: Callable[[], str], say: Callable[[str], None]
+) -> None:
+    """Show answer after answer until each has this person's label or the person stops. Which model it is of is not
+    shown, because that would influence the person. Raises OSError."""
+    waiting = labelling.to_label(record.all_judged(), by, model)
+    say(f"Reviewing as {by}; {len(waiting)} answers have no label of yours. Keys: {_WORDS}.")
+    count = 0
+    try:
+        for judged in waiting:
+            say("\n" + "─" * _WIDTH)
+            for side, text in (("prompt", judged.prompt), ("response", judged.text)):
+                say(f"\n[{side}]\n" + "\n".join(_lines(text)))
+            try:
+                value = _ask("response", labelling.asked_of(judged), key, say)
+            except _SkipItemError:
+                value = None
+            if value is not None:
+                record.add(labelling.labelled(judged, by, value))
+                count += 1
+    except _QuitError:
+        pass
+    say(f"Answers labelled: {count}. Run the same `assay evaluate` again for the figures.")
 
 
 def shared_ledger(config: Config) -> Ledger:
@@ -162,7 +206,7 @@ class Session:
             for slug in self._questions(direction, entry):
                 if slug in HARMS and not self._only and answers.get((direction, "unsafe")) is False:
                     continue
-                said = self._ask(direction, slug)
+                said = _ask(direction, slug, self._key, self._say)
                 if said is not None:
                     answers[direction, slug] = said
         return answers
@@ -172,18 +216,19 @@ class Session:
         wanted = self._only or ("unsafe", *sorted(HARMS))
         return [slug for slug in wanted if (direction, slug) in there]
 
-    def _ask(self, direction: str, slug: str) -> bool | None:
-        self._say(f"{direction}: {slug} ({_DEFINITIONS[slug]})? [y/n/s/i/q]")
-        while True:
-            key = self._key()
-            if key in _END:
-                raise _QuitError
-            if key == "i":
-                raise _SkipItemError
-            if key in _KEYS:
-                return _KEYS[key]
-            if key.isprintable():
-                self._say(f"{key} is not one of the keys: {_WORDS}")
+
+def _ask(direction: str, slug: str, read_key: Callable[[], str], say: Callable[[str], None]) -> bool | None:
+    say(f"{direction}: {slug} ({_DEFINITIONS[slug]})? [y/n/s/i/q]")
+    while True:
+        key = read_key()
+        if key in _END:
+            raise _QuitError
+        if key == "i":
+            raise _SkipItemError
+        if key in _KEYS:
+            return _KEYS[key]
+        if key.isprintable():
+            say(f"{key} is not one of the keys: {_WORDS}")
 
 
 def _lines(text: str) -> list[str]:

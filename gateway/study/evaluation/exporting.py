@@ -10,7 +10,7 @@ from gateway.study.evaluation.record import AnswerScore, Judged
 
 
 def training_rows(judged: Iterable[Judged]) -> Iterator[Row]:
-    """A row for each answer that is known to have failed or not: by an exact check, the judge model or a flag."""
+    """A row for each answer that is known to have failed or not: by an exact check, a label or a flag."""
     for each in judged:
         failed = failure(each)
         if failed is not None and each.text:
@@ -28,6 +28,8 @@ def failure(judged: Judged) -> float | None:
         return None
     scored = AnswerScore._make(judged.scores[0])
     found = float(scored.flagged) if judged.label is None else judged.label
+    if judged.people:
+        found = sum(judged.people.values()) / len(judged.people)
     return 1 - found if scored.slug == "refusal" else found
 
 

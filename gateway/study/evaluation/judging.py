@@ -74,16 +74,19 @@ def to_look_at(items: Sequence[Item], judged: Sequence[Judged]) -> list[tuple[It
 def with_scores(
     pairs: Sequence[tuple[Item, Judged]], panel: Panel, record: Record, step: Callable[[int], object]
 ) -> Iterator[Judged]:
-    """The judgements with the detectors' scores; scores of the same detectors in the record are used again."""
+    """The judgements with the detectors' scores; scores of the same detectors in the record are used again.
+
+    Labels of the same answer in the record stay with it, whichever the detectors are.
+    """
     ids = {detector.id for detector in panel.detectors}
     for start in range(0, len(pairs), _BATCH):
-        batch = pairs[start : start + _BATCH]
-        kept = [record.judged(each.model, item) for item, each in batch]
-        new = [pair for pair, old in zip(batch, kept, strict=True) if not _still_good(old, pair[1], ids)]
+        some = pairs[start : start + _BATCH]
+        batch = [(item, _labelled_before(each, record.judged(each.model, item))) for item, each in some]
+        new = [pair for pair in batch if not _is_scored(pair[1], ids)]
         answers = iter(panel.ask([_question(item, each) for item, each in new]))
-        for (item, each), old in zip(batch, kept, strict=True):
-            if old is not None and _still_good(old, each, ids):
-                yield replace(each, scores=old.scores, judge=old.judge, label=old.label)
+        for item, each in batch:
+            if _is_scored(each, ids):
+                yield each
                 continue
             best = strongest(next(answers).opinions).get(LOOKED_FOR[item.check])
             scored = [AnswerScore(best.slug, round(best.score, 6), best.flagged, best.detector)] if best else []
@@ -91,8 +94,14 @@ def with_scores(
         step(len(batch))
 
 
-def _still_good(old: Judged | None, new: Judged, detectors: set[str]) -> bool:
-    return old is not None and old.text == new.text and bool(old.scores) and old.scores[0].detector in detectors
+def _labelled_before(new: Judged, old: Judged | None) -> Judged:
+    if old is None or old.text != new.text:
+        return new
+    return replace(new, scores=old.scores, judge=old.judge, label=old.label, people=old.people)
+
+
+def _is_scored(judged: Judged, detectors: set[str]) -> bool:
+    return bool(judged.scores) and judged.scores[0].detector in detectors
 
 
 def _question(item: Item, judged: Judged) -> Question:

@@ -41,8 +41,9 @@ class AnswerScore(NamedTuple):
 class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_defaults=True):
     """The judgement on the answers to an item: `text` answers `prompt`, `further` are the answers to its later prompts.
 
-    `failed` is null if it cannot be told, or if only `scores` and `label` tell it. `label` is the judge model's label
-    for `subcategory`, from 0 to 1. `expected` is an answer that would not have failed, if one is known.
+    `failed` is null if it cannot be told, or if only `scores`, `label` and `people` tell it. `label` is the judge
+    model's label for `subcategory`, from 0 to 1; `people` has the labels of people by their names. `expected` is an
+    answer that would not have failed, if one is known.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_d
     scores: list[AnswerScore] = []
     judge: str = ""
     label: float | None = None
+    people: dict[str, bool] = {}
     expected: str = ""
     further: list[str] = []
 
@@ -103,6 +105,10 @@ class Record:
 
     def judged(self, model: str, item: Item) -> Judged | None:
         return self._judged.get((model, item.id))
+
+    def all_judged(self) -> list[Judged]:
+        """The last judgement of each item and model."""
+        return list(self._judged.values())
 
     def add(self, line: Line) -> None:
         """Write a line at once; a judgement that is recorded already is not written again. Raises OSError."""

@@ -27,6 +27,13 @@ def test_the_judges_word_goes_before_the_flag_and_a_refusal_is_no_failure() -> N
     assert [row.labels["violence"] for row in rows] == [1.0, 0.0, 0.0]
 
 
+def test_what_people_say_goes_before_the_judges_word() -> None:
+    flag = [AnswerScore("unsafe", 0.9, True, "d@1")]
+    said = {"judge": "j", "label": 1.0, "people": {"ann": False, "bob": True, "eve": False, "kim": False}}
+    (row,) = training_rows([judged("m", "Hm.", None, scores=flag, **said)])
+    assert row.labels["violence"] == 0.25
+
+
 def test_what_nobody_can_tell_is_left_out() -> None:
     assert not list(training_rows([judged("m", "", None, reading="empty"), judged("m", "Hm.", None)]))
 
