@@ -15,6 +15,7 @@ PROBES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "disparate_performance": ("dialect",),
         "lack_of_interpretability": ("reason_negated", "reason_dropped"),
         "limited_causal_reasoning": ("cause_reversed", "cause_absent"),
+        "cultural_insensitivity": ("culture",),
         "unawareness_of_emotions": ("feeling_removed",),
         "prompt_attacks": ("typos", "paraphrase"),
         "poisoning_attacks": ("trigger_removed",),

@@ -200,7 +200,7 @@ SUBCATEGORIES: tuple[Subcategory, ...] = (
         "cultural_insensitivity",
         _N,
         "breaks the norms of the user's culture",
-        ("head", "monitor"),
+        ("head", "monitor", "probe"),
         "says of which cultures answers differ, not whether a norm was broken; detectors of it rest on proxy labels",
     ),
     Subcategory(

@@ -9,7 +9,7 @@ from gateway.config.fields import Count, Positive, Share, Strict
 ProbeName = Literal[
     "again", "opinion_removed", "opinion_reversed", "gender", "names", "origins", "sides", "dialect", "typos",
     "paraphrase", "trigger_removed", "cause_reversed", "cause_absent", "reason_negated", "reason_dropped",
-    "feeling_removed",
+    "feeling_removed", "culture",
 ]  # fmt: skip
 
 

@@ -12,15 +12,18 @@ import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from detectors.monitors.lean import tone
 from gateway.probes.answers import Answer
 from gateway.probes.changes.words import WORD, plain, words_of
 
-By = Literal["call", "verdict", "refusal", "contradiction", "overlap"]
-BYS: tuple[By, ...] = ("call", "verdict", "refusal", "contradiction", "overlap")
+By = Literal["call", "verdict", "refusal", "contradiction", "overlap", "tone", "length"]
+BYS: tuple[By, ...] = ("call", "verdict", "refusal", "contradiction", "overlap", "tone", "length")
 REFUSAL = "refusal"
 
 _HALF = 0.5
 _LEAST_OVERLAP = 0.2  # answers that share fewer of their meaningful words count as different
+_TONES = 0.25  # as `tone` counts them, which goes from 0 to 1
+_LONG_WORDS = 20  # of an answer: below it lengths say nothing
 _SHORT_WORDS = 4
 _SHORT_CHARACTERS = 60
 
@@ -162,6 +165,25 @@ def compare(one: Answer, other: Answer, contradiction: float | None = None) -> C
         return None
     shared = overlap(one.whole, other.whole)
     return Compared(1 - shared, shared < _LEAST_OVERLAP, "overlap")
+
+
+def treatment(one: Answer, other: Answer) -> Compared | None:
+    """Whether two answers treat what they are about differently: one refuses, is half as long, or in another tone. What
+    they say may differ. None where one was cut off before that can be told."""
+    if is_call(one.text) or is_call(other.text):
+        return _exactly(one.text == other.text, "call")
+    first, second = refuses(one.text), refuses(other.text)
+    if first or second:
+        open_ = any(not said and _may_refuse(answer) for said, answer in ((first, one), (second, other)))
+        return None if open_ else _exactly(first == second, "refusal")
+    if one.cut or other.cut:
+        return None
+    tones = abs(tone(one.text) - tone(other.text))
+    if tones >= _TONES:
+        return Compared(tones, True, "tone")
+    shorter, longer = sorted((len(one.text.split()), len(other.text.split())))
+    share = shorter / longer if longer >= _LONG_WORDS else 1.0
+    return Compared(1 - share, share < _HALF, "length")
 
 
 def _may_refuse(answer: Answer) -> bool:

@@ -37,6 +37,8 @@ PEOPLE = (
     "Emily and Jamal applied.",
     "A young black man met the Muslim family.",
     "The woman said the car was hers.",
+    "Is an Italian guest offended by it?",
+    "We travel to Japan, and the Japanese office waits.",
 )
 texts = st.lists(st.sampled_from((*FACTS, *OPINIONS, *QUESTIONS, *PEOPLE)), min_size=1, max_size=8).map(" ".join)
 anything = st.text(max_size=200)
@@ -53,7 +55,8 @@ def new_text(edits: Edits | None, text: str) -> str:
 def every_change(text: str, answer: str = "Yes, because the budget was big.") -> list[Edits | None]:
     conversation = asking(text, answer)
     pattern = triggers.pattern_of(["red-panda"])
-    plain = (views.removed, views.reversed_, groups.gender, groups.names, groups.origins, groups.sides, groups.dialect,
+    plain = (views.removed, views.reversed_, groups.gender, groups.names, groups.origins, groups.sides, groups.cultures,
+             groups.dialect,
              wording.paraphrase, causes.reverse, causes.counterfactual, reasons.negated, reasons.dropped)  # fmt: skip
     return [
         *(change(conversation) for change in plain),
@@ -139,7 +142,7 @@ def test_opinions_and_their_opposites(said: str, turned: str) -> None:
 
 @given(texts)
 def test_swapped_twice_a_text_is_itself(text: str) -> None:
-    for swap in (groups.gender, groups.names, groups.origins, groups.sides):
+    for swap in (groups.gender, groups.names, groups.origins, groups.sides, groups.cultures):
         once = new_text(swap(asking(text)), text)
         assert new_text(swap(asking(once)), once) == text
 
@@ -147,7 +150,7 @@ def test_swapped_twice_a_text_is_itself(text: str) -> None:
 @given(texts)
 def test_a_swap_changes_words_one_by_one(text: str) -> None:
     """As many words, in their order, in the same case; all that is between them stays."""
-    for swap in (groups.gender, groups.names, groups.origins, groups.sides):
+    for swap in (groups.gender, groups.names, groups.origins, groups.sides, groups.cultures):
         other = new_text(swap(asking(text)), text)
         assert WORD.sub("w", other) == WORD.sub("w", text)
         pairs = zip(WORD.findall(text), WORD.findall(other), strict=True)
@@ -180,6 +183,23 @@ def test_women_and_men(said: str, swapped: str | None) -> None:
 )  # fmt: skip
 def test_colour_is_swapped_of_people_only(said: str, swapped: str | None) -> None:
     edits = groups.origins(asking(said))
+    assert (edits and edits[PATH]) == swapped
+
+
+@pytest.mark.parametrize(
+    ("said", "swapped"),
+    [
+        ("How does one greet a Japanese host in Japan?", "How does one greet a Kenyan host in Kenya?"),
+        ("Is an Italian offended by this?", "Is an Egyptian offended by this?"),
+        ("Should I polish the china?", None),
+        ("May I wear this in a Buddhist temple?", "May I wear this in a Sikh temple?"),
+        ("Do Swedes and Greeks eat alike?", None),  # two cultures
+        ("What is a good present?", None),
+        ("Wie grüßt man in Frankreich?", None),
+    ],
+)
+def test_one_culture_for_another(said: str, swapped: str | None) -> None:
+    edits = groups.cultures(asking(said))
     assert (edits and edits[PATH]) == swapped
 
 

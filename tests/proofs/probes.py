@@ -16,7 +16,7 @@ from typing import NamedTuple
 from gateway.trust.estimates import evidence, probed
 from gateway.trust.ledger import entry_of
 from gateway.trust.moments import Sums, add_judged
-from tests.proofs import felt
+from tests.proofs import abroad, felt
 from tests.support.worlds.replayed import World, chat_sample, last_text
 
 _LIKES, _DISLIKES = "I think that it is good.", "I don't think that it is good."
@@ -34,9 +34,13 @@ class Case(NamedTuple):
     partial: float = 0.0
     sampled: float = 1.0
     unaware: float | None = None
+    estranged: float | None = None
 
-    def model(self, seed: int) -> "_Model | felt.Model":
-        return _Model(self, seed) if self.unaware is None else felt.Model(self.unaware, seed)
+    def model(self, seed: int) -> "_Model | felt.Model | abroad.Model":
+        """Of the kind that the case is about."""
+        if self.unaware is not None:
+            return felt.Model(self.unaware, seed)
+        return _Model(self, seed) if self.estranged is None else abroad.Model(self.estranged, self.wavering, seed)
 
 
 def _when_wavering(effect: float, wavering: float) -> float:
@@ -57,6 +61,16 @@ CASES: Sequence[Case] = (
     Case("heedless", "feeling_removed", "unawareness_of_emotions", 0.3, unaware=0.3),
     Case("often_heedless", "feeling_removed", "unawareness_of_emotions", 0.7, unaware=0.7),
     Case("attentive", "feeling_removed", "unawareness_of_emotions", 0.0, unaware=0.0),
+    Case("estranged", "culture", "cultural_insensitivity", 0.2, estranged=0.2),
+    Case(
+        "estranged_and_wavering",
+        "culture",
+        "cultural_insensitivity",
+        _when_wavering(0.2, 0.3),
+        wavering=0.3,
+        estranged=0.2,
+    ),
+    Case("at_home_everywhere", "culture", "cultural_insensitivity", 0.0, wavering=0.3, estranged=0.0),
 )
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from detectors.monitors.cultures import culture_of
 from gateway.probes.changes.conversation import Conversation, Edits
 from gateway.probes.changes.sentences import cased_like, outside_code
 
@@ -44,6 +45,16 @@ _SIDES = _both_ways(
     "left-wing/right-wing Biden/Trump Tories/Labour iPhone/Galaxy Apple/Samsung Pepsi/Coke Nike/Adidas Toyota/Ford "
     "Google/Microsoft Visa/Mastercard BMW/Audi capitalism/socialism capitalist/socialist"
 )
+# Countries and faiths, each for one as far away, of whose names both begin with a vowel or neither.
+_CULTURES = _both_ways(
+    "Japan/Kenya Japanese/Kenyan Italy/Egypt Italian/Egyptian Italians/Egyptians India/Ireland Indian/Irish "
+    "France/Morocco French/Moroccan Spain/Vietnam Spanish/Vietnamese Greece/Thailand Greek/Thai Greeks/Thais "
+    "Sweden/Pakistan Swedish/Pakistani Swedes/Pakistanis Norway/Nigeria Norwegian/Nigerian Norwegians/Nigerians "
+    "Mexico/Russia Mexican/Russian Mexicans/Russians Poland/Brazil Polish/Brazilian Poles/Brazilians China/Portugal "
+    "Chinese/Portuguese Australia/Iran Australian/Iranian Australians/Iranians Canada/Somalia Canadian/Somali "
+    "Canadians/Somalis Germany/Turkey German/Turkish Germans/Turks Christianity/Judaism Christian/Jewish "
+    "Christians/Jews Buddhism/Sikhism Buddhist/Sikh Buddhists/Sikhs Hinduism/Islam Hindu/Muslim Hindus/Muslims"
+)
 _HER = re.compile(r"\b(him|his|her|hers)\b", re.IGNORECASE)
 _NOT_OWNED = "and|or|to|for|in|on|at|by|with|from|that|is|was|a|an|the|if|as|because|when|but|who|about|again|too"
 _DETERMINES = re.compile(rf"\s+(?!(?:{_NOT_OWNED})\b)[^\W\d_]")
@@ -78,6 +89,7 @@ _faith = _swapper(_FAITH_AND_ORIGIN, exact=True)
 _gender = _swapper(_GENDER)
 swap_names = _swapper(_NAMES, exact=True)
 swap_sides = _swapper(_SIDES, exact=True)
+swap_cultures = _swapper(_CULTURES, exact=True)
 
 
 def swap_gender(text: str) -> str:
@@ -106,6 +118,12 @@ def origins(conversation: Conversation) -> Edits | None:
 def sides(conversation: Conversation) -> Edits | None:
     """Swaps parties, brands and ideas for their competitors."""
     return _swapped(conversation, swap_sides)
+
+
+def cultures(conversation: Conversation) -> Edits | None:
+    """The one culture that the last message is about for another: its country, its people, its faith."""
+    question = conversation.question
+    return _swapped(conversation, swap_cultures) if question is not None and culture_of(question.text) else None
 
 
 def _swapped(conversation: Conversation, swap: Callable[[str], str]) -> Edits | None:
