@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.bodies.document import fields_of, set_fields
+from gateway.openai_api.bodies.document import encoded, fields_of, set_fields
 from gateway.openai_api.passages import EventText
 
 _encode = msgspec.json.encode
@@ -51,7 +51,7 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def _events(*events: Mapping[str, Any]) -> bytes:
-    return b"".join(sse.encode(_encode(event), event["type"]) for event in events)
+    return b"".join(sse.encode(encoded(event), event["type"]) for event in events)
 
 
 def message_body(model: str, text: str, *, id: str, created: int) -> bytes:

@@ -169,6 +169,8 @@ def kept_back(body: bytes, numbers: Collection[int]) -> bytes:
     def emptied(number: int, entry: Any) -> Any:
         if number not in numbers:
             return entry
+        if not isinstance(entry, dict):
+            return {"error": _KEPT_BACK}
         told = {key: entry[key] for key in _TELLS_WHAT if isinstance(entry.get(key), str | int)}
         empty = {key: value for key, value in _EMPTY.items() if key in entry}
         return {**told, **empty, "error": _KEPT_BACK}

@@ -299,8 +299,9 @@ def _in_snapshot(field: str, value: Any) -> Found:
     if field == "item":
         return _find_answered(value, ())
     if field == "part":
-        kind: Channel = "reasoning" if value.get("type") in _THOUGHT_PARTS else "assistant"
-        return find(value, SAID, (), kind)
+        kind = value.get("type")
+        is_thought = isinstance(kind, str) and kind in _THOUGHT_PARTS
+        return find(value, SAID, (), "reasoning" if is_thought else "assistant")
     return _in_response(value)
 
 

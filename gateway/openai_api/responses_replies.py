@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.openai_api import sse
-from gateway.openai_api.bodies.document import WHOLE, Path, fields_of, set_fields
+from gateway.openai_api.bodies.document import WHOLE, Path, encoded, fields_of, set_fields
 from gateway.openai_api.passages import EventText
 from gateway.openai_api.responses import PAIRS
 
@@ -87,7 +87,7 @@ def item_events(index: int, id: str, text: str) -> list[tuple[str, dict[str, Any
 def numbered(events: list[tuple[str, dict[str, Any]]], first: int) -> bytes:
     """Events of the Responses API as bytes, numbered from `first`."""
     return b"".join(
-        sse.encode(_encode({"type": name, **fields, "sequence_number": number}), name)
+        sse.encode(encoded({"type": name, **fields, "sequence_number": number}), name)
         for number, (name, fields) in enumerate(events, first)
     )
 

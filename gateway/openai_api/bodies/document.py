@@ -177,7 +177,7 @@ class _Splice:
         new = None if frame.node is None else frame.node.get((frame.key,))
         if new is not None:
             self._left.pop((id(frame.node), (frame.key,)), None)
-            self._put(start, end, _encode_text(new))
+            self._put(start, end, encoded(new))
 
     def _open(self, frame: _Frame | None, token: bytes, start: int) -> None:
         below = self._below(frame)
@@ -193,7 +193,7 @@ class _Splice:
         below = self._below(frame)
         if frame is not None and token.startswith(b'"') and (isinstance(below, str) or below is _EMPTIED):
             self._left.pop((id(frame.node), frame.key), None)
-            self._put(start, end, _encode_text(below) if isinstance(below, str) else b'""')
+            self._put(start, end, encoded(below) if isinstance(below, str) else b'""')
 
     def _below(self, frame: _Frame | None) -> Any:
         if frame is None:
@@ -206,11 +206,12 @@ class _Splice:
             self._last = end
 
 
-def _encode_text(text: str) -> bytes:
+def encoded(value: Any) -> bytes:
+    """A value as JSON. A lone surrogate, from a body that was read leniently, is written as an escape."""
     try:
-        return msgspec.json.encode(text)
-    except UnicodeEncodeError:  # a lone surrogate, from a body that was read leniently
-        return json.dumps(text).encode()
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"), default=lambda raw: parse(bytes(raw))).encode()
 
 
 def _leaves(tree: Tree, path: Path) -> Iterator[tuple[tuple[int, Any], Path]]:
@@ -243,10 +244,7 @@ def set_fields(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
             whole.pop(key, None)
         else:
             whole[key] = value
-    try:
-        return msgspec.json.encode(whole)
-    except UnicodeEncodeError:
-        return json.dumps(whole, separators=(",", ":")).encode()
+    return encoded(whole)
 
 
 def map_entries(body: bytes, key: str, each: Callable[[int, Any], Any]) -> bytes:
@@ -266,10 +264,7 @@ def map_entries(body: bytes, key: str, each: Callable[[int, Any], Any]) -> bytes
     changed = [each(i, value) for i, value in enumerate(values)]
     kept = [raws[i] if new is values[i] else new for i, new in enumerate(changed) if new is not None]
     whole: dict[str, Any] = {**fields, key: kept}
-    try:
-        return msgspec.json.encode(whole)
-    except UnicodeEncodeError:
-        return json.dumps(whole, separators=(",", ":")).encode()
+    return encoded(whole)
 
 
 def _fields_leniently(body: bytes, key: str) -> tuple[Any, list[Any], list[Any]]:
