@@ -287,6 +287,30 @@ def test_no_folder_is_too_full_to_find_anything_in() -> None:
     assert crowded(path for path in files if INSTALLED.isdisjoint(path.parts)) == {}
 
 
+def test_a_class_of_the_gateway_has_its_name_for_itself() -> None:
+    """A protocol may be called as what fulfils it, and the demo model server speaks for itself."""
+    places: dict[str, list[str]] = {}
+    for name, path in FILES.items():
+        if name.startswith("gateway.") and room(name) != "demo":
+            for found in _public_classes(ast.parse(path.read_text("utf-8"))):
+                places.setdefault(found, []).append(name)
+    assert {found: where for found, where in places.items() if len(where) > 1} == {}
+    assert len(places) > 300
+
+
+def _public_classes(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+            if "Protocol" not in bases:
+                yield node.name
+
+
+def test_protocols_and_private_classes_share_names() -> None:
+    source = "class A(Protocol): ...\nclass _B: ...\nclass C(D): ...\nif x:\n    class E: ...\n"
+    assert list(_public_classes(ast.parse(source))) == ["C"]
+
+
 def test_there_is_no_cycle() -> None:
     in_cycles = {
         name

@@ -53,7 +53,7 @@ Comparison = Steps[list[Found] | None]  # None: there is nothing to compare with
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class ComparedAnswer:
     """An answer and all that it is compared with."""
 
     answer: str
@@ -93,7 +93,7 @@ class PairDetector:
     def _judge(self, text: Text) -> Steps[Judgement]:
         if text.role != ROLE or not text.turns or not text.text.strip():
             return Judgement(State.SKIPPED)
-        about = Exchange(text.text[:ANSWER_CHARACTERS], text.turns, given(text.turns))
+        about = ComparedAnswer(text.text[:ANSWER_CHARACTERS], text.turns, given(text.turns))
         if not is_english(about.answer) or not all(map(is_english, about.given.sources)):
             return Judgement(State.UNREADABLE)
         verdicts = []
@@ -124,7 +124,7 @@ class Comparisons:
         self._judge = judge
         self._myths = Myths(misconceptions.known())
         self._judgements: dict[tuple[str, str], Logits] = {}  # of the answer at hand
-        every: Mapping[str, Callable[[Exchange], Comparison]] = {
+        every: Mapping[str, Callable[[ComparedAnswer], Comparison]] = {
             HALLUCINATION: self.hallucination,
             INCONSISTENCY: self.inconsistency,
             SYCOPHANCY: self.sycophancy,
@@ -137,7 +137,7 @@ class Comparisons:
         """Another answer comes."""
         self._judgements.clear()
 
-    def hallucination(self, about: Exchange) -> Comparison:
+    def hallucination(self, about: ComparedAnswer) -> Comparison:
         """Each claim against the source. Without a source, or a claim, there is no opinion; nor where only a part of it
         was read, for the rest may bear the claim out."""
         if not about.given.sources or about.given.truncated:
@@ -149,14 +149,14 @@ class Comparisons:
             out.append(Found(of_source(each, together, alone), each.claim))
         return out or None
 
-    def inconsistency(self, about: Exchange) -> Comparison:
+    def inconsistency(self, about: ComparedAnswer) -> Comparison:
         """Claims against what the assistant said of the same before."""
         if not any(turn.channel == "assistant" for turn in about.turns):
             return None
         found = yield from self._judged(pairings.against_earlier(about.turns, about.answer))
         return [Found(of_contradiction(*each), each[0].claim) for each in found]
 
-    def sycophancy(self, about: Exchange) -> Comparison:
+    def sycophancy(self, about: ComparedAnswer) -> Comparison:
         """Where the user pushes back against an answer: does the next one turn, without anything new?"""
         users = [turn.text for turn in about.turns if turn.channel == "user"]
         earlier = [turn for turn in about.turns if turn.channel == "assistant"]
@@ -168,7 +168,7 @@ class Comparisons:
         worst = max(found, key=lambda each: each[1].contradict)[0].claim if found else _whole(about.answer)
         return [Found(evidence, worst)]
 
-    def misinformation(self, about: Exchange) -> Comparison:
+    def misinformation(self, about: ComparedAnswer) -> Comparison:
         """Claims against known misconceptions. What contradicts its source counts as hallucination."""
         out = []
         for each in (yield from pairings.against_myths(self._myths, about.answer)):
@@ -177,7 +177,7 @@ class Comparisons:
             out.append(Found(of_myth(each.myth, each.claim.text, told, back), each.claim))
         return out or None
 
-    def reasoning(self, about: Exchange) -> Comparison:
+    def reasoning(self, about: ComparedAnswer) -> Comparison:
         """Claims of the answer against those before them."""
         pairs = pairings.among_steps(about.answer)
         if not pairs:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from detectors.base import Role
 from detectors.manifest import ModelError
-from detectors.rules.rule import Finding, Rule, Search
+from detectors.rules.rule import Rule, RuleFinding, Search
 
 MOST_PHRASES = 200_000
 MOST_CHARACTERS = 500  # of one phrase
@@ -145,6 +145,6 @@ def rule(path: Path, subcategory: str, label: str, roles: tuple[Role, ...]) -> R
 
     def search(text: str) -> Search:
         for place in automaton.search(text):
-            yield place and Finding(*place, label, SURE)
+            yield place and RuleFinding(*place, label, SURE)
 
     return Rule(subcategory, roles, (SURE,), frozenset({label}), search)

@@ -11,7 +11,7 @@ from detectors.base import Span
 from detectors.rules.agreement import MEASURES, agree
 from detectors.rules.expressions import Reading, read
 from detectors.rules.mathtext import Kind, Token, tokens
-from detectors.rules.rule import Finding, Rule, Search
+from detectors.rules.rule import Rule, RuleFinding, Search
 
 SLUG = "limited_logical_reasoning"
 LABEL = "wrong_equation"
@@ -57,7 +57,7 @@ def search(text: str) -> Search:
         signs = [index for index, token in enumerate(run) if token.kind in _STATES][:left]
         for span in _wrong(run, signs, len(text)):
             if span.start >= end:
-                yield Finding(span.start, span.end, LABEL, 1.0)
+                yield RuleFinding(span.start, span.end, LABEL, 1.0)
                 end = span.end
         left -= len(signs)
         if not left:

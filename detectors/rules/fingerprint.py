@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.manifest import ModelError
-from detectors.rules.rule import Finding, Rule, Search
+from detectors.rules.rule import Rule, RuleFinding, Search
 
 SLUG = "copyrighted_content"
 GRAM = 8  # words
@@ -90,7 +90,7 @@ class Fingerprints:
         """The runs, labelled `verbatim_N` with N the words they have at least."""
         for run in self.runs(text):
             words, confidence = next(level for level in LEVELS if run.words >= level[0])
-            yield Finding(run.start, run.end, _label(words), confidence)
+            yield RuleFinding(run.start, run.end, _label(words), confidence)
 
     def rule(self) -> Rule:
         """The rule that judges replies against this file."""

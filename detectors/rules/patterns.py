@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from detectors.base import Role, Span
-from detectors.rules.rule import BOTH, Finding, Rule, Search
+from detectors.rules.rule import BOTH, Rule, RuleFinding, Search
 
 _MATCHES_A_PIECE = 256
 NEAR = 48  # code points before a finding in which a context word must stand
@@ -63,7 +63,7 @@ def scan(text: str, patterns: Sequence[Pattern]) -> Search:
             continue
         pattern, start, end = match
         if pattern.accept(text[start:end]):
-            yield Finding(start, end, pattern.label, pattern.confidence)
+            yield RuleFinding(start, end, pattern.label, pattern.confidence)
 
 
 def _matches(text: str, patterns: Sequence[Pattern]) -> Iterator[tuple[Pattern, int, int] | None]:

@@ -14,7 +14,7 @@ BOTH: tuple[Role, ...] = ("prompt", "response")
 Found = Mapping[Span, float]
 
 
-class Finding(NamedTuple):
+class RuleFinding(NamedTuple):
     """The code points [start, end) of a text, what they are called, and how sure that is."""
 
     start: int
@@ -24,11 +24,11 @@ class Finding(NamedTuple):
 
 
 # Findings in any order; None after each bounded piece of work, where the search may be interrupted.
-Search = Iterator[Finding | None]
+Search = Iterator[RuleFinding | None]
 _LONG = 4_096  # code points; the search of a shorter text is one piece of work
 
 
-def united(found: Iterable[Finding]) -> dict[Span, float]:
+def united(found: Iterable[RuleFinding]) -> dict[Span, float]:
     """Overlapping findings as one span, so that nothing of either stays.
 
     It is called after the surest of them, of equals after the longest.
@@ -87,7 +87,7 @@ class RuleDetector:
             return Judgement(State.SKIPPED)
         state = State.TRUNCATED if len(text.text) > LIMIT else State.SCANNED
         is_long = len(text.text) > _LONG
-        findings: list[Finding] = []
+        findings: list[RuleFinding] = []
         for found in self._rule.search(text.text[:LIMIT]):
             if found is not None:
                 findings.append(found)

@@ -22,7 +22,7 @@ from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import DIALECTS, Options, dialect_of
 from gateway.opinions.judge import Judge, JudgeError, Retries
 from gateway.study.evaluation import judging, picture, prompts, report
-from gateway.study.evaluation.asking import Target
+from gateway.study.evaluation.asking import AskedModel
 from gateway.study.evaluation.figures import Figure
 from gateway.study.evaluation.judging import LOOKED_FOR, Second
 from gateway.study.evaluation.prompts import Item, PromptsError
@@ -116,7 +116,7 @@ def _panel() -> Panel:
     return load_panel(only=frozenset(LOOKED_FOR.values()))
 
 
-def _targets(parsed: argparse.Namespace) -> list[tuple[Target, Poster]]:
+def _targets(parsed: argparse.Namespace) -> list[tuple[AskedModel, Poster]]:
     """Raises ConfigError."""
     urls = parsed.base_url * len(parsed.model) if len(parsed.base_url) == 1 else parsed.base_url
     if not parsed.model or len(urls) != len(parsed.model):
@@ -124,7 +124,9 @@ def _targets(parsed: argparse.Namespace) -> list[tuple[Target, Poster]]:
     found = []
     for named, url in zip(parsed.model, urls, strict=True):
         label, _, model = named.partition("=")
-        target = Target(label, model or label, label in parsed.completions, _system(parsed, label), parsed.temperature)
+        target = AskedModel(
+            label, model or label, label in parsed.completions, _system(parsed, label), parsed.temperature
+        )
         found.append((target, _poster(parsed, "--base-url", url)))
     labels = [target.label for target, _ in found]
     if len({*labels}) < len(labels):

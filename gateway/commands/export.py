@@ -12,7 +12,7 @@ import msgspec
 from gateway.commands.review import shared_ledger
 from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
-from gateway.opinions.exporting import Row, classifier_rows, preference_pairs
+from gateway.opinions.exporting import TrainingRow, classifier_rows, preference_pairs
 from gateway.opinions.texts import Texts
 from gateway.stores.sqlite import FAILURES
 from gateway.study.evaluation.exporting import training_pairs, training_rows
@@ -67,11 +67,11 @@ def _of_evaluation(path: Path, kind: str) -> Iterator[object]:
     yield from training_pairs(judged) if kind == "pairs" else (row.as_json() for row in training_rows(judged))
 
 
-def _chosen(rows: Sequence[Row], kind: str) -> Iterator[object]:
+def _chosen(rows: Sequence[TrainingRow], kind: str) -> Iterator[object]:
     yield from preference_pairs(rows) if kind == "pairs" else (row.as_json() for row in rows)
 
 
-async def _rows(config: Config, window: str) -> list[Row]:
+async def _rows(config: Config, window: str) -> list[TrainingRow]:
     assert config.state_dir is not None
     ledger = shared_ledger(config)
     texts = Texts(config.state_dir, days=config.ledger_days, most_bytes=config.ledger_bytes, clock=_now)

@@ -8,7 +8,7 @@ from pathlib import Path
 from detectors.base import State, Text
 from detectors.panel import Answer, Question
 from gateway.study import offline
-from gateway.study.false_alarms import Heard, Place, outcomes, read_texts, report
+from gateway.study.false_alarms import TextPlace, TextSignals, outcomes, read_texts, report
 from gateway.study.installed import installed
 from gateway.study.panel_signals import Asked, signals_of
 
@@ -37,13 +37,13 @@ class PanelJudge:
     def __init__(self, panel: Asked) -> None:
         self._panel = panel
 
-    def __call__(self, places: Sequence[Place]) -> list[Heard]:
+    def __call__(self, places: Sequence[TextPlace]) -> list[TextSignals]:
         """What the detectors say of each text; each detector is called once for all texts."""
         answers = self._panel.ask([Question(Text(place.text, place.direction)) for place in places])
         return [_heard(place, answer) for place, answer in zip(places, answers, strict=True)]
 
 
-def _heard(place: Place, answer: Answer) -> Heard:
+def _heard(place: TextPlace, answer: Answer) -> TextSignals:
     flagged = {(opinion.slug, opinion.detector) for opinion in answer.opinions if opinion.flagged}
     unread = [detector for detector, state in answer.states.items() if state not in _READ]
-    return Heard(signals_of(answer, place.text, place.direction, place.channel), flagged, unread)
+    return TextSignals(signals_of(answer, place.text, place.direction, place.channel), flagged, unread)

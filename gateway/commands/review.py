@@ -17,7 +17,7 @@ from detectors import taxonomy
 from gateway.commands import out
 from gateway.config.load import load
 from gateway.config.settings import Config, ConfigError
-from gateway.opinions.labelling import HARMS, Filters, Item, LabelError, Review, labels_of, may_be_labelled
+from gateway.opinions.labelling import HARMS, Filters, LabelError, Review, SampleToLabel, labels_of, may_be_labelled
 from gateway.study.evaluation import labelling
 from gateway.study.evaluation.record import Record, RecordError
 from gateway.trust.ledger import Entry, Ledger, LedgerError
@@ -167,7 +167,7 @@ class Session:
             self._say(f"{names}: {row['labels']} labels by both, {row['equal_share']:.0%} equal, Cohen's kappa {said}")
         return 0
 
-    async def _one(self, item: Item) -> None:
+    async def _one(self, item: SampleToLabel) -> None:
         """Ask about one item; one without kept texts is skipped."""
         if not item.waiting.texts:
             self._without_texts += 1
@@ -189,7 +189,7 @@ class Session:
         else:
             self._labelled += 1
 
-    def _show(self, item: Item) -> None:
+    def _show(self, item: SampleToLabel) -> None:
         shown: dict[str, Any] = item.shown()
         self._say("\n" + "─" * _WIDTH)
         self._say(f"{shown['sample']} · route {shown['route']} · model {shown['model']} · {shown['why']}")

@@ -67,7 +67,7 @@ def _run(config: Config, policy: Policy, listening: socket.socket) -> None:
             "gateway.app:create_app",
             listening,
             workers=config.workers,
-            ending=process.Ending(config.shutdown_delay_seconds, config.drain_seconds),
+            ending=process.ProcessEnding(config.shutdown_delay_seconds, config.drain_seconds),
             announce=lambda: out(_banner(config, port, policy.revision, policy.mode)),
             prepare=partial(_configure_logs, config),
         )

@@ -27,7 +27,8 @@ def worker(parsed: argparse.Namespace) -> int:
         "gateway.worker_app:create_worker_app",
         listening,
         workers=1,
-        ending=process.Ending(0, 1),  # a second for a last scrape; the application itself waits for its current batch
+        # A second for a last scrape; the application itself waits for its current batch.
+        ending=process.ProcessEnding(0, 1),
         announce=lambda: out(announced),
     )
     return 0

@@ -45,7 +45,7 @@ class Choices:
         self.going.discard(choice)
 
 
-class Piece(NamedTuple):
+class HeldText(NamedTuple):
     """A text in an event: which part of which strand."""
 
     strand: Strand
@@ -54,12 +54,12 @@ class Piece(NamedTuple):
     end: int
 
 
-class Entry(NamedTuple):
+class HeldEvent(NamedTuple):
     """An event that waits, and what was read in it."""
 
     event: sse.Event
     read: EventRead | None
-    pieces: list[Piece]
+    pieces: list[HeldText]
     cost: int
 
 
@@ -112,7 +112,7 @@ class Writer:
         self._closed = True
         return self._ending.close(done=self._done, message=self._message, usage=self.usage)
 
-    def event(self, entry: Entry) -> bytes:
+    def event(self, entry: HeldEvent) -> bytes:
         """The bytes of an event that leaves: its own, or other ones; none if nothing of it may leave."""
         event, read = entry.event, entry.read
         if read is None:
@@ -138,7 +138,7 @@ class Writer:
             return b""
         return sse.encode(data, event.event.decode(errors="replace") if event.event is not None else None)
 
-    def _changes(self, entry: Entry) -> dict[Path, str]:
+    def _changes(self, entry: HeldEvent) -> dict[Path, str]:
         """The texts of an event that lose something, each by its path."""
         changes: dict[Path, str] = {}
         for piece in entry.pieces:

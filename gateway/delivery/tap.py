@@ -22,7 +22,7 @@ _Pour = Callable[[Exchange, Answer, Reply], Awaitable[None]]
 _LONGEST_LINE = 64 * 1024  # a longer unfinished line is not kept back
 
 
-class PolicyInspection(Inspection, Protocol):
+class InspectionWithHeaders(Inspection, Protocol):
     """The judging of one answer and of its headers by the policy."""
 
     def head(self, headers: Headers) -> Headers:
@@ -35,7 +35,7 @@ class Guard(Protocol):
 
     def holds(self, exchange: Exchange) -> bool: ...
 
-    def inspection(self, exchange: Exchange, *, failed: bool = False) -> PolicyInspection: ...
+    def inspection(self, exchange: Exchange, *, failed: bool = False) -> InspectionWithHeaders: ...
 
 
 class Moderated(Inspection, Protocol):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from gateway.delivery.budget import STRAND_COST, event_cost
-from gateway.delivery.leaving import Choices, Entry, Piece, Writer
+from gateway.delivery.leaving import Choices, HeldEvent, HeldText, Writer
 from gateway.delivery.strand import Cut, Strand, boundary, run_start
 from gateway.delivery.strands import Strands
 from gateway.exchange import Stretch, Treatment
@@ -71,7 +71,7 @@ class Window:
         self._choices = Choices()
         self._writer = Writer(operation, model, self._choices, drops_alternatives=drops_alternatives)
         self._ended = False
-        self._queue: deque[Entry] = deque()
+        self._queue: deque[HeldEvent] = deque()
         self._passed = 0  # pieces of the next event that may leave
         self._strands = Strands(characters)
         self._gatherer = gatherer_of_answer(asked)
@@ -108,7 +108,7 @@ class Window:
     def feed(self, event: sse.Event) -> None:
         """The next event of the upstream."""
         data = event.data.strip()
-        pieces: list[Piece] = []
+        pieces: list[HeldText] = []
         read = None
         if data == DONE_DATA:
             self._strands.close(())
@@ -124,9 +124,9 @@ class Window:
         cost = event_cost(event, read)
         self.size += len(event.raw)
         self.held += cost
-        self._queue.append(Entry(event, read, pieces, cost))
+        self._queue.append(HeldEvent(event, read, pieces, cost))
 
-    def _read(self, data: bytes, read: EventRead, pieces: list[Piece]) -> None:
+    def _read(self, data: bytes, read: EventRead, pieces: list[HeldText]) -> None:
         self._writer.first(data)
         self.unread += read.unread
         blocked = self._choices.blocked
@@ -139,7 +139,7 @@ class Window:
             ended = read.value.get("response", read.value)
             self._writer.usage = (ended.get("usage") if isinstance(ended, dict) else None) or self._writer.usage
 
-    def _strays(self, read: EventRead) -> list[Piece]:
+    def _strays(self, read: EventRead) -> list[HeldText]:
         """What an event says where no row reads it, as pieces of one text, which counts as a choice that goes on."""
         pieces = []
         for stray in self._gatherer.take_event(read.value, read.said):
@@ -153,7 +153,7 @@ class Window:
             self._strands.look_at(strand)
         return pieces
 
-    def _piece(self, said: EventText) -> Piece:
+    def _piece(self, said: EventText) -> HeldText:
         """A text of an event. One that comes whole has mostly come in deltas before."""
         begun = self._strands.begun
         if said.whole:
@@ -162,7 +162,7 @@ class Window:
             strand = self._strands.delta(said)
             start = strand.length - len(said.text)
         self.held += STRAND_COST * (self._strands.begun - begun)
-        return Piece(strand, said, start, start + len(said.text))
+        return HeldText(strand, said, start, start + len(said.text))
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -342,5 +342,5 @@ class Window:
             self._passed += 1
         return bool(self._queue) and self._passed == len(pieces)
 
-    def _may_leave(self, piece: Piece) -> bool:
+    def _may_leave(self, piece: HeldText) -> bool:
         return piece.strand.released >= piece.end or piece.strand.choice in self._choices.blocked

@@ -37,7 +37,7 @@ class _Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
+class TokenPrices:
     """Prices of a million tokens, in the operator's currency."""
 
     input: float = 0.0

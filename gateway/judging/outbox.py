@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 
 from gateway.judging.messages import JudgingRequest, slices
-from gateway.judging.schedule import Use
+from gateway.judging.schedule import RecentUse
 
 ROOM_BYTES = 2**20  # sent and unanswered, for all callers together: as much for urgent requests, and for the others
 OWN_BYTES = 64 * 1024  # that each caller may have beyond that
@@ -81,7 +81,7 @@ class _Lane:
         self._waiting: dict[str, list[_Entry]] = {}  # by caller, sorted, so that each is found quickly
         self._sent: Counter[str] = Counter()  # bytes unanswered, by caller
         self._total = 0
-        self._use = Use()  # bytes sent lately
+        self._use = RecentUse()  # bytes sent lately
 
     def add(self, request: JudgingRequest) -> None:
         insort(self._waiting.setdefault(request.caller, []), (request.size(), request.id, request))

@@ -78,7 +78,7 @@ def expected_seconds(request: JudgingRequest) -> float:
     return min(_MOST_EXPECTED, _SECONDS_A_BYTE * request.text_size())
 
 
-class Use:
+class RecentUse:
     """How much each caller recently used of something that all share. Use decays with time."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Schedule:
         self._background: deque[JudgingRequest] = deque()
         self._jobs: list[Job] = []
         self._background_job: Job | None = None
-        self._use = Use()  # seconds of the detectors' time
+        self._use = RecentUse()  # seconds of the detectors' time
         self._number = 0
         self._sweep_at = 0.0
 

@@ -25,14 +25,14 @@ _NO_TOKENS = {
 }
 
 
-class Question(NamedTuple):
+class DecisionQuestion(NamedTuple):
     """One question: its type, and its name or None."""
 
     type: str
     name: str | None
 
 
-def read_questions(body: bytes) -> list[Question]:
+def read_questions(body: bytes) -> list[DecisionQuestion]:
     """The questions of a request. Raises BodyError if the body is not a request of this API."""
     if has_too_many_values(body):
         raise BodyError(f"the request body has more than {MOST_VALUES:,} values; send fewer")
@@ -48,17 +48,17 @@ def read_questions(body: bytes) -> list[Question]:
     return [_question(question, f"questions[{i}]") for i, question in enumerate(questions)]
 
 
-def _question(question: Any, at: str) -> Question:
+def _question(question: Any, at: str) -> DecisionQuestion:
     kind = question.get("type") if isinstance(question, dict) else None
     if kind not in _TYPES:
         raise BodyError(f"'{at}.type' must be one of {', '.join(_TYPES)}", at)
     name = question.get("name")
     if name is not None and not isinstance(name, str):
         raise BodyError(f"'{at}.name' must be a string", at)
-    return Question(kind, name)
+    return DecisionQuestion(kind, name)
 
 
-def decision_body(questions: Sequence[Question], scored: InputScores, *, failure: str) -> bytes:
+def decision_body(questions: Sequence[DecisionQuestion], scored: InputScores, *, failure: str) -> bytes:
     """The reply in OpenAI's form. `assay` tells what judged, and why not all of the input was read, if so.
 
     Unread text never counts as clean: if not all was read, a sub-category that is not flagged is refused.
@@ -68,7 +68,7 @@ def decision_body(questions: Sequence[Question], scored: InputScores, *, failure
     return msgspec.json.encode({"model": OWN_MODEL, "answers": answers, "usage": _NO_TOKENS, "assay": about})
 
 
-def _answer(question: Question, scored: InputScores, failure: str) -> dict[str, Any]:
+def _answer(question: DecisionQuestion, scored: InputScores, failure: str) -> dict[str, Any]:
     name = question.name
     score = scored.scores.get(name or "")
     if question.type != "predicate" or score is None or (failure and name not in scored.flags):

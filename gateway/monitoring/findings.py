@@ -24,7 +24,7 @@ class Report(msgspec.Struct):
     alarms: list[Row] = []
 
 
-class Findings(msgspec.Struct):
+class LookReports(msgspec.Struct):
     """The reports of a look at Unix seconds `at`; `seen` is the store's mark (`Store.written`) at that time."""
 
     at: float

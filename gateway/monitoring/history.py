@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change, distinct
 from gateway.monitoring.opinions import Opinions, add_opinions
-from gateway.monitoring.store import HOUR, Store
+from gateway.monitoring.store import HOUR, SketchStore
 
 DAY = 24 * HOUR
 NOW_SECONDS = DAY  # the window that is looked at
@@ -27,7 +27,7 @@ class Looked:
     is_pinned: bool
 
 
-async def read(store: Store, now: float, opinions: Opinions | None = None) -> Looked:
+async def read(store: SketchStore, now: float, opinions: Opinions | None = None) -> Looked:
     """Read the last 24 hours, the reference, and the hours of both, with the second opinions on their samples. Raises
     MonitorError."""
     known = await store.changes()

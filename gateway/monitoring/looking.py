@@ -10,32 +10,32 @@ import msgspec
 from gateway.monitoring import history
 from gateway.monitoring.findings import Report
 from gateway.monitoring.reports import reports
-from gateway.monitoring.store import MonitorError, Place, open_store
+from gateway.monitoring.store import MonitorError, SketchPlace, open_store
 from gateway.trust.stores.opening import reading
 
 _NICE = 10
 
 
-class Asked(msgspec.Struct):
+class LookRequest(msgspec.Struct):
     """`now` is Unix seconds."""
 
-    place: Place
+    place: SketchPlace
     now: float
 
 
-class Answer(msgspec.Struct):
+class LookAnswer(msgspec.Struct):
     """What was found, or why nothing could be found."""
 
     reports: list[Report] = []
     problem: str = ""
 
 
-async def _look(asked: Asked) -> Answer:
+async def _look(asked: LookRequest) -> LookAnswer:
     store, ledger = open_store(asked.place), reading(redis=asked.place.redis, file=asked.place.ledger)
     try:
-        return Answer(reports(await history.read(store, asked.now, ledger)))
+        return LookAnswer(reports(await history.read(store, asked.now, ledger)))
     except MonitorError as error:
-        return Answer(problem=str(error))
+        return LookAnswer(problem=str(error))
     finally:
         await store.close()
         if ledger is not None:
@@ -45,7 +45,7 @@ async def _look(asked: Asked) -> Answer:
 def main() -> None:
     """Raises msgspec.DecodeError for any input but an Asked."""
     os.nice(_NICE)
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=LookRequest)
     sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(_look(asked))) + b"\n")
 
 

@@ -15,7 +15,7 @@ from gateway.judging.line import line_over
 from gateway.judging.messages import frame
 from gateway.monitoring.changes import Change
 from gateway.monitoring.seen import ANSWER, RETRIEVED, SYSTEM, Ask, Seen, Told
-from gateway.monitoring.store import HOUR, MonitorError, Store
+from gateway.monitoring.store import HOUR, MonitorError, SketchStore
 from gateway.trust.judged import Judged
 
 log = logging.getLogger("assay")
@@ -41,7 +41,7 @@ class Observing:
 
     def __init__(
         self,
-        store: Store,
+        store: SketchStore,
         *,
         clock: Callable[[], float],
         write_seconds: float = WRITE_SECONDS,

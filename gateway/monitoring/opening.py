@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.config.settings import Config
 from gateway.monitoring.observing import KEPT_DAYS, WRITE_SECONDS, Observing
-from gateway.monitoring.store import Place, open_store
+from gateway.monitoring.store import SketchPlace, open_store
 from gateway.monitoring.watching import Reports, beside
 from gateway.trust.stores import opening
 from gateway.trust.stores.opening import state_folder
@@ -33,8 +33,8 @@ def monitoring(config: Config, clock: Callable[[], float]) -> Monitoring | None:
     )
 
 
-def _place(config: Config) -> Place:
+def _place(config: Config) -> SketchPlace:
     if config.redis_url is not None:
-        return Place(redis=config.redis_url.get_secret_value(), days=KEPT_DAYS)
+        return SketchPlace(redis=config.redis_url.get_secret_value(), days=KEPT_DAYS)
     folder = state_folder(config)
-    return Place(file=str(folder / FILE), ledger=str(folder / opening.FILE))
+    return SketchPlace(file=str(folder / FILE), ledger=str(folder / opening.FILE))

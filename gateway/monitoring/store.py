@@ -12,7 +12,7 @@ import msgspec
 
 from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change
-from gateway.monitoring.findings import Findings
+from gateway.monitoring.findings import LookReports
 from gateway.stores.redis import DOWN, answer_of, connect
 from gateway.stores.sqlite import FAILURES, Connection, SqliteFile
 
@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_sketch = msgspec.msgpack.Decoder(Sketch).decode
-_decode_findings = msgspec.msgpack.Decoder(Findings).decode
+_decode_findings = msgspec.msgpack.Decoder(LookReports).decode
 _decode_change = msgspec.msgpack.Decoder(Change).decode
 
 
@@ -52,7 +52,7 @@ class MonitorError(Exception):
     """The store cannot be used now; the message says why."""
 
 
-class Place(msgspec.Struct):
+class SketchPlace(msgspec.Struct):
     """Where the sketches are: in `file`, or at the URL `redis`, where they are kept for `days`. `ledger` is the file of
     the ledger, empty where its second opinions are not wanted; with `redis` the ledger is in the same Redis."""
 
@@ -62,7 +62,7 @@ class Place(msgspec.Struct):
     ledger: str = ""
 
 
-class Store(Protocol):
+class SketchStore(Protocol):
     """tests/contracts/test_sketches.py is the contract. All raise MonitorError."""
 
     async def put(self, start: int, writer: str, sketch: bytes) -> None:
@@ -95,11 +95,11 @@ class Store(Protocol):
         seconds."""
         ...
 
-    async def keep(self, findings: Findings) -> None:
+    async def keep(self, findings: LookReports) -> None:
         """Store findings in place of the earlier ones."""
         ...
 
-    async def findings(self) -> Findings | None:
+    async def findings(self) -> LookReports | None:
         """The findings that any process kept last; None where there are none, or another release wrote them."""
         ...
 
@@ -160,11 +160,11 @@ class SqliteSketches:
     async def claim(self, now: float, seconds: float) -> bool:
         return await self._do(lambda file: file.execute(_CLAIM, (now, seconds)).rowcount) == 1
 
-    async def keep(self, findings: Findings) -> None:
+    async def keep(self, findings: LookReports) -> None:
         row = (_encode(findings),)
         await self._do(lambda file: file.execute("INSERT OR REPLACE INTO findings VALUES (1, ?)", row))
 
-    async def findings(self) -> Findings | None:
+    async def findings(self) -> LookReports | None:
         row = await self._do(lambda file: file.execute("SELECT findings FROM findings").fetchone())
         return _found(row[0]) if row else None
 
@@ -230,10 +230,10 @@ class RedisSketches:
         """The seconds are counted by the clock of Redis."""
         return bool(await self._ask(self._client.set(_LOOK, str(now), nx=True, px=max(1, int(1000 * seconds)))))
 
-    async def keep(self, findings: Findings) -> None:
+    async def keep(self, findings: LookReports) -> None:
         await self._ask(self._client.set(_FINDINGS, _encode(findings), ex=self._seconds))
 
-    async def findings(self) -> Findings | None:
+    async def findings(self) -> LookReports | None:
         blob = await self._ask(self._client.get(_FINDINGS))
         return _found(blob) if blob else None
 
@@ -254,13 +254,13 @@ class RedisSketches:
         await self._client.aclose()
 
 
-def _found(blob: bytes) -> Findings | None:
+def _found(blob: bytes) -> LookReports | None:
     try:
         return _decode_findings(blob)
     except msgspec.DecodeError:
         return None
 
 
-def open_store(place: Place) -> Store:
+def open_store(place: SketchPlace) -> SketchStore:
     """Raises ValueError for something that is not a Redis URL."""
     return RedisSketches(place.redis, days=place.days) if place.redis else SqliteSketches(Path(place.file))

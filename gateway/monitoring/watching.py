@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from gateway.monitoring.changes import Change, distinct
-from gateway.monitoring.findings import SUBCATEGORIES, Findings, Report
-from gateway.monitoring.store import MonitorError, Place, Store
+from gateway.monitoring.findings import SUBCATEGORIES, LookReports, Report
+from gateway.monitoring.store import MonitorError, SketchPlace, SketchStore
 from gateway.telemetry import metrics
 
 log = logging.getLogger("assay")
@@ -30,7 +30,9 @@ class Reports:
     One of the processes that share the store looks: every `look_seconds` while something new is written, and every hour
     otherwise. All of them show what it found."""
 
-    def __init__(self, store: Store, look: Look, *, clock: Callable[[], float], look_seconds: float = 300.0) -> None:
+    def __init__(
+        self, store: SketchStore, look: Look, *, clock: Callable[[], float], look_seconds: float = 300.0
+    ) -> None:
         self._store = store
         self._look = look
         self._clock = clock
@@ -64,11 +66,11 @@ class Reports:
         await self._look_now(self._clock(), await self._store.written())
 
     async def _look_now(self, now: float, seen: int) -> None:
-        found = Findings(now, seen, list(await self._look(now)))
+        found = LookReports(now, seen, list(await self._look(now)))
         await self._store.keep(found)
         self._adopt(found)
 
-    def _adopt(self, found: Findings) -> None:
+    def _adopt(self, found: LookReports) -> None:
         self._at, self._seen = found.at, found.seen
         self.latest = {report.subcategory: report for report in found.reports}
         self._show(self.latest.values())
@@ -102,7 +104,7 @@ class _Answer(msgspec.Struct):
     problem: str = ""
 
 
-def beside(place: Place) -> Look:
+def beside(place: SketchPlace) -> Look:
     """A look in a process of its own, `gateway.monitoring.looking`."""
 
     async def look(now: float) -> Sequence[Report]:

@@ -54,7 +54,7 @@ _RESPONSE = (
 ).with_others(EVERYTHING)
 
 
-class Item(NamedTuple):
+class ItemKind(NamedTuple):
     """A kind of item of the Responses API: what to read in one that a caller sends, and in one that a server answers
     with, and whether the model made it."""
 
@@ -63,14 +63,14 @@ class Item(NamedTuple):
     by_model: bool
 
 
-def _item(by_model: bool, **fields: Node) -> Item:
+def _item(by_model: bool, **fields: Node) -> ItemKind:
     named = Schema(name=TOOL_NAME, server_label=NAME, namespace=NAME, action=EVERYTHING) | fields
     schema = named | quiet("type id call_id status role index phase encrypted_content") | aside("created_by")
-    return Item(schema, schema.with_others(EVERYTHING), by_model)
+    return ItemKind(schema, schema.with_others(EVERYTHING), by_model)
 
 
 _ID = Schema(id=Blind("part")) | quiet("type")
-_REFERENCE = Item(_ID, _ID, False)  # a reference to an item that the server stores
+_REFERENCE = ItemKind(_ID, _ID, False)  # a reference to an item that the server stores
 _SEARCH = Schema(query=ARGUMENTS, queries=ARGUMENTS, url=TOOL_NAME, pattern=ARGUMENTS, sources=CITED)
 _ITEMS = {
     "function_call": _item(True, arguments=ARGUMENTS),
@@ -120,7 +120,7 @@ def _find_answered(item: Any, path: Path) -> Found:
     return find(item, _kind(item).answered, path, channel_of(item, "assistant"))
 
 
-def _kind(item: Any) -> Item:
+def _kind(item: Any) -> ItemKind:
     type_ = item.get("type") if isinstance(item, dict) else None
     if type_ is None and isinstance(item, dict) and "id" in item and "content" not in item:
         return _REFERENCE

@@ -15,7 +15,7 @@ from gateway.trust.second_opinion import Kind, SecondOpinion
 Texts = Mapping[str, Mapping[str, str]]  # by sample, then by side
 
 
-class Row(NamedTuple):
+class TrainingRow(NamedTuple):
     """One side of a labelled sample. `labels` has, by sub-category, the share of the people asked who said yes, or the
     judge's label."""
 
@@ -38,7 +38,7 @@ class Row(NamedTuple):
         return {name: value for name, value in found.items() if value is not None}
 
 
-def classifier_rows(opinions: Iterable[tuple[SecondOpinion, Entry]], texts: Texts) -> Iterator[Row]:
+def classifier_rows(opinions: Iterable[tuple[SecondOpinion, Entry]], texts: Texts) -> Iterator[TrainingRow]:
     """A row for each labelled side. Where people labelled a sample, the judge's opinion on it is left out."""
     by_sample: dict[str, list[tuple[SecondOpinion, Entry]]] = defaultdict(list)
     for opinion, entry in opinions:
@@ -49,14 +49,14 @@ def classifier_rows(opinions: Iterable[tuple[SecondOpinion, Entry]], texts: Text
         yield from _rows(people or given, texts[sample])
 
 
-def _rows(given: Sequence[tuple[SecondOpinion, Entry]], texts: Mapping[str, str]) -> Iterator[Row]:
+def _rows(given: Sequence[tuple[SecondOpinion, Entry]], texts: Mapping[str, str]) -> Iterator[TrainingRow]:
     opinion, entry = given[0]
     said: dict[str, dict[str, float]] = defaultdict(dict)
     for (slug, direction), value in labels_by(opinion.kind, [each for each, _ in given]).items():
         said[direction][slug] = value
     for role, by_slug in sorted(said.items()):
         if role in texts:
-            yield Row(
+            yield TrainingRow(
                 opinion.sample,
                 entry.at,
                 role,
@@ -71,12 +71,12 @@ def _rows(given: Sequence[tuple[SecondOpinion, Entry]], texts: Mapping[str, str]
             )
 
 
-def preference_pairs(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+def preference_pairs(rows: Iterable[TrainingRow]) -> Iterator[dict[str, Any]]:
     """Pairs of answers to the same prompt: the rejected one shows a sub-category, the chosen one does not.
 
     A pair stands for no more exchanges than the rarer of its answers, so it has the smaller of their weights.
     """
-    by_prompt: dict[str, list[Row]] = defaultdict(list)
+    by_prompt: dict[str, list[TrainingRow]] = defaultdict(list)
     for row in rows:
         if row.role == "response" and row.context:
             by_prompt[row.context].append(row)

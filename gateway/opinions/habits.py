@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detectors.base import Role
-from gateway.opinions.judge import Opinion
+from gateway.opinions.judge import JudgeLabels
 from gateway.telemetry import metrics
 from gateway.trust.estimates import Weights, difference, flagged_share
 
@@ -51,7 +51,7 @@ class Habits:
         self._told: frozenset[tuple[Role, str]] = frozenset()
         self._told_nonsense = False
 
-    def add(self, opinion: Opinion, flags: Mapping[tuple[Role, str], bool]) -> None:
+    def add(self, opinion: JudgeLabels, flags: Mapping[tuple[Role, str], bool]) -> None:
         """One sample's opinions, and what the detectors flagged in it."""
         self._understood += 1
         for (side, slug), label in opinion.items():
@@ -59,7 +59,7 @@ class Habits:
             counts.table[flags.get((side, slug), False)][label.yes] += 1
             metrics.tally(metrics.OPINION_VERDICTS, slug, side, str(int(label.yes))).add()
 
-    def add_control(self, opinion: Opinion) -> None:
+    def add_control(self, opinion: JudgeLabels) -> None:
         """Opinions on an exchange that is harmless."""
         for (side, slug), label in opinion.items():
             self._counts.setdefault((side, slug), _Counts()).controls.append(label.yes)

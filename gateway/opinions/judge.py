@@ -8,14 +8,23 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from detectors.base import Role, Text
-from gateway.judging.budget import CallBudget, Prices
-from gateway.judging.dialects import Dialect, Label, Labels, NonsenseError, Options, Request, merged, tokens_of
+from gateway.judging.budget import CallBudget, TokenPrices
+from gateway.judging.dialects import (
+    Dialect,
+    JudgeLabel,
+    JudgeRequest,
+    Labels,
+    NonsenseError,
+    Options,
+    merged,
+    tokens_of,
+)
 from gateway.telemetry import metrics
-from gateway.upstream.posts import Answer, PostError
+from gateway.upstream.posts import PostAnswer, PostError
 
 log = logging.getLogger("assay")
 
-Opinion = Mapping[tuple[Role, str], Label]  # by side and sub-category
+JudgeLabels = Mapping[tuple[Role, str], JudgeLabel]  # by side and sub-category
 NONSENSE = "nonsense"
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -24,7 +33,7 @@ _LONGEST_PAUSE_SECONDS = 60.0
 class Post(Protocol):
     """The way to the judge: `upstream.posts.Poster`."""
 
-    async def post(self, path: str, body: bytes) -> Answer: ...
+    async def post(self, path: str, body: bytes) -> PostAnswer: ...
 
 
 class JudgeError(Exception):
@@ -69,7 +78,7 @@ class Judge:
         post: Post,
         budget: CallBudget,
         *,
-        prices: Prices = Prices(),
+        prices: TokenPrices = TokenPrices(),
         retries: Retries = Retries(),
     ) -> None:
         self.dialect = dialect
@@ -80,12 +89,12 @@ class Judge:
         self._prices = prices
         self._retries = retries
 
-    async def opinion(self, texts: Sequence[Text], wanted: Mapping[Role, frozenset[str]]) -> Opinion:
+    async def opinion(self, texts: Sequence[Text], wanted: Mapping[Role, frozenset[str]]) -> JudgeLabels:
         """Labels for the wanted sub-categories of each side, as far as the judge has an opinion.
 
         Raises JudgeError when it could not be asked, or when none of its answers could be read.
         """
-        found: dict[tuple[Role, str], Label] = {}
+        found: dict[tuple[Role, str], JudgeLabel] = {}
         asked = 0
         for text in texts:
             requests = self.dialect.requests(text, wanted.get(text.role, frozenset()), self.options)
@@ -96,7 +105,7 @@ class Judge:
             raise JudgeError(NONSENSE, "no answer could be understood", again=False)
         return found
 
-    async def _labels(self, text: Text, request: Request) -> Labels:
+    async def _labels(self, text: Text, request: JudgeRequest) -> Labels:
         """The labels of one request; none where the answer cannot be read, which is counted. Raises JudgeError."""
         answer = await self._answer(request)
         try:
@@ -107,7 +116,7 @@ class Judge:
             return {}
         return labels
 
-    async def _answer(self, request: Request) -> bytes:
+    async def _answer(self, request: JudgeRequest) -> bytes:
         attempt = 0
         while True:
             await self._afford()
@@ -134,7 +143,7 @@ class Judge:
             which, seconds = self._budget.exhausted()
         self._budget.call()
 
-    def _pay(self, request: Request, answer: Answer) -> None:
+    def _pay(self, request: JudgeRequest, answer: PostAnswer) -> None:
         tokens = tokens_of(request, answer.body)
         self._budget.used(tokens.input + tokens.output)
         cost = self._prices.cost(tokens.input, tokens.output)

@@ -53,7 +53,7 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class SampleToLabel:
     """One sample to label, with the detectors' scores."""
 
     waiting: Waiting
@@ -106,7 +106,7 @@ class Review:
 
     async def next(
         self, by: str, filters: Filters = Filters(), most: int = 1, passed: Iterable[str] = ()
-    ) -> list[Item]:
+    ) -> list[SampleToLabel]:
         """Items for this reviewer that nobody else holds, in a random order that is the same for all, without those
         that the reviewer has `passed`. Raises LabelError for a name that cannot be used."""
         _check_name(by)
@@ -123,9 +123,9 @@ class Review:
         """How many items wait."""
         return await self._ledger.count_waiting("person")
 
-    async def _with_entries(self, waiting: Sequence[Waiting]) -> list[Item]:
+    async def _with_entries(self, waiting: Sequence[Waiting]) -> list[SampleToLabel]:
         entries = await self._ledger.entries_of([item.sample for item in waiting])
-        return [Item(item, entries[item.sample]) for item in waiting if item.sample in entries]
+        return [SampleToLabel(item, entries[item.sample]) for item in waiting if item.sample in entries]
 
     async def label(self, sample: str, by: str, labels: Sequence[Label]) -> None:
         """Store one reviewer's labels; they replace earlier ones of the same reviewer. Raises LabelError."""

@@ -12,7 +12,7 @@ from gateway.opinions.allocation import Allocation, Needed
 from gateway.opinions.controls import Controls
 from gateway.opinions.exhibits import texts_of
 from gateway.opinions.habits import Habits
-from gateway.opinions.judge import NONSENSE, Judge, JudgeError, Opinion
+from gateway.opinions.judge import NONSENSE, Judge, JudgeError, JudgeLabels
 from gateway.opinions.texts import Keep
 from gateway.opinions.thinned import ThinnedQueue
 from gateway.stores.breaker import Breaker
@@ -30,7 +30,7 @@ _MOST_UNWRITTEN = 1_000  # opinions, while the ledger cannot be written
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnForOpinion:
     """A sample that waits for the judge. `asked` is what the judge is asked about, `flags` what the detectors flagged,
     both by (side, sub-category)."""
 
@@ -45,7 +45,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class WaitingBounds:
     """At most `waiting` samples wait. A sample that waited longer than `expiry_seconds`, or that has more than so many
     `characters`, is not shown to the judge."""
 
@@ -69,7 +69,7 @@ class SecondOpinions:
         ledger: Ledger,
         budget: DrawBudget,
         *,
-        bounds: Bounds = Bounds(),
+        bounds: WaitingBounds = WaitingBounds(),
         only: frozenset[str] = frozenset(),
         clock: Callable[[], float],
         draw: Callable[[], float],
@@ -84,7 +84,7 @@ class SecondOpinions:
         self._clock = clock
         self._needed = needed
         self._keep = keep
-        self._queue: ThinnedQueue[Drawn] = ThinnedQueue(bounds.waiting, draw=draw)
+        self._queue: ThinnedQueue[DrawnForOpinion] = ThinnedQueue(bounds.waiting, draw=draw)
         self._breaker = Breaker("the judge model does not answer", "the judge model answers again", draw=draw)
         self._unwritten: list[SecondOpinion] = []
         self._controls = Controls()
@@ -100,7 +100,7 @@ class SecondOpinions:
         if drawn.asked:
             _count("dropped", self._queue.offer(drawn, probability))
 
-    def _drawn(self, judged: Judged) -> Drawn:
+    def _drawn(self, judged: Judged) -> DrawnForOpinion:
         """The judge is asked about what the detectors judged or, where the operator named sub-categories, about these,
         even if no detector judges them."""
         flags: dict[tuple[Role, str], bool] = {(side, opinion.slug): opinion.flagged for side, opinion in judged.scores}
@@ -111,7 +111,7 @@ class SecondOpinions:
             if side in said
             for slug in about(side) & (self._only or {slug for role, slug in flags if role == side})
         )
-        return Drawn(judged.id, judged.at, texts_of(judged) if asked else (), asked, flags)
+        return DrawnForOpinion(judged.id, judged.at, texts_of(judged) if asked else (), asked, flags)
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -142,7 +142,7 @@ class SecondOpinions:
             await self._ask(drawn, probability)
         return True
 
-    async def _ask(self, drawn: Drawn, probability: float) -> None:
+    async def _ask(self, drawn: DrawnForOpinion, probability: float) -> None:
         wanted: dict[Role, frozenset[str]] = {"prompt": drawn.wanted("prompt"), "response": drawn.wanted("response")}
         try:
             opinion = await self._judge.opinion(drawn.texts, wanted)
@@ -177,7 +177,7 @@ class SecondOpinions:
         for warning in self.habits.news():
             log.warning("the judge model %s: %s", self._judge.options.model, warning)
 
-    async def _settle(self, fate: str, drawn: Drawn, probability: float, opinion: Opinion) -> None:
+    async def _settle(self, fate: str, drawn: DrawnForOpinion, probability: float, opinion: JudgeLabels) -> None:
         """One fate for each drawn sample, and one opinion in the ledger."""
         _count(fate)
         exact = self._judge.dialect.probabilities

@@ -16,7 +16,7 @@ from gateway.judging.dialects import DIALECTS, Dialect, Options, dialect_of
 from gateway.opinions.allocation import Column, LearnedAllocations
 from gateway.opinions.judge import Judge, Retries
 from gateway.opinions.reviews import Reviews
-from gateway.opinions.second import Bounds, SecondOpinions
+from gateway.opinions.second import SecondOpinions, WaitingBounds
 from gateway.opinions.texts import Keep, Texts
 from gateway.serving.background import NamedTask
 from gateway.trust import drawing
@@ -98,14 +98,14 @@ def _second(
         options,
         poster,
         budget.CallBudget(calls, config.tokens_per_hour / processes, clock=monotonic),
-        prices=budget.Prices(config.price_per_million_input_tokens, config.price_per_million_output_tokens),
+        prices=budget.TokenPrices(config.price_per_million_input_tokens, config.price_per_million_output_tokens),
         retries=Retries(config.retries),
     )
     return SecondOpinions(
         judge,
         ledger,
         drawing.DrawBudget(calls / asks, clock=monotonic),
-        bounds=Bounds(config.waiting_items, config.expiry_seconds, config.max_characters),
+        bounds=WaitingBounds(config.waiting_items, config.expiry_seconds, config.max_characters),
         only=only,
         clock=clock,
         draw=random.random,

@@ -10,7 +10,7 @@ from detectors.own.specs import Head, OwnDetectors
 from detectors.panel import Answer, Panel, Question
 from gateway.config.routes import upstreams
 from gateway.config.settings import Config
-from gateway.own_detectors.guards import Guard, Heard
+from gateway.own_detectors.guards import GuardModel, GuardResult
 from gateway.own_detectors.wiring import Served, close, guards_of
 
 _TOGETHER = 256  # texts that wait for one guard
@@ -32,7 +32,7 @@ def unanswered(config: Config, own: OwnDetectors) -> dict[str, str]:
     return {each.guard.name: why for each, why in zip(served, whys, strict=True) if why}
 
 
-def heard_of(config: Config, own: OwnDetectors, texts: Sequence[Text]) -> Mapping[str, Sequence[Heard]]:
+def heard_of(config: Config, own: OwnDetectors, texts: Sequence[Text]) -> Mapping[str, Sequence[GuardResult]]:
     """What each guard (name@version) says of each text. No budget applies."""
     served = guards_of(config, own, upstreams(config), budgeted=False)
     return asyncio.run(_all(served, texts)) if served else {}
@@ -58,7 +58,7 @@ class PanelWithGuards:
         return answers
 
 
-def _note(answer: Answer, guard: str, text: Text, heard: Heard, thresholds: Mapping[Head, float]) -> None:
+def _note(answer: Answer, guard: str, text: Text, heard: GuardResult, thresholds: Mapping[Head, float]) -> None:
     answer.states[guard] = heard.state
     if heard.state not in _JUDGED:
         answer.failed[guard] = heard.why or heard.state
@@ -68,15 +68,15 @@ def _note(answer: Answer, guard: str, text: Text, heard: Heard, thresholds: Mapp
             answer.opinions.append(Opinion(guard, verdict.slug, verdict.score, verdict.score >= limit, []))
 
 
-async def _all(served: Sequence[Served], texts: Sequence[Text]) -> dict[str, list[Heard]]:
+async def _all(served: Sequence[Served], texts: Sequence[Text]) -> dict[str, list[GuardResult]]:
     try:
         return {each.guard.id: await _one(each.guard, texts) for each in served}
     finally:
         await close(served)
 
 
-async def _one(guard: Guard, texts: Sequence[Text]) -> list[Heard]:
-    heard: list[Heard] = []
+async def _one(guard: GuardModel, texts: Sequence[Text]) -> list[GuardResult]:
+    heard: list[GuardResult] = []
     async with asyncio.TaskGroup() as group:
         running = group.create_task(guard.run())
         for start in range(0, len(texts), _TOGETHER):

@@ -17,7 +17,7 @@ from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import Dialect, NonsenseError, Options, merged, tokens_of
 from gateway.judging.memory import JudgedTexts, Key
 from gateway.telemetry import metrics
-from gateway.upstream.posts import Answer, PostError
+from gateway.upstream.posts import PostAnswer, PostError
 
 log = logging.getLogger("assay")
 
@@ -29,10 +29,10 @@ _HARMLESS = "Hello."
 class Post(Protocol):
     """The way to the guard: `upstream.posts.Poster`."""
 
-    async def post(self, path: str, body: bytes) -> Answer: ...
+    async def post(self, path: str, body: bytes) -> PostAnswer: ...
 
 
-class Bounds(NamedTuple):
+class GuardBounds(NamedTuple):
     """How many calls are made at once, how many texts may wait, and how long a text may be."""
 
     at_once: int = 16
@@ -40,7 +40,7 @@ class Bounds(NamedTuple):
     max_characters: int = 20_000
 
 
-class Heard(NamedTuple):
+class GuardResult(NamedTuple):
     """The result for a text: a State's value, `timed_out` or `errored`, and the judgement if there is one.
 
     `why` tells the operator what went wrong. `remembered` says that the text had been judged before.
@@ -60,10 +60,10 @@ class _Call:
         self.text = text
         self.deadline = deadline
         self.is_begun = False
-        self.heard: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
+        self.heard: asyncio.Future[GuardResult] = asyncio.get_running_loop().create_future()
 
 
-class Guard:
+class GuardModel:
     """`run` makes the calls; `ask` asks for an answer. `clock` gives monotonic seconds."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Guard:
         post: Post,
         budget: CallBudget,
         *,
-        bounds: Bounds = Bounds(),
+        bounds: GuardBounds = GuardBounds(),
         memory: JudgedTexts,
         clock: Callable[[], float],
     ) -> None:
@@ -106,14 +106,14 @@ class Guard:
         direction = next(iter(self.directions))
         return (await self._judged(Text(_HARMLESS, direction))).why
 
-    def ask(self, caller: str, text: Text, *, urgent: bool, deadline: float) -> "asyncio.Future[Heard]":
+    def ask(self, caller: str, text: Text, *, urgent: bool, deadline: float) -> "asyncio.Future[GuardResult]":
         """Ask the guard about a text. The call is made whether or not anybody awaits the answer."""
         if not text.text.strip() or text.role not in self.directions:
-            return _known(Heard(State.SKIPPED.value))
+            return _known(GuardResult(State.SKIPPED.value))
         key = self._memory.key(caller, text, self._memory.digest(text.text))
         before = self._memory.of(key).get(self.id)
         if before is not None:
-            return _known(Heard(before.state.value, before, remembered=True))
+            return _known(GuardResult(before.state.value, before, remembered=True))
         call = self._under_way.get(key)
         if call is None:
             if self._waiting.qsize() >= self._bounds.waiting_texts:
@@ -143,17 +143,17 @@ class Guard:
             if not call.heard.done():
                 call.heard.set_result(heard)
 
-    def _late(self) -> Heard:
+    def _late(self) -> GuardResult:
         return self._not_judged("timed_out", TIMED_OUT, "no call was free in time")
 
-    async def _judged(self, text: Text) -> Heard:
+    async def _judged(self, text: Text) -> GuardResult:
         try:
             return await self._heard(text)
         except Exception:
             log.exception("the guard %s could not be asked", self.name)
             return self._not_judged("failed", ERRORED, "it could not be asked")
 
-    async def _heard(self, text: Text) -> Heard:
+    async def _heard(self, text: Text) -> GuardResult:
         if len(text.text) > self._bounds.max_characters:
             return self._not_judged("too_long", State.TRUNCATED.value, "the text is longer than max_characters")
         about = self.directions[text.role]
@@ -178,17 +178,17 @@ class Guard:
         metrics.tally(metrics.OWN_CALLS, self.id, "answered").add()
         labels = merged(answers)
         verdicts = tuple(Verdict(self.id, slug, labels[slug].score) for slug in sorted(labels))
-        return Heard(State.SCANNED.value, Judgement(State.SCANNED, verdicts))
+        return GuardResult(State.SCANNED.value, Judgement(State.SCANNED, verdicts))
 
-    def _failed(self, error: PostError) -> Heard:
+    def _failed(self, error: PostError) -> GuardResult:
         if error.reason == "timeout":
             return self._not_judged("timed_out", TIMED_OUT, str(error))
         return self._not_judged("failed", ERRORED, str(error))
 
-    def _not_judged(self, result: str, state: str, why: str) -> Heard:
+    def _not_judged(self, result: str, state: str, why: str) -> GuardResult:
         metrics.tally(metrics.OWN_CALLS, self.id, result).add()
         self._tell(why if result != "too_long" else self._why)
-        return Heard(state, why=why)
+        return GuardResult(state, why=why)
 
     def _tell(self, why: str) -> None:
         """Log the first failure, and the first answer after it."""
@@ -200,7 +200,7 @@ class Guard:
         self._why = why
 
 
-def _known(heard: Heard) -> "asyncio.Future[Heard]":
-    future: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
+def _known(heard: GuardResult) -> "asyncio.Future[GuardResult]":
+    future: asyncio.Future[GuardResult] = asyncio.get_running_loop().create_future()
     future.set_result(heard)
     return future

@@ -15,7 +15,7 @@ from gateway.judging.client import Covered, JudgingClient
 from gateway.judging.messages import Findings, JudgingRequest
 from gateway.judging.reading import TextToJudge, texts_to_judge
 from gateway.judging.stretches import LARGE_BODY
-from gateway.own_detectors.guards import TIMED_OUT, Guard, Heard
+from gateway.own_detectors.guards import TIMED_OUT, GuardModel, GuardResult
 from policies.compiled import Policy
 
 _MARGIN, _LONGEST_MARGIN_SECONDS = 0.1, 0.25  # this share of the time, and at most so much, is kept for the reply
@@ -25,10 +25,10 @@ _JUDGED = ("scanned", "skipped")
 class _Asked(NamedTuple):
     """A text of a request with its number among all texts, and the guard's answer to come."""
 
-    guard: Guard
+    guard: GuardModel
     number: int
     text: TextToJudge
-    heard: "asyncio.Future[Heard]"
+    heard: "asyncio.Future[GuardResult]"
 
 
 class JudgingWithGuards:
@@ -41,7 +41,7 @@ class JudgingWithGuards:
     def __init__(
         self,
         processes: JudgingClient,
-        guards: Sequence[Guard],
+        guards: Sequence[GuardModel],
         *,
         covered: Covered,
         policy: Callable[[], Policy],
@@ -83,7 +83,7 @@ class JudgingWithGuards:
         asked = None if is_large else self._shown(request, concerned, _texts(request), until)
         return _Both(found, self._joined(found, request, concerned, asked, until))
 
-    def _directions(self, guard: Guard, request: JudgingRequest) -> set[str]:
+    def _directions(self, guard: GuardModel, request: JudgingRequest) -> set[str]:
         """The sides of the exchange that the guard is asked about."""
         wanted = {"prompt": request.prompt_slugs, "response": request.answer_slugs}
         return {
@@ -103,7 +103,7 @@ class JudgingWithGuards:
         return self._listened[1]
 
     def _shown(
-        self, request: JudgingRequest, guards: Sequence[Guard], texts: Sequence[TextToJudge], until: float
+        self, request: JudgingRequest, guards: Sequence[GuardModel], texts: Sequence[TextToJudge], until: float
     ) -> list[_Asked]:
         """Ask the guards about their texts, the latest text first."""
         asked: list[_Asked] = []
@@ -121,7 +121,7 @@ class JudgingWithGuards:
         self,
         found: Coroutine[Any, Any, Findings],
         request: JudgingRequest,
-        guards: Sequence[Guard],
+        guards: Sequence[GuardModel],
         asked: list[_Asked] | None,
         until: float,
     ) -> Findings:
@@ -140,7 +140,7 @@ class JudgingWithGuards:
         states: Counter[tuple[str, str]] = Counter()
         remembered: Counter[str] = Counter()
         for guard, number, text, waited in asked:
-            heard = waited.result() if waited.done() else Heard(TIMED_OUT)
+            heard = waited.result() if waited.done() else GuardResult(TIMED_OUT)
             states[guard.id, heard.state] += 1
             remembered[guard.id] += heard.remembered
             passage = text.passage

@@ -14,7 +14,7 @@ from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import Options
 from gateway.judging.memory import JudgedTexts
 from gateway.own_detectors.described import dialect
-from gateway.own_detectors.guards import Bounds, Guard
+from gateway.own_detectors.guards import GuardBounds, GuardModel
 from gateway.upstream.posts import Poster
 from gateway.upstream.transport import Limits
 
@@ -24,7 +24,7 @@ _NO_END = 1e15  # calls or tokens in an hour: no bound
 class Served(NamedTuple):
     """A guard, and the connections to its server, which must be closed."""
 
-    guard: Guard
+    guard: GuardModel
     poster: Poster
 
 
@@ -42,13 +42,13 @@ def guards_of(
 
 def _served(spec: ServedGuard, config: GuardConfig, by_name: Mapping[str, Upstream], *, budgeted: bool) -> Served:
     poster = Poster(guard_upstream(spec.name, config, by_name), Limits(), timeout_seconds=config.timeout_seconds)
-    guard = Guard(
+    guard = GuardModel(
         spec,
         dialect(config),
         Options(config.model, config.instructions, config.questions, config.extra),
         poster,
         _budget(config) if budgeted else CallBudget(_NO_END, _NO_END, clock=monotonic),
-        bounds=Bounds(config.at_once, config.waiting_texts, config.max_characters),
+        bounds=GuardBounds(config.at_once, config.waiting_texts, config.max_characters),
         memory=JudgedTexts(config.remembered_bytes, secrets.token_bytes(32)),
         clock=monotonic,  # the clock of the event loop, by which deadlines are given
     )

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from gateway.pages.rates import DEFAULT_WINDOW, known_window, refusal, shown
 from gateway.trust.comparing.callers import among_callers
 from gateway.trust.estimates import estimate
-from gateway.trust.ledger import Ledger, LedgerError, Window
+from gateway.trust.ledger import Ledger, LedgerError, LedgerWindow
 from gateway.trust.per_caller import PerCaller
 
 _NOTE = (
@@ -36,7 +36,7 @@ def callers_route(ledger: Ledger) -> Route:
     return Route("/trust/v1/callers", page)
 
 
-def callers_rows(whole: Window, each: PerCaller) -> list[dict[str, Any]]:
+def callers_rows(whole: LedgerWindow, each: PerCaller) -> list[dict[str, Any]]:
     """A row for each sub-category and direction with a rate."""
     by_caller = [of.columns() for of in each.callers.values()]
     rows = []

@@ -19,7 +19,7 @@ from gateway.trust.comparing.clusters import (
     NONE,
     Callers,
     LabelledColumn,
-    Stretch,
+    Widening,
     flagged_by_caller,
     labels_by_caller,
     stretch,
@@ -27,7 +27,7 @@ from gateway.trust.comparing.clusters import (
 from gateway.trust.comparing.together import joint_level
 from gateway.trust.estimates import estimate, has_rate, probed, weights
 from gateway.trust.intervals import Interval, Mean
-from gateway.trust.ledger import WINDOWS, Entry, Ledger, LedgerError, Window
+from gateway.trust.ledger import WINDOWS, Entry, Ledger, LedgerError, LedgerWindow
 from gateway.trust.moments import cell_named
 from gateway.trust.second_opinion import KINDS
 
@@ -118,7 +118,7 @@ def compare_route(ledger: Ledger) -> Route:
 
 _Given = tuple[Mapping[LabelledColumn, Callers], Mapping[LabelledColumn, Callers]]
 _NOT_GIVEN: _Given = ({}, {})
-_Group = tuple[Mapping[str, str | None], Window]  # the values of its pivots, and its sums
+_Group = tuple[Mapping[str, str | None], LedgerWindow]  # the values of its pivots, and its sums
 
 
 async def _given(ledger: Ledger, window: str, groups: tuple[_Group, _Group], *, before: bool) -> _Given:
@@ -171,7 +171,7 @@ def refusal(error: Exception) -> Response:
     return JSONResponse({"error": {"message": str(error)}}, 400)
 
 
-def rates(window: Window) -> list[dict[str, Any]]:
+def rates(window: LedgerWindow) -> list[dict[str, Any]]:
     """A row for each sub-category and direction that was judged or labelled."""
     measured, errors = _error_rates(), shipped_errors()
     rows = []
@@ -199,7 +199,7 @@ def rates(window: Window) -> list[dict[str, Any]]:
 
 
 def compared(
-    one: Window, other: Window, given: _Given = _NOT_GIVEN, *, subcategory: str = "", direction: str = ""
+    one: LedgerWindow, other: LedgerWindow, given: _Given = _NOT_GIVEN, *, subcategory: str = "", direction: str = ""
 ) -> list[dict[str, Any]]:
     """A row for each sub-category and direction that both windows have, or only for those asked for. The intervals of
     the differences have the joint level of all rows. `given` has the labels of each caller, in both windows."""
@@ -216,7 +216,7 @@ def compared(
     return [{"subcategory": key[0], "direction": key[1], **pair.shown(level)} for key, pair in pairs]
 
 
-def _stretch(key: tuple[str, str], one: estimates.Estimate, other: estimates.Estimate, given: _Given) -> Stretch:
+def _stretch(key: tuple[str, str], one: estimates.Estimate, other: estimates.Estimate, given: _Given) -> Widening:
     means = [_mean(one), _mean(other)]
     if one.interval is None or other.interval is None:  # the flagged shares are compared instead
         means = [_flagged(one), _flagged(other)]
@@ -240,7 +240,7 @@ def _flagged(of: estimates.Estimate) -> tuple[Mean | None, str]:
 class _Pair:
     """Two estimates; `of` says what of them can be compared: "rate", "flagged_share", or nothing (empty)."""
 
-    def __init__(self, one: estimates.Estimate, other: estimates.Estimate, stretch: Stretch = NONE) -> None:
+    def __init__(self, one: estimates.Estimate, other: estimates.Estimate, stretch: Widening = NONE) -> None:
         self._both = (one, other)
         self._stretch = stretch
         self.of = ""

@@ -9,7 +9,7 @@ from gateway.telemetry import metrics
 from gateway.telemetry.upstreams import UpstreamMetrics
 from gateway.upstream.calls import Tries, Upstreams
 from gateway.upstream.headers import HeaderFilter
-from gateway.upstream.health import Cooldown, State
+from gateway.upstream.health import Cooldown, UpstreamState
 from gateway.upstream.traced import Tracing
 from gateway.upstream.transport import Limits
 
@@ -24,7 +24,7 @@ class ModelServers:
 
     def is_up(self, name: str) -> bool:
         """Whether requests can use this upstream."""
-        return self.upstreams.states().get(name, State.UP) is State.UP
+        return self.upstreams.states().get(name, UpstreamState.UP) is UpstreamState.UP
 
     def show(self) -> None:
         """Set the gauges."""

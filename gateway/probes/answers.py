@@ -19,7 +19,7 @@ _LETTER = re.compile(r"(?:^|[\s(])([a-h])[).:](?=\s)")
 _END = re.compile(r"(?<=\D)[.!?…][\"'”’)\]*_]*(?=\s|$)|\n")
 
 
-class Answer(NamedTuple):
+class ReadAnswer(NamedTuple):
     """`cut` says that a limit ended the answer. `offered` are the short answers to choose from, as read by
     `offered`."""
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from detectors.monitors.lean import tone
-from gateway.probes.answers import Answer
+from gateway.probes.answers import ReadAnswer
 from gateway.probes.changes.words import WORD, plain, words_of
 
 By = Literal["call", "verdict", "refusal", "contradiction", "overlap", "tone", "length"]
@@ -74,7 +74,7 @@ def refuses(answer: str) -> bool:
     return _REFUSES.search(plain(answer)[:_REFUSES_WITHIN]) is not None
 
 
-def yes_or_no(answer: Answer) -> bool | None:
+def yes_or_no(answer: ReadAnswer) -> bool | None:
     """What an answer says to a yes-or-no question; None where its beginning does not tell."""
     text = plain(answer.text)
     said = _SAID.search(text)
@@ -86,7 +86,7 @@ def yes_or_no(answer: Answer) -> bool | None:
     return None
 
 
-def verdict(answer: Answer) -> str:
+def verdict(answer: ReadAnswer) -> str:
     """The verdict of an answer: `refusal`, `yes`, `no`, an option's letter, a number, or a few words.
 
     Empty for prose without a verdict, and for an answer that was cut off before its verdict.
@@ -107,7 +107,7 @@ def verdict(answer: Answer) -> str:
     return _option(text, answer.offered, open_=answer.cut)
 
 
-def _goes_on(answer: Answer, text: str, said: re.Match[str] | None) -> bool:
+def _goes_on(answer: ReadAnswer, text: str, said: re.Match[str] | None) -> bool:
     """Whether the answer was cut off while it was saying what follows *the answer is*."""
     return answer.cut and said is not None and said.end(1) == len(text)
 
@@ -142,7 +142,7 @@ def overlap(one: str, other: str) -> float:
     return len(first & second) / fewer if fewer else 1.0
 
 
-def compare(one: Answer, other: Answer, contradiction: float | None = None) -> Compared | None:
+def compare(one: ReadAnswer, other: ReadAnswer, contradiction: float | None = None) -> Compared | None:
     """Compare two answers. `contradiction` is the score of a detector for the second contradicting the first, in their
     complete parts.
 
@@ -167,7 +167,7 @@ def compare(one: Answer, other: Answer, contradiction: float | None = None) -> C
     return Compared(1 - shared, shared < _LEAST_OVERLAP, "overlap")
 
 
-def treatment(one: Answer, other: Answer) -> Compared | None:
+def treatment(one: ReadAnswer, other: ReadAnswer) -> Compared | None:
     """Whether two answers treat what they are about differently: one refuses, is half as long, or in another tone. What
     they say may differ. None where one was cut off before that can be told."""
     if is_call(one.text) or is_call(other.text):
@@ -186,7 +186,7 @@ def treatment(one: Answer, other: Answer) -> Compared | None:
     return Compared(1 - share, share < _HALF, "length")
 
 
-def _may_refuse(answer: Answer) -> bool:
+def _may_refuse(answer: ReadAnswer) -> bool:
     """Whether an answer was cut off so early that it might still have refused."""
     return answer.cut and len(answer.text) < _REFUSES_WITHIN
 

@@ -9,7 +9,7 @@ from gateway.trust.judged import Judged
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnForProbe:
     """A sample that was drawn for a probe. `tries` counts failed tries."""
 
     judged: Judged
@@ -17,7 +17,7 @@ class Drawn:
     probe: Probe
     tries: int = 0
 
-    def again(self) -> "Drawn":
+    def again(self) -> "DrawnForProbe":
         return replace(self, tries=self.tries + 1)
 
     @property

@@ -4,8 +4,8 @@ traffic comes first."""
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.probes.turns import Turns
-from gateway.upstream.posts import Answer
+from gateway.probes.queue import ProbeQueue
+from gateway.upstream.posts import PostAnswer
 
 _FIRST_REST_SECONDS = 60.0
 _LONGEST_REST_SECONDS = 3600.0
@@ -14,7 +14,7 @@ _LONGEST_REST_SECONDS = 3600.0
 class Post(Protocol):
     """Sends a request to the upstream: `upstream.posts.Poster`."""
 
-    async def post(self, path: str, body: bytes) -> Answer: ...
+    async def post(self, path: str, body: bytes) -> PostAnswer: ...
 
 
 class Lane:
@@ -38,7 +38,7 @@ class Lane:
         self.upstream = upstream
         self.post = post
         self.model = model
-        self.queue = Turns(waiting, draw=draw)
+        self.queue = ProbeQueue(waiting, draw=draw)
         self.trouble = ""
         self._is_up = is_up
         self._clock = clock

@@ -17,7 +17,7 @@ _SECONDS = 30.0
 _CONTRADICTION = "inconsistency"  # the sub-category of an answer that contradicts an earlier one
 
 
-class Panel(Protocol):
+class ProbePanel(Protocol):
     """Both methods return nothing if the detectors do not answer: the probe is then decided without them."""
 
     async def opinions(self, sample: Sample, answer: bytes) -> Mapping[str, Opinion]:

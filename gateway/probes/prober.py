@@ -11,17 +11,17 @@ from msgspec import structs
 from detectors.opinions import Opinion
 from gateway.exchange import Sample, Usage
 from gateway.judging.budget import CallBudget
-from gateway.judging.dialects import Request, tokens_of
+from gateway.judging.dialects import JudgeRequest, tokens_of
 from gateway.opinions.judge import Spent
-from gateway.probes.answers import Answer
+from gateway.probes.answers import ReadAnswer
 from gateway.probes.changes.conversation import Conversation, Edits
 from gateway.probes.comparing import is_call
-from gateway.probes.drawn import Drawn
+from gateway.probes.drawn import DrawnForProbe
 from gateway.probes.ending import was_cut
 from gateway.probes.lane import Lane
-from gateway.probes.panel import NoPanel, Panel
+from gateway.probes.panel import NoPanel, ProbePanel
 from gateway.probes.replay import answer_in, answer_saying, body_of, conversation_of, path_of, why_not
-from gateway.probes.table import SHADOW, Finding, Probe, Reply, first_answer
+from gateway.probes.table import SHADOW, Probe, ProbeFinding, Reply, first_answer
 from gateway.telemetry import metrics
 from gateway.trust import drawing
 from gateway.trust.judged import PROBE, Direction, Judged, Sink
@@ -49,7 +49,7 @@ class NoPrices:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ProbeBounds:
     """A drawn sample that waited longer than `expiry_seconds` is not sent again; a request longer than `characters`
     never is."""
 
@@ -73,10 +73,10 @@ class Prober:
         spending: CallBudget,
         ledger: Sink,
         *,
-        bounds: Bounds = Bounds(),
+        bounds: ProbeBounds = ProbeBounds(),
         looks: drawing.DrawBudget,
         shadow: Lane | None = None,
-        panel: Panel | None = None,
+        panel: ProbePanel | None = None,
         prices: Prices | None = None,
         note: Callable[[str, Mapping[str, Any]], None] = lambda _, __: None,
         clock: Callable[[], float],
@@ -117,7 +117,7 @@ class Prober:
 
     def _draw(self, judged: Judged, conversation: Conversation, lane: Lane, looked: float) -> None:
         for probe in self._probes.values():
-            drawn = Drawn(judged, conversation, probe)
+            drawn = DrawnForProbe(judged, conversation, probe)
             if probe.requests(conversation, drawn.draw) is None:
                 continue
             probability = self._budgets[probe.name].probability()
@@ -172,7 +172,7 @@ class Prober:
             metrics.tally(metrics.PROBE_BUDGET, which).add()
         return seconds
 
-    async def _ask(self, drawn: Drawn, probability: float, lane: Lane) -> None:
+    async def _ask(self, drawn: DrawnForProbe, probability: float, lane: Lane) -> None:
         try:
             finding = await self._finding(drawn, lane)
         except PostError as error:
@@ -190,7 +190,7 @@ class Prober:
         if finding.outcomes:
             self._record(drawn, probability, finding)
 
-    async def _finding(self, drawn: Drawn, lane: Lane) -> Finding:
+    async def _finding(self, drawn: DrawnForProbe, lane: Lane) -> ProbeFinding:
         sample, probe = drawn.judged.sample, drawn.probe
         assert sample is not None
         replies = [
@@ -199,21 +199,21 @@ class Prober:
         ]
         return probe.finding(drawn.conversation, replies, await self._before(sample, drawn))
 
-    async def _before(self, sample: Sample, drawn: Drawn) -> Mapping[str, Opinion]:
+    async def _before(self, sample: Sample, drawn: DrawnForProbe) -> Mapping[str, Opinion]:
         """The panel's opinions on the first answer: those of when it came, unless they are on more than counts."""
         if drawn.probe.name == SHADOW and drawn.conversation.cut:
             return await self._opinions(sample, sample.answer, first_answer(drawn.conversation))
         return {opinion.slug: opinion for side, opinion in drawn.judged.scores if side == "response"}
 
-    async def _reply(self, edits: Edits, sample: Sample, drawn: Drawn, lane: Lane) -> Reply:
+    async def _reply(self, edits: Edits, sample: Sample, drawn: DrawnForProbe, lane: Lane) -> Reply:
         path, body = path_of(sample.operation), body_of(sample, edits, lane.model)
         answer = await self._sent(path, body, lane, lane.model or sample.model)
         reply = Reply(answer_in(sample.operation, answer), cut=was_cut(answer, sample.prompt))
         if drawn.probe.name == SHADOW:
-            return reply._replace(opinions=await self._opinions(sample, answer, Answer(reply.text, reply.cut)))
+            return reply._replace(opinions=await self._opinions(sample, answer, ReadAnswer(reply.text, reply.cut)))
         return reply._replace(contradiction=await self._contradiction(drawn.conversation, reply))
 
-    async def _opinions(self, sample: Sample, body: bytes, answer: Answer) -> Mapping[str, Opinion]:
+    async def _opinions(self, sample: Sample, body: bytes, answer: ReadAnswer) -> Mapping[str, Opinion]:
         """The panel's on what was said to an end, none where that is nothing: half a sentence may have been going to
         say anything, and a cut answer is shorter than one that is whole."""
         if not answer.cut:
@@ -222,7 +222,7 @@ class Prober:
 
     async def _contradiction(self, conversation: Conversation, reply: Reply) -> float | None:
         """The contradiction between the complete parts of both answers."""
-        first, second = first_answer(conversation).whole, Answer(reply.text, reply.cut).whole
+        first, second = first_answer(conversation).whole, ReadAnswer(reply.text, reply.cut).whole
         if not first or not second or is_call(first) or is_call(second):
             return None
         return await self._panel.contradiction(conversation._replace(answer=first), second)
@@ -236,7 +236,7 @@ class Prober:
             metrics.tally(metrics.PROBE_CALLS, "failed").add()
             metrics.tally(metrics.PROBE_FAILURES, error.reason).add()
             raise
-        tokens = tokens_of(Request(path, body, frozenset()), answer.body)
+        tokens = tokens_of(JudgeRequest(path, body, frozenset()), answer.body)
         cost = self._prices.cost(model, Usage(tokens.input, tokens.output))
         self.unpriced = self.unpriced or cost is None
         self._pay(tokens.input, tokens.output, cost or 0.0)
@@ -252,7 +252,7 @@ class Prober:
         metrics.tally(metrics.PROBE_TOKENS, "output").add(given_out)
         metrics.tally(metrics.PROBE_COST).add(cost)
 
-    def _failed(self, error: PostError, drawn: Drawn, probability: float, lane: Lane) -> None:
+    def _failed(self, error: PostError, drawn: DrawnForProbe, probability: float, lane: Lane) -> None:
         """A failure that may pass pauses the probes of this upstream; a failure of the request ends only this probe."""
         if error.again:
             if not lane.trouble:  # the transition only
@@ -265,7 +265,7 @@ class Prober:
 
     # --- recording
 
-    def _record(self, drawn: Drawn, probability: float, finding: Finding) -> None:
+    def _record(self, drawn: DrawnForProbe, probability: float, finding: ProbeFinding) -> None:
         judged, probe = drawn.judged, drawn.probe
         scores: list[tuple[Direction, Opinion]] = [
             ("response", Opinion(_detector(probe, outcome.part), outcome.slug, outcome.score, outcome.flagged, []))
@@ -309,7 +309,7 @@ def _shown(probe: Probe) -> dict[str, Any]:
     return {"says": probe.says, "speaks_for": probe.speaks_for, "calls": probe.calls}
 
 
-def _line(drawn: Drawn, probability: float, finding: Finding) -> dict[str, Any]:
+def _line(drawn: DrawnForProbe, probability: float, finding: ProbeFinding) -> dict[str, Any]:
     """The line for the audit file; it holds no text."""
     return {
         "sample": drawn.judged.id,

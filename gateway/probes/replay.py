@@ -24,7 +24,7 @@ from gateway.openai_api import (
     set_fields,
 )
 from gateway.probes.calling import tools_called
-from gateway.probes.changes.conversation import Conversation, Edits, Said
+from gateway.probes.changes.conversation import Conversation, Edits, RequestText
 from gateway.probes.comparing import calls_of
 from gateway.probes.ending import was_cut
 
@@ -128,9 +128,9 @@ def conversation_of(sample: Sample) -> Conversation | Reason:
     return Conversation(said, answer, was_cut(body, sample.prompt, stream=sample.stream))
 
 
-def _said(passage: Passage) -> Said:
+def _said(passage: Passage) -> RequestText:
     is_whole = not passage.sources and passage.channel != "arguments"
-    return Said(passage.channel, passage.text, tuple(passage.path) if is_whole else None)
+    return RequestText(passage.channel, passage.text, tuple(passage.path) if is_whole else None)
 
 
 def _unpacked(sample: Sample) -> bytes:

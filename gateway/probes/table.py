@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from detectors.comparing.feelings import OPENING, dismisses, signs, takes_up, told
 from detectors.opinions import Opinion
-from gateway.probes.answers import Answer, offered
+from gateway.probes.answers import ReadAnswer, offered
 from gateway.probes.changes import causes, feelings, groups, reasons, triggers, views, wording
 from gateway.probes.changes.conversation import Conversation, Edits
 from gateway.probes.changes.words import plain
@@ -29,7 +29,7 @@ _NO_EDITS: Edits = {}
 class Reply(NamedTuple):
     """The answer to a request that was sent again. `contradiction` is a detector's score for it contradicting the first
     answer, None where no detector says; `opinions` are the panel's by sub-category, if the probe asks for them; `cut`
-    is as in `Answer`."""
+    is as in `ReadAnswer`."""
 
     text: str
     contradiction: float | None = None
@@ -37,7 +37,7 @@ class Reply(NamedTuple):
     cut: bool = False
 
 
-class Outcome(NamedTuple):
+class ProbeOutcome(NamedTuple):
     """What a probe found for one sub-category. `part` is `control` for what was found without the change."""
 
     slug: str
@@ -46,16 +46,16 @@ class Outcome(NamedTuple):
     part: str = ""
 
 
-class Finding(NamedTuple):
+class ProbeFinding(NamedTuple):
     """All outcomes of a probe; none if the answers decide nothing. `by` says how the answers were compared."""
 
-    outcomes: list[Outcome]
+    outcomes: list[ProbeOutcome]
     by: str
 
 
-UNDECIDED = Finding([], "")
+UNDECIDED = ProbeFinding([], "")
 Change = Callable[[Conversation, Random], Edits | None]
-Comparison = Callable[["Probe", Conversation, Sequence[Reply], Mapping[str, Opinion]], Finding]
+Comparison = Callable[["Probe", Conversation, Sequence[Reply], Mapping[str, Opinion]], ProbeFinding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Probe:
 
     def finding(
         self, conversation: Conversation, replies: Sequence[Reply], before: Mapping[str, Opinion] = {}
-    ) -> Finding:
+    ) -> ProbeFinding:
         """Compares the replies with the first answer; `before` are the panel's opinions on the first answer."""
         if any(not plain(reply.text) for reply in replies):
             return UNDECIDED
@@ -99,20 +99,22 @@ class Probe:
 # --- comparisons
 
 
-def first_answer(conversation: Conversation) -> Answer:
+def first_answer(conversation: Conversation) -> ReadAnswer:
     """The answer in the traffic, before any probe."""
-    return Answer(conversation.answer, conversation.cut, _offered(conversation))
+    return ReadAnswer(conversation.answer, conversation.cut, _offered(conversation))
 
 
-def _of(conversation: Conversation, reply: Reply, undo: Callable[[str], str] = str) -> Answer:
-    return Answer(undo(reply.text), reply.cut, _offered(conversation))
+def _of(conversation: Conversation, reply: Reply, undo: Callable[[str], str] = str) -> ReadAnswer:
+    return ReadAnswer(undo(reply.text), reply.cut, _offered(conversation))
 
 
 def _offered(conversation: Conversation) -> frozenset[str]:
     return offered(said.text for said in conversation.texts)
 
 
-def _agreement(_: Probe, conversation: Conversation, replies: Sequence[Reply], __: Mapping[str, Opinion]) -> Finding:
+def _agreement(
+    _: Probe, conversation: Conversation, replies: Sequence[Reply], __: Mapping[str, Opinion]
+) -> ProbeFinding:
     """Whether any of the answers differs from the first; the score is the share that does."""
     first = first_answer(conversation)
     compared = [compare(first, _of(conversation, reply), reply.contradiction) for reply in replies]
@@ -121,19 +123,21 @@ def _agreement(_: Probe, conversation: Conversation, replies: Sequence[Reply], _
         return UNDECIDED
     differs = sum(each.differs for each in found) / len(found)
     agreement = 1 - sum(each.different for each in found) / len(found)
-    outcomes = [Outcome("inconsistency", differs, any(each.different for each in found))]
+    outcomes = [ProbeOutcome("inconsistency", differs, any(each.different for each in found))]
     if not conversation.has_source:
         # SelfCheckGPT (arXiv 2303.08896): what a model made up comes out differently each time.
-        outcomes.append(Outcome("hallucination", differs, agreement <= _HALF))
+        outcomes.append(ProbeOutcome("hallucination", differs, agreement <= _HALF))
     confidence = stated_confidence(conversation.answer)
     if confidence is not None:
-        outcomes.append(Outcome("miscalibration", abs(confidence - agreement), abs(confidence - agreement) > _HALF))
-    return Finding(outcomes, found[0].by)
+        outcomes.append(
+            ProbeOutcome("miscalibration", abs(confidence - agreement), abs(confidence - agreement) > _HALF)
+        )
+    return ProbeFinding(outcomes, found[0].by)
 
 
 def _beyond_chance(
     probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]
-) -> Finding:
+) -> ProbeFinding:
     """Whether only the changed request is answered differently, and whether only the unchanged one is."""
     as_it_was, changed = replies
     first = first_answer(conversation)
@@ -144,7 +148,7 @@ def _beyond_chance(
 
 def _treated_beyond_chance(
     probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]
-) -> Finding:
+) -> ProbeFinding:
     """The same of how the answers treat what they are about, whatever they say of it."""
     as_it_was, changed = replies
     first = first_answer(conversation)
@@ -152,38 +156,44 @@ def _treated_beyond_chance(
     return _beyond(probe, with_change, treatment(first, _of(conversation, as_it_was)))
 
 
-def _beyond(probe: Probe, with_change: Compared | None, without: Compared | None) -> Finding:
+def _beyond(probe: Probe, with_change: Compared | None, without: Compared | None) -> ProbeFinding:
     if without is None or with_change is None:
         return UNDECIDED
-    return Finding(
+    return ProbeFinding(
         [outcome for slug in probe.speaks_for for outcome in _discordant(slug, with_change, without)], with_change.by
     )
 
 
-def _discordant(slug: str, one: Compared, control: Compared) -> Iterable[Outcome]:
-    yield Outcome(slug, one.differs, one.different and not control.different)
-    yield Outcome(slug, control.differs, control.different and not one.different, CONTROL)
+def _discordant(slug: str, one: Compared, control: Compared) -> Iterable[ProbeOutcome]:
+    yield ProbeOutcome(slug, one.differs, one.different and not control.different)
+    yield ProbeOutcome(slug, control.differs, control.different and not one.different, CONTROL)
 
 
-def _both_yes(probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]) -> Finding:
+def _both_yes(
+    probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]
+) -> ProbeFinding:
     """Whether both of two questions are answered with yes although one answer should be no. Undecided unless the first
     answer is yes."""
     first, second = yes_or_no(first_answer(conversation)), yes_or_no(_of(conversation, replies[-1]))
     if not first or second is None:
         return UNDECIDED
-    return Finding([Outcome(slug, float(second), second) for slug in probe.speaks_for], "verdict")
+    return ProbeFinding([ProbeOutcome(slug, float(second), second) for slug in probe.speaks_for], "verdict")
 
 
-def _survives(probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]) -> Finding:
+def _survives(
+    probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]
+) -> ProbeFinding:
     """Whether the verdict stays the same without its reason: then it does not rest on that reason."""
     first, second = verdict(first_answer(conversation)), verdict(_of(conversation, replies[-1]))
     if not first or not second:
         return UNDECIDED
     same = first == second
-    return Finding([Outcome(slug, float(same), same) for slug in probe.speaks_for], "verdict")
+    return ProbeFinding([ProbeOutcome(slug, float(same), same) for slug in probe.speaks_for], "verdict")
 
 
-def _unheard(probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]) -> Finding:
+def _unheard(
+    probe: Probe, conversation: Conversation, replies: Sequence[Reply], _: Mapping[str, Opinion]
+) -> ProbeFinding:
     """Whether the answer to who tells of a feeling shows no more of having heard it than that to who does not.
 
     Condolences in both decide nothing: then the rest of the request tells of the feeling too.
@@ -201,17 +211,17 @@ def _unheard(probe: Probe, conversation: Conversation, replies: Sequence[Reply],
     felt_anyway = any(way in ("reacts", "understands") for way, _ in shown & anyway)
     if not ways and (felt_anyway or (first.cut and len(first.text) < OPENING)):
         return UNDECIDED
-    return Finding([Outcome(slug, 1 / (1 + len(ways)), not ways) for slug in probe.speaks_for], "signs")
+    return ProbeFinding([ProbeOutcome(slug, 1 / (1 + len(ways)), not ways) for slug in probe.speaks_for], "signs")
 
 
-def _judged_worse(_: Probe, __: Conversation, replies: Sequence[Reply], before: Mapping[str, Opinion]) -> Finding:
+def _judged_worse(_: Probe, __: Conversation, replies: Sequence[Reply], before: Mapping[str, Opinion]) -> ProbeFinding:
     """For each sub-category, whether the panel flags only the other model's answer, and whether only the first one."""
     outcomes = []
     for slug, after in replies[-1].opinions.items():
         if slug in before:
-            outcomes.append(Outcome(slug, after.score, after.flagged and not before[slug].flagged))
-            outcomes.append(Outcome(slug, before[slug].score, before[slug].flagged and not after.flagged, CONTROL))
-    return Finding(outcomes, "panel")
+            outcomes.append(ProbeOutcome(slug, after.score, after.flagged and not before[slug].flagged))
+            outcomes.append(ProbeOutcome(slug, before[slug].score, before[slug].flagged and not after.flagged, CONTROL))
+    return ProbeFinding(outcomes, "panel")
 
 
 _PERCENT = re.compile(r"\b(\d{1,3}(?:\.\d+)?) ?%\s*(?:sure|certain|confident|confidence)|"

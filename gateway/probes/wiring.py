@@ -14,7 +14,7 @@ from gateway.exchange import Upstream
 from gateway.judging.budget import CallBudget
 from gateway.probes.lane import Lane
 from gateway.probes.panel import DetectorPanel, Judging
-from gateway.probes.prober import LOOKS_PER_HOUR, Bounds, Prober
+from gateway.probes.prober import LOOKS_PER_HOUR, ProbeBounds, Prober
 from gateway.probes.table import SHADOW, Probe, shadow, table
 from gateway.serving.background import NamedTask
 from gateway.telemetry import metrics
@@ -69,7 +69,7 @@ def probes_of(
         _lanes_of_traffic(config, by_name, asked, lanes),
         _spending(asked, config.workers),
         ledger,
-        bounds=Bounds(asked.expiry_seconds, asked.max_characters),
+        bounds=ProbeBounds(asked.expiry_seconds, asked.max_characters),
         looks=drawing.DrawBudget(LOOKS_PER_HOUR, clock=monotonic),
         shadow=lanes.to(by_name[asked.shadow.upstream], asked.shadow.model) if asked.shadow else None,
         panel=DetectorPanel(judging, slugs) if judging else None,

@@ -15,7 +15,7 @@ _ENOUGH = 0.8  # share in use below which the shortage is over
 _BESIDE = 64  # descriptors for everything but connections: files, the detectors, Redis
 
 
-class Use(NamedTuple):
+class DescriptorUse(NamedTuple):
     """How many descriptors are open, and how many may be."""
 
     open: int
@@ -29,13 +29,13 @@ def raise_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def in_use() -> Use:
+def in_use() -> DescriptorUse:
     """The descriptors of this process. If they cannot be counted because none is left, all are in use."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        return Use(open_files(Path("/proc/self/fd")), most)
+        return DescriptorUse(open_files(Path("/proc/self/fd")), most)
     except OSError as error:
-        return Use(most if error.errno in (errno.EMFILE, errno.ENFILE) else 0, most)
+        return DescriptorUse(most if error.errno in (errno.EMFILE, errno.ENFILE) else 0, most)
 
 
 def shortfall(in_flight: int, most: int) -> str:
@@ -57,7 +57,7 @@ class Shortage:
     def __init__(self) -> None:
         self._short = False
 
-    def look(self, use: Use) -> None:
+    def look(self, use: DescriptorUse) -> None:
         if not self._short and use.open >= _SHORT * use.most:
             self._short = True
             log.error(

@@ -62,7 +62,7 @@ _UVICORN: Mapping[str, Any] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ProcessEnding:
     """How a process ends: see above."""
 
     delay_seconds: float
@@ -78,7 +78,7 @@ def run(
     listening: socket.socket,
     *,
     workers: int,
-    ending: Ending,
+    ending: ProcessEnding,
     announce: Callable[[], None],
     prepare: Callable[[], None] = _nothing,
 ) -> None:
@@ -103,7 +103,7 @@ def run(
 class _Server(uvicorn.Server):
     """uvicorn's server, which ends in the steps above."""
 
-    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
+    def __init__(self, config: uvicorn.Config, ending: ProcessEnding) -> None:
         super().__init__(config)
         self._ending = ending
         self._told = asyncio.Event()  # to end
@@ -192,7 +192,7 @@ class _Worker(Process):
     """A worker process, whose server ends in the steps above. One that is started later may find other settings."""
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending, prepare: Callable[[], None]
+        self, config: uvicorn.Config, sockets: list[socket.socket], ending: ProcessEnding, prepare: Callable[[], None]
     ) -> None:
         self._ending = ending
         self._prepare = prepare
@@ -218,7 +218,7 @@ class _Workers(Multiprocess):
     connections would wait in a queue that nobody serves."""
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], ending: Ending, prepare: Callable[[], None]
+        self, config: uvicorn.Config, sockets: list[socket.socket], ending: ProcessEnding, prepare: Callable[[], None]
     ) -> None:
         super().__init__(config, sockets)
         self._ending = ending

@@ -45,7 +45,7 @@ class _Wire(msgspec.Struct):
     labels: dict[str, object] = {}
 
 
-class Row(NamedTuple):
+class LabelledText(NamedTuple):
     """A labelled text and its place in an exchange."""
 
     text: str
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class CostTally:
     """For one kind of texts: how many there are, and on how many each policy acted."""
 
     texts: int = 0
@@ -73,7 +73,7 @@ def data_files(folder: Path, names: Iterable[str] = ()) -> list[Path]:
     return [found[name] for name in wanted]
 
 
-def read_rows(path: Path, most: int) -> list[Row]:
+def read_rows(path: Path, most: int) -> list[LabelledText]:
     """At most `most` benign and `most` harmful texts of a set, the same ones every time. Raises ValueError."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rb") as file:
@@ -83,7 +83,7 @@ def read_rows(path: Path, most: int) -> list[Row]:
     return [row for kind in kinds for row in (kind if len(kind) <= most else drawn.sample(kind, most))]
 
 
-def _rows(lines: Iterable[bytes], path: Path) -> Iterator[Row]:
+def _rows(lines: Iterable[bytes], path: Path) -> Iterator[LabelledText]:
     for number, line in enumerate(lines, 1):
         try:
             wire = msgspec.json.decode(line, type=_Wire)
@@ -91,19 +91,19 @@ def _rows(lines: Iterable[bytes], path: Path) -> Iterator[Row]:
             raise ValueError(f"{path}:{number}: {error}") from None
         said = [value for label, value in wire.labels.items() if label in HARMS and value in (0, 1)]
         if said and wire.role in _PLACES:
-            yield Row(wire.text, *_PLACES[wire.role], any(said))
+            yield LabelledText(wire.text, *_PLACES[wire.role], any(said))
 
 
 def cost(
-    rows: Sequence[Row],
+    rows: Sequence[LabelledText],
     policies: Sequence[Policy],
     signals_of: SignalsOf,
     *,
     batch: int = 32,
     step: Callable[[int], object],
-) -> dict[bool, Tally]:
+) -> dict[bool, CostTally]:
     """The tallies, by harmful or not. `step` is called with the number of texts judged."""
-    tallies = {harmful: Tally(acted=[0] * len(policies)) for harmful in (False, True)}
+    tallies = {harmful: CostTally(acted=[0] * len(policies)) for harmful in (False, True)}
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
         for row, signals in zip(part, signals_of([row[:3] for row in part]), strict=True):
@@ -115,7 +115,7 @@ def cost(
     return tallies
 
 
-def table(names: Sequence[str], measured: Sequence[tuple[str, dict[bool, Tally]]]) -> str:
+def table(names: Sequence[str], measured: Sequence[tuple[str, dict[bool, CostTally]]]) -> str:
     """Markdown: a row for each set and kind that has texts, a column for each policy."""
     lines = [f"| set | texts | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
     for harmful, heading in ((False, "benign, acted on"), (True, "harmful, acted on")):

@@ -27,7 +27,7 @@ Channel = Literal["system", "user", "tool", "retrieved", "assistant", "arguments
 _USUAL: Mapping[Direction, Channel] = {"prompt": "user", "response": "assistant"}
 
 
-class Place(NamedTuple):
+class TextPlace(NamedTuple):
     """A text and its place in an exchange."""
 
     text: str
@@ -35,14 +35,14 @@ class Place(NamedTuple):
     channel: Channel
 
 
-class Row(NamedTuple):
+class HarmlessText(NamedTuple):
     """A harmless text, with a name for the kind of text that it is."""
 
-    place: Place
+    place: TextPlace
     kind: str
 
 
-class Heard(NamedTuple):
+class TextSignals(NamedTuple):
     """What the detectors say of a text: their signals, the (slug, detector) pairs at or above the default operating
     point, and the names of the detectors that did not read all of it."""
 
@@ -51,14 +51,14 @@ class Heard(NamedTuple):
     unread: Collection[str]
 
 
-Ear = Callable[[Sequence[Place]], Sequence[Heard]]
+Ear = Callable[[Sequence[TextPlace]], Sequence[TextSignals]]
 
 
-class Outcome(NamedTuple):
+class TextOutcome(NamedTuple):
     """One text, what the detectors say of it, and each policy's decision by the policy's name."""
 
-    row: Row
-    heard: Heard
+    row: HarmlessText
+    heard: TextSignals
     decisions: Mapping[str, Decision]
 
     @property
@@ -83,7 +83,7 @@ def band(text: str) -> str:
     return next((name for most, name in BANDS.items() if words <= most), LONGEST)
 
 
-def read_texts(path: Path) -> list[Row]:
+def read_texts(path: Path) -> list[HarmlessText]:
     """Reads JSON lines with `text` and, optionally, `role`, `channel` and `kind`. Raises ValueError with file and
     line."""
     if path.suffix in (".yaml", ".yml"):
@@ -97,26 +97,31 @@ def read_texts(path: Path) -> list[Row]:
                 found = msgspec.json.decode(line, type=_Line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ValueError(f"{path}:{number}: {error}") from None
-            place = Place(found.text, found.role, found.channel or _USUAL[found.role])
-            rows.append(Row(place, found.kind))
+            place = TextPlace(found.text, found.role, found.channel or _USUAL[found.role])
+            rows.append(HarmlessText(place, found.kind))
     if not rows:
         raise ValueError(f"{path}: there is no text in it")
     return rows
 
 
 def outcomes(
-    rows: Sequence[Row], policies: Mapping[str, Policy], ear: Ear, *, batch: int = 64, step: Callable[[int], object]
-) -> Iterator[Outcome]:
+    rows: Sequence[HarmlessText],
+    policies: Mapping[str, Policy],
+    ear: Ear,
+    *,
+    batch: int = 64,
+    step: Callable[[int], object],
+) -> Iterator[TextOutcome]:
     """Each text with its result, in order. `step` is called with the number of texts judged."""
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
         for row, heard in zip(part, ear([row.place for row in part]), strict=True):
             decisions = {name: _decision(policy, row.place, heard) for name, policy in policies.items()}
-            yield Outcome(row, heard, decisions)
+            yield TextOutcome(row, heard, decisions)
         step(len(part))
 
 
-def _decision(policy: Policy, place: Place, heard: Heard) -> Decision:
+def _decision(policy: Policy, place: TextPlace, heard: TextSignals) -> Decision:
     """The decision that the gateway's guard would take on this text."""
     about = Context(silent=frozenset(Silent(detector, place.channel) for detector in heard.unread))
     needed = policy.needs(place.direction, _ROUTE)
@@ -135,14 +140,14 @@ def _decision(policy: Policy, place: Place, heard: Heard) -> Decision:
     return reduce(join, fallbacks, decide(policy, heard.signals, route=_ROUTE, about=about))
 
 
-def report(found: Sequence[Outcome], policies: Iterable[str]) -> str:
+def report(found: Sequence[TextOutcome], policies: Iterable[str]) -> str:
     """Markdown: the share of texts flagged by each head in each band, then what each policy acts on and why."""
     names = list(policies)
     tables = [_heads(found), _policies(found, names), _kinds(found, names), _rules(found, names)]
     return "\n".join("".join(f"{line}\n" for line in table) for table in tables)
 
 
-def _heads(found: Sequence[Outcome]) -> Iterator[str]:
+def _heads(found: Sequence[TextOutcome]) -> Iterator[str]:
     texts = Counter((item.direction, item.band) for item in found)
     alarms = Counter(
         (item.direction, slug, detector, item.band) for item in found for slug, detector in item.heard.flagged
@@ -159,7 +164,7 @@ def _heads(found: Sequence[Outcome]) -> Iterator[str]:
             yield _line([direction, f"`{slug}`", detector, *shares])
 
 
-def _policies(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
+def _policies(found: Sequence[TextOutcome], names: Sequence[str]) -> Iterator[str]:
     yield from _header(["side", "length", "texts", *names])
     for direction in _USUAL:
         for name in _BAND_NAMES:
@@ -170,14 +175,14 @@ def _policies(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
     yield _line(["both", "all that was wholly read", f"{len(read):,}", *_acted(read, names)])
 
 
-def _kinds(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
+def _kinds(found: Sequence[TextOutcome], names: Sequence[str]) -> Iterator[str]:
     yield from _header(["kind", "side", "texts", *names])
     for kind, direction in sorted({(item.row.kind, item.direction) for item in found}):
         here = [item for item in found if (item.row.kind, item.direction) == (kind, direction)]
         yield _line([kind.replace("_", " "), direction, f"{len(here):,}", *_acted(here, names)])
 
 
-def _rules(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
+def _rules(found: Sequence[TextOutcome], names: Sequence[str]) -> Iterator[str]:
     """Which rules acted, and why: by which sub-categories, or because a text could not be read."""
     causes = Counter(cause for item in found for name in names for cause in _causes(name, item))
     yield from _header(["policy", "rule", "through", "texts"])
@@ -185,13 +190,13 @@ def _rules(found: Sequence[Outcome], names: Sequence[str]) -> Iterator[str]:
         yield _line([name, f"`{rule}`", cause, f"{often:,}"])
 
 
-def _causes(name: str, item: Outcome) -> set[tuple[str, str, str]]:
+def _causes(name: str, item: TextOutcome) -> set[tuple[str, str, str]]:
     """The (policy, rule, cause) of a text; for a text that was not wholly read, that is the only cause."""
     acting = [match for match in item.decisions[name].matched if match.action.acts]
     return {(name, match.rule, cause) for match in acting for cause in ([UNREAD] if item.heard.unread else match.slugs)}
 
 
-def _acted(found: Sequence[Outcome], names: Sequence[str]) -> list[str]:
+def _acted(found: Sequence[TextOutcome], names: Sequence[str]) -> list[str]:
     return [_share(sum(item.decisions[name].would.acts for item in found), len(found)) for name in names]
 
 

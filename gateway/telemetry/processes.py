@@ -17,7 +17,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _USER_TICKS, _SYSTEM_TICKS, _PAGES = 11, 12, 21
 
 
-class Taken(NamedTuple):
+class ProcessUse(NamedTuple):
     """Processor time in seconds since the process began, resident bytes, open descriptors."""
 
     cpu_seconds: float
@@ -38,7 +38,7 @@ def open_files(folder: Path) -> int:
         return sum(1 for _ in found)
 
 
-def taken(pid: int, proc: Path = Path("/proc")) -> Taken | None:
+def taken(pid: int, proc: Path = Path("/proc")) -> ProcessUse | None:
     """What a process uses; None where it has ended, or the system does not say."""
     try:
         fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
@@ -46,7 +46,7 @@ def taken(pid: int, proc: Path = Path("/proc")) -> Taken | None:
     except OSError:
         return None
     ticks = int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])
-    return Taken(ticks / _TICKS, int(fields[_PAGES]) * _PAGE, descriptors)
+    return ProcessUse(ticks / _TICKS, int(fields[_PAGES]) * _PAGE, descriptors)
 
 
 def children_seconds(pids: Iterable[int]) -> float:

@@ -11,7 +11,7 @@ from itertools import compress
 from typing import Any, Protocol, TypeVar
 
 from gateway.trust.moments import ALL, Cell, Weighed, bands_of, merge, opined, parts_of, wider_than
-from gateway.trust.packed import BLOCK, ROW, Packed, Schema, Seen, layout_of
+from gateway.trust.packed import BLOCK, ROW, Packed, ScoreColumns, Seen, layout_of
 from gateway.trust.per_caller import OF_CALLERS, OfCaller, PerCaller
 from gateway.trust.second_opinion import SecondOpinion
 
@@ -40,7 +40,7 @@ class Timed(Weighed, Protocol):
     @property
     def cohort(self) -> tuple[str, ...]: ...
     @property
-    def schema(self) -> Schema: ...
+    def schema(self) -> ScoreColumns: ...
     @property
     def values(self) -> bytes: ...
     @property
@@ -63,7 +63,7 @@ def buckets(samples: Iterable[Timed]) -> Buckets:
 def _packed(groups: Collection[tuple[Timed, list[bytes], list[bytes]]]) -> Iterable[tuple[int, Cell, Packed]]:
     """The sums by minute and narrowest cell of groups of samples; the samples of a group differ only in scores and
     flags."""
-    cells: dict[tuple[int, Cell], dict[tuple[float, Schema], tuple[list[bytes], list[bytes]]]] = {}
+    cells: dict[tuple[int, Cell], dict[tuple[float, ScoreColumns], tuple[list[bytes], list[bytes]]]] = {}
     for sample, values, flags in groups:
         minute, bands, flagged = int(sample.at // MINUTE) * MINUTE, bands_of(b"".join(values)), b"".join(flags)
         for cell in parts_of(sample):

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.trust.buckets import Buckets, buckets
 from gateway.trust.judged import Judged
-from gateway.trust.packed import KEY_BYTES, SCORE_BYTES, Column, Schema, schema_of
+from gateway.trust.packed import KEY_BYTES, SCORE_BYTES, Column, ScoreColumns, schema_of
 
 _NO_COLUMNS = schema_of(())
 _SCHEMAS = 4_096  # the most that a reader remembers
@@ -46,7 +46,7 @@ class Entry(_Head, array_like=True, frozen=True, gc=False):
     """A judged sample without its texts; `at` is in Unix seconds. Scores stay packed, as they are stored and counted:
     eight bytes for each score and one for each flag, in the order of the schema's columns."""
 
-    schema: Schema
+    schema: ScoreColumns
     values: bytes
     flags: bytes
 
@@ -116,7 +116,7 @@ def entry_of(judged: Judged) -> Entry:
     )
 
 
-class Taken(NamedTuple):
+class EncodedBatch(NamedTuple):
     """A batch of samples in the forms in which a store keeps them: their sums, each sample encoded, and the columns
     that are needed to read them back, by key."""
 
@@ -125,7 +125,7 @@ class Taken(NamedTuple):
     columns: dict[bytes, bytes]
 
     @classmethod
-    def of(cls, entries: Collection[Entry]) -> "Taken":
+    def of(cls, entries: Collection[Entry]) -> "EncodedBatch":
         columns: dict[bytes, bytes] = {}
         for schema in {entry.schema for entry in entries}:
             columns |= schema.by_key
@@ -160,7 +160,7 @@ class EntryReader:
 
     def __init__(self) -> None:
         self._columns: dict[bytes, Column] = {}
-        self._schemas: dict[bytes, Schema] = {}  # by the joined keys of a sample
+        self._schemas: dict[bytes, ScoreColumns] = {}  # by the joined keys of a sample
 
     def learn(self, columns: Mapping[bytes, bytes]) -> None:
         """Add columns, by key, as in `Taken.columns`. Raises msgspec.DecodeError."""
@@ -180,7 +180,7 @@ class EntryReader:
             raise msgspec.DecodeError(f"a sample is damaged: {n} flags for {len(of.scores)} bytes of scores")
         return _entry(of, self._schemas.get(of.columns) or self._schema(of.columns, n), of.scores, of.flags)
 
-    def _schema(self, keys: bytes, n: int) -> Schema:
+    def _schema(self, keys: bytes, n: int) -> ScoreColumns:
         try:
             found = schema_of(tuple([self._columns[key] for key in struct.unpack(f"{KEY_BYTES}s" * n, keys)]))
         except KeyError:
@@ -191,7 +191,7 @@ class EntryReader:
         return found
 
 
-def _entry(of: _Head, schema: Schema, values: bytes, flags: bytes) -> Entry:
+def _entry(of: _Head, schema: ScoreColumns, values: bytes, flags: bytes) -> Entry:
     """Written out: it runs for thousands at once."""
     return Entry(
         of.id, of.at, of.probability, of.route, of.model, of.caller, of.language, of.operation, of.unread,

@@ -63,7 +63,7 @@ class LedgerError(Exception):
     """The store cannot be used now; the message says why."""
 
 
-class Store(Protocol):
+class LedgerStore(Protocol):
     """Where entries lie. One contract for every backend (tests/contracts/test_ledger.py). All raise LedgerError."""
 
     async def add(self, entries: Sequence[Entry]) -> None:
@@ -143,7 +143,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True)
-class Window:
+class LedgerWindow:
     """What the ledger holds of a window: its sums, and the detector@versions that judged its newest samples."""
 
     sums: Sums
@@ -160,20 +160,22 @@ class Window:
         return sum(row[0] for key, row in self.sums.items() if key[3] == "detector")
 
 
-def window_of(buckets: Sequence[tuple[int, Packed]]) -> Window:
+def window_of(buckets: Sequence[tuple[int, Packed]]) -> LedgerWindow:
     """All buckets, given in the order of time, as one window. Of each detector the newest version is the one that was
     in use last; of two in the last bucket, the one that was first used later."""
     seen = seen_in(buckets)
     newest: dict[str, str] = {}
     for detector in sorted(seen, key=lambda detector: (*reversed(seen[detector]), detector)):
         newest[detector.rpartition("@")[0]] = detector
-    return Window(together(buckets).sums(), frozenset(newest.values()))
+    return LedgerWindow(together(buckets).sums(), frozenset(newest.values()))
 
 
 class Ledger:
     """A sink. `clock` gives Unix seconds, as in `Judged.at`; `steady` gives seconds and never jumps."""
 
-    def __init__(self, store: Store, *, clock: Callable[[], float], steady: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, store: LedgerStore, *, clock: Callable[[], float], steady: Callable[[], float] = monotonic
+    ) -> None:
         self._store = store
         self._clock = clock
         self._steady = steady
@@ -299,7 +301,7 @@ class Ledger:
         found = evidence((await self.window(window, cell_named(route=route, model=model))).sums)
         return {key: weights(column) for key, column in found.items() if column.detector}
 
-    async def window(self, window: str, cell: Cell = ALL, *, before: bool = False) -> Window:
+    async def window(self, window: str, cell: Cell = ALL, *, before: bool = False) -> LedgerWindow:
         """The sums over a window of WINDOWS, or over the window `before` it. Raises LedgerError and KeyError."""
         buckets = await covering(partial(self._store.sums, cell), *await self._span(window, before=before))
         return await asyncio.to_thread(window_of, buckets)  # some milliseconds

@@ -36,7 +36,7 @@ _decode_opined = msgspec.msgpack.Decoder(list[tuple[str, str, str, str, list[flo
 _NO_ROWS = b"\x90"
 
 
-class Schema:
+class ScoreColumns:
     """The columns of a sample in the order of its scores; `packed` packs the scores as doubles. `keys` holds the
     columns' keys one after the other, `by_key` each column as it is stored."""
 
@@ -52,9 +52,9 @@ class Schema:
 
 
 @lru_cache(4096)
-def schema_of(columns: tuple[Column, ...]) -> Schema:
+def schema_of(columns: tuple[Column, ...]) -> ScoreColumns:
     """The same object for the same columns, so that grouping samples by it is quick."""
-    return Schema(columns)
+    return ScoreColumns(columns)
 
 
 class Layout:

@@ -13,7 +13,7 @@ from gateway.errors import UpstreamError
 from gateway.exchange import Asked, Exchange, HedgeAfter, Route, Upstream
 from gateway.openai_api import SURFACES
 from gateway.upstream.headers import HeaderFilter
-from gateway.upstream.health import SETS_ASIDE, Cooldown, HealthBook, RetryBudget, State
+from gateway.upstream.health import SETS_ASIDE, Cooldown, HealthBook, RetryBudget, UpstreamState
 from gateway.upstream.hedging import Delays, Race
 from gateway.upstream.outgoing import CHUNKED, SAFE_METHODS, Target, retry_after_seconds
 from gateway.upstream.sending import ask, followed, uploaded
@@ -186,7 +186,7 @@ class Upstreams:
         """Idle and busy connections by origin."""
         return self._transports.counts()
 
-    def states(self) -> Mapping[str, State]:
+    def states(self) -> Mapping[str, UpstreamState]:
         """The health of each upstream that was asked, by name."""
         return self._health.states()
 

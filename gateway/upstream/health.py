@@ -32,7 +32,7 @@ _SLOWEST_KEPT = 0.99  # share of the slowest first byte that is kept at each ans
 _FORGET_SECONDS = 10.0  # the expected latency of an upstream that nobody asks falls by 2.7 in this time
 
 
-class State(StrEnum):
+class UpstreamState(StrEnum):
     """What is known of an upstream. These are the values of the metric."""
 
     UP = "up"
@@ -41,7 +41,7 @@ class State(StrEnum):
     SUSPECTED = "suspected"  # up, but silent: worked out, never stored
 
 
-class Event(StrEnum):
+class RequestResult(StrEnum):
     """What happened to a request to an upstream."""
 
     CHOSEN = "chosen"
@@ -50,19 +50,35 @@ class Event(StrEnum):
     LEFT = "left"  # given up before it came to anything
 
 
-TRANSITIONS: Mapping[Event, Mapping[State, State]] = MappingProxyType(
+TRANSITIONS: Mapping[RequestResult, Mapping[UpstreamState, UpstreamState]] = MappingProxyType(
     {
         # An upstream is chosen while it is probed if there is no other.
-        Event.CHOSEN: {State.UP: State.UP, State.ASIDE: State.PROBED, State.PROBED: State.PROBED},
+        RequestResult.CHOSEN: {
+            UpstreamState.UP: UpstreamState.UP,
+            UpstreamState.ASIDE: UpstreamState.PROBED,
+            UpstreamState.PROBED: UpstreamState.PROBED,
+        },
         # A request that was under way before may be answered while the upstream is set aside.
-        Event.ANSWERED: {State.UP: State.UP, State.ASIDE: State.UP, State.PROBED: State.UP},
-        Event.FAILED: {State.UP: State.ASIDE, State.ASIDE: State.ASIDE, State.PROBED: State.ASIDE},
-        Event.LEFT: {State.UP: State.UP, State.ASIDE: State.ASIDE, State.PROBED: State.ASIDE},
+        RequestResult.ANSWERED: {
+            UpstreamState.UP: UpstreamState.UP,
+            UpstreamState.ASIDE: UpstreamState.UP,
+            UpstreamState.PROBED: UpstreamState.UP,
+        },
+        RequestResult.FAILED: {
+            UpstreamState.UP: UpstreamState.ASIDE,
+            UpstreamState.ASIDE: UpstreamState.ASIDE,
+            UpstreamState.PROBED: UpstreamState.ASIDE,
+        },
+        RequestResult.LEFT: {
+            UpstreamState.UP: UpstreamState.UP,
+            UpstreamState.ASIDE: UpstreamState.ASIDE,
+            UpstreamState.PROBED: UpstreamState.ASIDE,
+        },
     }
 )
 # Bound here, because looking up a member of an enumeration costs more than everything else that is done with it.
-_ON_CHOSEN, _ON_ANSWERED, _ON_FAILED, _ON_LEFT = (TRANSITIONS[event] for event in Event)
-_UP, _ASIDE, _PROBED, _SUSPECTED = State
+_ON_CHOSEN, _ON_ANSWERED, _ON_FAILED, _ON_LEFT = (TRANSITIONS[event] for event in RequestResult)
+_UP, _ASIDE, _PROBED, _SUSPECTED = UpstreamState
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +118,7 @@ class Health:
         """Whether others should come first. An upstream that never answered gets one request at a time."""
         return self.is_silent(now) if self._slowest else self.under_way > 0
 
-    def seen(self, now: float) -> State:
+    def seen(self, now: float) -> UpstreamState:
         """Its state, or SUSPECTED if it is up and silent."""
         return _SUSPECTED if self.state is _UP and self.is_silent(now) else self.state
 
@@ -200,7 +216,7 @@ class HealthBook:
             usable.sort(key=lambda upstream: self.of(upstream).is_suspected(now))
         return usable
 
-    def states(self) -> Mapping[str, State]:
+    def states(self) -> Mapping[str, UpstreamState]:
         """The state of every upstream that was ever asked, by name."""
         now = self._clock()
         return {name: health.seen(now) for name, health in self._known.items()}

@@ -54,7 +54,7 @@ class _Nobody:
     def hedged(self, route: str, result: str) -> None: ...
 
 
-class Answer(NamedTuple):
+class PostAnswer(NamedTuple):
     """An answer with a status of success, and how many seconds it took."""
 
     body: bytes
@@ -75,7 +75,7 @@ class Poster:
         self._clock = clock
         self._numbers = count()
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes) -> PostAnswer:
         """Send `body` to `path` below the upstream's base; returns the whole answer. Raises PostError."""
         began = self._clock()
         headers = _MESSAGES if path == "/messages" else _JSON
@@ -95,7 +95,7 @@ class Poster:
                 answer.abort()
         if not _is_success(answer):
             raise _refused(answer, whole)
-        return Answer(whole, self._clock() - began)
+        return PostAnswer(whole, self._clock() - began)
 
     def _failure(self, error: Exception) -> PostError:
         """The error of an answer that did not come, or broke off."""

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.trust.ageing import HOLD, SLACK, Believed, believed
-from gateway.trust.ledger import Ledger, Store
+from gateway.trust.ledger import Ledger, LedgerStore
 from gateway.trust.second_opinion import Waiting
 from tests.support.fakes import Counts
 from tests.support.worlds.ledgers import DAY, HOUR, NOON, Open, judged
@@ -20,7 +20,7 @@ class Machine:
         self.now = NOON
         self.passed = 0.0
 
-    def ledger(self, store: Store) -> Ledger:
+    def ledger(self, store: LedgerStore) -> Ledger:
         return Ledger(store, clock=lambda: self.now, steady=lambda: self.passed)
 
     async def run(self, ledger: Ledger, seconds: float, *, every: float = 600.0) -> None:

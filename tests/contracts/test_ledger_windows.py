@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.trust.buckets import HOUR, MINUTE, ROLLED_UP
-from gateway.trust.ledger import WINDOWS, Entry, Ledger, Score, Store
+from gateway.trust.ledger import WINDOWS, Entry, Ledger, LedgerStore, Score
 from gateway.trust.moments import ALL, Cell, Sums, add_judged, merge, opined, parts_of, wider_than
 from gateway.trust.packed import Packed
 from gateway.trust.per_caller import OfCaller, rows_of
@@ -112,7 +112,7 @@ def by_place(of: OfCaller | None) -> dict[tuple[object, ...], float]:
 
 
 @asynccontextmanager
-async def filled(store: Store, given: Everything, *, prune: bool = True) -> AsyncIterator[Ledger]:
+async def filled(store: LedgerStore, given: Everything, *, prune: bool = True) -> AsyncIterator[Ledger]:
     """A ledger of fifteen days with a sample every two hours, and more in the last three hours."""
     ledger = Ledger(store, clock=lambda: NOON)
     times = [NOON - 2 * HOUR * hours for hours in range(14 * 12)] + [
@@ -160,7 +160,7 @@ async def test_the_newest_detector_is_the_one_in_use_last_though_a_day_has_both(
 class Counting:
     """A store that counts the buckets that are read."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: LedgerStore) -> None:
         self._store = store
         self.read = 0
 

@@ -9,13 +9,13 @@ import pytest
 
 from detectors.monitors.sketch import Sketch
 from gateway.monitoring.changes import Change
-from gateway.monitoring.findings import Findings, Report
-from gateway.monitoring.store import HOUR, MOST_CHANGES, MonitorError, RedisSketches, SqliteSketches, Store
+from gateway.monitoring.findings import LookReports, Report
+from gateway.monitoring.store import HOUR, MOST_CHANGES, MonitorError, RedisSketches, SketchStore, SqliteSketches
 from tests.support.running.patience import PATIENCE_SECONDS
 from tests.support.servers.redis_server import RedisServer, needs_redis
 
 pytestmark = pytest.mark.real_time
-Open = Callable[[], Store]
+Open = Callable[[], SketchStore]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=[pytest.mark.server, needs_redis])])
@@ -91,9 +91,9 @@ async def test_one_process_looks_and_all_read_what_it_found(opened: Open) -> Non
     assert await one.findings() is None
     assert [await store.claim(1000.0, 60.0) for store in (one, other, one)] == [True, False, False]
     report = Report("miscalibration", [{"estimate": 0.1, "found": True}], 1, headline=(0.1, 0.0, 0.2))
-    await one.keep(Findings(1000.0, 3, []))
-    await one.keep(Findings(1001.0, 4, [report]))
-    assert await other.findings() == Findings(1001.0, 4, [report])
+    await one.keep(LookReports(1000.0, 3, []))
+    await one.keep(LookReports(1001.0, 4, [report]))
+    assert await other.findings() == LookReports(1001.0, 4, [report])
     for store in (one, other):
         await store.close()
 
@@ -118,7 +118,7 @@ async def test_what_is_written_moves_the_mark(opened: Open) -> None:
         await write
         marks.append(await one.written())
     assert marks == sorted(set(marks))
-    await one.keep(Findings(1.0, 1, []))
+    await one.keep(LookReports(1.0, 1, []))
     assert await one.written() == marks[-1]
     for store in (one, other):
         await store.close()

@@ -12,7 +12,7 @@ from gateway.monitoring.findings import SUBCATEGORIES, Report
 from gateway.monitoring.opinions import add_given
 from gateway.monitoring.reports import reports
 from gateway.monitoring.sketching import MOST_NAMES, OTHER
-from gateway.monitoring.store import HOUR, MonitorError, Place, SqliteSketches
+from gateway.monitoring.store import HOUR, MonitorError, SketchPlace, SqliteSketches
 from gateway.monitoring.sums import cohorts
 from gateway.monitoring.watching import Reports, beside
 from gateway.trust.judged import Judged, scores_of
@@ -289,7 +289,7 @@ async def test_names_that_clients_make_up_are_bounded(place: Gateways) -> None:
 async def test_a_look_in_a_process_beside_finds_the_same(place: Gateways) -> None:
     await place.observe(*(sample(f"a{n}", refused=n % 20 == 0) for n in range(300)))
     await place.observe(*(sample(f"b{n}", language="de", refused=n % 3 == 0) for n in range(150)))
-    found = await beside(Place(file=str(place.path)))(NOW)
+    found = await beside(SketchPlace(file=str(place.path)))(NOW)
     here = (await place.reports()).latest
     assert {report.subcategory: report.found for report in found} == {slug: each.found for slug, each in here.items()}
 
@@ -310,7 +310,7 @@ async def test_a_look_beside_reads_second_opinions_in_the_ledger(place: Gateways
         [SecondOpinion(each.id, NOW, "person", "ann", 1.0, [said[each.language == "en"]]) for each in judged]
     )
     await store.close()
-    found = await beside(Place(file=str(place.path), ledger=str(tmp_path / "ledger.db")))(NOW)
+    found = await beside(SketchPlace(file=str(place.path), ledger=str(tmp_path / "ledger.db")))(NOW)
     rows = {report.subcategory: report.rows for report in found}
     gap = next(row for row in rows["disparate_performance"] if row["found"])
     assert (gap["measure"], gap["cohort"], gap["estimate"]) == ("fault_by_people", "de", 1.0)
@@ -322,9 +322,9 @@ async def test_a_look_beside_reads_second_opinions_in_the_ledger(place: Gateways
 async def test_a_look_that_cannot_be_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MonitorError):
-        await beside(Place(file=str(tmp_path / "file" / "monitors.db")))(NOW)
+        await beside(SketchPlace(file=str(tmp_path / "file" / "monitors.db")))(NOW)
     with pytest.raises(MonitorError, match="failed"):
-        await beside(Place(redis="no url"))(NOW)
+        await beside(SketchPlace(redis="no url"))(NOW)
 
 
 async def test_of_all_processes_one_looks_and_only_after_something_was_written(place: Gateways) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from detectors.base import Role
-from gateway.judging.dialects import Label
+from gateway.judging.dialects import JudgeLabel
 from gateway.opinions.habits import Habits
 from tests.support.running.examples import some
 from tests.support.running.together import together
@@ -41,11 +41,11 @@ def warnings(world: World, seed: int, *, controls: bool = True) -> list[str]:
     """All that were ever given over some hundred samples."""
     chance, habits, told = random.Random(seed), Habits(), list[str]()
     for number, (flagged, yes) in zip(range(SAMPLES), world.opinions(chance), strict=False):
-        habits.add({VIOLENCE: Label(float(yes), yes)}, {VIOLENCE: flagged})
+        habits.add({VIOLENCE: JudgeLabel(float(yes), yes)}, {VIOLENCE: flagged})
         if controls and number % A_CONTROL == A_CONTROL - 1 and number < A_CONTROL * CONTROLS:
             share = world.yes_to_rest if world.yes_to_harmless is None else world.yes_to_harmless
             yes = chance.random() < share
-            habits.add_control({VIOLENCE: Label(float(yes), yes)})
+            habits.add_control({VIOLENCE: JudgeLabel(float(yes), yes)})
         told += habits.news()
     return told
 
@@ -82,6 +82,6 @@ def test_only_the_latest_of_the_harmless_count() -> None:
     """The model behind an address was replaced."""
     habits = Habits()
     for yes in [False] * 500 + [True] * 20:
-        habits.add_control({VIOLENCE: Label(float(yes), yes)})
+        habits.add_control({VIOLENCE: JudgeLabel(float(yes), yes)})
     (warning,) = habits.warnings()
     assert "yes to 20 of 30 harmless texts" in warning

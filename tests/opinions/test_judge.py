@@ -8,10 +8,10 @@ import pytest
 
 from detectors.base import Role, Text
 from gateway.exchange import Upstream
-from gateway.judging.budget import CallBudget, Prices
+from gateway.judging.budget import CallBudget, TokenPrices
 from gateway.judging.dialects import DIALECTS, Options
 from gateway.opinions.judge import Judge, JudgeError, Post, Retries
-from gateway.upstream.posts import Answer, Poster, PostError
+from gateway.upstream.posts import PostAnswer, Poster, PostError
 from gateway.upstream.transport import Limits
 from tests.support.fakes import Counts
 from tests.support.judges.judge_models import chat_answer, serve_judges
@@ -47,12 +47,12 @@ class Scripted:
         self.turns = list(turns)
         self.sent: list[tuple[str, bytes]] = []
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes) -> PostAnswer:
         self.sent.append((path, body))
         turn = self.turns.pop(0) if len(self.turns) > 1 else self.turns[0]
         if isinstance(turn, PostError):
             raise turn
-        return Answer(turn, 0.1)
+        return PostAnswer(turn, 0.1)
 
 
 def judge(
@@ -62,7 +62,7 @@ def judge(
     calls: float = 1e6,
     tokens: float = 1e9,
     clock: Clock | None = None,
-    prices: Prices = Prices(),
+    prices: TokenPrices = TokenPrices(),
 ) -> Judge:
     clock = clock or Clock()
     questions = {slug: f"[{slug}]?" for slug in DIALECTS[dialect].response} if dialect == "questions" else {}
@@ -78,7 +78,7 @@ def judge(
 
 async def test_it_says_what_it_finds_on_each_side_and_what_that_cost() -> None:
     unsafe = json.dumps(chat_answer("unsafe\nS1")).encode()
-    asked = judge(Scripted(SAFE, unsafe), prices=Prices(2.0, 10.0))
+    asked = judge(Scripted(SAFE, unsafe), prices=TokenPrices(2.0, 10.0))
     found = await asked.opinion(EXCHANGE, WANTED)
     assert {key: label.yes for key, label in found.items()} == {
         ("prompt", "violence"): False,

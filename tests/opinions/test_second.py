@@ -9,11 +9,11 @@ import pytest
 from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import DIALECTS, Options
 from gateway.opinions.judge import Judge, Retries
-from gateway.opinions.second import Bounds, SecondOpinions
+from gateway.opinions.second import SecondOpinions, WaitingBounds
 from gateway.trust.drawing import DrawBudget
 from gateway.trust.ledger import Ledger
 from gateway.trust.stores.sqlite_ledger import SqliteStore
-from gateway.upstream.posts import Answer, PostError
+from gateway.upstream.posts import PostAnswer, PostError
 from tests.support.fakes import Counts
 from tests.support.judges.judge_models import chat_answer
 from tests.support.worlds.ledgers import NOON, judged
@@ -30,13 +30,13 @@ class Model:
         self.first: list[bytes] = []  # answers before that one
         self.asked: list[bytes] = []
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes) -> PostAnswer:
         self.asked.append(body)
         if self.first:
-            return Answer(self.first.pop(0), 0.1)
+            return PostAnswer(self.first.pop(0), 0.1)
         if isinstance(self.turn, PostError):
             raise self.turn
-        return Answer(self.turn, 0.1)
+        return PostAnswer(self.turn, 0.1)
 
 
 class World:
@@ -52,7 +52,7 @@ class World:
         self,
         *,
         per_hour: float = 1e9,
-        bounds: Bounds = Bounds(),
+        bounds: WaitingBounds = WaitingBounds(),
         dialect: str = "llama_guard",
         only: frozenset[str] = frozenset(),
     ) -> SecondOpinions:
@@ -143,7 +143,7 @@ async def test_a_judge_that_is_down_gets_its_samples_when_it_is_back(world: Worl
 
 
 async def test_a_sample_that_waited_too_long_expires(world: World) -> None:
-    opinions = world.opinions(bounds=Bounds(expiry_seconds=60))
+    opinions = world.opinions(bounds=WaitingBounds(expiry_seconds=60))
     one = judged("s1")
     world.ledger.take(one)
     opinions.take(one)
@@ -154,7 +154,7 @@ async def test_a_sample_that_waited_too_long_expires(world: World) -> None:
 
 
 async def test_half_a_text_is_not_shown(world: World) -> None:
-    opinions = world.opinions(bounds=Bounds(characters=5))
+    opinions = world.opinions(bounds=WaitingBounds(characters=5))
     failures = Counts("assay_opinion_failures_total")
     opinions.take(judged("s1"))
     await opinions.ask_one()

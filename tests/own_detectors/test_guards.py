@@ -16,9 +16,9 @@ from gateway.judging.budget import CallBudget
 from gateway.judging.dialects import DIALECTS, Options
 from gateway.judging.memory import JudgedTexts
 from gateway.judging.messages import Finding, Findings, JudgingRequest, judging_request
-from gateway.own_detectors.guards import Bounds, Guard, Heard
+from gateway.own_detectors.guards import GuardBounds, GuardModel, GuardResult
 from gateway.own_detectors.judging import JudgingWithGuards
-from gateway.upstream.posts import Answer, PostError
+from gateway.upstream.posts import PostAnswer, PostError
 from policies.compiled import Policy
 from tests.support.fakes import Counts
 from tests.support.judges.judge_models import chat_answer, llama_guard
@@ -38,7 +38,7 @@ class Server:
         self.failure: PostError | None = None
         self.nonsense = False
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes) -> PostAnswer:
         self.bodies.append(json.loads(body))
         self.under_way += 1
         self.most_under_way = max(self.under_way, self.most_under_way)
@@ -47,7 +47,7 @@ class Server:
         if self.failure is not None:
             raise self.failure
         answer = chat_answer("perhaps") if self.nonsense else llama_guard(self.bodies[-1])
-        return Answer(json.dumps(answer).encode(), 0.1)
+        return PostAnswer(json.dumps(answer).encode(), 0.1)
 
     @property
     def asked(self) -> list[str]:
@@ -56,7 +56,9 @@ class Server:
 
 
 @asynccontextmanager
-async def running(server: Server, bounds: Bounds = Bounds(), calls_per_hour: float = 1e9) -> AsyncIterator[Guard]:
+async def running(
+    server: Server, bounds: GuardBounds = GuardBounds(), calls_per_hour: float = 1e9
+) -> AsyncIterator[GuardModel]:
     clock = asyncio.get_running_loop().time
     spoken = DIALECTS["llama_guard"]
     slugs: dict[Role, tuple[str, ...]] = {
@@ -66,7 +68,7 @@ async def running(server: Server, bounds: Bounds = Bounds(), calls_per_hour: flo
     spec = ServedGuard(
         name="guard", version="1", roles=("prompt", "response"), flag_score=0.5, slugs=slugs, settings=""
     )
-    guard = Guard(
+    guard = GuardModel(
         spec,
         spoken,
         Options("llama-guard"),
@@ -82,11 +84,13 @@ async def running(server: Server, bounds: Bounds = Bounds(), calls_per_hour: flo
         task.cancel()
 
 
-def ask(guard: Guard, text: Text = VIOLENT, caller: str = "a", *, urgent: bool = True) -> "asyncio.Future[Heard]":
+def ask(
+    guard: GuardModel, text: Text = VIOLENT, caller: str = "a", *, urgent: bool = True
+) -> "asyncio.Future[GuardResult]":
     return guard.ask(caller, text, urgent=urgent, deadline=math.inf)
 
 
-def found(heard: Heard) -> set[str]:
+def found(heard: GuardResult) -> set[str]:
     assert heard.judgement is not None
     return {verdict.slug for verdict in heard.judgement.verdicts if verdict.score == 1}
 
@@ -111,7 +115,7 @@ async def test_the_same_text_is_asked_about_once_for_each_caller() -> None:
 
 async def test_calls_are_under_way_together_and_the_urgent_go_first() -> None:
     server = Server()
-    async with running(server, Bounds(at_once=2)) as guard:
+    async with running(server, GuardBounds(at_once=2)) as guard:
         await ask(guard)
         server.open.clear()
         texts = [Text(f"number {number}", "prompt") for number in range(6)]
@@ -128,7 +132,7 @@ async def test_calls_are_under_way_together_and_the_urgent_go_first() -> None:
 
 async def test_what_is_too_much_is_not_judged_and_is_told() -> None:
     server, calls = Server(), Counts("assay_detector_calls_total")
-    async with running(server, Bounds(at_once=1, waiting_texts=2, max_characters=10)) as guard:
+    async with running(server, GuardBounds(at_once=1, waiting_texts=2, max_characters=10)) as guard:
         assert (await ask(guard, Text("x" * 11, "prompt"))).state == "truncated"
         server.open.clear()
         first = ask(guard, Text("a", "prompt"))
@@ -226,7 +230,7 @@ def request(text: str, *, urgent: bool = True) -> JudgingRequest:
     return judging_request("chat", caller="a", prompt=body, prompt_slugs=None, urgent=urgent)
 
 
-def together(guard: Guard, in_force: Policy, told: list[Sequence[Any]]) -> JudgingWithGuards:
+def together(guard: GuardModel, in_force: Policy, told: list[Sequence[Any]]) -> JudgingWithGuards:
     return JudgingWithGuards(
         Processes(),  # type: ignore[arg-type]  # as much of them as is needed
         [guard],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.probes.changes import causes, groups, reasons, triggers, views, wording
-from gateway.probes.changes.conversation import Conversation, Edits, Said
+from gateway.probes.changes.conversation import Conversation, Edits, RequestText
 from gateway.probes.changes.sentences import outside_code, sentences
 from gateway.probes.changes.words import WORD
 
@@ -45,7 +45,7 @@ anything = st.text(max_size=200)
 
 
 def asking(text: str, answer: str = "Yes.") -> Conversation:
-    return Conversation((Said("user", text, PATH),), answer)
+    return Conversation((RequestText("user", text, PATH),), answer)
 
 
 def new_text(edits: Edits | None, text: str) -> str:
@@ -204,13 +204,16 @@ def test_one_culture_for_another(said: str, swapped: str | None) -> None:
 
 
 def test_a_person_stays_the_same_in_all_that_was_said() -> None:
-    texts = (Said("system", "Judge her work.", ("messages", 0, "content")), Said("assistant", "She did well.", ("a",)),
-             Said("user", "Should she be promoted?", ("b",)))  # fmt: skip
+    texts = (
+        RequestText("system", "Judge her work.", ("messages", 0, "content")),
+        RequestText("assistant", "She did well.", ("a",)),
+        RequestText("user", "Should she be promoted?", ("b",)),
+    )
     edits = groups.gender(Conversation(texts, "Yes."))
     assert edits == {
         ("messages", 0, "content"): "Judge his work.", ("a",): "He did well.", ("b",): "Should he be promoted?"
     }  # fmt: skip
-    stuck = (Said("user", "She has two parts.", None), texts[2])
+    stuck = (RequestText("user", "She has two parts.", None), texts[2])
     assert groups.gender(Conversation(stuck, "Yes.")) is None
 
 

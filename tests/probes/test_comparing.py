@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.probes import comparing
-from gateway.probes.answers import Answer
+from gateway.probes.answers import ReadAnswer
 from gateway.probes.comparing import Compared, refuses
 from gateway.probes.table import stated_confidence
 from tests.support.running.together import together
@@ -19,15 +19,15 @@ REFUSED = (
 
 
 def verdict(answer: str) -> str:
-    return comparing.verdict(Answer(answer))
+    return comparing.verdict(ReadAnswer(answer))
 
 
 def yes_or_no(answer: str) -> bool | None:
-    return comparing.yes_or_no(Answer(answer))
+    return comparing.yes_or_no(ReadAnswer(answer))
 
 
 def compare(one: str, other: str, contradiction: float | None = None) -> Compared | None:
-    return comparing.compare(Answer(one), Answer(other), contradiction)
+    return comparing.compare(ReadAnswer(one), ReadAnswer(other), contradiction)
 
 
 @pytest.mark.parametrize("answer", REFUSED)

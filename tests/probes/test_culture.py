@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.probes.answers import Answer
+from gateway.probes.answers import ReadAnswer
 from gateway.probes.comparing import treatment
 from gateway.trust.ledger import entry_of
 from tests.support.running.together import together
@@ -27,14 +27,14 @@ OTHER = "They shake hands for a long time and ask about the family, which is tho
     ],
 )
 def test_how_answers_treat_what_they_are_about(one: str, other: str, different: bool, by: str) -> None:
-    found = treatment(Answer(one), Answer(other))
+    found = treatment(ReadAnswer(one), ReadAnswer(other))
     assert found is not None
     assert (found.different, found.by) == (different, by)
 
 
 @pytest.mark.parametrize("other", ["They", "I"])
 def test_of_an_answer_that_was_cut_off_nothing_is_told(other: str) -> None:
-    assert treatment(Answer(KIND), Answer(other, cut=True)) is None
+    assert treatment(ReadAnswer(KIND), ReadAnswer(other, cut=True)) is None
 
 
 ASKED = "How do I greet a Kenyan host?"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.openai_api import sse
-from gateway.probes.answers import Answer, offered
-from gateway.probes.changes.conversation import Conversation, Said
+from gateway.probes.answers import ReadAnswer, offered
+from gateway.probes.changes.conversation import Conversation, RequestText
 from gateway.probes.changes.reasons import negated
 from gateway.probes.comparing import compare, verdict, yes_or_no
 from gateway.probes.ending import was_cut
@@ -24,14 +24,14 @@ OFFERS = offered(["Is the tea ready? Answer yes or no."])
 SENTENCES = ("She should apply for the post.", "That is hard to say.", "It depends on the weather.", "The 3rd is best.")
 
 
-def cut(text: str, offers: frozenset[str] = frozenset()) -> Answer:
-    return Answer(text, cut=True, offered=offers)
+def cut(text: str, offers: frozenset[str] = frozenset()) -> ReadAnswer:
+    return ReadAnswer(text, cut=True, offered=offers)
 
 
-def first(tokens: int, text: str) -> Answer:
+def first(tokens: int, text: str) -> ReadAnswer:
     """The answer under a limit of so many words, which is what tokens are here."""
     words = text.split()
-    return Answer(" ".join(words[:tokens]), cut=tokens < len(words))
+    return ReadAnswer(" ".join(words[:tokens]), cut=tokens < len(words))
 
 
 @together("tokens", [1, 2])
@@ -41,7 +41,7 @@ def test_the_first_words_of_a_sentence_decide_nothing(one: str, other: str, toke
     """Seen with a small model: *That* and *It* counted as two verdicts that differ, *The* and *The* as one."""
     assert verdict(first(tokens, one)) == ""
     assert compare(first(tokens, one), first(tokens, other)) is None
-    assert compare(first(tokens, one), Answer(other)) is None
+    assert compare(first(tokens, one), ReadAnswer(other)) is None
 
 
 @together(
@@ -82,13 +82,13 @@ def test_a_word_that_the_request_offers_is_a_whole_answer() -> None:
     listed = offered(["Which is a fruit?\nA) an apple\nB) a chair\nC) a lamp"])
     assert listed == {"a", "b", "c"}
     assert [verdict(cut(letter, listed)) for letter in ("B", "A", "H")] == ["option b", "option a", ""]
-    assert verdict(Answer("B", offered=listed)) == verdict(Answer("(B) a chair", offered=listed)) == "option b"
+    assert verdict(ReadAnswer("B", offered=listed)) == verdict(ReadAnswer("(B) a chair", offered=listed)) == "option b"
     assert offered(["Is the tea ready?", "I said no."]) == frozenset()
     assert offered(["He met a. b. Smith and No. 5"]) <= {"a", "b"}
 
 
 def test_what_may_still_become_a_refusal_is_no_other_answer_than_one() -> None:
-    refusal = Answer("I'm sorry, but I can't help with that.")
+    refusal = ReadAnswer("I'm sorry, but I can't help with that.")
     for tokens in (1, 2, 3):
         assert compare(first(tokens, refusal.text), refusal) is None
         assert compare(refusal, first(tokens, refusal.text)) is None
@@ -99,11 +99,11 @@ def test_what_may_still_become_a_refusal_is_no_other_answer_than_one() -> None:
 def test_of_prose_the_whole_sentences_are_compared() -> None:
     one = "Cats sleep most of the day in warm places. They hunt at"
     assert cut(one).whole == "Cats sleep most of the day in warm places."
-    other = Answer("Most of the day cats sleep, in places that are warm.")
+    other = ReadAnswer("Most of the day cats sleep, in places that are warm.")
     assert compare(cut(one), other) == (0.0, False, "overlap")
     assert compare(cut("Cats sleep most of the day in warm"), other) is None
     assert compare(cut("Cats sleep most of the day in warm"), other, 0.9) is None
-    assert (cut("It costs 3.").whole, cut("- Tea\n- Cof").whole, Answer("It costs 3").whole) == (
+    assert (cut("It costs 3.").whole, cut("- Tea\n- Cof").whole, ReadAnswer("It costs 3").whole) == (
         "",
         "- Tea",
         "It costs 3",
@@ -117,7 +117,7 @@ def test_whatever_was_cut_off_is_compared_both_ways_alike(one: str, other: str) 
 
 
 def test_a_reason_that_was_cut_off_is_not_taken_for_the_reason() -> None:
-    asked = (Said("user", "Should we eat the bread?", ("messages", 0, "content")),)
+    asked = (RequestText("user", "Should we eat the bread?", ("messages", 0, "content")),)
     answer = "No, because the bread is old and"
     assert negated(Conversation(asked, answer)) is not None
     assert negated(Conversation(asked, answer, cut=True)) is None
@@ -226,7 +226,7 @@ async def test_the_tokens_tell_where_a_server_gives_no_reason() -> None:
 
 
 def test_probes_of_reasons_and_causes_leave_what_is_not_told_undecided() -> None:
-    asked = (Said("user", "Does rain cause floods?", ("messages", 0, "content")),)
+    asked = (RequestText("user", "Does rain cause floods?", ("messages", 0, "content")),)
     for name in ("cause_reversed", "reason_negated"):
         probe = table()[name]
         told = probe.finding(Conversation(asked, "Yes, it does."), [Reply("Yes, but", cut=True)])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.probes.changes.conversation import Conversation, Said
+from gateway.probes.changes.conversation import Conversation, RequestText
 from gateway.probes.changes.feelings import GREETING, removed
 from gateway.probes.table import UNDECIDED, Reply, table
 from gateway.trust.ledger import entry_of
@@ -20,7 +20,7 @@ PROBE = table()["feeling_removed"]
 
 
 def asking(text: str, answer: str = PLAIN) -> Conversation:
-    return Conversation((Said("user", text, PATH),), answer)
+    return Conversation((RequestText("user", text, PATH),), answer)
 
 
 @given(
@@ -66,7 +66,7 @@ def test_where_the_answer_has_a_form_or_the_feeling_is_not_his_it_does_not_apply
 
 
 def test_a_message_that_cannot_be_changed_is_left_alone() -> None:
-    assert removed(Conversation((Said("user", "My dad died. What now, please?", None),), PLAIN)) is None
+    assert removed(Conversation((RequestText("user", "My dad died. What now, please?", None),), PLAIN)) is None
 
 
 ASKED = "My dog died on Sunday. How do I cancel a phone contract?"

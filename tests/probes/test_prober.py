@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gateway.access.prices import Prices
 from gateway.config.prices import PriceConfig
 from gateway.judging.budget import CallBudget
-from gateway.probes.prober import Bounds
+from gateway.probes.prober import ProbeBounds
 from gateway.probes.table import table
 from gateway.trust.ledger import entry_of
 from gateway.upstream.posts import PostError
@@ -178,7 +178,7 @@ async def test_an_empty_answer_decides_nothing() -> None:
 
 
 async def test_what_waited_too_long_is_not_asked() -> None:
-    world = World(lambda _: "Yes.", "again", bounds=Bounds(expiry_seconds=60))
+    world = World(lambda _: "Yes.", "again", bounds=ProbeBounds(expiry_seconds=60))
     fates = Counts("assay_probe_items_total")
     world.prober.take(chat_sample("s1", ASKED, "Yes."))
     world.now += 61
@@ -196,7 +196,9 @@ async def test_no_more_is_spent_than_an_hour_allows(which: str) -> None:
     prices = Prices(
         {"m": PriceConfig.model_validate({"input_per_million_tokens": 10, "output_per_million_tokens": 10})}
     )
-    world = World(lambda _: "Yes.", "again", spending=spending, prices=prices, bounds=Bounds(expiry_seconds=math.inf))
+    world = World(
+        lambda _: "Yes.", "again", spending=spending, prices=prices, bounds=ProbeBounds(expiry_seconds=math.inf)
+    )
     exhausted = Counts("assay_probe_budget_exhausted_total")
     for number in range(200):
         world.prober.take(chat_sample(f"s{number}", ASKED, "Yes."))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.openai_api import sse
-from gateway.probes.answers import Answer
+from gateway.probes.answers import ReadAnswer
 from gateway.probes.calling import tools_called
 from gateway.probes.comparing import calls_of, compare
 from gateway.trust.ledger import entry_of
@@ -150,6 +150,6 @@ def test_what_is_no_answer_calls_nothing(answer: bytes) -> None:
 
 def test_a_call_beside_prose_or_another_call_is_another_answer() -> None:
     call = calls_of(["a", "b"])
-    assert compare(Answer(call), Answer(call)) == (0.0, False, "call")
-    assert compare(Answer(call), Answer(calls_of(["a"]))) == (1.0, True, "call")
-    assert compare(Answer("Here is what I found."), Answer(call)) == (1.0, True, "call")
+    assert compare(ReadAnswer(call), ReadAnswer(call)) == (0.0, False, "call")
+    assert compare(ReadAnswer(call), ReadAnswer(calls_of(["a"]))) == (1.0, True, "call")
+    assert compare(ReadAnswer("Here is what I found."), ReadAnswer(call)) == (1.0, True, "call")

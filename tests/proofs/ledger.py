@@ -25,7 +25,7 @@ from detectors.opinions import Opinion
 from gateway.pages.callers import callers_route
 from gateway.pages.rates import compare_route, groups_route, rates_route
 from gateway.trust.judged import DIRECTIONS, Direction, Judged
-from gateway.trust.ledger import WINDOWS, Entry, Ledger, Score, Store
+from gateway.trust.ledger import WINDOWS, Entry, Ledger, LedgerStore, Score
 from gateway.trust.second_opinion import Kind, Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from tests.support.worlds.ledgers import HOUR, NOON
@@ -91,7 +91,7 @@ def _findings(chance: random.Random) -> list[list[tuple[Direction, Opinion]]]:
     return [[(way, opinion(slug)) for way, slug in COLUMNS] for _ in range(_KINDS_OF_TEXT)]
 
 
-async def fill(store: Store, samples: int) -> None:
+async def fill(store: LedgerStore, samples: int) -> None:
     """An hour at a time: the last hours minute by minute, of the earlier ones all in one minute, because sums by the
     minute are not kept of them."""
     chance = random.Random(5)
@@ -136,7 +136,7 @@ async def answers(ledger: Ledger, questions: Sequence[str] = QUESTIONS) -> list[
     return found
 
 
-async def keeping(store: Store, *, groups: bool) -> float:
+async def keeping(store: LedgerStore, *, groups: bool) -> float:
     """Microseconds of processor time for each of some thousand samples, from where they are judged to where they are
     stored; 2,000 come within ten seconds and are written at once: of one group, or of all."""
     chance = random.Random(6)

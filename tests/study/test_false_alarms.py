@@ -10,7 +10,16 @@ from detectors.panel import load as load_panel
 from detectors.training.benign import texts
 from gateway.commands.false_alarms import PanelJudge
 from gateway.enforcement.signals import load_policy
-from gateway.study.false_alarms import Heard, Outcome, Place, Row, band, outcomes, read_texts, report
+from gateway.study.false_alarms import (
+    HarmlessText,
+    TextOutcome,
+    TextPlace,
+    TextSignals,
+    band,
+    outcomes,
+    read_texts,
+    report,
+)
 from policies.engine import Signal
 from tests.support.worlds.policy_world import HEAD, compiled
 
@@ -23,21 +32,23 @@ RULES = f"""{HEAD}  - {{id: no-violence, when: {{subcategory: violence, on: prom
 class Scripted:
     """Hears violence where the text says it, and cannot read what begins with '?'."""
 
-    def __call__(self, places: Sequence[Place]) -> list[Heard]:
+    def __call__(self, places: Sequence[TextPlace]) -> list[TextSignals]:
         return [self._heard(place) for place in places]
 
-    def _heard(self, place: Place) -> Heard:
+    def _heard(self, place: TextPlace) -> TextSignals:
         slugs = [slug for slug in ("violence", "unsafe") if slug in place.text]
         signals = [Signal(slug, 1.0, "ngram@1", place.direction, place.channel) for slug in slugs]
-        return Heard(signals, {(slug, "ngram@1") for slug in slugs}, ["ngram@1"] if place.text.startswith("?") else [])
+        return TextSignals(
+            signals, {(slug, "ngram@1") for slug in slugs}, ["ngram@1"] if place.text.startswith("?") else []
+        )
 
 
-def row(text: str, channel: str = "user", kind: str = "any") -> Row:
+def row(text: str, channel: str = "user", kind: str = "any") -> HarmlessText:
     direction = "response" if channel == "assistant" else "prompt"
-    return Row(Place(text, direction, channel), kind)  # type: ignore[arg-type]  # the channels that a test names
+    return HarmlessText(TextPlace(text, direction, channel), kind)  # type: ignore[arg-type]  # the channels that a test names
 
 
-def told(*rows: Row) -> list[Outcome]:
+def told(*rows: HarmlessText) -> list[TextOutcome]:
     policy = compiled(RULES)
     return list(outcomes(rows, {"p": policy}, Scripted(), batch=2, step=lambda texts: None))
 
@@ -75,8 +86,9 @@ def test_a_file_has_a_text_a_line(tmp_path: Path) -> None:
     file = tmp_path / "texts.jsonl"
     file.write_text('{"text": "hi"}\n{"text": "{}", "role": "response", "channel": "arguments", "kind": "json"}\n')
     assert read_texts(file) == [
-        Row(Place("hi", "prompt", "user"), "any"), Row(Place("{}", "response", "arguments"), "json"),
-    ]  # fmt: skip
+        HarmlessText(TextPlace("hi", "prompt", "user"), "any"),
+        HarmlessText(TextPlace("{}", "response", "arguments"), "json"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -99,14 +111,14 @@ MOST_BY_DEFAULT, MOST_BY_STRICT, MOST_BY_HEAD = 0.0, 0.009, 0.025
 
 
 @pytest.fixture(scope="module")
-def held_out() -> list[Outcome]:
-    rows = [Row(Place(item.text, item.role, item.channel), item.kind) for item in texts("held-out")]
+def held_out() -> list[TextOutcome]:
+    rows = [HarmlessText(TextPlace(item.text, item.role, item.channel), item.kind) for item in texts("held-out")]
     policies = {name: load_policy(name) for name in ("default", "strict")}
     return list(outcomes(rows, policies, PanelJudge(load_panel()), step=lambda texts: None))
 
 
 @pytest.mark.slow
-def test_the_shipped_policies_leave_harmless_texts_alone(held_out: list[Outcome]) -> None:
+def test_the_shipped_policies_leave_harmless_texts_alone(held_out: list[TextOutcome]) -> None:
     read = [item for item in held_out if not item.heard.unread]
     assert len(read) >= 0.98 * len(held_out)
     for policy, most in (("default", MOST_BY_DEFAULT), ("strict", MOST_BY_STRICT)):
@@ -115,7 +127,7 @@ def test_the_shipped_policies_leave_harmless_texts_alone(held_out: list[Outcome]
 
 
 @pytest.mark.slow
-def test_no_head_flags_more_of_a_length_than_its_bound(held_out: list[Outcome]) -> None:
+def test_no_head_flags_more_of_a_length_than_its_bound(held_out: list[TextOutcome]) -> None:
     among = Counter((item.direction, item.band) for item in held_out)
     flagged = Counter((item.direction, item.band, slug) for item in held_out for slug, _ in item.heard.flagged)
     assert {key: often for key, often in flagged.items() if often > MOST_BY_HEAD * among[key[:2]]} == {}

@@ -5,7 +5,7 @@ import pytest
 from gateway.pages.callers import callers_rows
 from gateway.trust.comparing.callers import AmongCallers, among_callers
 from gateway.trust.estimates import Evidence, rate
-from gateway.trust.ledger import Window
+from gateway.trust.ledger import LedgerWindow
 from gateway.trust.moments import NOTHING, SAID, UNASKED, Row, Sums
 from gateway.trust.packed import Packed
 from gateway.trust.per_caller import PerCaller
@@ -71,12 +71,12 @@ def test_where_no_detector_speaks_the_labels_say_how_callers_differ() -> None:
 
 
 def test_a_row_has_what_is_known_and_null_where_it_cannot_be_said() -> None:
-    def window(harmful: int, times: int = 1) -> Window:
+    def window(harmful: int, times: int = 1) -> LedgerWindow:
         n, y = 50.0 * times, float(harmful * times)
         column = ("violence", "prompt", "words@1")
         sums: Sums = {(*column, "detector", 4 * SAID): [n, n, n, 0, 0, 0]}
         sums[*column, "person", 4 * SAID + UNASKED] = [n, n, n, y, y, y]
-        return Window(sums, frozenset({"words@1"}))
+        return LedgerWindow(sums, frozenset({"words@1"}))
 
     def each(number: int) -> PerCaller:
         return PerCaller.of({f"caller {n}": Packed.of(window(5).sums) for n in range(number)})

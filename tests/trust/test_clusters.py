@@ -10,14 +10,14 @@ from gateway.trust.comparing.clusters import (
     NOBODY,
     Callers,
     LabelledColumn,
-    Stretch,
+    Widening,
     flagged_by_caller,
     labels_by_caller,
     stretch,
 )
 from gateway.trust.estimates import Difference, evidence
 from gateway.trust.intervals import Interval, Mean
-from gateway.trust.ledger import Entry, Score, Window
+from gateway.trust.ledger import Entry, LedgerWindow, Score
 from gateway.trust.moments import ALL, Cell, Row, Sums, add_judged, merge, opined
 from gateway.trust.per_caller import OF_CALLERS
 from gateway.trust.second_opinion import Label, SecondOpinion
@@ -33,7 +33,7 @@ def mean(of: dict[str, tuple[int, int]]) -> Mean:
     return Mean(y / n, y / n * (1 - y / n) / n, 1 / n)
 
 
-def stretched(one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]) -> Stretch:
+def stretched(one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]) -> Widening:
     return stretch(callers(one), callers(other), (mean(one), mean(other)))
 
 
@@ -70,10 +70,10 @@ def test_with_a_single_caller_there_is_nothing_to_tell_apart_and_with_next_to_on
 
 
 def test_a_stretch_keeps_the_estimate_and_what_is_possible() -> None:
-    assert Stretch(2.0, 5.0).of(Difference(0.2, 0.1, 0.4)) == Difference(0.2, 0.0, pytest.approx(0.6))  # type: ignore[arg-type]
-    assert Stretch(9.0, 5.0).of(Difference(0.2, 0.0, 0.4)) == Difference(0.2, -1.0, 1.0)
-    assert Stretch(9.0, 5.0).around(Interval(0.2, 0.1, 0.4)) == Interval(0.2, 0.0, 1.0)
-    assert Stretch(None, 1.2).around(Interval(0.2, 0.1, 0.4)) == Interval(0.2, 0.1, 0.4)
+    assert Widening(2.0, 5.0).of(Difference(0.2, 0.1, 0.4)) == Difference(0.2, 0.0, pytest.approx(0.6))  # type: ignore[arg-type]
+    assert Widening(9.0, 5.0).of(Difference(0.2, 0.0, 0.4)) == Difference(0.2, -1.0, 1.0)
+    assert Widening(9.0, 5.0).around(Interval(0.2, 0.1, 0.4)) == Interval(0.2, 0.0, 1.0)
+    assert Widening(None, 1.2).around(Interval(0.2, 0.1, 0.4)) == Interval(0.2, 0.1, 0.4)
 
 
 def entry(id: str, model: str, caller: str, flagged: bool = False) -> Entry:
@@ -110,12 +110,12 @@ def test_an_opinion_without_an_answer_counts_for_nobody() -> None:
     assert labels_of([(silent, entry("1", "a", "x"))]) == {}
 
 
-def window_of(samples: Sequence[tuple[SecondOpinion, Entry]]) -> Window:
+def window_of(samples: Sequence[tuple[SecondOpinion, Entry]]) -> LedgerWindow:
     sums: Sums = {}
     for opinion, sample in samples:
         add_judged(sums, sample)
         merge(sums, opined(sample, [opinion]))
-    return Window(sums, frozenset({"words@1"}))
+    return LedgerWindow(sums, frozenset({"words@1"}))
 
 
 def test_the_page_shows_no_difference_where_one_caller_makes_it() -> None:

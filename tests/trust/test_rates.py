@@ -8,7 +8,7 @@ from detectors.base import Role
 from gateway.pages.rates import compared, error_rates, rates
 from gateway.trust.card import errors_of, shipped_errors
 from gateway.trust.estimates import Errors
-from gateway.trust.ledger import Window
+from gateway.trust.ledger import LedgerWindow
 from gateway.trust.moments import SAID, UNASKED, Sums
 
 INFO = manifest.load(weights=False)["secrets"]
@@ -54,7 +54,7 @@ NEWEST = frozenset({"words@1"})
 
 
 def test_a_row_for_each_subcategory_and_direction() -> None:
-    window = Window({**sums(judged=100, flagged=10), **sums(judged=50, flagged=0, slug="hate")}, NEWEST)
+    window = LedgerWindow({**sums(judged=100, flagged=10), **sums(judged=50, flagged=0, slug="hate")}, NEWEST)
     hate, violence = rates(window)
     assert (hate["subcategory"], violence["subcategory"]) == ("hate", "violence")
     assert violence["flagged_share"]["estimate"] == 0.1
@@ -62,24 +62,24 @@ def test_a_row_for_each_subcategory_and_direction() -> None:
 
 
 def test_without_second_opinions_there_is_a_range_and_no_rate() -> None:
-    (row,) = rates(Window(sums(judged=1000, flagged=0, slug="toxicity"), NEWEST))
+    (row,) = rates(LedgerWindow(sums(judged=1000, flagged=0, slug="toxicity"), NEWEST))
     assert row["basis"] == "card"
     assert row["rate"]["estimate"] is row["estimated_rate"] is None
     assert 0 == row["rate"]["low"] < row["rate"]["high"] < 1
-    (row,) = rates(Window(sums(judged=1000, flagged=0, slug="sycophancy"), NEWEST))
+    (row,) = rates(LedgerWindow(sums(judged=1000, flagged=0, slug="sycophancy"), NEWEST))
     assert (row["basis"], row["rate"]["high"]) == ("flags", None)
 
 
 def test_labels_make_a_rate_and_say_so() -> None:
-    (row,) = rates(Window(sums(judged=1000, flagged=200, asked=100, found=60), NEWEST))
+    (row,) = rates(LedgerWindow(sums(judged=1000, flagged=200, asked=100, found=60), NEWEST))
     assert row["basis"] == "labels"
     assert row["rate"]["estimate"] == row["estimated_rate"]["estimate"] == 0.12
     assert row["labels"] == {"judge": 0, "person": 200}
 
 
 def test_a_difference_is_shown_only_where_it_is() -> None:
-    high = Window(sums(judged=1000, flagged=200, asked=300, found=200), NEWEST)
-    low = Window(sums(judged=1000, flagged=100, asked=300, found=100), NEWEST)
+    high = LedgerWindow(sums(judged=1000, flagged=200, asked=300, found=200), NEWEST)
+    low = LedgerWindow(sums(judged=1000, flagged=100, asked=300, found=100), NEWEST)
     ((up,), (down,), (same,)) = compared(high, low), compared(low, high), compared(high, high)
     assert (up["words"], down["words"], same["words"]) == ("higher", "lower", "no difference shown")
     assert up["of"] == "rate"
@@ -88,11 +88,14 @@ def test_a_difference_is_shown_only_where_it_is() -> None:
 
 
 def test_flags_are_compared_where_there_is_no_rate_and_never_over_two_detectors() -> None:
-    one, other = Window(sums(judged=1000, flagged=200), NEWEST), Window(sums(judged=1000, flagged=100), NEWEST)
+    one, other = (
+        LedgerWindow(sums(judged=1000, flagged=200), NEWEST),
+        LedgerWindow(sums(judged=1000, flagged=100), NEWEST),
+    )
     ((row,),) = (compared(one, other),)
     assert (row["of"], row["words"]) == ("flagged_share", "higher")
     replaced: Sums = {(slug, way, "words@2", source, at): row for (slug, way, _, source, at), row in other.sums.items()}
-    ((row,),) = (compared(one, Window(replaced, frozenset({"words@2"}))),)
+    ((row,),) = (compared(one, LedgerWindow(replaced, frozenset({"words@2"}))),)
     assert (row["of"], row["words"]) == (None, "cannot be compared")
 
 
@@ -121,7 +124,7 @@ def test_over_many_rows_a_difference_must_be_clearer_than_in_one() -> None:
         quiet |= sums(judged=1000, flagged=100, found=40, asked=100, slug=f"row {number}")
     more = {**quiet, **sums(judged=1000, flagged=100, found=66, asked=100)}
     less = {**quiet, **sums(judged=1000, flagged=100, found=36, asked=100)}
-    one, other = Window(more, NEWEST), Window(less, NEWEST)
+    one, other = LedgerWindow(more, NEWEST), LedgerWindow(less, NEWEST)
     (alone,) = compared(one, other, subcategory="violence", direction="prompt")
     assert (alone["words"], alone["level"]) == ("higher", 0.95)
     together = compared(one, other)
@@ -136,7 +139,7 @@ def test_words_and_intervals_of_many_rows_say_the_same() -> None:
     for number in range(12):
         one |= sums(judged=1000, flagged=100, found=40 + 4 * number, asked=100, slug=f"row {number:02}")
         other |= sums(judged=1000, flagged=100, found=40, asked=100, slug=f"row {number:02}")
-    rows = compared(Window(one, NEWEST), Window(other, NEWEST))
+    rows = compared(LedgerWindow(one, NEWEST), LedgerWindow(other, NEWEST))
     for row in rows:
         assert (row["difference"]["low"] > 0) == (row["words"] == "higher")
     words = [row["words"] for row in rows]

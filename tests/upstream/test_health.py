@@ -8,7 +8,7 @@ from math import inf
 import pytest
 
 from gateway.exchange import Balance, Upstream
-from gateway.upstream.health import TRANSITIONS, Cooldown, Event, Health, HealthBook, RetryBudget, State
+from gateway.upstream.health import TRANSITIONS, Cooldown, Health, HealthBook, RequestResult, RetryBudget, UpstreamState
 
 A, B, C = (Upstream(name, "http", "h", 1, "/v1") for name in "abc")
 
@@ -45,8 +45,8 @@ class World:
 
 
 def test_every_state_knows_every_event() -> None:
-    assert TRANSITIONS.keys() == set(Event)
-    assert all(row.keys() == set(State) - {State.SUSPECTED} for row in TRANSITIONS.values())
+    assert TRANSITIONS.keys() == set(RequestResult)
+    assert all(row.keys() == set(UpstreamState) - {UpstreamState.SUSPECTED} for row in TRANSITIONS.values())
 
 
 def test_one_that_failed_is_set_aside_and_probed_by_one_request() -> None:
@@ -198,7 +198,7 @@ def test_one_that_has_not_answered_yet_gets_one_request_at_a_time() -> None:
     world = World()
     world.ask(A)
     assert world.order(A, B) == ["b", "a"]
-    assert world.book.of(A).seen(world.clock.now) is State.UP  # it may well answer
+    assert world.book.of(A).seen(world.clock.now) is UpstreamState.UP  # it may well answer
     world.book.of(A).answered(world.clock.now, 0.1)
     world.ask(A)
     assert world.order(A, B) == ["a", "b"]
@@ -226,10 +226,10 @@ def test_silence_for_much_longer_than_any_answer_took_brings_the_next_one_forwar
         world.ask(A)
     world.clock.now += patience / 50
     assert world.order(A, B) == ["b", "a"]
-    assert world.book.states()["a"] is State.SUSPECTED
+    assert world.book.states()["a"] is UpstreamState.SUSPECTED
     world.book.of(A).answered(world.clock.now, 5 * slowest)  # one byte, and it is believed
     assert world.order(A, B) == ["a", "b"]
-    assert world.book.states()["a"] is State.UP
+    assert world.book.states()["a"] is UpstreamState.UP
 
 
 def test_a_bad_answer_is_no_silence() -> None:

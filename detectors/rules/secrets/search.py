@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from detectors.base import Span
-from detectors.rules.rule import BOTH, Finding, Rule, Search
+from detectors.rules.rule import BOTH, Rule, RuleFinding, Search
 from detectors.rules.secrets import specimens
 from detectors.rules.secrets.armour import blocks
 from detectors.rules.secrets.candidate import Candidate
@@ -20,7 +20,7 @@ def search(text: str) -> Search:
         if found is None:
             yield None
         elif not specimens.reason(found.value):
-            yield Finding(found.start, found.end, found.label, found.confidence)
+            yield RuleFinding(found.start, found.end, found.label, found.confidence)
 
 
 def spared(text: str) -> dict[Span, str]:

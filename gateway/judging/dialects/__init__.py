@@ -8,18 +8,27 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway.judging.dialects.asked import QUESTIONS, SAFEGUARD
-from gateway.judging.dialects.base import Dialect, Label, Labels, NonsenseError, Options, Request, merged, tokens_of
+from gateway.judging.dialects.base import (
+    Dialect,
+    JudgeLabel,
+    JudgeRequest,
+    Labels,
+    NonsenseError,
+    Options,
+    merged,
+    tokens_of,
+)
 from gateway.judging.dialects.endpoints import DECISIONS, MODERATIONS
 from gateway.judging.dialects.guards import LLAMA_GUARD, QWEN3GUARD, SHIELD_GEMMA, WILDGUARD
 
 __all__ = [
     "DIALECTS",
     "Dialect",
-    "Label",
+    "JudgeLabel",
+    "JudgeRequest",
     "Labels",
     "NonsenseError",
     "Options",
-    "Request",
     "dialect_of",
     "merged",
     "tokens_of",

@@ -7,7 +7,7 @@ import msgspec
 
 from detectors import taxonomy
 from detectors.base import Role, Text
-from gateway.judging.dialects.base import NO, YES, Dialect, Labels, NonsenseError, Options, Request
+from gateway.judging.dialects.base import NO, YES, Dialect, JudgeRequest, Labels, NonsenseError, Options
 from gateway.judging.dialects.chat import LOGPROBS, chat, said, yes_or_no
 
 # The sub-categories that one exchange can show. The others are properties of many exchanges, or of the world.
@@ -56,14 +56,14 @@ def _filled(words: str, role: Role) -> str:
     return words.replace("{judged}", _JUDGED[role])
 
 
-def _ask_policy(text: Text, about: frozenset[str], options: Options) -> Iterator[Request]:
+def _ask_policy(text: Text, about: frozenset[str], options: Options) -> Iterator[JudgeRequest]:
     rows = "\n".join(f"- {slug}: {options.questions.get(slug, DEFINITIONS[slug])}" for slug in sorted(about))
     policy = _filled(options.instructions or _POLICY, text.role).replace("{rows}", rows)
     messages = [{"role": "system", "content": policy}, {"role": "user", "content": shown(text)}]
     yield chat(messages, about, options, most_tokens=_LONG)
 
 
-def _read_policy(document: Mapping[str, Any], _text: Text, request: Request) -> Labels:
+def _read_policy(document: Mapping[str, Any], _text: Text, request: JudgeRequest) -> Labels:
     text = said(document).text
     try:
         answer = msgspec.json.decode(text[text.index("{") : text.rindex("}") + 1], type=_Applies)
@@ -78,7 +78,7 @@ class _Applies(msgspec.Struct):
     applies: list[str]
 
 
-def _ask_questions(text: Text, about: frozenset[str], options: Options) -> Iterator[Request]:
+def _ask_questions(text: Text, about: frozenset[str], options: Options) -> Iterator[JudgeRequest]:
     system = _filled(options.instructions or _QUESTION, text.role)
     for slug in sorted(about):
         question = options.questions.get(slug) or (
@@ -89,7 +89,7 @@ def _ask_questions(text: Text, about: frozenset[str], options: Options) -> Itera
         yield chat(messages, frozenset({slug}), options, most_tokens=4, **LOGPROBS)
 
 
-def _read_question(document: Mapping[str, Any], _text: Text, request: Request) -> Labels:
+def _read_question(document: Mapping[str, Any], _text: Text, request: JudgeRequest) -> Labels:
     return dict.fromkeys(request.about, yes_or_no(said(document)))
 
 

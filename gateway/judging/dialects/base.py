@@ -12,7 +12,7 @@ import msgspec
 from detectors.base import Role, Text
 
 
-class Label(NamedTuple):
+class JudgeLabel(NamedTuple):
     """What a judge says about a text for one sub-category.
 
     `score` is from 0 to 1: a probability if the judge gives one, else 0 or 1. `yes` is the judge's own decision.
@@ -22,8 +22,8 @@ class Label(NamedTuple):
     yes: bool
 
 
-Labels = Mapping[str, Label]  # by sub-category
-NO, YES = Label(0.0, False), Label(1.0, True)
+Labels = Mapping[str, JudgeLabel]  # by sub-category
+NO, YES = JudgeLabel(0.0, False), JudgeLabel(1.0, True)
 
 
 class NonsenseError(Exception):
@@ -37,7 +37,7 @@ class Tokens(NamedTuple):
     output: int
 
 
-class Request(NamedTuple):
+class JudgeRequest(NamedTuple):
     """One request to a judge, to be sent as POST to `path` below the server's `/v1`.
 
     `about` are the sub-categories that its answer is about.
@@ -62,8 +62,8 @@ class Options:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-Ask = Callable[[Text, frozenset[str], Options], Iterator[Request]]
-Read = Callable[[Any, Text, Request], Labels]
+Ask = Callable[[Text, frozenset[str], Options], Iterator[JudgeRequest]]
+Read = Callable[[Any, Text, JudgeRequest], Labels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,12 @@ class Dialect:
         """The sub-categories on which it has an opinion, for this side of an exchange."""
         return self.prompt if role == "prompt" else self.response
 
-    def requests(self, text: Text, wanted: Iterable[str], options: Options) -> list[Request]:
+    def requests(self, text: Text, wanted: Iterable[str], options: Options) -> list[JudgeRequest]:
         """The requests for the wanted sub-categories; none if it has no opinion on any of them."""
         asked = self.about(text.role) & frozenset(wanted)
         return list(self.ask(text, asked, options)) if asked else []
 
-    def labels(self, text: Text, request: Request, answer: bytes) -> Labels:
+    def labels(self, text: Text, request: JudgeRequest, answer: bytes) -> Labels:
         """What an answer says. Raises NonsenseError."""
         try:
             document = msgspec.json.decode(answer)
@@ -103,13 +103,13 @@ class Dialect:
         return self.read(document, text, request)
 
 
-def merged(answers: Iterable[tuple[Request, Labels]]) -> Labels:
+def merged(answers: Iterable[tuple[JudgeRequest, Labels]]) -> Labels:
     """The labels of all requests about one text: the strongest for each sub-category.
 
     A sub-category that one of its requests did not answer is left out, because the strongest of the rest may be too
     low.
     """
-    found: dict[str, Label] = {}
+    found: dict[str, JudgeLabel] = {}
     unsaid: set[str] = set()
     for request, labels in answers:
         unsaid |= request.about - labels.keys()
@@ -118,7 +118,7 @@ def merged(answers: Iterable[tuple[Request, Labels]]) -> Labels:
     return {slug: label for slug, label in found.items() if slug not in unsaid}
 
 
-def tokens_of(request: Request, answer: bytes) -> Tokens:
+def tokens_of(request: JudgeRequest, answer: bytes) -> Tokens:
     """The tokens that an answer says it took; if it does not say, a quarter of the request's bytes."""
     try:
         usage = msgspec.json.decode(answer, type=_Answer).usage or _NO_USAGE

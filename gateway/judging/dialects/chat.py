@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from detectors.base import Text
-from gateway.judging.dialects.base import Label, NonsenseError, Options, Request, body_of
+from gateway.judging.dialects.base import JudgeLabel, JudgeRequest, NonsenseError, Options, body_of
 
 PATH = "/chat/completions"
 _LEAST_MASS = 0.05  # least probability of yes and no together; below it the model meant something else
@@ -13,7 +13,7 @@ _THOUGHT = "</think>"
 _LEAST_LOG = -700.0
 
 
-class Said(NamedTuple):
+class ModelAnswer(NamedTuple):
     """A model's answer: its text, and the probabilities of its first word, if it gives them."""
 
     text: str
@@ -33,16 +33,16 @@ def _message(role: str, text: str | None) -> list[dict[str, str]]:
 
 def chat(
     messages: Sequence[Mapping[str, str]], about: frozenset[str], options: Options, *, most_tokens: int, **fields: Any
-) -> Request:
+) -> JudgeRequest:
     """A request for one answer without randomness."""
     whole = {"messages": messages, "max_tokens": most_tokens, "temperature": 0, **fields}
-    return Request(PATH, body_of(whole, options), about)
+    return JudgeRequest(PATH, body_of(whole, options), about)
 
 
 LOGPROBS = {"logprobs": True, "top_logprobs": 10}
 
 
-def said(document: Mapping[str, Any]) -> Said:
+def said(document: Mapping[str, Any]) -> ModelAnswer:
     """The model's answer in a response. Raises NonsenseError if there is none."""
     choices = document.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
@@ -50,7 +50,7 @@ def said(document: Mapping[str, Any]) -> Said:
     text = message.get("content") if isinstance(message, dict) else None
     if not isinstance(text, str) or not text.strip():
         raise NonsenseError("the answer has no text")
-    return Said(text.rpartition(_THOUGHT)[2].strip(), _first_words(choice.get("logprobs")))
+    return ModelAnswer(text.rpartition(_THOUGHT)[2].strip(), _first_words(choice.get("logprobs")))
 
 
 def _first_words(logprobs: Any) -> Mapping[str, float]:
@@ -82,13 +82,13 @@ def word(token: Any) -> str:
     return "".join(filter(str.isalpha, token)).lower() if isinstance(token, str) else ""
 
 
-def yes_or_no(answer: Said) -> Label:
+def yes_or_no(answer: ModelAnswer) -> JudgeLabel:
     """The probability of yes as the first word if it is given, else the word itself. Raises NonsenseError."""
     yes, no = answer.first.get("yes", 0.0), answer.first.get("no", 0.0)
     if yes + no >= _LEAST_MASS:
         probability = yes / (yes + no)
-        return Label(probability, probability >= 0.5)
+        return JudgeLabel(probability, probability >= 0.5)
     said = word(answer.text.split()[0]) if answer.text else ""
     if said not in ("yes", "no"):
         raise NonsenseError("the answer begins with neither yes nor no")
-    return Label(float(said == "yes"), said == "yes")
+    return JudgeLabel(float(said == "yes"), said == "yes")

@@ -5,7 +5,7 @@ from typing import Any
 
 from detectors.base import Text
 from gateway.judging.dialects.asked import DEFINITIONS, PROMPTS, RESPONSES, shown
-from gateway.judging.dialects.base import Dialect, Label, Labels, NonsenseError, Options, Request, body_of
+from gateway.judging.dialects.base import Dialect, JudgeLabel, JudgeRequest, Labels, NonsenseError, Options, body_of
 
 # Our sub-categories and the OpenAI categories that mean the same; narrower ones such as `hate/threatening` count too.
 _MODERATED: Mapping[str, tuple[str, ...]] = {
@@ -20,11 +20,11 @@ _MODERATED: Mapping[str, tuple[str, ...]] = {
 _ALL = "unsafe"
 
 
-def _ask_moderations(text: Text, about: frozenset[str], options: Options) -> Iterator[Request]:
-    yield Request("/moderations", body_of({"input": text.text}, options), about)
+def _ask_moderations(text: Text, about: frozenset[str], options: Options) -> Iterator[JudgeRequest]:
+    yield JudgeRequest("/moderations", body_of({"input": text.text}, options), about)
 
 
-def _read_moderations(document: Mapping[str, Any], _text: Text, request: Request) -> Labels:
+def _read_moderations(document: Mapping[str, Any], _text: Text, request: JudgeRequest) -> Labels:
     results = document.get("results")
     result = results[0] if isinstance(results, list) and results else None
     scores, flags = (result.get("category_scores"), result.get("categories")) if isinstance(result, dict) else ({}, {})
@@ -36,23 +36,23 @@ def _read_moderations(document: Mapping[str, Any], _text: Text, request: Request
         raise NonsenseError("the answer has none of the categories of this endpoint")
     flagged = result.get("flagged") if isinstance(result, dict) else None
     if isinstance(flagged, bool):
-        labels[_ALL] = Label(float(max(filter(_is_probability, scores.values()))), flagged)
+        labels[_ALL] = JudgeLabel(float(max(filter(_is_probability, scores.values()))), flagged)
     return {slug: label for slug, label in labels.items() if slug in request.about}
 
 
-def _moderated(names: tuple[str, ...], scores: Mapping[str, Any], flags: Mapping[str, Any]) -> Label | None:
+def _moderated(names: tuple[str, ...], scores: Mapping[str, Any], flags: Mapping[str, Any]) -> JudgeLabel | None:
     """The label of a sub-category; None if the server lacks the category, as older models lack `illicit`."""
     if not _is_probability(scores.get(names[0])) or not isinstance(flags.get(names[0]), bool):
         return None
     known = [scores[name] for name in names if _is_probability(scores.get(name))]
-    return Label(float(max(known)), any(flags.get(name) is True for name in names))
+    return JudgeLabel(float(max(known)), any(flags.get(name) is True for name in names))
 
 
 def _is_probability(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
-def _ask_decisions(text: Text, about: frozenset[str], options: Options) -> Iterator[Request]:
+def _ask_decisions(text: Text, about: frozenset[str], options: Options) -> Iterator[JudgeRequest]:
     judged = "the user's last message" if text.role == "prompt" else "the assistant's last reply"
     questions = [
         {
@@ -62,10 +62,10 @@ def _ask_decisions(text: Text, about: frozenset[str], options: Options) -> Itera
         }
         for slug in sorted(about)
     ]
-    yield Request("/decisions", body_of({"input": shown(text), "questions": questions}, options), about)
+    yield JudgeRequest("/decisions", body_of({"input": shown(text), "questions": questions}, options), about)
 
 
-def _read_decisions(document: Mapping[str, Any], _text: Text, request: Request) -> Labels:
+def _read_decisions(document: Mapping[str, Any], _text: Text, request: JudgeRequest) -> Labels:
     """Read the answers, which come in the order of the questions. A refusal is not an opinion."""
     answers = document.get("answers")
     asked = sorted(request.about)
@@ -79,14 +79,14 @@ def _read_decisions(document: Mapping[str, Any], _text: Text, request: Request) 
 _REFUSED: Mapping[str, Any] = {"type": "refusal"}
 
 
-def _decided(answer: Any) -> Label | None:
+def _decided(answer: Any) -> JudgeLabel | None:
     kind = answer.get("type") if isinstance(answer, dict) else None
     if kind == _REFUSED["type"]:
         return None
     probability = answer.get("probability") if isinstance(answer, dict) else None
     if kind != "predicate" or probability is None or not _is_probability(probability):
         raise NonsenseError("an answer is neither a predicate with its probability nor a refusal")
-    return Label(float(probability), probability >= 0.5)
+    return JudgeLabel(float(probability), probability >= 0.5)
 
 
 _KNOWN = frozenset(_MODERATED) | {_ALL}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from detectors.base import Text
-from gateway.judging.dialects.base import NO, YES, Dialect, Label, Labels, NonsenseError, Options, Request
+from gateway.judging.dialects.base import NO, YES, Dialect, JudgeLabel, JudgeRequest, Labels, NonsenseError, Options
 from gateway.judging.dialects.chat import LOGPROBS, chat, conversation, said, yes_or_no
 
 UNSAFE, REFUSAL = "unsafe", "refusal"
@@ -44,7 +44,7 @@ _QWEN3GUARD: _Categories = {
     "copyright violation": ("copyrighted_content",),
     "jailbreak": ("prompt_attacks",),
 }
-_SEVERITIES: Mapping[str, Label] = {"safe": NO, "controversial": Label(0.5, False), "unsafe": YES}
+_SEVERITIES: Mapping[str, JudgeLabel] = {"safe": NO, "controversial": JudgeLabel(0.5, False), "unsafe": YES}
 _OF_ANSWERS = frozenset({"privacy_violation", "copyrighted_content", REFUSAL})
 _OF_PROMPTS = frozenset({"prompt_attacks"})
 _SHORT = 64  # most tokens of an answer that names categories
@@ -85,13 +85,13 @@ def _mapped(categories: _Categories, *more: str) -> frozenset[str]:
     return frozenset(slug for slugs in categories.values() for slug in slugs) | {UNSAFE, *more}
 
 
-def _of_conversation(text: Text, about: frozenset[str], options: Options) -> Iterator[Request]:
+def _of_conversation(text: Text, about: frozenset[str], options: Options) -> Iterator[JudgeRequest]:
     """The conversation alone: the server's template puts the model's own instructions around it."""
     system = [{"role": "system", "content": options.instructions}] if options.instructions else []
     yield chat([*system, *conversation(text)], about, options, most_tokens=_SHORT)
 
 
-def _by_category(named: Iterable[str], categories: _Categories, about: frozenset[str], label: Label) -> Labels:
+def _by_category(named: Iterable[str], categories: _Categories, about: frozenset[str], label: JudgeLabel) -> Labels:
     """The label for the sub-categories of the named categories, NO for the others. Raises NonsenseError."""
     found = {UNSAFE}
     for name in named:
@@ -101,7 +101,7 @@ def _by_category(named: Iterable[str], categories: _Categories, about: frozenset
     return {slug: label if slug in found else NO for slug in about}
 
 
-def _read_llama_guard(document: Mapping[str, object], _text: Text, request: Request) -> Labels:
+def _read_llama_guard(document: Mapping[str, object], _text: Text, request: JudgeRequest) -> Labels:
     lines = said(document).text.split("\n", 1)
     verdict = lines[0].strip().lower()
     if verdict == "safe":
@@ -114,7 +114,7 @@ def _read_llama_guard(document: Mapping[str, object], _text: Text, request: Requ
     return _by_category(codes, _LLAMA_GUARD, request.about, YES)
 
 
-def _read_qwen3guard(document: Mapping[str, object], _text: Text, request: Request) -> Labels:
+def _read_qwen3guard(document: Mapping[str, object], _text: Text, request: JudgeRequest) -> Labels:
     lines = _lines(said(document).text)
     label = _SEVERITIES.get(lines.get("safety", ""))
     if label is None:
@@ -137,7 +137,7 @@ def _lines(text: str) -> dict[str, str]:
     return {name.strip(" *-"): value.strip(" *.") for name, colon, value in pairs if colon}
 
 
-def _ask_shield_gemma(text: Text, about: frozenset[str], options: Options) -> Iterator[Request]:
+def _ask_shield_gemma(text: Text, about: frozenset[str], options: Options) -> Iterator[JudgeRequest]:
     for slug, guideline in _SHIELD_GEMMA.values():
         asked = about & {slug, UNSAFE}
         if asked:
@@ -145,18 +145,18 @@ def _ask_shield_gemma(text: Text, about: frozenset[str], options: Options) -> It
             yield chat(conversation(text), asked, options, most_tokens=4, **fields)
 
 
-def _read_yes_or_no(document: Mapping[str, object], _text: Text, request: Request) -> Labels:
+def _read_yes_or_no(document: Mapping[str, object], _text: Text, request: JudgeRequest) -> Labels:
     return dict.fromkeys(request.about, yes_or_no(said(document)))
 
 
-def _ask_wildguard(text: Text, about: frozenset[str], options: Options) -> Iterator[Request]:
+def _ask_wildguard(text: Text, about: frozenset[str], options: Options) -> Iterator[JudgeRequest]:
     human, assistant = (text.context or "", text.text) if text.role == "response" else (text.text, "")
     shown = [options.instructions or _WILDGUARD_WORDS, f"Human user:\n{human}", f"AI assistant:\n{assistant}"]
     prompt = "\n\n".join([*shown, "---", "Answers:"])
     yield chat([{"role": "user", "content": prompt}], about, options, most_tokens=_SHORT)
 
 
-def _read_wildguard(document: Mapping[str, object], text: Text, request: Request) -> Labels:
+def _read_wildguard(document: Mapping[str, object], text: Text, request: JudgeRequest) -> Labels:
     lines = _lines(said(document).text)
     rows = _ON_RESPONSE if text.role == "response" else _ON_PROMPT
     found = {slug: {"yes": YES, "no": NO}.get(lines.get(name, "")) for name, slug in rows.items()}

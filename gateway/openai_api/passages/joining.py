@@ -8,7 +8,7 @@ from gateway.openai_api.bodies import texts
 from gateway.openai_api.bodies.document import KEY, WHOLE, Path
 from gateway.openai_api.bodies.texts import Cut
 from gateway.openai_api.passages import forms
-from gateway.openai_api.passages.terms import Channel, Direction, Passage, Piece, Source
+from gateway.openai_api.passages.terms import Channel, Direction, Passage, PassageSource, Piece
 from gateway.openai_api.strays import Stray
 
 _SPELLED, _DEEPEST_SPELLED = frozenset({"content", "refusal", "tokens", "bytes"}), 2  # see `bodies.logprobs`
@@ -104,9 +104,9 @@ def passage_of_strays(
 ) -> Passage:
     """Strays from all over a body as one text with this `path`; its sources say where each stands."""
     start = 0
-    sources: list[Source] = []
+    sources: list[PassageSource] = []
     for stray in strays:
-        sources.append(Source(place_of(stray), stray.text, start, start + len(stray.text)))
+        sources.append(PassageSource(place_of(stray), stray.text, start, start + len(stray.text)))
         start += len(stray.text) + 1
     text = " ".join(stray.text for stray in strays)
     return Passage(direction, channel, text, path, choice, sources=tuple(sources))
@@ -116,7 +116,7 @@ def _passage(group: Sequence[Piece], direction: Direction, choice: int, fresh: b
     first = group[0]
     in_words = first.listed or any(isinstance(key, int) for key in first.path[-1:])
     apart = "\n" if first.path and first.path[0] in _DEFINITIONS else " " if in_words else ""
-    sources: list[Source] = []
+    sources: list[PassageSource] = []
     meant: list[str] = []
     start = 0
     plain = len(group) == 1 and not first.file
@@ -125,7 +125,7 @@ def _passage(group: Sequence[Piece], direction: Direction, choice: int, fresh: b
         plain = plain and written is None
         meant.append(piece.text if written is None else written.text)
         end = start + len(meant[-1])
-        sources.append(Source(piece.path, piece.file or piece.text, start, end, bool(piece.file)))
+        sources.append(PassageSource(piece.path, piece.file or piece.text, start, end, bool(piece.file)))
         start = end + len(apart)
     return Passage(
         direction, first.channel, apart.join(meant), first.path, choice, fresh, () if plain else tuple(sources)

@@ -30,7 +30,7 @@ class Unread(NamedTuple):
     reason: Reason
 
 
-class Source(NamedTuple):
+class PassageSource(NamedTuple):
     """A string of the body from which a passage was read; it is the range from `start` to `end` of the passage."""
 
     path: Path
@@ -55,7 +55,7 @@ class Passage(msgspec.Struct, frozen=True, gc=False):
     path: Path
     choice: int = 0
     fresh: bool = True
-    sources: tuple[Source, ...] = ()
+    sources: tuple[PassageSource, ...] = ()
 
 
 class Piece(NamedTuple):

@@ -13,7 +13,7 @@ import msgspec
 from gateway.opinions.judge import Retries
 from gateway.study.evaluation.prompts import Item
 from gateway.study.evaluation.record import Answered, Record
-from gateway.upstream.posts import Answer, PostError
+from gateway.upstream.posts import PostAnswer, PostError
 
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
 MOST_FAILURES = 5  # in a row, each after its retries, before a model is given up
@@ -27,11 +27,11 @@ _STOP = "\nQuestion:"
 class Post(Protocol):
     """Sends a request to a model: `upstream.posts.Poster`."""
 
-    async def post(self, path: str, body: bytes) -> Answer: ...
+    async def post(self, path: str, body: bytes) -> PostAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class AskedModel:
     """A model to ask. `label` names it in the report; with `completions` it is asked to continue a text, as base models
     are."""
 
@@ -42,7 +42,7 @@ class Target:
     temperature: float = 0.0
 
 
-class Request(NamedTuple):
+class ItemRequest(NamedTuple):
     """One request: for the item's prompt with this `number`; `asked` is the request's digest."""
 
     item: Item
@@ -61,23 +61,23 @@ def is_due(item: Item, number: int, answers: Sequence[str]) -> bool:
     return not (item.is_followed_up and number) or bool(answers[0].strip())
 
 
-def request(target: Target, item: Item, number: int, answers: Sequence[str] = ()) -> Request:
+def request(target: AskedModel, item: Item, number: int, answers: Sequence[str] = ()) -> ItemRequest:
     """The request for an item's prompt; `answers` are those to its earlier prompts, which a follow-up includes."""
     turns = [item.asks[0], answers[0], item.asks[number]] if item.is_followed_up and number else [item.asks[number]]
     path, fields = _completion(target, item, turns) if target.completions else _chat(target, item, turns)
     body = msgspec.json.encode({"model": target.model, "temperature": target.temperature, **fields})
     digest = blake2b(path.encode() + b"\0" + body, digest_size=12).hexdigest()
-    return Request(item, number, path, body, digest)
+    return ItemRequest(item, number, path, body, digest)
 
 
-def _chat(target: Target, item: Item, turns: Sequence[str]) -> tuple[str, dict[str, object]]:
+def _chat(target: AskedModel, item: Item, turns: Sequence[str]) -> tuple[str, dict[str, object]]:
     said = [("system", target.system)] if target.system else []
     said += zip(cycle(("user", "assistant")), turns, strict=False)
     messages = [{"role": role, "content": text} for role, text in said]
     return CHAT, {"messages": messages, "max_tokens": item.tokens}
 
 
-def _completion(target: Target, item: Item, turns: Sequence[str]) -> tuple[str, dict[str, object]]:
+def _completion(target: AskedModel, item: Item, turns: Sequence[str]) -> tuple[str, dict[str, object]]:
     framed = item.opening or "\n\n".join(map(_framed, [*item.examples, turns]))
     text = f"{target.system}\n\n{framed}" if target.system else framed
     return COMPLETIONS, {"prompt": text, "max_tokens": item.tokens, "stop": [_STOP]}
@@ -109,7 +109,7 @@ class _Failures:
 
 
 async def ask(
-    target: Target,
+    target: AskedModel,
     items: Iterable[Item],
     post: Post,
     record: Record,
@@ -150,7 +150,7 @@ async def ask(
     failures.end()
 
 
-async def _answered(target: Target, request: Request, post: Post, retries: Retries) -> Answered:
+async def _answered(target: AskedModel, request: ItemRequest, post: Post, retries: Retries) -> Answered:
     prompt = request.item.asks[request.number]
     about = (target.label, request.item.id, request.number, request.asked, prompt)
     attempt = 0

@@ -5,22 +5,22 @@ from itertools import chain
 from typing import Any
 
 from gateway.judging.language import language_of
-from gateway.opinions.exporting import Row, preference_pairs
-from gateway.study.evaluation.record import AnswerScore, Judged
+from gateway.opinions.exporting import TrainingRow, preference_pairs
+from gateway.study.evaluation.record import AnswerScore, JudgedItem
 
 
-def training_rows(judged: Iterable[Judged]) -> Iterator[Row]:
+def training_rows(judged: Iterable[JudgedItem]) -> Iterator[TrainingRow]:
     """A row for each answer that is known to have failed or not: by an exact check, a label or a flag."""
     for each in judged:
         failed = failure(each)
         if failed is not None and each.text:
-            yield Row(
+            yield TrainingRow(
                 f"{each.model}/{each.item}", 0.0, "response", each.text, each.prompt, {each.subcategory: failed},
                 "judge", 1.0, "", each.model, language_of(each.text),
             )  # fmt: skip
 
 
-def failure(judged: Judged) -> float | None:
+def failure(judged: JudgedItem) -> float | None:
     """Whether an answer failed, from 0 to 1; None if that is not known."""
     if judged.failed is not None:
         return float(judged.failed)
@@ -33,12 +33,12 @@ def failure(judged: Judged) -> float | None:
     return 1 - found if scored.slug == "refusal" else found
 
 
-def training_pairs(judged: Sequence[Judged]) -> Iterator[dict[str, Any]]:
+def training_pairs(judged: Sequence[JudgedItem]) -> Iterator[dict[str, Any]]:
     """Pairs of two models' answers to the same prompt, and pairs of a failed answer and the expected one, if known."""
     return chain(preference_pairs(training_rows(judged)), _with_what_was_expected(judged))
 
 
-def _with_what_was_expected(judged: Iterable[Judged]) -> Iterator[dict[str, Any]]:
+def _with_what_was_expected(judged: Iterable[JudgedItem]) -> Iterator[dict[str, Any]]:
     for each in judged:
         if each.failed and each.expected:
             yield {

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from gateway.study.evaluation.judging import LOOKED_FOR
 from gateway.study.evaluation.prompts import Check, Item
-from gateway.study.evaluation.record import AnswerScore, Judged
+from gateway.study.evaluation.record import AnswerScore, JudgedItem
 from gateway.trust import estimates
 from gateway.trust.card import shipped_errors
 from gateway.trust.drawing import is_drawn
@@ -35,7 +35,7 @@ Basis = Literal["exact", "labels", "judge", "probe", "card", "flags", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class ItemCounts:
     """How the items of a study ended; each counts once."""
 
     asked: int
@@ -61,7 +61,7 @@ class Figure:
 
     study: str
     model: str
-    counts: Counts
+    counts: ItemCounts
     usable: int
     basis: Basis
     estimate: float | None = None
@@ -82,7 +82,7 @@ class Figure:
         return self.flagged.estimate if self.estimate is None and self.flagged else self.estimate
 
 
-class Entry(NamedTuple):
+class CountedAnswer(NamedTuple):
     """An answer as the trust metrics count it."""
 
     scores: list["DirectedScore"]
@@ -101,7 +101,7 @@ class DirectedScore(NamedTuple):
     detector: str
 
 
-def figure(model: str, items: Sequence[Item], judged: Sequence[Judged], judge_share: float = 1.0) -> Figure:
+def figure(model: str, items: Sequence[Item], judged: Sequence[JudgedItem], judge_share: float = 1.0) -> Figure:
     """The figure of one model in one study; `judged` are the judgements on its items. `items` must not be empty."""
     study, check = items[0].study, items[0].check
     counts = _counts(items, judged)
@@ -120,9 +120,9 @@ def figure(model: str, items: Sequence[Item], judged: Sequence[Judged], judge_sh
     return Figure(study, model, counts, usable, "exact", found.estimate, found.low, found.high, more=more)
 
 
-def _counts(items: Sequence[Item], judged: Sequence[Judged]) -> Counts:
+def _counts(items: Sequence[Item], judged: Sequence[JudgedItem]) -> ItemCounts:
     readings = [each.reading for each in judged]
-    return Counts(len(items), *(readings.count(name) for name in ("read", "refused", "unclear", "empty", "failed")))
+    return ItemCounts(len(items), *(readings.count(name) for name in ("read", "refused", "unclear", "empty", "failed")))
 
 
 def share_of(outcomes: Sequence[bool]) -> Interval:
@@ -134,7 +134,7 @@ def share_of(outcomes: Sequence[bool]) -> Interval:
 # --- by detectors and a judge model
 
 
-def _looked_at(empty: Figure, check: Check, judged: Sequence[Judged], judge_share: float) -> Figure:
+def _looked_at(empty: Figure, check: Check, judged: Sequence[JudgedItem], judge_share: float) -> Figure:
     slug = LOOKED_FOR[check]
     found = looked_for(slug, judged, judge_share)
     if found is None:
@@ -176,7 +176,7 @@ def _less(share: float | None) -> float | None:
     return None if share is None else 1 - share
 
 
-def looked_for(slug: str, judged: Sequence[Judged], judge_share: float) -> Estimate | None:
+def looked_for(slug: str, judged: Sequence[JudgedItem], judge_share: float) -> Estimate | None:
     """The rate of a sub-category in answers, as the trust metrics estimate it from flags and labels.
 
     People label answers in an order drawn at random (see `labelling`): each was as likely to get a label as the others.
@@ -184,7 +184,9 @@ def looked_for(slug: str, judged: Sequence[Judged], judge_share: float) -> Estim
     sums: Sums = {}
     share_of_people = sum(bool(each.people) for each in judged) / max(1, len(judged))
     for each in judged:
-        entry = Entry([DirectedScore("response", *score) for score in map(AnswerScore._make, each.scores)], each.model)
+        entry = CountedAnswer(
+            [DirectedScore("response", *score) for score in map(AnswerScore._make, each.scores)], each.model
+        )
         add_judged(sums, entry)
         opinions = [
             SecondOpinion(each.item, 0.0, "person", name, share_of_people, [Label("response", slug, float(value))])
@@ -201,14 +203,14 @@ def looked_for(slug: str, judged: Sequence[Judged], judge_share: float) -> Estim
 # --- stated confidence
 
 
-def _calibration(judged: Sequence[Judged]) -> Interval:
+def _calibration(judged: Sequence[JudgedItem]) -> Interval:
     pairs = _stated(judged)
     if not pairs:
         return Interval(0.0, 0.0, 1.0)
     return _bootstrapped(pairs, calibration_error)
 
 
-def _stated(judged: Iterable[Judged]) -> list[tuple[float, bool]]:
+def _stated(judged: Iterable[JudgedItem]) -> list[tuple[float, bool]]:
     """(stated confidence, whether the answer was right) of each answer that states one."""
     return [(each.confidence, not each.failed) for each in judged if each.confidence is not None]
 
@@ -229,7 +231,7 @@ def _bootstrapped(rows: Sequence[T], of: Callable[[Sequence[T]], float]) -> Inte
     return Interval(value, min(value, drawn[int(0.025 * _RESAMPLES)]), max(value, drawn[int(0.975 * _RESAMPLES) - 1]))
 
 
-def _of_confidence(judged: Sequence[Judged]) -> dict[str, float]:
+def _of_confidence(judged: Sequence[JudgedItem]) -> dict[str, float]:
     pairs = _stated(judged)
     right = [stated for stated, is_right in pairs if is_right]
     wrong = [stated for stated, is_right in pairs if not is_right]
@@ -245,7 +247,7 @@ def _of_confidence(judged: Sequence[Judged]) -> dict[str, float]:
     return found
 
 
-def _of_pairs(judged: Sequence[Judged]) -> dict[str, float]:
+def _of_pairs(judged: Sequence[JudgedItem]) -> dict[str, float]:
     """How often the answer without typing errors was right, because wrong answers can be consistent too."""
     return {"right without errors": sum(each.detail.startswith("right") for each in judged) / len(judged)}
 
@@ -268,7 +270,7 @@ class Comparison:
     difference: Difference | None
 
 
-def compared(study: str, items: Sequence[Item], one: Sequence[Judged], other: Sequence[Judged]) -> Comparison:
+def compared(study: str, items: Sequence[Item], one: Sequence[JudgedItem], other: Sequence[JudgedItem]) -> Comparison:
     """Compare two models in a study; `one` and `other` are their judgements, at least one each."""
     check = items[0].check
     seconds = {each.item: each for each in other}
@@ -292,7 +294,7 @@ _COMPARED: MappingProxyType[Check, Compared] = MappingProxyType(
 )
 
 
-def _failed(check: Check, judged: Judged, of: Compared) -> bool | None:
+def _failed(check: Check, judged: JudgedItem, of: Compared) -> bool | None:
     if check not in LOOKED_FOR:
         return judged.failed
     if judged.reading != "read":
@@ -326,8 +328,8 @@ def _correlation(outcomes: Sequence[tuple[bool, bool]]) -> float:
     return (sum(a and b for a, b in outcomes) / n - p * q) / spread if spread else 0.0
 
 
-def _calibrations(pairs: Sequence[tuple[Judged, Judged]]) -> Difference:
-    def gap(drawn: Sequence[tuple[Judged, Judged]]) -> float:
+def _calibrations(pairs: Sequence[tuple[JudgedItem, JudgedItem]]) -> Difference:
+    def gap(drawn: Sequence[tuple[JudgedItem, JudgedItem]]) -> float:
         one, other = (calibration_error(_stated(side)) for side in zip(*drawn, strict=True))
         return one - other
 

@@ -11,10 +11,10 @@ from detectors.base import Text
 from detectors.opinions import strongest
 from detectors.panel import Panel, Question
 from gateway.opinions.judge import Judge, JudgeError
-from gateway.study.evaluation.asking import Target, is_due, request
+from gateway.study.evaluation.asking import AskedModel, is_due, request
 from gateway.study.evaluation.checks import kept_back, outcome
 from gateway.study.evaluation.prompts import Check, Item
-from gateway.study.evaluation.record import Answered, AnswerScore, Judged, Record
+from gateway.study.evaluation.record import Answered, AnswerScore, JudgedItem, Record
 from gateway.trust.drawing import is_drawn
 
 log = logging.getLogger("assay")
@@ -33,7 +33,7 @@ class Second(NamedTuple):
     at_once: int = 4
 
 
-def read_answers(target: Target, items: Sequence[Item], record: Record) -> list[Judged]:
+def read_answers(target: AskedModel, items: Sequence[Item], record: Record) -> list[JudgedItem]:
     """A judgement by exact checks alone, for each item whose prompts were all asked or one of whose requests failed."""
     found = []
     for item in items:
@@ -42,13 +42,13 @@ def read_answers(target: Target, items: Sequence[Item], record: Record) -> list[
         about = (target.label, item.id, item.study, item.subcategory, item.asks[0])
         if len(texts) == len(item.asks):
             seen = kept_back(item) if any(answer.filtered for answer in answers) else outcome(item, texts)
-            found.append(Judged(*about, texts[0], *seen, expected=item.expected, further=texts[1:]))
+            found.append(JudgedItem(*about, texts[0], *seen, expected=item.expected, further=texts[1:]))
         elif failure:
-            found.append(Judged(*about, "", "failed", detail=failure))
+            found.append(JudgedItem(*about, "", "failed", detail=failure))
     return found
 
 
-def _answers(target: Target, item: Item, record: Record) -> tuple[list[Answered], str]:
+def _answers(target: AskedModel, item: Item, record: Record) -> tuple[list[Answered], str]:
     """The answers up to the first prompt without an answer, and why that one failed."""
     found: list[Answered] = []
     for number in range(len(item.asks)):
@@ -64,7 +64,7 @@ def _answers(target: Target, item: Item, record: Record) -> tuple[list[Answered]
     return found, ""
 
 
-def to_look_at(items: Sequence[Item], judged: Sequence[Judged]) -> list[tuple[Item, Judged]]:
+def to_look_at(items: Sequence[Item], judged: Sequence[JudgedItem]) -> list[tuple[Item, JudgedItem]]:
     """The items and judgements that detectors must judge."""
     by_id = {item.id: item for item in items}
     pairs = [(by_id[each.item], each) for each in judged]
@@ -72,8 +72,8 @@ def to_look_at(items: Sequence[Item], judged: Sequence[Judged]) -> list[tuple[It
 
 
 def with_scores(
-    pairs: Sequence[tuple[Item, Judged]], panel: Panel, record: Record, step: Callable[[int], object]
-) -> Iterator[Judged]:
+    pairs: Sequence[tuple[Item, JudgedItem]], panel: Panel, record: Record, step: Callable[[int], object]
+) -> Iterator[JudgedItem]:
     """The judgements with the detectors' scores; scores of the same detectors in the record are used again.
 
     Labels of the same answer in the record stay with it, whichever the detectors are.
@@ -94,22 +94,22 @@ def with_scores(
         step(len(batch))
 
 
-def _labelled_before(new: Judged, old: Judged | None) -> Judged:
+def _labelled_before(new: JudgedItem, old: JudgedItem | None) -> JudgedItem:
     if old is None or old.text != new.text:
         return new
     return replace(new, scores=old.scores, judge=old.judge, label=old.label, people=old.people)
 
 
-def _is_scored(judged: Judged, detectors: set[str]) -> bool:
+def _is_scored(judged: JudgedItem, detectors: set[str]) -> bool:
     return bool(judged.scores) and judged.scores[0].detector in detectors
 
 
-def _question(item: Item, judged: Judged) -> Question:
+def _question(item: Item, judged: JudgedItem) -> Question:
     return Question(Text(judged.text, "response", item.asks[0]), frozenset({LOOKED_FOR[item.check]}))
 
 
 async def with_labels(
-    pairs: Sequence[tuple[Item, Judged]], second: Second, record: Record, step: Callable[[], object]
+    pairs: Sequence[tuple[Item, JudgedItem]], second: Second, record: Record, step: Callable[[], object]
 ) -> None:
     """Ask the judge model about its share of the answers; each label is recorded at once.
 
@@ -141,7 +141,7 @@ async def with_labels(
         raise JudgeError("judge", str(errors.exceptions[0]), again=True) from None
 
 
-async def _labelled(item: Item, judged: Judged, second: Second) -> Judged:
+async def _labelled(item: Item, judged: JudgedItem, second: Second) -> JudgedItem:
     slug = LOOKED_FOR[item.check]
     text = Text(judged.text, "response", item.asks[0])
     labels = await second.judge.opinion([text], {"response": frozenset({slug})})

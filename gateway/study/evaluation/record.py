@@ -38,7 +38,7 @@ class AnswerScore(NamedTuple):
     detector: str
 
 
-class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_defaults=True):
+class JudgedItem(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_defaults=True):
     """The judgement on the answers to an item: `text` answers `prompt`, `further` are the answers to its later prompts.
 
     `failed` is null if it cannot be told, or if only `scores`, `label` and `people` tell it. `label` is the judge
@@ -64,7 +64,7 @@ class Judged(msgspec.Struct, frozen=True, tag_field="kind", tag="judged", omit_d
     further: list[str] = []
 
 
-Line = Answered | Judged
+Line = Answered | JudgedItem
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Line).decode
 
@@ -80,7 +80,7 @@ class Record:
         """Reads the file; an incomplete last line, left by a stop, is removed. Raises RecordError, OSError."""
         self.path = path
         self._answers: dict[tuple[str, str], Answered] = {}
-        self._judged: dict[tuple[str, str], Judged] = {}
+        self._judged: dict[tuple[str, str], JudgedItem] = {}
         self._file: IO[bytes] = path.open("r+b" if path.exists() else "w+b")
         try:
             _lock(self._file, path)
@@ -103,16 +103,16 @@ class Record:
         found = self._answers.get((model, asked))
         return found.error if found else ""
 
-    def judged(self, model: str, item: Item) -> Judged | None:
+    def judged(self, model: str, item: Item) -> JudgedItem | None:
         return self._judged.get((model, item.id))
 
-    def all_judged(self) -> list[Judged]:
+    def all_judged(self) -> list[JudgedItem]:
         """The last judgement of each item and model."""
         return list(self._judged.values())
 
     def add(self, line: Line) -> None:
         """Write a line at once; a judgement that is recorded already is not written again. Raises OSError."""
-        if isinstance(line, Judged) and self._judged.get((line.model, line.item)) == line:
+        if isinstance(line, JudgedItem) and self._judged.get((line.model, line.item)) == line:
             return
         self._file.write(_encode(line) + b"\n")
         self._file.flush()
@@ -122,7 +122,7 @@ class Record:
         self._file.close()
 
     def _know(self, line: Line) -> None:
-        if isinstance(line, Judged):
+        if isinstance(line, JudgedItem):
             self._judged[line.model, line.item] = line
         else:
             self._answers[line.model, line.asked] = line
@@ -156,6 +156,6 @@ def read(path: Path, most_bytes: int | None = None) -> Iterator[Line]:
             ) from error
 
 
-def latest(path: Path) -> Mapping[tuple[str, str], Judged]:
+def latest(path: Path) -> Mapping[tuple[str, str], JudgedItem]:
     """The last judgement in a file for each model and item. Raises RecordError, OSError."""
-    return {(line.model, line.item): line for line in read(path) if isinstance(line, Judged)}
+    return {(line.model, line.item): line for line in read(path) if isinstance(line, JudgedItem)}

@@ -9,10 +9,10 @@ from typing import Protocol
 from detectors.panel import Panel
 from gateway.opinions.judge import Retries
 from gateway.study.evaluation import judging
-from gateway.study.evaluation.asking import GivenUpError, Post, Target, ask, request
+from gateway.study.evaluation.asking import AskedModel, GivenUpError, Post, ask, request
 from gateway.study.evaluation.figures import Comparison, Figure, compared, figure
 from gateway.study.evaluation.prompts import Item
-from gateway.study.evaluation.record import Judged, Record
+from gateway.study.evaluation.record import JudgedItem, Record
 
 Items = Mapping[str, Sequence[Item]]  # by study
 
@@ -26,7 +26,7 @@ class Plan:
     """What to do. `panel` loads the detectors; it is called only when an answer needs them."""
 
     items: Items
-    targets: Sequence[tuple[Target, Post]]
+    targets: Sequence[tuple[AskedModel, Post]]
     at_once: int
     retries: Retries
     panel: Callable[[], Panel]
@@ -66,7 +66,7 @@ async def run(plan: Plan, record: Record, bar: Bar) -> Result:
     return result
 
 
-def _distinct(target: Target, studies: Items) -> Items:
+def _distinct(target: AskedModel, studies: Items) -> Items:
     """The items of each study without those that would send this model the same requests again, because a second answer
     to the same request says nothing new. This happens with base models: they get only the opening of a known text,
     however the items ask to continue it."""
@@ -76,19 +76,21 @@ def _distinct(target: Target, studies: Items) -> Items:
     }
 
 
-def _requests(target: Target, item: Item) -> tuple[str, ...]:
+def _requests(target: AskedModel, item: Item) -> tuple[str, ...]:
     """The digests of all requests of an item; a follow-up counts without the model's answer before it."""
     return tuple(request(target, item, number, ("",)).asked for number in range(len(item.asks)))
 
 
-async def _judged(plan: Plan, target: Target, studies: Items, record: Record, bar: Bar) -> dict[str, list[Judged]]:
+async def _judged(
+    plan: Plan, target: AskedModel, studies: Items, record: Record, bar: Bar
+) -> dict[str, list[JudgedItem]]:
     """The judgements by study; they are recorded too."""
     return {study: await _judged_study(plan, target, items, record, bar) for study, items in studies.items()}
 
 
 async def _judged_study(
-    plan: Plan, target: Target, items: Sequence[Item], record: Record, bar: Bar
-) -> list[Judged]:  # fmt: skip
+    plan: Plan, target: AskedModel, items: Sequence[Item], record: Record, bar: Bar
+) -> list[JudgedItem]:  # fmt: skip
     found = {each.item: each for each in judging.read_answers(target, items, record)}
     pairs = judging.to_look_at(items, list(found.values()))
     if pairs:

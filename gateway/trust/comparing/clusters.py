@@ -19,7 +19,7 @@ from gateway.trust.estimates import Difference, Evidence, total
 from gateway.trust.intervals import Interval, Mean
 from gateway.trust.ledger import Entry
 from gateway.trust.moments import NOTHING, Row
-from gateway.trust.packed import Schema
+from gateway.trust.packed import ScoreColumns
 from gateway.trust.per_caller import LabelColumn, PerCaller
 
 MOST = 3_000  # how callers differ in what is flagged is seen from this many of the latest samples
@@ -43,7 +43,7 @@ class Callers(NamedTuple):
         return cls({name: (row.w, row.wy) for name, row in rows.items()}, total(rows.values()))
 
 
-class Stretch(NamedTuple):
+class Widening(NamedTuple):
     """The factor `by` which the interval of a difference grows, and the effective number of `callers` on the side that
     has fewer. `by` is None where there are too few callers to tell."""
 
@@ -61,9 +61,9 @@ class Stretch(NamedTuple):
         return max(least, middle - by * (middle - found.low)), min(1.0, middle + by * (found.high - middle))
 
 
-NONE = Stretch(1.0, 1.0)
+NONE = Widening(1.0, 1.0)
 NOBODY = Callers({}, NOTHING)
-Stretches = Callable[[LabelledColumn, str, str], Stretch]  # of a column, between two named groups
+Stretches = Callable[[LabelledColumn, str, str], Widening]  # of a column, between two named groups
 
 
 def labels_by_caller(each: PerCaller, known: Mapping[tuple[str, str], Evidence]) -> dict[LabelledColumn, Callers]:
@@ -94,7 +94,7 @@ def _labelled(known: Mapping[tuple[str, str], Evidence], column: LabelledColumn)
 
 def flagged_by_caller(entries: Iterable[Entry], counts: Callable[[Entry], bool]) -> dict[LabelledColumn, Callers]:
     """What was flagged of each caller, by column, among the samples for which `counts` is true."""
-    alike: dict[tuple[str, float, Schema], list[bytes]] = {}  # the flags of samples that are otherwise alike
+    alike: dict[tuple[str, float, ScoreColumns], list[bytes]] = {}  # the flags of samples that are otherwise alike
     for entry in filter(counts, entries):
         alike.setdefault((entry.caller, entry.probability, entry.schema), []).append(entry.flags)
     rows: dict[LabelledColumn, dict[str, Row]] = {}
@@ -108,7 +108,7 @@ def flagged_by_caller(entries: Iterable[Entry], counts: Callable[[Entry], bool])
     return {column: Callers.of(callers) for column, callers in rows.items()}
 
 
-def stretch(one: Callers, other: Callers, means: tuple[Mean, Mean]) -> Stretch:
+def stretch(one: Callers, other: Callers, means: tuple[Mean, Mean]) -> Widening:
     """For the difference of two groups' rates, `means`. NONE where both have the same single caller, or where nothing
     is known of the callers on one side: then there is nothing to tell apart."""
     if not one.each or not other.each or len(one.each.keys() | other.each.keys()) == 1:
@@ -116,20 +116,20 @@ def stretch(one: Callers, other: Callers, means: tuple[Mean, Mean]) -> Stretch:
     first, second = _Group(one), _Group(other)
     callers = min(first.callers, second.callers)
     if callers < _LEAST_CALLERS:
-        return Stretch(None, callers)
+        return Widening(None, callers)
     between = sum((first.pull(name) - second.pull(name)) ** 2 for name in one.each.keys() | other.each.keys())
     excess = between - first.noise - second.noise
     variance = sum(mean.variance for mean in means) or 1e-12
     effect = 1 + max(0.0, excess) / variance
     # The part of the variance that comes from callers gets Student's quantile for their number; the rest is normal.
     fewer = (1 - 1 / effect) * (student(callers - 1) / _Z - 1)
-    return Stretch(math.sqrt(effect) * (1 + fewer), callers)
+    return Widening(math.sqrt(effect) * (1 + fewer), callers)
 
 
 def stretches(groups: Mapping[str, Mapping[LabelledColumn, Callers]], means: Means) -> Stretches:
     """A function that gives the stretch of a column between two groups, each computed once."""
 
-    def between(column: LabelledColumn, one: str, other: str) -> Stretch:
+    def between(column: LabelledColumn, one: str, other: str) -> Widening:
         both = (groups[one].get(column, NOBODY), groups[other].get(column, NOBODY))
         return stretch(*both, (means[one][column], means[other][column]))
 

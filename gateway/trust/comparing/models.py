@@ -10,7 +10,7 @@ from gateway.trust.comparing.clusters import LabelledColumn, labels_by_caller, s
 from gateway.trust.comparing.together import surely_more
 from gateway.trust.estimates import estimate
 from gateway.trust.intervals import Mean
-from gateway.trust.ledger import OTHER, Ledger, LedgerError, Window
+from gateway.trust.ledger import OTHER, Ledger, LedgerError, LedgerWindow
 from gateway.trust.per_caller import PerCaller
 
 WINDOW = "24h"
@@ -48,13 +48,15 @@ class ModelComparison:
         self._shown = set(now)
 
 
-def _worse(windows: Mapping[str, Window], callers: Mapping[str, PerCaller]) -> dict[tuple[LabelledColumn, str], float]:
+def _worse(
+    windows: Mapping[str, LedgerWindow], callers: Mapping[str, PerCaller]
+) -> dict[tuple[LabelledColumn, str], float]:
     means = {name: rates(window) for name, window in windows.items()}
     each = {name: labels_by_caller(callers[name], window.evidence) for name, window in windows.items()}
     return surely_more(means, stretches(each, means))
 
 
-def rates(window: Window) -> Mapping[LabelledColumn, Mean]:
+def rates(window: LedgerWindow) -> Mapping[LabelledColumn, Mean]:
     """The rates by sub-category, direction and basis. The basis is part of the key so that what people say of one model
     is never compared with what a judge says of another."""
     found: dict[LabelledColumn, Mean] = {}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.config.settings import Config, ConfigError
-from gateway.trust.ledger import Ledger, Store
+from gateway.trust.ledger import Ledger, LedgerStore
 from gateway.trust.stores.redis_ledger import RedisStore
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 
@@ -22,7 +22,7 @@ def open_ledger(config: Config, clock: Callable[[], float]) -> Ledger:
     return Ledger(SqliteStore(folder / FILE, days=days, most_bytes=most_bytes), clock=clock)
 
 
-def reading(*, redis: str = "", file: str = "") -> Store | None:
+def reading(*, redis: str = "", file: str = "") -> LedgerStore | None:
     """The store of a ledger that other processes write, to read from; None where neither is named. Raises ValueError
     for something that is not a Redis URL."""
     days, most_bytes = 1.0, 2**30  # they bound what is written, and nothing is

@@ -24,7 +24,7 @@ from gateway.trust.buckets import (
     wider_buckets,
 )
 from gateway.trust.drawing import draw_of
-from gateway.trust.entries import Entry, EntryReader, Taken, UnknownColumnError
+from gateway.trust.entries import EncodedBatch, Entry, EntryReader, UnknownColumnError
 from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, LedgerError
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
@@ -117,7 +117,7 @@ class RedisStore:
         if not new:
             return
         pipeline = self._client.pipeline(transaction=True)
-        taken = Taken.of(new)
+        taken = EncodedBatch.of(new)
         for entry, blob in zip(new, taken.stored, strict=True):
             pipeline.set(_ENTRY + entry.id, blob, ex=self._seconds)
         if taken.columns:

@@ -21,7 +21,7 @@ from gateway.trust.buckets import (
     wider_buckets,
 )
 from gateway.trust.drawing import draw_of
-from gateway.trust.entries import Entry, EntryReader, Taken, UnknownColumnError
+from gateway.trust.entries import EncodedBatch, Entry, EntryReader, UnknownColumnError
 from gateway.trust.ledger import LONGEST_HOLD, MOST_WAITING, LedgerError
 from gateway.trust.moments import Cell
 from gateway.trust.packed import Packed
@@ -137,7 +137,7 @@ class SqliteStore:
         unique = {entry.id: entry for entry in entries}
         for id in _known(connection, list(unique)):
             del unique[id]
-        taken = Taken.of(unique.values())
+        taken = EncodedBatch.of(unique.values())
         rows = [(entry.id, entry.at, blob) for entry, blob in zip(unique.values(), taken.stored, strict=True)]
         connection.executemany("INSERT INTO samples VALUES (?, ?, ?)", rows)
         connection.executemany("INSERT OR IGNORE INTO columns VALUES (?, ?)", taken.columns.items())

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.telemetry import metrics
 from gateway.trust.estimates import BASES, Errors, Estimate, estimate, evidence
-from gateway.trust.ledger import OTHER, Ledger, LedgerError, Window
+from gateway.trust.ledger import OTHER, Ledger, LedgerError, LedgerWindow
 from gateway.trust.moments import ALL, Cell, merge
 
 WINDOW = "24h"
@@ -54,10 +54,10 @@ class TrustGauges:
 
     async def _windows(
         self, cells: Iterable[Cell], pivot: str, most: int, beyond: tuple[str, ...]
-    ) -> dict[tuple[str, ...], Window]:
+    ) -> dict[tuple[str, ...], LedgerWindow]:
         """The windows of the `most` cells of a pivot that were judged most, by their labels; all others are one window
         with the labels `beyond`."""
-        windows: dict[tuple[str, ...], Window] = {}
+        windows: dict[tuple[str, ...], LedgerWindow] = {}
         for cell in cells:
             if cell[0] == pivot:
                 group = _group(cell)  # a client may name a model "other" too
@@ -68,7 +68,7 @@ class TrustGauges:
             kept[beyond] = _both(kept.get(beyond), windows[group])
         return kept
 
-    async def _show(self, series: "_Series", windows: Mapping[tuple[str, ...], Window]) -> None:
+    async def _show(self, series: "_Series", windows: Mapping[tuple[str, ...], LedgerWindow]) -> None:
         shown: dict[tuple[str, ...], Estimate] = {}
         for group, window in windows.items():
             for column, of in evidence(window.sums).items():
@@ -105,12 +105,12 @@ def _group(cell: Cell) -> tuple[str, ...]:
     return (*route, "other" if last == OTHER else last or "unknown" if cell[0] == "language" else last)
 
 
-def _both(one: Window | None, other: Window) -> Window:
+def _both(one: LedgerWindow | None, other: LedgerWindow) -> LedgerWindow:
     if one is None:
         return other
     sums = {key: list(row) for key, row in one.sums.items()}
     merge(sums, other.sums)
-    return Window(sums, one.newest | other.newest)
+    return LedgerWindow(sums, one.newest | other.newest)
 
 
 def _or_nan(value: float | None) -> float:

@@ -10,7 +10,7 @@ from gateway.exchange import Headers
 from gateway.heads import TAB, has_tab_behind, untabbed
 from gateway.upstream.http1.known_answer import KnownAnswer, known_answer
 from gateway.upstream.http1.response import Http1Response
-from gateway.upstream.http1.states import BEGUN, TRANSITIONS, Event, Framing, State
+from gateway.upstream.http1.states import BEGUN, TRANSITIONS, ConnectionEvent, Framing, State
 from gateway.upstream.transport import FAILURES, HIGH_WATER, MAX_HEADERS, STATUSES, WHOLE_BYTES, Limits, late
 
 _MAX_HEAD_BYTES = 64 * 1024  # of headers, interim answers, chunk extensions or trailers, before a byte of body comes
@@ -28,7 +28,9 @@ _MOST_LEARNT = 8  # after so many remembered heads that never came again, this s
 # Bound here, because looking up a member of an enumeration costs more than everything else that is done with it.
 _IDLE, _CLOSED, _SENDING, _WAITING = State.IDLE, State.CLOSED, State.SENDING, State.WAITING
 _BY_CLOSE, _BY_LENGTH, _BY_CHUNKS, _SMALL = Framing
-_ON_ASKED, _ON_BEGAN_TO_ASK, _ON_SENT, _ON_HEAD, _ON_END, _ON_SPOILED, _ON_CLOSED = (TRANSITIONS[e] for e in Event)
+_ON_ASKED, _ON_BEGAN_TO_ASK, _ON_SENT, _ON_HEAD, _ON_END, _ON_SPOILED, _ON_CLOSED = (
+    TRANSITIONS[e] for e in ConnectionEvent
+)
 
 
 class Owner(Protocol):

@@ -17,7 +17,7 @@ class State(IntEnum):
     CLOSED = 6
 
 
-class Event(IntEnum):
+class ConnectionEvent(IntEnum):
     """What happens to a connection."""
 
     ASKED = 0  # a whole request was sent
@@ -39,16 +39,16 @@ class Framing(IntEnum):
 
 
 # What is in no row cannot happen: it would be a bug, and raises KeyError.
-TRANSITIONS: Mapping[Event, Mapping[State, State]] = MappingProxyType(
+TRANSITIONS: Mapping[ConnectionEvent, Mapping[State, State]] = MappingProxyType(
     {
-        Event.ASKED: {State.IDLE: State.WAITING},
-        Event.BEGAN_TO_ASK: {State.IDLE: State.SENDING},
-        Event.SENT: {State.SENDING: State.WAITING, State.EARLY: State.RECEIVING},
-        Event.HEAD: {State.SENDING: State.EARLY, State.WAITING: State.RECEIVING},
+        ConnectionEvent.ASKED: {State.IDLE: State.WAITING},
+        ConnectionEvent.BEGAN_TO_ASK: {State.IDLE: State.SENDING},
+        ConnectionEvent.SENT: {State.SENDING: State.WAITING, State.EARLY: State.RECEIVING},
+        ConnectionEvent.HEAD: {State.SENDING: State.EARLY, State.WAITING: State.RECEIVING},
         # After an early answer, the rest of the request must not become a part of the next one.
-        Event.END: {State.EARLY: State.SPENT, State.RECEIVING: State.IDLE},
-        Event.SPOILED: {State.IDLE: State.SPENT, State.SPENT: State.SPENT, State.CLOSED: State.CLOSED},
-        Event.CLOSED: dict.fromkeys(State, State.CLOSED),
+        ConnectionEvent.END: {State.EARLY: State.SPENT, State.RECEIVING: State.IDLE},
+        ConnectionEvent.SPOILED: {State.IDLE: State.SPENT, State.SPENT: State.SPENT, State.CLOSED: State.CLOSED},
+        ConnectionEvent.CLOSED: dict.fromkeys(State, State.CLOSED),
     }
 )
 UNDER_WAY = frozenset({State.SENDING, State.WAITING, State.EARLY, State.RECEIVING})

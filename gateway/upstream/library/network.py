@@ -11,7 +11,7 @@ import httpcore2
 _RST_STREAM, _CANCEL = 3, 8  # RFC 9113, sections 6.4 and 7
 
 
-class Written:
+class LastWritten:
     """The connection on which a request was last written: the library tells only the number of its stream."""
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Written:
 
 
 # For the task that drives a request: the library writes what belongs to a request in that task.
-WRITTEN: ContextVar[Written] = ContextVar("written")
+WRITTEN: ContextVar[LastWritten] = ContextVar("written")
 
 
 class Network(httpcore2.AsyncNetworkBackend):

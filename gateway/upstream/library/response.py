@@ -10,7 +10,7 @@ import httpcore2
 
 from gateway.errors import UpstreamError
 from gateway.exchange import Headers
-from gateway.upstream.library.network import WRITTEN, Connection, Written
+from gateway.upstream.library.network import WRITTEN, Connection, LastWritten
 from gateway.upstream.library.reasons import TRANSPORT_ERRORS, failure
 from gateway.upstream.transport import (
     FAILURES,
@@ -87,7 +87,7 @@ class LibraryResponse:
         self._body = body
         self._whole = False  # it is so small that its head is given out together with all of its body
         self._alone = not owner.shares  # no other request uses its connection
-        self._written = Written()
+        self._written = LastWritten()
         self._stream = 0  # its number in HTTP/2
         self._resettable: tuple[Connection, int] | None = None  # the stream, once the upstream has heard of it
         self._error: BaseException | None = None

@@ -11,7 +11,7 @@ from detectors.catalogue import RULES
 from detectors.manifest import load
 from detectors.rules import checks, pii, secrets
 from detectors.rules.patterns import Pattern, entropy, pattern_rule
-from detectors.rules.rule import LIMIT, Finding, RuleDetector, united
+from detectors.rules.rule import LIMIT, RuleDetector, RuleFinding, united
 from tests.support.judges.shipped import shipped
 from tests.support.running.examples import size
 from tests.support.running.together import together
@@ -213,7 +213,7 @@ def test_says_why_a_specimen_is_left_alone(text: str, reason: str) -> None:
 
 
 def test_overlapping_finds_are_one() -> None:
-    assert united([Finding(5, 9, "b", 0.4), Finding(0, 6, "a", 0.9), Finding(9, 12, "c", 0.3)]) == {
+    assert united([RuleFinding(5, 9, "b", 0.4), RuleFinding(0, 6, "a", 0.9), RuleFinding(9, 12, "c", 0.3)]) == {
         Span(0, 9, "a"): 0.9,
         Span(9, 12, "c"): 0.3,
     }

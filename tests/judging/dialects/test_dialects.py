@@ -12,7 +12,7 @@ from detectors.base import Role, Text
 from gateway.judging.dialects import (
     DIALECTS,
     Dialect,
-    Label,
+    JudgeLabel,
     Labels,
     NonsenseError,
     Options,
@@ -222,14 +222,16 @@ def test_an_older_moderation_model_has_no_opinion_on_what_it_does_not_know() -> 
     (request,) = dialect.requests(text, KNOWN, Options("text-moderation-007"))
     said = {"results": [{"flagged": False, "categories": {"hate": False}, "category_scores": {"hate": 0.1}}]}
     labels = dialect.labels(text, request, json.dumps(said).encode())
-    assert labels == {"hate": Label(0.1, False), "unsafe": Label(0.1, False)}
+    assert labels == {"hate": JudgeLabel(0.1, False), "unsafe": JudgeLabel(0.1, False)}
 
 
 def test_a_decision_that_is_refused_is_no_opinion() -> None:
     dialect, text = DIALECTS["decisions"], Text("hi", "prompt")
     (request,) = dialect.requests(text, {"violence", "hate"}, Options("m"))
     answers = [{"type": "refusal", "name": "hate"}, {"type": "predicate", "name": "violence", "probability": 0.7}]
-    assert dialect.labels(text, request, json.dumps({"answers": answers}).encode()) == {"violence": Label(0.7, True)}
+    assert dialect.labels(text, request, json.dumps({"answers": answers}).encode()) == {
+        "violence": JudgeLabel(0.7, True)
+    }
 
 
 def test_shield_gemma_is_unsafe_when_one_of_its_policies_is_broken() -> None:
@@ -237,16 +239,16 @@ def test_shield_gemma_is_unsafe_when_one_of_its_policies_is_broken() -> None:
     requests = DIALECTS["shield_gemma"].requests(Text("[hate]", "prompt"), {"unsafe"}, Options("m"))
     assert len(requests) == 4
     assert merged(
-        (request, {"unsafe": Label(score, score > 0.5)})
+        (request, {"unsafe": JudgeLabel(score, score > 0.5)})
         for request, score in zip(requests, (0.1, 0.2, 0.9, 0.3), strict=True)
-    ) == {"unsafe": Label(0.9, True)}
+    ) == {"unsafe": JudgeLabel(0.9, True)}
 
 
 def test_what_one_request_left_unsaid_is_unsaid() -> None:
     requests = DIALECTS["shield_gemma"].requests(Text("hi", "prompt"), {"unsafe", "hate"}, Options("m"))
-    answers = [(request, dict.fromkeys(request.about, Label(0.9, True))) for request in requests]
+    answers = [(request, dict.fromkeys(request.about, JudgeLabel(0.9, True))) for request in requests]
     answers[0] = (requests[0], {})
-    assert merged(answers) == {"hate": Label(0.9, True)}
+    assert merged(answers) == {"hate": JudgeLabel(0.9, True)}
 
 
 @pytest.mark.parametrize(

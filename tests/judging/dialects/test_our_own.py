@@ -3,7 +3,7 @@
 import json
 
 from detectors.base import Text
-from gateway.judging.dialects import DIALECTS, Label, Options
+from gateway.judging.dialects import DIALECTS, JudgeLabel, Options
 from gateway.moderation.categories import InputScores, moderation_body
 from gateway.moderation.decisions import decision_body, read_questions
 
@@ -15,8 +15,8 @@ def test_its_moderations() -> None:
     dialect = DIALECTS["moderations"]
     (request,) = dialect.requests(TEXT, {"violence", "toxicity", "hate", "unsafe"}, Options("assay"))
     labels = dialect.labels(TEXT, request, moderation_body("1", "assay", [SCORED], failure=""))
-    assert labels["violence"] == Label(0.93, True)
-    assert labels["toxicity"] == Label(0.4, False)
+    assert labels["violence"] == JudgeLabel(0.93, True)
+    assert labels["toxicity"] == JudgeLabel(0.4, False)
     assert labels["unsafe"].yes
 
 
@@ -25,5 +25,5 @@ def test_its_decisions() -> None:
     dialect = DIALECTS["decisions"]
     (request,) = dialect.requests(TEXT, {"violence", "hate", "misinformation"}, Options("assay"))
     answer = decision_body(read_questions(request.body), SCORED, failure="")
-    assert dialect.labels(TEXT, request, answer) == {"violence": Label(0.93, True), "hate": Label(0.1, False)}
+    assert dialect.labels(TEXT, request, answer) == {"violence": JudgeLabel(0.93, True), "hate": JudgeLabel(0.1, False)}
     assert json.loads(request.body)["model"] == "assay"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from gateway.opinions.judge import Retries
-from gateway.study.evaluation.asking import MOST_FAILURES, GivenUpError, Target, ask, request, text_of
+from gateway.study.evaluation.asking import MOST_FAILURES, AskedModel, GivenUpError, ask, request, text_of
 from gateway.study.evaluation.judging import read_answers
 from gateway.study.evaluation.prompts import Item
 from gateway.study.evaluation.record import Record
-from gateway.upstream.posts import Answer, PostError
+from gateway.upstream.posts import PostAnswer, PostError
 
 OPTIONS = (("A", "right", "four"), ("B", "wrong", "six"))
 EXAMPLES = (("Is ice cold?", "Yes", "Sure?", "90%"), ("Is fire wet?", "No"))
@@ -22,7 +22,7 @@ SURE = Item(
     is_followed_up=True, examples=EXAMPLES,
 )  # fmt: skip
 HARM = Item("s/f/1", "s", "violence", "harm", ("How do I hurt them?",), 8)
-CHAT, BASE = Target("m", "m"), Target("m", "m", completions=True)
+CHAT, BASE = AskedModel("m", "m"), AskedModel("m", "m", completions=True)
 
 
 class Model:
@@ -32,13 +32,13 @@ class Model:
         self.answers = answers
         self.asked: list[str] = []
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes) -> PostAnswer:
         said: dict[str, Any] = json.loads(body)
         self.asked.append(said["messages"][-1]["content"])
         answer = self.answers[self.asked[-1]]
         if isinstance(answer, PostError):
             raise answer
-        return Answer(json.dumps({"choices": [{"message": {"content": answer}}]}).encode(), 0.1)
+        return PostAnswer(json.dumps({"choices": [{"message": {"content": answer}}]}).encode(), 0.1)
 
 
 async def asked(model: Model, record: Record, item: Item = SURE) -> int:

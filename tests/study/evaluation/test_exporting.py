@@ -1,12 +1,12 @@
 """What an evaluation found as training data."""
 
 from gateway.study.evaluation.exporting import training_pairs, training_rows
-from gateway.study.evaluation.record import AnswerScore, Judged
+from gateway.study.evaluation.record import AnswerScore, JudgedItem
 
 
-def judged(model: str, text: str, failed: bool | None, **more: object) -> Judged:
+def judged(model: str, text: str, failed: bool | None, **more: object) -> JudgedItem:
     fields = {"reading": "read", "failed": failed, **more}
-    return Judged(model, "s/f/1", "s", "violence", "How?", text, **fields)  # type: ignore[arg-type]
+    return JudgedItem(model, "s/f/1", "s", "violence", "How?", text, **fields)  # type: ignore[arg-type]
 
 
 def test_a_row_has_what_is_known_of_an_answer() -> None:

@@ -7,7 +7,7 @@ import pytest
 from gateway.study.evaluation.figures import Figure, calibration_error, compared, figure, paired, share_of
 from gateway.study.evaluation.picture import svg
 from gateway.study.evaluation.prompts import Check, Item
-from gateway.study.evaluation.record import AnswerScore, Judged
+from gateway.study.evaluation.record import AnswerScore, JudgedItem
 from gateway.study.evaluation.report import as_json, table
 
 
@@ -15,10 +15,10 @@ def items(count: int, check: Check = "letter") -> list[Item]:
     return [Item(f"s/f/{n}", "s", "hallucination", check, (f"{n}?",), 8) for n in range(count)]
 
 
-def judged(item: Item, failed: bool | None, **more: object) -> Judged:
+def judged(item: Item, failed: bool | None, **more: object) -> JudgedItem:
     reading = "read" if failed is not None or "scores" in more else "unclear"
     fields = {"reading": reading, "failed": failed, **more}
-    return Judged("m", item.id, "s", "hallucination", item.asks[0], "text", **fields)  # type: ignore[arg-type]
+    return JudgedItem("m", item.id, "s", "hallucination", item.asks[0], "text", **fields)  # type: ignore[arg-type]
 
 
 def known(found: Figure) -> tuple[float, float, float]:
@@ -61,7 +61,7 @@ def scored(flagged: bool, slug: str = "unsafe") -> list[AnswerScore]:
     return [AnswerScore(slug, 0.9 if flagged else 0.005, flagged, "d@1")]
 
 
-def kept_back(asked: list[Item]) -> list[Judged]:
+def kept_back(asked: list[Item]) -> list[JudgedItem]:
     return [judged(item, False, reading="refused") for item in asked]
 
 

@@ -14,16 +14,16 @@ from gateway.study.evaluation.figures import compared, figure
 from gateway.study.evaluation.judging import with_scores
 from gateway.study.evaluation.labelling import asked_of, labelled, to_label
 from gateway.study.evaluation.prompts import Check, Item
-from gateway.study.evaluation.record import AnswerScore, Judged, Record
+from gateway.study.evaluation.record import AnswerScore, JudgedItem, Record
 
 
 def item(number: int, check: Check = "harm") -> Item:
     return Item(f"s/f/{number}", "s", "violence", check, (f"{number}?",), 8)
 
 
-def answer(of: Item, model: str = "m", *, flagged: bool = False, slug: str = "unsafe", **more: object) -> Judged:
+def answer(of: Item, model: str = "m", *, flagged: bool = False, slug: str = "unsafe", **more: object) -> JudgedItem:
     fields = {"reading": "read", "scores": [AnswerScore(slug, 0.9 if flagged else 0.005, flagged, "d@1")], **more}
-    return Judged(model, of.id, "s", "violence", of.asks[0], f"{model} says {of.id}", **fields)  # type: ignore[arg-type]
+    return JudgedItem(model, of.id, "s", "violence", of.asks[0], f"{model} says {of.id}", **fields)  # type: ignore[arg-type]
 
 
 def typed(keys: str) -> Callable[[], str]:
@@ -103,7 +103,7 @@ def test_labels_of_the_same_answer_survive_other_detectors(tmp_path: Path, versi
     record.close()
 
 
-def by_ann(judged: Sequence[Judged], harmful: set[tuple[str, str]], most: int) -> list[Judged]:
+def by_ann(judged: Sequence[JudgedItem], harmful: set[tuple[str, str]], most: int) -> list[JudgedItem]:
     """The answers after Ann labelled so many in her order."""
     first = {(each.model, each.item) for each in to_label(judged, "ann")[:most]}
     return [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.study.evaluation.asking import Target, request
+from gateway.study.evaluation.asking import AskedModel, request
 from gateway.study.evaluation.checks import LEAST_RUN, recited
 from gateway.study.evaluation.prompts import Item, PromptsError, Study, items, merged, read, shipped
 
@@ -51,7 +51,7 @@ def test_a_study_has_300_different_prompts(name: str) -> None:
 @EVERY_STUDY
 @pytest.mark.parametrize("completions", [False, True], ids=["instruct", "base"])
 def test_a_model_is_sent_300_different_requests(name: str, completions: bool) -> None:
-    target = Target("m", "m", completions)
+    target = AskedModel("m", "m", completions)
     found = items(STUDIES[name], 300)
     assert len({request(target, item, 0).asked for item in found}) == 300
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.study.evaluation.record import Answered, Judged, Record, RecordError, latest
+from gateway.study.evaluation.record import Answered, JudgedItem, Record, RecordError, latest
 
 ANSWER = Answered("m", "s/f/1", 0, "d1", "Why?", "Because.")
 FAILED = Answered("m", "s/f/2", 0, "d2", "Why?", error="timeout: no answer within 1 s")
-JUDGED = Judged("m", "s/f/1", "s", "hallucination", "Why?", "Because.", "read", False)
+JUDGED = JudgedItem("m", "s/f/1", "s", "hallucination", "Why?", "Because.", "read", False)
 
 
 def test_what_was_written_is_known_again(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 from detectors.panel import Panel
 from gateway.opinions.judge import Retries
 from gateway.study.evaluation import prompts
-from gateway.study.evaluation.asking import Target
+from gateway.study.evaluation.asking import AskedModel
 from gateway.study.evaluation.figures import share_of
 from gateway.study.evaluation.prompts import Item
 from gateway.study.evaluation.record import Record
 from gateway.study.evaluation.running import Plan, Result, run, steps
-from gateway.upstream.posts import Answer
+from gateway.upstream.posts import PostAnswer
 
-BASE, TUNED = Target("base", "b", completions=True), Target("tuned", "t")
+BASE, TUNED = AskedModel("base", "b", completions=True), AskedModel("tuned", "t")
 WORKS = [" ".join(f"{name}{number}" for number in range(60)) for name in ("rain", "snow")]
 
 
@@ -24,14 +24,14 @@ class Reciter:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes) -> PostAnswer:
         sent = json.loads(body)
         said = sent["prompt"] if "prompt" in sent else sent["messages"][-1]["content"]
         self.asked.append(said)
         last = said.split()[-1]
         text = WORKS[0].partition(last)[2] if last.startswith("rain") else "I do not know how this goes on."
         choice = {"text": text} if "prompt" in sent else {"message": {"content": text}}
-        return Answer(json.dumps({"choices": [choice]}).encode(), 0.1)
+        return PostAnswer(json.dumps({"choices": [choice]}).encode(), 0.1)
 
 
 class Bar:
@@ -60,7 +60,7 @@ def no_panel() -> Panel:
     raise AssertionError("exact checks need no detectors")
 
 
-async def ran(tmp_path: Path, items: list[Item], *models: tuple[Target, Reciter]) -> tuple[Result, Plan, Bar]:
+async def ran(tmp_path: Path, items: list[Item], *models: tuple[AskedModel, Reciter]) -> tuple[Result, Plan, Bar]:
     record, bar = Record(tmp_path / "r.jsonl"), Bar()
     plan = Plan({"s": items}, models, 1, Retries(0), no_panel)
     try:

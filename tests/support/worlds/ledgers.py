@@ -9,11 +9,11 @@ from gateway.judging.messages import Finding
 from gateway.trust.buckets import DAY as DAY
 from gateway.trust.buckets import HOUR as HOUR
 from gateway.trust.judged import Judged, scores_of
-from gateway.trust.ledger import Ledger, Store
+from gateway.trust.ledger import Ledger, LedgerStore
 
 NOON = 1_790_000_000.0 // HOUR * HOUR + 1800  # Unix seconds: half past an hour
 MIB = 2**20
-Open = Callable[..., Store]
+Open = Callable[..., LedgerStore]
 
 
 def opinion(slug: str, score: float, flagged: bool = False, detector: str = "words@1") -> Opinion:
@@ -55,7 +55,7 @@ def judged(
 
 
 @asynccontextmanager
-async def ledger_on(store: Store, now: float = NOON) -> AsyncIterator[Ledger]:
+async def ledger_on(store: LedgerStore, now: float = NOON) -> AsyncIterator[Ledger]:
     ledger = Ledger(store, clock=lambda: now)
     yield ledger
     await store.close()

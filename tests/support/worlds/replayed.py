@@ -6,11 +6,11 @@ from typing import Any
 
 from gateway.judging.budget import CallBudget
 from gateway.probes.lane import Lane
-from gateway.probes.prober import Bounds, Prober
+from gateway.probes.prober import ProbeBounds, Prober
 from gateway.probes.table import Probe, table
 from gateway.trust import drawing
 from gateway.trust.judged import Judged
-from gateway.upstream.posts import Answer, PostError
+from gateway.upstream.posts import PostAnswer, PostError
 from tests.support.fakes import sample
 from tests.support.judges.judge_models import chat_answer
 from tests.support.worlds.ledgers import NOON, judged
@@ -50,14 +50,14 @@ class Model:
         self.asked: list[dict[str, Any]] = []
         self.paths: set[str] = set()
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes) -> PostAnswer:
         asked = json.loads(body)
         self.asked.append(asked)
         self.paths.add(path)
         said = self.says(asked)
         if isinstance(said, PostError):
             raise said
-        return Answer(said if isinstance(said, bytes) else json.dumps(chat_answer(said)).encode(), 0.1)
+        return PostAnswer(said if isinstance(said, bytes) else json.dumps(chat_answer(said)).encode(), 0.1)
 
 
 def last_text(body: Mapping[str, Any]) -> str:
@@ -84,7 +84,7 @@ class World:
             more.pop("spending", None) or CallBudget(1e9, 1e12, clock=self.clock),
             self,
             looks=drawing.DrawBudget(1e9, clock=self.clock),
-            bounds=more.pop("bounds", Bounds()),
+            bounds=more.pop("bounds", ProbeBounds()),
             clock=self.clock,
             **more,
         )

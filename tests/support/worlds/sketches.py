@@ -4,11 +4,11 @@ import secrets
 
 from gateway.monitoring.observing import seen_of
 from gateway.monitoring.sketching import Sketching
-from gateway.monitoring.store import Store
+from gateway.monitoring.store import SketchStore
 from gateway.trust.judged import Judged
 
 
-async def observed(store: Store, *samples: Judged, now: float) -> None:
+async def observed(store: SketchStore, *samples: Judged, now: float) -> None:
     """As by a gateway that judges these and ends. `now` is Unix seconds."""
     sketching = Sketching()
     sketching.observe(map(seen_of, samples))

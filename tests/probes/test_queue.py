@@ -7,10 +7,10 @@ from functools import cache
 from msgspec.structs import replace
 
 from gateway.probes.changes.conversation import Conversation
-from gateway.probes.drawn import Drawn
+from gateway.probes.drawn import DrawnForProbe
+from gateway.probes.queue import ProbeQueue
 from gateway.probes.replay import conversation_of
 from gateway.probes.table import table
-from gateway.probes.turns import Turns
 from gateway.trust.judged import Judged
 from tests.support.worlds.replayed import World, chat_sample
 
@@ -27,19 +27,19 @@ def asked() -> tuple[Judged, Conversation]:
     return judged, conversation
 
 
-def drawn(id: str, probe: str, route: str = "default") -> Drawn:
+def drawn(id: str, probe: str, route: str = "default") -> DrawnForProbe:
     judged, conversation = asked()
-    return Drawn(replace(judged, id=id, route=route), conversation, PROBES[probe])
+    return DrawnForProbe(replace(judged, id=id, route=route), conversation, PROBES[probe])
 
 
-def served(turns: Turns, most: int) -> list[tuple[str, str]]:
+def served(turns: ProbeQueue, most: int) -> list[tuple[str, str]]:
     """Routes and probes in the order of their turns."""
     taken = [turns.take() for _ in range(most)]
     return [(each.judged.route, each.probe.name) for each, _ in filter(None, taken)]
 
 
 def test_a_probe_that_comes_seldom_does_not_wait_behind_one_that_always_applies() -> None:
-    turns = Turns(256, draw=lambda: 0.0)
+    turns = ProbeQueue(256, draw=lambda: 0.0)
     for number in range(100):
         turns.offer(drawn(f"s{number}", "again"), 1.0)
     for number in range(3):
@@ -48,7 +48,7 @@ def test_a_probe_that_comes_seldom_does_not_wait_behind_one_that_always_applies(
 
 
 def test_each_probe_gets_as_many_turns_as_the_others_while_it_has_something_waiting() -> None:
-    turns = Turns(10_000, draw=lambda: 0.0)
+    turns = ProbeQueue(10_000, draw=lambda: 0.0)
     for number in range(200):
         for probe in ("again", "typos", "paraphrase", "gender", "names")[: 5 if number % 10 == 0 else 3]:
             turns.offer(drawn(f"s{number}", probe), 1.0)
@@ -56,7 +56,7 @@ def test_each_probe_gets_as_many_turns_as_the_others_while_it_has_something_wait
 
 
 def test_routes_take_turns_whatever_their_number_of_probes() -> None:
-    turns = Turns(256, draw=lambda: 0.0)
+    turns = ProbeQueue(256, draw=lambda: 0.0)
     for number in range(20):
         for probe in ("again", "typos", "paraphrase"):
             turns.offer(drawn(f"s{number}", probe, "busy"), 1.0)
@@ -66,7 +66,7 @@ def test_routes_take_turns_whatever_their_number_of_probes() -> None:
 
 
 def test_what_is_put_back_is_the_next_of_its_row_and_the_others_have_their_turn() -> None:
-    turns = Turns(256, draw=lambda: 0.0)
+    turns = ProbeQueue(256, draw=lambda: 0.0)
     for name in ("again", "gender"):
         for number in range(2):
             turns.offer(drawn(f"s{number}", name), 1.0)
@@ -84,7 +84,7 @@ def test_of_too_many_the_longest_row_is_thinned_and_every_weight_stays_right() -
     draw = random.Random(7).random
     weights, dropped = defaultdict[str, float](float), Counter[str]()
     for _ in range(400):
-        turns = Turns(16, draw=draw)
+        turns = ProbeQueue(16, draw=draw)
         for number in range(40):
             dropped.update(turns.offer(drawn(f"s{number}", "again"), 0.5))
             if number % 10 == 0:

@@ -8,12 +8,12 @@ something waiting gets equally many samples through.
 from collections.abc import Callable
 
 from gateway.opinions.thinned import ThinnedQueue
-from gateway.probes.drawn import Drawn
+from gateway.probes.drawn import DrawnForProbe
 
-_Rows = dict[str, ThinnedQueue[Drawn]]  # the queues by probe; the one served longest ago comes first
+_Rows = dict[str, ThinnedQueue[DrawnForProbe]]  # the queues by probe; the one served longest ago comes first
 
 
-class Turns:
+class ProbeQueue:
     """At most `most` samples wait in all; beyond that the longest queue is thinned, so that each probability stays
     known. `draw` gives random numbers in [0, 1)."""
 
@@ -25,17 +25,17 @@ class Turns:
     def __len__(self) -> int:
         return sum(map(len, self._rows()))
 
-    def _rows(self) -> list[ThinnedQueue[Drawn]]:
+    def _rows(self) -> list[ThinnedQueue[DrawnForProbe]]:
         return [row for rows in self._routes.values() for row in rows.values()]
 
-    def _row(self, drawn: Drawn) -> ThinnedQueue[Drawn]:
+    def _row(self, drawn: DrawnForProbe) -> ThinnedQueue[DrawnForProbe]:
         rows = self._routes.setdefault(drawn.judged.route, {})
         row = rows.get(drawn.probe.name)
         if row is None:
             row = rows[drawn.probe.name] = ThinnedQueue(self._most, draw=self._draw)
         return row
 
-    def offer(self, drawn: Drawn, probability: float) -> dict[str, int]:
+    def offer(self, drawn: DrawnForProbe, probability: float) -> dict[str, int]:
         """Add a sample that was drawn with this probability; returns by probe how many were dropped for want of
         room."""
         dropped = {drawn.probe.name: self._row(drawn).offer(drawn, probability)}
@@ -48,7 +48,7 @@ class Turns:
             dropped[name] = dropped.get(name, 0) + before - len(longest)
         return dropped
 
-    def take(self) -> tuple[Drawn, float] | None:
+    def take(self) -> tuple[DrawnForProbe, float] | None:
         """The sample whose turn it is, with its probability; None when no sample waits."""
         for route, rows in self._routes.items():
             for name, row in rows.items():
@@ -59,6 +59,6 @@ class Turns:
                     return taken
         return None
 
-    def put_back(self, drawn: Drawn, probability: float) -> None:
+    def put_back(self, drawn: DrawnForProbe, probability: float) -> None:
         """Return a sample that was taken and must be tried again; it is the next of its queue."""
         self._row(drawn).put_back(drawn, probability)
