@@ -1,6 +1,6 @@
 """Stored answers belong to the key that made them, as far as a bounded record remembers."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -46,6 +46,7 @@ class StoredAnswers:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._made: dict[str, Counter[str]] = {}  # by collection, how many of them each owner made
 
     def admit(self, exchange: Exchange) -> None:
         """Raises GatewayError not_found for a path that names what another key made."""
@@ -63,9 +64,8 @@ class StoredAnswers:
         """Whether the answer lists what other keys made as well."""
         owner = _owner(exchange)
         collection = collection_of(exchange.asked.method, exchange.asked.path) if owner and self._kept else ""
-        return bool(collection) and any(
-            kept.collection == collection and kept.owner != owner for kept in self._kept.values()
-        )
+        makers = self._made.get(collection, ())
+        return len(makers) > (owner in makers)
 
     def sift(self, exchange: Exchange, body: bytes) -> tuple[bytes, int]:
         """A list without the entries that other keys made, as far as that is remembered, and how many were left out.
@@ -147,9 +147,18 @@ class StoredAnswers:
         if id in self._kept:
             return
         made = self._kept[id] = _Kept(owner, collection, revision, ends)
+        self._made.setdefault(collection, Counter())[owner] += 1
         self._bytes += _size(id, made)
         while len(self._kept) > self._entries or self._bytes > self._most_bytes:
-            self._bytes -= _size(*self._kept.popitem(last=False))
+            self._forget(*self._kept.popitem(last=False))
+
+    def _forget(self, id: str, kept: _Kept) -> None:
+        """Take what was the longest unused out of the sums."""
+        self._bytes -= _size(id, kept)
+        makers = self._made[kept.collection]
+        makers[kept.owner] -= 1
+        if not makers[kept.owner]:
+            del makers[kept.owner]
 
     def owner(self, id: str) -> str | None:
         """The name of the key that made it; None if that is not remembered."""

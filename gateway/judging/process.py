@@ -1,5 +1,6 @@
-"""A detector process: `python -m gateway.judging.process FD PROGRESS_FD NICE MODELS FINGERPRINTS OWN`, the last
-two empty where there are none: a file, and the operator's detectors as JSON.
+"""A detector process: `python -m gateway.judging.process FD PROGRESS_FD NICE MODELS FINGERPRINTS OWN`.
+
+FINGERPRINTS is a file and OWN the operator's detectors as JSON; either may be empty.
 
 `gateway.judging.detector_process` starts it. It reads requests from the socket, works on them piece by piece in the
 order of `gateway.judging.schedule`, and answers each with its findings. It ends when the gateway closes the line.
@@ -23,7 +24,7 @@ from gateway.judging.progress import Progress
 from gateway.judging.request_panel import RequestPanel
 from gateway.judging.schedule import Job, Schedule
 
-_POLL_SECONDS = 0.001  # pieces shorter than this are done without a look at the line between them
+_POLL_SECONDS = 0.001  # work is done for so long before the next look at the line
 _RECEIVED = 1 << 20  # bytes taken off the line at once
 
 
@@ -43,7 +44,7 @@ def serve(line: socket.socket, panel: RequestPanel, progress: Progress | None = 
 
 
 class _Desk:
-    """What has come in and is not answered yet."""
+    """The requests that have come in and are not answered yet."""
 
     def __init__(self, line: socket.socket, panel: RequestPanel, progress: Progress | None) -> None:
         self._line = line
@@ -53,7 +54,7 @@ class _Desk:
         self._schedule = Schedule(panel.steps)
 
     def receive(self) -> None:
-        """Take what is on the line; waits when there is nothing to do."""
+        """Take what is on the line; waits if there is nothing to do."""
         while True:
             self._line.setblocking(not self._schedule)
             try:
@@ -100,7 +101,7 @@ def run(load: Callable[[], Panel]) -> None:
     key = sys.stdin.buffer.read()[:64]
     panel = RequestPanel(load(), key)
     ready, absent = [detector.id for detector in panel.panel.detectors], dict(panel.panel.absent)
-    gc.freeze()  # what is loaded stays: to look through it for rubbish takes 25 ms, in which a prompt would wait
+    gc.freeze()  # what is loaded stays: searching it for garbage takes 25 ms, for which a prompt would wait
     try:
         line.sendall(frame(Hello(ready, absent, sorted(panel.compared))))
         serve(line, panel, progress)
