@@ -1,8 +1,8 @@
-"""Does stated confidence fit the share that is right?
+"""Does stated confidence fit the share of answers that are right?
 
-A confidence is what the answer says of itself (`confidence`). What was right comes from the best outcome at hand. Both
-are added up in bins; expected calibration error (Naeini and others 2015), Brier's score and AUROC are read
-from the bins, AUROC with the percentile interval of a seeded bootstrap over them.
+The confidence is what the answer says of itself (`confidence`). Whether it was right comes from the best source there
+is. Both are added up in bins. The expected calibration error (Naeini and others 2015), Brier's score and AUROC are
+computed from the bins; AUROC has the percentile interval of a seeded bootstrap over them.
 """
 
 import math
@@ -17,11 +17,11 @@ from detectors.monitors.confidence import BINS
 LEAST = 50.0  # effective answers
 _REPLICATES = 400
 _Array = npt.NDArray[np.float64]
-_Draws = Sequence[tuple[_Array, _Array]]  # of each replicate the bins' shares, and their shares right
+_Draws = Sequence[tuple[_Array, _Array]]  # per replicate: each bin's share of the answers, and its share right
 
 
 class Figures(NamedTuple):
-    """Estimates with 95 % intervals, over so many answers (effective)."""
+    """Estimates with 95 % intervals, and the effective number of answers behind them."""
 
     effective: float
     accuracy: float
@@ -29,7 +29,7 @@ class Figures(NamedTuple):
     ece: tuple[float, float, float]
     brier: tuple[float, float, float]
     auroc: tuple[float, float, float] | None  # None where all were right, or none
-    deviation: float  # of the calibration error, one standard one
+    deviation: float  # the standard deviation of the calibration error
 
 
 def figures(bins: Mapping[int, Sequence[float]], seed: int = 0) -> Figures | None:
@@ -58,7 +58,7 @@ def figures(bins: Mapping[int, Sequence[float]], seed: int = 0) -> Figures | Non
 
 
 def _shares(table: _Array) -> tuple[_Array, _Array, _Array, _Array]:
-    """Of each bin: its share of the answers, mean confidence, share right, mean squared error."""
+    """For each bin: its share of the answers, mean confidence, share right and mean squared error."""
     weights = table[:, 1]
     safe = np.where(weights > 0, weights, 1.0)
     return weights / weights.sum(), table[:, 3] / safe, table[:, 4] / safe, table[:, 5] / safe
@@ -68,9 +68,11 @@ _WithDeviation = tuple[tuple[float, float, float], float]
 
 
 def _ece(share: _Array, confidence: _Array, right: _Array, effective: float) -> _WithDeviation:
-    """Chance opens a gap in every bin, so the plain estimate is too high: what chance gives is taken off (Kumar, Liang
-    & Ma 2019). The interval reaches from that one down and from the plain one up by what the bins' shares vary, so it
-    is rather too wide than too narrow where the error is near zero. With the standard deviation."""
+    """The estimate with its interval, and its standard deviation.
+
+    Chance opens a gap in every bin, so the plain estimate is too high: the gap that chance gives is subtracted (Kumar,
+    Liang & Ma 2019). The interval reaches 1.96 standard deviations down from the corrected estimate and up from the
+    plain one. Where the error is near zero it is too wide rather than too narrow."""
     sizes = share * effective
     smooth = (right * sizes + 1) / (sizes + 2)
     noise = smooth * (1 - smooth) / (sizes + 2)
@@ -91,7 +93,7 @@ def _replicates(
 
 
 def _auroc(share: _Array, right: _Array) -> float | None:
-    """Of confidence against being right, answers of one bin counting half."""
+    """The AUROC of confidence as a predictor of being right. Pairs within one bin count half."""
     good, bad = share * right, share * (1 - right)
     if good.sum() <= 0 or bad.sum() <= 0:
         return None

@@ -1,4 +1,4 @@
-"""What an answer says of its own confidence, in numbers or in words, and what it adds to its bin."""
+"""The confidence that an answer states, in numbers or in words, and what it adds to its bin."""
 
 import re
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ _STATED = re.compile(
     rf"|{_NUMBER.format('b')} (?:sure|certain|confident|confidence|certainty)\b",
     re.IGNORECASE,
 )
-# What people take such words to mean: medians of published surveys (Wallsten and others 1986; Vogel and others 2022),
-# rounded. Looked for in this order: "not sure" holds "sure".
+# What people take such words to mean: rounded medians of published surveys (Wallsten and others 1986; Vogel and others
+# 2022). They are searched in this order, because "not sure" contains "sure".
 _HEDGES: Sequence[tuple[str, float]] = (
     (r"i (?:do not|don't|don’t) know|i have no idea", 0.1),
     (r"(?:i am|i'm|i’m) (?:not|un)(?: entirely| completely| really| at all)? ?(?:sure|certain)|it is unclear", 0.35),
@@ -32,8 +32,8 @@ _READ_CHARACTERS = 20_000
 
 
 def stated_confidence(text: str) -> float | None:
-    """What an answer says of its own confidence, 0 to 1: the last number it names, else its first hedge; None where it
-    says nothing. Whether the sentence speaks of the answer or of the world is not told apart."""
+    """The confidence that an answer states, from 0 to 1: the last number in it, else the first hedge of the list that
+    it contains; None if it states none. A hedge counts whether it is about the answer or about the world."""
     text = text[-_READ_CHARACTERS:]
     numbers = [value for match in _STATED.finditer(text) if (value := _share(match)) is not None]
     if numbers:

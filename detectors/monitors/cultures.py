@@ -1,18 +1,18 @@
 """Which culture a prompt is about: a country or its people, a people without one, a faith.
 
-A closed list, and ours: some neighbours share a name where each alone is seldom asked about. A prompt that names two
-cultures is about neither: it compares them, or a person of the one in the other.
+The list is closed and our own. Some neighbouring countries share an entry, because each alone is seldom asked about. A
+prompt that names two cultures counts for neither: it compares them, or is about a person of one in the other.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 
-# In which answers about cultures are compared; not in length, which differs by what is asked about each.
+# The measures by which answers about cultures are compared. Length is none of them: it depends on the question.
 MEASURES = ("refusal", "toxicity", "hate", "tone", "cultural_insensitivity")
 _READ_CHARACTERS = 20_000
 _WORD = re.compile(r"[^\W\d_]+")
 
-# Culture → the words that name it, in small letters; of two words where one alone says something else.
+# Culture → the words that name it, in small letters. A name has two words where one alone means something else.
 CULTURES: Mapping[str, tuple[str, ...]] = {
     name: tuple(words.split("|"))
     for name, words in {
@@ -78,14 +78,14 @@ CULTURES: Mapping[str, tuple[str, ...]] = {
         "vietnamese": "vietnam|vietnamese|hmong",
     }.items()
 }  # fmt: skip
-# These name a culture only with a capital: in small letters they are things.
+# These name a culture only with a capital letter: in small letters they name things.
 _ALSO_THINGS = frozenset({"china", "turkey", "polish", "roma", "wales", "jordanian", "chile", "turk"})
 _NAMES = {word: culture for culture, words in CULTURES.items() for word in words}
 _LONGER = frozenset(word.split()[0] for word in _NAMES if " " in word)
 
 
 def culture_of(prompt: str) -> str:
-    """The one culture that a prompt names, by its beginning; empty where it names none, or several."""
+    """The culture that the beginning of a prompt names; empty if it names none, or several."""
     named = set(_named([found[0] for found in _WORD.finditer(prompt[:_READ_CHARACTERS])]))
     return named.pop() if len(named) == 1 else ""
 

@@ -1,12 +1,12 @@
 """Has the traffic moved away from a reference?
 
-Two looks, each with a p-value. Histograms (language, length, refusal, scores) by the population stability index, PSI
-(Siddiqi 2006), with a two-sample chi-square test on effective sizes. And what the prompts are about, by a two-sample
-test for means in many dimensions (Chen & Qin 2010, scaled as by Srivastava & Du 2008) on hashed words: a kernel test
-(Gretton and others 2012) with a linear kernel, of which sums are enough.
+There are two tests, each with a p-value. Histograms (language, length, refusal, scores) are compared by the population
+stability index, PSI (Siddiqi 2006), with a two-sample chi-square test on effective sizes. Topics, the words of the
+prompts, are compared by a two-sample test for means in many dimensions (Chen & Qin 2010, scaled as by Srivastava & Du
+2008) on hashed words. That is a kernel test (Gretton and others 2012) with a linear kernel, for which sums suffice.
 
-Over the hours the tests of the second look become bets (Vovk & Wang 2021), which add up in an e-detector (Shin, Ramdas
-& Rinaldo, arXiv 2203.03532): however often one looks, the mean time to a false alarm is RUN_LENGTH_HOURS or more.
+The p-values of the topic test, one an hour, become bets (Vovk & Wang 2021), which add up in an e-detector (Shin, Ramdas
+& Rinaldo, arXiv 2203.03532). However often one looks, the mean time to a false alarm is at least RUN_LENGTH_HOURS.
 """
 
 import math
@@ -27,8 +27,8 @@ _Array = npt.NDArray[np.float64]
 
 
 class Shift(NamedTuple):
-    """Of one feature: how far it moved, and the p-value of no move. `distance` is the PSI, or for `topics` the length
-    of the difference of the mean vectors, from 0 to √2."""
+    """How far one feature moved, and the p-value of no move. `distance` is the PSI; for `topics` it is the length of
+    the difference of the mean vectors, from 0 to √2."""
 
     feature: str
     distance: float
@@ -58,8 +58,8 @@ def topics_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, f
 
 
 def _alike(shape: _Array, mean: _Array, spread: _Array) -> float:
-    """By how much the variance is larger than if words came independently: tr Σ² over the sum of squared variances, at
-    least 1. tr Σ² is read from products of neighbouring texts."""
+    """How many times larger the variance is than if words came independently: tr Σ² over the sum of squared variances,
+    at least 1. tr Σ² is estimated from products of neighbouring texts."""
     trace = shape[PAIRED] / shape[PAIRS] - 2 * shape[TRIPLED] / shape[TRIPLES] + float(mean @ mean) ** 2
     return max(1.0, float(trace) / max(float((spread**2).sum()), 1e-12))
 
@@ -78,7 +78,7 @@ def histogram_test(before: Histogram, now: Histogram) -> tuple[float, float, flo
         return None
     shares = [table[:, 1] / table[:, 1].sum() for table in tables]
     counts = [share * size for share, size in zip(shares, sizes, strict=True)]
-    kept = counts[0] + counts[1] >= 5  # expected counts that the chi-square distribution holds for
+    kept = counts[0] + counts[1] >= 5  # below this the chi-square distribution does not hold
     merged = [np.append(count[kept], count[~kept].sum()) for count in counts]
     merged = [count[merged[0] + merged[1] > 0] for count in merged]
     if len(merged[0]) < 2:
@@ -93,7 +93,8 @@ def histogram_test(before: Histogram, now: Histogram) -> tuple[float, float, flo
 def shifts(
     histograms: Mapping[str, tuple[Histogram, Histogram]], topics: tuple[Sequence[float], Sequence[float]] | None
 ) -> list[Shift]:
-    """Of every feature, before and now; found are those that are sure and noteworthy. The clearest first."""
+    """The shift of every feature from before to now, the clearest first. Those that are both significant and noteworthy
+    are marked as found."""
     tested = {feature: test for feature, (before, now) in histograms.items() if (test := histogram_test(before, now))}
     if topics is not None and (test := topics_test(*topics)):
         tested["topics"] = test
@@ -111,7 +112,7 @@ def bet(p_value: float) -> float:
 
 
 def detector(p_values: Sequence[float]) -> float:
-    """The Shiryaev-Roberts e-detector after these hours; an alarm from RUN_LENGTH_HOURS on."""
+    """The value of the Shiryaev-Roberts e-detector after these hours. From RUN_LENGTH_HOURS on it is an alarm."""
     value = 0.0
     for p_value in p_values:
         value = min(1e300, (value + 1) * bet(p_value))

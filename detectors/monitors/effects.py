@@ -1,11 +1,13 @@
 """What did a change do?
 
 Interrupted time series: a line, the hour of the day and a step at the change are fitted to the hourly means before and
-after it, each weighted by its samples, with standard errors that allow for neighbouring hours being alike. Each hour of
-the day has a level of its own as soon as there are three days before the change, and hours of the day that never came
-before it are left out: were the rhythm a smooth wave that does not fit, a change after which people come at other hours
-would seem to have an effect. Difference in differences: the same fit to the route's means less those of the traffic
-without the change. Neither knows of what else happened in the same hour.
+after it. Each hour is weighted by its samples, and the standard errors allow for neighbouring hours being alike. With
+three days before the change, each hour of the day has its own level, and hours of the day that never occurred before
+the change are left out. A smooth daily wave that does not fit would show an effect where people only came at other
+hours after the change.
+
+Difference in differences: the same fit to the difference between the route's means and those of the traffic without
+the change. Neither design knows what else happened in the same hour.
 """
 
 import math
@@ -19,14 +21,15 @@ from detectors.monitors.sequences import e_at_looks
 from detectors.monitors.statistics import Difference, discoveries, p_of_student
 
 LEAST_BEFORE, LEAST_AFTER = 24, 6  # hours with samples
-_WAVE_HOURS, _LEVELS_HOURS = 48, 72  # before the change, from which on the time of day is told from a step
+# Hours before the change that are needed to fit the time of day: as a wave, and as a level for each hour.
+_WAVE_HOURS, _LEVELS_HOURS = 48, 72
 LOOKS = (7, 12, 24, 48, 96, 144)  # hours after a change
 _HOUR = 3600
 _Array = npt.NDArray[np.float64]
 
 
 class Hour(NamedTuple):
-    """The mean of a measure in the hour from `start` (Unix seconds), over so many effective samples."""
+    """The mean of a measure in the hour from `start` (Unix seconds). `size` is its effective samples."""
 
     start: int
     mean: float
@@ -34,7 +37,7 @@ class Hour(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """The step in a measure at a change. `design` says how it was told from what would have been."""
+    """The step in a measure at a change. `design` names what it was compared with."""
 
     change: str
     measure: str
@@ -46,7 +49,7 @@ class Effect(NamedTuple):
 
 
 def step(hours: Sequence[Hour], at: float) -> Difference | None:
-    """The step of a series at this time, with its interval; None with too few hours on a side."""
+    """The step of a series at this time, with its interval; None if there are too few hours before or after it."""
     known = [hour for hour in hours if hour.size > 0 and not hour.start <= at < hour.start + _HOUR]
     before = sum(hour.start < at for hour in known)
     if before >= _LEVELS_HOURS:
@@ -62,7 +65,7 @@ def _time_of_day(hour: Hour) -> int:
 
 
 def _columns(hours: Sequence[Hour], when: _Array) -> list[_Array]:
-    """What is fitted: the step first, then the line and the time of day, as far as there are hours to tell them."""
+    """The columns of the fit: the step first, then the line and the time of day, if there are enough hours for them."""
     step_, before = (when >= 0).astype(float), int(np.sum(when < 0))
     if before < _WAVE_HOURS:
         return [step_, np.ones_like(when)]
@@ -90,15 +93,15 @@ def _fit(hours: Sequence[Hour], at: float) -> Difference:
 
 
 def _alike(left: _Array) -> float:
-    """How much larger the variance is where neighbouring hours are alike, by their first autocorrelation, which is
-    estimated too low by about (1 + 4 r) / n (Marriott & Pope 1954): (1 + r) / (1 - r), at least 1."""
+    """How many times larger the variance is because neighbouring hours are alike: (1 + r) / (1 - r), at least 1. The
+    first autocorrelation r is estimated too low by about (1 + 4 r) / n (Marriott & Pope 1954), which is added."""
     found = float(left[1:] @ left[:-1]) / max(float(left @ left), 1e-18)
     alike = min(0.95, max(0.0, found + (1 + 4 * found) / len(left)))
     return (1 + alike) / (1 - alike)
 
 
 def less(treated: Sequence[Hour], control: Sequence[Hour]) -> list[Hour]:
-    """Hour by hour the one less the other; the size is that of a difference of two means."""
+    """The treated hours less the control's. The size is that of a difference of two means."""
     by_start = {hour.start: hour for hour in control if hour.size > 0}
     return [
         Hour(hour.start, hour.mean - other.mean, hour.size * other.size / (hour.size + other.size))
@@ -108,7 +111,8 @@ def less(treated: Sequence[Hour], control: Sequence[Hour]) -> list[Hour]:
 
 
 def designed(hours: Sequence[Hour], control: Sequence[Hour], at: float) -> tuple[str, list[Hour]]:
-    """Against the traffic without the change where there is enough of it, else against the past alone."""
+    """The design and its series: compared with the traffic without the change if there is enough of it, else only with
+    the past."""
     compared = less(hours, control)
     if step(compared, at) is not None:
         return "difference_in_differences", compared
@@ -116,7 +120,7 @@ def designed(hours: Sequence[Hour], control: Sequence[Hour], at: float) -> tuple
 
 
 def evidence(hours: Sequence[Hour], control: Sequence[Hour], at: float, now: float) -> float:
-    """Against no step at this change, valid whenever one looks: the series is looked at LOOKS hours after it."""
+    """The evidence for a step at this change, valid whenever one looks: the series is tested LOOKS hours after it."""
     p_values = []
     for after in LOOKS:
         if at + after * _HOUR > now:
@@ -132,8 +136,9 @@ def effects(
     series: Mapping[tuple[str, str], Sequence[Hour]],
     others: Mapping[tuple[str, str], Sequence[Hour]],
 ) -> list[Effect]:
-    """`changes` by name: when, and on which route (empty: all). `series` and `others` by (route, measure): the route's
-    own traffic, and all other traffic. The clearest first."""
+    """The effects of the changes, the clearest first. `changes` has the time and the route of each by its name (an
+    empty route: the series of all routes). `series` and `others` have, by (route, measure), the route's own traffic and
+    all other traffic."""
     rows: list[tuple[str, str, str, str, Difference, int]] = []
     for name, (at, changed) in changes.items():
         for (route, measure), hours in series.items():

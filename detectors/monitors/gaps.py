@@ -1,8 +1,8 @@
 """Is one cohort served worse than the others?
 
-A cohort (a language, a caller) is compared with all others within each route and model, so that it is no gap where a
-cohort only uses another model. Over all cohorts and measures false discoveries are bounded; an interval that is shown
-beside a finding is that of the single comparison.
+A cohort (a language, a caller) is compared with all others within each route and model: a cohort that only uses another
+model shows no gap. False discoveries are bounded over all cohorts and measures. The interval shown beside a finding is
+that of the single comparison.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ By = Mapping[str, Mapping[Stratum, Mean]]  # cohort → stratum → mean
 
 
 class Gap(NamedTuple):
-    """A cohort's mean less that of the others, over so many effective samples of it."""
+    """A cohort's mean less that of the others. `effective` is the cohort's effective samples."""
 
     measure: str
     kind: str
@@ -29,10 +29,10 @@ class Gap(NamedTuple):
 
 
 def gaps(measures: Mapping[tuple[str, str], By]) -> list[Gap]:
-    """By (measure, kind of cohort); the clearest first.
+    """The gaps, the clearest first, of `measures` by (measure, kind of cohort).
 
-    Step by step: the clearest gap is found, its cohort leaves the comparison, and the rest is compared again, so that
-    one cohort that is served worse does not make all others look served better.
+    When the clearest gap is found, its cohort leaves the comparison, and the rest is compared again: otherwise one
+    cohort that is served worse would make all others look better served.
     """
     left = {key: dict(by) for key, by in measures.items()}
     named: list[Gap] = []
@@ -46,8 +46,8 @@ def gaps(measures: Mapping[tuple[str, str], By]) -> list[Gap]:
 
 
 def differences(measures: Mapping[tuple[str, str], By]) -> dict[tuple[str, str, str], Difference]:
-    """Of each (measure, kind of cohort, cohort) with enough samples, against all others. Of two cohorts that are
-    compared with each other alone the smaller stands for both."""
+    """The difference of each (measure, kind of cohort, cohort) with enough samples from all others. If there are only
+    two cohorts, the smaller stands for both."""
     found: dict[tuple[str, str, str], Difference] = {}
     for (measure, kind), by in measures.items():
         sizes = {cohort: sum(mean.effective for mean in own.values()) for cohort, own in by.items()}
@@ -61,16 +61,17 @@ def differences(measures: Mapping[tuple[str, str], By]) -> dict[tuple[str, str, 
 
 
 def _compared(measures: Mapping[tuple[str, str], By], step: int) -> list[Gap]:
-    """All that can be compared now, the clearest first; found is at most the first, with `step` - 1 found before."""
+    """All gaps that can be compared now, the clearest first. At most the first is marked as found; `step` - 1 were
+    found before it."""
     compared = [
         (measure, kind, cohort, own, against)
         for (measure, kind), by in measures.items()
         for cohort, own in by.items()
         if (against := _against(own, by)) is not None and sum(mean.effective for mean in own.values()) >= LEAST
     ]
-    # Of two that are compared with each other alone the smaller is the cohort, and the larger the rest.
+    # If there are only two cohorts, their p-values are equal: the smaller comes first, and the larger is the rest.
     compared.sort(key=lambda row: (float(f"{row[-1].p:.6g}"), sum(mean.effective for mean in row[3].values())))
-    # As Benjamini and Hochberg's procedure counts them, those that were found before being the clearest.
+    # The limit of Benjamini and Hochberg's procedure for this rank, counting those that were found before.
     limit = FALSE_DISCOVERIES * step / (len(compared) + step - 1) if compared else 0.0
     return [
         Gap(

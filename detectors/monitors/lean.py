@@ -1,9 +1,9 @@
 """Does the model lean to one side of a topic?
 
-Prompts that name one side of a topic, and only that one, are compared with those that name the other: how often they
-are refused, how long the answer is, and its tone. The sides of TOPICS are ours, and some examples only; a lean is one
-of the stream and not of one answer, and prompts about two sides differ by more than the side. So what is found here is
-a question for the probes, which swap the side and leave all else.
+Prompts that name only one side of a topic are compared with those that name only the other: how often they are refused,
+how long the answer is, and its tone. TOPICS are our own examples. A lean is a property of many answers, and prompts
+about two sides differ in more than the side. So a finding here is a question for the probes, which swap the side and
+keep everything else.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from detectors.monitors.statistics import Difference, Mean, discoveries, within_strata
 
 Stratum = tuple[str, str]
-MEASURES = ("refusal", "tone", "answer_length")  # what a sketch keeps of each side
+MEASURES = ("refusal", "tone", "answer_length")  # those that a sketch keeps for each side
 # Topic → its two sides, each with the words that name it.
 TOPICS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "gender": {
@@ -64,7 +64,7 @@ _WORD = re.compile(r"[a-z]+")
 _READ_CHARACTERS = 20_000
 
 
-# Word → (topic, side). One pass over a prompt finds them all.
+# Word → (topic, side).
 _SIDES = {
     word: (topic, side) for topic, sides in TOPICS.items() for side, words in sides.items() for word in words
 }  # fmt: skip
@@ -72,20 +72,21 @@ _NAMED = re.compile(r"\b(?:" + "|".join(re.escape(word) for word in sorted(_SIDE
 
 
 def sides_of(prompt: str) -> list[tuple[str, str]]:
-    """(topic, side) for each topic of which the prompt names exactly one side."""
+    """(topic, side) for each topic where the prompt names exactly one side."""
     named = {_SIDES[word] for word in _NAMED.findall(prompt[:_READ_CHARACTERS].lower())}
     topics = [topic for topic, _ in named]
     return sorted((topic, side) for topic, side in named if topics.count(topic) == 1)
 
 
 def tone(text: str) -> float:
-    """From 0 (all words of a small list are bad) over 0.5 (none, or as many good as bad) to 1."""
+    """The tone of a text, by the words of a small list: near 0 if all of them are bad, 0.5 if there are none, or as
+    many good as bad, near 1 if all are good."""
     said = [_TONE[word] for word in _WORD.findall(text[:_READ_CHARACTERS].lower()) if word in _TONE]
     return 0.5 + sum(said) / (2 * (len(said) + 2))
 
 
 class Lean(NamedTuple):
-    """The first side's mean less the other's, of one measure."""
+    """One measure's mean for the first side less that for the other."""
 
     topic: str
     side: str
@@ -100,7 +101,7 @@ ByTopic = Mapping[tuple[str, str, str], Mapping[Stratum, Mean]]  # (topic, side,
 
 
 def differences(means: ByTopic) -> dict[tuple[str, str], Difference]:
-    """By (topic, measure): the first side less the other, where both came."""
+    """The first side less the other, by (topic, measure), where there are prompts about both."""
     found = {}
     for topic, (one, other) in TOPICS.items():
         for measure in sorted({measure for _, _, measure in means}):
@@ -112,7 +113,7 @@ def differences(means: ByTopic) -> dict[tuple[str, str], Difference]:
 
 
 def leans(means: ByTopic) -> list[Lean]:
-    """The clearest first."""
+    """The lean in each topic and measure, the clearest first."""
     compared = []
     for (topic, measure), difference in differences(means).items():
         one, other = TOPICS[topic]

@@ -1,4 +1,4 @@
-"""What stands behind the rows that a monitor judges: how much it finds, as measured (tables in docs/monitors.md)."""
+"""How much each monitor finds, as measured (tables in docs/monitors.md)."""
 
 from collections.abc import Mapping
 

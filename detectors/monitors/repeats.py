@@ -1,8 +1,8 @@
 """Does a retrieved passage repeat the question that it was retrieved for?
 
-To be retrieved for a question, a planted passage is put together from the question itself and a false statement
-(PoisonedRAG, arXiv 2402.07867, section 4). Texts that people wrote answer a question and do not say it again word for
-word, but for lists of questions and answers.
+So that it is retrieved for a question, a planted passage is made of the question itself and a false statement
+(PoisonedRAG, arXiv 2402.07867, section 4). Texts that people wrote seldom repeat a question word for word, except lists
+of questions and answers.
 """
 
 import re
@@ -10,18 +10,18 @@ from collections.abc import Iterator, Sequence
 
 from detectors.comparing.sources import laid_out
 
-_FEWEST_WORDS = 4  # of a question: shorter ones stand in many texts
+_FEWEST_WORDS = 4  # of a question: shorter ones occur in many texts
 _MOST_WORDS = 60
 _SHARE = 0.8  # of the question's words, one after another
-_BEHIND = 5  # words at least that a passage goes on with: a prompt may end with its question
+_BEHIND = 5  # words that must follow in the passage: a prompt may end with its question
 _WORD = re.compile(r"\w+")
 _NAMED = re.compile(r"^[ \t>*#-]*(?:user )?(?:question|query|q)\b[^\n:]{0,20}:[* \t]*(?P<said>[^\n]+)", re.I | re.M)
 _ASKED = re.compile(r"[^.?!\n:]+\?")
 
 
 def repeats_question(prompt: str, retrieved: Sequence[str]) -> bool | None:
-    """Of what a user wrote, with passages in it as prompts lay them out, and of passages that came apart from it. None
-    where there is no passage, or no question beside them."""
+    """Whether a passage repeats the question. Passages are those that the prompt contains (`laid_out`), and those that
+    came separately (`retrieved`). None if there is no passage, or no question beside the passages."""
     inside = list(laid_out(prompt))
     passages = [*retrieved, *inside]
     rest = prompt
@@ -35,7 +35,8 @@ def repeats_question(prompt: str, retrieved: Sequence[str]) -> bool | None:
 
 
 def _questions(text: str) -> Iterator[list[str]]:
-    """The words of each: what is named a question, or ends as one; else of the last line."""
+    """The words of each question: of lines that are labelled as one, else of sentences that end with a question mark,
+    else of the last line."""
     found = [match["said"] for match in _NAMED.finditer(text)] or _ASKED.findall(text)
     last = [line for line in text.splitlines() if line.strip()][-1:]
     for each in found or last:

@@ -1,11 +1,12 @@
-"""Findings that may be looked at again and again: evidence that stays valid whenever one looks.
+"""Evidence that stays valid however often one looks at it.
 
-A p-value is good for one look. Here a hypothesis of "nothing there" is bet against, and the bets' expectation is at
-most 1 while it is true (e-values; Ramdas and others 2023). A difference is bet on by a mixture of normal likelihood
-ratios over its size (Robbins 1970), which holds at any time on data that grows from a fixed start, as far as means are
-normal (Waudby-Smith and others 2024). The sum over starts, one a day, is a Shiryaev-Roberts e-detector (Shin, Ramdas &
-Rinaldo 2023): it grows by one a day on average, so its mean time to RUN_LENGTH_DAYS is at least that many days. Over
-all series alarms are chosen by e-BH (Wang & Ramdas 2022), whatever their dependence.
+A p-value is valid for one look. Here the monitors bet against the hypothesis "nothing there"; while it is true, the
+expected value of the bets is at most 1 (e-values; Ramdas and others 2023). The bet on a difference is a mixture of
+normal likelihood ratios over its size (Robbins 1970). It is valid at any time on data that grows from a fixed start, as
+far as means are normal (Waudby-Smith and others 2024). The sum over starts, one a day, is a Shiryaev-Roberts e-detector
+(Shin, Ramdas & Rinaldo 2023): it grows by one a day on average, so its mean time to RUN_LENGTH_DAYS is at least that
+many days. Alarms are chosen over all series by e-BH (Wang & Ramdas 2022), which holds however they depend on each
+other.
 """
 
 import math
@@ -22,8 +23,8 @@ _Key = TypeVar("_Key")
 
 
 class Evidence(NamedTuple, Generic[_Key]):
-    """Against "nothing there" in one series: the detector's value, how many starts it adds up, and since when the
-    start with most evidence is (Unix seconds)."""
+    """The evidence against "nothing there" in one series: the detector's value, how many starts it adds up, and the
+    start with the most evidence (`since`, in Unix seconds)."""
 
     key: _Key
     value: float
@@ -37,7 +38,7 @@ class Evidence(NamedTuple, Generic[_Key]):
 
 
 def e_of_difference(estimate: float, variance: float, size: float = EXPECTED_SIZE) -> float:
-    """Against no difference, given a normal estimate."""
+    """The e-value against no difference, for a normal estimate."""
     if not 0 < variance < math.inf:
         return 1.0
     gain = size * size / (size * size + variance)
@@ -52,7 +53,8 @@ def e_of_p(p_value: float) -> float:
 
 
 def detector(key: _Key, by_start: Mapping[float, Difference], starts: int) -> Evidence[_Key] | None:
-    """`by_start` has the difference over all samples since then, of the starts that have enough of them."""
+    """The evidence in one series, or None. `by_start` has, for each start with enough samples, the difference over all
+    samples since then."""
     if not by_start:
         return None
     bets = {since: e_of_difference(found.estimate, found.variance) for since, found in by_start.items()}
@@ -61,13 +63,14 @@ def detector(key: _Key, by_start: Mapping[float, Difference], starts: int) -> Ev
 
 
 def chosen(series: Iterable[Evidence[_Key]], value: float = RUN_LENGTH_DAYS) -> list[Evidence[_Key]]:
-    """Those that raise an alarm, the clearest first: enough by themselves, and among all series."""
+    """Those that raise an alarm, the clearest first: their evidence is enough by itself, and among all series."""
     ranked = sorted(series, key=lambda each: -each.e_value)
     enough = [rank for rank, each in enumerate(ranked, 1) if each.e_value >= len(ranked) / (FALSE_DISCOVERIES * rank)]
     return [each for each in ranked[: max(enough, default=0)] if each.value >= value]
 
 
 def e_at_looks(p_values: Sequence[float | None], looks: int) -> float:
-    """Of looks that were fixed before, at growing data: each has the same share of one bet, and what was not looked at
-    yet has lost it. The sum only grows, so it holds at any time, however the looks depend on each other."""
+    """The e-value of looks at growing data, whose times were fixed before. Each look has the same share of one bet; a
+    look that has not happened counts as lost. The sum only grows, so it is valid at any time, however the looks depend
+    on each other."""
     return sum(e_of_p(p) for p in p_values if p is not None) / looks

@@ -1,6 +1,6 @@
-"""The shape of traffic: sums over the words of prompts, of which `drift` tells whether two are alike.
+"""The shape of traffic: sums over the words of prompts. `drift` tests whether two shapes are alike.
 
-Without numpy, as the process that serves must load none of it.
+It is written without numpy, which the serving process must not load.
 """
 
 import itertools
@@ -23,24 +23,24 @@ def empty() -> "array[float]":
 
 
 def buckets_of(words: Sequence[str]) -> frozenset[int]:
-    """Where the words and pairs of neighbouring words of a text fall."""
+    """The buckets of the words of a text, and of its pairs of neighbouring words."""
     words = words[:_READ_WORDS]
     pairs = (f"{one} {other}" for one, other in itertools.pairwise(words))
     return frozenset(zlib.crc32(term.encode("utf-8", "replace")) % BUCKETS for term in (*words, *pairs))
 
 
 class Shaper:
-    """Adds texts to shapes. A text is a unit vector over its buckets. Of it a shape keeps n, Σw, Σw², Σwx and Σwx² for
-    each bucket x; and, of texts that follow each other, Σ(a·b)², Σ(a·b)(a·c) and how many, from which the spread of the
-    test follows. A text that came among the last RECENT is passed over: one caller who sends it again and again is no
-    new topic of the traffic."""
+    """Adds texts to shapes. A text is a unit vector over its buckets. A shape keeps n, Σw and Σw², and Σwx and Σwx² for
+    each bucket x. Of texts that follow each other it keeps Σ(a·b)², Σ(a·b)(a·c) and their numbers, from which the
+    spread of the test is computed. A text that is among the last RECENT is skipped: a caller who sends it again and
+    again is no new topic of the traffic."""
 
     def __init__(self) -> None:
         self._before: list[frozenset[int]] = []
         self._recent: dict[frozenset[int], None] = {}
 
     def add(self, shape: "array[float]", found: frozenset[int], weight: float) -> None:
-        """Nothing for a text without words."""
+        """Add a text by its buckets; a text without words adds nothing."""
         if not found or found in self._recent:
             return
         self._recent[found] = None

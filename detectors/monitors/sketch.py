@@ -1,7 +1,7 @@
-"""What judged exchanges add up to: sums from which every monitor reads, without any text.
+"""Sums of judged exchanges, which all monitors read. They contain no text.
 
-Sketches are added over samples, hours and processes. Their keys are bounded by whoever observes: routes, models,
-languages and callers come from closed or bounded sets.
+Sketches are added over samples, hours and processes. The caller bounds their keys: routes, models, languages and
+callers must come from closed or bounded sets.
 """
 
 import math
@@ -25,14 +25,15 @@ from detectors.monitors.texts import Rows, Text, add_row, heaviest, text_of
 from detectors.monitors.triggers import Gram, bit_of, grams_of, hash_of, openings_of, pruned
 from detectors.rules.arithmetic import may_state_results
 
-ANSWERS_KEPT = 5_000  # hashes of answers, to tell one that came before; and as many of prompts
-STATED_KEPT = 500  # answers of a sketch whose confidence is kept by sample, until somebody says whether they were right
-# Measures that are logarithms to the base 2 over so many powers: an answer's words, and tens of milliseconds.
+ANSWERS_KEPT = 5_000  # hashes of answers, to recognise one that came before; as many of prompts
+STATED_KEPT = 500  # answers of a sketch whose confidence is kept until somebody says whether they were right
+# These measures are logarithms to the base 2, divided by these numbers: of an answer's words, and of its duration in
+# units of 10 milliseconds.
 POWERS: Mapping[str, float] = {"answer_length": 12.0, "latency": 16.0}
 _LATENCY_UNIT = 0.01  # seconds
-TEXTS_SEEN = 20_000  # texts that a process counts, to know those that come often
-TEXTS_KEPT = 200  # of a sketch, up to twice as many: the others count in its sums, as if they never came again
-_TEXTS_ADDED = 1_000  # of sketches that are added up, likewise
+TEXTS_SEEN = 20_000  # texts that a process counts, to find those that come often
+TEXTS_KEPT = 200  # in a sketch, up to twice as many: the others go into its sums, as if they never came again
+_TEXTS_ADDED = 1_000  # the same for sketches that are added up
 _COHORT, _LEAN, _CULTURE, _ALL = "cohort", "lean", "culture", "all"
 _COMPARED: Mapping[str, frozenset[str]] = {
     _COHORT: frozenset(gaps.MEASURES),
@@ -41,14 +42,14 @@ _COMPARED: Mapping[str, frozenset[str]] = {
 }
 Key = tuple[str, ...]
 Scores = Mapping[tuple[str, str], tuple[float, bool, str]]  # (direction, slug) → score, flagged, detector@version
-TOKENS = " of token probabilities"  # behind what says what was right: the confidence is not what the answer states
+TOKENS = " of token probabilities"  # added to the source's name: the confidence is the tokens', not the stated one
 _BANDS = (0.01, 0.1, 0.3, 0.6, 0.9)
-_OUTCOMES = ("limited_logical_reasoning", "hallucination")  # in this order: an exact check before groundedness
+_OUTCOMES = ("limited_logical_reasoning", "hallucination")  # an exact check goes before groundedness
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A judged exchange as the monitors see it. The texts are read and not kept."""
+    """A judged exchange as the monitors see it. Its texts are read but not kept."""
 
     id: str
     weight: float
@@ -59,19 +60,19 @@ class Observation:
     prompt: str
     answer: str
     scores: Scores
-    right: float | None = None  # was the answer right, 0 to 1, where something better than the detectors says so
-    agreed_source: str = ""  # what says so
-    seconds: float | None = None  # the answer took; None where it is not known, or was not given to its end
-    echo: bool | None = None  # does the prompt repeat earlier answers; None where nobody looked
-    token_confidence: float | None = None  # mean probability of the answer's tokens, where the answer carries them
-    orders: bool | None = None  # does a retrieved passage give orders; None where there is no passage
-    repeats: bool | None = None  # does one repeat the question; None where there is no passage, or no question
-    passages: str = ""  # that were retrieved for it, and came apart from the prompt
+    right: float | None = None  # was the answer right, 0 to 1; None if only the detectors say so
+    agreed_source: str = ""  # who says whether it was right
+    seconds: float | None = None  # how long the answer took; None if unknown, or if it broke off
+    echo: bool | None = None  # does the prompt repeat earlier answers; None if that was not checked
+    token_confidence: float | None = None  # mean probability of the answer's tokens, if the answer carries them
+    orders: bool | None = None  # does a retrieved passage give orders; None if there is no passage
+    repeats: bool | None = None  # does a passage repeat the question; None if there is no passage or no question
+    passages: str = ""  # retrieved passages that came separately from the prompt
 
 
 class Stated(msgspec.Struct, array_like=True):
-    """How sure an answer said it was, and how sure its tokens were; None where nothing tells. `number` is drawn from 0
-    to 1 by the sample's id alone: those with the smallest are kept. `text` names the prompt, 0 where there is none."""
+    """How sure an answer said it was, and how sure its tokens were; None if unknown. `number`, from 0 to 1, follows
+    from the sample's id alone: the answers with the smallest are kept. `text` names the prompt; 0 means none."""
 
     number: float
     said: float | None
@@ -80,10 +81,13 @@ class Stated(msgspec.Struct, array_like=True):
 
 
 class Sketch(msgspec.Struct):
-    """`means` (6 sums) by measure, cohort and stratum; `bins` (n, Σw, Σw²) by feature; `calibration` rows by bin;
-    `shape` of the prompts' words (SHAPE numbers of four bytes); `grams` with their total; the detectors that judged.
-    `stated` is by sample, of one process and hour, and is not added up. `texts`, by a hash of the prompt, holds what is
-    in `means` and `calibration` only after `counted_once`: there all exchanges with one prompt count as one."""
+    """The sums of some exchanges.
+
+    `means` has 6 sums by measure, cohort and stratum; `bins` has n, Σw and Σw² by feature; `calibration` has rows by
+    bin; `shape` is that of the prompts' words (SHAPE numbers of four bytes); `grams` come with their `total`;
+    `detectors` are those that judged. `stated`, by sample, belongs to one process and hour and is not added up.
+    `texts`, by a hash of the prompt, has sums that are not yet in `means` and `calibration`: `counted_once` adds them,
+    so that all exchanges with one prompt count as one."""
 
     means: dict[Key, list[float]] = {}
     bins: dict[Key, list[float]] = {}
@@ -112,7 +116,7 @@ class Sketch(msgspec.Struct):
         self.detectors |= more.detectors
 
     def bound_texts(self, most: int) -> None:
-        """Of more than twice as many texts keep so many, those that came most often; the others are counted."""
+        """If there are more than twice `most` texts, keep the `most` that came most often, and count the others."""
         if len(self.texts) > 2 * most:
             kept = heaviest(self.texts, most)
             for name in self.texts.keys() - kept.keys():
@@ -120,8 +124,8 @@ class Sketch(msgspec.Struct):
             self.texts = kept
 
     def counted_once(self) -> "Sketch":
-        """The means and the calibration alone, in which each text that is remembered counts as one exchange, however
-        often it came: what it adds is the mean of its exchanges."""
+        """A sketch with only the means and the calibration, where each remembered text counts as one exchange, however
+        often it came: it adds the mean of its exchanges."""
         counted = Sketch(
             means={key: row[:] for key, row in self.means.items()},
             calibration={key: row[:] for key, row in self.calibration.items()},
@@ -140,7 +144,7 @@ class Sketch(msgspec.Struct):
         means.pour(self)
 
     def add_confidence(self, route: str, model: str, source: str, stated: Stated, right: float, weight: float) -> None:
-        """Of one answer that was right to this degree, as `source` says."""
+        """Add the confidence of one answer; `source` says how far it was right."""
         for kind, value in (("", stated.said), (TOKENS, stated.tokens)):
             if value is not None:
                 key = (route, model, source + kind, str(confidence.bin_of(value)))
@@ -148,8 +152,8 @@ class Sketch(msgspec.Struct):
                 add_row(into, key, confidence.row_of(value, right, weight))
 
     def known_stated(self) -> tuple[dict[str, Stated], float]:
-        """Answers by sample, and the probability with which each of them is among those that are kept: of more than
-        STATED_KEPT the largest number is the bound, and its own answer is left out (Duffield, Lund & Thorup 2007)."""
+        """The answers kept, by sample, and the probability that an answer is among them. With more than STATED_KEPT the
+        largest number is that probability, and its own answer is left out (Duffield, Lund & Thorup 2007)."""
         if len(self.stated) <= STATED_KEPT:
             return self.stated, 1.0
         last = max(self.stated, key=lambda sample: self.stated[sample].number)
@@ -161,8 +165,8 @@ class Sketch(msgspec.Struct):
 
 
 class Means:
-    """Means of exchanges, summed by the cells that they fall in: most fall in the same ones, so that a sketch with its
-    many cells is touched once for all of these."""
+    """Sums of the means of exchanges, by the cells that they fall in. Most exchanges fall in the same cells: these of
+    the sketch are then touched only once."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[Key, ...], dict[str, list[float]]] = {}
@@ -175,7 +179,7 @@ class Means:
             add_row(sums, measure, [1.0, weight, square, weight * value, square * value, square * value * value])
 
     def pour(self, sketch: "Sketch") -> None:
-        """Add what was summed, and begin anew."""
+        """Add the sums to the sketch, and start again from nothing."""
         for cells, sums in self._sums.items():
             for measure, row in sums.items():
                 for kind, *cell in cells:
@@ -184,7 +188,7 @@ class Means:
 
 
 class Observer:
-    """Adds observations to sketches. Remembers hashes of earlier prompts and answers, so that repeats are known."""
+    """Adds observations to sketches. It remembers hashes of earlier prompts and answers to recognise repeats."""
 
     def __init__(self) -> None:
         self._texts: dict[int, int] = {}
@@ -193,7 +197,7 @@ class Observer:
         self._shaper = Shaper()
 
     def observe(self, sketch: Sketch, seen: Observation, means: Means | None = None) -> None:
-        """With `means`, those of the exchange go there, and are poured into the sketch by the caller."""
+        """Add one exchange. If `means` is given, its means go there, and the caller pours them into the sketch."""
         at, measures = (seen.route, seen.model), _measures(seen)
         (sketch.add_means if means is None else means.add)([(_ALL, seen.route)], measures, seen.weight)
         name = text_of(seen.prompt, seen.passages)
@@ -207,7 +211,7 @@ class Observer:
         for cell in (*cohorts_of(*at, seen.language, seen.caller), *about):
             compared = {measure: value for measure, value in measures.items() if measure in _COMPARED[cell[0]]}
             _add_means(text.means if name else sketch.means, cell, compared, seen.weight)
-        if is_new:  # a text that came before in this hour is no further evidence of a shift
+        if is_new:  # a text that came before in this hour is no more evidence of a shift
             row = [1.0, seen.weight, seen.weight**2]
             for feature in _features(seen):
                 add_row(sketch.bins, feature, row)
@@ -222,7 +226,7 @@ class Observer:
             sketch.detectors[detector] = 1
 
     def _count(self, name: int) -> int:
-        """How often a text came, as far as it is remembered."""
+        """Count a text, and return how often it came, as far as it is remembered."""
         self._texts[name] = times = self._texts.pop(name, 0) + 1
         if len(self._texts) > TEXTS_SEEN:
             del self._texts[next(iter(self._texts))]
@@ -256,7 +260,7 @@ class Observer:
 
     @staticmethod
     def _came_before(known: dict[int, None], value: int) -> bool:
-        """Whether it is known; from now on it is, as one of the latest."""
+        """Whether the value is known. From now on it is, as one of the latest."""
         found = value in known
         known.pop(value, None)
         known[value] = None
@@ -266,12 +270,12 @@ class Observer:
 
 
 def cells_of(route: str, model: str, language: str, caller: str) -> list[Key]:
-    """Where the means of an exchange are added, but for the measure, which comes second in the key."""
+    """The cells where the means of an exchange are added. The measure comes second in the key and is not in them."""
     return [*cohorts_of(route, model, language, caller), (_ALL, route)]
 
 
 def cohorts_of(route: str, model: str, language: str, caller: str) -> list[Key]:
-    """Those of them that are compared with each other."""
+    """The cells of an exchange that are compared with each other."""
     both = (("language", language), ("caller", caller))
     return [(_COHORT, kind, name, route, model) for kind, name in both if name]
 
@@ -287,7 +291,8 @@ def _flagged(scores: Scores, slug: str) -> bool:
 
 
 def _measures(seen: Observation) -> dict[str, float]:
-    """Of each exchange, all from 0 to 1: what cohorts and sides are compared in, and changes move."""
+    """The measures of an exchange, each from 0 to 1: those in which cohorts and sides are compared, and that a change
+    may move."""
     words = len(seen.answer.split())
     found = {"answer_length": _power("answer_length", words), "tone": tone(seen.answer)}
     if seen.seconds is not None:
@@ -312,7 +317,7 @@ def _power(measure: str, value: float) -> float:
 
 
 def _features(seen: Observation) -> list[tuple[str, str]]:
-    """The bins that an exchange falls in. Scores are told apart by detector version: two do not mix."""
+    """The bins that an exchange falls in. Scores of two versions of a detector are not mixed."""
     found = [
         ("language", seen.language),
         ("prompt_length", str(len(seen.prompt.split()).bit_length())),
@@ -343,12 +348,12 @@ def _calibrate(sketch: Sketch, seen: Observation, text: int) -> None:
 
 
 def number_of(sample: str) -> float:
-    """From 0, below 1, by the id alone, and independent of how samples are drawn for anything else."""
+    """A number from 0 up to 1 that follows from the id alone, and is independent of all other drawing."""
     return zlib.crc32(b"stated confidence " + sample.encode("utf-8", "replace")) / 2**32
 
 
 def _outcome(seen: Observation) -> tuple[float, str] | None:
-    """Was the answer right, and who says so."""
+    """Whether the answer was right, and who says so."""
     if seen.right is not None:
         return seen.right, seen.agreed_source
     for slug in _OUTCOMES:
@@ -362,7 +367,7 @@ def _outcome(seen: Observation) -> tuple[float, str] | None:
 
 
 def shingles(text: str, words: int = 8, one_in: int = 8) -> set[int]:
-    """Hashes of some of the runs of so many words: the same ones of the same run wherever it stands."""
+    """Hashes of one in `one_in` of the runs of `words` words. A run that is chosen is chosen wherever it occurs."""
     said = text.lower().split()
     runs = (" ".join(said[at : at + words]) for at in range(len(said) - words + 1))
     return {value for run in runs if (value := zlib.crc32(run.encode("utf-8", "replace"))) % one_in == 0}

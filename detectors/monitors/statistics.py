@@ -1,4 +1,4 @@
-"""Weighted means, tests and the control of false discoveries, as the monitors use them."""
+"""The monitors' weighted means, tests and control of false discoveries."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -33,13 +33,14 @@ class Mean(NamedTuple):
 
     @property
     def effective(self) -> float:
-        """As many equally weighted samples tell as much (Kish 1965)."""
+        """How many equally weighted samples would tell as much (Kish 1965)."""
         return self.w * self.w / self.ww if self.ww > 0 else 0.0
 
     @property
     def variance(self) -> float:
-        """Of the mean, linearised (Särndal, Swensson & Wretman 1992, section 5.7). One more observation half a range
-        away is added, so that a mean of equal values is not taken for certain; infinite where nothing was added."""
+        """The variance of the mean, linearised (Särndal, Swensson & Wretman 1992, section 5.7). One more observation
+        half a range away is added, so that a mean of equal values does not look certain. Infinite if there are no
+        samples."""
         size = self.effective
         if size <= 0:
             return math.inf
@@ -47,7 +48,7 @@ class Mean(NamedTuple):
         return max(0.0, spread) / self.w**2 + 0.25 / (size + 1) ** 2
 
     def spread(self, effect: float) -> "Mean":
-        """The same mean with so many times the variance: a design effect."""
+        """The same mean with `effect` times the variance: a design effect."""
         return self._replace(ww=self.ww * effect, wwx=self.wwx * effect, wwxx=self.wwxx * effect)
 
     def plus(self, more: "Mean", sign: float = 1.0) -> "Mean":
@@ -64,7 +65,7 @@ class Difference(NamedTuple):
 
     @property
     def variance(self) -> float:
-        """Of the estimate, from the width of a normal interval."""
+        """The variance of the estimate, from the width of a normal interval."""
         return ((self.high - self.low) / (2 * _Z)) ** 2
 
     @classmethod
@@ -77,17 +78,17 @@ class Difference(NamedTuple):
 
 
 def p_of_student(t: float, degrees: float) -> float:
-    """Two-sided, of a value of Student's distribution; by Wallace's normal value (1959)."""
+    """The two-sided p-value of Student's t, by Wallace's normal approximation (1959)."""
     scale = (8 * degrees + 1) / (8 * degrees + 3)
     return 2 * _NORMAL.cdf(-scale * math.sqrt(degrees * math.log1p(t * t / degrees)))
 
 
 def within_strata(pairs: Iterable[tuple[Mean, Mean]]) -> Difference | None:
-    """Left less right, compared within strata and averaged with Mantel and Haenszel's weights; None when no stratum
-    has both.
+    """Left less right, compared within strata and averaged with Mantel and Haenszel's weights; None if no stratum has
+    both.
 
-    The variance is the larger of two: of each side's own spread, which is far too small where one side shows nothing
-    of a rare finding, and of both together, which is too small where the smaller side varies more.
+    The variance is the larger of two estimates. The one from each side's own spread is far too small if one side has
+    no case of a rare finding. The one from both sides together is too small if the smaller side varies more.
     """
     total = top = variance = together = 0.0
     for left, right in pairs:
@@ -104,7 +105,7 @@ def within_strata(pairs: Iterable[tuple[Mean, Mean]]) -> Difference | None:
 
 
 def discoveries(p_values: Sequence[float], rate: float = FALSE_DISCOVERIES) -> list[bool]:
-    """Which are found with at most this share of false ones among them (Benjamini & Hochberg 1995)."""
+    """Which hypotheses are found, with at most this share of false ones among them (Benjamini & Hochberg 1995)."""
     ranked = sorted(range(len(p_values)), key=p_values.__getitem__)
     most = max((rank for rank, at in enumerate(ranked, 1) if p_values[at] <= rate * rank / len(ranked)), default=0)
     found = set(ranked[:most])
@@ -147,7 +148,7 @@ def _fraction(a: float, x: float) -> float:
 
 
 def binomial_tail(found: int, size: int, rate: float) -> float:
-    """P(X ≥ found) of so many tries that each succeed with this rate."""
+    """P(X ≥ found) for `size` tries that each succeed with this rate."""
     if found <= 0:
         return 1.0
     if rate <= 0:

@@ -1,10 +1,9 @@
-"""Repeats of one text, which are no independent observations.
+"""Repeats of one text, which are not independent observations.
 
-A health check, a template or a retry asks the same again, and what is special about its answer comes again with it: ten
-prompts that come sixty times each tell about ten prompts. So all exchanges with one prompt share the weight of one:
-their sums are divided by how many they are (the mean of a cluster as its one observation; Kish 1965, chapter 5). Texts
-are known by a hash, and sums are kept by text, so that this holds over hours and processes too, as far as texts are
-remembered.
+A health check, a template or a retry asks the same again, and gets the same special answer again: ten prompts that come
+sixty times each tell only about ten prompts. So all exchanges with one prompt share the weight of one: their sums are
+divided by their number (the mean of a cluster is its one observation; Kish 1965, chapter 5). Texts are known by a hash,
+and sums are kept for each text, so this holds over hours and processes too, as far as texts are remembered.
 """
 
 import hashlib
@@ -14,14 +13,14 @@ from typing import TypeVar
 import msgspec
 
 Key = tuple[str, ...]
-Rows = dict[Key, list[float]]  # sums of which the first is how many exchanges
+Rows = dict[Key, list[float]]  # sums; the first is the number of exchanges
 _AnyKey = TypeVar("_AnyKey")
 _SUMS = 6
 
 
 class Text(msgspec.Struct, array_like=True):
-    """What the exchanges with one prompt add up to; how often a process has seen it, and in how many sketches it is.
-    Keys are those of a sketch's `means` and `calibration`."""
+    """The sums of the exchanges with one prompt, how often a process has seen it (`times`), and how many sketches
+    contain it. Keys are those of a sketch's `means` and `calibration`."""
 
     times: int = 0
     sketches: int = 0
@@ -36,7 +35,7 @@ class Text(msgspec.Struct, array_like=True):
                 add_row(own, key, row)
 
     def pour(self, means: Rows, calibration: Rows) -> None:
-        """Add it as one exchange, which routes and models share by how often it came to them."""
+        """Add it as one exchange, divided over routes and models by how often it came to each."""
         _pour(self.means, means, lambda key: key[:-2])
         _pour(self.calibration, calibration, lambda key: key[2:3])  # what said what was right
 
@@ -50,7 +49,7 @@ def _pour(rows: Rows, into: Rows, of: Callable[[Key], Key]) -> None:
 
 
 def text_of(prompt: str, passages: str) -> int:
-    """The name of what was asked, whatever its case and spaces; 0 where nothing was."""
+    """A number that names what was asked, whatever its case and spaces; 0 if nothing was asked."""
     said = " ".join(f"{prompt} {passages}".lower().split())
     if not said:
         return 0
@@ -58,7 +57,7 @@ def text_of(prompt: str, passages: str) -> int:
 
 
 def heaviest(texts: Mapping[int, Text], most: int) -> dict[int, Text]:
-    """Those that came most often; of equals those with the smallest names, so that all processes keep the same."""
+    """The texts that came most often; of equals, those with the smallest names, so that all processes keep the same."""
     kept = sorted(texts.items(), key=lambda item: (-item[1].times, item[0]))[:most]
     return dict(kept)
 
@@ -75,7 +74,7 @@ def add_row(into: dict[_AnyKey, list[float]], key: _AnyKey, row: list[float]) ->
 
 
 def _add_up(known: list[float], row: list[float]) -> None:
-    """The sums of a mean, without a loop: there are dozens of them for each sample."""
+    """Add the sums of a mean. This is done dozens of times for each sample, and is faster without a loop."""
     known[0] += row[0]
     known[1] += row[1]
     known[2] += row[2]

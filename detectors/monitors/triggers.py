@@ -1,12 +1,11 @@
-"""Rare words and openings that steer the answer: refusals, flags, or always the same answer.
+"""Rare words and openings that steer the answer: to a refusal, a flag, or always the same answer.
 
-Of each word, pair of words and opening (`openings`), all called words here, it is counted in how many prompts it
-stood, and what became of them; the count of equal answers is a majority vote (Boyer & Moore 1981), so it is a lower
-bound. Prompts that were flagged themselves are left out: that harmful words are refused is as it should be. A prompt
-that comes again word for word counts once. A word is named when its prompts show an outcome more often than MARGIN
-times what the others do, by an exact binomial test with false discoveries bounded over all words (Benjamini & Hochberg
-1995). A topic that is refused for good reasons looks the same: whoever is told of a word asks the probe that leaves it
-out.
+"Word" here means a word, a pair of words or an opening (`openings`). For each, the monitor counts the prompts that
+contain it, and their outcomes. The count of equal answers is a majority vote (Boyer & Moore 1981), so it is a lower
+bound. Prompts that were flagged themselves are left out: harmful words should be refused. A prompt that comes again
+word for word counts once. A word is named if its prompts show an outcome more than MARGIN times as often as the others,
+by an exact binomial test with false discoveries bounded over all words (Benjamini & Hochberg 1995). A topic that is
+refused for good reasons looks the same: the probe that leaves the word out tells them apart.
 """
 
 import itertools
@@ -22,15 +21,15 @@ from detectors.comparing.sentences import listed
 from detectors.monitors.statistics import binomial_tail, discoveries
 
 LEAST = 5  # prompts with the word
-MOST_SHARE = 0.05  # of all prompts: what stands in more is no rare word
+MOST_SHARE = 0.05  # of all prompts: a word in more of them is not rare
 MARGIN = 3.0
 FALSE_DISCOVERIES = 0.01
-# Of all words in eight days, so one alarm a year. What is found of a word changes only when it comes again: looks at a
-# word in n prompts are bounded by the sum of 1 / n(n + 1), however often one looks.
+# False alarms over all words in eight days: one a year. A finding changes only when its word comes again, so each word
+# in n prompts is allowed 1 / n(n + 1) of this. The sum of that is bounded, however often one looks.
 FALSE_ALARMS = 8 / 365
 MOST_KEPT = 20_000  # words
 _READ_WORDS = 300
-_OPENING = 1 << 32  # above all hashes of words
+_OPENING = 1 << 32  # marks the hash of an opening: it is above all hashes of words
 _SMALL = listed("""
     a an the this that these those there here it its he his him she her they them their we us our you your i my me
     who whom whose which what when where how why whether of in on at to for from by with without within about into over
@@ -41,15 +40,15 @@ _SMALL = listed("""
 _LENGTHS = (1, 2, 3, 6)  # words of an opening
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|,")
 _OPENING_CHARACTERS = 400
-_CLAUSE = slice(2, 14)  # where the comma behind a clause in front stands, in words and commas
+_CLAUSE = slice(2, 14)  # where the comma after a leading clause is, in words and commas
 _OTHER = "…"
 _BITS = 32  # for prompts
 
 
 class Gram(msgspec.Struct, array_like=True):
-    """In how many prompts a word stood, how many of these were refused or had a flagged answer, the answer that came
-    most often (a hash) and how often at least, and the last sample. `texts` has a bit for each prompt by its hash: a
-    prompt that several processes saw is counted by each of them."""
+    """How many prompts contained a word, how many of them were refused or had a flagged answer, the most frequent
+    answer (a hash) and at least how often it came, and the last sample. `texts` has a bit for each prompt by its hash:
+    it shows prompts that several processes saw and that each of them counted."""
 
     n: int = 0
     refused: int = 0
@@ -74,8 +73,8 @@ class Gram(msgspec.Struct, array_like=True):
 
     @property
     def distinct(self) -> float:
-        """How many different prompts these were at most: what the bits tell (linear counting; Whang and others 1990)
-        and two standard errors, up to `n`."""
+        """At most how many different prompts these were: the estimate from the bits (linear counting; Whang and others
+        1990) plus two standard errors, up to `n`."""
         found = self.texts.bit_count()
         if not 0 < found < _BITS:
             return float(self.n)
@@ -83,7 +82,7 @@ class Gram(msgspec.Struct, array_like=True):
         return min(float(self.n), _BITS * load + 2 * math.sqrt(_BITS * (math.exp(load) - load - 1)))
 
     def once(self) -> "Gram":
-        """As if each prompt had been seen by one process."""
+        """The counts as if each prompt had been seen by only one process."""
         share = self.distinct / self.n if self.n else 1.0
         if share >= 1:
             return self
@@ -97,7 +96,8 @@ def bit_of(text: int) -> int:
 
 
 class Trigger(NamedTuple):
-    """A word (its hash), the outcome that it comes with, how often with and without it, and a sample to look at."""
+    """A word (its hash), an outcome, how often the outcome came with it (`share`) and without it (`usual`), and a
+    sample to look at."""
 
     gram: int
     outcome: str
@@ -121,17 +121,17 @@ def grams_of(words: Sequence[str]) -> dict[int, str]:
 
 
 def openings_of(prompt: str) -> dict[int, str]:
-    """The openings of a prompt, by numbers that no word has."""
+    """The openings of a prompt, by numbers that are no hash of a word."""
     return {_OPENING | hash_of(opening): opening for opening in openings(prompt)}
 
 
 def openings(text: str) -> Iterator[str]:
-    """How a prompt begins, without what it is about: a trigger may be no word, but a way to build sentences
-    (HiddenKiller, arXiv 2105.12400: a clause in front, and a comma), and what such prompts share are the small words
-    that they begin with.
+    """The form in which a text begins, without its topic.
 
-    The first one, two, three and six words, all but the small ones as the same sign; none where no word is small.
-    And the first word with a comma some words behind it."""
+    A trigger may be a form of sentence (HiddenKiller, arXiv 2105.12400: a leading clause and a comma). Prompts of that
+    form share the small words that they begin with. So an opening is the first one, two, three or six words, where all
+    but the small ones are replaced by the same sign; it must contain a small word. Another one is the first word, if it
+    is small and a comma follows some words later."""
     words = [word.lower() for word in _WORD.findall(text[:_OPENING_CHARACTERS])]
     shown = [word if word in _SMALL or word == "," else _OTHER for word in words[: max(_LENGTHS)]]
     for length in _LENGTHS:
@@ -146,7 +146,7 @@ def hash_of(term: str) -> int:
 
 
 def pruned(grams: Mapping[int, Gram], most: int = MOST_KEPT) -> dict[int, Gram]:
-    """The most frequent, of equals the latest: a bound of memory that costs the rarest words."""
+    """The most frequent words; of equals, the latest. This bounds memory, and forgets the rarest words."""
     if len(grams) <= most:
         return dict(grams)
     kept = sorted(grams.items(), key=lambda item: item[1].n)[-most * 3 // 4 :]
@@ -154,7 +154,8 @@ def pruned(grams: Mapping[int, Gram], most: int = MOST_KEPT) -> dict[int, Gram]:
 
 
 def triggers(grams: Mapping[int, Gram], total: Gram) -> list[Trigger]:
-    """Words to look at, the clearest first. `total` counts all prompts, `same` in it those whose answer came before."""
+    """The words to look at, the clearest first. `total` counts all prompts; its `same` counts those whose answer had
+    come before."""
     tests: list[tuple[float, Trigger]] = []
     for key, gram in ((key, gram.once()) for key, gram in grams.items()):
         if LEAST <= gram.n <= max(LEAST, MOST_SHARE * total.n):
@@ -169,7 +170,7 @@ def triggers(grams: Mapping[int, Gram], total: Gram) -> list[Trigger]:
 
 
 def together(named: Iterable[Trigger]) -> list[list[Trigger]]:
-    """Words that came in equally many prompts with the same last one, and the same outcome, are one finding: a trigger
+    """Words with the same outcome, the same number of prompts and the same last prompt are one finding: a trigger
     seldom comes without the words around it."""
     alike: dict[tuple[str, int, str], list[Trigger]] = {}
     for found in named:
