@@ -8,7 +8,8 @@ LONGEST = 600  # characters of a sentence; what has no end before is cut at a sp
 _MOST_CLAIMS = 200
 
 # An end of a sentence and its closing marks, a line break, or the mark of a list's entry.
-_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|\n+")
+# (It starts only where a run of dots does: else the time would grow with the square of the run.)
+_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s|$)|\n+")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|No|Fig|approx|Inc|Ltd|Co|Corp|U\.S|U\.K|Gen|Col|Sgt|Rev|Hon|"
     r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec)|\b[A-Z])\.$"

@@ -7,6 +7,7 @@ JSON of chunks, a block between rules or quotes), or the text that a request spe
 
 import itertools
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,8 @@ _KIND = (
     r"search[ _-]results?|results?|background|information|facts|transcripts?|data|content|text|evidence|snippets?|"
     r"report|story|email|materials?"
 )
-_TAGGED = re.compile(rf"<(?P<tag>{_KIND})\b[^<>]{{0,200}}>(?P<said>.*?)</(?P=tag)\s*>", re.IGNORECASE | re.DOTALL)
+_OPENING = re.compile(rf"<({_KIND})\b[^<>]{{0,200}}>", re.IGNORECASE)
+_CLOSING = re.compile(rf"</({_KIND})\s*>", re.IGNORECASE)
 _HEADING = re.compile(
     rf"^[ \t]*(?:#{{1,6}} ?|\*\*|\[)?(?:relevant |retrieved |provided |given |additional |supporting |the |following )*"
     rf"(?:{_KIND})(?: information| text| below| \d{{1,3}}| is below| are below)*"
@@ -40,7 +42,8 @@ _ASKING = re.compile(
     r"(?: question| query| input)?\b[^\n:]{0,60}?[:,]",
     re.IGNORECASE | re.MULTILINE,
 )
-_BLOCK = re.compile(r"(?P<rule>-{5,}|={5,}|\"{3}|'{3})(?P<said>.{40,}?)(?P=rule)", re.DOTALL)
+_RULE = re.compile(r"([-=])\1{4,}|([\"'])\2{2}")
+_BLOCK_CHARACTERS = 40  # at least, between two rules
 _NUMBERED = re.compile(r"^[ \t]*\[\d{1,3}\][ \t]*(?P<said>[^\n]{20,})", re.MULTILINE)
 _TEXT_ASKED = re.compile(
     r"\b(?:summari[sz]e|summary of|paraphrase|tl;?dr|according to|based on|using only|from the|in the|read the|"
@@ -129,7 +132,7 @@ _READERS = {
 
 def laid_out(text: str) -> Iterator[str]:
     """What stands in one of the usual layouts of retrieval prompts."""
-    tagged = [match["said"] for match in _TAGGED.finditer(text)]
+    tagged = list(_between(text, _OPENING, _CLOSING))
     if tagged:
         yield from tagged
         return
@@ -145,7 +148,28 @@ def laid_out(text: str) -> Iterator[str]:
     if len(numbered) > 1:
         yield from numbered
         return
-    yield from (match["said"] for match in _BLOCK.finditer(text))
+    yield from _between(text, _RULE, _RULE, _BLOCK_CHARACTERS)
+
+
+def _between(text: str, opening: re.Pattern[str], closing: re.Pattern[str], fewest: int = 0) -> Iterator[str]:
+    """What stands between an opening mark and the next closing one of its kind, at least `fewest` characters.
+
+    One expression with a back reference would do the same, in time that grows with the cube of the text's length.
+    """
+    ends: dict[str, list[tuple[int, int]]] = {}
+    for mark in closing.finditer(text):
+        ends.setdefault(_kind_of(mark), []).append(mark.span())
+    done = 0
+    for mark in opening.finditer(text):
+        spans = ends.get(_kind_of(mark), [])
+        place = bisect_left(spans, (mark.end() + fewest, 0))
+        if mark.start() >= done and place < len(spans):
+            end, done = spans[place]
+            yield text[mark.end() : end]
+
+
+def _kind_of(mark: re.Match[str]) -> str:
+    return str(mark[mark.lastindex or 0]).lower()
 
 
 def _headed(text: str) -> Iterator[str]:

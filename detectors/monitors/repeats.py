@@ -16,7 +16,7 @@ _SHARE = 0.8  # of the question's words, one after another
 _BEHIND = 5  # words that must follow in the passage: a prompt may end with its question
 _WORD = re.compile(r"\w+")
 _NAMED = re.compile(r"^[ \t>*#-]*(?:user )?(?:question|query|q)\b[^\n:]{0,20}:[* \t]*(?P<said>[^\n]+)", re.I | re.M)
-_ASKED = re.compile(r"[^.?!\n:]+\?")
+_ASKED = re.compile(r"(?<![^.?!\n:])[^.?!\n:]++\?")  # starts only where a sentence does, so that the time is linear
 
 
 def repeats_question(prompt: str, retrieved: Sequence[str]) -> bool | None:

@@ -1,10 +1,12 @@
 """Sources are found by who said it and by the usual layouts; a question alone is none."""
 
 import json
+import time
 
 import pytest
 
 from detectors.base import Turn
+from detectors.comparing.sentences import sentences
 from detectors.comparing.sources import MOST_CHARACTERS, given
 from tests.support.running.together import together
 
@@ -83,3 +85,22 @@ def test_of_too_much_the_latest_is_read() -> None:
     assert found.truncated
     assert sum(map(len, found.sources)) <= MOST_CHARACTERS
     assert FACT in found.sources[-1]
+
+
+@together("unit", ["-", "=", '"', "<context>", "</context", "<context ", "Context: a\n", "[1] ", "["])
+def test_layouts_are_searched_in_linear_time(unit: str) -> None:
+    text = (unit * MOST_CHARACTERS)[:MOST_CHARACTERS] + " x"
+    started = time.process_time()
+    given([Turn("user", text)])
+    assert time.process_time() - started < 5  # of this process alone; the cube of this size takes years
+
+
+def test_sentences_are_searched_in_linear_time() -> None:
+    started = time.process_time()
+    assert len(list(sentences("." * MOST_CHARACTERS + "x"))) > 1
+    assert time.process_time() - started < 5  # a quadratic search takes minutes
+
+
+def test_a_block_stands_between_rules_of_any_length() -> None:
+    (found,) = given([Turn("user", f"Read this.\n--------\n{FACT}\n-----\nWhen was it opened?")]).sources
+    assert found.strip() == FACT

@@ -1,5 +1,7 @@
 """A passage that says the question again, so that it is retrieved for it."""
 
+import time
+
 import pytest
 
 from detectors.monitors.repeats import repeats_question
@@ -48,3 +50,10 @@ def test_a_question_at_the_end_of_what_seems_to_be_the_passage_is_the_users_own(
 def test_however_long_the_texts_it_ends() -> None:
     assert repeats_question("why " * 50_000 + "?", ["why " * 50_000]) is None
     assert repeats_question(QUESTION, ["river " * 50_000 + PLANTED]) is True
+
+
+def test_a_long_text_without_an_end_of_a_sentence_is_searched_in_linear_time() -> None:
+    started = time.process_time()
+    assert repeats_question("why " * 50_000, [HONEST]) is None
+    assert repeats_question("-" * 50_000 + "x" * 100, []) is None
+    assert time.process_time() - started < 5  # of this process alone; a quadratic search of this size takes minutes
