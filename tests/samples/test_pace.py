@@ -52,6 +52,23 @@ def test_the_share_stays_for_a_second_and_is_shown() -> None:
     assert metrics.samples("assay_sampling_share") == {(): 1.0}
 
 
+@pytest.mark.parametrize("idle_seconds", [0.5, 10.0])
+def test_processor_time_bounds_nothing_before_any_was_asked_for_or_used(idle_seconds: float) -> None:
+    machine = Machine(each=0.0)
+    pace = machine.pace(cores=0.001)
+    machine.now += idle_seconds
+    assert pace.probability(1.0) == 1.0
+    assert set(machine.pass_by(pace, 100, 5)) == {1.0}
+
+
+@pytest.mark.parametrize(("a_second", "share"), [(20, 1.0), (40, 0.5), (200, 0.1)])
+def test_the_first_second_counts_in_full(a_second: int, share: float) -> None:
+    machine = Machine()
+    pace = machine.pace(samples=20)
+    machine.pass_by(pace, a_second, 2)
+    assert pace.share == pytest.approx(share, rel=0.06)
+
+
 def test_what_detectors_used_before_does_not_count() -> None:
     machine = Machine(each=0.001)
     machine.used = 1e6
