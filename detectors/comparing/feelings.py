@@ -12,6 +12,7 @@ from detectors.comparing.nearness import stems
 
 READ_CHARACTERS = 20_000
 OPENING = 500  # characters of a reply
+_SOON = 300  # in which a word of feeling is no word of the matter itself
 
 FILE = "feelings.txt"
 
@@ -82,7 +83,11 @@ def signs(reply: str) -> frozenset[tuple[str, str]]:
     Only its opening is read: behind it comes the matter itself, which has words of its own for what is hard, or hurts.
     """
     said = _opening(reply)
-    return frozenset((way, sign[0]) for way, pattern in _WAYS for sign in pattern.finditer(said))
+    return frozenset(
+        (way, sign[0])
+        for way, pattern in _WAYS
+        for sign in pattern.finditer(said, 0, _SOON if way == "feels" else len(said))
+    )
 
 
 def dismisses(reply: str) -> bool:
