@@ -94,14 +94,17 @@ class Audit:
         self._bytes += len(line) + 1
 
     async def run(self) -> None:
-        """Flush until cancelled, and once more at the end."""
+        """Flush until cancelled, and once more at the end, after a flush that is under way."""
+        flush: asyncio.Future[None] | None = None
         try:
             while True:
                 await beat()
                 if self._lines:
-                    lines = self._drain()
-                    await asyncio.to_thread(self._write, lines)
+                    flush = asyncio.get_running_loop().run_in_executor(None, self._write, self._drain())
+                    await asyncio.shield(flush)
         finally:
+            if flush is not None:  # the process may end as soon as this returns, and its threads with it
+                await asyncio.wait([flush])
             self._write(self._drain())
 
     def _drain(self) -> list[bytes]:

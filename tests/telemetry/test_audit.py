@@ -4,6 +4,7 @@ import asyncio
 import json
 import resource
 import signal
+import threading
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -43,6 +44,30 @@ async def test_lines_are_appended_to_what_is_there_and_keep_their_order(tmp_path
         for number in range(100):
             audit.append("flag", {"n": number})
     assert [line["n"] for line in written(path)] == list(range(-1, 100))
+
+
+async def test_a_flush_under_way_is_waited_for_at_the_end(tmp_path: Path) -> None:
+    begun, allowed = threading.Event(), threading.Event()
+
+    class SlowDisk(Audit):
+        def _write(self, lines: list[bytes]) -> None:
+            begun.set()
+            assert allowed.wait(PATIENCE_SECONDS)
+            super()._write(lines)
+
+    audit = SlowDisk(tmp_path / "a.jsonl")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(audit.run())
+        audit.append("flag", {"n": 0})
+        assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
+        audit.append("flag", {"n": 1})
+        task.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not task.done()
+        allowed.set()
+    assert task.cancelled()
+    assert [line["n"] for line in written(tmp_path / "a.jsonl")] == [0, 1]
 
 
 async def test_the_writer_flushes_while_it_runs_and_follows_a_rotated_file(tmp_path: Path) -> None:
