@@ -1,6 +1,7 @@
 """What each change leaves alone: the test of its meaning. Random texts are built from parts, so the truth is known."""
 
 import re
+import time
 from random import Random
 
 import pytest
@@ -318,3 +319,10 @@ def test_without_a_trigger_nothing_goes(text: str) -> None:
 def test_dialect(said: str, spoken: str | None) -> None:
     edits = groups.dialect(asking(said))
     assert (edits and edits[PATH]) == spoken
+
+
+def test_code_and_addresses_are_found_in_linear_time() -> None:
+    began = time.process_time()
+    assert outside_code("a" * 60_000, str.upper) == "A" * 60_000
+    assert time.process_time() - began < 5  # of this process alone; a quadratic search takes longer
+    assert outside_code("write to mark@example.org or to me", str.upper) == "WRITE TO mark@example.org OR TO ME"
