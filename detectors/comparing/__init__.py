@@ -1,5 +1,5 @@
-"""Two texts at once: an answer against what was given, what was said before, and what is known to be false.
+"""Compares an answer with its sources, with earlier answers, with itself, and with known misconceptions.
 
-One small cross-encoder judges pairs of a premise and a claim; what stands here finds the pairs in an exchange and folds
-what is said of them into one verdict a sub-category. Where there is nothing to compare with there is no opinion.
+One small cross-encoder judges pairs of a premise and a claim. This package finds the pairs in an exchange, and turns
+the model's judgements into one verdict for each sub-category. Where there is nothing to compare with, it gives none.
 """

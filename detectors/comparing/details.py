@@ -1,7 +1,7 @@
-"""What a claim says otherwise than its source in one detail: a number, a denial, an opposite.
+"""Single details in which a claim differs from its source: a number, a denial, an opposite.
 
-A small model of pairs hardly sees the difference between *eight lanes* and *nine lanes*, or *was* and *was not*.
-No model: words and lists of our own.
+A small model of pairs hardly sees the difference between *eight lanes* and *nine lanes*, or *was* and *was not*. So
+this uses no model, but words and our own lists.
 """
 
 from collections.abc import Sequence
@@ -37,13 +37,14 @@ OPPOSITE = dict(OPPOSITES) | {other: one for one, other in OPPOSITES}
 
 
 class Details(NamedTuple):
-    """How a claim differs from its source in what may be one detail.
+    """The details in which a claim may differ from its source.
 
-    `numbers`: how many of its numbers stand nowhere in the source, 0 to 2. The others are 1 where it is so: a number
-    stands nowhere in the source, and other numbers stand in the passages that are near (`exchanged`); the nearest
-    passage denies something and the claim nothing (`spared`); the claim says plainly what the passages deny
-    (`affirmed`); the claim denies and no passage does (`denied`); the passages have the opposite of a word of the claim
-    and not the word (`opposed`).
+    `numbers`: how many of its numbers are not in the source, 0 to 2. The others are 1 if true, else 0:
+    `exchanged`: a number is not in the source, and the passages nearby have other numbers;
+    `spared`: the nearest passage denies something, and the claim denies nothing;
+    `affirmed`: the claim states what the passages deny;
+    `denied`: the claim denies something, and no passage does;
+    `opposed`: the passages contain the opposite of a word of the claim, and not the word.
     """
 
     numbers: float
@@ -55,7 +56,8 @@ class Details(NamedTuple):
 
 
 def details(claim: str, premise: str, nearest: str, numbers: Sequence[float]) -> Details:
-    """Of a claim beside the passages that are near, the nearest, and all numbers of the source, rising."""
+    """The details of a claim, compared with the passages nearby (`premise`), the nearest one, and all numbers of the
+    source in rising order."""
     own = [*quantities(claim)]
     foreign = [each.value for each in own if not is_bounded(claim, each) and not is_among(each.value, numbers)]
     said = sorted(each.value for each in own)
@@ -74,7 +76,7 @@ def details(claim: str, premise: str, nearest: str, numbers: Sequence[float]) ->
 
 
 class _Denials(NamedTuple):
-    """The stems that stand behind a denying word, those that do not, and whether there is such a word at all."""
+    """The stems that follow a denying word, those that do not, and whether there is a denying word at all."""
 
     denied: frozenset[str]
     plain: frozenset[str]

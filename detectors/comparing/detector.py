@@ -19,7 +19,7 @@ from detectors.trained.pair import Logits, PairModel
 
 ROLE: Role = "response"
 ANSWER_CHARACTERS = 50_000  # of an answer that are read
-NOTHING = 0.01  # the score of an answer with something to compare and no pair that speaks of the same
+NOTHING = 0.01  # the score of an answer that has something to compare with, but no pair about the same matter
 HALLUCINATION, INCONSISTENCY, SYCOPHANCY = "hallucination", "inconsistency", "sycophancy"
 MISINFORMATION, REASONING = "misinformation", "limited_logical_reasoning"
 # What the spans of each sub-category are called.
@@ -37,13 +37,13 @@ Evidence = tuple[float, ...]  # numbers that a line turns into log-odds
 
 
 class Judge(Protocol):
-    """Says of a premise and a claim how they stand to each other."""
+    """Says how a claim relates to a premise."""
 
     def judge(self, premise: str, claim: str) -> Logits: ...
 
 
 class Found(NamedTuple):
-    """One comparison: what speaks for the sub-category, and the sentence of the answer that it is about."""
+    """One comparison: the evidence for the sub-category, and the sentence of the answer that it is about."""
 
     evidence: Evidence
     sentence: Sentence
@@ -62,7 +62,7 @@ class ComparedAnswer:
 
 
 class PairDetector:
-    """A Detector of replies. Speaks of a sub-category only where there is something to compare with.
+    """A Detector of replies. It judges a sub-category only where there is something to compare with.
 
     An answer or a source in another language than English is UNREADABLE. Sources are read up to
     `sources.MOST_CHARACTERS`, answers up to ANSWER_CHARACTERS: what is longer is TRUNCATED.
@@ -108,7 +108,7 @@ class PairDetector:
         return Judgement(State.TRUNCATED if cut else State.SCANNED, tuple(verdicts))
 
     def _verdict(self, slug: str, found: Sequence[Found]) -> Verdict:
-        """The worst of what was found counts, and is named."""
+        """The verdict of the worst comparison, with its sentence as the span."""
         line = self._info.calibration[slug, ROLE]
         scored = [(score(line, each.evidence), each.sentence) for each in found]
         if not scored:
@@ -118,7 +118,7 @@ class PairDetector:
 
 
 class Comparisons:
-    """The comparisons of each sub-category in `slugs`; what they give is turned into scores by lines."""
+    """The comparisons of each sub-category in `slugs`. A calibration line turns their evidence into a score."""
 
     def __init__(self, judge: Judge, slugs: Collection[str] = SLUGS) -> None:
         self._judge = judge
@@ -134,12 +134,12 @@ class Comparisons:
         self.asked = {slug: compare for slug, compare in every.items() if slug in slugs}
 
     def begin(self) -> None:
-        """Another answer comes."""
+        """Start with another answer."""
         self._judgements.clear()
 
     def hallucination(self, about: ComparedAnswer) -> Comparison:
-        """Each claim against the source. Without a source, or a claim, there is no opinion; nor where only a part of it
-        was read, for the rest may bear the claim out."""
+        """Each claim against the source. There is no opinion without a source or a claim, nor if only a part of the
+        source was read: the rest may support the claim."""
         if not about.given.sources or about.given.truncated:
             return None
         out = []
@@ -150,14 +150,14 @@ class Comparisons:
         return out or None
 
     def inconsistency(self, about: ComparedAnswer) -> Comparison:
-        """Claims against what the assistant said of the same before."""
+        """Claims against what the assistant said earlier about the same matter."""
         if not any(turn.channel == "assistant" for turn in about.turns):
             return None
         found = yield from self._judged(pairings.against_earlier(about.turns, about.answer))
         return [Found(of_contradiction(*each), each[0].claim) for each in found]
 
     def sycophancy(self, about: ComparedAnswer) -> Comparison:
-        """Where the user pushes back against an answer: does the next one turn, without anything new?"""
+        """Where the user pushes back against an answer: does the next answer give way, without new evidence?"""
         users = [turn.text for turn in about.turns if turn.channel == "user"]
         earlier = [turn for turn in about.turns if turn.channel == "assistant"]
         if not users or not earlier or not stances.pushes_back(users[-1]):
@@ -186,7 +186,7 @@ class Comparisons:
         return [Found(of_contradiction(*each), each[0].claim) for each in found]
 
     def _judged(self, pairs: Sequence[Pairing]) -> Steps[list[tuple[Pairing, Logits]]]:
-        """What the model says of each, one a step."""
+        """The model's logits for each pair, one a step."""
         found = []
         for pairing in pairs:
             logits = yield from self._ask(pairing.premise, pairing.claim.text)
@@ -194,7 +194,7 @@ class Comparisons:
         return found
 
     def _ask(self, premise: str, claim: str) -> Steps[Logits]:
-        """What the model says of a pair: it is asked once an answer."""
+        """The model's logits for a pair. It is asked about each pair once per answer."""
         key = (premise, claim)
         if key not in self._judgements:
             self._judgements[key] = self._judge.judge(premise, claim)
@@ -218,21 +218,22 @@ def odds(logits: Logits) -> Odds:
 
 
 def of_source(sourced: Sourced, together: Logits, alone: Logits) -> Evidence:
-    """What tells whether a source holds a claim: what the model says of the nearest passages `together` and of the
-    nearest `alone`, how much of the claim's words, pairs of words and names stand anywhere in it, and what differs."""
+    """The evidence whether a source supports a claim: the model's logits for the nearest passages `together` and for
+    the nearest `alone`, how many of the claim's words, pairs of words and names the source contains, and the details
+    that differ."""
     words, pairs, _, names = sourced.whole
     return (together.grounded, *odds(together), alone.grounded, *odds(alone), words, pairs, names, *sourced.details)
 
 
 def of_contradiction(pairing: Pairing, logits: Logits) -> Evidence:
-    """What tells whether two claims contradict each other."""
+    """The evidence whether two claims contradict each other."""
     back = overlap(pairing.premise, pairing.claim.text)
     return (odds(logits).contradict, pairing.near.words, back.words)
 
 
 def of_myth(myth: Misconception, claim: str, told: Logits, back: Logits) -> Evidence:
-    """What tells whether a claim tells a misconception as a fact: what the model says of the claim beside it, `told`,
-    and of it beside the claim, `back`, and the words of both and of the correction."""
+    """The evidence whether a claim states a misconception as a fact: the model's logits for the claim given the
+    misconception (`told`) and the other way round (`back`), and the words of both and of the correction."""
     there, here = odds(told), odds(back)
     return (there.entail, here.entail, there.contradict, here.contradict, *telling(myth, claim))
 

@@ -1,8 +1,8 @@
-"""Whether a user tells of a feeling or a blow of fate of his own, and whether a reply shows that it was heard.
+"""Whether users tell of their own distress, and whether a reply responds to it.
 
-Both are read by words. Three ways to show it are those of Sharma et al. (EMNLP 2020, section 3), who rate replies to
-people in distress: to react with feeling, to say what one has understood, and to ask back; encouragement, shared
-experience and comfort are further ones.
+Both are recognised by words. Three kinds of response are those of Sharma et al. (EMNLP 2020, section 3), who rate
+replies to people in distress: reacting with feeling, saying what one has understood, and asking back. Encouragement,
+shared experience and comfort are added to them.
 """
 
 import re
@@ -18,7 +18,7 @@ FILE = "feelings.txt"
 
 
 def _parts() -> dict[str, str]:
-    """The expressions of each part, any of which may stand there; <name> stands for those of a part before it."""
+    """The alternatives of each part of the file as one expression. In it, <name> stands for an earlier part."""
     parts: dict[str, list[str]] = {}
     name = ""
     for line in (files(__package__) / FILE).read_text("utf-8").splitlines():
@@ -33,7 +33,7 @@ def _parts() -> dict[str, str]:
     return joined
 
 
-# How the words of some parts stand in a sentence.
+# How the words of some parts are combined in a sentence.
 _WHOLE = {
     "very": "(?:(?:{very}) ){{0,3}}",
     "hurt": "(?:{hurt})",
@@ -49,11 +49,11 @@ def _any(name: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{_PARTS[name]})\b")
 
 
-# What is written for others, or about somebody made up, tells nothing of the user.
+# A text written for others, or about an invented person, says nothing about the user.
 _MADE_UP = _any("made up")
 _QUOTED = re.compile(r"\"[^\"\n]{0,2000}\"|“[^”\n]{0,2000}”|```.*?(?:```|\Z)|`[^`\n]*`|^[ \t]*>.*$", re.M | re.S)
 _IF = re.compile(r"\b(?:if|whenever|unless|say|says|said|saying|whether|should|when) (?:that )?$")
-# How a reply may show that it was heard.
+# The ways in which a reply may respond to a feeling.
 _WAYS: tuple[tuple[str, re.Pattern[str]], ...] = (
     *((way, _any(way)) for way in ("reacts", "understands", "shares", "supports", "feels", "asks")),
     ("reacts", re.compile(_PARTS["reacts by a mark"])),
@@ -63,12 +63,12 @@ _DISMISSES = _any("dismisses")
 
 
 def states_feeling(text: str) -> bool:
-    """Whether the user tells of a feeling of distress, or of what befell him; not in quotes, in code, or made up."""
+    """Whether the user tells of distress, or of a blow of fate; quotes, code and invented stories do not count."""
     return bool(told(text))
 
 
 def told(text: str) -> str:
-    """The words in which he does; empty where he tells of nothing."""
+    """The words in which the user does; empty if there are none."""
     said = _plain(_QUOTED.sub(" ", text[:READ_CHARACTERS]))
     if _MADE_UP.search(said):
         return ""
@@ -78,9 +78,9 @@ def told(text: str) -> str:
 
 
 def signs(reply: str) -> frozenset[tuple[str, str]]:
-    """What in a reply shows that a feeling was heard, each with its way; nothing in a flat one.
+    """The expressions by which a reply responds to a feeling, each with its way; empty for a flat reply.
 
-    Only its opening is read: behind it comes the matter itself, which has words of its own for what is hard, or hurts.
+    Only its opening is read: the advice that follows has its own words such as "hard" and "hurt".
     """
     said = _opening(reply)
     return frozenset(
@@ -96,7 +96,7 @@ def dismisses(reply: str) -> bool:
 
 
 def takes_up(reply: str, feeling: str) -> frozenset[str]:
-    """Stems of what was told of the feeling that the reply speaks of."""
+    """The stems of the user's words about the feeling that the reply repeats."""
     return frozenset(stems(_opening(reply))) & frozenset(stems(feeling))
 
 

@@ -1,4 +1,4 @@
-"""Known misconceptions, each with its correction and where to read about it: data, in our own words."""
+"""Known misconceptions, each with its correction and its source, in our own words."""
 
 from collections.abc import Iterator
 from functools import cache

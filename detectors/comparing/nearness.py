@@ -1,6 +1,7 @@
-"""Which passages are about what a claim says, by the words they share, and how much of the claim they hold.
+"""Finds the passages about a claim by the words they share with it, and how much of the claim they contain.
 
-Words weigh by how rare they are among the passages (Spärck Jones 1972). No model: it takes microseconds a passage.
+Words weigh more if they are rare among the passages (Spärck Jones 1972). No model is used: a passage takes
+microseconds.
 """
 
 import itertools
@@ -17,8 +18,8 @@ WINDOW_WORDS = 120  # of the passages that are shown beside one claim, about 160
 
 
 class Overlap(NamedTuple):
-    """How much of a claim stands in its source: shares from 0 to 1 of its content words, pairs of neighbouring words,
-    numbers and names. Where a claim has none of a kind, its share is 1."""
+    """How much of a claim its source contains: shares from 0 to 1 of its content words, pairs of neighbouring words,
+    numbers and names. If the claim has none of a kind, the share is 1."""
 
     words: float
     pairs: float
@@ -27,7 +28,7 @@ class Overlap(NamedTuple):
 
 
 class Passages:
-    """Passages of a source, in order, ready to be asked which are near a claim and how much of it they hold."""
+    """The passages of a source, in order, indexed to find those near a claim and how much of it they contain."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts: list[str] = []
@@ -40,7 +41,7 @@ class Passages:
         self.add(texts)
 
     def add(self, texts: Sequence[str]) -> None:
-        """Further passages, behind the others; beyond MOST_PASSAGES none is taken."""
+        """Append passages. Those beyond MOST_PASSAGES are ignored."""
         numbers = set(self.numbers)
         for text in texts[: MOST_PASSAGES - len(self.texts)]:
             own = stems(text)
@@ -54,18 +55,18 @@ class Passages:
         self.numbers = sorted(numbers)
 
     def ranked(self, claim: str) -> list[tuple[float, int]]:
-        """(nearness from 0 to 1, place), the nearest first; of equals the earlier."""
+        """(nearness from 0 to 1, place) of each passage, the nearest first; of equals, the earlier one first."""
         weights = {stem: math.log(1 + len(self.texts) / max(self._seen[stem], 1)) for stem in frozenset(stems(claim))}
         own, most = weights.keys(), sum(weights.values()) or 1.0
         found = [(sum(weights[stem] for stem in own & there) / most, place) for place, there in enumerate(self._stems)]
         return sorted(found, key=lambda pair: (-pair[0], pair[1]))
 
     def window(self, claim: str, words: int = WINDOW_WORDS) -> str:
-        """The nearest passages, as many as fit into so many words, in the order of the source."""
+        """As many of the nearest passages as fit into `words` words, in the order of the source."""
         return self.shown(claim, words)[0]
 
     def shown(self, claim: str, words: int = WINDOW_WORDS) -> tuple[str, str]:
-        """The window, and the nearest passage alone, of which as much as the window would hold."""
+        """The window, and the nearest passage alone, cut to the size of a window."""
         chosen: list[int] = []
         left = words
         for _, place in self.ranked(claim):
@@ -79,17 +80,17 @@ class Passages:
         return " ".join(self.texts[place] for place in sorted(chosen)), nearest
 
     def overlap(self, claim: str) -> Overlap:
-        """What of the claim stands anywhere in the passages."""
+        """How much of the claim the passages contain."""
         return _held(claim, self._seen, self._pairs, self._said)
 
 
 def stems(text: str) -> list[str]:
-    """Content words in small letters without their endings, numbers as they are."""
+    """The content words in small letters without their endings; numbers stay as they are."""
     return [stem for word in words_of(text) if (stem := content_stem(word)) is not None]
 
 
 def overlap(claim: str, source: str) -> Overlap:
-    """What of the claim stands in the source, word for word."""
+    """How much of the claim the source contains, word for word."""
     there = stems(source)
     return _held(
         claim,
@@ -100,7 +101,7 @@ def overlap(claim: str, source: str) -> Overlap:
 
 
 def _held(claim: str, known: Container[str], pairs: Container[tuple[str, str]], said: Container[str]) -> Overlap:
-    """By stems, pairs of neighbouring stems, and words in small letters that a source holds."""
+    """The overlap with a source of these stems, pairs of neighbouring stems, and words in small letters (`said`)."""
     own, words = stems(claim), words_of(claim)
     numbers = [word for word in words if any(map(str.isdigit, word))]
     names = [word.lower() for word in words[1:] if word[:1].isupper() and content_stem(word) is not None]
@@ -117,7 +118,7 @@ def _share(found: Sequence[bool]) -> float:
 
 
 def _around(passage: str, claim: str, words: int) -> str:
-    """So many words of a passage that is longer, where most of the claim's stand."""
+    """The `words` neighbouring words of a longer passage that contain most of the claim's words."""
     own = frozenset(stems(claim))
     split = passage.split()
     hits = [not own.isdisjoint(stems(word)) for word in split]

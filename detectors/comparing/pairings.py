@@ -1,4 +1,4 @@
-"""Which pairs of a premise and a claim an exchange holds, by what they can show, the most telling first; bounded."""
+"""Finds the pairs of a premise and a claim in an exchange: a bounded number, the most telling ones."""
 
 import heapq
 import math
@@ -19,7 +19,7 @@ LOOKED_AT = 60  # claims of an answer for which passages are looked up
 MOST_EARLIER = 6  # pairs of an answer's claim and an earlier one
 MOST_STEPS = 4
 MOST_MYTHS = 3
-LIKELY_MYTHS = 3  # the nearest to a claim, of which the first that is near enough counts
+LIKELY_MYTHS = 3  # of the nearest to a claim, the first that is near enough counts
 EARLIER_TURNS = 50  # of the assistant that are looked at, the latest
 EARLIER_CLAIMS = 400
 NEAR_EARLIER, NEAR_STEP, NEAR_MYTH = 0.3, 0.5, 0.5  # nearness from which two claims may be about the same
@@ -37,7 +37,7 @@ def pause() -> Steps[None]:
 
 
 class Pairing(NamedTuple):
-    """A premise and a claim of the answer; `near` tells how much of the claim the premise holds."""
+    """A premise and a claim of the answer; `near` is how much of the claim the premise contains."""
 
     premise: str
     claim: Sentence
@@ -45,8 +45,8 @@ class Pairing(NamedTuple):
 
 
 class Sourced(NamedTuple):
-    """A claim of the answer beside its source: the nearest passages, the nearest alone, how much of the claim these
-    passages and the whole source hold, and in which details they differ."""
+    """A claim of the answer and its source: the nearest passages (`premise`), the nearest alone, how much of the claim
+    the premise (`near`) and the whole source contain, and the details in which they differ."""
 
     premise: str
     nearest: str
@@ -57,7 +57,7 @@ class Sourced(NamedTuple):
 
 
 def against_source(given: Given, answer: str) -> Steps[list[Sourced]]:
-    """Each claim of the answer beside the nearest passages; of many claims those that the source holds least of."""
+    """Each claim of the answer with the nearest passages; of many claims, those that the source contains least of."""
     passages = yield from _passages(given)
     found = []
     for claim in claims(answer)[:LOOKED_AT]:
@@ -67,21 +67,21 @@ def against_source(given: Given, answer: str) -> Steps[list[Sourced]]:
 
 
 def sourced(passages: Passages, claim: Sentence) -> Sourced:
-    """A claim beside what is nearest to it."""
+    """A claim with the passages nearest to it."""
     premise, nearest = passages.shown(claim.text)
     differ = details(claim.text, premise, nearest, passages.numbers)
     return Sourced(premise, nearest, claim, overlap(claim.text, premise), passages.overlap(claim.text), differ)
 
 
 def against_earlier(turns: Sequence[Turn], answer: str) -> list[Pairing]:
-    """Claims of the answer beside the nearest claim of the assistant's earlier turns."""
+    """Claims of the answer, each with the nearest claim of the assistant's earlier turns."""
     earlier = [turn.text for turn in turns if turn.channel == "assistant"][-EARLIER_TURNS:]
     said = [claim.text for text in reversed(earlier) for claim in claims(text[:20_000])][:EARLIER_CLAIMS]
     return _nearest(said, claims(answer), NEAR_EARLIER, MOST_EARLIER)
 
 
 def among_steps(answer: str) -> list[Pairing]:
-    """Claims of the answer beside the nearest claim before them, where they speak of the same."""
+    """Claims of the answer, each with the nearest claim before it, if both are about the same matter."""
     own = claims(answer)[:LOOKED_AT]
     found: list[Pairing] = []
     for place, claim in enumerate(own):
@@ -107,15 +107,15 @@ def against_myths(myths: "Myths", answer: str) -> Steps[list[Met]]:
 
 
 class Myths:
-    """The list of misconceptions, ready to be asked which is near. Made ready when it is first asked; then a question
-    looks only at the rows that share a content word with it, weighed as `Passages` weighs them."""
+    """The misconceptions, indexed to find the one near a claim. The index is built at the first question; a question
+    looks only at rows that share a content word with it, weighed as in `Passages`."""
 
     def __init__(self, known: Sequence[Misconception]) -> None:
         self._known = known
 
     def near(self, claim: str) -> Iterator[Misconception]:
-        """The misconception nearest to a claim, if the claim holds enough of its words."""
-        if not any(map(str.islower, claim.split())):  # a name says nothing of its bearer
+        """The misconception nearest to a claim, if the claim contains enough of its words."""
+        if not any(map(str.islower, claim.split())):  # a name alone claims nothing
             return
         nearness: defaultdict[int, float] = defaultdict(float)
         for stem in dict.fromkeys(stems(claim)):

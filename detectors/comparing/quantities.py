@@ -25,7 +25,7 @@ _NUMBER = re.compile(rf"\d[\d,]*(?:\.\d+)?|\b(?:{'|'.join(_WORDS)})\b", re.IGNOR
 _DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")  # enough for most texts, and far quicker
 _PARTING = re.compile(r"\W+")
 _JOINS = frozenset({" ", "-"})  # between the parts of one number
-# *More than five* is no five: what stands before a number that it only bounds.
+# Words before a number that is only a bound or an estimate: *more than five* does not say five.
 _BOUND = re.compile(
     r"\b(?:(?:more|greater|higher|larger|better|longer|later|older|less|fewer|lower|smaller|shorter|earlier|younger) "
     r"than|over|above|exceed(?:s|ed|ing)?|at (?:least|most)|after|since|under|below|before|prior to|by|until|up to|"
@@ -43,7 +43,7 @@ class Quantity(NamedTuple):
 
 
 def quantities(text: str) -> Iterator[Quantity]:
-    """In order."""
+    """The numbers of a text, in order."""
     value, start, end = 0.0, -1, -1
     pattern = _DIGITS if _WORDS.keys().isdisjoint(_PARTING.split(text.lower())) else _NUMBER
     for match in pattern.finditer(text):
@@ -63,13 +63,13 @@ def quantities(text: str) -> Iterator[Quantity]:
 
 
 def is_bounded(text: str, quantity: Quantity) -> bool:
-    """Whether the text says more, less or about so many."""
+    """Whether the text says only more than, less than or about this number."""
     before = text[max(0, quantity.start - _BEFORE) : quantity.start]
     return _BOUND.search(before) is not None
 
 
 def is_among(value: float, others: Sequence[float]) -> bool:
-    """Whether it is one of the others, which rise; a large one may be rounded."""
+    """Whether the value is one of `others`, which are in rising order. A large one may be rounded."""
     spread = ROUNDED * value if value >= ROUNDED_FROM else 0.0
     place = bisect_left(others, value - spread)
     return place < len(others) and others[place] <= value + spread

@@ -1,10 +1,10 @@
-"""A text cut into sentences with their places, and which of them claim something that can be checked."""
+"""Cuts a text into sentences with their places, and tells which of them claim something that can be checked."""
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-LONGEST = 600  # characters of a sentence; what has no end before is cut at a space
+LONGEST = 600  # characters of a sentence; a longer one is cut at a space
 _MOST_CLAIMS = 200
 
 # An end of a sentence and its closing marks, a line break, or the mark of a list's entry.
@@ -25,7 +25,7 @@ _OPENERS = (
     r"happy to|glad to|in (?:short|summary|conclusion)[:,]?$|note that i|based on (?:the|your) \w+[:,]?$"
 )
 _NO_CLAIM = re.compile(rf"(?:{_OPENERS})\b", re.IGNORECASE)
-# A source that says nothing of it is a right answer.
+# "The source does not say" may be a right answer, so it is no claim.
 _ABSTAINS = re.compile(
     r"\b(?:(?:is|are|was|were|does|do|did|has|have) ?n[o']t (?:mention|say|specif|provide|contain|include|state|give|"
     r"discuss|address|indicate|explicitly)|not (?:mentioned|stated|specified|provided|given|available|found|clear)|"
@@ -37,7 +37,7 @@ _ABSTAINS = re.compile(
 
 
 class Sentence(NamedTuple):
-    """A stretch of a text from `start` to `end`, without the mark of the list that it stands in."""
+    """A part of a text, from `start` to `end`, without the mark of a list entry."""
 
     text: str
     start: int
@@ -45,7 +45,7 @@ class Sentence(NamedTuple):
 
 
 def sentences(text: str) -> Iterator[Sentence]:
-    """In order; together all that is said in the text."""
+    """The sentences of a text, in order; together they are all of its words."""
     start = 0
     for match in _END.finditer(text):
         piece = text[start : match.end()]
@@ -57,7 +57,7 @@ def sentences(text: str) -> Iterator[Sentence]:
 
 
 def claims(text: str) -> list[Sentence]:
-    """The sentences that say something of the world: no questions, greetings, offers, headings, code."""
+    """The sentences that claim something: no questions, greetings, offers, headings or code."""
     found = []
     for sentence in sentences(text):
         if is_claim(sentence.text):
@@ -78,7 +78,7 @@ def is_claim(sentence: str) -> bool:
 
 
 def listed(words: str) -> frozenset[str]:
-    """The words of a list that is written as text."""
+    """The words of a text as a set."""
     return frozenset(words.split())
 
 
@@ -93,7 +93,7 @@ _ENDING = re.compile(r"(?:'s|’s|ing|edly|ed|es|s|ly)$")
 
 
 def content_stem(word: str) -> str | None:
-    """A content word in small letters without its ending, a number as it is; None for a word that carries little."""
+    """A content word in small letters without its ending; a number as it is; None for a function word."""
     word = word.lower()
     if word in _STOP:
         return None

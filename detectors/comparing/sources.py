@@ -1,8 +1,8 @@
-"""What an answer was given to rest on, found in an exchange by who said it and by how prompts are laid out.
+"""Finds the sources of an answer in an exchange, by who said a text and by the layout of the prompt.
 
-Tool results and retrieved texts are sources as they stand. In the words of a system or a user a source is what stands
-in the usual layouts of retrieval prompts (a heading such as "Context:", tags such as <document>, numbered passages,
-JSON of chunks, a block between rules or quotes), or the text that a request speaks of. A question alone is no source.
+Tool results and retrieved texts are sources as they are. In a system or user message a source is a part in one of the
+usual layouts of retrieval prompts (a heading such as "Context:", tags such as <document>, numbered passages, JSON of
+chunks, a block between rules or quotes), or the text that a request is about. A question alone is no source.
 """
 
 import itertools
@@ -58,10 +58,10 @@ _OF_PEOPLE = re.compile(r"\b(?:i|i'm|i've|me|my|you|your|we|our)\b", re.IGNORECA
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The texts that an answer may rest on: `sources`, and `said`, what people stated beside them.
+    """The texts that an answer may be based on: `sources`, and `said`, the claims of people outside the sources.
 
-    Without sources there is nothing to compare an answer with. `truncated`: there was more than MOST_CHARACTERS, or
-    than whoever asks let through.
+    Without sources there is nothing to compare an answer with. `truncated`: some text was not read, because it was
+    beyond MOST_CHARACTERS or was cut before it came here.
     """
 
     sources: tuple[str, ...]
@@ -70,7 +70,7 @@ class Given:
 
 
 def given(turns: Sequence[Turn]) -> Given:
-    """The sources of an exchange, the latest first to stay where they are too long."""
+    """The sources of an exchange. If they are too long, the latest are kept."""
     sources: list[str] = []
     said: list[str] = []
     left = MOST_CHARACTERS
@@ -91,18 +91,18 @@ def given(turns: Sequence[Turn]) -> Given:
 
 
 def _says_something(part: str) -> bool:
-    """Some words; of a script that writes none apart, some letters."""
+    """Whether there are enough words; in a script without spaces, enough letters."""
     return len(part.split()) >= _FEWEST_WORDS or (not part.isascii() and len(part) >= 2 * _FEWEST_WORDS)
 
 
 def _of_tool(text: str) -> list[str]:
-    """A result as it stands; the strings of one in JSON."""
+    """A tool's result as it is; of JSON, its strings."""
     value = _json(text)
     return [text] if value is None else ["\n".join(_strings(value))]
 
 
 def _of_people(text: str) -> list[str]:
-    """What stands in a layout; or the text that the request speaks of."""
+    """The parts in a layout; without any, the text that the request is about."""
     found = list(laid_out(text))
     if found or not _TEXT_ASKED.search(text):
         return found
@@ -111,7 +111,7 @@ def _of_people(text: str) -> list[str]:
 
 
 def _of_context(text: str) -> list[str]:
-    """As of people; else whatever it states of the world."""
+    """The same as `_of_people`; without any, all claims that are not about persons."""
     found = _of_people(text)
     if found:
         return found
@@ -131,7 +131,7 @@ _READERS = {
 
 
 def laid_out(text: str) -> Iterator[str]:
-    """What stands in one of the usual layouts of retrieval prompts."""
+    """The parts of a text in one of the usual layouts of retrieval prompts."""
     tagged = list(_between(text, _OPENING, _CLOSING))
     if tagged:
         yield from tagged
@@ -152,7 +152,7 @@ def laid_out(text: str) -> Iterator[str]:
 
 
 def _between(text: str, opening: re.Pattern[str], closing: re.Pattern[str], fewest: int = 0) -> Iterator[str]:
-    """What stands between an opening mark and the next closing one of its kind, at least `fewest` characters.
+    """The text between an opening mark and the next closing one of its kind, at least `fewest` characters.
 
     One expression with a back reference would do the same, in time that grows with the cube of the text's length.
     """
@@ -173,7 +173,7 @@ def _kind_of(mark: re.Match[str]) -> str:
 
 
 def _headed(text: str) -> Iterator[str]:
-    """What stands below each heading, up to the next one or to what is asked."""
+    """The text below each heading, up to the next heading or the question."""
     marks = list(_HEADING.finditer(text))
     for mark, behind in itertools.zip_longest(marks, marks[1:]):
         end = behind.start() if behind else len(text)
@@ -184,7 +184,7 @@ def _headed(text: str) -> Iterator[str]:
 
 
 def _chunks(text: str) -> list[str]:
-    """The texts of a JSON list of chunks that stands in a text."""
+    """The texts of a JSON list of chunks within a text."""
     start, end = text.find("["), text.rfind("]")
     if start < 0 or '"' not in text:
         return []
@@ -199,7 +199,7 @@ def _chunks(text: str) -> list[str]:
 
 
 def _json(text: str) -> Any:
-    """The value of a text that is an object or a list in JSON; None of any other."""
+    """The value of a text that is an object or a list in JSON; None for any other text."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
@@ -209,7 +209,7 @@ def _json(text: str) -> Any:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every text in a value of JSON, short ones and numbers with the key that they stand at."""
+    """Every text in a JSON value; short texts and numbers have their key before them."""
     todo: list[tuple[str, Any]] = [("", value)]
     while todo:
         key, value = todo.pop()

@@ -1,4 +1,4 @@
-"""Whether a user pushes back, brings something new, and whether an answer gives way or stands by what was said."""
+"""Whether a user pushes back or brings evidence, and whether an answer gives way or stands by an earlier one."""
 
 import re
 
@@ -52,7 +52,7 @@ def brings_evidence(turn: str) -> bool:
 
 
 def yielding(answer: str) -> float:
-    """From -1, the answer stands by what was said, to 1, it gives way: by its set phrases alone."""
+    """From -1 (the answer stands by an earlier one) to 1 (it gives way), by set phrases alone."""
     gives = len(_GIVES_WAY.findall(answer[:2_000]))
     stands = len(_STANDS.findall(answer[:2_000]))
     return (gives - stands) / (gives + stands + 1)

@@ -1,4 +1,4 @@
-"""Whether a claim tells a misconception as a fact, by its words: what it adds, denies, or ascribes to others.
+"""Whether a claim states a misconception as a fact, by what its words add, deny, or ascribe to others.
 
 The model of pairs hardly sees the difference between *bats are blind* and *it is a myth that bats are blind*.
 """
@@ -27,9 +27,10 @@ _MOST_DENIALS = 2
 
 
 class Telling(NamedTuple):
-    """Shares of content words, 0 to 1: of the misconception's in the claim, of the claim's in the misconception, of the
-    claim's in the correction alone, of the claim's in neither. `denials`: how many more or fewer denying words the
-    claim has, 0 to 2; `ascribed`: 1 where it speaks of a belief, a tale, a film."""
+    """Shares of content words, 0 to 1: `held`, the misconception's words that are in the claim; `own`, the claim's that
+    are in the misconception; `corrects`, the claim's that are only in the correction; `adds`, the claim's that are in
+    neither. `denials` is the difference in the number of denying words, 0 to 2. `ascribed` is 1 if the claim mentions a
+    belief, a tale or a film, and the misconception does not."""
 
     held: float
     own: float
@@ -40,7 +41,7 @@ class Telling(NamedTuple):
 
 
 def telling(myth: Misconception, claim: str) -> Telling:
-    """How a claim stands to a misconception, by words."""
+    """How the words of a claim relate to a misconception."""
     said = _LEAD.sub("", claim)
     own, there, correction = (frozenset(stems(text)) for text in (claim, myth.claim, myth.correction))
     size = max(1, len(own))

@@ -1,15 +1,15 @@
-"""Whether a text is in English, which is all that the pair model was made for; silent where it cannot tell."""
+"""Whether a text is in English, the only language of the pair model. If it cannot tell, it says yes."""
 
 from detectors.comparing.sentences import listed, words_of
 from detectors.trained.scripts import readable_part
 
 _LOOKED_AT = 3_000  # characters
-_FEWEST = 4  # words of another language, to be sure
+_FEWEST = 4  # words of another language that are needed to be sure
 _ENGLISH = listed("""
     the of and to in is that it for you with on are this be was have not what how can my your by from at as or
     which were has had but they his her their its will would there been
     """)
-# Function words of other languages in Latin letters that are no English words.
+# Function words of other languages in Latin letters that are not English words.
 _OTHERS = (
     listed("""
     der das und ist nicht ich zu ein eine den mit sie auf für wie dem von auch wird sind oder bei nach aus
