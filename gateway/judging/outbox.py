@@ -74,6 +74,12 @@ def _chained(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[byt
     yield from rest
 
 
+def _room_for(size: int) -> int:
+    """What a request takes of the room. A very large one takes half: otherwise it would wait for ever beside many small
+    ones, and then all others of its caller would wait for its answer."""
+    return min(size, ROOM_BYTES // 2)
+
+
 class _Lane:
     """The requests of one urgency."""
 
@@ -95,15 +101,14 @@ class _Lane:
         if caller is None:
             return None
         size, _, request = self._take(caller, 0)
-        self._sent[caller] += size
-        self._total += size
+        self._sent[caller] += _room_for(size)
+        self._total += _room_for(size)
         self._use.add(caller, size, now)
         return request
 
     def _has_room(self, caller: str, size: int) -> bool:
-        """Whether a request of this size may be sent. A very large one needs only half the room: it would wait for ever
-        beside many small ones."""
-        return self._total + min(size, ROOM_BYTES // 2) <= ROOM_BYTES or self._sent[caller] + size <= OWN_BYTES
+        """Whether a request of this size may be sent."""
+        return self._total + _room_for(size) <= ROOM_BYTES or self._sent[caller] + size <= OWN_BYTES
 
     def _standing(self, caller: str, now: float) -> tuple[float, int]:
         size, number, _ = self._waiting[caller][0]
@@ -125,8 +130,8 @@ class _Lane:
         return entry
 
     def answered(self, request: JudgingRequest) -> None:
-        size = request.size()
-        self._total -= size
-        self._sent[request.caller] -= size
+        room = _room_for(request.size())
+        self._total -= room
+        self._sent[request.caller] -= room
         if not self._sent[request.caller]:
             del self._sent[request.caller]

@@ -130,16 +130,27 @@ def test_what_is_not_urgent_goes_last_and_has_room_of_its_own() -> None:
 
 def test_what_was_not_sent_can_be_withdrawn_and_what_was_cannot() -> None:
     line = Line()
-    first, second = line.add("a", 900_000), line.add("a", 900_000)
-    third = line.add("a", 900_000)
+    first, _ = line.add("a", 900_000), line.add("a", 900_000)  # which fill the room
+    second, third = line.add("a", 900_000), line.add("a", 900_000)
     line.write(1)
     assert not line.outbox.withdraw(first)
     assert line.outbox.withdraw(second)
     assert not line.outbox.withdraw(second)
     line.write()
     line.answer("a")
+    line.answer("a")
     line.write()
     assert [request.id for request in line.came] == [third.id]
+
+
+def test_a_very_long_request_leaves_room_for_the_short_ones_of_its_caller() -> None:
+    line = Line()
+    line.add("a", 5_000_000)
+    line.write()
+    for _ in range(20):
+        line.add("a", 300)
+    assert line.write() == ["a"] * 20
+    assert sum(len(request.prompt) for request in line.came) == 5_006_000
 
 
 @given(
