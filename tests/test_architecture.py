@@ -67,6 +67,9 @@ NEIGHBOURS: set[tuple[str, str]] = set()
 LARGEST_FOLDER = (
     15  # files that people write in one flat folder; what programs write (weights, tables, plots) is not read
 )
+LONGEST_FUNCTION = 40  # lines
+LONGEST_FILE = 400
+CATALOGUES = {"gateway.telemetry.metrics"}  # one entry after the other, each on the same few lines
 WRITTEN = {".py", ".md", ".yaml", ".js", ".css", ".html"}
 INSTALLED = {"node_modules", "__pycache__"}
 # What the gateway takes from the two libraries.
@@ -285,6 +288,33 @@ def test_no_folder_is_too_full_to_find_anything_in() -> None:
     places = (*PACKAGES, "tests", "grafana", "deploy", "docs")
     files = (path.relative_to(ROOT) for place in places for path in (ROOT / place).rglob("*"))
     assert crowded(path for path in files if INSTALLED.isdisjoint(path.parts)) == {}
+
+
+def test_functions_and_files_are_short() -> None:
+    """A longer function holds two steps, and a longer file two subjects. Tests may fill a longer file."""
+    ours = [path for place in ("grafana", "tests") for path in (ROOT / place).rglob("*.py")]
+    files = [path for path in (*FILES.values(), *ours) if INSTALLED.isdisjoint(path.parts)]
+    lines = {path: path.read_text("utf-8") for path in files}
+    long_functions = {f"{path.relative_to(ROOT)}: {name}" for path in files for name in _too_long(lines[path])}
+    assert long_functions == set()
+    long_files = {name for name, path in FILES.items() if lines[path].count("\n") > LONGEST_FILE}
+    assert long_files == CATALOGUES
+
+
+def _too_long(source: str) -> list[str]:
+    nodes = ast.walk(ast.parse(source)) if source.count("\n") > LONGEST_FUNCTION else ()
+    return [
+        node.name
+        for node in nodes
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION
+    ]
+
+
+@pytest.mark.parametrize(("lines", "found"), [(39, []), (40, ["inner"])])
+def test_too_long_counts_the_lines_of_a_function_with_its_head(lines: int, found: list[str]) -> None:
+    source = "class C:\n    async def inner(self):\n" + "        x()\n" * lines + "y()\n" * 50
+    assert _too_long(source) == found
 
 
 def test_a_class_of_the_gateway_has_its_name_for_itself() -> None:

@@ -231,6 +231,16 @@ def draw_heatmap(axes: Any, panel: Json, found: list[Series]) -> None:
     axes.set_yticklabels(["more" if math.isinf(bound) else figure(bound, unit) for bound in bounds])
 
 
+def _units(panel: Json) -> dict[str, str]:
+    """By column, where it is not the usual one."""
+    return {
+        entry["matcher"]["options"]: item["value"]
+        for entry in panel["fieldConfig"]["overrides"]
+        for item in entry["properties"]
+        if item["id"] == "unit"
+    }
+
+
 def draw_table(axes: Any, panel: Json, found: list[Series]) -> None:
     axes.set_axis_off()
     columns = [target["legendFormat"] for target in panel["targets"]]
@@ -244,12 +254,7 @@ def draw_table(axes: Any, panel: Json, found: list[Series]) -> None:
         axes.text(0.5, 0.5, nothing, ha="center", va="center", color="#8e8e8e", transform=axes.transAxes)
         return
     order = panel["options"]["sortBy"][0]["displayName"]
-    units = {
-        entry["matcher"]["options"]: item["value"]
-        for entry in panel["fieldConfig"]["overrides"]
-        for item in entry["properties"]
-        if item["id"] == "unit"
-    }
+    units = _units(panel)
     usual = panel["fieldConfig"]["defaults"]["unit"]
     # As many rows as the panel has room for; the head of the list is what matters.
     room = int(panel["gridPos"]["h"] / 0.55) - 3

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import openai
@@ -317,6 +318,13 @@ rules:
 """
 
 
+def _answered(gateway: GatewayProcess, request: dict[str, Any]) -> tuple[int, str]:
+    """Status and policy, on a connection of its own, so that any of the workers may get it."""
+    with httpx.Client(timeout=PATIENCE_SECONDS) as client:
+        reply = client.post(f"{gateway.base_url}/chat/completions", json=request, headers=gateway.headers())
+    return reply.status_code, reply.headers["x-assay-policy"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_promotion_is_one_word_in_a_file(upstream: DemoUpstream, tmp_path: Path, workers: int) -> None:
     """Every process enforces it from the same moment on, no request fails, and an invalid file changes nothing."""
@@ -327,10 +335,7 @@ def test_promotion_is_one_word_in_a_file(upstream: DemoUpstream, tmp_path: Path,
     with GatewayProcess(settings, workers=workers) as gateway:
 
         def ask() -> tuple[int, str]:
-            """On a connection of its own, so that any of the workers may get it."""
-            with httpx.Client(timeout=PATIENCE_SECONDS) as client:
-                reply = client.post(f"{gateway.base_url}/chat/completions", json=secret, headers=gateway.headers())
-            return reply.status_code, reply.headers["x-assay-policy"]
+            return _answered(gateway, secret)
 
         status, first = ask()
         assert status == 200

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.config.prices import PriceConfig
 from gateway.errors import REASONS
-from gateway.exchange import Outcome, Principal, Route, Streams, Usage
+from gateway.exchange import Exchange, Outcome, Principal, Route, Streams, Usage
 from gateway.openai_api.sse import Decoder
 from gateway.serving.bodies import BodyBounds
 from gateway.upstream.transport import Limits
@@ -597,33 +597,36 @@ async def test_a_policy_that_observes_costs_no_judging_and_changes_nothing() -> 
 RESPONSE_CREATED = b'{"type":"response.created","sequence_number":0,"response":{"id":"resp_7","output":[]}}'
 
 
+# Of each surface: its path, a stream that is blocked, and what ends it then.
+BLOCKED_STREAMS = {
+    "chat": ("/v1/chat/completions", [chunk("gre"), chunk("nade"), DONE], b'"finish_reason":"content_filter"'),
+    "completions": (
+        "/v1/completions",
+        [
+            b'data: {"id":"x","choices":[{"index":0,"text":"gre"}]}\n\n',
+            b'data: {"choices":[{"index":0,"text":"nade"}]}\n\n',
+            DONE,
+        ],
+        b'"finish_reason":"content_filter"',
+    ),
+    "responses": (
+        "/v1/responses",
+        [
+            b"event: response.created\ndata: " + RESPONSE_CREATED + b"\n\n",
+            *(
+                b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
+                b'"output_index":0,"content_index":0,"delta":"%b"}\n\n' % part
+                for part in (b"gre", b"nade")
+            ),
+        ],
+        b'"incomplete_details":{"reason":"content_filter"}',
+    ),
+}
+
+
 @pytest.mark.parametrize("surface", ["chat", "completions", "responses"])
 async def test_a_blocked_stream_is_held_and_ends_as_its_surface_asks(surface: str) -> None:
-    streams = {
-        "chat": ("/v1/chat/completions", [chunk("gre"), chunk("nade"), DONE], b'"finish_reason":"content_filter"'),
-        "completions": (
-            "/v1/completions",
-            [
-                b'data: {"id":"x","choices":[{"index":0,"text":"gre"}]}\n\n',
-                b'data: {"choices":[{"index":0,"text":"nade"}]}\n\n',
-                DONE,
-            ],
-            b'"finish_reason":"content_filter"',
-        ),
-        "responses": (
-            "/v1/responses",
-            [
-                b"event: response.created\ndata: " + RESPONSE_CREATED + b"\n\n",
-                *(
-                    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
-                    b'"output_index":0,"content_index":0,"delta":"%b"}\n\n' % part
-                    for part in (b"gre", b"nade")
-                ),
-            ],
-            b'"incomplete_details":{"reason":"content_filter"}',
-        ),
-    }
-    path, events, ending = streams[surface]
+    path, events, ending = BLOCKED_STREAMS[surface]
     async with serve(streaming(*events)) as server, World(server.port, rules=ENFORCE) as world:
         seen = await world.ask(path, json.dumps({"model": "m", "input": "x", "prompt": "x", "stream": True}).encode())
     assert seen.status == 200
@@ -845,6 +848,22 @@ FAULTS: dict[str, Script] = {
 
 
 @examples(120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def _set_after(turns: int, event: asyncio.Event) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    event.set()
+
+
+def _the_one_that_ended(world: World) -> Exchange:
+    """It has an outcome and no bug, and nothing of it is left over."""
+    (exchange,) = world.notebook.closed_ones
+    assert isinstance(exchange.outcome, Outcome)
+    assert exchange.reason != "bug"
+    assert world.pipeline.open == 0
+    assert sum(busy for _, busy in world.upstreams.counts().values()) == 0
+    return exchange
+
+
 @given(
     fault=st.sampled_from(sorted(FAULTS)),
     rules=st.sampled_from([OBSERVE, ENFORCE, STRICT]),
@@ -874,29 +893,18 @@ def test_every_exchange_ends_with_exactly_one_outcome(
         judge.error = failing_judge
         leave = asyncio.Event()
         requests = Counts("assay_requests_total")
-
-        async def leaver() -> None:
-            for _ in range(leave_at * leave_at):
-                await asyncio.sleep(0)
-            leave.set()
-
         bounds = BodyBounds(each=10_000, all=100_000, seconds=0.02)
+        chosen = {"rules": rules, "judge": judge, "streams": streams, "bounds": bounds, "limits": QUICK}
         async with (
             serve(FAULTS[fault]) as server,
-            World(
-                *[server.port] * tries, rules=rules, judge=judge, streams=streams, bounds=bounds, limits=QUICK
-            ) as world,
+            World(*[server.port] * tries, **chosen) as world,
             asyncio.TaskGroup() as group,
         ):
             if leave_at < 12:
-                group.create_task(leaver())
+                group.create_task(_set_after(leave_at * leave_at, leave))
             seen = await world.ask(body=chat(prompt, stream=stream), unended=unended, leave=leave)
-        (exchange,) = world.notebook.closed_ones
-        assert isinstance(exchange.outcome, Outcome)
-        assert exchange.reason != "bug"
-        assert world.pipeline.open == 0
         assert sum(requests.added().values()) == 1
-        assert sum(busy for _, busy in world.upstreams.counts().values()) == 0
+        exchange = _the_one_that_ended(world)
         if exchange.outcome is Outcome.COMPLETED:
             assert seen.ended
         if exchange.outcome is Outcome.BLOCKED or rules is STRICT:

@@ -291,6 +291,38 @@ class LeavingClient(UnknownClient):
             self._task.cancel()
 
 
+@dataclass(slots=True)
+class _Talk:
+    """The messages between a server and the application about one request."""
+
+    pieces: list[bytes]
+    unended: bool
+    gone: asyncio.Event
+    on_message: Callable[[Message], Awaitable[None]] | None
+    seen: Seen = field(default_factory=Seen)
+
+    async def receive(self) -> Message:
+        if self.pieces:
+            piece = self.pieces.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(self.pieces) or self.unended}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        seen = self.seen
+        if message["type"] == "http.response.start":
+            assert not seen.status, "a second status line"
+            seen.status = message["status"]
+            seen.headers = dict(message["headers"])
+        else:
+            assert seen.status, "a body before the status line"
+            assert not seen.ended, "a body after its end"
+            seen.pieces.append(message["body"])
+            seen.ended = not message["more_body"]
+        if self.on_message is not None:
+            await self.on_message(message)
+
+
 class Caller:
     """Drives an ASGI application as a server does.
 
@@ -313,6 +345,7 @@ class Caller:
         on_message: Callable[[Message], Awaitable[None]] | None = None,
     ) -> Seen:
         plain, _, query = path.partition("?")
+        client = LeavingClient()
         scope: Message = {
             "type": "http",
             "method": method,
@@ -320,32 +353,10 @@ class Caller:
             "raw_path": plain.encode(),
             "query_string": query.encode(),
             "headers": [*headers],
+            "extensions": {CLIENT: client},
         }
-        client = LeavingClient()
-        scope["extensions"] = {CLIENT: client}
-        seen = Seen()
-        pieces = [body] if isinstance(body, bytes) else [*body]
         gone = leave or asyncio.Event()
-
-        async def receive() -> Message:
-            if pieces:
-                piece = pieces.pop(0)
-                return {"type": "http.request", "body": piece, "more_body": bool(pieces) or unended}
-            await gone.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                assert not seen.status, "a second status line"
-                seen.status = message["status"]
-                seen.headers = dict(message["headers"])
-            else:
-                assert seen.status, "a body before the status line"
-                assert not seen.ended, "a body after its end"
-                seen.pieces.append(message["body"])
-                seen.ended = not message["more_body"]
-            if on_message is not None:
-                await on_message(message)
+        talk = _Talk([body] if isinstance(body, bytes) else [*body], unended, gone, on_message)
 
         async def tell_of_the_end() -> None:
             await gone.wait()
@@ -354,13 +365,10 @@ class Caller:
         async with asyncio.TaskGroup() as group:
             telling = group.create_task(tell_of_the_end())
             try:
-                await self._app(scope, receive, send)
+                await self._app(scope, talk.receive, talk.send)
             finally:
                 telling.cancel()
-        return seen
-
-
-# --- the whole request path
+        return talk.seen
 
 
 def ring(keys: Iterable[tuple[str, Principal]]) -> KeyRing:
@@ -374,87 +382,103 @@ def meter(routes: Iterable[str], journal: "Journal", prices: Mapping[str, PriceC
     return Meter(known, Models((), 5), cost=Prices(prices or {}).cost, currency="EUR", append=journal.append)
 
 
+_BOUNDS = BodyBounds(each=10_000, all=1_000_000, seconds=5.0)
+_LIMITS = Limits(connect_seconds=2.0, first_byte_seconds=5.0, idle_seconds=5.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What may be chosen of a `World`."""
+
+    rules: str = OBSERVE
+    judge: JudgingHere | None = None
+    keys: Iterable[tuple[str, Principal]] = ()
+    local_only: bool = True
+    routes: Sequence[tuple[Sequence[str], Route]] = ()
+    bounds: BodyBounds = _BOUNDS
+    in_flight: int = 100
+    limits: Limits = _LIMITS
+    streams: Streams = "hold"
+    window_characters: int = 64
+    held_bytes: int = 100_000
+    held_together_bytes: int = 10**8
+    sample_bytes: int = 10_000
+    ping_seconds: float = 5.0
+    guard_seconds: float = 2.0
+    draw: Callable[[], float] = lambda: 0.5
+    queue_items: int = 100
+    moderates: bool = True
+    prices: Mapping[str, PriceConfig] | None = None
+    tracing: Tracing | None = None
+    own_rules: Mapping[str, str] = field(default_factory=dict)
+
+
 class World(Caller):
     """The request path of one process: every stage is the real one. Close it, so that connections end."""
 
-    def __init__(
-        self,
-        *ports: int,
-        rules: str = OBSERVE,
-        judge: JudgingHere | None = None,
-        keys: Iterable[tuple[str, Principal]] = (),
-        local_only: bool = True,
-        routes: Sequence[tuple[Sequence[str], Route]] = (),
-        bounds: BodyBounds = BodyBounds(each=10_000, all=1_000_000, seconds=5.0),
-        in_flight: int = 100,
-        limits: Limits = Limits(connect_seconds=2.0, first_byte_seconds=5.0, idle_seconds=5.0),
-        streams: Streams = "hold",
-        window_characters: int = 64,
-        held_bytes: int = 100_000,
-        held_together_bytes: int = 10**8,
-        sample_bytes: int = 10_000,
-        ping_seconds: float = 5.0,
-        guard_seconds: float = 2.0,
-        draw: Callable[[], float] = lambda: 0.5,
-        queue_items: int = 100,
-        moderates: bool = True,
-        prices: Mapping[str, PriceConfig] | None = None,
-        tracing: Tracing | None = None,
-        own_rules: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        self.judge = judge or JudgingHere()
+    def __init__(self, *ports: int, **changes: Any) -> None:
+        """With one upstream on each port; `changes` are fields of `Setup`."""
+        setup = self._setup = Setup(**changes)
+        tracing = setup.tracing
+        self.judge = setup.judge or JudgingHere()
         judging: Judging = self.judge if tracing is None else TracedJudging(self.judge, tracing.guarding)
         self.journal = Journal()
-        self.queue = MemoryQueue(queue_items, 10**6)
+        self.queue = MemoryQueue(setup.queue_items, 10**6)
         self.failures: list[tuple[str, str]] = []
-        servers = tuple(upstream(port, f"up{number}") for number, port in enumerate(ports))
         self.tries = SeenTries(self.failures)
         self.upstreams = Upstreams(
-            limits,
+            setup.limits,
             HeaderFilter(DEFAULT_FORWARDED),
             self.tries,
             tries=Tries(pause_seconds=0),
             cooldown=Cooldown(1e-9, 1e-9),
             tracing=tracing,
         )
-        routing = Routing(routes or [(("*",), Route("default", servers, 1.0, streams=streams))])
-        guard = self.guard = Guard(
-            policy(rules, own_rules, [route.name for route in routing.routes]),
+        servers = tuple(upstream(port, f"up{number}") for number, port in enumerate(ports))
+        usual = Route("default", servers, 1.0, streams=setup.streams)
+        routing = Routing(setup.routes or [(("*",), usual)])
+        names = [route.name for route in routing.routes]
+        self.guard = Guard(
+            policy(setup.rules, setup.own_rules, names),
             judging,
             self.journal,
-            timeout_seconds=guard_seconds,
-            routes=[route.name for route in routing.routes],
+            timeout_seconds=setup.guard_seconds,
+            routes=names,
             forwards=HeaderFilter(DEFAULT_FORWARDED).passes,
         )
-        moderation = Moderation(judging, held_seconds=guard_seconds, held_bytes=held_bytes)
-        sampler = Sampler()
         self.stored = StoredAnswers()
-        self.budget = MemoryBudget(held_together_bytes)
-        self.meter = meter([route.name for route in routing.routes], self.journal, prices)
+        self.budget = MemoryBudget(setup.held_together_bytes)
+        self.meter = meter(names, self.journal, setup.prices)
+        self.pipeline = self._pipeline(routing, judging)
+        super().__init__(self.pipeline if tracing is None else tracing.around(self.pipeline))
+
+    def _pipeline(self, routing: Routing, judging: Judging) -> Pipeline:
+        setup, tracing = self._setup, self._setup.tracing
+        sampler = Sampler()
         self.notebook = Notebook(Recorder(sampler, self.queue, self.meter))
-        self.pipeline = Pipeline(
-            admission=Admission(ring(keys), local_only=local_only),
-            bodies=Bodies(bounds),
+        moderation = Moderation(judging, held_seconds=setup.guard_seconds, held_bytes=setup.held_bytes)
+        return Pipeline(
+            admission=Admission(ring(setup.keys), local_only=setup.local_only),
+            bodies=Bodies(setup.bounds),
             routing=routing,
-            guard=guard,
-            moderation=moderation if moderates else None,
+            guard=self.guard,
+            moderation=moderation if setup.moderates else None,
             upstreams=self.upstreams,
             tap=Tap(
-                guard,
-                sample_bytes=sample_bytes,
-                held_bytes=held_bytes,
+                self.guard,
+                sample_bytes=setup.sample_bytes,
+                held_bytes=setup.held_bytes,
                 budget=self.budget,
-                window_characters=window_characters,
-                ping_seconds=ping_seconds,
+                window_characters=setup.window_characters,
+                ping_seconds=setup.ping_seconds,
                 observed=sampler.insist,
             ),
             sampler=sampler,
             recorder=self.notebook if tracing is None else tracing.recording(self.notebook),
             stored=self.stored,
-            in_flight=in_flight,
-            ids=(f"req_t{n:08x}{int(draw() * 2**32):08x}" for n in count()),
+            in_flight=setup.in_flight,
+            ids=(f"req_t{n:08x}{int(setup.draw() * 2**32):08x}" for n in count()),
         )
-        super().__init__(self.pipeline if tracing is None else tracing.around(self.pipeline))
 
     async def __aenter__(self) -> "World":
         return self

@@ -69,6 +69,24 @@ def is_below(child: ReadableSpan, parent: ReadableSpan) -> bool:
     return times == sorted(times) and child.parent is not None and child.parent.span_id == id_of(parent)
 
 
+def _tells_of_the_upstream_call(call: ReadableSpan, port: int) -> None:
+    assert call.kind is SpanKind.CLIENT
+    assert told(call)[named.FIRST_BYTE_SECONDS] >= 0
+    assert {**told(call), named.FIRST_BYTE_SECONDS: 0} == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-x",
+        "gen_ai.usage.input_tokens": 3,
+        "gen_ai.usage.output_tokens": 2,
+        "gen_ai.usage.cache_read.input_tokens": 0,
+        "http.response.status_code": 200,
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "assay.upstream": "up0",
+        "assay.upstream.first_byte_seconds": 0,
+    }
+
+
 async def test_guards_and_upstream_call_are_siblings_below_the_request() -> None:
     seen = Seen()
     reply = answer(completion(SAID)[:-1] + b',"usage":{"prompt_tokens":3,"completion_tokens":2}}', JSON)
@@ -99,21 +117,7 @@ async def test_guards_and_upstream_call_are_siblings_below_the_request() -> None
     assert all(is_below(span, request) for span in (prompt, call, response))
     one_after_the_other = [*during(prompt), *during(call), *during(response)]
     assert one_after_the_other == sorted(one_after_the_other)
-    assert call.kind is SpanKind.CLIENT
-    assert told(call)[named.FIRST_BYTE_SECONDS] >= 0
-    assert {**told(call), named.FIRST_BYTE_SECONDS: 0} == {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "openai",
-        "gen_ai.request.model": "gpt-x",
-        "gen_ai.usage.input_tokens": 3,
-        "gen_ai.usage.output_tokens": 2,
-        "gen_ai.usage.cache_read.input_tokens": 0,
-        "http.response.status_code": 200,
-        "server.address": "127.0.0.1",
-        "server.port": host,
-        "assay.upstream": "up0",
-        "assay.upstream.first_byte_seconds": 0,
-    }
+    _tells_of_the_upstream_call(call, host)
     assert told(prompt) == {"gen_ai.operation.name": "apply_guardrail", "assay.guard.direction": "prompt"}
 
 

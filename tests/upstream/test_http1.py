@@ -997,6 +997,15 @@ async def test_large_bodies_both_ways() -> None:
         assert pool.counts() == (1, 0)
 
 
+async def _sent_until_full(peer: Peer) -> int:
+    """The bytes that it could send until the sockets' buffers were full as well."""
+    while True:
+        before = peer.sent
+        await asyncio.sleep(0.03)
+        if peer.sent == before:
+            return before
+
+
 @pytest.mark.parametrize("poured", [False, True], ids=["read", "poured"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
 async def test_a_slow_reader_holds_the_upstream_back(chunked: bool, poured: bool) -> None:
@@ -1017,12 +1026,7 @@ async def test_a_slow_reader_holds_the_upstream_back(chunked: bool, poured: bool
         await under_way.head()
         await until(lambda: under_way.size > 256 * 1024, "the buffer fills")
         [peer] = server.peers
-        while True:  # until the sockets' buffers are full as well
-            before = peer.sent
-            await asyncio.sleep(0.03)
-            if peer.sent == before:
-                break
-        assert before < 20 * MIB
+        assert await _sent_until_full(peer) < 20 * MIB
         largest = total = 0
 
         def offer(got: bytes) -> bool:

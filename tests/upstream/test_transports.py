@@ -748,6 +748,17 @@ async def test_those_that_wait_are_all_served(way: str, certificates: Certificat
 
 
 @pytest.mark.slow
+async def _every_slot_is_there(at: Way, slots: int) -> None:
+    held = [await at.begin() for _ in range(slots)]
+    for answer in held:
+        try:
+            await answer.head()
+        except UpstreamError as error:
+            assert error.reason in ("reset", "truncated"), error
+        answer.abort()
+    await until(lambda: at.transport.counts()[1] == 0)
+
+
 @on_every_way
 async def test_soak_with_cancels(way: str, certificates: Certificates) -> None:
     chance = random.Random(5)
@@ -785,14 +796,7 @@ async def test_soak_with_cancels(way: str, certificates: Certificates) -> None:
             await asyncio.gather(*[one(at) for _ in range(24)])
         assert sum(outcomes.values()) == 240  # how many of each depends on how busy the machine is
         await until(lambda: at.transport.counts()[1] == 0, "no connection stays busy")
-        held = [await at.begin() for _ in range(6)]  # every slot is still there
-        for answer in held:
-            try:
-                await answer.head()
-            except UpstreamError as error:
-                assert error.reason in ("reset", "truncated"), error
-            answer.abort()
-        await until(lambda: at.transport.counts()[1] == 0)
+        await _every_slot_is_there(at, 6)
 
 
 # --- no way to the upstream ----------------------------------------------------------------------------------

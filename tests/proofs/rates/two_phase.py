@@ -148,41 +148,50 @@ def replays(
     learned from as many labels before, as a gateway has that has run for a while. Those count for nothing else."""
     chance, traffic = np.random.default_rng(seed), traffic.merged()
     seen = traffic.share * traffic.sampled
-    judged = exchanges * float(seen.sum())
+    judged, seen = exchanges * float(seen.sum()), seen / seen.sum()
     weight = 1 / traffic.sampled
     people, model = (_Learning(traffic, times) for _ in range(2))
-    first = np.zeros((times, BANDS, 6))
-    rows: dict[int, Floats] = {}
-    judge_rows: dict[int, Floats] = {}
+    first, rows, judge_rows = np.zeros((times, BANDS, 6)), dict[int, Floats](), dict[int, Floats]()
     for look in range(-LOOKS if taught else 0, LOOKS):
         arrived = (look + 1) * exchanges // LOOKS - look * exchanges // LOOKS
         if look == 0:
             first[:], rows, judge_rows = 0.0, {}, {}
         counts = chance.binomial(chance.multinomial(arrived, traffic.share, size=times), traffic.sampled)
         first += _sums(counts, np.broadcast_to(weight, counts.shape), np.zeros_like(weight), traffic.band)
-        person = probabilities(seen / seen.sum(), people.need(), labels / judged, blind)
+        person = probabilities(seen, people.need(), labels / judged, blind)
         if not judged_by_model:
             drawn = chance.binomial(counts, person)
             _add(rows, UNASKED, _sums(drawn, weight / person, traffic.harm, traffic.band))
         else:
-            judge = probabilities(seen / seen.sum(), model.need(), judged_by_model / judged, blind)
-            judge = np.maximum(judge, person)
-            yes = chance.binomial(counts, traffic.judge_says_yes)
-            drawn = np.zeros_like(counts)
-            for said, answered in ((YES, yes), (NO, counts - yes)):
-                asked = chance.binomial(answered, judge)
-                says = np.full_like(weight, float(said == YES))
-                _add(judge_rows, said, _sums(asked, weight / judge, says, traffic.band))
-                by_people = chance.binomial(asked, person / judge)
-                _add(rows, said, _sums(by_people, weight / person, traffic.harm, traffic.band))
-                drawn += by_people
+            judge = probabilities(seen, model.need(), judged_by_model / judged, blind)
+            drawn = _in_two_phases(chance, traffic, counts, person, np.maximum(judge, person), rows, judge_rows)
         people.add(counts * weight, drawn, weight / person)
     for number in range(times):
-        yield Evidence(
-            {(detector, b): Row(*first[number, b]) for b in range(BANDS) if first[number, b, 0]},
-            _by_said(judge_rows, number, detector),
-            _by_said(rows, number, detector),
-        )
+        counted = {(detector, b): Row(*first[number, b]) for b in range(BANDS) if first[number, b, 0]}
+        yield Evidence(counted, _by_said(judge_rows, number, detector), _by_said(rows, number, detector))
+
+
+def _in_two_phases(
+    chance: np.random.Generator,
+    traffic: Traffic,
+    counts: npt.NDArray[np.int64],
+    person: Floats,
+    judge: Floats,
+    rows: dict[int, Floats],
+    judge_rows: dict[int, Floats],
+) -> npt.NDArray[np.int64]:
+    """Ask the judge model about a part of `counts`, and people about a part of that; returns what people were asked."""
+    weight = 1 / traffic.sampled
+    yes = chance.binomial(counts, traffic.judge_says_yes)
+    drawn = np.zeros_like(counts)
+    for said, answered in ((YES, yes), (NO, counts - yes)):
+        asked = chance.binomial(answered, judge)
+        says = np.full_like(weight, float(said == YES))
+        _add(judge_rows, said, _sums(asked, weight / judge, says, traffic.band))
+        by_people = chance.binomial(asked, person / judge)
+        _add(rows, said, _sums(by_people, weight / person, traffic.harm, traffic.band))
+        drawn += by_people
+    return drawn
 
 
 def _add(rows: dict[int, Floats], said: int, more: Floats) -> None:
