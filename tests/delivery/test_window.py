@@ -1,6 +1,7 @@
 """The window, step by step: which choice is blocked, what is judged again, what leaves when."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -83,6 +84,31 @@ def test_what_left_last_is_judged_again(characters: int, start: int) -> None:
     fed(window, (0, more))
     (second,) = window.stretches()
     assert second.text == (text + more)[start:]
+
+
+def judged_before_the_end(delta: Callable[[str], dict[str, object]], pieces: list[str]) -> list[str]:
+    """The channels of what was to be judged while a text still went on, in a window of 16 characters."""
+    window, found = Window(Operation.CHAT, "m", characters=16), list[str]()
+    for piece in pieces:
+        data = json.dumps({"choices": [{"index": 0, "delta": delta(piece)}]}).encode()
+        for event in Decoder().feed(b"data: " + data + b"\n\n"):
+            window.feed(event)
+        stretches = window.stretches()
+        found += [stretch.channel for stretch in stretches]
+        window.settle([KEPT for _ in stretches])
+    return found
+
+
+def test_arguments_in_json_wait_for_their_end_and_json_in_an_answer_does_not() -> None:
+    """Nobody can use a part of the arguments of a call; an answer is read as it comes, whatever its form."""
+    pieces = ['{"city": "Lisbon, ', *["where the river is wide, "] * 20]
+
+    def call(piece: str) -> dict[str, object]:
+        return {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": piece}}]}
+
+    assert "arguments" not in judged_before_the_end(call, pieces)
+    assert "arguments" in judged_before_the_end(call, pieces[1:])
+    assert "assistant" in judged_before_the_end(lambda piece: {"content": piece}, pieces)
 
 
 def strays(window: Window, *words: str, choice: int = 0) -> None:
