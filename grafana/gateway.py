@@ -22,7 +22,7 @@ NOW = Row(
         ),
         alerts(
             "Alerts firing",
-            "Which alert rules fire now? Start here: Prometheus shows at /alerts what each of them says to do.",
+            "Which alert rules fire now? Start here: Prometheus shows at /alerts what to do about each of them.",
             "Assay.+",
             width=6,
         ),
@@ -162,8 +162,8 @@ TOKENS = Row(
         ),
         Panel(
             "Answers without usage",
-            "How many answers told no usage, so that their tokens are in no count? Chat streams tell it only to "
-            "clients that ask for it. Filtered by route.",
+            "How many answers did not report their usage, so that their tokens are not counted? Chat streams report it "
+            "only to clients that ask for it. Filtered by route.",
             [counted("assay_answers_without_usage_total", "route", ROUTE, none="route")],
             unit="reqps",
         ),
@@ -201,7 +201,7 @@ UPSTREAMS = Row(
         ),
         Panel(
             "Tries",
-            "How many calls were made, and did an answer begin? Lines that come apart: that upstream fails while "
+            "How many calls were made, and did an answer begin? If the lines of an upstream differ, it fails while "
             "another one answers for it.",
             [counted("assay_upstream_tries_total", "upstream, result")],
             unit="reqps",
@@ -214,7 +214,7 @@ UPSTREAMS = Row(
         ),
         Panel(
             "Second tries",
-            "Where hedging is on: what came of second tries beside a slow first one? Filtered by route.",
+            "If hedging is on: what came of second tries that were made while the first was slow? Filtered by route.",
             [counted("assay_upstream_hedges_total", "result", ROUTE, none="result")],
             unit="reqps",
         ),
@@ -247,8 +247,8 @@ AUDIT = Row(
         ),
         Panel(
             "Moderations that requests asked for",
-            "What do the callers' own moderations say (`moderation` in a request)? `failed`: not judged. `none` at "
-            "zero: nobody asks.",
+            "How did the moderations end that callers asked for (`moderation` in a request)? `failed`: not judged. "
+            "`none` at zero: nobody asks.",
             [counted("assay_moderations_total", "side, result", none="result")],
             "stacked",
             "cps",
@@ -271,8 +271,8 @@ PROCESS = Row(
     [
         Panel(
             "Background tasks started again",
-            "Does what runs beside the traffic (judge, audit, policy, ...) keep running? A task that ends again and "
-            "again makes /healthz answer 503; the log says why it ended. `none` at zero: all is well.",
+            "Do the background tasks (judge, audit, policy, ...) keep running? A task that ends again and again makes "
+            "/healthz answer 503; the log says why it ended. `none` at zero: all is well.",
             [counted("assay_background_restarts_total", "task", none="task")],
             "stacked",
             "cps",
@@ -280,8 +280,8 @@ PROCESS = Row(
         ),
         Panel(
             "Changed keys",
-            "Were keys that changed in their file taken up? `refused`: the file has a fault, the log says which, and "
-            "the keys before it stay in force. `none` at zero: no key changed.",
+            "Does the gateway use keys that changed in their file? `refused`: the file has a fault, the log says "
+            "which, and the earlier keys stay in force. `none` at zero: no key changed.",
             [counted("assay_key_loads_total", "result", none="result")],
             "stacked",
             "cps",

@@ -138,8 +138,8 @@ OPINIONS = Row(
     [
         Panel(
             "Judge calls",
-            "Does the judge model answer? A failed call costs an opinion, never traffic: a sample in its place is "
-            "asked of later. `none` at zero: no judge is configured, or nothing was drawn for it.",
+            "Does the judge model answer? A failed call costs an opinion, never traffic: the judge is asked about "
+            "another sample later. `none` at zero: no judge is configured, or nothing was drawn for it.",
             [
                 counted("assay_opinion_calls_total", "result", none="result"),
                 counted("assay_opinion_failures_total", "reason", none="reason", prefix="failed: "),
@@ -181,8 +181,8 @@ OPINIONS = Row(
         ),
         Panel(
             "Judge says yes",
-            "Of what it was asked, how often does the judge say yes? One that always says the same tells nothing. "
-            "`none` at zero: it was asked nothing.",
+            "How often does the judge say yes? A judge that always gives the same answer tells nothing. `none` at "
+            "zero: it was asked nothing.",
             [
                 Query(
                     or_none(
@@ -197,8 +197,8 @@ OPINIONS = Row(
         ),
         Panel(
             "Judge says yes to harmless texts",
-            "Of the harmless texts that it is shown as a check, how many does the judge take for harm? A judge to be "
-            "trusted: next to none. `none` at zero: it was shown none.",
+            "How many of the harmless texts that it is shown as a check does the judge call harmful? It should be next "
+            "to none. `none` at zero: it was shown none.",
             [
                 Query(
                     or_none(
@@ -272,7 +272,7 @@ PROBES = Row(
         ),
         Panel(
             "How answers were compared",
-            "By what were the answers of probes compared: verdicts, refusals, contradiction, the words they share, or "
+            "How were the answers of probes compared: by verdicts, refusals, contradiction, the words they share, or "
             "the panel?",
             [counted("assay_probe_comparisons_total", "by", none="by")],
             "stacked",

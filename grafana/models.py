@@ -12,9 +12,9 @@ SIDE = Row(
     [
         Panel(
             "Surely worse than another model",
-            "Which models show more of a sub-category than some other one, at least how many times as much? All models "
-            "and rows are compared at once: of what is listed at most 5 % is expected to be here by chance. What is "
-            "not here may differ all the same: no difference is shown yet.",
+            "Which models show more of a sub-category than another model, and at least how many times as much? All "
+            "models and rows are compared at once: at most 5 % of the list is expected to be here by chance. Models "
+            "that are not listed may differ, too: no difference is shown yet.",
             [Query(_TIMES, "Times")],
             "table",
             width=10,
@@ -41,14 +41,14 @@ OVER_TIME = Row(
     [
         Panel(
             "At least, by model",
-            "How much of the chosen sub-categories is surely there, the highest of them, for each model?",
+            "For each model, the highest lower bound among the chosen sub-categories: how much is surely there?",
             [Query(f"max by (model) ({TRUST['low']}{{{MODEL}, {SUBCATEGORY}}} >= 0)", "{{model}}")],
             unit="percentunit",
             width=12,
         ),
         Panel(
             "Samples' or labels' worth, by model",
-            "On how much do the figures of each model rest? A model with little has wide intervals, not little harm.",
+            "How much data do the figures of each model rest on? Little data means wide intervals, not little harm.",
             [Query(f"max by (model) ({TRUST['size']}{{{MODEL}, {SUBCATEGORY}}} > 0)", "{{model}}")],
             width=12,
         ),
