@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -315,6 +315,40 @@ def _too_long(source: str) -> list[str]:
 def test_too_long_counts_the_lines_of_a_function_with_its_head(lines: int, found: list[str]) -> None:
     source = "class C:\n    async def inner(self):\n" + "        x()\n" * lines + "y()\n" * 50
     assert _too_long(source) == found
+
+
+def test_marks_stand_on_tests() -> None:
+    """On a helper that was put between a mark and its test the mark does nothing, and the test runs without it."""
+    sources = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py") if INSTALLED.isdisjoint(path.parts)]
+    marks = {name for source in sources for name in _names_of_marks(source)}
+    assert {"needs_redis", "on_every_way"} <= marks
+    assert [name for source in sources for name in _marked_helpers(source, marks)] == []
+
+
+_MARKS = {"examples", "given", "settings"}  # hypothesis' marks, and the tests' own one for how many examples
+
+
+def _names_of_marks(source: str) -> Iterator[str]:
+    """Names that a file gives to marks of pytest."""
+    for node in ast.parse(source).body if "pytest.mark" in source else ():
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("pytest.mark."):
+            yield from (ast.unparse(target) for target in node.targets)
+
+
+def _marked_helpers(source: str, marks: Collection[str]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("test_"):
+            decorators = [ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list]
+            if any(name.startswith("pytest.mark.") or name in _MARKS or name in marks for name in decorators):
+                yield node.name
+
+
+def test_a_marked_helper_is_found() -> None:
+    source = "@{mark}\nasync def {name}(): pass\n\n@given(x=1)\ndef test_it(): pass\n"
+    for mark in ("pytest.mark.slow", "pytest.mark.parametrize('a', [1])", "examples(9)", "on_both_loops"):
+        assert [*_marked_helpers(source.format(mark=mark, name="helper"), {"on_both_loops"})] == ["helper"]
+        assert not [*_marked_helpers(source.format(mark=mark, name="test_that"), {"on_both_loops"})]
+    assert not [*_marked_helpers(source.format(mark="cache", name="helper"), {"on_both_loops"})]
 
 
 def test_a_class_of_the_gateway_has_its_name_for_itself() -> None:

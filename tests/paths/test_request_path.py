@@ -847,7 +847,6 @@ FAULTS: dict[str, Script] = {
 }
 
 
-@examples(120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def _set_after(turns: int, event: asyncio.Event) -> None:
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -864,6 +863,7 @@ def _the_one_that_ended(world: World) -> Exchange:
     return exchange
 
 
+@examples(120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     fault=st.sampled_from(sorted(FAULTS)),
     rules=st.sampled_from([OBSERVE, ENFORCE, STRICT]),

@@ -747,7 +747,6 @@ async def test_those_that_wait_are_all_served(way: str, certificates: Certificat
         assert at.transport.counts()[1] == 0
 
 
-@pytest.mark.slow
 async def _every_slot_is_there(at: Way, slots: int) -> None:
     held = [await at.begin() for _ in range(slots)]
     for answer in held:
@@ -759,6 +758,7 @@ async def _every_slot_is_there(at: Way, slots: int) -> None:
     await until(lambda: at.transport.counts()[1] == 0)
 
 
+@pytest.mark.slow
 @on_every_way
 async def test_soak_with_cancels(way: str, certificates: Certificates) -> None:
     chance = random.Random(5)
