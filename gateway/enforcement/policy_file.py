@@ -130,7 +130,8 @@ class PolicyFile:
 
     def _seconds_to_settle(self, stamps: _Stamps) -> float:
         """Time until all processes adopt this state of the file; bounded, in case a clock is wrong."""
-        changed_at = max(stamp.changed_at for stamp in stamps if stamp is not None)
+        # Without any file there is nothing to wait for: it was back when it was read, and the next look finds it.
+        changed_at = max((stamp.changed_at for stamp in stamps if stamp is not None), default=0.0)
         left = changed_at + self._settle_seconds - self._wall_clock()
         if left > self._settle_seconds + _CLOCKS_DIFFER_SECONDS:
             ahead = left - self._settle_seconds

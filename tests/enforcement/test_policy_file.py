@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.enforcement import policy_file
 from gateway.enforcement.local_tables import LocalTables
 from gateway.enforcement.policy_file import AdoptionError, PolicyFile
 from gateway.enforcement.signals import load_policy
@@ -125,6 +126,26 @@ async def test_whoever_asks_for_a_policy_whose_file_is_gone_is_told(tmp_path: Pa
         assert file.current is before
         assert "there is no policy" in file.refusal
         path.write_text(ENFORCE)
+        await until(lambda: file.current.mode == "enforce")
+    assert file.refusal == ""
+
+
+async def test_a_file_that_is_back_when_it_is_read_for_whoever_asked_comes_into_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGHUP while a file is being replaced: the look finds none, the reading a new one."""
+    path = saved(tmp_path)
+    file = watched(path)
+
+    def put_back(_tables: Path | None) -> LocalTables:
+        if not path.exists():
+            path.write_text(ENFORCE)
+        return {}
+
+    monkeypatch.setattr(policy_file, "read_local_tables", put_back)
+    async with watching(file):
+        path.unlink()
+        file.look_again()
         await until(lambda: file.current.mode == "enforce")
     assert file.refusal == ""
 
