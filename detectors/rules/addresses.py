@@ -44,13 +44,13 @@ _DIGITS = tuple("0123456789")
 
 
 def is_unknown_place(value: str) -> bool:
-    """No public or fictional address, no specimen."""
+    """Whether it is not a public or fictional address, nor a specimen."""
     lowered = value.lower()
     return not (lowered.startswith("123 ") or any(known in lowered for known in _KNOWN))
 
 
 def is_likely_place(value: str) -> bool:
-    """Reads as an address and not as a sentence with two numbers or a date."""
+    """Whether it reads as an address, and not as a sentence with two numbers or a date."""
     words = frozenset(value.lower().replace(",", " ").split())
     return is_unknown_place(value) and words.isdisjoint(_OF_SENTENCES)
 

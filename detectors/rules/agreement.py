@@ -46,7 +46,7 @@ def agree(left: Reading, right: Reading, nearly: bool, follows: str) -> bool:
 
 
 def _values_agree(left: Reading, right: Reading, exact: Fraction, stated: Fraction, nearly: bool) -> bool:
-    """Equal, or equal at the precision of the side that is a result."""
+    """Whether the sides are equal, or equal at the precision of the side that is a result."""
     if exact == stated:
         return True
     difference = abs(exact - stated)
@@ -66,7 +66,7 @@ def _values_agree(left: Reading, right: Reading, exact: Fraction, stated: Fracti
 
 
 def _rounds_to(result: Reading, exact: Fraction, stated: Fraction, nearly: bool) -> bool:
-    """The exact value rounded at the last written place; also cut off there, or in a machine's sixteen digits."""
+    """Whether a side is the exact value, rounded or cut off at the last written place, or in sixteen digits."""
     literal = result.literals[0]
     unit = literal.unit
     if nearly and unit >= 1 and literal.value != 0:

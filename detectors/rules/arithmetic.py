@@ -44,7 +44,7 @@ _CLOCK = frozenset({"am", "pm", "noon", "midnight"})
 
 
 def may_state_results(text: str) -> bool:
-    """Whether there may be a computation with its result: without one nothing was checked."""
+    """Whether there may be a computation with its result. If not, nothing was checked."""
     return _HINT.search(text) is not None
 
 
@@ -163,12 +163,12 @@ def _first_word(run: Sequence[Token], index: int) -> int:
 
 
 def _is_beside(token: Token, following: Token) -> bool:
-    """Two numbers side by side are no expression."""
+    """Whether there are two numbers side by side: that is not an expression."""
     return token.kind in (Kind.NUMBER, Kind.PERCENT) and following.kind in (Kind.NUMBER, Kind.CURRENCY)
 
 
 def _starts_cleanly(run: Sequence[Token], start: int, equals: int) -> bool:
-    """Nothing before the expression takes part in it."""
+    """Whether nothing before the expression belongs to it."""
     if start >= equals:
         return False
     before = run[start - 1] if start else None
@@ -194,7 +194,7 @@ def _stated_from(run: Sequence[Token], index: int) -> tuple[bool, int]:
 
 
 def _ends_cleanly(run: Sequence[Token], after: int) -> bool:
-    """The right side was read to its end: what follows is prose or punctuation."""
+    """Whether the right side was read to its end: only prose or punctuation follows."""
     token, last, following = run[after], run[after - 1], run[after + 1] if after + 1 < len(run) else run[after]
     if token.kind in (Kind.END, Kind.BREAK, Kind.CLOSE, *_STATES):
         return True
@@ -214,7 +214,7 @@ def _follows(run: Sequence[Token], after: int) -> str:
 
 
 def _is_statement(token: Token, left: Reading, right: Reading) -> bool:
-    """Something is computed, and what was read can have one meaning only."""
+    """Whether something is computed, and the text can have only one meaning."""
     if token.kind is Kind.IS and (
         right.operators or right.units & _COMPARISONS or not {"of", "*", "+", "^", "root"} & set(left.operators)
     ):

@@ -31,7 +31,7 @@ _PUBLIC_SERVICES = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9
 
 
 def specimen(label: str, value: str) -> str:
-    """What is known of a value that is nobody's own, in words; empty where nothing is."""
+    """Which known specimen a value is, in words; empty if it is none."""
     if {_digits(value), re.sub(r"[ -]", "", value).upper()} & _SPECIMENS:
         return "a test number that documentation prints"
     if label == "email":
@@ -61,7 +61,7 @@ def mod11_10(digits: str) -> bool:
 
 
 def is_card(value: str) -> bool:
-    """A length that its issuer uses, the check digit right, no specimen."""
+    """Whether the length is one that its issuer uses, the check digit is right, and it is not a specimen."""
     digits = _digits(value)
     issued = len(digits) in _CARD_LENGTHS.get(digits[0], ()) and (digits[0] != "2" or 2221 <= int(digits[:4]) <= 2720)
     return (
@@ -73,7 +73,7 @@ def is_card(value: str) -> bool:
 
 
 def is_named_card(value: str) -> bool:
-    """A number that is called a card beside it: Maestro's short lengths too."""
+    """The same for a number that the text calls a card: Maestro's short lengths count, too."""
     digits = _digits(value)
     short = digits.startswith(_MAESTRO) and len(set(digits)) > 3 and luhn(digits)
     return is_card(value) or (short and _is_no_specimen(digits))
@@ -85,7 +85,7 @@ def is_iban(value: str) -> bool:
 
 
 def is_email(value: str) -> bool:
-    """No reserved domain (RFC 2606), no role address that belongs to nobody."""
+    """Whether the domain is not reserved (RFC 2606), and the address is not one of a role that belongs to nobody."""
     local, _, domain = value.lower().rpartition("@")
     reserved = domain.split(".")[-2] in {"example", "yourdomain", "domain"} and domain.count(".") >= 1
     nobody = local in {"git", "noreply", "no-reply", "donotreply", "user", "username", "you", "your.email", "name"}
@@ -114,7 +114,7 @@ def is_phone(value: str) -> bool:
 
 
 def is_public_address(value: str) -> bool:
-    """An address on the public internet, no well-known resolver."""
+    """Whether it is an address on the public internet, and not a well-known resolver."""
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
@@ -237,7 +237,7 @@ def _permuted(digit: int, times: int) -> int:
 
 
 def is_local_phone(value: str) -> bool:
-    """Six to thirteen digits as people write a number without its country; no date, no years, no decimals."""
+    """Whether it may be a phone number without its country: six to thirteen digits; no date, years or decimals."""
     digits = _digits(value)
     groups = _DIGIT_GROUP.findall(value)
     is_years = len(groups) == 2 and all(len(group) == 4 and group[:2] in ("19", "20") for group in groups)
@@ -255,7 +255,7 @@ _DATE = re.compile(
 
 
 def has_many_digits(value: str) -> bool:
-    """Five digits or more, not all alike."""
+    """Whether it has five digits or more, not all alike."""
     digits = _digits(value)
     return len(digits) >= 5 and len(set(digits)) > 2 and _is_no_specimen(digits)
 

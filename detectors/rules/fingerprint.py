@@ -57,7 +57,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A stretch of a text, in code points, whose `words` words stand in the corpus in this order."""
+    """A part of a text, in code points, whose `words` words occur in the corpus in this order."""
 
     start: int
     end: int
@@ -72,7 +72,7 @@ class Fingerprints:
         self.header, self._filter = _load(path)
 
     def runs(self, text: str) -> list[Run]:
-        """Every run of at least GRAM words that the corpus shares, in order, apart from each other."""
+        """Every run of at least GRAM words that the corpus has, too, in order and without overlaps."""
         words = _words([text])
         grams = _grams(words.hashes)
         hits = np.flatnonzero(_contains(self._filter, self.header, grams))
@@ -87,7 +87,7 @@ class Fingerprints:
         ]
 
     def search(self, text: str) -> Search:
-        """The runs, labelled `verbatim_N` with N the words they have at least."""
+        """The runs, labelled `verbatim_N`; a run has at least N words."""
         for run in self.runs(text):
             words, confidence = next(level for level in LEVELS if run.words >= level[0])
             yield RuleFinding(run.start, run.end, _label(words), confidence)
@@ -165,7 +165,7 @@ def corpus_files(path: Path) -> list[Path]:
 
 
 def _pieces(file: Path) -> Iterator[str]:
-    """BATCH code points at a time; the end of each is the beginning of the next, so that no run is cut."""
+    """The text in parts of BATCH code points. Each begins with the end of the last one, so that no run is cut."""
     with file.open(encoding="utf-8", errors="replace") as stream:
         piece = stream.read(BATCH)
         while piece:
@@ -200,7 +200,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """The words of some texts one after the other: hashes, code points from `starts` to `ends`, and whose they are."""
+    """The words of some texts, one after the other: their hashes, their places (`starts` to `ends`), and their text."""
 
     hashes: Hashes
     starts: Positions
@@ -217,7 +217,7 @@ _NO_SPACES = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x3
 
 @cache
 def _tables() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
-    """For each code point: the one it counts as (lower case, no accent), and its part in a word."""
+    """For each code point: the one that it counts as (lower case, no accent), and its role in a word."""
     folded = np.arange(_TABLE_SIZE, dtype=np.uint32)
     kinds = np.full(_TABLE_SIZE, _SEPARATOR, dtype=np.uint8)
     for code in range(0x20000):
@@ -322,7 +322,8 @@ def _filled(fingerprints: Hashes, bits: int, hashes: int) -> npt.NDArray[np.uint
 
 
 def _contains(filled: npt.NDArray[np.uint8], header: Header, grams: Hashes) -> npt.NDArray[np.bool_]:
-    """For each gram whether the filter has it; each hash function is asked only of what the last ones left over."""
+    """For each gram, whether the filter has it. Each hash function looks only at grams that the ones before let
+    pass."""
     left = np.arange(len(grams))
     for number in range(header.hashes):
         if not len(left):

@@ -24,7 +24,7 @@ class Kind(Enum):
 
 
 class Token(NamedTuple):
-    """A stretch of the text; `text` is normalised for operators and words."""
+    """A part of the text; `text` is normalised for operators and words."""
 
     kind: Kind
     start: int
@@ -101,7 +101,7 @@ _DOUBTFUL = ("±", r"\pm", "...", "…", "+-")
 
 
 def _composed(group: str, match: re.Match[str]) -> list[Token]:
-    """What is no token of its own kind: none, one or two."""
+    """The tokens of any other text: none, one or two."""
     first, last = match.span()
     raw = match.group()
     if group in ("dots", "attached"):

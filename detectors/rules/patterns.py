@@ -1,6 +1,6 @@
 """The engine of the pattern rules: a table of patterns in, spans with a confidence out, in linear time.
 
-Every pattern has literal hints that must stand in the text before its expression runs, bounded or possessive
+Every pattern has literal hints that must be in the text before its expression runs, bounded or possessive
 repeats, and an anchor that a long run of like characters cannot re-enter; no text makes it quadratic.
 """
 
@@ -45,7 +45,7 @@ def pattern_rule(
 ) -> Rule:
     """The rule that finds what any of the patterns finds.
 
-    `why` says of a label and a value that was refused which known specimen it is, else nothing.
+    `why` gets the label and value of a refused match, and says which known specimen it is, or nothing.
     """
     levels = tuple(sorted({pattern.confidence for pattern in patterns}))
     labels = frozenset(pattern.label for pattern in patterns)
@@ -56,7 +56,7 @@ def pattern_rule(
 
 
 def scan(text: str, patterns: Sequence[Pattern]) -> Search:
-    """What the patterns find."""
+    """The findings of the patterns."""
     for match in _matches(text, patterns):
         if match is None:
             yield None
@@ -67,7 +67,7 @@ def scan(text: str, patterns: Sequence[Pattern]) -> Search:
 
 
 def _matches(text: str, patterns: Sequence[Pattern]) -> Iterator[tuple[Pattern, int, int] | None]:
-    """Every place where a pattern's expression holds, with the words beside it that it asks for; None for a pause."""
+    """Every place where a pattern's expression matches, with the words that it needs nearby; None for a pause."""
     lowered = text.lower()
     told: dict[tuple[tuple[str, ...], bool], bool] = {}  # many patterns have the same hints
     for pattern in patterns:
@@ -93,7 +93,7 @@ def _has_any(text: str, hints: Sequence[str]) -> bool:
 
 
 def _refused(text: str, patterns: Sequence[Pattern], why: Callable[[str, str], str]) -> dict[Span, str]:
-    """What a pattern holds for and its check refuses, where it is known what it is."""
+    """The matches that a pattern's check refuses, if it is known what they are."""
     refused = {
         Span(start, end, pattern.label): why(pattern.label, text[start:end])
         for pattern, start, end in filter(None, _matches(text, patterns))
@@ -108,7 +108,7 @@ def entropy(value: str) -> float:
 
 
 def _fits(text: str, start: int, end: int, pattern: Pattern) -> bool:
-    """The words that must or must not stand beside a finding."""
+    """Whether the words near a finding are as the pattern asks."""
     if pattern.near:
         before = text[max(start - NEAR, 0) : start].lower()
         if not any(word in before for word in pattern.near):

@@ -21,7 +21,7 @@ def _number(expression: str) -> re.Pattern[str]:
 
 
 def _whole(expression: str) -> re.Pattern[str]:
-    """Not beside further digits either: no part of a longer number written in groups."""
+    """The expression, with no more digits beside it: it must not be a part of a longer number written in groups."""
     return _number(rf"(?<!\d )(?<!\d [A-Z]{{4}} )(?:{expression})(?! \d)")
 
 
@@ -125,7 +125,7 @@ _NAMES = r"[^\W\d_a-z][\w'’-]{1,24}(?: [^\W\d_a-z][\w'’.-]{0,24}){1,3}"
 def _said(
     label: str, expression: str, confidence: float, near: tuple[str, ...], accept: Callable[[str], bool]
 ) -> Pattern:
-    """Counts only behind one of the words `near`."""
+    """A pattern that counts only after one of the words `near`."""
     return Pattern(label, near, _whole(expression), confidence, accept, near, True)
 
 

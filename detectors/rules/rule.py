@@ -15,7 +15,7 @@ Found = Mapping[Span, float]
 
 
 class RuleFinding(NamedTuple):
-    """The code points [start, end) of a text, what they are called, and how sure that is."""
+    """The code points [start, end) of a text, their label, and how sure it is."""
 
     start: int
     end: int
@@ -29,9 +29,9 @@ _LONG = 4_096  # code points; the search of a shorter text is one piece of work
 
 
 def united(found: Iterable[RuleFinding]) -> dict[Span, float]:
-    """Overlapping findings as one span, so that nothing of either stays.
+    """Overlapping findings as one span, so that redacting it leaves nothing of either.
 
-    It is called after the surest of them, of equals after the longest.
+    It has the label of the surest finding; of equals, that of the longest.
     """
     spans: list[tuple[int, int, tuple[float, int, str]]] = []
     for start, end, label, confidence in sorted(found, key=lambda entry: (entry[0], -entry[1])):
@@ -67,7 +67,7 @@ class Rule:
 
 
 class RuleDetector:
-    """A Detector over one rule; the score is the surest finding's confidence, 0 when there is none."""
+    """A Detector with one rule. The score is the confidence of the surest finding, 0 if there is none."""
 
     def __init__(self, info: DetectorInfo, rule: Rule) -> None:
         self.id = info.id

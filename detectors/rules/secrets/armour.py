@@ -44,7 +44,7 @@ def blocks(text: str) -> Iterator[Candidate]:
 
 
 def _last_data(text: str, start: int, limit: int) -> int:
-    """Of a block that is cut off: the end of the last of the lines that go on with data."""
+    """The end of a block that is cut off: of the last line in a row with data."""
     position = last = start
     while position < limit:
         line_break = _LINE_BREAK.search(text, position, limit)
@@ -60,7 +60,7 @@ def _last_data(text: str, start: int, limit: int) -> int:
 
 
 def _has_body(block: str) -> bool:
-    """Data enough for a key: a few words and dots between the two lines are a mention."""
+    """Whether there is enough data for a key: a few words and dots between the two lines are only a mention."""
     data = sum(map(len, _DATA.findall(block)))
     return (
         data >= MIN_BODY

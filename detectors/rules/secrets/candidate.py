@@ -1,4 +1,4 @@
-"""What a reader of secrets hands on: a place, what it seems to be, and the value that says whether it is."""
+"""The result of a reader of secrets: a place, what it seems to be, and the value that decides whether it is."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What carries a secret by its form: URLs, headers, commands, files of credentials, cookies, phrases of wallets."""
+"""Forms that contain a secret: URLs, headers, commands, files of credentials, cookies, phrases of wallets."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -32,12 +32,12 @@ def _generated(value: str, match: re.Match[str]) -> bool:
 
 
 def _password(value: str, match: re.Match[str]) -> bool:
-    """Anything but a variable: in this place nothing else can stand."""
+    """Whether it is not a variable: everything else in this place is a secret."""
     return len(value) >= 4 and not is_expression(value) and len(set(value)) > 2
 
 
 def _any(value: str, match: re.Match[str]) -> bool:
-    """The form tells enough."""
+    """Whether it has more than four different characters: the form tells the rest."""
     return len(set(value)) > 4
 
 
@@ -51,7 +51,7 @@ _DEFAULT = re.compile(r"(?:user|pass|test|my|your)?(?:password|passwd|pass|pw|pw
 
 
 def _url_password(value: str, match: re.Match[str]) -> bool:
-    """No variable, no default that every tutorial has, not the user's name again on this very machine."""
+    """Whether it is not a variable, a default of tutorials, or the user's name again on the local machine."""
     lowered = value.lower()
     if (
         (len(value) < 6 and value.isalpha() and value.islower())
@@ -64,7 +64,7 @@ def _url_password(value: str, match: re.Match[str]) -> bool:
 
 
 def _url_token(value: str, match: re.Match[str]) -> bool:
-    """None that reports errors to Sentry: every browser is given those."""
+    """Whether it is not a key that reports errors to Sentry: every browser gets those."""
     return "sentry" not in match["host"] and _generated(value, match)
 
 
@@ -74,7 +74,7 @@ def _pair(value: str, match: re.Match[str]) -> bool:
 
 
 def _said_in(value: str) -> str:
-    """The password of a pair."""
+    """The password of a pair `user:password` in base64; any other value as it is."""
     pair = decoded_pair(value)
     return pair[1] if pair else value
 

@@ -1,4 +1,4 @@
-"""Whether a value fits the name and the place it stands in: the less a place tells, the surer the value has to be."""
+"""Whether a value fits its name and its place: the less the place tells, the more the value must look like a secret."""
 
 import re
 from enum import Enum
@@ -17,7 +17,7 @@ from detectors.rules.secrets.values import (
 
 
 class Place(Enum):
-    """How much it tells that the value stands where it stands."""
+    """How much the place of a value tells."""
 
     TELLING = "an assignment, a header, a sentence that gives the value"
     DOUBTFUL = "much else stands so: a list, a parenthesis"
@@ -25,7 +25,7 @@ class Place(Enum):
 
 
 def fits(value: str, head: Head, is_quoted: bool, place: Place) -> bool:
-    """Looks like a secret of this kind and like nothing that code or prose puts there."""
+    """Whether it looks like a secret of this kind, and not like code or prose in the same place."""
     if is_expression(value) or is_public_address(value) or (not is_quoted and is_variable(value)):
         return False
     if head.family is Family.KEY:

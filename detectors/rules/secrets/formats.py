@@ -1,4 +1,4 @@
-"""Tokens that tell by their shape whose they are: one row a shape, after what each provider documents.
+"""Tokens whose shape shows their provider: one row for each shape, as the provider documents it.
 
 Lengths are the least that a provider issues: a longer one is a secret too, and a secret is found to its end.
 """
@@ -21,17 +21,17 @@ _AFTER = r"(?![A-Za-z0-9])"
 
 
 def is_token(value: str) -> bool:
-    """Not a run of few characters."""
+    """Whether it has more than a few different characters."""
     return len(set(value)) >= _DISTINCT
 
 
 def _is_drawn(value: str) -> bool:
-    """What follows the prefix was drawn: a style sheet's `sk-fading-circle-before` was not."""
+    """Whether the part after the prefix is random; that of a style sheet's `sk-fading-circle-before` is not."""
     return is_token(value) and any(map(str.isdigit, value)) and wordiness(value[:120]) < 0.45
 
 
 def _is_json_web_token(value: str) -> bool:
-    """The first part reads as a header."""
+    """Whether the first part is a header."""
     head = value.partition(".")[0].rpartition("_")[2]
     try:
         return base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)).startswith(b"{")
@@ -48,7 +48,7 @@ def _is_encoded_key(value: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One shape: literal hints of which one stands in every value, the expression, and how sure a match is."""
+    """One shape: literal hints, one of which is in every value, the expression, and how sure a match is."""
 
     label: str
     hints: tuple[str, ...]
@@ -59,7 +59,7 @@ class Format:
 
     @property
     def is_telling(self) -> bool:
-        """The hints hardly stand anywhere else."""
+        """Whether the hints hardly occur anywhere else."""
         return all(len(hint) >= _TELLING for hint in self.hints)
 
 
@@ -392,6 +392,6 @@ def tokens(text: str) -> Iterator[Candidate | None]:
 
 
 def _long_words(text: str) -> list[str]:
-    """The words of a text in which a token can stand: they are few, and hints are looked for there."""
+    """The words of a text that can contain a token: they are few, and only they are searched for hints."""
     words = text.encode("utf-8", "replace").translate(_SPACED).decode("ascii").split()
     return [word for word in words if len(word) >= _LONG]

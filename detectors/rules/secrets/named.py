@@ -1,4 +1,4 @@
-"""Values that stand behind a name: assignments, headers, options, markup, sentences, tables.
+"""Values after a name: assignments, headers, options, markup, sentences, tables.
 
 At each name a few bounded expressions say how a value may follow it; the value then has to look like one.
 """
@@ -37,7 +37,7 @@ _OPEN = r"\s{0,12}(?:```\w{0,12}\n\s{0,12}|> |\{\s?(?=[\"']))?(?:(?:>-?|\|-?)\s{
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """How a value may follow a name. `before`: what must stand in front of the name, in lower case."""
+    """How a value may follow a name. `before`: what must come before the name, in lower case."""
 
     expression: re.Pattern[str]
     before: re.Pattern[str] | None = None
@@ -74,7 +74,7 @@ SAID_BEFORE = 180  # characters in front of a name in which such a value stands
 
 
 def named(text: str, lowered: str) -> Iterator[Candidate | None]:
-    """Every value behind a name that looks like a secret of that name's kind; None for a pause."""
+    """Every value after a name that looks like a secret of the name's kind; None for a pause."""
     for head in (*HEADS, *(() if text.isascii() else FOREIGN)):
         if head.root in lowered:
             done = 0
@@ -121,7 +121,7 @@ _TO_THE_END = re.compile(r"[^\s\"'`<>|,;)\]}&]*+")
 
 
 def _candidate(text: str, start: int, end: int, family: Family) -> Candidate:
-    """The value, to its end where it is longer than what was judged."""
+    """The whole value, also if it is longer than the part that was judged."""
     value = text[start:end]
     rest = _TO_THE_END.match(text, end) if end - start == LONGEST else None
     return Candidate(start, rest.end() if rest else end, family.value, _CONFIDENCE[family], value)
@@ -147,7 +147,7 @@ def _is_glued(text: str, at: int) -> bool:
 
 
 def _span(text: str, match: re.Match[str], name: re.Match[str]) -> tuple[int, int] | None:
-    """Where the value lies; None where what follows shows that it is no secret."""
+    """The place of the value; None if the text after it shows that it is not a secret."""
     if match["quoted"] is not None:
         return match.span("quoted")
     start, limit = match.span("bare")
@@ -169,7 +169,7 @@ _SHELL_SIGN = re.compile(r"[A-Z0-9_]*=")
 
 
 def _is_shell_line(text: str, name: re.Match[str], match: re.Match[str]) -> bool:
-    """NAME=value: there the value goes on to the next white space."""
+    """Whether it is NAME=value: such a value goes on to the next white space."""
     return bool(
         _SHELL.search(text, max(name.start() - BEFORE, 0), name.start())
         and _SHELL_SIGN.fullmatch(text, match.start(), match.start("bare"))
@@ -180,7 +180,7 @@ _ENDS = re.compile(r"[,;](?=$|[A-Za-z_ ]+[=:]|\W)|[)\]}]|\\[nrt\"]|&(?=[\w.-]+=)
 
 
 def _bare_end(value: str, before: str) -> int:
-    """How much of a run without white space is the value: not what closes the sentence, the list, the query."""
+    """How much of a run without white space is the value: without the end of a sentence, a list or a query."""
     end = _ENDS.search(value)
     kept = value[: end.start()] if end else value
     if end is None:
@@ -191,7 +191,7 @@ def _bare_end(value: str, before: str) -> int:
 
 
 def in_a_cell(name: str, cell: str) -> Candidate | None:
-    """The value of a table's cell, judged as what stands behind the name of its column."""
+    """The value of a table's cell, judged like a value after the name of its column."""
     line = f"{name} = {cell.strip()}"
     offset = len(cell) - len(cell.lstrip()) - len(line) + len(cell.strip())
     for found in filter(None, named(line, line.lower())):

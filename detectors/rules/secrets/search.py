@@ -1,4 +1,4 @@
-"""The whole search: what every reader finds, without specimens, overlaps made one."""
+"""The whole search: the findings of every reader without specimens, with overlaps united."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def search(text: str) -> Search:
 
 
 def spared(text: str) -> dict[Span, str]:
-    """What looks like a secret and is a placeholder or a known test value: each with the reason."""
+    """The places that look like a secret but are a placeholder or a known test value, each with the reason."""
     reasons = ((candidate, specimens.reason(candidate.value)) for candidate in filter(None, _candidates(text)))
     return {Span(found.start, found.end, found.label): reason for found, reason in reasons if reason}
 
@@ -39,7 +39,7 @@ def _candidates(text: str) -> Iterator[Candidate | None]:
 
 
 def _lowered(text: str) -> str:
-    """In lower case, with every code point in its place."""
+    """The text in lower case, with every code point at its old place."""
     lowered = text.lower()
     if len(lowered) == len(text):
         return lowered

@@ -89,7 +89,7 @@ def reason(value: str) -> str:
 
 
 def _is_masked(value: str) -> bool:
-    """One character over and over, or so few that nobody drew them."""
+    """Whether it repeats one character, or so few that it is not random."""
     if len(value) < 8:
         return len(set(value)) <= 2
     (_, most), *_ = Counter(value).most_common(1)

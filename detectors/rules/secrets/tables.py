@@ -42,7 +42,7 @@ def cells(text: str, lowered: str, judge: JudgeCell) -> Iterator[Candidate | Non
 
 
 def _lines_with(lowered: str, root: str) -> Iterator[int | None]:
-    """Where the lines begin in which a cell ends with this name; None for a pause."""
+    """The starts of the lines in which a cell ends with this name; None for a pause."""
     at = lowered.find(root)
     tried = 0
     while at >= 0:
@@ -57,12 +57,12 @@ def _lines_with(lowered: str, root: str) -> Iterator[int | None]:
 
 
 def _line_end(text: str, start: int) -> int:
-    """Behind the line break of the line that `start` is in."""
+    """The start of the line after the one that contains `start`."""
     return text.find("\n", start) + 1 or len(text)
 
 
 def _body(text: str, start: int, head: str, separator: str, judge: JudgeCell) -> Generator[Candidate | None, None, int]:
-    """The rows from `start` on that have as many cells as the head; where the first begins that has not."""
+    """The rows from `start` on that have as many cells as the head, and the start of the first row that has not."""
     names = head.split(separator)
     columns = [column for column, name in enumerate(names) if _NAMES.search(name)][:MOST_COLUMNS]
     rows = 0

@@ -51,7 +51,7 @@ _MOSTLY_WORDS = 0.5  # of the letters and digits
 
 
 def is_word(piece: str) -> bool:
-    """Reads as a word: a vowel, and hardly a pair of letters that words do not have."""
+    """Whether it reads as a word: it has a vowel, and hardly a pair of letters that words do not have."""
     lowered = piece.lower()
     if _VOWELS.isdisjoint(lowered):
         return False
@@ -67,7 +67,7 @@ def wordiness(value: str) -> float:
 
 
 def is_generated(value: str) -> bool:
-    """Letters and digits mixed with the entropy of something drawn; neither words nor a path."""
+    """Whether it mixes letters and digits and looks random; words and paths do not."""
     if len(value) < MIN_GENERATED or not _is_mixed(value) or entropy(value[:200]) < _ENTROPY_GENERATED:
         return False
     return wordiness(value[:200]) < _MOSTLY_WORDS and not _is_composed(value)
@@ -78,14 +78,14 @@ _SOME_WORDS, _FEW_WORDS = 0.3, 0.2
 
 
 def _is_composed(value: str) -> bool:
-    """A name of several parts, each of letters and perhaps a number."""
+    """Whether it is a name of several parts, each of letters and perhaps a number."""
     if _COMPOSED.fullmatch(value) is None:
         return False
     return wordiness(value) >= _SOME_WORDS or (value.islower() and sum(map(value.count, "_-.")) >= 3)
 
 
 def _is_mixed(value: str) -> bool:
-    """Digits among letters, or capitals among small letters as no word has them."""
+    """Whether it has digits among letters, or capitals among small letters as no word has them."""
     if any(map(str.isdigit, value)):
         return any(map(str.isalpha, value))
     return len(_PIECE.findall(value)) >= len(value) / 3
@@ -128,7 +128,7 @@ _DESCRIBING = frozenset((
 
 
 def is_chosen(value: str) -> bool:
-    """A password as people choose them: digits or signs among letters, and no description of one."""
+    """Whether it is a password as people choose them, with digits or signs among letters, and not a description."""
     if not 6 <= len(value) <= 128 or not any(map(str.isalpha, value)):
         return False
     kinds = _kinds(value)
@@ -182,7 +182,7 @@ _KEYWORD = re.compile(r"[A-Za-z_][A-Za-z_]{0,40}=")  # of an argument, in front 
 
 
 def is_expression(value: str) -> bool:
-    """A variable, a call, a path, a reference to where the secret is kept: no value of its own."""
+    """Whether it is a variable, a call, a path, or a reference to a place where the secret is kept."""
     if (
         _REFERENCE.match(value)
         or _VARIABLE.fullmatch(value)
@@ -207,7 +207,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 
 def is_variable(value: str) -> bool:
-    """A bare name as programs have them, of small parts that say what it holds."""
+    """Whether it is a bare name of a program, whose parts say what it holds."""
     return _IDENTIFIER.fullmatch(value) is not None and (
         _OF_VARIABLES.search(value) is not None and wordiness(value) >= _SOME_WORDS
     )
@@ -224,17 +224,17 @@ def decoded_pair(value: str) -> tuple[str, str] | None:
 
 
 def is_rich(value: str) -> bool:
-    """A chosen password that nobody takes for a word: three kinds of characters, or two with several digits."""
+    """Whether it is clearly a chosen password: three kinds of characters, or two with several digits."""
     return is_chosen(value) and not _is_composed(value) and (_kinds(value) >= 3 or sum(map(str.isdigit, value)) >= 2)
 
 
 def _kinds(value: str) -> int:
-    """Of small letters, capitals, digits and signs, how many."""
+    """How many of the four kinds it has: small letters, capitals, digits and signs."""
     return len({_kind(character) for character in value} - {"-"})
 
 
 def is_mixed_with_signs(value: str) -> bool:
-    """A chosen value with a sign and hardly a word in it."""
+    """Whether it is a chosen value with a sign, and hardly a word in it."""
     has_sign = any(_kind(character) == "!" for character in value)
     return is_chosen(value) and has_sign and _kinds(value) >= 3 and wordiness(value) < _MOSTLY_WORDS
 
@@ -248,6 +248,6 @@ _PROSE = frozenset((
 
 
 def is_passphrase(value: str) -> bool:
-    """Four words or more, none of which makes it a sentence."""
+    """Whether it has four words or more, and is not a sentence."""
     words = value.split()
     return len(words) >= 4 and all(word.isalpha() and word.islower() for word in words) and _PROSE.isdisjoint(words)
