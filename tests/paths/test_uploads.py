@@ -310,6 +310,8 @@ async def test_pieces_are_judged_in_the_order_that_they_are_put_together_in() ->
             sent = Sent(world)
             assert [await sent.piece(half) for half in halves] == [200, 200]
             assert ((await sent.complete(*[f"part_{n}" for n in order])).status == 200) is passes
+            told = [line["action"] for kind, line in world.journal.lines if kind == "decision"]
+            assert told == ([] if passes else ["block"]), "a block where pieces meet is recorded as any other"
 
 
 async def test_a_piece_that_nobody_judged_leaves_the_file_unread() -> None:
