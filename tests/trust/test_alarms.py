@@ -6,6 +6,7 @@ import pytest
 
 from gateway.telemetry import metrics
 from gateway.trust.intervals import Interval
+from gateway.trust.ledger import Ledger
 from gateway.trust.second_opinion import Label, SecondOpinion
 from gateway.trust.stores.sqlite_ledger import SqliteStore
 from gateway.trust.watching.alarms import BASELINE_HOURS, LEAST_BASELINE, RUN_LENGTH_HOURS, Hour, Rise, chosen, rise
@@ -67,8 +68,10 @@ def test_the_more_series_the_more_evidence_each_needs() -> None:
 
 
 @pytest.mark.slow
-async def test_an_alarm_names_its_samples_and_is_shown(tmp_path: Path) -> None:
-    async with ledger_on(SqliteStore(tmp_path / "ledger.db", days=30, most_bytes=64 * MIB)) as ledger:
+async def test_an_alarm_names_its_samples_and_is_shown_until_its_hours_are_past(tmp_path: Path) -> None:
+    now, store = [NOON], SqliteStore(tmp_path / "ledger.db", days=30, most_bytes=64 * MIB)
+    ledger = Ledger(store, clock=lambda: now[0])
+    async with ledger_on(store):  # which closes it
         opinions = []
         for hour in range(9 * 24):
             for number in range(12):
@@ -77,16 +80,19 @@ async def test_an_alarm_names_its_samples_and_is_shown(tmp_path: Path) -> None:
                 labels = [Label("prompt", "violence", float(harm))]
                 opinions.append(SecondOpinion(id, NOON, "judge", "guard@4", 1.0, labels))
         await ledger.opine(opinions)
-        watch = Watch(ledger)
+        watch, labels_of_it = Watch(ledger), (("direction", "prompt"), ("route", ""), ("subcategory", "violence"))
         await watch.look()
-    (alarm,) = watch.alarms
+        (alarm,) = watch.alarms
+        assert metrics.samples("assay_trust_alarm")[labels_of_it] == 1
+        now[0] += 60 * 24 * HOUR
+        await watch.look()
+        assert watch.alarms == ()
+        assert metrics.samples("assay_trust_alarm")[labels_of_it] == 0
     assert alarm.route == ""  # the only route is all traffic: one alarm, not two
     assert (alarm.subcategory, alarm.direction, alarm.basis) == ("violence", "prompt", "judge")
     assert alarm.rise.before.high < alarm.rise.after.low
     assert len(alarm.samples) == 20
     assert all(int(id.split()[0]) >= 8 * 24 - 4 for id in alarm.samples)
-    shown = metrics.samples("assay_trust_alarm")
-    assert shown[("direction", "prompt"), ("route", ""), ("subcategory", "violence")] == 1
 
 
 async def test_the_routes_that_were_judged_most_are_watched(tmp_path: Path) -> None:
