@@ -88,6 +88,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with planted_model() as model:
         settings = {
             "ASSAY_STATE_DIR": str(folder),
+            "ASSAY_KEYS": "",  # with keys, changes are taken from the operator's alone
             "ASSAY_SAMPLE_RATE": "1",
             "ASSAY_FINGERPRINTS": str(folder / "works"),
             "ASSAY_MONITOR_SECONDS": "2",
