@@ -32,7 +32,7 @@ _SCRIPTS = {
     "CYRILLIC": "ru",
 }
 _WORDS = {
-    "en": "the of and to in is that it for you with on are this be was have not what how can my your do",
+    "en": "the of and to in is that it for you with on are this be was have not what how can my your do a i",
     "de": "der die das und ist nicht ich zu ein eine den mit sie auf für wie es dem von was kann mein im auch",
     "fr": "le la les de et est un une que pour dans des je vous pas ce il sur avec qui mon comment du sont",
     "es": "el la los de que y en un una es por con para no se las mi cómo como qué del lo puedo su",

@@ -34,3 +34,18 @@ def test_a_sentence_is_enough(code: str) -> None:
 @pytest.mark.parametrize("text", ["", "ok", "12 + 30", "def f(x): return x", "😀😀", "Berlin Paris Roma"])
 def test_where_it_cannot_tell_it_says_nothing(text: str) -> None:
     assert language_of(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How do I kill a python process",
+        "Do I need a visa as a student?",
+        "I think I do, by and large, a lot",
+        "Can I do a reset to factory settings?",
+        "I do a bit of it, i.e. a to z",
+    ],
+)
+def test_words_that_english_shares_with_another_language_do_not_make_that_language_of_it(text: str) -> None:
+    """`a`, `i`, `do` and `to` are Czech, Italian and Polish too."""
+    assert language_of(text) in ("en", "")
