@@ -34,7 +34,7 @@ def test_without_a_writable_temporary_folder_it_does_not_start(workers: str, tmp
     done = run_beside(mounts, SERVE, environment(UPSTREAM_URL="http://127.0.0.1:9/v1", WORKERS=workers))
     assert done.returncode == 2
     assert done.stdout.startswith("assay: no temporary folder can be created (")
-    assert "mount a tmpfs at /tmp, or name a folder in TMPDIR" in done.stdout
+    assert "mount a tmpfs at /tmp, or name a writable folder in TMPDIR" in done.stdout
     assert len(done.stdout.splitlines()) == 1
 
 
@@ -44,7 +44,7 @@ def test_several_processes_do_not_start_where_their_metrics_have_no_room(tmp_pat
     assert done.returncode == 2
     assert done.stdout == (
         f"assay: {tmp_path} has no room for the files that the processes share (No space left on device); "
-        "the metrics of 2 processes take 6 MiB: free it, or name another folder in TMPDIR\n"
+        "the metrics of 2 processes take 6 MiB: free some space, or name another folder in TMPDIR\n"
     )
 
 
