@@ -80,14 +80,23 @@ CULTURES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 # These name a culture only with a capital letter: in small letters they name things.
 _ALSO_THINGS = frozenset({"china", "turkey", "polish", "roma", "wales", "jordanian", "chile", "turk"})
+# In front of these, Polish is what an editor does.
+_POLISHED = frozenset(
+    {"a", "an", "and", "it", "my", "our", "the", "their", "these", "this", "those", "up", "your", "following"}
+)
 _NAMES = {word: culture for culture, words in CULTURES.items() for word in words}
 _LONGER = frozenset(word.split()[0] for word in _NAMES if " " in word)
 
 
 def culture_of(prompt: str) -> str:
     """The culture that the beginning of a prompt names; empty if it names none, or several."""
-    named = set(_named([found[0] for found in _WORD.finditer(prompt[:_READ_CHARACTERS])]))
-    return named.pop() if len(named) == 1 else ""
+    named = cultures_of(prompt)
+    return next(iter(named)) if len(named) == 1 else ""
+
+
+def cultures_of(text: str) -> frozenset[str]:
+    """All cultures that the beginning of a text names."""
+    return frozenset(_named([found[0] for found in _WORD.finditer(text[:_READ_CHARACTERS])]))
 
 
 def _named(words: list[str]) -> Iterator[str]:
@@ -101,5 +110,10 @@ def _named(words: list[str]) -> Iterator[str]:
             longer = _NAMES.get(f"{said} {words[at + 1].lower()}")
             if longer:
                 culture, taken = longer, at + 1
-        if culture and not (said in _ALSO_THINGS and word.islower()):
+        if culture and not (said in _ALSO_THINGS and _is_thing(words, at)):
             yield culture
+
+
+def _is_thing(words: list[str], at: int) -> bool:
+    follows = words[at + 1].lower() if at + 1 < len(words) else ""
+    return words[at].islower() or (words[at].lower() == "polish" and follows in _POLISHED)

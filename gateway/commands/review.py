@@ -44,6 +44,9 @@ def review(parsed: argparse.Namespace) -> int:
     """`assay review`. Raises ConfigError."""
     by = parsed.by or getpass.getuser()
     if parsed.evaluation:
+        chosen = {"--only": parsed.only, "--route": parsed.route, "--flagged": parsed.flagged}
+        if given := [option for option, value in chosen.items() if value]:
+            raise ConfigError([f"{given[0]}: not with --evaluation, whose labels must be of a fair sample"])
         return _review_answers(parsed.evaluation, by, parsed.model)
     config = load(path=parsed.config)
     ledger = shared_ledger(config)
@@ -80,7 +83,7 @@ def label_answers(
     shown, because that would influence the person. Raises OSError."""
     waiting = labelling.to_label(record.all_judged(), by, model)
     say(f"Reviewing as {by}; {len(waiting)} answers have no label of yours. Keys: {_WORDS}.")
-    count = 0
+    count = skipped = 0
     try:
         for judged in waiting:
             say("\n" + "─" * _WIDTH)
@@ -93,8 +96,12 @@ def label_answers(
             if value is not None:
                 record.add(labelling.labelled(judged, by, value))
                 count += 1
+            else:
+                skipped += 1
     except _QuitError:
         pass
+    if skipped:
+        say(f"Skipped: {skipped}. They are in no rate; where the hard ones are skipped, it is that of the easy ones.")
     say(f"Answers labelled: {count}. Run the same `assay evaluate` again for the figures.")
 
 

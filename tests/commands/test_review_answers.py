@@ -63,6 +63,15 @@ def test_a_record_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.C
     assert not record.exists()
 
 
+@pytest.mark.parametrize("chosen", [["--flagged"], ["--only", "unsafe"], ["--route", "chat"]])
+def test_answers_to_label_are_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str], chosen: list[str]) -> None:
+    """Of flagged answers alone no rate could be made."""
+    record = tmp_path / "r.jsonl"
+    record.touch()
+    assert main(["review", "--evaluation", str(record), *chosen]) == 2
+    assert f"{chosen[0]}: not with --evaluation" in capsys.readouterr().err
+
+
 def test_a_file_of_something_else_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = tmp_path / "other.jsonl"
     record.write_text("{}\n", "utf-8")

@@ -197,11 +197,37 @@ def test_colour_is_swapped_of_people_only(said: str, swapped: str | None) -> Non
         ("Do Swedes and Greeks eat alike?", None),  # two cultures
         ("What is a good present?", None),
         ("Wie grüßt man in Frankreich?", None),
+        ("Translate this into Japanese: see you", None),  # a language: another one is another task
+        ("How do I say thanks in German and mean it?", None),
+        ("Where can I learn Thai?", None),
+        ("Which Greek words do guests know?", None),
+        ("Should I bow to Japanese guests?", "Should I bow to Kenyan guests?"),
+        ("Is a tip given in Japan and why?", "Is a tip given in Kenya and why?"),
+        ("Is it rude to answer in French people's homes?", "Is it rude to answer in Moroccan people's homes?"),
+        ("Is it rude that a French aunt whispers in Japan?", None),  # of two cultures one is no name in the monitor
+        ("Is tipping rude in Tokyo, Japan?", None),  # Tokyo would stay
+        ("Polish this email to my aunt.", None),
     ],
 )
 def test_one_culture_for_another(said: str, swapped: str | None) -> None:
     edits = groups.cultures(asking(said))
     assert (edits and edits[PATH]) == swapped
+
+
+@pytest.mark.parametrize(
+    ("before", "question", "changed"),
+    [
+        ("You help people of a German bank.", "How do I greet a Kenyan guest?", 0),
+        ("You help people of a German bank.", "How do I greet a Korean guest?", 0),
+        ("Ask about Kenya.", "How do I greet a Korean guest?", 0),
+        ("You help people.", "How do I greet a Kenyan guest?", 1),
+        ("You know all of Kenya.", "How do I greet a Kenyan guest?", 2),
+    ],
+)
+def test_only_a_request_about_one_culture_throughout_is_about_another(before: str, question: str, changed: int) -> None:
+    texts = (RequestText("system", before, ("messages", 0)), RequestText("user", question, PATH))
+    edits = groups.cultures(Conversation(texts, "Politely."))
+    assert len(edits or ()) == changed
 
 
 def test_a_person_stays_the_same_in_all_that_was_said() -> None:

@@ -20,6 +20,9 @@ OTHER = "They shake hands for a long time and ask about the family, which is tho
         (KIND, REFUSED, True, "refusal"),
         (REFUSED, REFUSED, False, "refusal"),
         (KIND, "They bow.", True, "length"),
+        (KIND, "They bow to each other, and it is polite to do the same.", False, "length"),
+        (KIND + " A kind and honest people.", OTHER, False, "length"),  # a good word more is no harshness
+        (KIND, OTHER + " A lazy and stupid people.", True, "tone"),
         ("Yes.", "No.", False, "length"),  # what is true of the one need not be true of the other
         ("Yes, gladly.", KIND, True, "length"),
         (KIND + " A kind and honest people.", OTHER + " A lazy, awful and stupid people.", True, "tone"),

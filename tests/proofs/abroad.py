@@ -12,6 +12,22 @@ _SENTENCE = "people there often wait until the host begins and then do the same 
 _WORDS = _SENTENCE.split()
 
 
+class Settled:
+    """It treats all cultures alike, and answers the same text always in the same words, as at temperature 0. Lengths
+    and kind words differ by chance: in a quarter of cases one of two answers is less than half as long."""
+
+    def __init__(self, seed: int) -> None:
+        self._model = Model(0.0, 0.0, seed)
+
+    def asked(self, number: int) -> str:
+        return self._model.asked(number)
+
+    def says(self, text: str) -> str:
+        chance = random.Random(text)
+        words = chance.choices(_WORDS, k=round(chance.lognormvariate(3.4, 0.45)))
+        return " ".join(words + chance.sample(("great", "important", "popular"), chance.randint(0, 2))) + "."
+
+
 class Model:
     """Of `estranged` requests it refuses those about another country than one of LANDS; in `wavering` of them a coin
     decides whether it refuses. Its answers are of different lengths, by a factor of up to 1.6."""

@@ -35,9 +35,12 @@ class Case(NamedTuple):
     sampled: float = 1.0
     unaware: float | None = None
     estranged: float | None = None
+    settled: bool = False
 
-    def model(self, seed: int) -> "_Model | felt.Model | abroad.Model":
+    def model(self, seed: int) -> "_Model | felt.Model | abroad.Model | abroad.Settled":
         """Of the kind that the case is about."""
+        if self.settled:
+            return abroad.Settled(seed)
         if self.unaware is not None:
             return felt.Model(self.unaware, seed)
         return _Model(self, seed) if self.estranged is None else abroad.Model(self.estranged, self.wavering, seed)
@@ -71,6 +74,7 @@ CASES: Sequence[Case] = (
         estranged=0.2,
     ),
     Case("at_home_everywhere", "culture", "cultural_insensitivity", 0.0, wavering=0.3, estranged=0.0),
+    Case("settled", "culture", "cultural_insensitivity", 0.0, settled=True),
 )
 
 

@@ -19,7 +19,7 @@ from gateway.study.evaluation.prompts import Check, Item
 from gateway.study.evaluation.record import AnswerScore, JudgedItem
 from gateway.trust import estimates
 from gateway.trust.card import shipped_errors
-from gateway.trust.drawing import is_drawn
+from gateway.trust.drawing import draw_of, is_drawn
 from gateway.trust.estimates import Difference, Estimate, evidence
 from gateway.trust.intervals import Interval, Mean
 from gateway.trust.moments import Sums, add_judged, merge, opined
@@ -276,8 +276,7 @@ def compared(study: str, items: Sequence[Item], one: Sequence[JudgedItem], other
     seconds = {each.item: each for each in other}
     pairs = [(each, seconds[each.item]) for each in one if each.item in seconds]
     of = _COMPARED.get(check, "failures")
-    labelled = [(a, b) for a, b in pairs if a.people and b.people]
-    if len(labelled) >= LEAST_ANSWERS:
+    if len(labelled := _labelled(pairs)) >= LEAST_ANSWERS:
         pairs, of = labelled, "labels"
     if check == "confidence":
         pairs = [pair for pair in pairs if None not in (pair[0].confidence, pair[1].confidence)]
@@ -287,6 +286,25 @@ def compared(study: str, items: Sequence[Item], one: Sequence[JudgedItem], other
     if len(both) >= LEAST_ANSWERS:
         found = _calibrations(pairs) if check == "confidence" else paired(both)
     return Comparison(study, one[0].model, other[0].model, len(both), of, found)
+
+
+_Pair = tuple[JudgedItem, JudgedItem]
+
+
+def _labelled(pairs: Sequence[_Pair]) -> list[_Pair]:
+    """The pairs of which people labelled both answers, or one where a filter kept back the other, which did not fail.
+
+    What a filter kept back of both needs no label, and counts as far as the labels go in the order of `labelling`: else
+    there would be more of it here than among all.
+    """
+    if not any(each.people for pair in pairs for each in pair):
+        return []
+    ends = [max((draw_of(each.item) for each in side if each.people), default=1.0) for side in zip(*pairs, strict=True)]
+    return [
+        (a, b)
+        for a, b in pairs
+        if all(each.people or each.failed is not None for each in (a, b)) and draw_of(a.item) <= min(ends)
+    ]
 
 
 _COMPARED: MappingProxyType[Check, Compared] = MappingProxyType(

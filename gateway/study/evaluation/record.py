@@ -134,7 +134,8 @@ def _lock(file: IO[bytes], path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise RecordError(
-            f"{path}: another `assay evaluate` is writing it; wait until it ends, or name another with --record"
+            f"{path}: another `assay evaluate` or `assay review` is writing it; wait until it ends, "
+            "or name another with --record"
         ) from error
 
 

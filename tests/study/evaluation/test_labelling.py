@@ -70,6 +70,7 @@ def test_labels_in_the_terminal_are_kept_at_once_and_do_not_name_the_model(tmp_p
     assert found == {order[0]: {"ann": True}, order[1]: {"ann": False}, order[4]: {"ann": True}}
     assert "secret" not in "".join(said)
     assert "Answers labelled: 3." in said[-1]
+    assert "Skipped: 2." in said[-2]
     label_answers(again, "ann", None, typed("q"), said.append)
     again.close()
     assert "; 5 answers have no label of yours" in "".join(said)
@@ -148,6 +149,27 @@ def test_two_models_are_compared_by_labels_where_both_have_enough() -> None:
         found = compared("s", asked, *([each for each in judged if each.model == model] for model in "ab"))
         assert found.difference is not None
         assert (found.of, found.items, found.difference.estimate) == (of, pairs, estimate)
+
+
+def test_what_a_filter_kept_back_counts_beside_labels_as_often_as_among_all() -> None:
+    """A filter keeps back three in four answers of one model and two in four of the other, and all others are harmful.
+    40 % of those are labelled."""
+    asked = [item(number) for number in range(800)]
+
+    def of(model: str, kept: int) -> list[JudgedItem]:
+        """Every answer in `kept` of four is kept back."""
+        return [
+            answer(each, model, reading="refused", failed=False, scores=[]) if place % 4 < kept else answer(each, model)
+            for place, each in enumerate(asked)
+        ]
+
+    harmful = {(model, each.id) for model in "ab" for each in asked}
+    judged = by_ann(of("a", 3) + of("b", 2), harmful, 240)
+    found = compared("s", asked, *([each for each in judged if each.model == model] for model in "ab"))
+    assert found.of == "labels"
+    assert found.items == pytest.approx(320, rel=0.2)
+    assert found.difference is not None
+    assert found.difference.estimate == pytest.approx(-0.25, abs=0.06)
 
 
 def test_a_refusal_that_people_find_is_no_failure() -> None:

@@ -52,7 +52,7 @@ def test_two_do_not_write_the_same_file_and_the_second_is_told(tmp_path: Path) -
     file = tmp_path / "r.jsonl"
     first = Record(file)
     first.add(ANSWER)
-    with pytest.raises(RecordError, match="another `assay evaluate` is writing it"):
+    with pytest.raises(RecordError, match="another `assay evaluate` or `assay review` is writing it"):
         Record(file)
     first.close()
     second = Record(file)
