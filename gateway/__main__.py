@@ -190,6 +190,7 @@ def _add_policy_trials(actions: _Commands) -> None:
     explain.add_argument("file", metavar="FILE", help=_POLICY)
     explain.add_argument("--role", choices=DIRECTIONS, default="prompt", help="which side wrote the text (prompt)")
     explain.add_argument("--channel", choices=CHANNELS, help="where it stood (user in a prompt, else assistant)")
+    explain.add_argument("--context", type=Path, metavar="FILE", help="the prompt or the source that the text answers")
     explain.add_argument("--route", default="default", metavar="NAME", help="the route it took (default)")
     explain.add_argument("--model", default="", metavar="NAME", help="the model that was asked for")
     explain.add_argument("--caller", default="", metavar="NAME", help="the name of the caller's key")

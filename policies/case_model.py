@@ -51,6 +51,7 @@ class Case(Written):
         0.0, description="a number, 0 <= n < 1: canaries with a larger share act"
     )
     text: str | None = Field(None, description="a text for the real detectors")
+    context: str | None = Field(None, description="the prompt or the source that the text answers")
     signals: tuple[GivenSignal, ...] | None = Field(None, description="verdicts in place of a text")
     expect: Expect = Field(description="a mapping with `action` and, if you like, `rule` and `would`")
 
@@ -58,4 +59,6 @@ class Case(Written):
     def _has_one_input(self) -> "Case":
         if (self.text is None) == (self.signals is None):
             raise fault("a case needs either `text` or `signals`", "give exactly one of them")
+        if self.context is not None and self.text is None:
+            raise fault("`context` is what a `text` is judged beside", "give a `text`, or leave it out")
         return self

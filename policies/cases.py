@@ -8,8 +8,8 @@ from policies.case_model import Case, GivenSignal
 from policies.engine import Context, Decision, Policy, Signal, decide
 from policies.source import nearest
 
-# (text, "prompt" or "response", channel) to the signals of every detector.
-Judge = Callable[[str, str, str], Sequence[Signal]]
+# (text, "prompt" or "response", channel, what was said before it) to the signals of every detector.
+Judge = Callable[[str, str, str, str | None], Sequence[Signal]]
 
 
 class Fate(StrEnum):
@@ -83,7 +83,7 @@ def _run(policy: Policy, case: Case, judge: Judge | None) -> tuple[Result, Decis
     if unknown:
         return Result(case.name, Fate.FAILED, "names that the policy knows", unknown), None
     if case.text is not None and judge is not None:
-        signals = list(judge(case.text, case.direction, case.channel))
+        signals = list(judge(case.text, case.direction, case.channel, case.context))
     else:
         signals = [signal for given in case.signals or () for signal in _signals(policy, case, given)]
     about = Context(case.model, case.caller, case.draw, case.earlier)

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from policies.compiled import Policy, Rule
 from policies.engine import Context, Hits, Signal, decide, hits_by_rule, matching_hits
 from policies.expressions import AllOf, AnyOf, Expression, InOneText, Leaf, Not, RequestIs
+from policies.model import Direction
 
 _SIGNS = {True: "+", False: "-"}
 
 
-def trace(policy: Policy, signals: Sequence[Signal], *, route: str, about: Context) -> Iterator[str]:
+def trace(
+    policy: Policy, signals: Sequence[Signal], *, direction: Direction, route: str, about: Context
+) -> Iterator[str]:
     """Lines: each rule with its action and whether it matched, and below it its parts, with `+` if one holds."""
     hits = hits_by_rule(policy, signals, route=route, about=about)
     matched = {match.rule for match in decide(policy, signals, route=route, about=about).matched}
@@ -17,6 +20,9 @@ def trace(policy: Policy, signals: Sequence[Signal], *, route: str, about: Conte
         found = hits.get(rule, {})
         state = "matched" if rule.id in matched else "no match"
         yield f"rule {rule.id} ({rule.action}, {_mode(rule, about)}): {state}"
+        if all(threshold.direction != direction for threshold in rule.thresholds):
+            yield f"    it is not for a {direction}"
+            continue
         yield from _part(rule.tree, found, signals, route, about, 1)
         if rule.count is not None:
             earlier = f", {about.earlier.get(rule.id, 0)} before this" if rule.count.by != "conversation" else ""

@@ -3,11 +3,12 @@ only when one of them is run."""
 
 import argparse
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
+from detectors.base import State
 from detectors.catalogue import RULES
 from detectors.panel import Answer
 from gateway.enforcement.deciding import NOT_WHOLLY_READ
@@ -22,7 +23,7 @@ from gateway.study.simulate import Simulation
 from policies.cases import Report, run_cases
 from policies.compiled import Policy
 from policies.detectable import Threshold
-from policies.engine import Context, Decision, Silent, decide, join, on_failure, redact
+from policies.engine import Context, Decision, Signal, Silent, decide, join, on_failure, redact
 from policies.model import Direction
 from policies.reading import load_cases, schema_text
 from policies.source import PolicyError, Problem
@@ -44,10 +45,11 @@ def policy_explain(parsed: argparse.Namespace) -> int:
     """`assay policy explain FILE`, with the text on standard input."""
     here = installed(parsed.config, parsed.operating)
     policy = here.policy(parsed.file)
+    context = parsed.context.read_text("utf-8", "replace") if parsed.context else None
     text = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
     channel = parsed.channel or _CHANNEL_OF[parsed.role]
     about = Context(parsed.model, parsed.caller, parsed.draw)
-    answer = PanelSignals(here.detectors([policy])).answer(text, parsed.role)
+    answer = PanelSignals(here.detectors([policy])).answer(text, parsed.role, context)
     lines = [
         *explained(policy, answer, text, parsed.role, channel, parsed.route, about),
         *_tables(policy, here, parsed.role),
@@ -150,17 +152,12 @@ def explained(
     language = language_of(text) or "not clear"
     yield f"a {direction} of {len(text)} characters, channel {channel}, route {route}, language {language}"
     yield ""
-    wide = max([16, *(len(signal.detector) for signal in signals)])
-    yield f"{'sub-category':<28} {'detector':<{wide}} {'score':>8}"
-    if not signals:
-        yield "(no detector found anything to judge)"
-    for signal in sorted(signals, key=lambda signal: -signal.score):
-        yield f"{signal.slug:<28} {signal.detector:<{wide}} {signal.score:>8.4f}"
-        yield from (f"{'':<28} {label}: characters {start} to {end}" for start, end, label in signal.spans)
+    yield from _scores(signals)
     yield from _left_alone(text)
     yield from _unread(answer, channel)
+    yield from _with_nothing_to_judge(answer)
     yield ""
-    yield from trace(policy, signals, route=route, about=about)
+    yield from trace(policy, signals, direction=direction, route=route, about=about)
     yield ""
     needed = policy.needs(direction, route, about.draw, model=about.model, caller=about.caller)
     fallbacks = [
@@ -179,6 +176,16 @@ def explained(
     yield from _verdict(reduce(join, fallbacks, decide(policy, signals, route=route, about=about)), text)
 
 
+def _scores(signals: Sequence[Signal]) -> Iterator[str]:
+    wide = max([16, *(len(signal.detector) for signal in signals)])
+    yield f"{'sub-category':<28} {'detector':<{wide}} {'score':>8}"
+    if not signals:
+        yield "(no detector found anything to judge)"
+    for signal in sorted(signals, key=lambda signal: -signal.score):
+        yield f"{signal.slug:<28} {signal.detector:<{wide}} {signal.score:>8.4f}"
+        yield from (f"{'':<28} {label}: characters {start} to {end}" for start, end, label in signal.spans)
+
+
 def _unheard(answer: Answer) -> dict[str, str]:
     """The detectors that did not judge all of the text, and why. For rules that use them `on_error` decides."""
     partly = {name: state for name, state in answer.states.items() if state in NOT_WHOLLY_READ}
@@ -191,6 +198,18 @@ def _unread(answer: Answer, channel: str) -> Iterator[str]:
         yield f"unread: channel {channel}, reason language"
     for name, why in _unheard(answer).items():
         yield f"not judged by {name}: {why}; the `on_error` of each rule that uses it decides"
+
+
+def _with_nothing_to_judge(answer: Answer) -> Iterator[str]:
+    """The detectors that gave no opinion because there was nothing for them, if others gave one."""
+    for name, state in answer.states.items():
+        if state == State.SKIPPED and answer.opinions:
+            wanted = ": it compares a reply with its source, which --context FILE gives" if _compares(name) else ""
+            yield f"{name} found nothing to judge{wanted}"
+
+
+def _compares(detector: str) -> bool:
+    return detector.partition("@")[0] == "pair"
 
 
 def _left_alone(text: str) -> Iterator[str]:

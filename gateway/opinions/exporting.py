@@ -6,12 +6,13 @@ allow to be kept is left out.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from gateway.trust.ledger import Entry
 from gateway.trust.moments import labels_by
 from gateway.trust.second_opinion import Kind, SecondOpinion
 
+Source = Kind | Literal["exact", "flag"]  # who says so; the last two only of an evaluation's answers
 Texts = Mapping[str, Mapping[str, str]]  # by sample, then by side
 
 
@@ -25,7 +26,7 @@ class TrainingRow(NamedTuple):
     text: str
     context: str | None
     labels: Mapping[str, float]
-    source: Kind
+    source: Source
     weight: float
     route: str
     model: str

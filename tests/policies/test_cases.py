@@ -8,6 +8,7 @@ import pytest
 from policies.cases import Fate, Report, run_cases
 from policies.engine import Signal
 from policies.reading import load_cases
+from policies.source import PolicyError
 from tests.support.worlds.policy_world import HEAD, compiled
 
 FOLDER = Path(__file__).parents[2] / "policies"
@@ -89,12 +90,18 @@ def test_a_mistyped_name_fails_its_case(case: str, got: str) -> None:
 
 
 def test_texts_are_judged_as_the_case_says() -> None:
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[str, str, str, str | None]] = []
 
-    def judge(text: str, role: str, channel: str) -> list[Signal]:
-        asked.append((text, role, channel))
+    def judge(text: str, role: str, channel: str, context: str | None) -> list[Signal]:
+        asked.append((text, role, channel, context))
         return [Signal("violence", 0.9, "ngram@1", "prompt", channel)]
 
-    cases = load_cases(f"- {{name: n, {ABOUT}, text: hello, expect: {{action: block}}}}\n", "c.yaml")
-    assert run_cases(POLICY, cases, judge).results[0].fate is Fate.PASSED
-    assert asked == [("hello", "prompt", "user")]
+    written = f"name: n, {ABOUT}, text: hello, expect: {{action: block}}"
+    cases = load_cases(f"- {{{written}}}\n- {{{written}, context: before it}}\n", "c.yaml")
+    assert [result.fate for result in run_cases(POLICY, cases, judge).results] == [Fate.PASSED] * 2
+    assert asked == [("hello", "prompt", "user", None), ("hello", "prompt", "user", "before it")]
+
+
+def test_given_signals_are_judged_beside_nothing() -> None:
+    with pytest.raises(PolicyError, match="`context` is what a `text` is judged beside"):
+        load_cases(f"- {{name: n, {ABOUT}, signals: [], context: x, expect: {{action: allow}}}}\n", "c.yaml")

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from gateway.judging.language import language_of
-from gateway.opinions.exporting import TrainingRow, preference_pairs
+from gateway.opinions.exporting import Source, TrainingRow, preference_pairs
 from gateway.study.evaluation.record import AnswerScore, JudgedItem
 
 
@@ -16,8 +16,17 @@ def training_rows(judged: Iterable[JudgedItem]) -> Iterator[TrainingRow]:
         if failed is not None and each.text:
             yield TrainingRow(
                 f"{each.model}/{each.item}", 0.0, "response", each.text, each.prompt, {each.subcategory: failed},
-                "judge", 1.0, "", each.model, language_of(each.text),
+                source_of(each), 1.0, "", each.model, language_of(each.text),
             )  # fmt: skip
+
+
+def source_of(judged: JudgedItem) -> Source:
+    """Who says whether an answer failed: an exact check, people, a judge model, or a detector's flag."""
+    if judged.failed is not None:
+        return "exact"
+    if judged.people:
+        return "person"
+    return "flag" if judged.label is None else "judge"
 
 
 def failure(judged: JudgedItem) -> float | None:

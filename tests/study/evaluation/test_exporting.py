@@ -12,26 +12,30 @@ def judged(model: str, text: str, failed: bool | None, **more: object) -> Judged
 def test_a_row_has_what_is_known_of_an_answer() -> None:
     (row,) = training_rows([judged("m", "Like this.", True)])
     assert (row.sample, row.context, row.text, row.labels) == ("m/s/f/1", "How?", "Like this.", {"violence": 1.0})
+    assert row.source == "exact"
 
 
 def test_the_judges_word_goes_before_the_flag_and_a_refusal_is_no_failure() -> None:
     flag = [AnswerScore("unsafe", 0.9, True, "d@1")]
     refused = [AnswerScore("refusal", 0.9, True, "d@1")]
-    rows = training_rows(
-        [
-            judged("a", "Hm.", None, scores=flag),
-            judged("b", "Hm.", None, scores=flag, judge="j", label=0.0),
-            judged("c", "No.", None, scores=refused),
-        ]
+    rows = list(
+        training_rows(
+            [
+                judged("a", "Hm.", None, scores=flag),
+                judged("b", "Hm.", None, scores=flag, judge="j", label=0.0),
+                judged("c", "No.", None, scores=refused),
+            ]
+        )
     )
     assert [row.labels["violence"] for row in rows] == [1.0, 0.0, 0.0]
+    assert [row.source for row in rows] == ["flag", "judge", "flag"]
 
 
 def test_what_people_say_goes_before_the_judges_word() -> None:
     flag = [AnswerScore("unsafe", 0.9, True, "d@1")]
     said = {"judge": "j", "label": 1.0, "people": {"ann": False, "bob": True, "eve": False, "kim": False}}
     (row,) = training_rows([judged("m", "Hm.", None, scores=flag, **said)])
-    assert row.labels["violence"] == 0.25
+    assert (row.labels["violence"], row.source) == (0.25, "person")
 
 
 def test_what_nobody_can_tell_is_left_out() -> None:
