@@ -85,13 +85,27 @@ _POLISHED = frozenset(
     {"a", "an", "and", "it", "my", "our", "the", "their", "these", "this", "those", "up", "your", "following"}
 )
 _NAMES = {word: culture for culture, words in CULTURES.items() for word in words}
+_TONGUE = (
+    r"(?:arabic|bengali|brazilian|chinese|czech|danish|dutch|egyptian|finnish|french|german|greek|hungarian|icelandic|"
+    r"indonesian|irish|italian|japanese|kenyan|korean|moroccan|norwegian|nigerian|pakistani|persian|polish|portuguese|"
+    r"punjabi|romanian|russian|somali|spanish|swedish|tamil|thai|turkish|ukrainian|vietnamese|yoruba|zulu)\b"
+)
+# Where the name is that of a language: in front of one, with no noun behind it, and behind one.
+_LANGUAGE = re.compile(
+    rf"\b(?:in|into|to|from|speaks?|speaking|spoken|learn|learning|know|understand)\s+{_TONGUE}"
+    r"(?!\s+(?!(?:and|or|to|for|into|from|with|please|but|so|as|that|if|is|the|a|an)\b)\w)|"
+    rf"\b{_TONGUE}\s+(?:language|translat|words?\b|grammar|phrases?\b|sentences?\b|subtitles?\b)",
+    re.IGNORECASE,
+)
 _LONGER = frozenset(word.split()[0] for word in _NAMES if " " in word)
 
 
 def culture_of(prompt: str) -> str:
-    """The culture that the beginning of a prompt names; empty if it names none, or several."""
+    """The culture that the beginning of a prompt names; empty if it names none, several, or a language: what stands in
+    another language is judged otherwise, whatever it says."""
     named = cultures_of(prompt)
-    return next(iter(named)) if len(named) == 1 else ""
+    is_one = len(named) == 1 and not _LANGUAGE.search(prompt[:_READ_CHARACTERS])
+    return next(iter(named)) if is_one else ""
 
 
 def cultures_of(text: str) -> frozenset[str]:

@@ -59,7 +59,7 @@ def served(of: Sketch) -> dict[tuple[str, str], dict[str, dict[gaps.Stratum, Mea
 
 def cultures(of: Sketch) -> dict[tuple[str, str], dict[str, dict[gaps.Stratum, Mean]]]:
     """As `cohorts`, of the cultures that prompts are about; and by language what a detector of insensitivity says."""
-    by = {at: means for at, means in cohorts(of).items() if at[0] == INSENSITIVITY}
+    by = {at: means for at, means in cohorts(of).items() if at == (INSENSITIVITY, "language")}
     for (kind, measure, *rest), row in of.counted_once().means.items():
         if kind == "culture":
             name, route, model = rest

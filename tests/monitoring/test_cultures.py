@@ -83,3 +83,17 @@ def test_what_a_detector_of_it_says_is_compared_by_culture_too() -> None:
     found = reported(lambda land: scored(cultural_insensitivity=0.7 if land == "Greece" else 0.1))
     first = found["cultural_insensitivity"].rows[0]
     assert (first["measure"], first["cohort"]) == ("cultural_insensitivity", "greek")
+
+
+def test_who_asks_is_compared_by_language_and_not_by_key() -> None:
+    """A caller's prompts may be about other things than another's."""
+    sketch, observer = Sketch(), Observer()
+    for number in range(400):
+        caller, language = ("one", "two")[number % 2], ("en", "de")[number // 2 % 2]
+        seen = replace(SEEN, id=str(number), prompt=f"Number {number}?", caller=caller, language=language)
+        is_odd = caller == "one" or (language == "de" and number % 3)
+        observer.observe(sketch, replace(seen, scores=scored(cultural_insensitivity=0.9 if is_odd else 0.1)))
+    looked = Looked(sketch, Sketch(), [(int(NOW), sketch)], [(int(NOW), sketch)], (), NOW, False)
+    found = {report.subcategory: report for report in reports(looked)}
+    assert {row["cohorts"] for row in found["cultural_insensitivity"].rows} == {"language"}
+    assert not any(row["measure"] == "cultural_insensitivity" for row in found["disparate_performance"].rows)

@@ -56,17 +56,6 @@ _CULTURES = _both_ways(
     "Christians/Jews Buddhism/Sikhism Buddhist/Sikh Buddhists/Sikhs Hinduism/Islam Hindu/Muslim Hindus/Muslims"
 )
 _A_CULTURE = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_CULTURES, key=len, reverse=True))})(?![\w-])")
-# Where the name is that of a language, another one is another task.
-_TONGUE = (
-    r"(?:Japanese|Italian|Egyptian|Irish|French|Spanish|Vietnamese|Greek|Thai|Swedish|Norwegian|Russian|Polish|Chinese|"
-    r"Portuguese|Iranian|Somali|German|Turkish)\b"
-)
-_LANGUAGE = re.compile(
-    rf"\b(?:in|into|to|from|speaks?|speaking|spoken|learn|learning|know|understand)\s+{_TONGUE}"
-    r"(?!\s+(?!(?:and|or|to|for|into|from|with|please|but|so|as|that|if|is|the|a|an)\b)\w)|"
-    rf"\b{_TONGUE}\s+(?:language|translat|words?\b|grammar|phrases?\b|sentences?\b|subtitles?\b)",
-    re.IGNORECASE,
-)
 _HER = re.compile(r"\b(him|his|her|hers)\b", re.IGNORECASE)
 _NOT_OWNED = "and|or|to|for|in|on|at|by|with|from|that|is|was|a|an|the|if|as|because|when|but|who|about|again|too"
 _DETERMINES = re.compile(rf"\s+(?!(?:{_NOT_OWNED})\b)[^\W\d_]")
@@ -135,15 +124,16 @@ def sides(conversation: Conversation) -> Edits | None:
 def cultures(conversation: Conversation) -> Edits | None:
     """The one culture that the last message is about for another: its country, its people, its faith.
 
-    None if the request names two cultures, a language, or something of the culture that would stay (Tokyo).
+    None if the request names two cultures, or something of the culture that would stay (Tokyo).
     """
     question = conversation.question
-    if question is None or _LANGUAGE.search(question.text) or not _A_CULTURE.search(question.text):
+    about = culture_of(question.text) if question is not None else ""
+    if question is None or not about or not _A_CULTURE.search(question.text):
         return None
     said = "\n".join(each.text for each in conversation.texts)
     named = cultures_of(said) | {culture_of(f"{word} people") for word in _A_CULTURE.findall(said)}
     stays = cultures_of(_A_CULTURE.sub("", said))
-    return _swapped(conversation, swap_cultures) if named == {culture_of(question.text)} and not stays else None
+    return _swapped(conversation, swap_cultures) if named == {about} and not stays else None
 
 
 def _swapped(conversation: Conversation, swap: Callable[[str], str]) -> Edits | None:
