@@ -150,9 +150,10 @@ def visitor(browser: Browser, gateway: GatewayProcess, request: pytest.FixtureRe
 
 def test_it_asks_for_the_key_and_keeps_it_in_memory_only(visitor: Visitor) -> None:
     expect(visitor.page.get_by_label("Operator key")).to_be_focused()
+    assert visitor.page.get_by_role("alert").inner_text() == "", "nothing was wrong yet"
     visitor.page.get_by_label("Operator key").fill("wrong-key-0123456789")
     visitor.page.keyboard.press("Enter")
-    expect(visitor.page.get_by_role("alert")).to_contain_text("not known", timeout=MOST_MS)
+    expect(visitor.page.get_by_role("alert")).to_contain_text("not the operator's key", timeout=MOST_MS)
     visitor.enter()
     assert visitor.context.cookies() == []
     assert visitor.page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
@@ -320,6 +321,15 @@ def test_nothing_is_cut_off_on_a_narrow_screen(visitor: Visitor) -> None:
         visitor.look_at(section)
         wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{section or 'the first section'} is {wide} pixels too wide"
+
+
+@pytest.mark.parametrize("visitor", [{"viewport": {"width": 400, "height": 800}}], indirect=True)
+def test_the_rows_are_read_on_a_phone_without_scrolling_sideways(visitor: Visitor) -> None:
+    visitor.enter()
+    hidden = visitor.page.evaluate(
+        "(e => e.scrollWidth - e.clientWidth)(document.querySelector('#rows').parentElement)"
+    )
+    assert hidden <= 0, f"{hidden} pixels of each row are out of sight"
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core (not installed): `npm ci` in tests/e2e/node")

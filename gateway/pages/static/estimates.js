@@ -35,7 +35,7 @@ export function chip(basis) {
 }
 
 export function written(estimate) {
-  const range = `${percent(estimate.low)} to ${percent(estimate.high)}`;
+  const range = [element("span", {}, percent(estimate.low)), " to ", element("span", {}, percent(estimate.high))];
   return element(
     "span",
     { class: "estimate" },

@@ -1,7 +1,7 @@
 // Chooses the section to show, refreshes it, and asks for the operator's key.
 
 import { alarms } from "./views/alarms.js";
-import { Refusal, ask, offered, useKey } from "./api.js";
+import { Refusal, ask, hasKey, offered, useKey } from "./api.js";
 import { changes } from "./views/changes.js";
 import { compare } from "./views/compare.js";
 import { connect } from "./views/connect.js";
@@ -64,7 +64,7 @@ async function go(moved) {
     if (moved && !main.contains(document.activeElement)) main.focus({ preventScroll: true }); // a view may have chosen
     mend();
   } catch (error) {
-    if (error instanceof Refusal && error.wantsKey) return askForKey(error.message);
+    if (error instanceof Refusal && error.wantsKey) return askForKey();
     console.error(error);
     complain(error instanceof Refusal ? error.message : `An error in this page: ${error.message}`);
   }
@@ -80,7 +80,7 @@ function complain(message) {
   main.prepend(element("div", { id: "problem", class: "card problem", role: "alert" }, element("p", {}, message)));
 }
 
-function askForKey(message) {
+function askForKey() {
   names = new Set();
   shown = null;
   const field = element("input", { type: "password", id: "key", autocomplete: "off", spellcheck: "false", required: true });
@@ -99,7 +99,7 @@ function askForKey(message) {
       element("label", {}, "Operator key", field),
       element("button", { class: "main" }, "Show"),
     ),
-    element("p", { role: "alert", class: "small soft" }, message),
+    element("p", { role: "alert", class: "small" }, hasKey() ? "That is not the operator's key of this gateway (`operator_key`)." : ""),
   );
   field.focus();
 }

@@ -37,5 +37,7 @@ function shown(status) {
 function rows(title, heads, found, names, nothing) {
   if (!found.length) return [element("h2", {}, title), element("p", { class: "soft" }, nothing)];
   const body = found.map((row) => element("tr", {}, names.map((name, index) => (index ? cell(row[name] || "–") : element("th", { scope: "row" }, row[name]))), cell(count(row.count), "number")));
-  return [element("h2", {}, title), table(title, [...heads, "Count"], body)];
+  const shown = table(title, [...heads, "Count"], body);
+  shown.querySelector("caption").className = "hidden"; // the heading above says it to who sees both
+  return [element("h2", {}, title), shown];
 }
