@@ -54,7 +54,7 @@ def make():
     return app
 
 listening = process.listen("127.0.0.1", 0, "")
-process.run("__main__:make", listening, workers=1, ending=process.Ending(0, 0), announce=lambda: None)
+process.run("__main__:make", listening, workers=1, ending=process.ProcessEnding(0, 0), announce=lambda: None)
 """
 
 
