@@ -20,6 +20,9 @@ _Result = TypeVar("_Result")
 # so many seconds, before the clock jumps over the rest.
 _SHARE = 0.1
 _MOST_SECONDS = 0.05
+# Of the real time that passes while a thread works: on a busy machine it may wait for the processor for seconds, and
+# no timeout may fire meanwhile. Not none, for what a thread waits for may hang on a timer.
+_BESIDE_THREADS = 0.05
 _PASSES = 0.01  # of the processor's time that is used: what polls without a pause must still reach its limit
 
 
@@ -27,7 +30,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Its clock moves on while it waits and all but stands in between, however long others have the processor."""
 
     def __init__(self) -> None:
-        self.in_threads = 0  # calls that run in other threads now: while there are any, time is real
+        self.in_threads = 0  # calls that run in other threads now: while there are any, the clock does not jump
         self._now = monotonic()
         self._worked = thread_time()
         super().__init__(_JumpingSelector(self))
@@ -70,8 +73,9 @@ class _JumpingSelector(selectors.DefaultSelector):
         began = self._loop.time()
         if timeout is None or (timeout > 0 and self._loop.in_threads):
             before = monotonic()
-            ready = list(super().select(timeout))
-            self._loop.pass_to(began + monotonic() - before)
+            ready = list(super().select(timeout if timeout is None else timeout / _BESIDE_THREADS))
+            real = monotonic() - before
+            self._loop.pass_to(began + (real if timeout is None else real * _BESIDE_THREADS))
             return ready
         waited = max(0.0, min(timeout * _SHARE, _MOST_SECONDS)) if self._watches_sockets() else 0.0
         ready = list(super().select(waited))
