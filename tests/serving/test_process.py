@@ -44,7 +44,7 @@ from gateway.serving import process
 
 async def app(scope, receive, send):
     assert (await receive())["type"] == "lifespan.startup"
-    print(sys.getswitchinterval())
+    print(sys.getswitchinterval(), flush=True)  # the signal may end the process without a flush
     os.kill(os.getpid(), signal.SIGTERM)
     await send({"type": "lifespan.startup.complete"})
     await receive()
