@@ -80,7 +80,7 @@ def refuse_beyond(most: int, open: int) -> None:
 
 
 def _operation(asked: Asked) -> Operation:
-    """Raises GatewayError method_not_allowed, and not_found for a path that leaves `/v1/`."""
+    """Raises GatewayError method_not_allowed, and not_found for a path that leaves `/v1/` or begins with it twice."""
     if asked.method not in _METHODS:
         raise GatewayError("method_not_allowed", f"the method {asked.method[:20]} is not forwarded")
     path = asked.path
@@ -88,6 +88,9 @@ def _operation(asked: Asked) -> Operation:
         path = unquote(unquote(path))
     if not asked.path.startswith("/v1/") or (("/." in path or "\\" in path) and _climbs(path)):
         raise GatewayError("not_found", "the path leaves /v1; write it plainly, without dot segments")
+    if path.startswith("/v1/v1/"):
+        sentence = "the path begins with /v1/v1; leave /v1 out of the base URL of this client, which adds it itself"
+        raise GatewayError("not_found", sentence)
     return operation_of(asked.method, path)
 
 

@@ -127,6 +127,7 @@ def _adopt(path: Path, found: Sequence[Local]) -> int:
         return 1
     new = path.with_name(path.name + ".new")
     file = {"version": 1, "adopted_at": int(time.time()), "tables": [*found, *_kept(path, found)]}  # noqa: TID251 - for the reader of the file
+    path.parent.mkdir(parents=True, exist_ok=True)  # no gateway may have run here yet
     new.write_bytes(msgspec.json.format(msgspec.json.encode(file), indent=1))
     new.replace(path)
     out(f"Adopted the tables of {len(found)} heads in {path}; gateways use them within seconds.")

@@ -185,6 +185,9 @@ def _kinds(found: Sequence[TextOutcome], names: Sequence[str]) -> Iterator[str]:
 def _rules(found: Sequence[TextOutcome], names: Sequence[str]) -> Iterator[str]:
     """Which rules acted, and why: by which sub-categories, or because a text could not be read."""
     causes = Counter(cause for item in found for name in names for cause in _causes(name, item))
+    if not causes:
+        yield "No rule would act on any of these texts."
+        return
     yield from _header(["policy", "rule", "through", "texts"])
     for (name, rule, cause), often in sorted(causes.items(), key=lambda item: (names.index(item[0][0]), -item[1])):
         yield _line([name, f"`{rule}`", cause, f"{often:,}"])

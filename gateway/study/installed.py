@@ -45,7 +45,8 @@ class Installed:
                 raise ModelError(f"detectors.{spec.name}: {fault}")
         for name, why in unanswered(self.config, own).items():
             raise ModelError(
-                f"detectors.{name}: the guard does not answer now ({why}); start it, or leave it out of the settings"
+                f"detectors.{name}: the guard does not answer now ({why}); start it, see to its `model` and `dialect`, "
+                "or leave it out of the settings"
             )
         return PanelWithGuards(load_panel(own=own), self.config, own)
 

@@ -107,6 +107,15 @@ def test_a_guard_is_measured_like_the_others(tmp_path: Path, capsys: pytest.Capt
     assert all(dict(table.rows)[0.01] == 0.5 for head, table in local.items() if head[2] == "prompt")
 
 
+def test_tables_are_adopted_before_a_gateway_has_run(tmp_path: Path) -> None:
+    path, texts, state = settings(tmp_path), tmp_path / "harmless.txt", tmp_path / "var" / "assay"
+    path.write_text(path.read_text().replace(f"state_dir: {tmp_path}", f"state_dir: {state}"))
+    texts.write_text("How do I bake bread?\n" * 600)
+    command = ["calibrate", "--config", str(path), "--texts", str(texts), "--detector", "code-names", "--adopt"]
+    assert main(command) == 0
+    assert read_local_tables(state / "operating.json")
+
+
 def test_what_no_setting_can_be_is_refused(tmp_path: Path) -> None:
     path = settings(tmp_path)
     path.write_text(path.read_text().replace("kind: words, file", "kind: words, fil"))

@@ -198,6 +198,16 @@ async def test_a_length_that_is_announced_too_large_is_refused_unread() -> None:
     assert world.fate == ("rejected", "body_too_large")
 
 
+@pytest.mark.parametrize("path", ["/v1/v1/messages", "/v1/v1/chat/completions", "/v1/v1/models"])
+async def test_a_base_url_that_has_v1_once_too_often_is_told(path: str) -> None:
+    """Anthropic's client adds `/v1` itself; a model server would only say that it knows no such path."""
+    async with World(9) as world:
+        answer = await world.ask(path, body=chat("hi"))
+    assert answer.status == 404
+    assert b"leave /v1 out of the base URL" in answer.body
+    assert world.fate == ("rejected", "not_found")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -53,6 +53,12 @@ def told(*rows: HarmlessText) -> list[TextOutcome]:
     return list(outcomes(rows, {"p": policy}, Scripted(), batch=2, step=lambda texts: None))
 
 
+def test_where_no_rule_acts_the_report_says_so() -> None:
+    shown = report(told(row("all is well")), ["p"])
+    assert "No rule would act on any of these texts." in shown
+    assert "| policy | rule |" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "name"),
     [(0, "< 5 words"), (4, "< 5 words"), (5, "5–15"), (15, "5–15"), (16, "16–60"), (60, "16–60"), (61, "> 60")],
