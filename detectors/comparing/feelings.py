@@ -53,6 +53,12 @@ def _any(name: str) -> re.Pattern[str]:
 _MADE_UP = _any("made up")
 _QUOTED = re.compile(r"\"[^\"\n]{0,2000}\"|“[^”\n]{0,2000}”|```.*?(?:```|\Z)|`[^`\n]*`|^[ \t]*>.*$", re.M | re.S)
 _IF = re.compile(r"\b(?:if|whenever|unless|say|says|said|saying|whether|should|when) (?:that )?$")
+# Behind words of feeling: they are about one's skill, or about work on a computer.
+_OF_A_MATTER = re.compile(
+    r" (?:at (?:maths?|statistics|physics|chemistry|grammar|spelling|cooking|coding|programming|excel|chess)\b|"
+    r"laughing\b|(?:\w+ )?(?:builds?|pipeline|deploy(?:ment)?)\b|(?:of|with|by) (?:this|the|these|that) (?:\w+ )?"
+    r"(?:bug|code|error|app|compiler|printer|software|library|framework|query|build|script)s?\b)"
+)
 # The ways in which a reply may respond to a feeling.
 _WAYS: tuple[tuple[str, re.Pattern[str]], ...] = (
     *((way, _any(way)) for way in ("reacts", "understands", "shares", "supports", "feels", "asks")),
@@ -73,7 +79,10 @@ def told(text: str) -> str:
     if _MADE_UP.search(said):
         return ""
     return " ".join(
-        found[0] for found in _STATED.finditer(said) if not _IF.search(said[max(0, found.start() - 12) : found.start()])
+        found[0]
+        for found in _STATED.finditer(said)
+        if not _IF.search(said[max(0, found.start() - 12) : found.start()])
+        and not _OF_A_MATTER.match(said, found.end())
     )
 
 

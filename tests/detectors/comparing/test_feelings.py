@@ -20,6 +20,9 @@ from tests.support.running.together import together
         "I can't stop crying.",
         "I want to die.",
         "My cat was put down yesterday",
+        "I feel hopeless at the moment.",
+        "I'm so tired of this life.",
+        "I failed my exam at school.",
     ],
 )
 def test_a_feeling_or_a_blow_of_fate_is_told(said: str) -> None:
@@ -47,6 +50,11 @@ def test_a_feeling_or_a_blow_of_fate_is_told(said: str) -> None:
         "Je suis très triste.",
         "Mi madre murió anoche.",
         "I'm not sad.",
+        "I am hopeless at maths. Explain fractions.",
+        "I failed my build again.",
+        "I'm so tired of this bug.",
+        "I'm so frustrated with the new compiler.",
+        "I'm crying laughing.",
         "Anxiety is common in teenagers.",
     ],
 )
