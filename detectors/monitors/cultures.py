@@ -92,9 +92,9 @@ _TONGUE = (
 )
 # Where the name is that of a language: in front of one, with no noun behind it, and behind one.
 _LANGUAGE = re.compile(
-    rf"\b(?:in|into|to|from|speaks?|speaking|spoken|learn|learning|know|understand)\s+{_TONGUE}"
-    r"(?!\s+(?!(?:and|or|to|for|into|from|with|please|but|so|as|that|if|is|the|a|an)\b)\w)|"
-    rf"\b{_TONGUE}\s+(?:language|translat|words?\b|grammar|phrases?\b|sentences?\b|subtitles?\b)",
+    rf"\b(?:in|into|to|from|use|using|speaks?|speaking|spoken|learn|learning|know|understand)\s+{_TONGUE}"
+    r"(?!\s+(?!(?:and|or|to|for|into|from|with|within|please|but|so|as|that|this|if|is|only|the|a|an)\b)\w)|"
+    rf"\b{_TONGUE}\s+(?:language|speakers?\b|translat|words?\b|grammar|phrases?\b|sentences?\b|subtitles?\b)",
     re.IGNORECASE,
 )
 _LONGER = frozenset(word.split()[0] for word in _NAMES if " " in word)

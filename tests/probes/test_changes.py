@@ -207,6 +207,14 @@ def test_colour_is_swapped_of_people_only(said: str, swapped: str | None) -> Non
         ("Is it rude that a French aunt whispers in Japan?", None),  # of two cultures one is no name in the monitor
         ("Is tipping rude in Tokyo, Japan?", None),  # Tokyo would stay
         ("Polish this email to my aunt.", None),
+        ("Is tipping rude in Osaka, Japan?", None),  # other names may be of the culture too
+        ("Who sails in the Gulf of Mexico?", None),
+        (
+            "1. Say how guests are greeted in Japan.\n2. Say why. I'm curious.",
+            "1. Say how guests are greeted in Kenya.\n2. Say why. I'm curious.",
+        ),
+        ("Greet a host. Use Portuguese", None),
+        ("Sum this up in German within a sentence", None),
     ],
 )
 def test_one_culture_for_another(said: str, swapped: str | None) -> None:

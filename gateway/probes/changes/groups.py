@@ -56,6 +56,8 @@ _CULTURES = _both_ways(
     "Christians/Jews Buddhism/Sikhism Buddhist/Sikh Buddhists/Sikhs Hinduism/Islam Hindu/Muslim Hindus/Muslims"
 )
 _A_CULTURE = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_CULTURES, key=len, reverse=True))})(?![\w-])")
+_NAME = re.compile(r"(?<![^\s\"'“‘(\[/-])[A-Z]\w+")
+_STARTS = (".", "!", "?", ":", ";", "\n")  # behind these a capital is no sign of a name
 _HER = re.compile(r"\b(him|his|her|hers)\b", re.IGNORECASE)
 _NOT_OWNED = "and|or|to|for|in|on|at|by|with|from|that|is|was|a|an|the|if|as|because|when|but|who|about|again|too"
 _DETERMINES = re.compile(rf"\s+(?!(?:{_NOT_OWNED})\b)[^\W\d_]")
@@ -124,7 +126,8 @@ def sides(conversation: Conversation) -> Edits | None:
 def cultures(conversation: Conversation) -> Edits | None:
     """The one culture that the last message is about for another: its country, its people, its faith.
 
-    None if the request names two cultures, or something of the culture that would stay (Tokyo).
+    None if the request names two cultures, or something that would stay and may be of the culture (Tokyo), as another
+    name in the question may be.
     """
     question = conversation.question
     about = culture_of(question.text) if question is not None else ""
@@ -132,8 +135,14 @@ def cultures(conversation: Conversation) -> Edits | None:
         return None
     said = "\n".join(each.text for each in conversation.texts)
     named = cultures_of(said) | {culture_of(f"{word} people") for word in _A_CULTURE.findall(said)}
-    stays = cultures_of(_A_CULTURE.sub("", said))
+    stays = cultures_of(_A_CULTURE.sub("", said)) or _has_name(_A_CULTURE.sub("x", question.text))
     return _swapped(conversation, swap_cultures) if named == {about} and not stays else None
+
+
+def _has_name(text: str) -> bool:
+    """Whether a word has a capital within a sentence."""
+    before = (text[max(0, found.start() - 40) : found.start()].strip(" \t\"'“‘([-*") for found in _NAME.finditer(text))
+    return any(said and not said.endswith(_STARTS) for said in before)
 
 
 def _swapped(conversation: Conversation, swap: Callable[[str], str]) -> Edits | None:
