@@ -31,8 +31,11 @@ _SCRIPTS = {
     "ARABIC": "ar",
     "CYRILLIC": "ru",
 }
+# Words that English shares with another language stand in both lists, `s` (of *today's*) too: else a few of them make
+# that other language of an English text.
 _WORDS = {
-    "en": "the of and to in is that it for you with on are this be was have not what how can my your do a i",
+    "en": "the of and to in is that it for you with on are this be was have not what how can my your do a i s by at "
+    "as me no he",
     "de": "der die das und ist nicht ich zu ein eine den mit sie auf für wie es dem von was kann mein im auch",
     "fr": "le la les de et est un une que pour dans des je vous pas ce il sur avec qui mon comment du sont",
     "es": "el la los de que y en un una es por con para no se las mi cómo como qué del lo puedo su",

@@ -44,8 +44,11 @@ def test_where_it_cannot_tell_it_says_nothing(text: str) -> None:
         "I think I do, by and large, a lot",
         "Can I do a reset to factory settings?",
         "I do a bit of it, i.e. a to z",
+        "Write a polite email moving Thursday's meeting to next week.",
+        "Travel cut by 4 percent, office move put off to autumn, payroll vendors due by May",
+        "As far as he knows, no",
     ],
 )
 def test_words_that_english_shares_with_another_language_do_not_make_that_language_of_it(text: str) -> None:
-    """`a`, `i`, `do` and `to` are Czech, Italian and Polish too."""
+    """`a`, `i`, `do`, `to`, `by`, `s` are Czech or Polish too, `as`, `no` and `me` Portuguese."""
     assert language_of(text) in ("en", "")

@@ -49,7 +49,7 @@ export function moment(seconds) {
 
 function how() {
   const key = hasKey() ? " -H 'authorization: Bearer OPERATOR_KEY'" : "";
-  const body = '{"kind": "deployment", "what": "new retrieval index", "route": "chat"}';
+  const body = '{"kind": "deployment", "what": "new retrieval index"}';
   return [
     element("h2", {}, "Report a change"),
     element("p", { class: "soft small" }, "New models, policies, detectors and system prompts are noticed automatically. Report every other change yourself. A step shows that something moved at that time, not that the change caused it."),
