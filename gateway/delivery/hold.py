@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from gateway.delivery.answers import Answer, collected
+from gateway.delivery.answers import Answer, collected, unpacked
 from gateway.delivery.budget import Share
 from gateway.delivery.screen import Inspection, Stage
-from gateway.encodings import EncodingError, decode
+from gateway.encodings import EncodingError
 from gateway.errors import UpstreamError
 from gateway.exchange import Exchange, Headers, Reply, rewritten
 from gateway.openai_api import Reason, Unread
@@ -133,7 +133,7 @@ class Hold:
         if not encoding:
             return body
         try:
-            plain, more = await asyncio.to_thread(decode, body, encoding, self._held_bytes)
+            plain, more = await unpacked(body, encoding, self._held_bytes)
         except EncodingError:
             more = True
         if not more:

@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Protocol
 
-from gateway.delivery.answers import Answer, Begun, Whole, collected
+from gateway.delivery.answers import Answer, Begun, Whole, collected, unpacked
 from gateway.delivery.budget import MemoryBudget
 from gateway.delivery.hold import Hold
 from gateway.delivery.lookout import Lookout
 from gateway.delivery.screen import Inspection, Screen, Stage
 from gateway.delivery.window import Window
-from gateway.encodings import EncodingError, decode
+from gateway.encodings import EncodingError
 from gateway.exchange import Exchange, Headers, Reply, rewritten
 from gateway.openai_api import SURFACES, choices_wanted
 
@@ -151,7 +151,7 @@ class Tap:
         encoding, more = exchange.transcript.encoding, False
         if encoding:
             try:
-                body, more = await asyncio.to_thread(decode, body, encoding, self._held_bytes)
+                body, more = await unpacked(body, encoding, self._held_bytes)
             except EncodingError:
                 more = True
         body, left_out = await asyncio.to_thread(sift, b"" if more else body)

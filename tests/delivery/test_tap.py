@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.delivery.answers import unpacked
 from gateway.delivery.budget import MemoryBudget
 from gateway.delivery.tap import Tap
 from gateway.errors import GatewayError, UpstreamError
@@ -476,3 +478,21 @@ async def test_a_packed_answer_is_unpacked_while_others_have_their_turn(operatio
         await tap(Ruler(holding=True), held=10**6).pass_on(opened, answer, [*PACKED], screen)
     assert screen.body == packed
     assert turns.taken > 0
+
+
+async def test_a_small_packed_answer_asks_no_thread() -> None:
+    """That takes ten times the work of unpacking it. One of a few bytes that is not small in the end, see above."""
+    packed = gzip.compress(b'{"data":[]}')
+    opened, screen = exchange(), Screen()
+    async with turns_of_others() as turns:
+        await tap(Ruler(holding=True)).pass_on(opened, ScriptedAnswer(packed, complete=True), [*PACKED], screen)
+    assert screen.body == packed
+    assert turns.taken == 0
+
+
+@pytest.mark.parametrize("size", [1, 64 * 1024, 64 * 1024 + 1, 10**6])
+@pytest.mark.parametrize("most", [1, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 10**6])
+async def test_on_the_loop_or_off_it_the_same_is_unpacked(size: int, most: int) -> None:
+    chance = random.Random(size)
+    for body in (b"a" * size, chance.randbytes(size)):
+        assert await unpacked(gzip.compress(body), "gzip", most) == (body[:most], size > most)
