@@ -10,7 +10,7 @@ from gateway.errors import GatewayError
 from gateway.openai_api.sse import is_stream
 
 _ENOUGH = 8  # bytes that tell a stream from JSON
-# Unpacked on the event loop: for a small answer a thread takes ten times the work.
+# Unpacked on the event loop: for a small answer a thread takes five times the work and more.
 _FEW_PACKED = 16 * 1024
 _FEW_BYTES = 64 * 1024
 _MOST_BLANKS = 4 * 1024  # bytes of white space before them: an answer may begin with any number

@@ -481,7 +481,7 @@ async def test_a_packed_answer_is_unpacked_while_others_have_their_turn(operatio
 
 
 async def test_a_small_packed_answer_asks_no_thread() -> None:
-    """That takes ten times the work of unpacking it. One of a few bytes that is not small in the end, see above."""
+    """A thread takes more work than unpacking it. What only looks small is unpacked in one: see above."""
     packed = gzip.compress(b'{"data":[]}')
     opened, screen = exchange(), Screen()
     async with turns_of_others() as turns:
