@@ -96,7 +96,13 @@ def _add_serving(commands: _Commands) -> None:
 
 
 def _add_detecting(commands: _Commands) -> None:
-    score = commands.add_parser("score", help="judge JSON lines from standard input")
+    score = commands.add_parser(
+        "score",
+        help="judge JSON lines from standard input",
+        description="Judge JSON lines from standard input. A line has `role` (prompt or response) and `text`; a "
+        "response may have `context`, the prompt or source that it answers, or `turns`, the conversation before it, "
+        "as a list of `channel` and `text`. Writes a line for each: scores, flags, and the detectors that gave them.",
+    )
     score.add_argument("--only", metavar="SLUG,SLUG", help="only these sub-categories")
     score.add_argument("--batch", type=int, default=64, metavar="N", help="texts judged at once (64)")
     score.set_defaults(command=_command("score", "score"))

@@ -196,7 +196,7 @@ def _status(result: Result, thresholds: Mapping[str, float], record: Path) -> in
 
 def _against(found: Figure, bound: float) -> str:
     if found.decides is None:
-        return f"no figure, for want of usable answers ({found.usable}), so the threshold of {bound:g} is not met"
+        return f"no figure, for want of usable answers ({found.usable}); that counts as more than {bound:g}"
     return f"{found.decides:.3f}, over the threshold of {bound:g}"
 
 

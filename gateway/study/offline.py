@@ -91,13 +91,14 @@ def taxonomy_table(rows: Sequence[Row]) -> str:
     """The rows of taxonomy_rows as text, grouped by category: a line for each detector or the like of a
     sub-category."""
     lines = []
+    wide = max((len(id_) for row in rows for id_, _ in _behind(row)), default=0)
     for category, group in itertools.groupby(rows, key=lambda row: row["category"]):
         lines.append(f"{category}")
         for row in group:
             found = _behind(row)
             names = itertools.chain([row["slug"]], itertools.repeat(""))
             lines += [
-                f"  {name:<27} {id_:<12} {text}".rstrip() for name, (id_, text) in zip(names, found, strict=False)
+                f"  {name:<27} {id_:<{wide}} {text}".rstrip() for name, (id_, text) in zip(names, found, strict=False)
             ]
     return "\n".join(lines)
 

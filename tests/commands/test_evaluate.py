@@ -197,7 +197,7 @@ async def test_a_model_that_says_nothing_passes_no_threshold(
         given = ("--study", "hallucination", "--fail-over", "hallucination=0.99", "--format", "json")
         assert await evaluate(tmp_path / "r", *given, port=server.port) == 1
     told = capsys.readouterr()
-    assert "no figure" in told.err
+    assert "no figure, for want of usable answers (0); that counts as more than 0.99" in told.err
     assert json.loads(told.out)["figures"][0]["counts"][column] == 24
 
 

@@ -159,7 +159,14 @@ def test_taxonomy_table_is_honest_about_what_is_missing() -> None:
     for row in rows:
         (first,) = [text for text in table.splitlines() if text.split()[:1] == [row["slug"]]]
         is_dark = not (row["detectors"] or row["monitor"] or row["probes"])
-        assert (f"none yet     not measured: needs {row['needs']}" in first) == is_dark
+        assert (f"none yet not measured: needs {row['needs']}" in " ".join(first.split())) == is_dark
         assert bool(row["needs"]) == (not row["detectors"])
         assert all(part in table for part in (row["monitor"], row["probes"], row["honest_line"], *row["off"].values()))
         assert all(why for why in row["off"].values())
+
+
+def test_what_taxonomy_table_says_of_each_detector_begins_in_one_column() -> None:
+    rows = [row for row in taxonomy_rows() if row["detectors"] and row["off"]][:3]
+    begins = {line.index("off: ") for line in taxonomy_table(rows).splitlines() if "off: " in line}
+    assert len({id_ for row in rows for id_ in row["off"]}) > 1
+    assert len(begins) == 1
