@@ -45,6 +45,8 @@ def problem(found: Any, origin: Mapping[str, str]) -> str:
     message = found["msg"].removeprefix("Value error, ")
     if found["type"] == "too_short" and isinstance(found.get("input"), str):  # pydantic counts a secret in items
         message = f"must have at least {found['ctx']['min_length']} characters"
+    if found["type"].startswith(("timezone", "datetime")):
+        message = "write a moment with its time zone, as 2027-01-31T00:00:00Z"
     given = found.get("input")
     # Our own messages say what they found, and what may be a secret is not repeated.
     silent = found["type"] == "value_error" or "key" in path or "headers" in location or location[-1] in _SECRET

@@ -93,8 +93,9 @@ class Config(Strict):
     )
     keys: Keys = Field(
         [],
-        description="Callers' keys: a list of `name`, `key` or `key_sha256`, `routes`, `expires_at`; in the "
-        "environment comma-separated keys. What changes in the file is in force within a second, or after SIGHUP.",
+        description="Callers' keys: a list of `name`, `key` or `key_sha256`, `routes`, `expires_at` (as "
+        "`2027-01-31T00:00:00Z`); in the environment comma-separated keys. What changes in the file is in force within "
+        "a second, or after SIGHUP.",
     )
     keys_file: Path | None = Field(
         None, description="A file with more `keys`, as a list in YAML; watched like those of the configuration."

@@ -145,8 +145,9 @@ async def test_a_key_may_be_stored_as_a_hash_and_may_expire(tmp_path: Path) -> N
         ("{name: a}", "needs either `key` or `key_sha256`"),
         ("{name: a, key: sk-of-ada-1, key_sha256: '" + "0" * 64 + "'}", "needs either `key` or `key_sha256`"),
         ("{name: a, key_sha256: abc}", "should match pattern"),
-        ("{name: a, key: sk-of-ada-1, expires_at: '2027-01-15T10:00:00'}", "should have timezone info"),
-        ("{name: a, key: sk-of-ada-1, expires_at: soon}", "valid datetime"),
+        ("{name: a, key: sk-of-ada-1, expires_at: '2027-01-15T10:00:00'}", "a moment with its time zone, as 2027-"),
+        ("{name: a, key: sk-of-ada-1, expires_at: 2027-01-15}", "a moment with its time zone, as 2027-"),
+        ("{name: a, key: sk-of-ada-1, expires_at: soon}", "expires_at: write a moment with its time zone, as"),
     ],
 )
 def test_what_is_no_key_is_refused_without_telling_it(tmp_path: Path, entry: str, problem: str) -> None:
