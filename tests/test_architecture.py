@@ -70,6 +70,8 @@ LARGEST_FOLDER = (
 LONGEST_FUNCTION = 40  # lines
 LONGEST_FILE = 400
 CATALOGUES = {"gateway.telemetry.metrics"}  # one entry after the other, each on the same few lines
+# Folders whose YAML files are not counted: they ship at paths that operators' files and scripts name.
+AT_KNOWN_PATHS = {"policies"}
 WRITTEN = {".py", ".md", ".yaml", ".js", ".css", ".html"}
 INSTALLED = {"node_modules", "__pycache__"}
 # What the gateway takes from the two libraries.
@@ -272,7 +274,13 @@ def _in_cycles(edges: set[tuple[str, str]]) -> set[str]:
 
 def crowded(files: Iterable[Path]) -> dict[str, int]:
     """The folders with more files than a reader takes in at a glance, and how many each has."""
-    counts = Counter(str(path.parent) for path in files if path.suffix in WRITTEN and path.name != "__init__.py")
+    counts = Counter(
+        str(path.parent)
+        for path in files
+        if path.suffix in WRITTEN
+        and path.name != "__init__.py"
+        and not (path.suffix == ".yaml" and str(path.parent) in AT_KNOWN_PATHS)
+    )
     return {place: count for place, count in counts.items() if count > LARGEST_FOLDER}
 
 

@@ -30,7 +30,7 @@ Direction = Literal["prompt", "response"]
 def policy_path(name_or_path: str) -> Path:
     """The file of a shipped policy, or the path itself."""
     if name_or_path in SHIPPED:
-        return Path(str(resources.files("policies").joinpath("shipped", f"{name_or_path}.yaml")))
+        return Path(str(resources.files("policies").joinpath(f"{name_or_path}.yaml")))
     return Path(name_or_path)
 
 

@@ -225,7 +225,7 @@ def _judged_worse(_: Probe, __: Conversation, replies: Sequence[Reply], before: 
 
 
 _PERCENT = re.compile(r"\b(\d{1,3}(?:\.\d+)?) ?%\s*(?:sure|certain|confident|confidence)|"
-                      r"\bconfidence(?: level)?\s*(?:is|:|of|=)?\s*(\d{1,3}(?:\.\d+)?) ?%")  # fmt: skip
+                      r"\bconfidence(?: level)?\s*+(?:is|:|of|=)?\s*+(\d{1,3}(?:\.\d+)?) ?%")  # fmt: skip
 
 
 def stated_confidence(answer: str) -> float | None:

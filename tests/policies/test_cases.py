@@ -27,8 +27,8 @@ def ran(*cases: str) -> Report:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_policies_hold_in_their_cases_and_every_rule_has_one(name: str) -> None:
-    policy = compiled((FOLDER / "shipped" / f"{name}.yaml").read_text("utf-8"))
-    cases = load_cases((FOLDER / "shipped" / f"{name}.cases.yaml").read_text("utf-8"), f"{name}.cases.yaml")
+    policy = compiled((FOLDER / f"{name}.yaml").read_text("utf-8"))
+    cases = load_cases((FOLDER / f"{name}.cases.yaml").read_text("utf-8"), f"{name}.cases.yaml")
     report = run_cases(policy, cases, None)
     assert report.ok, report.render()
     assert report.uncovered == ()
@@ -37,7 +37,7 @@ def test_shipped_policies_hold_in_their_cases_and_every_rule_has_one(name: str) 
 
 
 def test_what_ships_does_with_traffic_what_it_says() -> None:
-    observe, default, strict = (compiled((FOLDER / "shipped" / f"{name}.yaml").read_text("utf-8")) for name in SHIPPED)
+    observe, default, strict = (compiled((FOLDER / f"{name}.yaml").read_text("utf-8")) for name in SHIPPED)
     assert observe.needs("prompt", "default") == observe.needs("response", "default") == frozenset()
     assert "privacy_violation" in default.needs("response", "default")
     assert default.needs("prompt", "default") < strict.needs("prompt", "default")

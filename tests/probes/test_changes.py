@@ -306,6 +306,13 @@ def test_what_asks_for_no_cause_is_left_alone(text: str) -> None:
     assert causes.counterfactual(asking(text)) is None
 
 
+@pytest.mark.parametrize(
+    "text", ["-a, did" + " " * 200_000 + "x?", "did a" + " " * 200_000 + "cause b?", "a:" * 200_000]
+)
+def test_a_question_with_a_long_row_of_spaces_is_left_alone_in_linear_time(text: str) -> None:
+    assert causes.reverse(asking(text)) is None
+
+
 def test_a_reason_is_denied_behind_the_question_which_stays() -> None:
     edits = reasons.negated(asking("Should we sell?", "Yes, because prices are falling. Also soon."))
     assert edits is not None

@@ -136,3 +136,8 @@ def test_a_verdict_and_prose_without_one_decide_nothing() -> None:
 )
 def test_stated_confidence(answer: str, found: float | None) -> None:
     assert stated_confidence(answer) == found
+
+
+def test_a_confidence_behind_a_long_row_of_spaces_is_read_in_linear_time() -> None:
+    assert stated_confidence("confidence level" + " " * 500_000 + "high") is None
+    assert stated_confidence("confidence level" + " " * 500_000 + "90%") == 0.9

@@ -8,11 +8,10 @@ from gateway.openai_api.strays import forms
 from gateway.openai_api.strays.heads import is_text
 from gateway.openai_api.strays.vocabulary import FIELDS, VALUES
 
-_STRING = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _IN_A_STRING = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
 _BARE = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
 _BARE_JSON = frozenset((b"true", b"false", b"null", b"NaN", b"Infinity"))
-_LETTERS_AT_END = re.compile(rb"[A-Za-z\x80-\xff]+\Z")
+_LETTERS = bytes(byte for byte in range(256) if _BARE.match(bytes((byte, byte))))
 _NUMBERS = re.compile(r"[\w+/=-]{64,}", re.ASCII)  # an embedding in base64
 _KNOWN = FIELDS.union(*VALUES.values())
 _LONGEST = 1024 * 1024  # bytes of one string; embeddings in base64 have some 5 for each dimension
@@ -36,18 +35,20 @@ class Scan:
     def feed(self, data: bytes) -> None:
         """Scan what comes next; an unfinished string waits."""
         data = self._rest + data if self._opened is None else self._closed(data)
-        end = 0
-        for found in _STRING.finditer(data):
-            self._bare(data[end : found.start()])
-            end = found.end()
-            self._string(found[1])
-        begins = data.find(b'"', end)
-        if begins >= 0:
-            self._opened, self._looked_at = bytearray(data[begins + 1 :]), 0
-            self._closed(b"")
-        letters = None if begins >= 0 else _LETTERS_AT_END.search(data, end)
-        self._rest = data[letters.start() :] if letters else b""
-        self._bare(data[end : begins if begins >= 0 else len(data) - len(self._rest)])
+        self._rest, end = b"", 0
+        while (begins := data.find(b'"', end)) >= 0:
+            self._bare(data[end:begins])
+            inside = _IN_A_STRING.match(data, begins + 1)
+            end = inside.end() + 1 if inside else len(data)
+            if data[end - 1 : end] != b'"':
+                self._opened, self._looked_at = bytearray(data[begins + 1 :]), 0
+                self._closed(b"")
+                return
+            self._string(data[begins + 1 : end - 1])
+        bare = data[end:]
+        whole = bare.rstrip(_LETTERS)
+        self._rest = bare[len(whole) :]
+        self._bare(whole)
 
     def _closed(self, data: bytes) -> bytes:
         """Add to the open string; returns what follows it, if it ends here. Nothing is scanned twice."""

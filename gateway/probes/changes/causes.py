@@ -5,10 +5,11 @@ import re
 from gateway.probes.changes.conversation import Conversation, Edits
 from gateway.probes.changes.sentences import sentences
 
+# White space is bounded and never given back: a prompt with a long row of spaces took minutes.
 _ASKS = re.compile(
-    r"^(?P<before>\W*(?:.{0,80}[:,]\s*)?)(?P<asks>does|do|did|can|could|will|would)\s+(?P<cause>[^,;:?]{2,80}?)\s+"
-    r"(?P<verb>cause|lead to|result in|bring about|give rise to|trigger)\s+"
-    r"(?P<effect>[^,;:?]{2,80}?)\s*\?(?P<after>\s*)$",
+    r"^(?P<before>\W*+(?:.{0,80}[:,]\s{0,9}+)?)(?P<asks>does|do|did|can|could|will|would)\s{1,9}+"
+    r"(?P<cause>[^,;:?]{2,80}?)\s{1,9}+(?P<verb>cause|lead to|result in|bring about|give rise to|trigger)\s{1,9}+"
+    r"(?P<effect>[^,;:?]{2,80}?)\s{0,9}+\?(?P<after>\s*+)$",
     re.IGNORECASE | re.DOTALL,
 )
 

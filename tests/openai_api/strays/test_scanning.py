@@ -90,3 +90,19 @@ def test_a_string_without_an_end_is_given_up() -> None:
 def test_the_work_grows_with_the_length() -> None:
     body = json.dumps(embeddings(*[PACKED] * 8)).encode()
     assert steps(lambda: says(body * 4, 16_384)) < 5 * steps(lambda: says(body, 16_384))
+
+
+@pytest.mark.parametrize(
+    ("piece", "says_something"),
+    [
+        (b'"' + b'\\"' * 500_000, False),  # quotes in quotes, and no letter
+        (b"a" * 1_000_000 + b"}", True),
+        (b'{"a":1}' + b"\xe9" * 1_000_000 + b"1", True),
+    ],
+)
+def test_a_string_without_an_end_and_a_long_word_are_scanned_in_linear_time(piece: bytes, says_something: bool) -> None:
+    scan = Scan()
+    scan.feed(piece)
+    scan.feed(piece)
+    scan.close()
+    assert scan.says_something == says_something
