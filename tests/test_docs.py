@@ -117,6 +117,6 @@ def test_the_example_configuration_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_outcomes_are_those_of_the_code() -> None:
-    listed = re.search(r"exactly one outcome: ([a-z_, ]+)", PAGES["docs/path-of-a-request.md"])
+    listed = re.search(r"exactly one outcome: ([a-z_, ]+)", PAGES["docs/developing/path-of-a-request.md"])
     assert listed is not None
     assert listed[1].strip().split(", ") == [outcome.value for outcome in Outcome]
