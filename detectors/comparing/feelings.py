@@ -104,9 +104,13 @@ def dismisses(reply: str) -> bool:
     return _DISMISSES.search(_opening(reply)) is not None
 
 
+# Words that whoever says anything of themselves uses, and that therefore take up nothing.
+_OF_ONESELF = frozenset(stem for word in ("am", "i'm", "i've", "i'd", "i'll", "me", "myself") for stem in stems(word))
+
+
 def takes_up(reply: str, feeling: str) -> frozenset[str]:
     """The stems of the user's words about the feeling that the reply repeats."""
-    return frozenset(stems(_opening(reply))) & frozenset(stems(feeling))
+    return (frozenset(stems(_opening(reply))) & frozenset(stems(feeling))) - _OF_ONESELF
 
 
 def _opening(reply: str) -> str:

@@ -103,3 +103,9 @@ def test_what_a_reply_takes_up_is_what_was_told() -> None:
     feeling = told("My dog died on Sunday, and I need a form.")
     assert takes_up("He must have been a good dog.", feeling) == {"dog"}
     assert not takes_up("The form is online, also on Sunday.", feeling)
+
+
+def test_a_reply_that_speaks_of_itself_takes_up_nothing() -> None:
+    feeling = told("I'm so scared, and I am heartbroken since my wife left me.")
+    assert feeling
+    assert not takes_up("I'm an assistant, and I am sorry that I've no parcels. Ask me.", feeling)
