@@ -17,7 +17,7 @@ LONG := --ignore tests/e2e --ignore tests/foreign --ignore tests/proofs
 IN_MEMORY := $(shell test "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 1000000 2>/dev/null && echo TMPDIR=/dev/shm)
 FAST := FEW_EXAMPLES=1 $(IN_MEMORY) $(PYTEST) -p no:xdist -m "not server and not slow" --durations 10 --durations-min 2
 # The tests that carry traffic: half of the work. Only they read it with the vendors' clients, which take long to import.
-TRAFFIC := $(addprefix tests/,delivery demo moderation openai_api paths properties serving upstream)
+TRAFFIC := $(addprefix tests/,delivery demo moderation openai_api opinions paths properties serving upstream)
 # The gateways of `make bench-peers`.
 FERRO := 1.5.10
 PORTKEY := 1.15.2
